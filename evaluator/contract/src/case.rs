@@ -1,0 +1,169 @@
+//! Case: a shape at which `balanced_packing` is called, and where its weights come from.
+
+use std::fmt;
+
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::stream::{Purpose, stream};
+use crate::topology::{Topology, TopologyError, divides};
+
+/// Where the weights of a case come from, given a window of loads `[layers, experts]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The loads of the expert groups, to be packed onto nodes: `[layers, groups]`.
+    Groups,
+    /// The replicas of one node, to be packed onto its GPUs: `[layers * nodes, replicas / nodes]`. Groups went to
+    /// nodes by the exact pairing, replicas were made greedily in float64.
+    NodeReplicas,
+    /// All replicas of a layer, to be packed onto all GPUs: `[layers, replicas]`; `replicas = experts` means that
+    /// nothing is replicated.
+    GlobalReplicas,
+    /// Shapes that nobody could have prepared for: rows and items are drawn from the window's rows and experts, with
+    /// replicas made greedily where more items than experts are asked for.
+    Random,
+}
+
+/// A shape at which packing is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// Where its weights come from.
+    pub source: Source,
+    /// X, the independent rows of a call.
+    pub rows: usize,
+    /// n, the items of a row.
+    pub items: usize,
+    /// m, the packs; each gets exactly `items / packs` items.
+    pub packs: usize,
+}
+
+/// The name of a case in tables and in the journal, such as `72->8`; unique among the cases of a run.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, rows, items, packs } = self;
+        match source {
+            Source::Random => write!(f, "{items}->{packs} x{rows}"),
+            _ => write!(f, "{items}->{packs}"),
+        }
+    }
+}
+
+/// A global case as config names it: how many replicas of a layer go onto how many GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GlobalShape {
+    /// n: physical experts of a layer.
+    pub replicas: usize,
+    /// m: GPUs.
+    pub gpus: usize,
+}
+
+impl Case {
+    /// k, the items that every pack gets.
+    pub fn items_per_pack(&self) -> usize {
+        self.items / self.packs
+    }
+
+    /// Whether the call is part of *the unit*: the packing calls of one `rebalance_experts` of the topology.
+    ///
+    /// Its time is the sum of the times of these cases.
+    pub fn is_in_unit(&self, topology: &Topology) -> bool {
+        unit(topology).contains(self)
+    }
+}
+
+/// The packing calls of one rebalance of `topology`: groups to nodes and replicas to GPUs, or with the global policy
+/// one call.
+pub fn unit(topology: &Topology) -> Vec<Case> {
+    let Topology { layers, groups, nodes, gpus, replicas, .. } = *topology;
+    if !topology.is_hierarchical() {
+        return vec![Case { source: Source::GlobalReplicas, rows: layers, items: replicas, packs: gpus }];
+    }
+    vec![
+        Case { source: Source::Groups, rows: layers, items: groups, packs: nodes },
+        Case { source: Source::NodeReplicas, rows: layers * nodes, items: replicas / nodes, packs: gpus / nodes },
+    ]
+}
+
+/// All cases of a run: the unit of `topology`, the `global` shapes, and `random` shapes drawn for `rng_seed`. A case
+/// that is already there is not listed twice.
+///
+/// # Errors
+/// A topology or shape that cannot be packed.
+pub fn cases(
+    topology: &Topology,
+    global: &[GlobalShape],
+    random: usize,
+    rng_seed: u64,
+) -> Result<Vec<Case>, TopologyError> {
+    topology.check()?;
+    let mut cases = unit(topology);
+    for shape in global {
+        let &GlobalShape { replicas, gpus } = shape;
+        divides("replicas", replicas, "gpus", gpus)?;
+        if replicas < topology.experts {
+            return Err(TopologyError::TooFewReplicas { replicas, experts: topology.experts });
+        }
+        push_new(
+            &mut cases,
+            Case { source: Source::GlobalReplicas, rows: topology.layers, items: replicas, packs: gpus },
+        );
+    }
+    let mut rng = stream(rng_seed, 0, Purpose::RandomCases);
+    let wanted = cases.len() + random;
+    while cases.len() < wanted {
+        // 3 to 12 items a pack on 4 to 40 packs, 16 to 96 rows: the range of real deployments, at a bounded cost.
+        let (per_pack, packs) = (rng.random_range(3..=12), rng.random_range(4..=40));
+        let rows = rng.random_range(16..=96);
+        push_new(&mut cases, Case { source: Source::Random, rows, items: per_pack * packs, packs });
+    }
+    Ok(cases)
+}
+
+fn push_new(cases: &mut Vec<Case>, case: Case) {
+    if cases.iter().all(|known| known.to_string() != case.to_string()) {
+        cases.push(case);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(cases: &[Case]) -> Vec<String> {
+        cases.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn one_rebalance_of_deepseek_v3_packs_groups_to_nodes_and_replicas_to_gpus() {
+        let unit = unit(&Topology::deepseek_v3());
+        assert_eq!(names(&unit), ["8->4", "72->8"]);
+        assert_eq!((unit[0].rows, unit[1].rows), (58, 232));
+        assert_eq!(unit[1].items_per_pack(), 9);
+    }
+
+    #[test]
+    fn with_the_global_policy_the_unit_is_one_call() {
+        let topology = Topology { groups: 1, nodes: 4, ..Topology::deepseek_v3() };
+        assert_eq!(names(&unit(&topology)), ["288->32"]);
+    }
+
+    #[test]
+    fn random_cases_follow_the_seed_and_no_case_is_listed_twice() {
+        let topology = Topology { groups: 1, ..Topology::deepseek_v3() };
+        let shape = GlobalShape { replicas: 288, gpus: 32 };
+        let all = cases(&topology, &[shape, shape], 2, 1).unwrap();
+        assert_eq!(all.len(), 3);
+        assert_eq!(all, cases(&topology, &[shape], 2, 1).unwrap());
+        assert_ne!(all, cases(&topology, &[shape], 2, 2).unwrap());
+        assert!(all.iter().all(|case| case.items % case.packs == 0));
+    }
+
+    #[test]
+    fn a_shape_that_does_not_divide_is_refused() {
+        let shape = GlobalShape { replicas: 290, gpus: 32 };
+        let error = cases(&Topology::deepseek_v3(), &[shape], 0, 1).unwrap_err();
+        assert_eq!(error.to_string(), "replicas (290) is not a multiple of gpus (32)");
+    }
+}

@@ -1,0 +1,109 @@
+//! Evaluation: what the judge found out about one program. Raw samples only; scores are computed from them
+//! ([`objective`](crate::objective)) and never stored beside them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::rejection::{Evidence, Rejection};
+
+/// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
+/// timed call is scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Number of the window in the pool of the run.
+    pub window: usize,
+    /// Σ over rows of the mean pack load, tokens.
+    pub mean_load: f64,
+    /// Σ over rows of the heaviest pack's load, tokens.
+    pub max_load: f64,
+    /// Σ over rows of the lower bound on the heaviest pack, tokens.
+    pub bound: f64,
+    /// Largest `heaviest / bound - 1` of a row; 0 for a row without load.
+    pub worst_row_gap: f64,
+    /// Time of the call by the device's clock: CPU time of the whole child process on `cpu`, wall time on `cuda`.
+    pub seconds: f64,
+    /// Wall time of the call.
+    pub wall_seconds: f64,
+    /// Time, by the same clock, of the reference program in the same slot right after.
+    pub reference_seconds: f64,
+}
+
+/// All samples of one case, in the order they were taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseMeasurement {
+    /// Name of the case (`Display` of [`Case`](crate::case::Case)).
+    pub case: String,
+    /// One sample a window.
+    pub samples: Vec<Sample>,
+}
+
+/// What was measured of a program that kept its contract.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// In the order of the cases of the run; cases without a sample are absent.
+    pub cases: Vec<CaseMeasurement>,
+    /// Time of the very first call in the child, on a small shape, by the device's clock.
+    pub first_call_seconds: f64,
+    /// Largest memory seen above what a fresh child uses.
+    pub peak_memory_bytes: u64,
+    /// Wall time of the whole evaluation.
+    pub evaluation_seconds: f64,
+}
+
+/// How an evaluation ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Evaluation {
+    /// One window of every case at least.
+    Measured {
+        /// What was measured.
+        measurement: Measurement,
+    },
+    /// Stopped early: even if all that was still to come had been perfect, it would have scored below the threshold
+    /// of the request.
+    Outclassed {
+        /// What was measured until then.
+        measurement: Measurement,
+        /// The best combined score that it could still have reached.
+        at_best: f64,
+    },
+    /// It broke its contract: no measurements, no score.
+    Rejected {
+        /// Why.
+        rejection: Rejection,
+        /// What was seen.
+        evidence: Evidence,
+    },
+}
+
+impl Evaluation {
+    /// The measurement of a fully measured program.
+    pub fn measured(&self) -> Option<&Measurement> {
+        match self {
+            Self::Measured { measurement } => Some(measurement),
+            Self::Outclassed { .. } | Self::Rejected { .. } => None,
+        }
+    }
+
+    /// Whatever was measured, an outclassed program's part of it too.
+    pub fn measurement(&self) -> Option<&Measurement> {
+        match self {
+            Self::Measured { measurement } | Self::Outclassed { measurement, .. } => Some(measurement),
+            Self::Rejected { .. } => None,
+        }
+    }
+
+    /// Why it was rejected, if it was.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected { rejection, .. } => Some(rejection),
+            Self::Measured { .. } | Self::Outclassed { .. } => None,
+        }
+    }
+}
+
+impl Measurement {
+    /// The samples of the case of that name; empty if it was not measured.
+    pub fn samples(&self, case: &str) -> &[Sample] {
+        self.cases.iter().find(|measured| measured.case == case).map_or(&[], |measured| &measured.samples)
+    }
+}

@@ -1,0 +1,108 @@
+//! Topology: how a model's experts are spread over a cluster, in EPLB's own parameters.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A model and its deployment: the arguments of one `rebalance_experts` call and the shape `[layers, experts]` of a
+/// window of loads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Mixture-of-experts layers; rows of a window.
+    pub layers: usize,
+    /// Logical experts of a layer; columns of a window.
+    pub experts: usize,
+    /// Expert groups of a layer.
+    pub groups: usize,
+    /// Server nodes.
+    pub nodes: usize,
+    /// GPUs of the whole cluster.
+    pub gpus: usize,
+    /// Physical experts of a layer: every logical expert once, the rest redundant replicas.
+    pub replicas: usize,
+}
+
+/// Why a topology cannot be packed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum TopologyError {
+    #[error("{name} is 0, it must be at least 1")]
+    Zero { name: &'static str },
+    #[error("{what} ({dividend}) is not a multiple of {by} ({divisor})")]
+    NotDivisible { what: &'static str, dividend: usize, by: &'static str, divisor: usize },
+    #[error("{replicas} replicas cannot hold {experts} experts")]
+    TooFewReplicas { replicas: usize, experts: usize },
+}
+
+impl Topology {
+    /// DeepSeek-V3/R1 with 32 redundant experts on 32 GPUs of 4 nodes (FIELD.md: 58 x 256, 288 on 32).
+    pub fn deepseek_v3() -> Self {
+        Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 288 }
+    }
+
+    /// Checks every divisibility that EPLB needs.
+    ///
+    /// # Errors
+    /// The first [`TopologyError`] found.
+    pub fn check(&self) -> Result<(), TopologyError> {
+        let named = [
+            ("layers", self.layers),
+            ("experts", self.experts),
+            ("groups", self.groups),
+            ("nodes", self.nodes),
+            ("gpus", self.gpus),
+            ("replicas", self.replicas),
+        ];
+        if let Some((name, _)) = named.into_iter().find(|(_, value)| *value == 0) {
+            return Err(TopologyError::Zero { name });
+        }
+        divides("experts", self.experts, "groups", self.groups)?;
+        divides("gpus", self.gpus, "nodes", self.nodes)?;
+        divides("replicas", self.replicas, "gpus", self.gpus)?;
+        if self.replicas < self.experts {
+            return Err(TopologyError::TooFewReplicas { replicas: self.replicas, experts: self.experts });
+        }
+        Ok(())
+    }
+
+    /// Whether EPLB uses its hierarchical policy: groups are packed to nodes first. Otherwise the policy is global.
+    pub fn is_hierarchical(&self) -> bool {
+        self.groups % self.nodes == 0
+    }
+}
+
+/// `Ok` if `divisor` divides `dividend`.
+pub(crate) fn divides(
+    what: &'static str,
+    dividend: usize,
+    by: &'static str,
+    divisor: usize,
+) -> Result<(), TopologyError> {
+    if divisor != 0 && dividend.is_multiple_of(divisor) {
+        return Ok(());
+    }
+    Err(TopologyError::NotDivisible { what, dividend, by, divisor })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_topology_can_be_packed_and_is_hierarchical() {
+        let topology = Topology::deepseek_v3();
+        assert_eq!(topology.check(), Ok(()));
+        assert!(topology.is_hierarchical());
+        assert!(!Topology { groups: 1, ..topology }.is_hierarchical());
+    }
+
+    #[test]
+    fn what_does_not_divide_is_named() {
+        let topology = Topology { replicas: 289, ..Topology::deepseek_v3() };
+        assert_eq!(topology.check().unwrap_err().to_string(), "replicas (289) is not a multiple of gpus (32)");
+        let topology = Topology { replicas: 224, ..Topology::deepseek_v3() };
+        assert_eq!(topology.check().unwrap_err().to_string(), "224 replicas cannot hold 256 experts");
+        let topology = Topology { nodes: 0, ..Topology::deepseek_v3() };
+        assert_eq!(topology.check().unwrap_err().to_string(), "nodes is 0, it must be at least 1");
+    }
+}

@@ -1,0 +1,1 @@
+//! PackEvolve: the judge.
