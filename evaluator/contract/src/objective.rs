@@ -1,1 +1,303 @@
-//! Placeholder while the skeleton is laid.
+//! Objectives: the scores of a program, computed from its measurement and the baseline's (DESIGN.md section 3).
+//!
+//! Pure functions of two measurements. Nothing here is stored: whoever wants a score computes it from the record.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluation::{CaseMeasurement, Measurement, Sample};
+
+/// Cases where the baseline's own gap is below this have nothing to gain and are left out of `quality` and
+/// `speed_score` (8 -> 4, which LPT solves exactly, always is).
+pub const SOLVED_GAP: f64 = 1e-4;
+
+/// How much each objective counts in `combined_score`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Weight of `quality`.
+    pub quality: f64,
+    /// Weight of `speed_score`.
+    pub speed: f64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { quality: 0.5, speed: 0.5 }
+    }
+}
+
+/// The figures of one case, pooled over windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseScore {
+    /// Name of the case.
+    pub case: String,
+    /// Windows that the figures of this case are pooled over.
+    pub windows: usize,
+    /// Σ mean load / Σ max load; 1 is perfect.
+    pub balancedness: f64,
+    /// Σ max load / Σ lower bound - 1; 0 is provably optimal.
+    pub gap: f64,
+    /// Median time of a call, seconds.
+    pub seconds: f64,
+    /// Time of the baseline over time of this program, both relative to the reference program, over shared windows.
+    pub speedup: f64,
+    /// `1 - gap / gap of the baseline`, cut to [-1, 1]; `None` where the baseline has (nearly) no gap.
+    pub quality: Option<f64>,
+    /// Largest gap of a single row.
+    pub worst_row_gap: f64,
+}
+
+/// The scores of one program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Weighted sum of `quality` and `speed_score`; the baseline has 0, provably optimal packing at a thousand times
+    /// the baseline's speed has 1.
+    pub combined_score: f64,
+    /// Mean of the cases' qualities; `None` if no case is left, and then speed alone counts.
+    pub quality: Option<f64>,
+    /// Mean over the same cases of log10(speedup) / 3, cut to [-1, 1].
+    pub speed_score: f64,
+    /// Mean of the cases' balancedness.
+    pub balancedness_score: f64,
+    /// Time of the unit (all packing calls of one rebalance), seconds; `None` if one of its calls was not measured.
+    pub unit_seconds: Option<f64>,
+    /// In the order of the cases of the run.
+    pub cases: Vec<CaseScore>,
+}
+
+/// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit.
+pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weights, unit: &[String]) -> Scores {
+    let cases: Vec<CaseScore> = measurement
+        .cases
+        .iter()
+        .filter(|case| !case.samples.is_empty())
+        .map(|case| case_score(case, baseline.samples(&case.case)))
+        .collect();
+    let quality = mean(cases.iter().filter_map(|case| case.quality));
+    let speed_score = speed_score(&cases);
+    Scores {
+        combined_score: combine(quality, speed_score, weights),
+        quality,
+        speed_score,
+        balancedness_score: mean(cases.iter().map(|case| case.balancedness)).unwrap_or(0.0),
+        unit_seconds: unit
+            .iter()
+            .map(|name| cases.iter().find(|case| case.case == *name).map(|case| case.seconds))
+            .sum(),
+        cases,
+    }
+}
+
+/// The best `combined_score` that a program could still reach whose cases so far are in `measurement`: every case
+/// still to come is taken as perfectly balanced and as fast, relative to the baseline, as its fastest case so far.
+///
+/// `None` until it has a case that counts, so that nothing is concluded from solved cases.
+pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
+    let so_far = scores(measurement, baseline, weights, &[]);
+    let counting = baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
+    let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
+    let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
+    let to_come = (counting - counted.len()) as f64;
+    let quality = (counted.iter().filter_map(|case| case.quality).sum::<f64>() + to_come) / counting as f64;
+    let speed = counted.iter().map(|case| speed_of(case.speedup)).sum::<f64>() + to_come * fastest;
+    Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
+}
+
+fn case_score(case: &CaseMeasurement, baseline: &[Sample]) -> CaseScore {
+    let samples = &case.samples;
+    let (shared, theirs) = shared_windows(samples, baseline);
+    let baseline_gap = gap(&theirs);
+    let sum = |figure: fn(&Sample) -> f64| samples.iter().map(figure).sum::<f64>();
+    CaseScore {
+        case: case.case.clone(),
+        windows: samples.len(),
+        balancedness: ratio(sum(|s| s.mean_load), sum(|s| s.max_load)),
+        gap: gap(samples),
+        seconds: median(samples.iter().map(|s| s.seconds)),
+        speedup: relative_time(&theirs) / relative_time(&shared),
+        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap(&shared) / baseline_gap).clamp(-1.0, 1.0)),
+        worst_row_gap: samples.iter().map(|s| s.worst_row_gap).fold(0.0, f64::max),
+    }
+}
+
+/// The samples of both that were taken on the same windows.
+fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sample>) {
+    let common = |from: &[Sample], with: &[Sample]| {
+        from.iter().filter(|s| with.iter().any(|t| t.window == s.window)).cloned().collect::<Vec<_>>()
+    };
+    (common(ours, theirs), common(theirs, ours))
+}
+
+/// Σ max load / Σ lower bound - 1; 0 where there is no load at all.
+fn gap(samples: &[Sample]) -> f64 {
+    let max: f64 = samples.iter().map(|s| s.max_load).sum();
+    let bound: f64 = samples.iter().map(|s| s.bound).sum();
+    ratio(max, bound) - 1.0
+}
+
+/// `numerator / denominator`, and 1 where nothing was to be divided (no load: perfectly balanced).
+fn ratio(numerator: f64, denominator: f64) -> f64 {
+    if denominator == 0.0 { 1.0 } else { numerator / denominator }
+}
+
+/// Median of the times in units of the reference program's time, which was taken right beside each of them.
+fn relative_time(samples: &[Sample]) -> f64 {
+    median(samples.iter().map(|s| s.seconds / s.reference_seconds))
+}
+
+fn speed_score(cases: &[CaseScore]) -> f64 {
+    let counting = cases.iter().any(|case| case.quality.is_some());
+    let speeds = cases.iter().filter(|case| !counting || case.quality.is_some()).map(|case| speed_of(case.speedup));
+    mean(speeds).unwrap_or(0.0).clamp(-1.0, 1.0)
+}
+
+fn speed_of(speedup: f64) -> f64 {
+    if speedup > 0.0 { speedup.log10() / 3.0 } else { 0.0 }
+}
+
+fn combine(quality: Option<f64>, speed_score: f64, weights: Weights) -> f64 {
+    match quality {
+        Some(quality) => weights.quality * quality + weights.speed * speed_score,
+        None => speed_score,
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// Median; of an even number of values the mean of the middle two, of none 0.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
+        Sample {
+            window,
+            mean_load: 100.0,
+            max_load: 100.0 * (1.0 + gap),
+            bound: 100.0,
+            worst_row_gap: gap,
+            seconds,
+            wall_seconds: seconds,
+            reference_seconds: 0.004,
+        }
+    }
+
+    fn measurement(cases: &[(&str, Vec<Sample>)]) -> Measurement {
+        let case = |(case, samples): &(&str, Vec<Sample>)| CaseMeasurement {
+            case: (*case).to_owned(),
+            samples: samples.clone(),
+        };
+        Measurement { cases: cases.iter().map(case).collect(), ..Measurement::default() }
+    }
+
+    fn baseline() -> Measurement {
+        measurement(&[
+            ("8->4", vec![sample(0, 0.0, 0.1)]),
+            ("72->8", vec![sample(0, 0.006, 0.3), sample(1, 0.006, 0.3)]),
+            ("256->32", vec![sample(0, 0.03, 0.9)]),
+        ])
+    }
+
+    fn weights() -> Weights {
+        Weights::default()
+    }
+
+    fn unit() -> Vec<String> {
+        vec!["8->4".to_owned(), "72->8".to_owned()]
+    }
+
+    #[track_caller]
+    fn assert_close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-9, "{left} != {right}");
+    }
+
+    #[test]
+    fn the_baseline_scores_zero() {
+        let scores = scores(&baseline(), &baseline(), weights(), &unit());
+        assert_close(scores.combined_score, 0.0);
+        assert_close(scores.unit_seconds.unwrap(), 0.4);
+    }
+
+    #[test]
+    fn optimal_packing_at_a_thousand_times_the_speed_scores_one() {
+        let perfect = measurement(&[
+            ("8->4", vec![sample(0, 0.0, 1.0)]),
+            ("72->8", vec![sample(0, 0.0, 0.0003)]),
+            ("256->32", vec![sample(0, 0.0, 0.0009)]),
+        ]);
+        assert_close(scores(&perfect, &baseline(), weights(), &unit()).combined_score, 1.0);
+    }
+
+    #[test]
+    fn a_case_that_the_baseline_solves_counts_neither_for_quality_nor_for_speed() {
+        let mut slow_there = baseline();
+        slow_there.cases[0].samples[0].seconds = 10.0;
+        let scores = scores(&slow_there, &baseline(), weights(), &unit());
+        assert_eq!(scores.cases[0].quality, None);
+        assert_close(scores.speed_score, 0.0);
+    }
+
+    #[test]
+    fn ratios_are_taken_over_the_windows_that_both_saw() {
+        let other_window = measurement(&[("72->8", vec![sample(1, 0.003, 0.03), sample(7, 9.0, 9.0)])]);
+        let score = &scores(&other_window, &baseline(), weights(), &unit()).cases[0];
+        assert_close(score.quality.unwrap(), 0.5);
+        assert_close(score.speedup, 10.0);
+    }
+
+    #[test]
+    fn a_slow_machine_changes_no_speedup_because_the_reference_slowed_down_with_it() {
+        let mut slowed = baseline();
+        for sample in slowed.cases.iter_mut().flat_map(|case| &mut case.samples) {
+            sample.seconds *= 3.0;
+            sample.reference_seconds *= 3.0;
+        }
+        assert_close(scores(&slowed, &baseline(), weights(), &unit()).speed_score, 0.0);
+    }
+
+    #[test]
+    fn with_no_case_left_speed_alone_counts() {
+        let solved = measurement(&[("8->4", vec![sample(0, 0.0, 0.1)])]);
+        let faster = measurement(&[("8->4", vec![sample(0, 0.0, 0.001)])]);
+        let scores = scores(&faster, &solved, weights(), &[]);
+        assert_eq!(scores.quality, None);
+        assert_close(scores.combined_score, 2.0 / 3.0);
+    }
+
+    #[test]
+    fn quality_is_cut_where_a_program_is_far_worse() {
+        let bad = measurement(&[("72->8", vec![sample(0, 5.0, 0.3)])]);
+        assert_close(scores(&bad, &baseline(), weights(), &[]).quality.unwrap(), -1.0);
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_taken_as_perfect_and_as_fast_as_the_fastest_so_far() {
+        let started = measurement(&[("8->4", vec![sample(0, 0.0, 0.1)])]);
+        assert_eq!(score_at_best(&started, &baseline(), weights()), None);
+        let half = measurement(&[("72->8", vec![sample(0, 0.006, 0.3)])]);
+        assert_close(score_at_best(&half, &baseline(), weights()).unwrap(), 0.25);
+    }
+
+    #[test]
+    fn a_window_without_load_is_perfectly_balanced() {
+        let mut empty = sample(0, 0.0, 0.1);
+        (empty.mean_load, empty.max_load, empty.bound) = (0.0, 0.0, 0.0);
+        let empty = measurement(&[("72->8", vec![empty])]);
+        let scores = scores(&empty, &empty, weights(), &[]);
+        assert_close(scores.balancedness_score, 1.0);
+        assert_close(scores.cases[0].gap, 0.0);
+    }
+}
