@@ -1,1 +1,66 @@
-fn main() {}
+//! `packevolve-judge`: serves one harness over the stream that is its standard input (a Unix socket), and ends with it.
+//!
+//! Standard output is not used: libraries print there. Standard error carries the log.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use packevolve_contract::protocol::{Reply, Request};
+use packevolve_evaluator::judge::Judge;
+use packevolve_evaluator::process;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("packevolve-judge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Answers requests until the harness closes the stream.
+fn serve() -> anyhow::Result<()> {
+    process::die_with_parent()?;
+    let mut replies = stream().context("standard input is no socket: this program is started by `packevolve`")?;
+    let requests = BufReader::new(replies.try_clone()?);
+    let mut judge = None;
+    for line in requests.lines() {
+        let reply = answer(&mut judge, &line?);
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        replies.write_all(&line)?;
+    }
+    Ok(())
+}
+
+/// The harness's stream, under a descriptor that children do not get.
+fn stream() -> anyhow::Result<UnixStream> {
+    let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    stream.peer_addr()?;
+    Ok(stream)
+}
+
+fn answer(judge: &mut Option<Judge>, line: &str) -> Reply {
+    match try_answer(judge, line) {
+        Ok(reply) => reply,
+        Err(error) => Reply::Failed { error: format!("{error:#}") },
+    }
+}
+
+fn try_answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {
+    match serde_json::from_str(line).context("no request")? {
+        Request::Open(session) => {
+            let opened = judge.insert(Judge::open(*session)?);
+            Ok(Reply::Ready(Box::new(opened.ready())))
+        }
+        Request::Evaluate(request) => {
+            let Some(judge) = judge else { bail!("no session is open") };
+            Ok(Reply::Evaluated(Box::new(judge.evaluate(&request)?)))
+        }
+    }
+}

@@ -80,7 +80,7 @@ pub struct Limits {
 }
 
 /// The judge is ready; what the measurements are taken with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// [`VERSION`] of the judge.
     pub version: u32,

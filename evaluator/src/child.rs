@@ -1,0 +1,339 @@
+//! Child: one candidate's process, from its fork to its end. What goes wrong in it is a [`Failure`] of the candidate;
+//! what goes wrong with our means of talking to it is a [`NurseryError`].
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use packevolve_contract::protocol::Limits;
+use packevolve_contract::rejection::{Evidence, Rejection};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::channel::Received;
+use crate::nursery::{Forked, Nursery, NurseryError};
+use crate::process;
+use crate::shared::{Layout, Outputs};
+use crate::timing::Clock;
+
+/// How often a running child is looked at: its memory and its output.
+const LOOK_EVERY_MS: u8 = 10;
+/// How much of what a candidate printed is kept as evidence.
+const EVIDENCE_BYTES: usize = 8 << 10;
+/// How long a child that closed its channel gets to end by itself, so that its own status is seen and not our kill.
+const END_GRACE: Duration = Duration::from_millis(200);
+
+/// The candidate failed: why, and its traceback if it has one.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub rejection: Rejection,
+    /// Bounded by the child.
+    pub traceback: String,
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, traceback: String::new() }
+    }
+}
+
+/// Outcome of something that a candidate does: our own machinery may break, and if not, the candidate may fail.
+pub type Guest<T> = Result<Result<T, Failure>, NurseryError>;
+
+/// One call's outputs and times.
+#[derive(Debug)]
+pub struct Returned {
+    /// The judge's copy.
+    pub outputs: Outputs,
+    /// By the device's clock, from the previous done (or load) to this one.
+    pub time: Duration,
+    /// Wall time.
+    pub wall: Duration,
+}
+
+/// A forked child.
+#[derive(Debug)]
+pub struct Child {
+    forked: Forked,
+    clock: Clock,
+    on_cpu: bool,
+    /// The clock at the previous done.
+    done_at: Duration,
+    fresh_memory: u64,
+    peak_memory: u64,
+    printed: Printed,
+    limits: Limits,
+}
+
+/// The arguments of a call besides its weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// X.
+    pub rows: usize,
+    /// n.
+    pub items: usize,
+    /// m.
+    pub packs: usize,
+    /// What torch, numpy and random are seeded with.
+    pub seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raised {
+    raised: String,
+    traceback: String,
+    memory: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadError {
+    load_error: String,
+    traceback: String,
+}
+
+impl Child {
+    /// Forks a child for `program`. `items` is the size of the largest call to come.
+    pub fn fork(
+        nursery: &mut Nursery,
+        program: &str,
+        items: usize,
+        limits: &Limits,
+        device: &str,
+    ) -> Result<Self, NurseryError> {
+        let on_cpu = device == "cpu";
+        let forked = nursery.fork(program, items, limits, on_cpu)?;
+        fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(std::io::Error::from)?;
+        let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::wall() };
+        Ok(Self {
+            clock,
+            on_cpu,
+            done_at: Duration::ZERO,
+            fresh_memory: process::memory_used(forked.pid),
+            peak_memory: 0,
+            printed: Printed::default(),
+            limits: limits.clone(),
+            forked,
+        })
+    }
+
+    /// Loads the program under the name `file`.
+    pub fn load(&mut self, file: &str, device: &str) -> Guest<()> {
+        self.send(&json!({"op": "load", "file": file, "device": device}));
+        let reply = match self.receive(Duration::from_secs_f64(self.limits.load_seconds))? {
+            Ok(reply) => reply,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.done_at = self.clock.now()?;
+        if reply == json!({"loaded": true}) {
+            return Ok(Ok(()));
+        }
+        Ok(Err(match serde_json::from_value::<LoadError>(reply.clone()) {
+            Ok(LoadError { load_error, traceback }) => {
+                Failure { rejection: Rejection::Load { message: load_error }, traceback }
+            }
+            Err(_) => unexpected(&reply),
+        }))
+    }
+
+    /// Makes one call. The span: the clocks start before the first byte of input is written and stop when the judge
+    /// holds its own copy of the outputs.
+    pub fn call(&mut self, call: Call, weights: &[f32]) -> Guest<Returned> {
+        if let Some(failure) = self.spoke_out_of_turn()? {
+            return Ok(Err(failure));
+        }
+        let Call { rows, items, packs, seed } = call;
+        let layout = Layout::of(weights.len());
+        let started = Instant::now();
+        let before = if self.on_cpu { self.done_at } else { self.clock.now()? };
+        self.forked.memory.write_input(weights)?;
+        self.send(&json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
+                          "pack_at": layout.pack_at, "rank_at": layout.rank_at}));
+        let reply = match self.receive(Duration::from_secs_f64(self.limits.call_seconds))? {
+            Ok(reply) => reply,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let outputs = self.forked.memory.copy_outputs(weights.len())?;
+        self.done_at = self.clock.now()?;
+        let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
+        self.look_at_memory();
+        if reply != json!({"returned": true}) {
+            return Ok(Err(self.failed_call(&reply)));
+        }
+        Ok(Ok(Returned { outputs, time, wall }))
+    }
+
+    /// Stops it while another program is timed.
+    pub fn pause(&self) {
+        process::stop(self.forked.pid);
+    }
+
+    /// Lets it go on.
+    pub fn unpause(&self) {
+        process::go_on(self.forked.pid);
+    }
+
+    /// Largest memory seen above what it had when it was forked, bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.peak_memory
+    }
+
+    /// Ends it and everything that it left behind; `during` and `traceback` complete the evidence.
+    pub fn end(mut self, nursery: &mut Nursery, during: &str, traceback: String) -> Result<(String, Evidence), NurseryError> {
+        let status = nursery.end(self.forked.pid)?;
+        self.printed.drain(&mut self.forked.output);
+        Ok((status, Evidence { during: during.to_owned(), traceback, output: self.printed.text() }))
+    }
+
+    /// A child that is gone, or does not read, is found out by the wait for its reply.
+    fn send(&self, message: &Value) {
+        let _ = self.forked.channel.send(message, &[]);
+    }
+
+    /// Waits for the reply, looking at memory and output all the while.
+    fn receive(&mut self, limit: Duration) -> Guest<Value> {
+        let started = Instant::now();
+        loop {
+            match self.forked.channel.receive()? {
+                Received::Message(message) => return Ok(Ok(message)),
+                Received::Garbage(text) => return Ok(Err(protocol(format!("no JSON: {text}")))),
+                Received::Closed => return Ok(Err(self.closed())),
+                Received::Nothing => {}
+            }
+            if let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
+                return Ok(Err(rejection.into()));
+            }
+            let mut descriptors = [
+                PollFd::new(self.forked.channel.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.forked.output.as_fd(), PollFlags::POLLIN),
+            ];
+            // A closed output pipe would wake us at once for ever; then only the channel is waited for.
+            let watched = if self.printed.closed { 1 } else { 2 };
+            let _ = poll(&mut descriptors[..watched], PollTimeout::from(LOOK_EVERY_MS));
+        }
+    }
+
+    fn over_a_limit(&mut self, elapsed: Duration, limit: Duration) -> Option<Rejection> {
+        self.printed.drain(&mut self.forked.output);
+        self.look_at_memory();
+        let Limits { output_bytes, memory_bytes, .. } = self.limits;
+        if self.printed.bytes > output_bytes {
+            return Some(Rejection::Output { limit_bytes: output_bytes });
+        }
+        if self.peak_memory > memory_bytes {
+            return Some(Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: memory_bytes });
+        }
+        (elapsed > limit).then(|| Rejection::Hang { limit_seconds: limit.as_secs_f64() })
+    }
+
+    fn look_at_memory(&mut self) {
+        let above = process::memory_used(self.forked.pid).saturating_sub(self.fresh_memory);
+        self.peak_memory = self.peak_memory.max(above);
+    }
+
+    fn spoke_out_of_turn(&self) -> Result<Option<Failure>, NurseryError> {
+        Ok(match self.forked.channel.receive()? {
+            Received::Nothing => None,
+            Received::Closed => Some(self.closed()),
+            Received::Message(message) => Some(protocol(format!("unasked: {message}"))),
+            Received::Garbage(text) => Some(protocol(format!("unasked, no JSON: {text}"))),
+        })
+    }
+
+    /// The child closed its channel: it ended, or it will be ended now. Its status is filled in by whoever ends it.
+    fn closed(&self) -> Failure {
+        let until = Instant::now() + END_GRACE;
+        while !process::is_zombie(self.forked.pid) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Rejection::Crash { status: String::new() }.into()
+    }
+
+    fn failed_call(&self, reply: &Value) -> Failure {
+        if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
+            return Rejection::WrongResult { message: message.to_owned() }.into();
+        }
+        match serde_json::from_value::<Raised>(reply.clone()) {
+            Ok(Raised { traceback, memory: true, .. }) => {
+                let rejection =
+                    Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes };
+                Failure { rejection, traceback }
+            }
+            Ok(Raised { raised, traceback, .. }) => {
+                Failure { rejection: Rejection::Exception { message: raised }, traceback }
+            }
+            Err(_) => unexpected(reply),
+        }
+    }
+}
+
+fn protocol(message: String) -> Failure {
+    Rejection::Protocol { message }.into()
+}
+
+fn unexpected(reply: &Value) -> Failure {
+    let text: String = reply.to_string().chars().take(200).collect();
+    protocol(format!("unknown reply {text}"))
+}
+
+/// What a candidate printed: its beginning and its end, and how much it was.
+#[derive(Debug, Default)]
+struct Printed {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    bytes: u64,
+    closed: bool,
+}
+
+impl Printed {
+    /// Takes what is there now; never waits.
+    fn drain(&mut self, pipe: &mut impl Read) {
+        let mut buffer = [0; 1 << 16];
+        // Bounded, so that a candidate that prints without end cannot hold the judge here.
+        for _ in 0..64 {
+            match pipe.read(&mut buffer) {
+                Ok(0) => {
+                    self.closed = true;
+                    return;
+                }
+                Ok(length) => self.keep(&buffer[..length]),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        let room = (EVIDENCE_BYTES / 2).saturating_sub(self.head.len()).min(bytes.len());
+        self.head.extend_from_slice(&bytes[..room]);
+        self.tail.extend_from_slice(&bytes[room..]);
+        let excess = self.tail.len().saturating_sub(EVIDENCE_BYTES / 2);
+        self.tail.drain(..excess);
+    }
+
+    fn text(&self) -> String {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let cut = self.bytes - kept;
+        let gap = if cut > 0 { format!("\n[... {cut} bytes ...]\n") } else { String::new() };
+        format!("{}{gap}{}", String::from_utf8_lossy(&self.head), String::from_utf8_lossy(&self.tail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_is_printed_the_beginning_and_the_end_are_kept() {
+        let mut printed = Printed::default();
+        printed.drain(&mut [b"begin".as_slice(), &vec![b'.'; 100_000], b"end"].concat().as_slice());
+        let text = printed.text();
+        assert!(text.starts_with("begin") && text.ends_with("end"), "{text}");
+        assert!(text.len() < EVIDENCE_BYTES + 100);
+        assert_eq!(printed.bytes, 100_008);
+    }
+}

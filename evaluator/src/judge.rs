@@ -1,0 +1,409 @@
+//! Judge: carries out an evaluation. Forks a child, gives it call after call, verifies, scores and times every answer,
+//! and ends the child, however it went.
+//!
+//! Invariants: every scored call is timed and every timed call is scored; of a child nothing is believed but the
+//! placements that it returns; a candidate's failure is a [`Rejection`], a [`JudgeError`] means that we broke.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
+use packevolve_contract::objective::score_at_best;
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION};
+use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use rand::RngExt;
+use thiserror::Error;
+
+use crate::child::{Call, Child, Failure, Guest, Returned};
+use crate::nursery::{Nursery, NurseryError};
+use crate::placement;
+use crate::process;
+use crate::score::Score;
+use crate::tensor;
+use crate::workload::{CaseInput, LoadsError, Pool};
+
+/// The yardstick that times are taken beside; frozen.
+const REFERENCE: &str = include_str!("reference.py");
+/// Shape of the reference's calls, `[64, 96] -> 12`: about 2 ms, long beside the clock's resolution and short beside
+/// an evaluation.
+const REFERENCE_CASE: (usize, usize, usize) = (64, 96, 12);
+/// Shape of the first call, which pays for what a fresh process sets up; verified, not scored.
+const FIRST_CASE: (usize, usize, usize) = (3, 12, 4);
+
+/// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum JudgeError {
+    #[error(transparent)]
+    Nursery(#[from] NurseryError),
+    #[error(transparent)]
+    Loads(#[from] LoadsError),
+    #[error("device {device} is not there: {offered}")]
+    Device { device: String, offered: String },
+    #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}\nhint: build both anew")]
+    Version { theirs: u32 },
+    #[error("no python to run candidates with\nhint: set `python` in config.yaml")]
+    NoPython,
+    #[error("the reference program fails: {0}")]
+    Reference(Rejection),
+    #[error("cannot pin to cpu {cpu}")]
+    Pin { cpu: usize, source: io::Error },
+    #[error("cannot lock device {device}")]
+    Lock { device: String, source: io::Error },
+}
+
+/// A judge for one session.
+pub struct Judge {
+    session: Session,
+    python: PathBuf,
+    device: String,
+    device_name: String,
+    nursery: Nursery,
+    reference: Child,
+    reference_input: Vec<f32>,
+    pool: Pool,
+    /// By window and case; made when first needed.
+    inputs: Vec<Vec<Option<CaseInput>>>,
+    device_lock: Option<Rc<File>>,
+}
+
+/// How far an evaluation came that no failure ended.
+enum Ended {
+    Fully,
+    Outclassed { at_best: f64 },
+}
+
+/// Outcome of the calls of an evaluation: we may break, and if not, the candidate may fail.
+type Run = Result<Result<Ended, Failure>, JudgeError>;
+
+/// A GPU is one judge's alone while a call is timed on it; free again when this is dropped.
+struct DeviceLock(Rc<File>);
+
+impl Drop for DeviceLock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// An evaluation under way.
+struct Course {
+    child: Child,
+    measurement: Measurement,
+    /// What the child is doing, for the evidence.
+    during: String,
+    order: Stream,
+    seeds: Stream,
+}
+
+impl Judge {
+    /// Pins itself, reads or makes up the loads, starts the nursery and the reference program.
+    ///
+    /// # Errors
+    /// Anything that keeps it from judging: no such device, no torch, loads that cannot be read.
+    pub fn open(session: Session) -> Result<Self, JudgeError> {
+        if session.version != VERSION {
+            return Err(JudgeError::Version { theirs: session.version });
+        }
+        if let Some(cpu) = session.cpu {
+            process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
+        }
+        tensor::set_single_thread();
+        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.rng_seed)?;
+        let python = match &session.python {
+            Some(python) => python.clone(),
+            None => default_python().ok_or(JudgeError::NoPython)?,
+        };
+        let mut nursery = Nursery::start(&python)?;
+        let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
+        let device_lock = lock_file(&device)?;
+        let reference_input = reference_input();
+        let reference = start_reference(&mut nursery, &session, &device, &reference_input)?;
+        let inputs = vec![vec![None; session.cases.len()]; pool.len()];
+        Ok(Self {
+            python,
+            device,
+            device_name,
+            nursery,
+            reference,
+            reference_input,
+            pool,
+            inputs,
+            device_lock,
+            session,
+        })
+    }
+
+    /// What the measurements are taken with.
+    pub fn ready(&self) -> Ready {
+        Ready {
+            version: VERSION,
+            device: self.device.clone(),
+            device_name: self.device_name.clone(),
+            python: self.nursery.hello.python.clone(),
+            torch: self.nursery.hello.torch.clone(),
+            windows: self.pool.len(),
+            real_windows: self.pool.real(),
+            loads_digest: self.pool.digest(),
+            jail: ["descriptors", "environment", "resource-limits", "process-group"].map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// Judges one program.
+    ///
+    /// # Errors
+    /// When our own machinery broke twice in a row; the nursery is replaced once.
+    pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        match self.evaluate_once(request) {
+            Err(JudgeError::Nursery(error)) => {
+                tracing::warn!(%error, candidate = request.candidate, "replacing the nursery");
+                self.replace_nursery()?;
+                self.evaluate_once(request)
+            }
+            other => other,
+        }
+    }
+
+    fn replace_nursery(&mut self) -> Result<(), JudgeError> {
+        self.nursery = Nursery::start(&self.python)?;
+        self.reference = start_reference(&mut self.nursery, &self.session, &self.device, &self.reference_input)?;
+        Ok(())
+    }
+
+    fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        let started = Instant::now();
+        let mut course = self.start(request)?;
+        let outcome = self.run(&mut course, request, started)?;
+        let Course { child, mut measurement, during, .. } = course;
+        measurement.peak_memory_bytes = child.peak_memory();
+        let (failure, ended) = match outcome {
+            Ok(ended) => (None, Some(ended)),
+            Err(failure) => (Some(failure), None),
+        };
+        let (rejection, traceback) = failure.map_or((None, String::new()), |f| (Some(f.rejection), f.traceback));
+        let (status, evidence) = child.end(&mut self.nursery, &during, traceback)?;
+        measurement.evaluation_seconds = started.elapsed().as_secs_f64();
+        Ok(match (rejection, ended) {
+            (Some(rejection), _) => rejected(rejection, evidence, status),
+            (None, Some(Ended::Outclassed { at_best })) => Evaluation::Outclassed { measurement, at_best },
+            (None, _) => Evaluation::Measured { measurement },
+        })
+    }
+
+    fn start(&mut self, request: &EvaluateRequest) -> Result<Course, JudgeError> {
+        let largest = self.session.cases.iter().map(|case| case.rows * case.items).max().unwrap_or(0);
+        let smallest = FIRST_CASE.0 * FIRST_CASE.1;
+        let items = largest.max(smallest);
+        let child = Child::fork(&mut self.nursery, &request.program, items, &self.session.limits, &self.device)?;
+        let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
+        let cases = &self.session.cases;
+        let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
+        Ok(Course {
+            child,
+            measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
+            during: "loading".to_owned(),
+            order: key(Purpose::Permutation),
+            seeds: key(Purpose::CallSeed),
+        })
+    }
+
+    fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {
+        if let Err(failure) = course.child.load(&request.file_name, &self.device)? {
+            return Ok(Err(failure));
+        }
+        if let Err(failure) = first_call(course)? {
+            return Ok(Err(failure));
+        }
+        let budget = request.budget_seconds.map_or(Duration::MAX, Duration::from_secs_f64);
+        for window in 0..self.pool.len() {
+            if window > 0 && started.elapsed() > budget {
+                break;
+            }
+            for case in 0..self.session.cases.len() {
+                let sample = match self.sample(course, case, window)? {
+                    Ok(sample) => sample,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+                course.measurement.cases[case].samples.push(sample);
+                if let Some(at_best) = outclassed(&course.measurement, request.outclassed.as_ref()) {
+                    return Ok(Ok(Ended::Outclassed { at_best }));
+                }
+            }
+        }
+        Ok(Ok(Ended::Fully))
+    }
+
+    /// One call of a case on a window: made, verified, scored, and timed beside the reference.
+    fn sample(&mut self, course: &mut Course, case: usize, window: usize) -> Result<Result<Sample, Failure>, JudgeError> {
+        let (rows, items, packs) = {
+            let case = &self.session.cases[case];
+            course.during = format!("{case}, window {window}");
+            (case.rows, case.items, case.packs)
+        };
+        let input = self.input(case, window).permuted(&mut course.order);
+        let weights = input.as_f32();
+        let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
+        let _lock = self.lock_device()?;
+        let returned = match course.child.call(call, &weights)? {
+            Ok(returned) => returned,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        course.child.pause();
+        let reference_seconds = self.time_reference()?;
+        course.child.unpause();
+        if let Err(failure) = check(&returned, &weights, call) {
+            return Ok(Err(failure));
+        }
+        let score = Score::of(&input, &returned.outputs.pack_index, packs);
+        Ok(Ok(Sample {
+            window,
+            mean_load: score.mean_load,
+            max_load: score.max_load,
+            bound: score.bound,
+            worst_row_gap: score.worst_row_gap,
+            seconds: returned.time.as_secs_f64(),
+            wall_seconds: returned.wall.as_secs_f64(),
+            reference_seconds,
+        }))
+    }
+
+    fn time_reference(&mut self) -> Result<f64, JudgeError> {
+        self.reference.unpause();
+        let returned = self.reference.call(reference_call(), &self.reference_input)?;
+        self.reference.pause();
+        match returned {
+            Ok(returned) => Ok(returned.time.as_secs_f64()),
+            Err(failure) => Err(JudgeError::Reference(failure.rejection)),
+        }
+    }
+
+    fn input(&mut self, case: usize, window: usize) -> &CaseInput {
+        let Self { pool, session, inputs, .. } = self;
+        inputs[window][case].get_or_insert_with(|| {
+            CaseInput::make(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
+        })
+    }
+
+    fn lock_device(&self) -> Result<Option<DeviceLock>, JudgeError> {
+        let Some(file) = &self.device_lock else { return Ok(None) };
+        file.lock().map_err(|source| JudgeError::Lock { device: self.device.clone(), source })?;
+        Ok(Some(DeviceLock(file.clone())))
+    }
+}
+
+/// The very first call, on a small shape.
+fn first_call(course: &mut Course) -> Guest<()> {
+    "the first call".clone_into(&mut course.during);
+    let (rows, items, packs) = FIRST_CASE;
+    let call = Call { rows, items, packs, seed: 0 };
+    let weights: Vec<f32> = (0..rows * items).map(|i| ((i * 7) % 11) as f32).collect();
+    let returned = match course.child.call(call, &weights)? {
+        Ok(returned) => returned,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    course.measurement.first_call_seconds = returned.time.as_secs_f64();
+    Ok(check(&returned, &weights, call))
+}
+
+/// Whether a call kept the contract: a valid placement, and its input as it was.
+fn check(returned: &Returned, weights: &[f32], call: Call) -> Result<(), Failure> {
+    let Call { rows, items, packs, .. } = call;
+    let outputs = &returned.outputs;
+    if let Some(at) = (0..weights.len()).find(|&at| outputs.input[at].to_bits() != weights[at].to_bits()) {
+        let message = format!("row {}, item {}: {} became {}", at / items, at % items, weights[at], outputs.input[at]);
+        return Err(Rejection::MutatedInput { message }.into());
+    }
+    placement::verify(&outputs.pack_index, &outputs.rank_in_pack, rows, items, packs)
+        .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() }.into())
+}
+
+fn outclassed(measurement: &Measurement, threshold: Option<&Threshold>) -> Option<f64> {
+    let threshold = threshold?;
+    score_at_best(measurement, &threshold.baseline, threshold.weights).filter(|at_best| *at_best < threshold.score)
+}
+
+fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluation {
+    let rejection = match rejection {
+        Rejection::Crash { .. } => Rejection::Crash { status },
+        other => other,
+    };
+    Evaluation::Rejected { rejection, evidence }
+}
+
+fn reference_call() -> Call {
+    let (rows, items, packs) = REFERENCE_CASE;
+    Call { rows, items, packs, seed: 0 }
+}
+
+fn reference_input() -> Vec<f32> {
+    let mut rng = stream(0, 0, Purpose::Loads);
+    (0..REFERENCE_CASE.0 * REFERENCE_CASE.1).map(|_| rng.random_range(1.0..1000.0)).collect()
+}
+
+/// Forks the reference program and warms it up, so that its first timed call is like its later ones.
+fn start_reference(
+    nursery: &mut Nursery,
+    session: &Session,
+    device: &str,
+    input: &[f32],
+) -> Result<Child, JudgeError> {
+    let mut child = Child::fork(nursery, REFERENCE, input.len(), &session.limits, device)?;
+    child.load("reference.py", device)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
+    for _ in 0..3 {
+        child.call(reference_call(), input)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
+    }
+    child.pause();
+    Ok(child)
+}
+
+/// The interpreter that this judge was built with, if it is still there.
+fn default_python() -> Option<PathBuf> {
+    let python = PathBuf::from(env!("PACKEVOLVE_PYTHON"));
+    python.exists().then_some(python)
+}
+
+/// `auto` is the first GPU if there is one.
+fn choose_device(wanted: &str, gpus: &[String]) -> Result<(String, String), JudgeError> {
+    let number = match wanted {
+        "cpu" => None,
+        "auto" => (!gpus.is_empty()).then_some(0),
+        _ => Some(wanted.strip_prefix("cuda:").and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)),
+    };
+    let Some(number) = number else { return Ok(("cpu".to_owned(), process::cpu_name())) };
+    match gpus.get(number) {
+        Some(name) => Ok((format!("cuda:{number}"), name.clone())),
+        None => Err(JudgeError::Device { device: wanted.to_owned(), offered: offered(gpus) }),
+    }
+}
+
+fn offered(gpus: &[String]) -> String {
+    let named = gpus.iter().enumerate().map(|(number, name)| format!(", cuda:{number} ({name})"));
+    format!("there is cpu{}", named.collect::<String>())
+}
+
+/// One lock a GPU for all judges of this machine.
+fn lock_file(device: &str) -> Result<Option<Rc<File>>, JudgeError> {
+    let Some(number) = device.strip_prefix("cuda:") else { return Ok(None) };
+    let path = std::env::temp_dir().join(format!("packevolve-cuda-{number}.lock"));
+    let open = File::options().create(true).truncate(false).write(true).open(path);
+    Ok(Some(Rc::new(open.map_err(|source| JudgeError::Lock { device: device.to_owned(), source })?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_prefers_a_gpu_and_a_missing_one_is_named() {
+        let gpus = ["H200".to_owned()];
+        assert_eq!(choose_device("auto", &gpus).unwrap().0, "cuda:0");
+        assert_eq!(choose_device("auto", &[]).unwrap().0, "cpu");
+        let error = choose_device("cuda:1", &gpus).unwrap_err();
+        assert_eq!(error.to_string(), "device cuda:1 is not there: there is cpu, cuda:0 (H200)");
+        assert!(choose_device("gpu", &gpus).is_err());
+    }
+}

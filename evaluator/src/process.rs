@@ -1,0 +1,94 @@
+//! Process: what the judge reads of and does to the processes below it, by the kernel's own interfaces.
+
+use std::fs;
+use std::io;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+/// Pins the calling process, and all that it starts from now on, to one CPU: the slot.
+pub fn pin_to(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Lets the calling process die with its parent, so that no judge outlives a harness that was killed.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
+}
+
+/// Kills a child with its whole process group. One that is gone already is fine.
+pub fn kill_group(leader: Pid) {
+    let _ = killpg(leader, Signal::SIGKILL);
+    let _ = kill(leader, Signal::SIGKILL);
+}
+
+/// Stops a child with its group, so that it computes nothing while another one is timed.
+pub fn stop(leader: Pid) {
+    let _ = killpg(leader, Signal::SIGSTOP);
+}
+
+/// Lets a stopped child go on.
+pub fn go_on(leader: Pid) {
+    let _ = killpg(leader, Signal::SIGCONT);
+}
+
+/// Whether a child has ended and waits to be reaped.
+pub fn is_zombie(pid: Pid) -> bool {
+    // The state follows the command in parentheses, which may itself hold parentheses.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
+/// Memory that a process really uses, bytes: anonymous and shared pages present, not what it mapped (torch maps far
+/// more than it uses). 0 once it has ended.
+pub fn memory_used(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+    };
+    field("RssAnon:") + field("RssShmem:")
+}
+
+/// A wait status in words: `signal SIGSEGV` or `exit status 1`.
+pub fn describe_status(pid: Pid, status: i32) -> String {
+    match WaitStatus::from_raw(pid, status) {
+        Ok(WaitStatus::Exited(_, code)) => format!("exit status {code}"),
+        Ok(WaitStatus::Signaled(_, signal, _)) => format!("signal {signal}"),
+        _ => format!("wait status {status:#x}"),
+    }
+}
+
+/// The name of the machine's processor.
+pub fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find(|line| line.starts_with("model name"));
+    line.and_then(|line| line.split_once(": ")).map_or("unknown", |(_, name)| name).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_told_in_words() {
+        let pid = Pid::from_raw(1);
+        assert_eq!(describe_status(pid, 0x0300), "exit status 3");
+        assert_eq!(describe_status(pid, 11), "signal SIGSEGV");
+    }
+
+    #[test]
+    fn memory_is_what_is_used_and_nothing_is_used_by_nobody() {
+        let me = Pid::this();
+        let before = memory_used(me);
+        let block = vec![1u8; 64 << 20];
+        assert!(memory_used(me) > before + (48 << 20), "{} bytes are held", block.len());
+        assert_eq!(memory_used(Pid::from_raw(i32::MAX)), 0);
+        assert!(!is_zombie(me));
+    }
+}

@@ -1,0 +1,128 @@
+//! Candidate: one program text with a number. And the ids under which git keeps it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Number of a candidate, counted from the seed program, which is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CandidateId(pub u64);
+
+impl CandidateId {
+    /// The program that the run started from.
+    pub const SEED: Self = Self(0);
+
+    /// Its place in a list of all candidates.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).expect("BUG: more candidates than memory")
+    }
+}
+
+impl fmt::Display for CandidateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A text that should be the id of a git object and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no object id: 40 hexadecimal digits, lower case")]
+pub struct NotAnId(pub String);
+
+macro_rules! object_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; 20]);
+
+        impl $name {
+            /// Of the 20 bytes that git knows it by.
+            pub fn from_bytes(bytes: [u8; 20]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 20 bytes that git knows it by.
+            pub fn as_bytes(&self) -> &[u8; 20] {
+                &self.0
+            }
+
+            /// Enough digits for people.
+            pub fn short(&self) -> String {
+                self.to_string()[..10].to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                parse(text).map(Self).ok_or_else(|| NotAnId(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotAnId;
+
+            fn try_from(text: String) -> Result<Self, NotAnId> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+    };
+}
+
+fn parse(text: &str) -> Option<[u8; 20]> {
+    let mut bytes = [0; 20];
+    // hex takes capitals too, and then one id would have several spellings.
+    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+}
+
+object_id! {
+    /// Id of a commit: a candidate with its whole descent.
+    CommitId
+}
+object_id! {
+    /// Id of a tree: the files of a candidate.
+    TreeId
+}
+object_id! {
+    /// Id of a blob: a text by its content. Equal programs have equal ids.
+    BlobId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_forty_lower_case_digits() {
+        let text = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(text.parse::<BlobId>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<CommitId>().unwrap().short(), "0123456789");
+        for wrong in ["", "0123", &text.to_uppercase(), &text.replace('0', "g")] {
+            assert!(wrong.parse::<CommitId>().is_err(), "{wrong}");
+        }
+    }
+}

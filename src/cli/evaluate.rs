@@ -1,0 +1,122 @@
+//! `packevolve evaluate`: one program, measured in full.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use packevolve_contract::case::{self, Case};
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::objective::scores;
+use packevolve_contract::protocol::EvaluateRequest;
+
+use super::{Format, config_path, print_json, read_text};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::inspect::{self, Evaluated};
+use crate::judge::{self, Judge};
+use crate::settings::Settings;
+
+/// Version of the JSON that `--format json` prints.
+const FORMAT: u32 = 1;
+
+/// Measures one program on every case and all windows, beside the baseline that its scores are relative to.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The program; it holds `balanced_packing`.
+    program: PathBuf,
+    /// What quality and speed are relative to, instead of the baseline of the settings.
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
+    /// Settings; `config.yaml` of the current folder if it is there.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Your loads: a CSV file or a folder of them.
+    #[arg(long, value_name = "PATH")]
+    loads: Option<PathBuf>,
+    /// auto, cpu, cuda:0, ...
+    #[arg(long, value_name = "D")]
+    device: Option<String>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+impl Evaluate {
+    pub async fn run(&self) -> anyhow::Result<Exit> {
+        let mut config = Config::read(self.config.as_deref())?;
+        if let Some(loads) = &self.loads {
+            config.loads = Some(loads.clone());
+            // All windows that were given, none held out, none made up beside them.
+            config.evaluation.windows = None;
+        }
+        if let Some(device) = &self.device {
+            config.evaluation.device.clone_from(device);
+        }
+        let settings = config.settings(config_path(self.config.as_deref()))?;
+        let program = read_text(&self.program)?;
+        let against = self.against.as_deref().unwrap_or(&config.baseline);
+        let against_text = read_text(against)?;
+        let cases = cases(&settings);
+        let session = judge::session(&settings.evaluation, &cases, settings.rng_seed, None);
+        let mut judge = Judge::open(session).await?;
+        eprintln!("measuring {} ...", self.program.display());
+        let evaluation = judge.evaluate(request(&self.program, &program)).await?;
+        let baseline = match evaluation.measured() {
+            Some(measurement) if program == against_text => Some(measurement.clone()),
+            Some(_) => Some(measure_baseline(&mut judge, against, &against_text).await?),
+            None => None,
+        };
+        self.print(&settings, &cases, &judge, against, evaluation, baseline.as_ref())
+    }
+
+    fn print(
+        &self,
+        settings: &Settings,
+        cases: &[Case],
+        judge: &Judge,
+        against: &Path,
+        evaluation: Evaluation,
+        baseline: Option<&Measurement>,
+    ) -> anyhow::Result<Exit> {
+        let unit: Vec<String> = case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect();
+        let weights = settings.evaluation.weights;
+        let scores =
+            evaluation.measured().zip(baseline).map(|(measured, baseline)| scores(measured, baseline, weights, &unit));
+        let evaluated = Evaluated {
+            format: FORMAT,
+            program: self.program.display().to_string(),
+            against: against.display().to_string(),
+            judge: judge.ready().clone(),
+            scores,
+            evaluation,
+        };
+        match self.format {
+            Format::Json => print_json(&evaluated)?,
+            Format::Table => print!("{}", inspect::evaluated_text(&evaluated, cases)),
+        }
+        Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
+    }
+}
+
+fn cases(settings: &Settings) -> Vec<Case> {
+    let evaluation = &settings.evaluation;
+    case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, settings.rng_seed)
+        .expect("BUG: the settings were checked")
+}
+
+fn request(path: &Path, program: &str) -> EvaluateRequest {
+    EvaluateRequest {
+        candidate: 0,
+        file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        program: program.to_owned(),
+        budget_seconds: None,
+        outclassed: None,
+    }
+}
+
+async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> anyhow::Result<Measurement> {
+    eprintln!("measuring {}, which it is compared with ...", path.display());
+    match judge.evaluate(request(path, program)).await? {
+        Evaluation::Measured { measurement } => Ok(measurement),
+        Evaluation::Rejected { rejection, .. } => anyhow::bail!("{} was not measured: it {rejection}", path.display()),
+        Evaluation::Outclassed { .. } => unreachable!("BUG: no threshold was given"),
+    }
+}

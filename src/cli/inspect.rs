@@ -1,0 +1,186 @@
+//! `packevolve top`, `show`, `log`: a run, looked at.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Format, RunArguments, print_json};
+use crate::candidate::CandidateId;
+use crate::event::{Event, Selection};
+use crate::exit::Exit;
+use crate::inspect::{self, Row};
+use crate::repository::Repository;
+use crate::run::Run;
+
+/// The best candidates of a run, best first.
+#[derive(Debug, Args)]
+pub struct Top {
+    #[command(flatten)]
+    run: RunArguments,
+    /// How many.
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    count: usize,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+impl Top {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let run = self.run.open()?;
+        let rows = inspect::top(&run.search, self.count);
+        match self.format {
+            Format::Json => print_json(&rows)?,
+            Format::Table => {
+                let best = run.search.best().map(|member| member.candidate);
+                println!("{}", inspect::rows_table(&rows, &run.search.started().cases, best));
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// What happened in a run, a line an event.
+#[derive(Debug, Args)]
+pub struct Log {
+    #[command(flatten)]
+    run: RunArguments,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+impl Log {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let run = self.run.open()?;
+        match self.format {
+            Format::Json => print_json(&run.entries.iter().map(LogEntry::of).collect::<Vec<_>>())?,
+            Format::Table => {
+                let began = run.entries.first().map_or(0.0, |entry| entry.time);
+                for entry in &run.entries {
+                    let text = inspect::event_text(&entry.event, &run.search);
+                    println!("{:>5}  {:>9.2}s  {text}", entry.seq, entry.time - began);
+                }
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+#[derive(Serialize)]
+struct LogEntry<'a> {
+    seq: u64,
+    time: f64,
+    event: &'a Event,
+}
+
+impl<'a> LogEntry<'a> {
+    fn of(entry: &'a crate::journal::Entry<Event>) -> Self {
+        Self { seq: entry.seq, time: entry.time, event: &entry.event }
+    }
+}
+
+/// One candidate: where it comes from, its proposal, and its measurements or why it was rejected.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Number, NAME, commit prefix or `best`; and the run, if not the newest, before or behind it.
+    #[arg(required = true, num_args = 1..=2, value_names = ["CANDIDATE", "RUN"])]
+    names: Vec<String>,
+    /// Print the program instead.
+    #[arg(long)]
+    program: bool,
+    /// Settings, for where the runs are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    row: Row,
+    selection: Option<&'a Selection>,
+    proposal: Option<String>,
+    evaluation: Option<packevolve_contract::evaluation::Evaluation>,
+}
+
+impl Show {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let (run, candidate) = self.find()?;
+        let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+        let repository = Repository::open(&run.folder.archive())?;
+        if self.program {
+            print!("{}", repository.program(known.commit, &run.search.started().file_name)?);
+            return Ok(Exit::Success);
+        }
+        let proposal = repository.proposal(known.commit)?;
+        let shown = Shown {
+            row: Row::of(candidate, known),
+            selection: selection_of(&run, candidate),
+            proposal: proposal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            evaluation: crate::replay::evaluation_of(&run, candidate),
+        };
+        match self.format {
+            Format::Json => print_json(&shown)?,
+            Format::Table => print(&run, &shown),
+        }
+        Ok(Exit::Success)
+    }
+
+    /// The run and the candidate, in whichever order they were given.
+    fn find(&self) -> anyhow::Result<(Run, CandidateId)> {
+        let open = |name: Option<&String>| RunArguments { run: name.cloned(), config: self.config.clone() }.open();
+        let (run, wanted) = match &self.names[..] {
+            [candidate] => (open(None)?, candidate),
+            [candidate, run] => match super::find_run(self.config.as_deref(), Some(run)) {
+                Ok(_) => (open(Some(run))?, candidate),
+                Err(_) => (open(Some(candidate))?, run),
+            },
+            _ => unreachable!("BUG: clap takes one or two"),
+        };
+        let candidate = run.candidate(wanted)?;
+        Ok((run, candidate))
+    }
+}
+
+fn selection_of(run: &Run, candidate: CandidateId) -> Option<&Selection> {
+    let attempt = run.entries.iter().find_map(|entry| match &entry.event {
+        Event::CandidateCreated(created) if created.candidate == candidate => Some(created.attempt),
+        _ => None,
+    })?;
+    run.entries.iter().find_map(|entry| match &entry.event {
+        Event::Selected { attempt: selected, selection } if *selected == attempt => Some(selection),
+        _ => None,
+    })
+}
+
+fn print(run: &Run, shown: &Shown<'_>) {
+    let Row { candidate, name, parents, commit, outcome, scores, .. } = &shown.row;
+    println!("candidate {candidate}: {name}");
+    let parent = |id: &CandidateId| {
+        let name = run.search.candidate(*id).map_or("?", |known| known.name.as_str());
+        format!("{id} ({name})")
+    };
+    if let Some(selection) = shown.selection {
+        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
+        println!("an edit of {parents}, proposed by {}", selection.proposer);
+    }
+    println!("commit {commit}\n{outcome}\n");
+    match (&shown.evaluation, scores) {
+        (Some(evaluation), Some(scores)) => {
+            let measurement = evaluation.measured().expect("BUG: only measured programs have scores");
+            let cases = &run.search.started().cases;
+            println!("{}", inspect::scores_text(scores, measurement, cases, "the baseline program of the run"));
+        }
+        (Some(packevolve_contract::evaluation::Evaluation::Rejected { rejection, evidence }), _) => {
+            println!("it {rejection}\n{}", inspect::evidence_text(evidence));
+        }
+        (Some(packevolve_contract::evaluation::Evaluation::Outclassed { at_best, .. }), _) => {
+            println!("stopped early: it could have reached {at_best:.4} at best\n");
+        }
+        _ => {}
+    }
+    if let Some(proposal) = &shown.proposal {
+        println!("{}", proposal.trim_end());
+    }
+}

@@ -1,0 +1,359 @@
+//! Config: settings as a person writes them, in YAML, and their check. The only file that knows YAML.
+//!
+//! `config.yaml` in the repository is the commented reference; a test keeps it equal to [`Config::default`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use packevolve_contract::case::{self, GlobalShape};
+use packevolve_contract::loads::Loads;
+use packevolve_contract::objective::Weights;
+use packevolve_contract::protocol::Limits;
+use packevolve_contract::topology::{Topology, TopologyError};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::settings::{EvaluationSettings, SearchSettings, Settings};
+
+/// The file that is read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "config.yaml";
+
+/// Settings as written. Every field has its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // config.yaml is their documentation
+pub struct Config {
+    pub program: PathBuf,
+    pub baseline: PathBuf,
+    pub runs: PathBuf,
+    pub rng_seed: u64,
+    pub topology: Topology,
+    pub cases: CasesConfig,
+    pub loads: Option<PathBuf>,
+    pub evaluation: EvaluationConfig,
+    pub limits: LimitsConfig,
+    pub search: SearchConfig,
+    pub proposers: ProposersConfig,
+}
+
+/// `cases:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct CasesConfig {
+    pub global: Vec<GlobalShape>,
+    pub random: usize,
+}
+
+/// `evaluation:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct EvaluationConfig {
+    pub device: String,
+    pub python: Option<PathBuf>,
+    pub windows: Option<usize>,
+    #[serde(with = "humantime_serde")]
+    pub budget: Option<Duration>,
+    pub weights: Weights,
+}
+
+/// `limits:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct LimitsConfig {
+    #[serde(with = "humantime_serde")]
+    pub call: Duration,
+    #[serde(with = "humantime_serde")]
+    pub load: Duration,
+    pub memory: ByteSize,
+    pub output: ByteSize,
+}
+
+/// `search:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct SearchConfig {
+    pub candidates: u64,
+    #[serde(with = "humantime_serde")]
+    pub wall_time: Option<Duration>,
+    pub population: usize,
+    pub slots: Option<usize>,
+}
+
+/// `proposers:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct ProposersConfig {
+    pub corpus: Option<PathBuf>,
+    pub mutate: bool,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum ConfigError {
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{place}: {message}{hint}")]
+    Yaml { place: String, message: String, hint: String },
+    #[error("{path}: {name}: {message}")]
+    Value { path: PathBuf, name: &'static str, message: String },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            program: "candidates/eplb.py".into(),
+            baseline: "candidates/eplb.py".into(),
+            runs: "runs".into(),
+            rng_seed: 1,
+            topology: Topology::deepseek_v3(),
+            cases: CasesConfig::default(),
+            loads: None,
+            evaluation: EvaluationConfig::default(),
+            limits: LimitsConfig::default(),
+            search: SearchConfig::default(),
+            proposers: ProposersConfig::default(),
+        }
+    }
+}
+
+impl Default for CasesConfig {
+    fn default() -> Self {
+        let global = [(288, 32), (320, 64), (256, 32), (256, 64)];
+        Self { global: global.map(|(replicas, gpus)| GlobalShape { replicas, gpus }).to_vec(), random: 2 }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            device: "auto".to_owned(),
+            python: None,
+            windows: Some(4),
+            budget: Some(Duration::from_secs(15)),
+            weights: Weights::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_secs(60),
+            load: Duration::from_secs(30),
+            memory: ByteSize::gib(4),
+            output: ByteSize::mib(16),
+        }
+    }
+}
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { candidates: 120, wall_time: None, population: 12, slots: None }
+    }
+}
+
+impl Default for ProposersConfig {
+    fn default() -> Self {
+        Self { corpus: Some("candidates/proposals".into()), mutate: true }
+    }
+}
+
+impl Config {
+    /// Reads `path`; without one, [`DEFAULT_FILE`] of the current folder if it is there, else the defaults. Paths in
+    /// the result are relative to where `path` is.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no config: with line, column and what was probably meant.
+    pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let default = Path::new(DEFAULT_FILE);
+        let path = match path {
+            Some(path) => path,
+            None if default.exists() => default,
+            None => return Ok(Self::default()),
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config = Self::parse(&text).map_err(|error| explain(path, &error))?;
+        Ok(config.resolved(path.parent().unwrap_or(Path::new(""))))
+    }
+
+    fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
+        // A file of comments alone is null to YAML, and means the defaults.
+        Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default())
+    }
+
+    fn resolved(mut self, folder: &Path) -> Self {
+        let required = [&mut self.program, &mut self.baseline, &mut self.runs];
+        let optional = [&mut self.loads, &mut self.evaluation.python, &mut self.proposers.corpus];
+        for path in required.into_iter().chain(optional.into_iter().flatten()) {
+            *path = folder.join(&*path);
+        }
+        self
+    }
+
+    /// Checks everything and fills in what depends on the machine. `file` is named in errors.
+    ///
+    /// # Errors
+    /// The first value that cannot work.
+    pub fn settings(&self, file: &Path) -> Result<Settings, ConfigError> {
+        let wrong = |name, message: String| ConfigError::Value { path: file.to_owned(), name, message };
+        let topology = |error: TopologyError| error.to_string();
+        self.topology.check().map_err(|error| wrong("topology", topology(error)))?;
+        case::cases(&self.topology, &self.cases.global, self.cases.random, self.rng_seed)
+            .map_err(|error| wrong("cases", topology(error)))?;
+        let Weights { quality, speed } = self.evaluation.weights;
+        if !(quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0) {
+            return Err(wrong("evaluation.weights", "two numbers from 0 on, not both 0, are wanted".to_owned()));
+        }
+        let counts = [
+            ("evaluation.windows", self.evaluation.windows),
+            ("search.population", Some(self.search.population)),
+            ("search.slots", self.search.slots),
+            ("search.candidates", usize::try_from(self.search.candidates).ok()),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
+            return Err(wrong(name, "0, it must be at least 1".to_owned()));
+        }
+        Ok(Settings {
+            rng_seed: self.rng_seed,
+            evaluation: self.evaluation_settings(),
+            search: SearchSettings {
+                candidates: self.search.candidates,
+                wall_seconds: self.search.wall_time.map(|time| time.as_secs_f64()),
+                population: self.search.population,
+                slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+                mutate: self.proposers.mutate,
+            },
+        })
+    }
+
+    fn evaluation_settings(&self) -> EvaluationSettings {
+        EvaluationSettings {
+            device: self.evaluation.device.clone(),
+            python: self.evaluation.python.clone(),
+            topology: self.topology.clone(),
+            global_cases: self.cases.global.clone(),
+            random_cases: self.cases.random,
+            loads: match &self.loads {
+                Some(path) => Loads::Path(path.clone()),
+                None => Loads::MadeUp { rng_seed: self.rng_seed },
+            },
+            windows: self.evaluation.windows,
+            budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
+            weights: self.evaluation.weights,
+            limits: Limits {
+                call_seconds: self.limits.call.as_secs_f64(),
+                load_seconds: self.limits.load.as_secs_f64(),
+                memory_bytes: self.limits.memory.as_u64(),
+                output_bytes: self.limits.output.as_u64(),
+            },
+        }
+    }
+}
+
+/// The library's message with the place in the file in front, and what was probably meant behind.
+fn explain(path: &Path, error: &serde_yaml::Error) -> ConfigError {
+    let place = match error.location() {
+        Some(location) => format!("{}:{}:{}", path.display(), location.line(), location.column()),
+        None => path.display().to_string(),
+    };
+    let text = error.to_string();
+    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    let hint = meant(&message).map(|name| format!("\nhint: did you mean `{name}`?")).unwrap_or_default();
+    ConfigError::Yaml { place, message, hint }
+}
+
+/// The known name nearest to an unknown one, out of serde's "unknown field `x`, expected one of `a`, `b`".
+fn meant(message: &str) -> Option<&str> {
+    let (_, names) = message.split_once("unknown field ")?;
+    let mut names = names.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    let similarity = |name: &str| strsim::jaro_winkler(unknown, name);
+    let nearest = names.max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(nearest) > 0.75).then_some(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../config.yaml");
+
+    #[test]
+    fn the_commented_reference_equals_the_defaults() {
+        assert_eq!(Config::parse(REFERENCE).unwrap(), Config::default());
+        assert_eq!(Config::parse("# nothing\n").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_commented_reference_names_every_setting() {
+        let written: serde_yaml::Value = serde_yaml::from_str(REFERENCE).unwrap();
+        let all = serde_yaml::to_value(Config::default()).unwrap();
+        assert_eq!(names(&written), names(&all));
+    }
+
+    fn names(value: &serde_yaml::Value) -> Vec<String> {
+        let Some(mapping) = value.as_mapping() else { return Vec::new() };
+        let name = |key: &serde_yaml::Value| key.as_str().unwrap().to_owned();
+        let below = |(key, value)| {
+            let inner = names(value).into_iter().map(|inner| format!("{}.{inner}", name(key))).collect::<Vec<_>>();
+            std::iter::once(name(key)).chain(inner).collect::<Vec<_>>()
+        };
+        let mut all: Vec<String> = mapping.iter().flat_map(below).collect();
+        all.sort();
+        all
+    }
+
+    #[track_caller]
+    fn message_of(text: &str) -> String {
+        let path = Path::new("config.yaml");
+        match Config::parse(text) {
+            Err(error) => explain(path, &error).to_string(),
+            Ok(config) => config.settings(path).unwrap_err().to_string(),
+        }
+    }
+
+    #[test]
+    fn a_typo_is_told_with_its_line_and_what_was_meant() {
+        let message = message_of("rng_seed: 2\nevaluation:\n  windos: 3\n");
+        assert!(message.starts_with("config.yaml:3:3: "), "{message}");
+        assert!(message.contains("unknown field `windos`"), "{message}");
+        assert!(message.ends_with("hint: did you mean `windows`?"), "{message}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_told_with_its_line() {
+        let message = message_of("rng_seed: 2\nlimits:\n  memory: much\n");
+        assert!(message.starts_with("config.yaml:3:"), "{message}");
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused_by_name() {
+        for (text, wanted) in [
+            ("topology: {layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 290}", "topology: replicas"),
+            ("cases: {global: [{replicas: 256, gpus: 48}]}", "cases: replicas (256)"),
+            ("evaluation: {windows: 0}", "evaluation.windows: 0"),
+            ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights"),
+            ("search: {candidates: 0}", "search.candidates: 0"),
+        ] {
+            let message = message_of(text);
+            assert!(message.contains(wanted), "{message}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = Config::default().resolved(Path::new("/somewhere"));
+        assert_eq!(config.program, Path::new("/somewhere/candidates/eplb.py"));
+        assert_eq!(config.loads, None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Derive: from a parent and a document to a child program. The one way to a candidate, for live runs and replay alike.
+
+use crate::candidate::{CandidateId, CommitId};
+use crate::event::{Declined, Proposer};
+use crate::proposal::Proposal;
+use crate::repository::NewCandidate;
+
+/// A child program and the proposal that made it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    /// The document, read.
+    pub proposal: Proposal,
+    /// The child program.
+    pub program: String,
+}
+
+/// Applies a document, as received, to the program of its parent.
+///
+/// # Errors
+/// Why it makes no program.
+pub fn derive(parent: &str, document: &[u8]) -> Result<Derived, Declined> {
+    let unreadable = |error: String| Declined::Unreadable { error };
+    let text = std::str::from_utf8(document).map_err(|error| unreadable(error.to_string()))?;
+    let proposal = Proposal::parse(text).map_err(|error| unreadable(error.to_string()))?;
+    let program = proposal.edit.apply(parent).map_err(|mismatch| Declined::DoesNotApply { mismatch })?;
+    Ok(Derived { proposal, program })
+}
+
+/// What of a candidate goes into its commit beside its program and proposal.
+#[derive(Clone, Debug)]
+pub struct Descent<'a> {
+    /// Its number.
+    pub candidate: CandidateId,
+    /// What it is an edit of.
+    pub parents: &'a [(CandidateId, CommitId)],
+    /// Where its proposal came from; `None` for the seed program.
+    pub proposer: Option<Proposer>,
+    /// File name of the program.
+    pub file_name: &'a str,
+    /// Unix time that commit times count from.
+    pub epoch: i64,
+}
+
+impl Descent<'_> {
+    /// Hands `commit` the candidate as the archive takes it. The same input always gives the same commit.
+    pub fn as_new<T>(
+        &self,
+        name: &str,
+        description: &str,
+        program: &str,
+        document: Option<&[u8]>,
+        commit: impl FnOnce(&NewCandidate<'_>) -> T,
+    ) -> T {
+        let parents: Vec<CommitId> = self.parents.iter().map(|(_, commit)| *commit).collect();
+        let mut trailers = vec![("Candidate", self.candidate.to_string())];
+        trailers.extend(self.parents.iter().map(|(parent, _)| ("Parent", parent.to_string())));
+        trailers.extend(self.proposer.map(|proposer| ("Proposer", proposer.to_string())));
+        commit(&NewCandidate {
+            number: self.candidate.0,
+            file_name: self.file_name,
+            program,
+            proposal: document,
+            name,
+            description,
+            parents: &parents,
+            trailers: &trailers,
+            epoch: self.epoch,
+        })
+    }
+
+    /// The seed program's commit: no proposal, no parents.
+    pub fn as_seed<T>(&self, program: &str, commit: impl FnOnce(&NewCandidate<'_>) -> T) -> T {
+        self.as_new("seed", "The program that the run started from.", program, None, commit)
+    }
+}

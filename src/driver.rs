@@ -1,0 +1,471 @@
+//! Driver: carries out what the search decides: asks proposers, applies edits, archives, has judges measure, and writes
+//! everything down. Decides nothing itself.
+//!
+//! Order of every step: objects into the archive, synced; the event into the journal, synced (from here on it has
+//! happened); refs; the search's state. So whatever moment the process dies at, `resume` continues.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use packevolve_contract::case::{self, Case};
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold};
+use packevolve_contract::stream::{Purpose, stream};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::candidate::CandidateId;
+use crate::derive::{Descent, derive};
+use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::journal::{Journal, JournalError};
+use crate::judge::{self, JudgeError};
+use crate::proposer::corpus::{self, Document, Planned};
+use crate::proposer::mutate;
+use crate::repository::{Kept, Repository, RepositoryError};
+use crate::run::{self, RunError, RunFolder};
+use crate::search::{Next, Search};
+use crate::settings::Settings;
+use crate::slots::{Done, Slots};
+
+/// After so many events the archive's refs are brought up to date.
+const CHECKPOINT_EVERY: usize = 100;
+/// Number of the baseline program where it is not candidate 0; keys its order of rows and items.
+const BASELINE_NUMBER: u64 = u64::MAX;
+
+/// What a run is started from, read and checked.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The effective settings.
+    pub settings: Settings,
+    /// File name of the seed program.
+    pub file_name: String,
+    /// The seed program.
+    pub program: String,
+    /// The baseline program.
+    pub baseline: String,
+    /// The corpus.
+    pub corpus: Vec<Document>,
+    /// Unix time that commit times count from.
+    pub epoch: i64,
+}
+
+/// Our own machinery broke. The run, if it has begun, can be resumed.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum DriverError {
+    #[error("{} is there already\nhint: take another --run NAME, or `packevolve resume`", .0.display())]
+    Exists(PathBuf),
+    #[error("cannot make {path}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    #[error("the baseline program was not measured: {0}")]
+    Baseline(String),
+    #[error("the loads are not those that the run began with: digest {now}, then {then}")]
+    OtherLoads { now: String, then: String },
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("stopped by a second signal; the run can be resumed")]
+    Aborted,
+}
+
+/// Sees every event right after it has happened.
+pub type Observer<'a> = dyn FnMut(&Event, &Search) + 'a;
+
+/// A live run.
+pub struct Driver<'a> {
+    folder: RunFolder,
+    journal: Journal<Event>,
+    repository: Repository,
+    search: Search,
+    slots: Slots,
+    in_flight: BTreeSet<CandidateId>,
+    kept: Kept,
+    since_checkpoint: usize,
+    began: Instant,
+    observer: &'a mut Observer<'a>,
+}
+
+impl<'a> Driver<'a> {
+    /// Starts judges, and then the run: nothing is written before the judges are ready.
+    ///
+    /// # Errors
+    /// Judges that cannot work, a folder that is there already or cannot be made.
+    pub async fn start(folder: RunFolder, start: Start, observer: &'a mut Observer<'a>) -> Result<Self, DriverError> {
+        if folder.path().exists() {
+            return Err(DriverError::Exists(folder.path().to_owned()));
+        }
+        let Settings { evaluation, rng_seed, search } = &start.settings;
+        let cases =
+            case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
+                .expect("BUG: the settings were checked");
+        let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
+        std::fs::create_dir_all(folder.log())
+            .map_err(|source| DriverError::Folder { path: folder.log(), source })?;
+        let repository = Repository::create(&folder.archive())?;
+        let mut journal = Journal::create(&folder.journal())?;
+        let started = archive_start(&repository, start, cases, slots.ready())?;
+        let event = Event::RunStarted(Box::new(started.clone()));
+        journal.append(&event)?;
+        repository.set_best(started.commit)?;
+        let mut kept = Kept::new(started.epoch);
+        keep_named(&mut kept, &event);
+        Ok(Self::new(folder, journal, repository, Search::new(started), slots, kept, observer))
+    }
+
+    /// Takes up a run where it was left, whatever ended it.
+    ///
+    /// # Errors
+    /// A journal that is damaged or in use, judges that cannot work, loads that are not the same any more.
+    pub async fn resume(
+        folder: RunFolder,
+        candidates: Option<u64>,
+        observer: &'a mut Observer<'a>,
+    ) -> Result<Self, DriverError> {
+        let path = folder.journal();
+        if !path.is_file() {
+            return Err(RunError::NotARun(folder.path().to_owned()).into());
+        }
+        let opened = Journal::open(&path)?;
+        if let Some(torn) = &opened.torn {
+            tracing::warn!(?torn, "dropped an unfinished last line of the journal");
+        }
+        let search = run::fold(&path, &opened.entries)?;
+        let repository = Repository::resume(&folder.archive())?;
+        let started = search.started().clone();
+        let Settings { evaluation, rng_seed, search: settings } = &started.settings;
+        let session = |cpu| judge::session(evaluation, &started.cases, *rng_seed, cpu);
+        let slots = Slots::open(settings.slots, session).await?;
+        let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
+        if now != then {
+            return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
+        }
+        let mut kept = Kept::new(started.epoch);
+        opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
+        let limit = candidates.unwrap_or_else(|| search.candidate_limit());
+        let mut driver = Self::new(folder, opened.journal, repository, search, slots, kept, observer);
+        driver.record(Event::RunResumed { candidates: limit })?;
+        Ok(driver)
+    }
+
+    fn new(
+        folder: RunFolder,
+        journal: Journal<Event>,
+        repository: Repository,
+        search: Search,
+        slots: Slots,
+        kept: Kept,
+        observer: &'a mut Observer<'a>,
+    ) -> Self {
+        let (in_flight, began) = (BTreeSet::new(), Instant::now());
+        Self { folder, journal, repository, search, slots, in_flight, kept, since_checkpoint: 0, began, observer }
+    }
+
+    /// Runs until there is nothing more to do, and says why it ended.
+    ///
+    /// # Errors
+    /// Our own machinery broke; what was written stays and can be resumed.
+    pub async fn run(&mut self) -> Result<StopReason, DriverError> {
+        let mut signals = signals()?;
+        self.measure_baseline(&mut signals).await?;
+        for (attempt, selection) in self.search.open_attempts().to_vec() {
+            self.attempt(attempt, &selection)?;
+        }
+        let mut stopping = None;
+        loop {
+            if stopping.is_none() {
+                stopping = self.fill_slots()?;
+            }
+            if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
+                self.record(Event::RunStopped { reason })?;
+                self.checkpoint()?;
+                return Ok(reason);
+            }
+            tokio::select! {
+                done = self.slots.done() => self.finish(done)?,
+                Some(()) = signals.recv() => match stopping {
+                    Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
+                    _ => stopping = Some(StopReason::Interrupted),
+                },
+                () = sleep(self.time_left()), if stopping.is_none() => stopping = Some(StopReason::WallTime),
+            }
+        }
+    }
+
+    /// The state so far.
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// Where the run lies.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    async fn measure_baseline(&mut self, signals: &mut mpsc::Receiver<()>) -> Result<(), DriverError> {
+        if self.search.baseline().is_some() {
+            return Ok(());
+        }
+        let started = self.search.started();
+        let number = if self.search.baseline_is_seed() { CandidateId::SEED.0 } else { BASELINE_NUMBER };
+        let request = EvaluateRequest {
+            candidate: number,
+            file_name: started.file_name.clone(),
+            program: self.baseline_text()?,
+            budget_seconds: None,
+            outclassed: None,
+        };
+        self.slots.dispatch(CandidateId(number), request);
+        let done = tokio::select! {
+            done = self.slots.done() => done,
+            _ = signals.recv() => return Err(DriverError::Aborted),
+        };
+        match done.evaluation? {
+            Evaluation::Measured { measurement } => self.record(Event::BaselineEvaluated { measurement }),
+            Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
+            Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
+        }
+    }
+
+    /// Gives every free slot something to measure; the reason to stop, if there is one.
+    fn fill_slots(&mut self) -> Result<Option<StopReason>, DriverError> {
+        while self.slots.has_free() {
+            let waiting = self.search.unevaluated().find(|candidate| !self.in_flight.contains(candidate));
+            if let Some(candidate) = waiting {
+                self.dispatch(candidate)?;
+                continue;
+            }
+            match self.search.next() {
+                Next::Attempt { attempt, selection } => {
+                    self.record(Event::Selected { attempt, selection: selection.clone() })?;
+                    self.attempt(attempt, &selection)?;
+                }
+                Next::Wait => return Ok(None),
+                Next::Stop(reason) => return Ok(Some(reason)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Carries out a selection: a candidate comes of it, or the reason why none does.
+    fn attempt(&mut self, attempt: u64, selection: &Selection) -> Result<(), DriverError> {
+        let event = match self.document(attempt, selection)? {
+            Some(document) => self.make_candidate(attempt, selection, &document)?,
+            None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
+        };
+        self.record(event)
+    }
+
+    /// What the chosen proposer proposes.
+    fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
+        let started = self.search.started();
+        match selection.proposer {
+            Proposer::Corpus(place) => Ok(Some(self.repository.read_blob(started.corpus[place].proposal)?)),
+            Proposer::Mutate => {
+                let parent = self.program(selection.parent)?;
+                let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
+                let seen = |program: &str| self.search.seen(&Repository::blob_id(program.as_bytes())).is_some();
+                Ok(mutate::propose(&parent, &mut rng, &seen).map(|proposal| proposal.to_string().into_bytes()))
+            }
+        }
+    }
+
+    fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
+        let parent = self.program(selection.parent)?;
+        let derived = match derive(&parent, document) {
+            Ok(derived) => derived,
+            Err(reason) => return self.decline(attempt, document, reason),
+        };
+        if let Some(of) = self.search.seen(&Repository::blob_id(derived.program.as_bytes())) {
+            return self.decline(attempt, document, Declined::Duplicate { of });
+        }
+        let started = self.search.started();
+        let candidate = CandidateId(self.search.candidates().len() as u64);
+        let descent = Descent {
+            candidate,
+            parents: &[(selection.parent, self.known(selection.parent).commit)],
+            proposer: Some(selection.proposer),
+            file_name: &started.file_name,
+            epoch: started.epoch,
+        };
+        let name = derived.proposal.name.clone();
+        let written = descent.as_new(
+            &name,
+            &derived.proposal.description,
+            &derived.program,
+            Some(document),
+            |new| self.repository.commit_candidate(new),
+        )?;
+        Ok(Event::CandidateCreated(CandidateCreated {
+            candidate,
+            attempt,
+            name,
+            parents: vec![selection.parent],
+            commit: written.commit,
+            program: written.program,
+        }))
+    }
+
+    fn decline(&self, attempt: u64, document: &[u8], reason: Declined) -> Result<Event, DriverError> {
+        let proposal = Some(self.repository.blob(document)?);
+        Ok(Event::ProposalDeclined { attempt, proposal, reason })
+    }
+
+    fn dispatch(&mut self, candidate: CandidateId) -> Result<(), DriverError> {
+        let started = self.search.started();
+        let known = self.known(candidate);
+        let outclassed = known.outclassed_below.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
+            score,
+            baseline: baseline.clone(),
+            weights: started.settings.evaluation.weights,
+        });
+        let request = EvaluateRequest {
+            candidate: candidate.0,
+            file_name: started.file_name.clone(),
+            program: self.program(candidate)?,
+            budget_seconds: started.settings.evaluation.budget_seconds,
+            outclassed,
+        };
+        self.in_flight.insert(candidate);
+        self.slots.dispatch(candidate, request);
+        Ok(())
+    }
+
+    fn finish(&mut self, done: Done) -> Result<(), DriverError> {
+        let Done { candidate, evaluation } = done;
+        self.in_flight.remove(&candidate);
+        let best = self.search.best();
+        self.record(Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
+        if self.search.best() != best
+            && let Some(best) = self.search.best()
+        {
+            self.repository.set_best(self.known(best.candidate).commit)?;
+        }
+        Ok(())
+    }
+
+    /// Makes an event happen.
+    fn record(&mut self, event: Event) -> Result<(), DriverError> {
+        self.journal.append(&event)?;
+        keep_named(&mut self.kept, &event);
+        self.search.apply(&event);
+        (self.observer)(&event, &self.search);
+        self.since_checkpoint += 1;
+        if self.since_checkpoint >= CHECKPOINT_EVERY {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Makes all that the journal names reachable in the archive.
+    fn checkpoint(&mut self) -> Result<(), DriverError> {
+        self.since_checkpoint = 0;
+        self.repository.keep(&mut self.kept)?;
+        if let Some(best) = self.search.best() {
+            self.repository.set_best(self.known(best.candidate).commit)?;
+        }
+        Ok(())
+    }
+
+    fn known(&self, candidate: CandidateId) -> &crate::search::Known {
+        self.search.candidate(candidate).expect("BUG: selections name known candidates")
+    }
+
+    fn program(&self, candidate: CandidateId) -> Result<String, DriverError> {
+        let file_name = &self.search.started().file_name;
+        Ok(self.repository.program(self.known(candidate).commit, file_name)?)
+    }
+
+    fn baseline_text(&self) -> Result<String, DriverError> {
+        let id = self.search.started().baseline;
+        let bytes = self.repository.read_blob(id)?;
+        Ok(String::from_utf8(bytes).expect("BUG: only texts are archived as the baseline"))
+    }
+
+    fn time_left(&self) -> Duration {
+        let limit = self.search.started().settings.search.wall_seconds;
+        limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(self.began.elapsed()))
+    }
+}
+
+/// Waits; for ever if there is no limit.
+async fn sleep(time: Duration) {
+    // tokio's timer cannot hold the end of time.
+    tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
+}
+
+/// Archives all that a run starts from; its first event.
+fn archive_start(
+    repository: &Repository,
+    start: Start,
+    cases: Vec<Case>,
+    ready: &Ready,
+) -> Result<RunStarted, DriverError> {
+    let mut corpus = Vec::new();
+    for Planned { document, parent } in corpus::plan(&start.program, start.corpus) {
+        let proposal = repository.blob(&document.bytes)?;
+        corpus.push(CorpusEntry { file: document.file, proposal, parent });
+    }
+    let descent = Descent {
+        candidate: CandidateId::SEED,
+        parents: &[],
+        proposer: None,
+        file_name: &start.file_name,
+        epoch: start.epoch,
+    };
+    let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
+    Ok(RunStarted {
+        packevolve: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: start.epoch,
+        program: seed.program,
+        commit: seed.commit,
+        baseline: repository.blob(start.baseline.as_bytes())?,
+        cases,
+        corpus,
+        judge: ready.clone(),
+        file_name: start.file_name,
+        settings: start.settings,
+    })
+}
+
+/// Adds the archive's objects that an event names to what is kept.
+fn keep_named(kept: &mut Kept, event: &Event) {
+    match event {
+        Event::RunStarted(started) => {
+            kept.add_candidate(CandidateId::SEED.0, started.commit);
+            started.corpus.iter().for_each(|entry| kept.add_blob(entry.proposal));
+            kept.add_blob(started.baseline);
+        }
+        Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),
+        Event::ProposalDeclined { proposal: Some(proposal), .. } => kept.add_blob(*proposal),
+        _ => {}
+    }
+}
+
+/// Ctrl-C and the termination signal, one message each time.
+fn signals() -> Result<mpsc::Receiver<()>, DriverError> {
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(DriverError::Signals)?;
+    let mut terminations = signal(SignalKind::terminate()).map_err(DriverError::Signals)?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                signal = interrupts.recv() => signal,
+                signal = terminations.recv() => signal,
+            };
+            if signal.is_none() || sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}

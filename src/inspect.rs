@@ -1,0 +1,265 @@
+//! Inspect: what a run, a candidate or an evaluation looks like, for people and as JSON. Only reads.
+
+use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::protocol::Ready;
+use packevolve_contract::rejection::Evidence;
+use serde::Serialize;
+
+use crate::candidate::{CandidateId, CommitId};
+use crate::event::{Event, Proposer, StopReason};
+use crate::journal::Entry;
+use crate::search::{Known, Search, Verdict};
+use crate::table::{Column, draw};
+
+/// A candidate in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its number.
+    pub candidate: CandidateId,
+    /// NAME of its proposal.
+    pub name: String,
+    /// Where its proposal came from.
+    pub proposer: Option<Proposer>,
+    /// What it is an edit of.
+    pub parents: Vec<CandidateId>,
+    /// Its commit.
+    pub commit: CommitId,
+    /// `waiting`, `measured`, `outclassed` or `rejected`.
+    pub outcome: &'static str,
+    /// Its scores, if it was measured in full.
+    pub scores: Option<Scores>,
+}
+
+impl Row {
+    /// Of a candidate of a run.
+    pub fn of(candidate: CandidateId, known: &Known) -> Self {
+        let (outcome, scores) = match &known.verdict {
+            None => ("waiting", None),
+            Some(Verdict::Measured(scores)) => ("measured", Some((**scores).clone())),
+            Some(Verdict::Outclassed) => ("outclassed", None),
+            Some(Verdict::Rejected) => ("rejected", None),
+        };
+        Self {
+            candidate,
+            name: known.name.clone(),
+            proposer: known.proposer,
+            parents: known.parents.clone(),
+            commit: known.commit,
+            outcome,
+            scores,
+        }
+    }
+}
+
+/// The best `count` candidates of a run, best first.
+pub fn top(search: &Search, count: usize) -> Vec<Row> {
+    let mut rows: Vec<Row> = search.candidates().map(|(id, known)| Row::of(id, known)).collect();
+    let score = |row: &Row| row.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.combined_score);
+    rows.retain(|row| row.scores.is_some());
+    rows.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.candidate.cmp(&b.candidate)));
+    rows.truncate(count);
+    rows
+}
+
+/// The seed program, what the corpus made, and the best candidate: the closing table of a run.
+pub fn closing(search: &Search) -> Vec<Row> {
+    let best = search.best().map(|member| member.candidate);
+    let is_named = |known: &Known| !matches!(known.proposer, Some(Proposer::Mutate));
+    search
+        .candidates()
+        .filter(|(id, known)| is_named(known) || Some(*id) == best)
+        .map(|(id, known)| Row::of(id, known))
+        .collect()
+}
+
+/// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores.
+pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>) -> String {
+    let shown = |name: &String| {
+        let quality = |row: &Row| case_of(row, name).is_some_and(|case| case.quality.is_some());
+        rows.iter().any(quality)
+    };
+    let names: Vec<String> = cases.iter().map(ToString::to_string).filter(shown).collect();
+    let headings: Vec<String> = names.iter().map(|name| format!("{name} %")).collect();
+    let mut header = vec![("#", Column::Right), ("name", Column::Left), ("balancedness", Column::Right)];
+    header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
+    header.extend(["unit ms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best)).collect();
+    draw(&header, &lines)
+}
+
+fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<String> {
+    let mark = if Some(row.candidate) == best { "*" } else { "" };
+    let mut cells = vec![format!("{mark}{}", row.candidate), row.name.clone()];
+    let Some(scores) = &row.scores else {
+        cells.push(row.outcome.to_owned());
+        cells.resize(cases.len() + 7, String::new());
+        return cells;
+    };
+    cells.push(format!("{:.4}", scores.balancedness_score));
+    cells.extend(cases.iter().map(|name| case_of(row, name).map_or(String::new(), |case| percent(case.gap))));
+    cells.push(scores.unit_seconds.map_or(String::new(), milliseconds));
+    cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
+    cells.push(format!("{:.4}", scores.speed_score));
+    cells.push(format!("{:.4}", scores.combined_score));
+    cells
+}
+
+fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
+    row.scores.as_ref()?.cases.iter().find(|case| case.case == name)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.3}", share * 100.0)
+}
+
+fn milliseconds(seconds: f64) -> String {
+    let ms = seconds * 1e3;
+    let digits = if ms < 9.95 { 2 } else { usize::from(ms < 99.5) };
+    format!("{ms:.digits$}")
+}
+
+/// An evaluated program, as `packevolve evaluate` tells it. The shape of its JSON is part of the interface.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluated {
+    /// Version of this shape.
+    pub format: u32,
+    /// The program's path.
+    pub program: String,
+    /// What scores are relative to.
+    pub against: String,
+    /// What it was measured with.
+    pub judge: Ready,
+    /// `None` if it was rejected.
+    pub scores: Option<Scores>,
+    /// All raw samples, or the rejection with its evidence.
+    pub evaluation: Evaluation,
+}
+
+/// An evaluation as text: a line a case, then the scores; or why it was rejected.
+pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case]) -> String {
+    let Ready { device, device_name, torch, windows, real_windows, .. } = &evaluated.judge;
+    let head = format!(
+        "{} on {device} ({device_name}, torch {torch}), {windows} windows of loads, {real_windows} of them as given\n\n",
+        evaluated.program
+    );
+    match (&evaluated.scores, &evaluated.evaluation) {
+        (Some(scores), Evaluation::Measured { measurement }) => {
+            head + &scores_text(scores, measurement, cases, &evaluated.against)
+        }
+        (_, Evaluation::Rejected { rejection, evidence }) => {
+            format!("{head}rejected: it {rejection}\n{}", evidence_text(evidence))
+        }
+        _ => head,
+    }
+}
+
+/// Scores as a table of cases and a line of totals.
+pub fn scores_text(scores: &Scores, measurement: &Measurement, cases: &[Case], against: &str) -> String {
+    let header = [
+        ("case", Column::Left),
+        ("rows", Column::Right),
+        ("windows", Column::Right),
+        ("balancedness", Column::Right),
+        ("gap %", Column::Right),
+        ("worst row %", Column::Right),
+        ("time ms", Column::Right),
+        ("speedup", Column::Right),
+        ("quality", Column::Right),
+    ];
+    let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases)).collect();
+    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
+    let unit = scores.unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
+    format!(
+        "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
+         unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n\
+         quality and speed are relative to {against}\n",
+        draw(&header, &rows),
+        scores.balancedness_score,
+        scores.speed_score,
+        scores.combined_score,
+        milliseconds(measurement.first_call_seconds),
+        measurement.peak_memory_bytes >> 20,
+    )
+}
+
+fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
+    let rows = cases.iter().find(|case| case.to_string() == score.case).map_or(String::new(), |c| c.rows.to_string());
+    vec![
+        score.case.clone(),
+        rows,
+        score.windows.to_string(),
+        format!("{:.6}", score.balancedness),
+        format!("{:.4}", score.gap * 100.0),
+        percent(score.worst_row_gap),
+        milliseconds(score.seconds),
+        format!("{:.2}x", score.speedup),
+        score.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")),
+    ]
+}
+
+/// What was seen when a candidate was rejected.
+pub fn evidence_text(evidence: &Evidence) -> String {
+    let mut text = format!("during: {}\n", evidence.during);
+    for (name, part) in [("traceback", &evidence.traceback), ("it printed", &evidence.output)] {
+        if !part.is_empty() {
+            text += &format!("{name}:\n{}\n", part.trim_end());
+        }
+    }
+    text
+}
+
+/// An event in a line, for `log`.
+pub fn event_line(entry: &Entry<Event>, search: &Search) -> String {
+    format!("{:>5}  {:>9.2}s  {}", entry.seq, entry.time, event_text(&entry.event, search))
+}
+
+/// An event in words. `search` is the state right after it.
+pub fn event_text(event: &Event, search: &Search) -> String {
+    let name = |id: CandidateId| search.candidate(id).map_or("?", |known| known.name.as_str());
+    match event {
+        Event::RunStarted(started) => format!(
+            "started from {} on {} ({}), rng_seed {}, {} proposals in the corpus",
+            started.file_name,
+            started.judge.device,
+            started.judge.device_name,
+            started.settings.rng_seed,
+            started.corpus.len()
+        ),
+        Event::BaselineEvaluated { measurement } => {
+            format!("baseline measured in {:.1} s", measurement.evaluation_seconds)
+        }
+        Event::Selected { attempt, selection } => {
+            format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
+        }
+        Event::ProposalDeclined { attempt, reason, .. } => format!("attempt {attempt} declined: {reason}"),
+        Event::CandidateCreated(created) => format!(
+            "candidate {} made by attempt {}: {} [{}]",
+            created.candidate,
+            created.attempt,
+            created.name,
+            created.commit.short()
+        ),
+        Event::CandidateEvaluated { candidate, evaluation } => {
+            format!("candidate {candidate} ({}) {}", name(*candidate), outcome_text(evaluation, search))
+        }
+        Event::RunStopped { reason } => stop_text(*reason),
+        Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
+    }
+}
+
+fn stop_text(reason: StopReason) -> String {
+    format!("stopped: {reason}")
+}
+
+fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {
+    match evaluation {
+        Evaluation::Measured { measurement } => {
+            let scores = search.scores(measurement);
+            scores.map_or("measured".to_owned(), |scores| format!("scores {:.4}", scores.combined_score))
+        }
+        Evaluation::Outclassed { at_best, .. } => format!("outclassed: it could reach {at_best:.4} at best"),
+        Evaluation::Rejected { rejection, .. } => format!("rejected: it {rejection}"),
+    }
+}

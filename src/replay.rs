@@ -1,0 +1,288 @@
+//! Replay: makes a candidate, or a whole run, again from the program that the run started from, and says where the
+//! record and what comes of it part. The same functions as in a live run; nothing is written.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::objective::median;
+use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::stream::{Purpose, stream};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::candidate::{CandidateId, CommitId};
+use crate::derive::{Descent, Derived, derive};
+use crate::event::{Event, Proposer, RunStarted, Selection};
+use crate::judge::{self, Judge, JudgeError};
+use crate::proposer::mutate;
+use crate::repository::{Repository, RepositoryError, Written};
+use crate::run::Run;
+use crate::search::{Next, Search};
+
+/// The record and what comes of it are not the same.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum Divergence {
+    #[error("{what}: the record has {expected}, replay gives {got}")]
+    Differs { what: String, expected: String, got: String },
+    #[error("candidate {candidate} ({name}) does not come of its proposal any more: {reason}")]
+    NotDerived { candidate: CandidateId, name: String, reason: String },
+    #[error(transparent)]
+    Archive(#[from] RepositoryError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+}
+
+/// One candidate made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Its number.
+    pub candidate: CandidateId,
+    /// NAME of its proposal.
+    pub name: String,
+    /// Its commit, as recorded and as made again.
+    pub commit: CommitId,
+}
+
+/// A candidate measured again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Remeasured {
+    /// Calls whose loads came out equal to the last digit.
+    pub equal_calls: usize,
+    /// Time now over time then, both relative to the reference program; median over all calls. `None` if rejected.
+    pub time_ratio: Option<f64>,
+}
+
+/// The programs of candidates made again, and the reader of what they are made from.
+struct Maker<'a> {
+    started: &'a RunStarted,
+    repository: &'a Repository,
+    programs: HashMap<CandidateId, String>,
+}
+
+/// Makes `candidate` and its ancestors again, oldest first, and compares every program and commit id.
+///
+/// # Errors
+/// The first difference.
+pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Vec<Step>, Divergence> {
+    let mut line = vec![candidate];
+    while let Some(parent) = line.last().and_then(|last| run.search.candidate(*last)?.parents.first().copied()) {
+        line.push(parent);
+    }
+    line.reverse();
+    let mut maker = Maker::new(&run.search, repository);
+    line.iter().map(|candidate| maker.make(&run.search, *candidate)).collect()
+}
+
+/// Makes the whole run again: every decision, every proposal that was drawn, every candidate.
+///
+/// # Errors
+/// The first difference, with the number of its event.
+pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence> {
+    let started = run.search.started();
+    let mut search = Search::new(started.clone());
+    let mut maker = Maker::new(&run.search, repository);
+    let mut steps = vec![maker.make(&run.search, CandidateId::SEED)?];
+    for entry in &run.entries[1..] {
+        let at = |what: &str| format!("event {}, {what}", entry.seq);
+        match &entry.event {
+            Event::Selected { attempt, selection } => {
+                let recorded = Next::Attempt { attempt: *attempt, selection: selection.clone() };
+                same(|| at("what to try next"), &Shown(&recorded), &Shown(&search.next()))?;
+            }
+            Event::CandidateCreated(created) => {
+                let selection = selection_of(&search, created.attempt);
+                let proposal = repository.proposal(created.commit)?.unwrap_or_default();
+                maker.draw_again(&search, created.attempt, selection, Some(&proposal), &at("the proposal"))?;
+                steps.push(maker.make(&run.search, created.candidate)?);
+            }
+            Event::ProposalDeclined { attempt, proposal, .. } => {
+                let selection = selection_of(&search, *attempt);
+                let document = proposal.map(|id| repository.read_blob(id)).transpose()?;
+                maker.draw_again(&search, *attempt, selection, document.as_deref(), &at("the proposal"))?;
+            }
+            _ => {}
+        }
+        search.apply(&entry.event);
+    }
+    Ok(steps)
+}
+
+/// Has a candidate judged again as the run did, and compares: loads to the last digit, time as a ratio.
+///
+/// # Errors
+/// The first call whose loads differ, another outcome, or a judge that cannot work.
+pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
+    let Some(recorded) = evaluation_of(run, candidate) else {
+        return Ok(Remeasured { equal_calls: 0, time_ratio: None });
+    };
+    let started = run.search.started();
+    let settings = &started.settings;
+    let session = judge::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
+    let mut judge = Judge::open(session).await?;
+    let ready = judge.ready();
+    same(|| "the loads".to_owned(), &started.judge.loads_digest, &ready.loads_digest)?;
+    same(|| "the device".to_owned(), &started.judge.device, &ready.device)?;
+    same(|| "the version of torch".to_owned(), &started.judge.torch, &ready.torch)?;
+    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+    let request = EvaluateRequest {
+        candidate: candidate.0,
+        file_name: started.file_name.clone(),
+        program: repository.program(known.commit, &started.file_name)?,
+        budget_seconds: settings.evaluation.budget_seconds,
+        outclassed: None,
+    };
+    let again = judge.evaluate(request).await?;
+    match (recorded.measurement(), again.measurement()) {
+        (Some(then), Some(now)) => compare(then, now),
+        _ => {
+            same(|| format!("how candidate {candidate} is judged"), &kind(&recorded), &kind(&again))?;
+            Ok(Remeasured { equal_calls: 0, time_ratio: None })
+        }
+    }
+}
+
+/// The recorded evaluation of a candidate; the seed program's may be the baseline's.
+pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
+    run.entries.iter().find_map(|entry| match &entry.event {
+        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => {
+            Some(evaluation.clone())
+        }
+        Event::BaselineEvaluated { measurement } if candidate == CandidateId::SEED && run.search.baseline_is_seed() => {
+            Some(Evaluation::Measured { measurement: measurement.clone() })
+        }
+        _ => None,
+    })
+}
+
+impl<'a> Maker<'a> {
+    fn new(search: &'a Search, repository: &'a Repository) -> Self {
+        Self { started: search.started(), repository, programs: HashMap::new() }
+    }
+
+    /// Makes one candidate whose parents were made.
+    fn make(&mut self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
+        let known = search.candidate(candidate).expect("BUG: only candidates of the run are made again");
+        self.repository.verify_candidate(known.commit, &self.started.file_name)?;
+        let (written, program) = match known.parents.first() {
+            None => self.seed(known.commit)?,
+            Some(parent) => self.child(search, candidate, *parent)?,
+        };
+        let what = |part: &str| format!("{part} of candidate {candidate} ({})", known.name);
+        same(|| what("program"), &known.program, &written.program)?;
+        same(|| what("commit"), &known.commit, &written.commit)?;
+        self.programs.insert(candidate, program);
+        Ok(Step { candidate, name: known.name.clone(), commit: written.commit })
+    }
+
+    fn seed(&self, commit: CommitId) -> Result<(Written, String), Divergence> {
+        let program = self.repository.program(commit, &self.started.file_name)?;
+        let descent = self.descent(CandidateId::SEED, &[], None);
+        Ok((descent.as_seed(&program, |new| new.ids())?, program))
+    }
+
+    fn child(
+        &self,
+        search: &Search,
+        candidate: CandidateId,
+        parent: CandidateId,
+    ) -> Result<(Written, String), Divergence> {
+        let known = search.candidate(candidate).expect("BUG: made again from this search");
+        let not_derived = |reason: String| Divergence::NotDerived { candidate, name: known.name.clone(), reason };
+        let document = self
+            .repository
+            .proposal(known.commit)?
+            .ok_or_else(|| not_derived("its commit holds no proposal".to_owned()))?;
+        let Derived { proposal, program } =
+            derive(&self.programs[&parent], &document).map_err(|reason| not_derived(reason.to_string()))?;
+        let parent_commit = search.candidate(parent).expect("BUG: parents are older").commit;
+        let parents = [(parent, parent_commit)];
+        let descent = self.descent(candidate, &parents, known.proposer);
+        let (name, description) = (&proposal.name, &proposal.description);
+        let written = descent.as_new(name, description, &program, Some(&document), |new| new.ids())?;
+        Ok((written, program))
+    }
+
+    fn descent<'b>(
+        &'b self,
+        candidate: CandidateId,
+        parents: &'b [(CandidateId, CommitId)],
+        proposer: Option<Proposer>,
+    ) -> Descent<'b> {
+        let RunStarted { file_name, epoch, .. } = self.started;
+        Descent { candidate, parents, proposer, file_name, epoch: *epoch }
+    }
+
+    /// Asks the proposer of an attempt again and compares the document.
+    fn draw_again(
+        &self,
+        search: &Search,
+        attempt: u64,
+        selection: &Selection,
+        recorded: Option<&[u8]>,
+        what: &str,
+    ) -> Result<(), Divergence> {
+        let again = match selection.proposer {
+            Proposer::Corpus(place) => Some(self.repository.read_blob(self.started.corpus[place].proposal)?),
+            Proposer::Mutate => {
+                let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Proposal);
+                let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
+                let proposal = mutate::propose(&self.programs[&selection.parent], &mut rng, &seen);
+                proposal.map(|proposal| proposal.to_string().into_bytes())
+            }
+        };
+        same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Shown by its `Debug`, for values that have no other.
+struct Shown<'a, T>(&'a T);
+
+impl<T: PartialEq> PartialEq for Shown<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Display for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.0, f)
+    }
+}
+
+fn same<T: PartialEq + fmt::Display>(what: impl Fn() -> String, expected: &T, got: &T) -> Result<(), Divergence> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Divergence::Differs { what: what(), expected: expected.to_string(), got: got.to_string() })
+}
+
+fn selection_of(search: &Search, attempt: u64) -> &Selection {
+    let open = search.open_attempts().iter().find(|(open, _)| *open == attempt);
+    &open.expect("BUG: the journal was checked when it was read").1
+}
+
+fn kind(evaluation: &Evaluation) -> &'static str {
+    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
+}
+
+/// Compares all calls that both made.
+fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergence> {
+    let mut ratios = Vec::new();
+    for case in &then.cases {
+        for old in &case.samples {
+            let Some(new) = now.samples(&case.case).iter().find(|new| new.window == old.window) else { continue };
+            let what = |load: &str| move || format!("{load} load of {}, window {}", case.case, old.window);
+            same(what("mean"), &old.mean_load, &new.mean_load)?;
+            same(what("heaviest"), &old.max_load, &new.max_load)?;
+            same(what("bound on the heaviest"), &old.bound, &new.bound)?;
+            ratios.push((new.seconds / new.reference_seconds) / (old.seconds / old.reference_seconds));
+        }
+    }
+    Ok(Remeasured { equal_calls: ratios.len(), time_ratio: Some(median(ratios.into_iter())) })
+}

@@ -1,0 +1,172 @@
+//! Run: a run's folder, and a run read back from it. Reading never writes.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::candidate::{CandidateId, CommitId};
+use crate::event::Event;
+use crate::journal::{self, Entry, JournalError, TornLine};
+use crate::search::Search;
+
+/// Where things are in a run's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+/// Why a run cannot be read.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum RunError {
+    #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
+    NotARun(PathBuf),
+    #[error("there are no runs in {}", .0.display())]
+    NoRuns(PathBuf),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{}: the journal is empty", .0.display())]
+    Empty(PathBuf),
+    #[error("{path}: event {seq} cannot be: {reason}")]
+    Impossible { path: PathBuf, seq: u64, reason: String },
+    #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
+    NoCandidate { wanted: String, count: usize, hint: String },
+    #[error("nothing was measured in this run yet, so there is no best candidate")]
+    NoBest,
+}
+
+impl RunFolder {
+    /// The folder itself.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Finds a run: a folder, or a name in the folder of runs.
+    ///
+    /// # Errors
+    /// When neither is a run folder.
+    pub fn find(runs: &Path, name: &str) -> Result<Self, RunError> {
+        let places = [PathBuf::from(name), runs.join(name)];
+        let found = places.iter().find(|path| path.join("journal.jsonl").is_file());
+        found.cloned().map(Self).ok_or_else(|| RunError::NotARun(PathBuf::from(name)))
+    }
+
+    /// The run that was written to last.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn newest(runs: &Path) -> Result<Self, RunError> {
+        let folders = std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| Self(entry.path()));
+        let changed = |folder: &Self| folder.journal().metadata().and_then(|data| data.modified()).ok();
+        let dated = folders.filter_map(|folder| changed(&folder).map(|time| (time, folder)));
+        let newest = dated.max_by_key(|(time, folder)| (*time, folder.0.clone()));
+        newest.map(|(_, folder)| folder).ok_or_else(|| RunError::NoRuns(runs.to_owned()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal.jsonl")
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> PathBuf {
+        self.0.join("archive.git")
+    }
+
+    /// The log for people.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+}
+
+/// A run as its journal tells it.
+#[derive(Debug)]
+pub struct Run {
+    /// Where it is.
+    pub folder: RunFolder,
+    /// What happened, in order.
+    pub entries: Vec<Entry<Event>>,
+    /// The state after that.
+    pub search: Search,
+    /// An unfinished last line, ignored.
+    pub torn: Option<TornLine>,
+}
+
+impl Run {
+    /// Reads and checks the journal.
+    ///
+    /// # Errors
+    /// No journal, a damaged one, one of a newer format.
+    pub fn open(folder: RunFolder) -> Result<Self, RunError> {
+        let path = folder.journal();
+        if !path.is_file() {
+            return Err(RunError::NotARun(folder.0));
+        }
+        let journal::Read { entries, torn } = journal::read(&path)?;
+        let search = fold(&path, &entries)?;
+        Ok(Self { folder, entries, search, torn })
+    }
+
+    /// The candidate that a person means: its number, `best`, its NAME or a prefix of its commit.
+    ///
+    /// # Errors
+    /// When there is none, or a prefix or NAME fits several.
+    pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
+        if wanted == "best" {
+            return self.search.best().map(|member| member.candidate).ok_or(RunError::NoBest);
+        }
+        if let Ok(number) = wanted.parse() {
+            let id = CandidateId(number);
+            if self.search.candidate(id).is_some() {
+                return Ok(id);
+            }
+        }
+        let commit_fits = |commit: CommitId| wanted.len() >= 4 && commit.to_string().starts_with(wanted);
+        let fitting: Vec<CandidateId> = self
+            .search
+            .candidates()
+            .filter(|(_, known)| known.name == wanted || commit_fits(known.commit))
+            .map(|(id, _)| id)
+            .collect();
+        match fitting[..] {
+            [one] => Ok(one),
+            _ => Err(self.no_candidate(wanted, &fitting)),
+        }
+    }
+
+    fn no_candidate(&self, wanted: &str, fitting: &[CandidateId]) -> RunError {
+        let names = || self.search.candidates().map(|(_, known)| known.name.as_str());
+        let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
+        let nearest = names().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        let hint = match (fitting, nearest) {
+            ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
+            ([], _) => String::new(),
+            (several, _) => {
+                let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
+                format!("\nhint: several fit, use a number: {}", numbers.join(", "))
+            }
+        };
+        RunError::NoCandidate { wanted: wanted.to_owned(), count: self.search.candidates().len(), hint }
+    }
+}
+
+/// The state after `entries`. The one way from a journal to a state.
+///
+/// # Errors
+/// An order of events that no run writes.
+pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
+    let impossible = |seq: u64, reason: String| RunError::Impossible { path: path.to_owned(), seq, reason };
+    let Some((first, rest)) = entries.split_first() else { return Err(RunError::Empty(path.to_owned())) };
+    let Event::RunStarted(started) = &first.event else {
+        return Err(impossible(first.seq, "a run begins with run-started".to_owned()));
+    };
+    let mut search = Search::new((**started).clone());
+    for entry in rest {
+        search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
+        search.apply(&entry.event);
+    }
+    Ok(search)
+}

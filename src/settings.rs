@@ -1,0 +1,62 @@
+//! Settings: what a run does, checked and complete. [`config`](crate::config) makes them from what a person wrote; the
+//! first event of a run records them.
+
+use std::path::PathBuf;
+
+use packevolve_contract::case::GlobalShape;
+use packevolve_contract::loads::Loads;
+use packevolve_contract::objective::Weights;
+use packevolve_contract::protocol::Limits;
+use packevolve_contract::topology::Topology;
+use serde::{Deserialize, Serialize};
+
+/// The effective settings of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Key of all random streams.
+    pub rng_seed: u64,
+    /// How programs are measured.
+    pub evaluation: EvaluationSettings,
+    /// How programs are looked for.
+    pub search: SearchSettings,
+}
+
+/// How programs are measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationSettings {
+    /// `auto`, `cpu` or `cuda:N`.
+    pub device: String,
+    /// The interpreter with torch; `None`: the one that the judge was built with.
+    pub python: Option<PathBuf>,
+    /// The model and its deployment.
+    pub topology: Topology,
+    /// Cases of the global policy beside the unit.
+    pub global_cases: Vec<GlobalShape>,
+    /// How many cases of random shape.
+    pub random_cases: usize,
+    /// Where the windows come from.
+    pub loads: Loads,
+    /// Windows of an evaluation; `None`: as many as there are real ones.
+    pub windows: Option<usize>,
+    /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
+    pub budget_seconds: Option<f64>,
+    /// How `combined_score` is put together.
+    pub weights: Weights,
+    /// What a child may use.
+    pub limits: Limits,
+}
+
+/// How programs are looked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SearchSettings {
+    /// Candidates of the run, the seed program and the corpus counted.
+    pub candidates: u64,
+    /// Wall time of the run, seconds; `None`: no limit.
+    pub wall_seconds: Option<f64>,
+    /// How many of the best are kept as parents.
+    pub population: usize,
+    /// Judges that work at the same time.
+    pub slots: usize,
+    /// Whether the `mutate` proposer takes part.
+    pub mutate: bool,
+}
