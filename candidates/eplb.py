@@ -158,8 +158,8 @@ def rebalance_experts(weight: torch.Tensor, num_replicas: int, num_groups: int, 
 
 def _places(weight: torch.Tensor, num_packs: int) -> torch.Tensor:
     """Where `balanced_packing` puts each item of [X, n]: numbers 0 to n - 1 of a row, counted by pack, then by rank."""
-    # The packer sees float32, its contract, and may answer on another device: the seed program answers on the CPU.
-    pack_index, rank_in_pack = balanced_packing(weight.float(), num_packs)
+    # The packer is given plain float32, its contract, and may answer on another device: the seed's answers on the CPU.
+    pack_index, rank_in_pack = balanced_packing(weight.float().contiguous(), num_packs)
     items_per_pack = weight.size(1) // num_packs
     return pack_index.to(weight.device) * items_per_pack + rank_in_pack.to(weight.device)
 
