@@ -135,7 +135,7 @@ def rebalance_experts(weight: torch.Tensor, num_replicas: int, num_groups: int, 
     group_place = _places(load.reshape(num_layers, num_groups, group_size).sum(dim=2), num_nodes)
     member = torch.arange(group_size, device=weight.device)
     position = (group_place.unsqueeze(2) * group_size + member).reshape(num_layers, num_experts)
-    expert_at = torch.empty_like(position).scatter_(1, position, _columns(position))
+    expert_at = torch.full_like(position, -1).scatter_(1, position, _columns(position))
 
     # From here on a row is a node of a layer, and knows its experts and replicas by their numbers within it.
     node_load = load.gather(1, expert_at).reshape(num_layers * num_nodes, -1)
@@ -149,7 +149,7 @@ def rebalance_experts(weight: torch.Tensor, num_replicas: int, num_groups: int, 
     source = (node * (num_experts // num_nodes) + node_phy2log).reshape(num_layers, num_replicas)
     expert = expert_at.gather(1, source)
     logcnt = node_logcnt.reshape(num_layers, num_experts).gather(1, position)
-    phy2log = torch.empty_like(expert).scatter_(1, place, expert)
+    phy2log = torch.full_like(expert, -1).scatter_(1, place, expert)
     most = int(logcnt.max())
     log2phy = torch.full((num_layers, num_experts * most), -1, dtype=torch.int64, device=weight.device)
     log2phy.scatter_(1, expert * most + node_rank.reshape(num_layers, num_replicas), place)
