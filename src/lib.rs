@@ -1,1 +1,5 @@
 //! PackEvolve: the harness.
+
+mod line;
+
+pub mod region;
