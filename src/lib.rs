@@ -3,3 +3,15 @@
 mod line;
 
 pub mod region;
+
+pub mod nearest;
+
+pub mod mismatch;
+
+mod site;
+
+mod block;
+
+pub mod edit;
+
+mod rewrite;
