@@ -15,3 +15,5 @@ mod block;
 pub mod edit;
 
 mod rewrite;
+
+pub mod proposal;
