@@ -1,1 +1,19 @@
 //! PackEvolve: the harness.
+
+mod line;
+
+pub mod region;
+
+pub mod nearest;
+
+pub mod mismatch;
+
+mod site;
+
+mod block;
+
+pub mod edit;
+
+mod rewrite;
+
+pub mod proposal;

@@ -1,0 +1,3 @@
+//! The tests that see PackEvolve from outside: one binary, one module for each part or command.
+
+mod edits;

@@ -1,0 +1,14 @@
+"""Packing
+=======
+
+Packs things.
+"""
+# =======
+# ======= heuristics =======
+# =======
+
+
+def pack(weight):
+    return """
+=======
+"""

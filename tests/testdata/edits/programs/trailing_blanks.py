@@ -1,0 +1,3 @@
+def pack(weight):   
+    total = 0	
+    return weight
