@@ -23,9 +23,10 @@ use crate::child::{Call, Child, Failure, Guest, Returned};
 use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::process;
-use crate::score::Score;
+use crate::score::CaseInput;
 use crate::tensor;
-use crate::workload::{CaseInput, LoadsError, Pool};
+use crate::window::LoadsError;
+use crate::workload::Pool;
 
 /// The yardstick that times are taken beside; frozen.
 const REFERENCE: &str = include_str!("reference.py");
@@ -148,7 +149,7 @@ impl Judge {
             torch: self.nursery.hello.torch.clone(),
             windows: self.pool.len(),
             real_windows: self.pool.real(),
-            loads_digest: self.pool.digest(),
+            loads_digest: self.pool.digest().to_owned(),
             jail: ["descriptors", "environment", "resource-limits", "process-group"].map(str::to_owned).to_vec(),
         }
     }
@@ -245,7 +246,7 @@ impl Judge {
             (case.rows, case.items, case.packs)
         };
         let input = self.input(case, window).permuted(&mut course.order);
-        let weights = input.as_f32();
+        let weights = input.rows().to_f32();
         let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
         let _lock = self.lock_device()?;
         let returned = match course.child.call(call, &weights)? {
@@ -258,7 +259,7 @@ impl Judge {
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
         }
-        let score = Score::of(&input, &returned.outputs.pack_index, packs);
+        let score = input.score(&returned.outputs.pack_index);
         Ok(Ok(Sample {
             window,
             mean_load: score.mean_load,
@@ -284,7 +285,7 @@ impl Judge {
     fn input(&mut self, case: usize, window: usize) -> &CaseInput {
         let Self { pool, session, inputs, .. } = self;
         inputs[window][case].get_or_insert_with(|| {
-            CaseInput::make(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
+            CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
         })
     }
 

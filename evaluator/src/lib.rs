@@ -1,1 +1,47 @@
-//! PackEvolve: the judge.
+//! The judge: runs candidate packing programs in processes of their own, verifies what they return, scores it and
+//! times it. Only this crate measures; of a candidate nothing is believed but the placements that it returns.
+//!
+//! ```text
+//! harness --- JSON lines ---> packevolve-judge --- channel, shared memory ---> child (one a candidate)
+//!                                    \--- control channel ---> nursery (Python with torch) --- fork ---^
+//! ```
+//!
+//! A file imports only from the files above it:
+//!
+//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`made_up`], [`workload`], [`rows`],
+//!   [`bound`], [`placement`], [`score`]
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`]
+//! * [`judge`], which brings both together (with `reference.py`, the yardstick).
+
+pub mod window;
+
+pub mod made_up;
+
+pub mod workload;
+
+pub mod rows;
+
+pub mod bound;
+
+pub mod placement;
+
+pub mod tensor;
+
+pub mod score;
+
+pub mod timing;
+
+pub mod process;
+
+pub mod channel;
+
+pub mod shared;
+
+pub mod nursery;
+
+pub mod child;
+
+pub mod judge;
+
+#[cfg(test)]
+mod real_loads;

@@ -1,6 +1,6 @@
 //! Nursery: the Python process that has imported torch once, and forks and reaps children for the judge.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -182,9 +182,9 @@ fn parse<T: for<'de> Deserialize<'de>>(message: Value) -> Result<T, NurseryError
     serde_json::from_value(message.clone()).map_err(|_| NurseryError::Answer(message.to_string()))
 }
 
-fn last_lines(errors: &mut impl io::Read) -> String {
+fn last_lines(errors: &mut impl Read) -> String {
     let mut text = String::new();
-    let _ = io::Read::take(errors, 1 << 16).read_to_string(&mut text);
+    let _ = errors.take(1 << 16).read_to_string(&mut text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join("; ")
 }

@@ -1,0 +1,2 @@
+def balanced_packing(weight, num_packs):
+    raise ValueError("x" * 100_000_000)

@@ -1,0 +1,1 @@
+balanced_packing = "a string"

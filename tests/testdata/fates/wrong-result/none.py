@@ -1,0 +1,2 @@
+def balanced_packing(weight, num_packs):
+    return None
