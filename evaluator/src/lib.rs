@@ -1,1 +1,13 @@
 //! PackEvolve: the judge.
+//!
+//! The numbers: [`window`] (loads as they are read), [`made_up`] (loads that nobody measured), [`workload`] (the
+//! windows of a run), [`rows`] (the weights of a call). Each imports only from those before it, and none of them runs,
+//! times or believes a candidate.
+
+pub mod window;
+
+pub mod made_up;
+
+pub mod workload;
+
+pub mod rows;
