@@ -1,8 +1,9 @@
 //! PackEvolve: the judge.
 //!
 //! The numbers: [`window`] (loads as they are read), [`made_up`] (loads that nobody measured), [`workload`] (the
-//! windows of a run), [`rows`] (the weights of a call). Each imports only from those before it, and none of them runs,
-//! times or believes a candidate.
+//! windows of a run), [`rows`] (the weights of a call), [`placement`] (is an answer valid, what do its packs carry),
+//! [`bound`] (what no answer can beat). Each imports only from those before it, and none of them runs, times or
+//! believes a candidate.
 
 pub mod window;
 
@@ -11,3 +12,7 @@ pub mod made_up;
 pub mod workload;
 
 pub mod rows;
+
+pub mod placement;
+
+pub mod bound;
