@@ -1,0 +1,211 @@
+//! Placement: what a call returned. Is it a legal packing, and what do its packs carry.
+//!
+//! Scores follow from `pack_index` alone; `rank_in_pack` is only checked. Plain loops: `row_loads` is the oracle that
+//! [`tensor`](crate::tensor) is tested against.
+
+use thiserror::Error;
+
+use crate::rows::Rows;
+
+/// How a placement breaks the contract. Rows, items and packs count from 0, as the candidate's own indices do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum PlacementError {
+    #[error("row {row}, item {item}: pack {pack} is not among packs 0 to {last}")]
+    NoSuchPack { row: usize, item: usize, pack: i64, last: usize },
+    #[error("row {row}, pack {pack}: {found} items, must be exactly {wanted}")]
+    PackSize { row: usize, pack: usize, found: usize, wanted: usize },
+    #[error("row {row}, item {item}: rank {rank} in pack {pack} is not among ranks 0 to {last}")]
+    NoSuchRank { row: usize, item: usize, pack: i64, rank: i64, last: usize },
+    #[error("row {row}, pack {pack}: items {first} and {second} both have rank {rank}")]
+    SameRank { row: usize, pack: i64, first: usize, second: usize, rank: i64 },
+}
+
+/// Mean and heaviest pack load of each row, in tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowLoads {
+    /// Load of the row over its packs.
+    pub mean: Vec<f64>,
+    /// Load of its heaviest pack.
+    pub max: Vec<f64>,
+}
+
+/// Checks the two outputs of a call, each `[rows, items]`: every pack of a row has exactly `items / packs` items, and
+/// their ranks are a permutation.
+///
+/// # Errors
+/// The first thing that is wrong with the first row that is wrong.
+///
+/// # Panics
+/// If the slices have not that shape, or `packs` does not divide `items`: callers have checked.
+pub fn verify(
+    pack_index: &[i64],
+    rank_in_pack: &[i64],
+    rows: usize,
+    items: usize,
+    packs: usize,
+) -> Result<(), PlacementError> {
+    assert!(packs > 0 && items > 0 && items.is_multiple_of(packs), "BUG: {items} items on {packs} packs");
+    assert!(
+        pack_index.len() == rows * items && rank_in_pack.len() == rows * items,
+        "BUG: outputs of {} and {} values for {rows} x {items}",
+        pack_index.len(),
+        rank_in_pack.len()
+    );
+    let mut taken_by = vec![usize::MAX; items];
+    let both = pack_index.chunks_exact(items).zip(rank_in_pack.chunks_exact(items));
+    for (row, (pack_index, rank_in_pack)) in both.enumerate() {
+        if !is_valid(pack_index, rank_in_pack, packs, row, &mut taken_by) {
+            return Err(diagnosis(pack_index, rank_in_pack, packs, row));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the items of a row take every (pack, rank) once. As there are as many of these as items, it is enough that
+/// no item takes one that does not exist or was taken; `taken_by` holds the last row that took each.
+fn is_valid(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize, taken_by: &mut [usize]) -> bool {
+    let per_pack = pack_index.len() / packs;
+    pack_index.iter().zip(rank_in_pack).all(|(&pack, &rank)| {
+        // A negative number becomes one that is too large.
+        let (pack, rank) = (pack as usize, rank as usize);
+        pack < packs && rank < per_pack && std::mem::replace(&mut taken_by[pack * per_pack + rank], row) != row
+    })
+}
+
+/// What is wrong with a row that is not valid.
+fn diagnosis(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize) -> PlacementError {
+    let wanted = pack_index.len() / packs;
+    if let Some(item) = pack_index.iter().position(|&pack| pack < 0 || pack as usize >= packs) {
+        return PlacementError::NoSuchPack { row, item, pack: pack_index[item], last: packs - 1 };
+    }
+    let mut found = vec![0; packs];
+    pack_index.iter().for_each(|&pack| found[pack as usize] += 1);
+    if let Some(pack) = found.iter().position(|&found| found > wanted) {
+        return PlacementError::PackSize { row, pack, found: found[pack], wanted };
+    }
+    if let Some(item) = rank_in_pack.iter().position(|&rank| rank < 0 || rank as usize >= wanted) {
+        let (pack, rank) = (pack_index[item], rank_in_pack[item]);
+        return PlacementError::NoSuchRank { row, item, pack, rank, last: wanted - 1 };
+    }
+    let slot = |item: usize| (pack_index[item], rank_in_pack[item]);
+    for second in 0..pack_index.len() {
+        if let Some(first) = (0..second).find(|&first| slot(first) == slot(second)) {
+            let (pack, rank) = slot(second);
+            return PlacementError::SameRank { row, pack, first, second, rank };
+        }
+    }
+    unreachable!("BUG: row {row} is neither valid nor wrong")
+}
+
+/// Mean and heaviest pack load of each row for a valid `pack_index`.
+pub fn row_loads(rows: &Rows, pack_index: &[i64], packs: usize) -> RowLoads {
+    let (mut mean, mut max) = (Vec::with_capacity(rows.rows()), Vec::with_capacity(rows.rows()));
+    for (row, pack_index) in pack_index.chunks_exact(rows.items()).enumerate() {
+        let mut loads = vec![0.0; packs];
+        for (weight, &pack) in rows.row(row).iter().zip(pack_index) {
+            loads[pack as usize] += weight;
+        }
+        mean.push(loads.iter().sum::<f64>() / packs as f64);
+        max.push(loads.into_iter().fold(0.0, f64::max));
+    }
+    RowLoads { mean, max }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use packevolve_contract::stream::{Purpose, stream};
+    use proptest::prelude::*;
+    use rand::seq::SliceRandom;
+
+    use super::*;
+
+    /// A valid placement drawn at random.
+    fn drawn(rng_seed: u64, rows: usize, items: usize, packs: usize) -> (Vec<i64>, Vec<i64>) {
+        let mut rng = stream(rng_seed, 0, Purpose::Permutation);
+        let per_pack = items / packs;
+        let mut slots: Vec<(i64, i64)> =
+            (0..items).map(|item| ((item / per_pack) as i64, (item % per_pack) as i64)).collect();
+        let mut row = || {
+            slots.shuffle(&mut rng);
+            slots.clone()
+        };
+        (0..rows).flat_map(|_| row()).unzip()
+    }
+
+    fn message(pack_index: &[i64], rank_in_pack: &[i64]) -> String {
+        verify(pack_index, rank_in_pack, 2, 4, 2).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_breaks_the_contract_is_named_with_row_and_item_or_pack() {
+        let ranks = [0, 1, 0, 1, 0, 0, 1, 1];
+        assert_eq!(verify(&[0, 0, 1, 1, 0, 1, 0, 1], &ranks, 2, 4, 2), Ok(()));
+        assert_eq!(message(&[0, 0, 1, 1, 0, 2, 0, 1], &ranks), "row 1, item 1: pack 2 is not among packs 0 to 1");
+        assert_eq!(message(&[0, 0, 1, -1, 0, 1, 0, 1], &ranks), "row 0, item 3: pack -1 is not among packs 0 to 1");
+        assert_eq!(message(&[0, 0, 1, 1, 0, 1, 0, 0], &ranks), "row 1, pack 0: 3 items, must be exactly 2");
+        let packs = [0, 0, 1, 1, 0, 1, 0, 1];
+        assert_eq!(
+            message(&packs, &[0, 1, 0, 2, 0, 0, 1, 1]),
+            "row 0, item 3: rank 2 in pack 1 is not among ranks 0 to 1"
+        );
+        assert_eq!(
+            message(&packs, &[0, 1, 0, 1, 0, i64::MIN, 1, 1]),
+            "row 1, item 1: rank -9223372036854775808 in pack 1 is not among ranks 0 to 1"
+        );
+        assert_eq!(message(&packs, &[0, 1, 0, 1, 0, 0, 0, 1]), "row 1, pack 0: items 0 and 2 both have rank 0");
+    }
+
+    #[test]
+    fn an_over_full_pack_is_found_even_if_its_ranks_look_right() {
+        // Three items in pack 0 whose ranks are legal each; the lighter pack is the gain of the cheat.
+        assert_eq!(
+            message(&[0, 0, 0, 1, 0, 1, 0, 1], &[0, 1, 1, 0, 0, 0, 1, 1]),
+            "row 0, pack 0: 3 items, must be exactly 2"
+        );
+        assert_eq!(
+            message(&[0, 0, 0, 1, 0, 1, 0, 1], &[0, 1, 2, 0, 0, 0, 1, 1]),
+            "row 0, pack 0: 3 items, must be exactly 2"
+        );
+    }
+
+    #[test]
+    fn the_largest_call_of_a_rebalance_is_verified_in_well_under_a_millisecond() {
+        let (pack_index, rank_in_pack) = drawn(1, 232, 72, 8);
+        let fastest = (0..20).map(|_| {
+            let start = Instant::now();
+            verify(&pack_index, &rank_in_pack, 232, 72, 8).unwrap();
+            start.elapsed()
+        });
+        let fastest = fastest.min().unwrap();
+        println!("16,704 items verified in {fastest:?}");
+        assert!(fastest < Duration::from_micros(500), "{fastest:?}");
+    }
+
+    #[test]
+    fn loads_are_those_of_the_packs() {
+        let rows = Rows::new(4, &[1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+        let loads = row_loads(&rows, &[0, 1, 1, 0, 0, 1, 1, 0], 2);
+        assert_eq!(loads, RowLoads { mean: vec![5.0, 0.0], max: vec![5.0, 0.0] });
+        assert_eq!(row_loads(&rows, &[0, 0, 1, 1, 0, 1, 1, 0], 2).max, [7.0, 0.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_packing_is_valid_and_no_single_change_of_it(
+            rng_seed: u64, rows in 1usize..5, packs in 1usize..6, per_pack in 1usize..6, at: prop::sample::Index,
+            value in -2i64..8, of_rank: bool,
+        ) {
+            let items = packs * per_pack;
+            let (mut pack_index, mut rank_in_pack) = drawn(rng_seed, rows, items, packs);
+            prop_assert_eq!(verify(&pack_index, &rank_in_pack, rows, items, packs), Ok(()));
+            let changed = if of_rank { &mut rank_in_pack } else { &mut pack_index };
+            let at = at.index(changed.len());
+            prop_assume!(changed[at] != value);
+            changed[at] = value;
+            prop_assert!(verify(&pack_index, &rank_in_pack, rows, items, packs).is_err());
+        }
+    }
+}

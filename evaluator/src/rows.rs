@@ -1,0 +1,298 @@
+//! Rows: the weights of one packing call, made from a window by the judge alone; nothing of a candidate is in them.
+//!
+//! A child receives float32. The weights here are float64 *values of those float32*: they are rounded once, when they
+//! are made, so what the judge scores and what the child saw are the same numbers.
+
+use packevolve_contract::case::{Case, Source};
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use packevolve_contract::topology::Topology;
+use rand::RngExt;
+use rand::seq::{SliceRandom, index};
+
+use crate::window::Window;
+
+/// Weights `[rows, items]`, row-major, each exactly representable in float32, finite and not negative.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rows {
+    rows: usize,
+    items: usize,
+    weights: Vec<f64>,
+}
+
+impl Rows {
+    /// Rows of `items` weights each, rounded to float32.
+    ///
+    /// # Panics
+    /// If the weights do not fill whole rows or are negative or not finite.
+    pub fn new(items: usize, weights: &[f64]) -> Self {
+        assert!(
+            !weights.is_empty() && weights.len().is_multiple_of(items),
+            "BUG: {} weights in rows of {items}",
+            weights.len()
+        );
+        let weights: Vec<f64> = weights.iter().map(|weight| f64::from(*weight as f32)).collect();
+        assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "BUG: an impossible weight");
+        Self { rows: weights.len() / items, items, weights }
+    }
+
+    /// The weights of `case` on `window`, number `window_number` of the pool. They depend on the arguments alone, so
+    /// every candidate of a run gets the same; only [`Source::Random`] draws, from a stream of its own.
+    ///
+    /// # Panics
+    /// If the window has not the shape of the topology or the case cannot be made from it.
+    pub fn of_case(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Self {
+        assert_eq!(
+            (window.layers(), window.experts()),
+            (topology.layers, topology.experts),
+            "BUG: a window of another topology"
+        );
+        let layers = (0..window.layers()).map(|layer| window.layer(layer));
+        let weights: Vec<f64> = match case.source {
+            Source::Groups => layers.flat_map(|layer| group_sums(layer, topology.groups)).collect(),
+            Source::NodeReplicas => layers.flat_map(|layer| node_replicas(layer, topology, case.items)).collect(),
+            Source::GlobalReplicas => layers.flat_map(|layer| replicated(layer, case.items)).collect(),
+            Source::Random => drawn(case, window, &mut random_stream(case, window_number, rng_seed)),
+        };
+        let made = Self::new(case.items, &weights);
+        assert_eq!(made.rows, case.rows, "BUG: case {case} made from its topology has other rows");
+        made
+    }
+
+    /// X, the rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// n, the items of a row.
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// All weights, row-major.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// The weights of one row.
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.weights[row * self.items..][..self.items]
+    }
+
+    /// What the child receives: the same numbers as float32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.weights.iter().map(|weight| *weight as f32).collect()
+    }
+
+    /// The same rows in another order, and the items of each in another order of its own; the second value tells which
+    /// row each one was.
+    pub fn permuted(&self, rng: &mut Stream) -> (Self, Vec<usize>) {
+        let mut order: Vec<usize> = (0..self.rows).collect();
+        order.shuffle(rng);
+        let mut weights = Vec::with_capacity(self.weights.len());
+        for &row in &order {
+            let start = weights.len();
+            weights.extend_from_slice(self.row(row));
+            weights[start..].shuffle(rng);
+        }
+        (Self { weights, ..*self }, order)
+    }
+}
+
+/// Loads of the groups of a layer: neighbouring experts are a group.
+fn group_sums(layer: &[f64], groups: usize) -> Vec<f64> {
+    layer.chunks(layer.len() / groups).map(|group| group.iter().sum()).collect()
+}
+
+/// The replicas of a layer, node after node, each node's replicated by itself.
+fn node_replicas(layer: &[f64], topology: &Topology, replicas: usize) -> Vec<f64> {
+    let experts_of_group = layer.len() / topology.groups;
+    let on_node = |groups: &Vec<usize>| {
+        let experts: Vec<f64> =
+            groups.iter().flat_map(|group| &layer[group * experts_of_group..][..experts_of_group]).copied().collect();
+        replicated(&experts, replicas)
+    };
+    groups_of_nodes(&group_sums(layer, topology.groups), topology.nodes).iter().flat_map(on_node).collect()
+}
+
+/// Which groups each node gets, equally many: the heaviest group left goes to the lightest node that is not full.
+///
+/// With two groups a node this pairs the heaviest with the lightest, which is exact; so is one group a node. With more
+/// it is a heuristic, the same for every candidate.
+fn groups_of_nodes(sums: &[f64], nodes: usize) -> Vec<Vec<usize>> {
+    let mut heaviest_first: Vec<usize> = (0..sums.len()).collect();
+    heaviest_first.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
+    let mut groups = vec![Vec::new(); nodes];
+    let mut loads = vec![0.0_f64; nodes];
+    for group in heaviest_first {
+        let lightest = (0..nodes)
+            .filter(|&node| groups[node].len() < sums.len() / nodes)
+            .min_by(|&a, &b| loads[a].total_cmp(&loads[b]))
+            .expect("BUG: the nodes have room for all groups");
+        groups[lightest].push(group);
+        loads[lightest] += sums[group];
+    }
+    groups
+}
+
+/// Weights of `replicas` items for the experts of `loads`: every expert once, in order, then one more replica at a time
+/// for the expert whose replicas are heaviest (the first of equals), in float64. A replica weighs load / count.
+fn replicated(loads: &[f64], replicas: usize) -> Vec<f64> {
+    assert!(replicas >= loads.len(), "BUG: {replicas} replicas of {} experts", loads.len());
+    let mut counts = vec![1.0; loads.len()];
+    let mut experts: Vec<usize> = (0..loads.len()).collect();
+    while experts.len() < replicas {
+        let heaviest = first_heaviest(loads, &counts);
+        counts[heaviest] += 1.0;
+        experts.push(heaviest);
+    }
+    experts.into_iter().map(|expert| loads[expert] / counts[expert]).collect()
+}
+
+fn first_heaviest(loads: &[f64], counts: &[f64]) -> usize {
+    let (mut heaviest, mut weight) = (0, f64::NEG_INFINITY);
+    for (expert, (load, count)) in loads.iter().zip(counts).enumerate() {
+        if load / count > weight {
+            (heaviest, weight) = (expert, load / count);
+        }
+    }
+    heaviest
+}
+
+/// The stream of a random case on a window. Number 0 of this purpose drew the shapes; every (window, items, rows) has
+/// another number than that and than each other.
+fn random_stream(case: &Case, window_number: usize, rng_seed: u64) -> Stream {
+    let low = |value: usize| value as u64 & 0xffff;
+    let number = (window_number as u64) << 32 | low(case.items) << 16 | low(case.rows);
+    stream(rng_seed, number, Purpose::RandomCases)
+}
+
+/// Rows of drawn layers, each with drawn experts.
+fn drawn(case: &Case, window: &Window, rng: &mut Stream) -> Vec<f64> {
+    let layers: Vec<usize> = if case.rows <= window.layers() {
+        index::sample(rng, window.layers(), case.rows).into_vec()
+    } else {
+        (0..case.rows).map(|_| rng.random_range(0..window.layers())).collect()
+    };
+    layers.into_iter().flat_map(|layer| drawn_items(window.layer(layer), case.items, rng)).collect()
+}
+
+fn drawn_items(layer: &[f64], items: usize, rng: &mut Stream) -> Vec<f64> {
+    if items > layer.len() {
+        return replicated(layer, items);
+    }
+    index::sample(rng, layer.len(), items).into_iter().map(|expert| layer[expert]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::case::cases;
+
+    use super::*;
+    use crate::made_up::Series;
+
+    /// Two layers of eight experts in four groups on two nodes; the second layer has no load.
+    fn small() -> (Topology, Window) {
+        let topology = Topology { layers: 2, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 12 };
+        let layer = [1.0, 1.0, 5.0, 1.0, 20.0, 10.0, 8.0, 2.0];
+        (topology, Window::new(8, [layer, [0.0; 8]].concat()))
+    }
+
+    fn case(source: Source, rows: usize, items: usize) -> Case {
+        Case { source, rows, items, packs: 2 }
+    }
+
+    #[test]
+    fn groups_are_sums_of_neighbouring_experts() {
+        let (topology, window) = small();
+        let made = Rows::of_case(&case(Source::Groups, 2, 4), &topology, &window, 0, 1);
+        assert_eq!(made.weights(), [2.0, 6.0, 30.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn nodes_get_the_heaviest_group_with_the_lightest_and_replicate_their_own_experts() {
+        let (topology, window) = small();
+        let made = Rows::of_case(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
+        // groups 30 and 2: experts 20, 10, 1, 1; two more replicas halve 20, then the first 10 of three equal ones
+        assert_eq!(made.row(0), [20.0f32 / 3.0, 10.0, 1.0, 1.0, 20.0 / 3.0, 20.0 / 3.0].map(f64::from));
+        // groups 10 and 6: experts 8, 2, 5, 1; 8 is halved, then 5
+        assert_eq!(made.row(1), [4.0, 2.0, 2.5, 1.0, 4.0, 2.5]);
+        assert_eq!((made.row(2), made.row(3)), (&[0.0; 6][..], &[0.0; 6][..]));
+    }
+
+    #[test]
+    fn the_global_policy_replicates_over_the_whole_layer_and_not_at_all_without_redundancy() {
+        let (topology, window) = small();
+        let made = Rows::of_case(&case(Source::GlobalReplicas, 2, 10), &topology, &window, 0, 1);
+        assert_eq!(made.row(0)[..6], [1.0, 1.0, 5.0, 1.0, f64::from(20.0f32 / 3.0), 10.0]);
+        assert_eq!(made.row(0)[8..], [f64::from(20.0f32 / 3.0); 2]);
+        let made = Rows::of_case(&case(Source::GlobalReplicas, 2, 8), &topology, &window, 0, 1);
+        assert_eq!(made.weights(), window.counts());
+    }
+
+    #[test]
+    fn pairing_heaviest_with_lightest_is_what_the_group_rule_gives_for_two_a_node() {
+        let sums = [7.0, 1.0, 0.0, 9.0, 4.0, 0.0, 0.0, 3.0];
+        let loads = |nodes| -> Vec<f64> {
+            groups_of_nodes(&sums, nodes).iter().map(|groups| groups.iter().map(|&group| sums[group]).sum()).collect()
+        };
+        assert_eq!(loads(4), [9.0, 7.0, 4.0, 4.0]);
+        assert_eq!(loads(8).len(), 8);
+        let three_a_node = groups_of_nodes(&[5.0, 4.0, 3.0, 3.0, 2.0, 1.0], 2);
+        assert_eq!(three_a_node, [vec![0, 3, 5], vec![1, 2, 4]]);
+    }
+
+    #[test]
+    fn random_rows_are_drawn_from_layers_and_their_experts() {
+        let topology = Topology { layers: 5, experts: 16, ..small().0 };
+        let window = Series::new(&topology, 1).window(0);
+        let made = Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 1);
+        for row in 0..9 {
+            let holds = |layer| made.row(row).iter().all(|weight| window.layer(layer).contains(weight));
+            assert!((0..5).any(holds));
+            let mut sorted = made.row(row).to_vec();
+            sorted.sort_by(f64::total_cmp);
+            sorted.dedup();
+            assert_eq!(sorted.len(), 6, "an expert was drawn twice");
+        }
+        assert_eq!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 1));
+        assert_ne!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 4, 1));
+        assert_ne!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 2));
+        // More items than experts: all experts, replicated. Few rows: no layer twice.
+        let made = Rows::of_case(&case(Source::Random, 5, 20), &topology, &window, 3, 1);
+        let mut heaviest: Vec<f64> = (0..5).map(|row| made.row(row).iter().sum()).collect();
+        let total: f64 = window.layer(0).iter().sum();
+        assert!(heaviest.iter().all(|sum| (sum / total - 1.0).abs() < 1e-5), "{heaviest:?}");
+        heaviest = (0..5).map(|row| made.row(row)[0]).collect();
+        heaviest.sort_by(f64::total_cmp);
+        heaviest.dedup();
+        assert_eq!(heaviest.len(), 5);
+    }
+
+    #[test]
+    fn every_case_of_a_run_can_be_made_and_is_the_same_in_float32() {
+        let topology = Topology { layers: 3, ..Topology::deepseek_v3() };
+        let window = Series::new(&topology, 2).window(0);
+        for case in cases(&topology, &[], 6, 1).unwrap() {
+            let made = Rows::of_case(&case, &topology, &window, 0, 1);
+            assert_eq!((made.rows(), made.items()), (case.rows, case.items));
+            assert!(made.to_f32().iter().zip(made.weights()).all(|(given, judged)| f64::from(*given) == *judged));
+        }
+    }
+
+    #[test]
+    fn permuting_keeps_every_row_and_says_which_it_was() {
+        let (topology, window) = small();
+        let made = Rows::of_case(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
+        let (other, order) = made.permuted(&mut stream(1, 0, Purpose::Permutation));
+        assert_ne!(made, other);
+        let sorted = |row: &[f64]| {
+            let mut row = row.to_vec();
+            row.sort_by(f64::total_cmp);
+            row
+        };
+        for (row, &was) in order.iter().enumerate() {
+            assert_eq!(sorted(other.row(row)), sorted(made.row(was)));
+        }
+        assert_eq!((other, order), made.permuted(&mut stream(1, 0, Purpose::Permutation)));
+    }
+}
