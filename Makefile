@@ -9,7 +9,7 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python3.10
 READY := .venv/ready
 
 # An environment whose python is gone, as after an upgrade of the system, is made again.
-ifeq ($(wildcard .venv/bin/python),)
+ifeq ($(shell test -x .venv/bin/python || echo gone),gone)
 .PHONY: $(READY)
 endif
 
