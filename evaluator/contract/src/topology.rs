@@ -67,7 +67,7 @@ impl Topology {
 
     /// Whether EPLB uses its hierarchical policy: groups are packed to nodes first. Otherwise the policy is global.
     pub fn is_hierarchical(&self) -> bool {
-        self.groups % self.nodes == 0
+        self.groups.is_multiple_of(self.nodes)
     }
 }
 
