@@ -1,1 +1,3 @@
 //! PackEvolve: the harness.
+
+pub mod journal;
