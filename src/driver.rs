@@ -78,6 +78,13 @@ pub enum DriverError {
     Aborted,
 }
 
+/// What a live run waits for.
+enum Heard {
+    Done(Box<Done>),
+    Signal,
+    TimeIsUp,
+}
+
 /// Sees every event right after it has happened.
 pub type Observer<'a> = dyn FnMut(&Event, &Search) + 'a;
 
@@ -190,13 +197,17 @@ impl<'a> Driver<'a> {
                 self.checkpoint()?;
                 return Ok(reason);
             }
-            tokio::select! {
-                done = self.slots.done() => self.finish(done)?,
-                Some(()) = signals.recv() => match stopping {
-                    Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
-                    _ => stopping = Some(StopReason::Interrupted),
-                },
-                () = sleep(self.time_left()), if stopping.is_none() => stopping = Some(StopReason::WallTime),
+            let time_left = self.time_left();
+            let heard = tokio::select! {
+                done = self.slots.done() => Heard::Done(Box::new(done)),
+                Some(()) = signals.recv() => Heard::Signal,
+                () = sleep(time_left), if stopping.is_none() => Heard::TimeIsUp,
+            };
+            match heard {
+                Heard::Done(done) => self.finish(*done)?,
+                Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
+                Heard::Signal => stopping = Some(StopReason::Interrupted),
+                Heard::TimeIsUp => stopping = Some(StopReason::WallTime),
             }
         }
     }

@@ -164,7 +164,7 @@ impl<'a> Maker<'a> {
     /// Makes one candidate whose parents were made.
     fn make(&mut self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
         let known = search.candidate(candidate).expect("BUG: only candidates of the run are made again");
-        self.repository.verify_candidate(known.commit, &self.started.file_name)?;
+        self.repository.verify_candidate(known.commit)?;
         let (written, program) = match known.parents.first() {
             None => self.seed(known.commit)?,
             Some(parent) => self.child(search, candidate, *parent)?,
@@ -277,10 +277,10 @@ fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergen
     for case in &then.cases {
         for old in &case.samples {
             let Some(new) = now.samples(&case.case).iter().find(|new| new.window == old.window) else { continue };
-            let what = |load: &str| move || format!("{load} load of {}, window {}", case.case, old.window);
-            same(what("mean"), &old.mean_load, &new.mean_load)?;
-            same(what("heaviest"), &old.max_load, &new.max_load)?;
-            same(what("bound on the heaviest"), &old.bound, &new.bound)?;
+            let what = |load: &str| format!("{load} load of {}, window {}", case.case, old.window);
+            same(|| what("mean"), &old.mean_load, &new.mean_load)?;
+            same(|| what("heaviest"), &old.max_load, &new.max_load)?;
+            same(|| what("bound on the heaviest"), &old.bound, &new.bound)?;
             ratios.push((new.seconds / new.reference_seconds) / (old.seconds / old.reference_seconds));
         }
     }
