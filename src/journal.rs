@@ -1,7 +1,7 @@
 //! Journal: the events of a run, one JSON object a line, appended, synced and chained by digests.
 //!
 //! The journal is the truth of a run: whatever is not in it did not happen. This file owns how lines reach the disk;
-//! [`line`] says what a line is, [`reader`] reads them back. Nothing here knows what an event means, rewrites a line
+//! [`mod@line`] says what a line is, [`reader`] reads them back. Nothing here knows what an event means, rewrites a line
 //! that was once written whole, or repairs a journal whose middle is damaged.
 
 pub mod line;

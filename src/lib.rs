@@ -1,3 +1,5 @@
 //! PackEvolve: the harness.
 
 pub mod journal;
+
+pub mod repository;

@@ -1,7 +1,10 @@
 //! What a journal promises: nothing that was changed is believed, nothing that was synced is lost.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -116,6 +119,30 @@ fn a_second_writer_is_refused_and_readers_are_not() {
     assert!(matches!(Journal::<Event>::open(&path), Err(JournalError::InUse { .. })));
     assert_eq!(read::<Event>(&path).unwrap().entries.len(), 1);
     drop(first);
+    Journal::<Event>::open(&path).unwrap();
+}
+
+#[test]
+#[ignore = "the child of the test below"]
+fn a_harness_that_holds_the_lock() {
+    let path = std::env::var_os("PACKEVOLVE_TEST_JOURNAL").unwrap();
+    let _held = Journal::<Event>::create(Path::new(&path)).unwrap();
+    println!("locked");
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[test]
+fn the_lock_of_a_killed_harness_does_not_outlive_it() {
+    let (_folder, path) = place();
+    let inner = ["--exact", "--ignored", "--nocapture", "journal::tests::a_harness_that_holds_the_lock"];
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(inner).env("PACKEVOLVE_TEST_JOURNAL", &path).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("locked")));
+    assert!(matches!(Journal::<Event>::open(&path), Err(JournalError::InUse { .. })));
+    child.kill().unwrap();
+    child.wait().unwrap();
     Journal::<Event>::open(&path).unwrap();
 }
 
