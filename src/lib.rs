@@ -17,3 +17,5 @@ pub mod edit;
 mod rewrite;
 
 pub mod proposal;
+
+pub mod proposer;
