@@ -51,14 +51,4 @@ mod rewrite;
 
 pub mod proposal;
 
-pub mod settings;
-
-pub mod event;
-
-pub mod search;
-
-pub mod config;
-
-pub mod journal;
-
-pub mod repository;
+pub mod proposer;
