@@ -51,4 +51,40 @@ mod rewrite;
 
 pub mod proposal;
 
+pub mod settings;
+
+pub mod event;
+
+pub mod search;
+
+pub mod config;
+
+pub mod journal;
+
+pub mod repository;
+
 pub mod proposer;
+
+pub mod derive;
+
+pub mod judge;
+
+pub mod slots;
+
+pub mod run;
+
+pub mod driver;
+
+pub mod replay;
+
+pub mod table;
+
+pub mod inspect;
+
+pub mod progress;
+
+pub mod log;
+
+pub mod exit;
+
+pub mod cli;

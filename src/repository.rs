@@ -26,10 +26,11 @@ use git2::{ErrorCode, ObjectType, Oid};
 
 pub use candidate::{NewCandidate, PROPOSAL_FILE, Written};
 pub use error::RepositoryError;
-pub use id::{BlobId, CommitId, InvalidId, TreeId};
+pub use id::{BlobId, CommitId, NotAnId, TreeId};
 pub use kept::Kept;
 pub use object::{CommitFacts, Role};
 
+use id::GitId;
 use object::{Object, tree_entries};
 
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
@@ -99,6 +100,11 @@ impl Repository {
         let object = Object::blob(bytes.to_vec());
         self.write(&object)?;
         Ok(BlobId::from_oid(object.id))
+    }
+
+    /// The id that [`Repository::blob`] would give, without writing.
+    pub fn blob_id(bytes: &[u8]) -> BlobId {
+        BlobId::from_oid(Object::blob(bytes.to_vec()).id)
     }
 
     /// The bytes of a blob.

@@ -1,7 +1,7 @@
 //! Candidate: what the commit of a candidate is, to the byte. Pure, so that replay can say what an id must be.
 
 use super::error::RepositoryError;
-use super::id::{BlobId, CommitId, TreeId};
+use super::id::{BlobId, CommitId, GitId, TreeId};
 use super::object::{Object, Signature};
 
 /// The file of a candidate's commit that holds the proposal as it was received.

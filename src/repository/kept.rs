@@ -7,7 +7,7 @@
 
 use git2::Oid;
 
-use super::id::{BlobId, CommitId, TreeId};
+use super::id::{BlobId, CommitId, GitId, TreeId};
 use super::object::{Object, Signature};
 
 /// Commits and blobs of one batch together; git walks a commit of that many parents without trouble.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use git2::{ObjectType, Oid};
 
-use super::id::{BlobId, CommitId, TreeId};
+use super::id::{BlobId, CommitId, GitId, TreeId};
 
 /// An object to be written, and its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
