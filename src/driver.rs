@@ -112,12 +112,10 @@ impl<'a> Driver<'a> {
             return Err(DriverError::Exists(folder.path().to_owned()));
         }
         let Settings { evaluation, rng_seed, search } = &start.settings;
-        let cases =
-            case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
-                .expect("BUG: the settings were checked");
+        let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
+            .expect("BUG: the settings were checked");
         let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
-        std::fs::create_dir_all(folder.log())
-            .map_err(|source| DriverError::Folder { path: folder.log(), source })?;
+        std::fs::create_dir_all(folder.log()).map_err(|source| DriverError::Folder { path: folder.log(), source })?;
         let repository = Repository::create(&folder.archive())?;
         let mut journal = Journal::create(&folder.journal())?;
         let started = archive_start(&repository, start, cases, slots.ready())?;
@@ -309,13 +307,10 @@ impl<'a> Driver<'a> {
             epoch: started.epoch,
         };
         let name = derived.proposal.name.clone();
-        let written = descent.as_new(
-            &name,
-            &derived.proposal.description,
-            &derived.program,
-            Some(document),
-            |new| self.repository.commit_candidate(new),
-        )?;
+        let written =
+            descent.as_new(&name, &derived.proposal.description, &derived.program, Some(document), |new| {
+                self.repository.commit_candidate(new)
+            })?;
         Ok(Event::CandidateCreated(CandidateCreated {
             candidate,
             attempt,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::derive::{Descent, Derived, derive};
+use crate::derive::{Derived, Descent, derive};
 use crate::event::{Event, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
 use crate::proposer::mutate;
@@ -146,9 +146,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
 /// The recorded evaluation of a candidate; the seed program's may be the baseline's.
 pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
     run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => {
-            Some(evaluation.clone())
-        }
+        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => Some(evaluation.clone()),
         Event::BaselineEvaluated { measurement } if candidate == CandidateId::SEED && run.search.baseline_is_seed() => {
             Some(Evaluation::Measured { measurement: measurement.clone() })
         }

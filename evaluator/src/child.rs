@@ -183,7 +183,12 @@ impl Child {
     }
 
     /// Ends it and everything that it left behind; `during` and `traceback` complete the evidence.
-    pub fn end(mut self, nursery: &mut Nursery, during: &str, traceback: String) -> Result<(String, Evidence), NurseryError> {
+    pub fn end(
+        mut self,
+        nursery: &mut Nursery,
+        during: &str,
+        traceback: String,
+    ) -> Result<(String, Evidence), NurseryError> {
         let status = nursery.end(self.forked.pid)?;
         self.printed.drain(&mut self.forked.output);
         Ok((status, Evidence { during: during.to_owned(), traceback, output: self.printed.text() }))

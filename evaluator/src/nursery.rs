@@ -33,7 +33,9 @@ const FILE_BYTES: u64 = 16 << 20;
 pub enum NurseryError {
     #[error("cannot start python {path}\nhint: set `python` in config.yaml to an interpreter that has torch")]
     Start { path: PathBuf, source: io::Error },
-    #[error("python {path} ended while it got ready: {output}\nhint: it needs torch and numpy; `make` sets up .venv with both")]
+    #[error(
+        "python {path} ended while it got ready: {output}\nhint: it needs torch and numpy; `make` sets up .venv with both"
+    )]
     NotReady { path: PathBuf, output: String },
     #[error("the nursery does not answer within {} s", .0.as_secs())]
     Silent(Duration),
