@@ -136,7 +136,7 @@ fn child(parent: &str, changes: &[Change<'_>]) -> String {
     child + &parent[copied..]
 }
 
-/// `mutate_num_attempts_5_to_2`, with more constants joined by `_and_`; ASCII, and no longer than a name may be.
+/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants; ASCII, and no longer than a name may be.
 fn name(parent: &str, changes: &[Change<'_>]) -> String {
     let part = |change: &Change<'_>| {
         let number = change.number;
@@ -148,7 +148,12 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
         let what: String = what.map(|char| if char.is_ascii() { char } else { '_' }).collect();
         format!("{what}_{}_to_{}", solid(&parent[number.span.clone()]), change.literal)
     };
-    let name = format!("mutate_{}", changes.iter().map(part).collect::<Vec<_>>().join("_and_"));
+    // Only the first is named: `git blame` prints the name before every line.
+    let more = match changes.len() {
+        0 | 1 => String::new(),
+        several => format!("_and_{}_more", several - 1),
+    };
+    let name = format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default());
     // What git would take off an author's end must not stand there after the cut.
     name.chars().take(NAME_LENGTH).collect::<String>().trim_end_matches(['.', '-', '_']).to_owned()
 }
