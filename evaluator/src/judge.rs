@@ -33,8 +33,16 @@ const REFERENCE: &str = include_str!("reference.py");
 /// Shape of the reference's calls, `[64, 96] -> 12`: about 2 ms, long beside the clock's resolution and short beside
 /// an evaluation.
 const REFERENCE_CASE: (usize, usize, usize) = (64, 96, 12);
-/// Shape of the first call, which pays for what a fresh process sets up; verified, not scored.
-const FIRST_CASE: (usize, usize, usize) = (3, 12, 4);
+/// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
+/// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
+const AWKWARD: [(&str, usize, usize, usize, fn(usize) -> f32); 6] = [
+    ("three items a pack", 3, 12, 4, |at| (at * 7 % 11) as f32),
+    ("one item a pack", 2, 4, 4, |at| at as f32),
+    ("two items a pack", 3, 8, 4, |at| (at * 5 % 7) as f32),
+    ("one row of equal weights", 1, 12, 3, |_| 1.0),
+    ("no load at all", 2, 12, 3, |_| 0.0),
+    ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
+];
 
 /// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
 #[derive(Debug, Error)]
@@ -197,7 +205,7 @@ impl Judge {
 
     fn start(&mut self, request: &EvaluateRequest) -> Result<Course, JudgeError> {
         let largest = self.session.cases.iter().map(|case| case.rows * case.items).max().unwrap_or(0);
-        let smallest = FIRST_CASE.0 * FIRST_CASE.1;
+        let smallest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = largest.max(smallest);
         let child = Child::fork(&mut self.nursery, &request.program, items, &self.session.limits, &self.device)?;
         let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
@@ -216,7 +224,7 @@ impl Judge {
         if let Err(failure) = course.child.load(&request.file_name, &self.device)? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = first_call(course)? {
+        if let Err(failure) = awkward_calls(course)? {
             return Ok(Err(failure));
         }
         let budget = request.budget_seconds.map_or(Duration::MAX, Duration::from_secs_f64);
@@ -301,18 +309,24 @@ impl Judge {
     }
 }
 
-/// The very first call, on a small shape.
-fn first_call(course: &mut Course) -> Guest<()> {
-    "the first call".clone_into(&mut course.during);
-    let (rows, items, packs) = FIRST_CASE;
-    let call = Call { rows, items, packs, seed: 0 };
-    let weights: Vec<f32> = (0..rows * items).map(|i| ((i * 7) % 11) as f32).collect();
-    let returned = match course.child.call(call, &weights)? {
-        Ok(returned) => returned,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    course.measurement.first_call_seconds = returned.time.as_secs_f64();
-    Ok(check(&returned, &weights, call))
+/// The first stage: is it correct where it is easy to be wrong?
+fn awkward_calls(course: &mut Course) -> Guest<()> {
+    for (number, (name, rows, items, packs, weight)) in AWKWARD.into_iter().enumerate() {
+        course.during = format!("a small call, {name}: {items}->{packs}");
+        let call = Call { rows, items, packs, seed: 0 };
+        let weights: Vec<f32> = (0..rows * items).map(weight).collect();
+        let returned = match course.child.call(call, &weights)? {
+            Ok(returned) => returned,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if number == 0 {
+            course.measurement.first_call_seconds = returned.time.as_secs_f64();
+        }
+        if let Err(failure) = check(&returned, &weights, call) {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Whether a call kept the contract: a valid placement, and its input as it was.
