@@ -183,7 +183,12 @@ impl Child {
     }
 
     /// Ends it and everything that it left behind; `during` and `traceback` complete the evidence.
-    pub fn end(mut self, nursery: &mut Nursery, during: &str, traceback: String) -> Result<(String, Evidence), NurseryError> {
+    pub fn end(
+        mut self,
+        nursery: &mut Nursery,
+        during: &str,
+        traceback: String,
+    ) -> Result<(String, Evidence), NurseryError> {
         let status = nursery.end(self.forked.pid)?;
         self.printed.drain(&mut self.forked.output);
         Ok((status, Evidence { during: during.to_owned(), traceback, output: self.printed.text() }))
@@ -227,7 +232,7 @@ impl Child {
         if self.peak_memory > memory_bytes {
             return Some(Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: memory_bytes });
         }
-        (elapsed > limit).then(|| Rejection::Hang { limit_seconds: limit.as_secs_f64() })
+        (elapsed > limit).then_some(Rejection::Hang { limit_seconds: limit.as_secs_f64() })
     }
 
     fn look_at_memory(&mut self) {
