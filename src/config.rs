@@ -180,8 +180,8 @@ impl Config {
             None if default.exists() => default,
             None => return Ok(Self::default()),
         };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let config = Self::parse(&text).map_err(|error| explain(path, &error))?;
         Ok(config.resolved(path.parent().unwrap_or(Path::new(""))))
     }
@@ -339,7 +339,10 @@ mod tests {
     #[test]
     fn values_that_cannot_work_are_refused_by_name() {
         for (text, wanted) in [
-            ("topology: {layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 290}", "topology: replicas"),
+            (
+                "topology: {layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 290}",
+                "topology: replicas",
+            ),
             ("cases: {global: [{replicas: 256, gpus: 48}]}", "cases: replicas (256)"),
             ("evaluation: {windows: 0}", "evaluation.windows: 0"),
             ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights"),

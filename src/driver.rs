@@ -78,6 +78,13 @@ pub enum DriverError {
     Aborted,
 }
 
+/// What a live run waits for.
+enum Heard {
+    Done(Box<Done>),
+    Signal,
+    TimeIsUp,
+}
+
 /// Sees every event right after it has happened.
 pub type Observer<'a> = dyn FnMut(&Event, &Search) + 'a;
 
@@ -105,12 +112,10 @@ impl<'a> Driver<'a> {
             return Err(DriverError::Exists(folder.path().to_owned()));
         }
         let Settings { evaluation, rng_seed, search } = &start.settings;
-        let cases =
-            case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
-                .expect("BUG: the settings were checked");
+        let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
+            .expect("BUG: the settings were checked");
         let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
-        std::fs::create_dir_all(folder.log())
-            .map_err(|source| DriverError::Folder { path: folder.log(), source })?;
+        std::fs::create_dir_all(folder.log()).map_err(|source| DriverError::Folder { path: folder.log(), source })?;
         let repository = Repository::create(&folder.archive())?;
         let mut journal = Journal::create(&folder.journal())?;
         let started = archive_start(&repository, start, cases, slots.ready())?;
@@ -190,13 +195,17 @@ impl<'a> Driver<'a> {
                 self.checkpoint()?;
                 return Ok(reason);
             }
-            tokio::select! {
-                done = self.slots.done() => self.finish(done)?,
-                Some(()) = signals.recv() => match stopping {
-                    Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
-                    _ => stopping = Some(StopReason::Interrupted),
-                },
-                () = sleep(self.time_left()), if stopping.is_none() => stopping = Some(StopReason::WallTime),
+            let time_left = self.time_left();
+            let heard = tokio::select! {
+                done = self.slots.done() => Heard::Done(Box::new(done)),
+                Some(()) = signals.recv() => Heard::Signal,
+                () = sleep(time_left), if stopping.is_none() => Heard::TimeIsUp,
+            };
+            match heard {
+                Heard::Done(done) => self.finish(*done)?,
+                Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
+                Heard::Signal => stopping = Some(StopReason::Interrupted),
+                Heard::TimeIsUp => stopping = Some(StopReason::WallTime),
             }
         }
     }
@@ -298,13 +307,10 @@ impl<'a> Driver<'a> {
             epoch: started.epoch,
         };
         let name = derived.proposal.name.clone();
-        let written = descent.as_new(
-            &name,
-            &derived.proposal.description,
-            &derived.program,
-            Some(document),
-            |new| self.repository.commit_candidate(new),
-        )?;
+        let written =
+            descent.as_new(&name, &derived.proposal.description, &derived.program, Some(document), |new| {
+                self.repository.commit_candidate(new)
+            })?;
         Ok(Event::CandidateCreated(CandidateCreated {
             candidate,
             attempt,

@@ -10,7 +10,7 @@ use packevolve_contract::protocol::Ready;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
-use crate::edit::Mismatch;
+use crate::mismatch::Mismatch;
 use crate::settings::Settings;
 
 /// Something that happened in a run.

@@ -24,15 +24,8 @@ pub enum Exit {
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Success,
-        Self::Failure,
-        Self::Usage,
-        Self::Input,
-        Self::Rejected,
-        Self::Diverged,
-        Self::Interrupted,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Success, Self::Failure, Self::Usage, Self::Input, Self::Rejected, Self::Diverged, Self::Interrupted];
 
     /// The number.
     pub fn code(self) -> u8 {
@@ -45,7 +38,9 @@ impl Exit {
             Self::Success => "done",
             Self::Failure => "something of ours broke: a judge that does not start, a full disk",
             Self::Usage => "the command line is wrong",
-            Self::Input => "something that was named cannot be used: a missing file, a typo in config.yaml, an unknown candidate",
+            Self::Input => {
+                "something that was named cannot be used: a missing file, a typo in config.yaml, an unknown candidate"
+            }
             Self::Rejected => "the program was rejected, or the edit does not apply",
             Self::Diverged => "replay gave something else than the record",
             Self::Interrupted => "stopped by Ctrl-C; the run can be resumed",

@@ -1,4 +1,37 @@
-//! PackEvolve: the harness.
+//! PackEvolve evolves the packing heuristic of mixture-of-experts inference. This crate is the harness: it asks for
+//! edits, applies them, has judges measure the programs, keeps the best, and writes everything down.
+//!
+//! ```text
+//!  proposer ---document---> derive ---program---> judge ---evaluation---+
+//!     ^                       |                                         |
+//!     |                   repository (git)                              v
+//!  search.next() <--- search.apply(event) <------------------------- journal
+//! ```
+//!
+//! # The layers
+//!
+//! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
+//!
+//! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
+//!   [`proposal`], [`settings`], [`event`]
+//! * decisions, pure: [`search`]
+//! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
+//!   mutate, with tree-sitter), [`derive`], [`judge`] and [`slots`] (processes)
+//! * runs: [`run`], [`driver`], [`replay`]
+//! * views: [`table`], [`inspect`], [`progress`], [`log`]
+//! * shell: [`exit`], [`cli`]
+//!
+//! # What always holds
+//!
+//! * The harness never runs candidate code and does not link torch: everything but measuring works without it.
+//! * State changes only through [`search::Search::apply`]; live runs, `resume` and `replay` call it on the same events.
+//! * [`search`] has no IO, clock, thread or global random generator, and cannot fail.
+//! * A bad candidate is data ([`packevolve_contract::rejection::Rejection`], [`event::Declined`]); an `Err` means that
+//!   our own machinery broke. A rejected candidate has no score at all.
+//! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
+//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen.
+
+pub mod candidate;
 
 mod line;
 
@@ -17,3 +50,41 @@ pub mod edit;
 mod rewrite;
 
 pub mod proposal;
+
+pub mod settings;
+
+pub mod event;
+
+pub mod search;
+
+pub mod config;
+
+pub mod journal;
+
+pub mod repository;
+
+pub mod proposer;
+
+pub mod derive;
+
+pub mod judge;
+
+pub mod slots;
+
+pub mod run;
+
+pub mod driver;
+
+pub mod replay;
+
+pub mod table;
+
+pub mod inspect;
+
+pub mod progress;
+
+pub mod log;
+
+pub mod exit;
+
+pub mod cli;

@@ -19,6 +19,8 @@ use crate::region::Region;
 const PLACES: usize = 3;
 /// How many rows of diff are shown of one place.
 const ROWS: usize = 40;
+/// How many lines of either side are shown of a run that differs.
+const RUN: usize = 12;
 /// How many characters are shown of a row.
 const ROW_LENGTH: usize = 160;
 /// How many equal lines are shown around a difference.
@@ -27,6 +29,10 @@ const CONTEXT: usize = 3;
 const ALIGNED_LINES: usize = 1_000;
 /// How many lines before and after the voted place may turn out to belong to it.
 const SLACK: usize = 20;
+/// Where less than one in this many bytes of a SEARCH text agrees, it is not near.
+const AGREEING: u64 = 5;
+/// A line that shares fewer of its pairs of bytes with another is not like it.
+const ALIKE: f64 = 0.6;
 /// A line that stands more often in a SEARCH text votes for its first this many places only.
 const VOTES_OF_A_LINE: usize = 8;
 
@@ -35,7 +41,7 @@ const VOTES_OF_A_LINE: usize = 8;
 pub struct Place {
     /// Line of the program, from 1, at which the place begins.
     pub line: usize,
-    /// What sets it apart from the SEARCH text.
+    /// What sets it apart from the SEARCH text, as far as its first thousand lines say.
     pub difference: Difference,
     /// From the SEARCH text (`-`) to the program (`+`), with the program's line numbers; bounded.
     pub diff: String,
@@ -67,6 +73,7 @@ pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<Place
     let wanted: Vec<&str> = lines(search).take(ALIGNED_LINES).collect();
     let stretches: Vec<Stretch<'_>> = region.spans().iter().map(|span| Stretch::of(program, span)).collect();
     let mut starts = voted_starts(&stretches, &wanted);
+    // A text of one or two lines may have none that agrees as it is.
     if starts.is_empty() {
         starts.extend(most_similar_line(&stretches, &wanted));
     }
@@ -148,12 +155,10 @@ fn voted_starts(stretches: &[Stretch<'_>], wanted: &[&str]) -> Vec<(usize, isize
         }
     }
     best.sort_by_key(|&(weight, stretch, start)| (std::cmp::Reverse(weight), stretch, start));
-    let least = best.first().map_or(0, |&(weight, ..)| weight / 2);
-    best.into_iter()
-        .take(PLACES)
-        .filter(|&(weight, ..)| weight >= least)
-        .map(|(_, stretch, start)| (stretch, start))
-        .collect()
+    let most = best.first().map_or(0, |&(weight, ..)| weight);
+    let all: u64 = wanted.iter().map(|line| line.trim().len() as u64).sum();
+    let near = |weight: u64| weight * AGREEING >= all && weight * 2 >= most;
+    best.into_iter().take(PLACES).filter(|&(weight, ..)| near(weight)).map(|(_, place, start)| (place, start)).collect()
 }
 
 /// The highest votes, best first, each far enough from the ones before to be another place.
@@ -173,16 +178,19 @@ fn peaks(mut votes: Vec<u64>, apart: usize) -> Vec<(u64, usize)> {
     peaks
 }
 
-/// For a text of which no line agrees: where its longest line finds the line that shares most pairs of bytes with it.
+/// For a text of which hardly a line agrees: where its longest line finds the line that shares most pairs of bytes with it.
 fn most_similar_line(stretches: &[Stretch<'_>], wanted: &[&str]) -> Option<(usize, isize)> {
     let (place, longest) =
         wanted.iter().enumerate().max_by_key(|&(index, line)| (line.trim().len(), usize::MAX - index))?;
-    let mut pairs = BytePairs::of(longest.trim());
+    let longest = longest.trim();
+    let mut pairs = BytePairs::of(longest);
     let mut best: Option<(f64, (usize, isize))> = None;
     for (number, stretch) in stretches.iter().enumerate() {
         for (index, line) in stretch.lines.iter().enumerate() {
-            let alike = pairs.alike(line.trim());
-            if alike >= 0.5 && best.is_none_or(|(most, _)| alike > most) {
+            // A part of a line is a usual mistake, however long the rest of the line is.
+            let is_part = longest.len() > 2 && line.contains(longest);
+            let alike = if is_part { 1.0 } else { pairs.alike(line.trim()) };
+            if alike >= ALIKE && best.is_none_or(|(most, _)| alike > most) {
                 best = Some((alike, (number, index as isize - place as isize)));
             }
         }
@@ -325,9 +333,10 @@ fn diff(rows: &[Row<'_>]) -> String {
         } else {
             let end = index + rows[index..].iter().take_while(|row| !row.equal()).count();
             let run = &rows[index..end];
-            text.extend(run.iter().filter_map(|row| row.search).map(|line| format!("      - {}", printed(line))));
+            let search = run.iter().filter_map(|row| row.search);
+            text.extend(shortened(search.map(|line| format!("      - {}", printed(line))).collect()));
             let program = run.iter().filter_map(|row| row.program);
-            text.extend(program.map(|(number, line)| format!("{number:>5} + {}", printed(line))));
+            text.extend(shortened(program.map(|(number, line)| format!("{number:>5} + {}", printed(line))).collect()));
             index = end;
         }
     }
@@ -335,11 +344,20 @@ fn diff(rows: &[Row<'_>]) -> String {
         text.pop();
     }
     if text.len() > ROWS {
-        let more = text.len() - ROWS;
         text.truncate(ROWS);
-        text.push(format!("... {more} more rows"));
+        text.push("...".to_owned());
     }
     text.iter().map(|row| format!("{}\n", row.trim_end())).collect()
+}
+
+/// The first lines of one side of a run.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    if lines.len() > RUN {
+        let sign = if lines[0].starts_with("      -") { '-' } else { '+' };
+        lines.truncate(RUN);
+        lines.push(format!("      {sign} ..."));
+    }
+    lines
 }
 
 /// A line cut to a bounded length, with its control characters written out: it may reach a terminal.
@@ -359,6 +377,8 @@ fn printed(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn places(program: &str, search: &str) -> Vec<Place> {
@@ -440,5 +460,17 @@ mod tests {
         assert_eq!(places("", "x\n"), []);
         assert_eq!(places("\n\n\n", "\n\n"), []);
         assert_eq!(places("a\n# EVOLVE-BLOCK-START\n# EVOLVE-BLOCK-END\n", "a\n"), []);
+    }
+
+    proptest! {
+        #[test]
+        fn any_search_in_any_program_gives_bounded_evidence(
+            program in "([ab]{0,3} ?(# EVOLVE-BLOCK-(START|END))?\r?\n){0,40}[ab]?", search in "([ab]{0,3} ?\r?\n){1,40}",
+        ) {
+            let Ok(region) = Region::of(&program) else { return Ok(()) };
+            let places = nearest(&program, &region, &search);
+            prop_assert!(places.len() <= PLACES);
+            prop_assert!(places.iter().all(|place| place.diff.lines().count() <= ROWS + 1 && place.line >= 1));
+        }
     }
 }

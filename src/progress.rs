@@ -58,7 +58,11 @@ impl Progress {
             }
             None if news || self.last_line.elapsed() > LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("[{:>6.1}s] {judged}/{}  {text}", self.began.elapsed().as_secs_f64(), search.candidate_limit());
+                eprintln!(
+                    "[{:>6.1}s] {judged}/{}  {text}",
+                    self.began.elapsed().as_secs_f64(),
+                    search.candidate_limit()
+                );
             }
             None => {}
         }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::derive::{Descent, Derived, derive};
+use crate::derive::{Derived, Descent, derive};
 use crate::event::{Event, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
 use crate::proposer::mutate;
@@ -146,9 +146,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
 /// The recorded evaluation of a candidate; the seed program's may be the baseline's.
 pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
     run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => {
-            Some(evaluation.clone())
-        }
+        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => Some(evaluation.clone()),
         Event::BaselineEvaluated { measurement } if candidate == CandidateId::SEED && run.search.baseline_is_seed() => {
             Some(Evaluation::Measured { measurement: measurement.clone() })
         }
@@ -164,7 +162,7 @@ impl<'a> Maker<'a> {
     /// Makes one candidate whose parents were made.
     fn make(&mut self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
         let known = search.candidate(candidate).expect("BUG: only candidates of the run are made again");
-        self.repository.verify_candidate(known.commit, &self.started.file_name)?;
+        self.repository.verify_candidate(known.commit)?;
         let (written, program) = match known.parents.first() {
             None => self.seed(known.commit)?,
             Some(parent) => self.child(search, candidate, *parent)?,
@@ -277,10 +275,10 @@ fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergen
     for case in &then.cases {
         for old in &case.samples {
             let Some(new) = now.samples(&case.case).iter().find(|new| new.window == old.window) else { continue };
-            let what = |load: &str| move || format!("{load} load of {}, window {}", case.case, old.window);
-            same(what("mean"), &old.mean_load, &new.mean_load)?;
-            same(what("heaviest"), &old.max_load, &new.max_load)?;
-            same(what("bound on the heaviest"), &old.bound, &new.bound)?;
+            let what = |load: &str| format!("{load} load of {}, window {}", case.case, old.window);
+            same(|| what("mean"), &old.mean_load, &new.mean_load)?;
+            same(|| what("heaviest"), &old.max_load, &new.max_load)?;
+            same(|| what("bound on the heaviest"), &old.bound, &new.bound)?;
             ratios.push((new.seconds / new.reference_seconds) / (old.seconds / old.reference_seconds));
         }
     }

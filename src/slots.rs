@@ -84,12 +84,7 @@ impl Slots {
     }
 }
 
-async fn serve(
-    slot: usize,
-    mut judge: Judge,
-    mut inbox: mpsc::Receiver<Order>,
-    results: mpsc::Sender<(usize, Done)>,
-) {
+async fn serve(slot: usize, mut judge: Judge, mut inbox: mpsc::Receiver<Order>, results: mpsc::Sender<(usize, Done)>) {
     while let Some((candidate, request)) = inbox.recv().await {
         let evaluation = judge.evaluate(request).await;
         if results.send((slot, Done { candidate, evaluation })).await.is_err() {

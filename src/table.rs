@@ -14,7 +14,7 @@ pub enum Column {
 /// Draws a table without frames; on a terminal it is fitted to its width.
 pub fn draw(header: &[(&str, Column)], rows: &[Vec<String>]) -> String {
     let mut table = Drawn::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     let alignment = |column: Column| match column {
         Column::Left => CellAlignment::Left,
         Column::Right => CellAlignment::Right,

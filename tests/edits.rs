@@ -1,6 +1,6 @@
 //! Edits as they arrive: documents, applied to programs. The cases are data, in `testdata/edits`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use packevolve::edit::Edit;
 use packevolve::mismatch::Mismatch;
 use packevolve::proposal::Proposal;
+use packevolve::proposer::mutate;
+use packevolve_contract::stream::{Purpose, stream};
 
 /// A row of `cases.txt`.
 struct Case {
@@ -169,4 +171,28 @@ fn ten_megabytes_take_no_noticeable_time() {
     });
     let child = program.replace("weights[3] * 3\n", "weights[3] * 4\n");
     within("between", Duration::from_secs(5), &|| assert!(Edit::between(&program, &child).is_ok()));
+}
+
+/// What the corpus' proposal 001 makes of the text that it searches for.
+fn iterative_greedy() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates/proposals/001_vectorized_iterative_greedy.txt");
+    let edit = Proposal::parse(&read(path)).unwrap().edit;
+    edit.apply(edit.blocks()[0].search()).unwrap()
+}
+
+#[test]
+fn mutations_of_proposal_001_turn_its_knobs_first() {
+    let parent = iterative_greedy();
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for number in 0..400 {
+        let mut rng = stream(1, number, Purpose::Proposal);
+        let proposal = mutate::propose(&parent, &mut rng, &|_| false).expect("there are constants");
+        assert!(proposal.edit.apply(&parent).is_ok());
+        *times.entry(proposal.name).or_default() += 1;
+    }
+    let turned =
+        |knob: &str| times.iter().filter(|(name, _)| name.contains(knob)).map(|(_, times)| times).sum::<usize>();
+    assert!(turned("num_attempts") > 100 && turned("max_iters") > 100, "{times:?}");
+    assert!(turned("num_attempts_5_to_1") > 10, "{times:?}");
+    assert!(turned("1.05_to_") > 20 && turned("1e-5_to_") > 20, "{times:?}");
 }

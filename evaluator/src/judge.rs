@@ -239,7 +239,12 @@ impl Judge {
     }
 
     /// One call of a case on a window: made, verified, scored, and timed beside the reference.
-    fn sample(&mut self, course: &mut Course, case: usize, window: usize) -> Result<Result<Sample, Failure>, JudgeError> {
+    fn sample(
+        &mut self,
+        course: &mut Course,
+        case: usize,
+        window: usize,
+    ) -> Result<Result<Sample, Failure>, JudgeError> {
         let (rows, items, packs) = {
             let case = &self.session.cases[case];
             course.during = format!("{case}, window {window}");
@@ -346,12 +351,7 @@ fn reference_input() -> Vec<f32> {
 }
 
 /// Forks the reference program and warms it up, so that its first timed call is like its later ones.
-fn start_reference(
-    nursery: &mut Nursery,
-    session: &Session,
-    device: &str,
-    input: &[f32],
-) -> Result<Child, JudgeError> {
+fn start_reference(nursery: &mut Nursery, session: &Session, device: &str, input: &[f32]) -> Result<Child, JudgeError> {
     let mut child = Child::fork(nursery, REFERENCE, input.len(), &session.limits, device)?;
     child.load("reference.py", device)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
     for _ in 0..3 {

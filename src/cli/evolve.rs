@@ -73,9 +73,9 @@ impl Evolve {
             corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
             epoch: epoch(now)?,
         };
-        let name = self.run.unwrap_or_else(|| {
-            humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-")
-        });
+        let name = self
+            .run
+            .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
         let folder = RunFolder::new(config.runs.join(name));
         let mut progress = Progress::start(start.settings.search.candidates);
         let logs = folder.log();

@@ -293,11 +293,7 @@ impl Search {
         let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Selection);
         let times_chosen = |id: CandidateId| self.candidates[id.index()].times_chosen;
         let parent = select::parent(self.population.members(), times_chosen, &mut rng)?;
-        Some(Selection {
-            proposer: Proposer::Mutate,
-            parent,
-            outclassed_below: self.population.admission_score(),
-        })
+        Some(Selection { proposer: Proposer::Mutate, parent, outclassed_below: self.population.admission_score() })
     }
 
     fn know_baseline(&mut self, measurement: &Measurement) {
@@ -341,7 +337,7 @@ impl Search {
         let verdict = match evaluation {
             Evaluation::Measured { measurement } => {
                 let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
-                self.population.admit(Member { candidate, score: scores.combined_score });
+                self.population.admit(Member::new(candidate, &scores));
                 Verdict::Measured(Box::new(scores))
             }
             Evaluation::Outclassed { .. } => Verdict::Outclassed,

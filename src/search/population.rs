@@ -1,8 +1,19 @@
-//! Population: the best candidates so far, bounded. Its content does not depend on the order in which they came.
+//! Population: the candidates that may become parents: the best of each cell of a grid over quality and speed, and of
+//! those the best, bounded. Its content does not depend on the order in which they came.
+//!
+//! Without the grid the population fills with copies of its best member: most mutations change next to nothing, so a
+//! dozen of them score within the noise of their parent, and everything that is good in another way is crowded out.
+//! (The grid is MAP-Elites, Mouret and Clune 2015.)
+
+use packevolve_contract::objective::Scores;
 
 use crate::candidate::CandidateId;
 
-/// The best measured candidates, best first; of equal scores the older first.
+/// Width of a cell, in units of `quality` and of `speed_score`: well above what the same program scores from one
+/// evaluation to the next.
+const CELL: f64 = 0.04;
+
+/// The members, best first; of equal scores the older first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Population {
     capacity: usize,
@@ -16,6 +27,22 @@ pub struct Member {
     pub candidate: CandidateId,
     /// Its `combined_score`.
     pub score: f64,
+    /// Its place in the grid: quality and speed.
+    cell: (i64, i64),
+}
+
+impl Member {
+    /// A candidate with its scores.
+    pub fn new(candidate: CandidateId, scores: &Scores) -> Self {
+        let cell = |value: f64| (value / CELL).floor() as i64;
+        let cell = (cell(scores.quality.unwrap_or(0.0)), cell(scores.speed_score));
+        Self { candidate, score: scores.combined_score, cell }
+    }
+
+    /// Whether it comes before another: the higher score, or else the lower number.
+    fn precedes(&self, other: &Self) -> bool {
+        self.score > other.score || (self.score == other.score && self.candidate < other.candidate)
+    }
 }
 
 impl Population {
@@ -24,12 +51,14 @@ impl Population {
         Self { capacity: capacity.max(1), members: Vec::new() }
     }
 
-    /// Takes in a candidate if it is among the best; the worst makes room.
+    /// Takes in a candidate if it is the best of its cell and among the best of all; the worse ones make room.
     pub fn admit(&mut self, member: Member) {
-        let better = |other: &Member| {
-            other.score > member.score || (other.score == member.score && other.candidate < member.candidate)
-        };
-        let rank = self.members.iter().take_while(|other| better(other)).count();
+        match self.members.iter().position(|other| other.cell == member.cell) {
+            Some(at) if member.precedes(&self.members[at]) => drop(self.members.remove(at)),
+            Some(_) => return,
+            None => {}
+        }
+        let rank = self.members.iter().take_while(|other| other.precedes(&member)).count();
         self.members.insert(rank, member);
         self.members.truncate(self.capacity);
     }
@@ -39,7 +68,7 @@ impl Population {
         &self.members
     }
 
-    /// The score that a candidate has to beat to be admitted; `None` while there is room.
+    /// The score that a candidate of a new cell has to beat to be admitted; `None` while there is room.
     pub fn admission_score(&self) -> Option<f64> {
         if self.members.len() < self.capacity { None } else { self.members.last().map(|member| member.score) }
     }
@@ -50,43 +79,67 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn filled(scores: &[(u64, f64)], capacity: usize) -> Population {
+    fn member(candidate: u64, quality: f64, speed: f64) -> Member {
+        Member::new(
+            CandidateId(candidate),
+            &Scores {
+                combined_score: 0.5 * quality + 0.5 * speed,
+                quality: Some(quality),
+                speed_score: speed,
+                balancedness_score: 0.0,
+                unit_seconds: None,
+                cases: Vec::new(),
+            },
+        )
+    }
+
+    fn filled(members: &[Member], capacity: usize) -> Population {
         let mut population = Population::new(capacity);
-        for (candidate, score) in scores {
-            population.admit(Member { candidate: CandidateId(*candidate), score: *score });
-        }
+        members.iter().for_each(|member| population.admit(*member));
         population
+    }
+
+    fn numbers(population: &Population) -> Vec<u64> {
+        population.members().iter().map(|member| member.candidate.0).collect()
     }
 
     #[test]
     fn the_worst_makes_room_and_sets_the_score_to_beat() {
-        let population = filled(&[(0, 0.1), (1, 0.5), (2, 0.3)], 2);
-        assert_eq!(population.members().iter().map(|m| m.candidate.0).collect::<Vec<_>>(), [1, 2]);
+        let members = [member(0, 0.1, 0.1), member(1, 0.5, 0.5), member(2, 0.3, 0.3)];
+        let population = filled(&members, 2);
+        assert_eq!(numbers(&population), [1, 2]);
         assert_eq!(population.admission_score(), Some(0.3));
-        assert_eq!(filled(&[(0, 0.1)], 2).admission_score(), None);
+        assert_eq!(filled(&members[..1], 2).admission_score(), None);
+    }
+
+    #[test]
+    fn copies_of_the_best_do_not_crowd_out_what_is_good_in_another_way() {
+        let members = [member(0, 0.9, 0.1), member(1, 0.61, 0.61), member(2, 0.611, 0.611), member(3, 0.612, 0.612)];
+        assert_eq!(numbers(&filled(&members, 3)), [3, 0]);
+    }
+
+    fn some_members() -> impl Strategy<Value = Vec<Member>> {
+        let scores = prop::collection::vec((-1.0f64..1.0, -1.0f64..1.0), 0..40);
+        scores.prop_map(|scores| {
+            let numbered = scores.into_iter().enumerate();
+            numbered.map(|(number, (quality, speed))| member(number as u64, quality, speed)).collect()
+        })
     }
 
     proptest! {
         #[test]
         fn the_members_do_not_depend_on_the_order_of_arrival(
-            scores in prop::collection::vec(-1.0f64..1.0, 0..30),
+            (members, shuffled) in some_members().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
             capacity in 1usize..10,
-            rotation in 0usize..30,
         ) {
-            let numbered: Vec<(u64, f64)> = scores.into_iter().enumerate().map(|(i, s)| (i as u64, s)).collect();
-            let mut other = numbered.clone();
-            other.rotate_left(rotation.min(numbered.len()));
-            prop_assert_eq!(filled(&numbered, capacity), filled(&other, capacity));
+            prop_assert_eq!(filled(&members, capacity), filled(&shuffled, capacity));
         }
 
         #[test]
-        fn no_member_is_worse_than_anyone_left_out(scores in prop::collection::vec(-1.0f64..1.0, 1..30)) {
-            let numbered: Vec<(u64, f64)> = scores.iter().enumerate().map(|(i, s)| (i as u64, *s)).collect();
-            let population = filled(&numbered, 5);
-            let mut sorted = scores;
-            sorted.sort_by(|a, b| b.total_cmp(a));
-            let kept: Vec<f64> = population.members().iter().map(|m| m.score).collect();
-            prop_assert_eq!(&kept[..], &sorted[..kept.len()]);
+        fn the_best_of_all_is_always_a_member(members in some_members(), capacity in 1usize..10) {
+            let population = filled(&members, capacity);
+            let best = members.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
+            prop_assert_eq!(population.members().first().copied(), best);
         }
     }
 }

@@ -27,10 +27,19 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
 #[cfg(test)]
 mod tests {
     use super::*;
+    use packevolve_contract::objective::Scores;
     use packevolve_contract::stream::{Purpose, stream};
 
     fn draws(times_chosen: impl Fn(CandidateId) -> u64 + Copy) -> [usize; 3] {
-        let member = |(candidate, score)| Member { candidate: CandidateId(candidate), score };
+        let scores = |combined_score| Scores {
+            combined_score,
+            quality: None,
+            speed_score: combined_score,
+            balancedness_score: 0.0,
+            unit_seconds: None,
+            cases: Vec::new(),
+        };
+        let member = |(candidate, score)| Member::new(CandidateId(candidate), &scores(score));
         let members = [(0, 0.9), (1, 0.5), (2, 0.1)].map(member);
         let mut counts = [0; 3];
         for number in 0..1000 {

@@ -1,0 +1,206 @@
+//! Line: what one line of a journal is, as bytes. Pure.
+//!
+//! ```text
+//! {"version":1,"seq":0,"time":1763713574.25,"event":{...},"digest":"<32 hex digits>"}
+//! ```
+//!
+//! The digest covers the digits of the previous line's digest (nothing, for the first line) followed by the bytes of
+//! this line before `,"digest":"`, exactly as they stand. So it fits no other bytes, be it white space or the order of
+//! keys, and no other place in the journal; `printf %s%s "$PREVIOUS" "$BYTES" | sha256sum | cut -c-32` recomputes it.
+//! It is SHA-256 cut to 128 bits: it is there to notice change, not to withstand somebody who may write the whole
+//! chain anew, and half the digits keep lines readable.
+//!
+//! Every line carries the version, so that a newer harness may resume an older run and older lines still read as what
+//! they are.
+
+use std::fmt;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// The version of the lines written here, and the newest that is read.
+pub const VERSION: u64 = 1;
+
+/// The longest line, in bytes; far beyond what an event needs, since whatever is long is a blob in the archive.
+pub(super) const MAX_LINE: usize = 64 << 20;
+
+const BEFORE_DIGEST: &str = ",\"digest\":\"";
+const AFTER_DIGEST: &str = "\"}";
+const DIGITS: usize = 32;
+
+/// The digest of a line; it stands for everything up to and including that line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; DIGITS / 2]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An event and where it stands in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry<E> {
+    /// Counts events from zero.
+    pub seq: u64,
+    /// Wall time of writing, in seconds since 1970. For people: no decision looks at it.
+    pub time: f64,
+    /// What happened.
+    pub event: E,
+    /// Covers this line and all before it.
+    pub digest: Digest,
+}
+
+impl<E> Entry<E> {
+    /// The number of its line in the file, from one.
+    pub fn line(&self) -> u64 {
+        self.seq + 1
+    }
+}
+
+/// What the next line is chained to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chain {
+    pub seq: u64,
+    digest: Option<Digest>,
+}
+
+impl Chain {
+    pub fn line(&self) -> u64 {
+        self.seq + 1
+    }
+
+    fn digest_of(&self, body: &[u8]) -> Digest {
+        let mut hash = Sha256::new();
+        if let Some(previous) = self.digest {
+            hash.update(previous.to_string());
+        }
+        hash.update(body);
+        let mut digest = [0; DIGITS / 2];
+        digest.copy_from_slice(&hash.finalize()[..DIGITS / 2]);
+        Digest(digest)
+    }
+
+    fn advance(&mut self, digest: Digest) {
+        self.seq += 1;
+        self.digest = Some(digest);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line<E> {
+    version: u64,
+    seq: u64,
+    time: f64,
+    event: E,
+    #[serde(rename = "digest")]
+    _digest: IgnoredAny,
+}
+
+/// The parts of a line that every version has.
+#[derive(Deserialize)]
+struct Head {
+    version: u64,
+    seq: u64,
+}
+
+/// What is wrong with a line.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    NotUtf8,
+    NotJson(serde_json::Error),
+    Newer { version: u64 },
+    OutOfOrder { found: u64 },
+    Damaged,
+    UnknownEvent(serde_json::Error),
+}
+
+/// The next line with its newline; the chain moves on to it.
+pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> serde_json::Result<Vec<u8>> {
+    let mut line = format!("{{\"version\":{VERSION},\"seq\":{},\"time\":", chain.seq).into_bytes();
+    serde_json::to_writer(&mut line, &time)?;
+    line.extend_from_slice(b",\"event\":");
+    serde_json::to_writer(&mut line, event)?;
+    let digest = chain.digest_of(&line);
+    line.extend_from_slice(format!("{BEFORE_DIGEST}{digest}{AFTER_DIGEST}\n").as_bytes());
+    chain.advance(digest);
+    Ok(line)
+}
+
+pub(super) fn parse<E: DeserializeOwned>(line: &[u8]) -> serde_json::Result<Line<E>> {
+    serde_json::from_slice(line)
+}
+
+/// Reads a line without its newline as the next one; the chain moves on to it if all is well.
+pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Result<Entry<E>, Flaw> {
+    let Some(digest) = verified(chain, line) else { return Err(diagnose(chain, line)) };
+    let Line { version, seq, time, event, .. } = parse(line).map_err(|error| misfit(line, error))?;
+    if version > VERSION {
+        return Err(Flaw::Newer { version });
+    }
+    if seq != chain.seq {
+        return Err(Flaw::OutOfOrder { found: seq });
+    }
+    chain.advance(digest);
+    Ok(Entry { seq, time, event, digest })
+}
+
+/// The digest of the line if the line ends in exactly that.
+fn verified(chain: &Chain, line: &[u8]) -> Option<Digest> {
+    let body = line.len().checked_sub(BEFORE_DIGEST.len() + DIGITS + AFTER_DIGEST.len())?;
+    let digest = chain.digest_of(&line[..body]);
+    let ending = format!("{BEFORE_DIGEST}{digest}{AFTER_DIGEST}");
+    (line[body..] == *ending.as_bytes()).then_some(digest)
+}
+
+/// The most telling reason why a line does not verify.
+fn diagnose(chain: &Chain, line: &[u8]) -> Flaw {
+    if std::str::from_utf8(line).is_err() {
+        return Flaw::NotUtf8;
+    }
+    match serde_json::from_slice::<Head>(line) {
+        Ok(head) if head.version > VERSION => Flaw::Newer { version: head.version },
+        Ok(head) if head.seq != chain.seq => Flaw::OutOfOrder { found: head.seq },
+        Err(error) if !error.is_data() => Flaw::NotJson(error),
+        Ok(_) | Err(_) => Flaw::Damaged,
+    }
+}
+
+/// Why an intact line is not what this version writes.
+fn misfit(line: &[u8], error: serde_json::Error) -> Flaw {
+    match serde_json::from_slice::<Head>(line) {
+        Ok(head) if head.version > VERSION => Flaw::Newer { version: head.version },
+        _ if error.is_data() => Flaw::UnknownEvent(error),
+        _ => Flaw::NotJson(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_these_bytes() {
+        let mut chain = Chain::default();
+        let first = encode(&mut chain, 0.5, &"a").unwrap();
+        let second = encode(&mut chain, -1.0, &"b").unwrap();
+        // The digests were computed with coreutils' sha256sum as the head of this file says.
+        assert_eq!(
+            String::from_utf8([first, second].concat()).unwrap(),
+            concat!(
+                r#"{"version":1,"seq":0,"time":0.5,"event":"a","digest":"f4d3f02a06d8fcbc2f70b2685a7ed255"}"#,
+                "\n",
+                r#"{"version":1,"seq":1,"time":-1.0,"event":"b","digest":"315056ee40508a92d6d142d5a57e1741"}"#,
+                "\n"
+            )
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Reader: a journal's events in order, each line checked before it is believed. Never writes.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _, Seek, SeekFrom};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::JournalError;
+use super::line::{Chain, Entry, Flaw, MAX_LINE, decode};
+
+/// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornLine {
+    /// Its number, from one.
+    pub line: u64,
+    /// Its first byte in the file.
+    pub offset: u64,
+    /// How many bytes of it there are.
+    pub bytes: u64,
+}
+
+impl fmt::Display for TornLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {} ends after {} bytes, without a newline: it was never finished and is dropped",
+            self.line, self.bytes
+        )
+    }
+}
+
+/// All of a journal.
+#[derive(Debug)]
+pub struct Read<E> {
+    /// The events.
+    pub entries: Vec<Entry<E>>,
+    /// The unfinished last line, if there is one; it is left in the file.
+    pub torn: Option<TornLine>,
+}
+
+/// Reads a whole journal and leaves it as it is; the run may be live.
+pub fn read<E: DeserializeOwned>(path: &Path) -> Result<Read<E>, JournalError> {
+    let mut reader = Reader::open(path)?;
+    let entries = reader.by_ref().collect::<Result<_, _>>()?;
+    Ok(Read { entries, torn: reader.torn() })
+}
+
+/// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be
+/// followed by asking again; after an error it yields nothing more.
+#[derive(Debug)]
+pub struct Reader<E> {
+    path: PathBuf,
+    file: BufReader<File>,
+    /// Where the next line begins.
+    offset: u64,
+    chain: Chain,
+    line: Vec<u8>,
+    torn: Option<TornLine>,
+    failed: bool,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E: DeserializeOwned> Reader<E> {
+    /// Opens a journal at its first line.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(JournalError::opening(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: BufReader::with_capacity(1 << 16, file),
+            offset: 0,
+            chain: Chain::default(),
+            line: Vec::new(),
+            torn: None,
+            failed: false,
+            event: PhantomData,
+        })
+    }
+
+    /// The unfinished line that was met at the end.
+    pub fn torn(&self) -> Option<TornLine> {
+        self.torn
+    }
+
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    pub(super) fn into_chain(self) -> Chain {
+        self.chain
+    }
+
+    fn step(&mut self) -> Result<Option<Entry<E>>, JournalError> {
+        let whole = self.fill_line().map_err(JournalError::io(&self.path, "read"))?;
+        if self.line.len() > MAX_LINE {
+            return Err(JournalError::TooLong { path: self.path.clone(), line: self.chain.line() });
+        }
+        if !whole {
+            return Ok(None);
+        }
+        let line = &self.line[..self.line.len() - 1];
+        let entry = decode(&mut self.chain, line).map_err(|flaw| refusal(&self.path, &self.chain, flaw))?;
+        self.offset += self.line.len() as u64;
+        Ok(Some(entry))
+    }
+
+    /// Reads up to the next newline; at the end of the file goes back to where the unfinished line begins.
+    fn fill_line(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        self.torn = None;
+        self.file.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line)?;
+        if self.line.ends_with(b"\n") {
+            return Ok(true);
+        }
+        if !self.line.is_empty() {
+            let bytes = self.line.len() as u64;
+            self.torn = Some(TornLine { line: self.chain.line(), offset: self.offset, bytes });
+            self.file.seek(SeekFrom::Start(self.offset))?;
+        }
+        Ok(false)
+    }
+}
+
+impl<E: DeserializeOwned> Iterator for Reader<E> {
+    type Item = Result<Entry<E>, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let item = self.step().transpose();
+        self.failed = matches!(item, Some(Err(_)));
+        item
+    }
+}
+
+fn refusal(path: &Path, chain: &Chain, flaw: Flaw) -> JournalError {
+    let (path, line) = (path.to_owned(), chain.line());
+    match flaw {
+        Flaw::NotUtf8 => JournalError::NotUtf8 { path, line },
+        Flaw::NotJson(source) => JournalError::NotJson { path, line, source },
+        Flaw::Newer { version } => JournalError::Newer { path, line, version },
+        Flaw::OutOfOrder { found } => JournalError::OutOfOrder { path, line, expected: chain.seq, found },
+        Flaw::Damaged => JournalError::Damaged { path, line },
+        Flaw::UnknownEvent(source) => JournalError::UnknownEvent { path, line, source },
+    }
+}

@@ -1,0 +1,280 @@
+//! Mutate: the proposer that changes numeric constants of the parent, one mostly, two or three at times.
+//!
+//! Most programs have a few numbers that nobody has tuned: rounds, attempts, thresholds. Defaults of parameters and
+//! bounds of loops are tried first, 0, 1 and -1 and whatever shapes a tensor last. Everything is drawn from the stream
+//! that the caller gives, so a proposal can be made again. Never proposes a program that the caller has seen.
+
+use packevolve_contract::stream::Stream;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use super::syntax::{Number, Role, numbers};
+use crate::edit::Edit;
+use crate::proposal::{NAME_LENGTH, Proposal};
+use crate::region::Region;
+
+/// How many mutations are drawn before giving up.
+const DRAWS: usize = 256;
+/// How often one, two and three constants change together.
+const TOGETHER: [(usize, u32); 3] = [(1, 70), (2, 20), (3, 10)];
+/// How many characters of a constant's name stand in the proposal's.
+const NAME_PART: usize = 20;
+
+/// What a role weighs when a constant is drawn; the constants of one weight are drawn alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Knob,
+    Other,
+    Structural,
+}
+
+impl Class {
+    fn of(role: Role) -> Self {
+        match role {
+            Role::Default | Role::Bound => Self::Knob,
+            Role::Other => Self::Other,
+            Role::Structural => Self::Structural,
+        }
+    }
+
+    fn weight(self) -> u32 {
+        match self {
+            Self::Knob => 74,
+            Self::Other => 24,
+            Self::Structural => 2,
+        }
+    }
+}
+
+/// Proposes a change of constants in the editable region of `parent` that leads to a program not yet `seen`; `None` when
+/// a bounded number of draws found none.
+pub fn propose(parent: &str, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let constants = constants(parent);
+    for _ in 0..DRAWS {
+        let mut changes = draw(&constants, rng)?;
+        changes.sort_by_key(|change| change.number.span.start);
+        let child = child(parent, &changes);
+        if child == parent || seen(&child) {
+            continue;
+        }
+        // A change that no SEARCH text can single out is not proposed; there are others.
+        let edit = Edit::between(parent, &child).ok();
+        let proposal =
+            edit.and_then(|edit| Proposal::new(&name(parent, &changes), &description(parent, &changes), edit).ok());
+        if proposal.is_some() {
+            return proposal;
+        }
+    }
+    None
+}
+
+/// A constant and the literal that takes its place.
+struct Change<'a> {
+    number: &'a Number,
+    literal: String,
+}
+
+/// The constants of the editable region that have a step, those worth a change first.
+fn constants(parent: &str) -> Vec<Number> {
+    let Ok(region) = Region::of(parent) else { return Vec::new() };
+    let mut constants = numbers(parent);
+    constants.retain(|number| region.around(&number.span).is_some() && !steps(number).is_empty());
+    constants.sort_by_key(|number| (number.role, number.span.start));
+    constants
+}
+
+fn steps(number: &Number) -> Vec<String> {
+    number.literal.steps(Class::of(number.role) == Class::Knob)
+}
+
+/// One to three different constants with a step each; `None` when there is no constant.
+fn draw<'a>(constants: &'a [Number], rng: &mut Stream) -> Option<Vec<Change<'a>>> {
+    let (together, _) = weighted(&TOGETHER, rng, |&(_, weight)| weight)?;
+    let mut left: Vec<&Number> = constants.iter().collect();
+    let mut changes = Vec::new();
+    while changes.len() < *together && !left.is_empty() {
+        let number = draw_constant(&left, rng)?;
+        left.retain(|other| other.span != number.span);
+        changes.push(Change { number, literal: steps(number).choose(rng)?.clone() });
+    }
+    (!changes.is_empty()).then_some(changes)
+}
+
+/// First a class by its weight, among those that there are, then one of its constants.
+fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a Number> {
+    let class = |number: &Number| Class::of(number.role);
+    let mut classes: Vec<Class> = constants.iter().map(|number| class(number)).collect();
+    classes.sort_unstable();
+    classes.dedup();
+    let drawn = *weighted(&classes, rng, |class| class.weight())?;
+    let of_class: Vec<&Number> = constants.iter().copied().filter(|number| class(number) == drawn).collect();
+    of_class.choose(rng).copied()
+}
+
+/// One of `items`, each as often as its weight says.
+fn weighted<'a, T>(items: &'a [T], rng: &mut Stream, weight: impl Fn(&T) -> u32) -> Option<&'a T> {
+    let total: u32 = items.iter().map(&weight).sum();
+    let mut ticket = rng.random_range(0..total.max(1));
+    items.iter().find(|item| match ticket.checked_sub(weight(item)) {
+        Some(rest) => {
+            ticket = rest;
+            false
+        }
+        None => true,
+    })
+}
+
+/// The parent with the changes, which are in its order, made.
+fn child(parent: &str, changes: &[Change<'_>]) -> String {
+    let mut child = String::with_capacity(parent.len() + 16);
+    let mut copied = 0;
+    for change in changes {
+        child += &parent[copied..change.number.span.start];
+        child += &change.literal;
+        copied = change.number.span.end;
+    }
+    child + &parent[copied..]
+}
+
+/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants; ASCII, and no longer than a name may be.
+fn name(parent: &str, changes: &[Change<'_>]) -> String {
+    let part = |change: &Change<'_>| {
+        let number = change.number;
+        let what = match number.role {
+            Role::Bound => "range",
+            _ => number.name.as_deref().or(number.function.as_deref()).unwrap_or("constant"),
+        };
+        let what = what.trim_start_matches('_').chars().take(NAME_PART);
+        let what: String = what.map(|char| if char.is_ascii() { char } else { '_' }).collect();
+        format!("{what}_{}_to_{}", solid(&parent[number.span.clone()]), change.literal)
+    };
+    // Only the first is named: `git blame` prints the name before every line.
+    let more = match changes.len() {
+        0 | 1 => String::new(),
+        several => format!("_and_{}_more", several - 1),
+    };
+    let name = format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default());
+    // What git would take off an author's end must not stand there after the cut.
+    name.chars().take(NAME_LENGTH).collect::<String>().trim_end_matches(['.', '-', '_']).to_owned()
+}
+
+/// A number without the blanks after its sign.
+fn solid(number: &str) -> String {
+    number.split_whitespace().collect()
+}
+
+fn description(parent: &str, changes: &[Change<'_>]) -> String {
+    let sentence = |change: &Change<'_>| {
+        let number = change.number;
+        let name = number.name.as_deref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        let what = match number.role {
+            Role::Default => format!("the default of{name}"),
+            Role::Bound => "a bound of a loop".to_owned(),
+            Role::Other | Role::Structural => format!("the constant{name}"),
+        };
+        let place = number.function.as_deref().map(|function| format!(" in `{function}`")).unwrap_or_default();
+        let old = solid(&parent[number.span.clone()]);
+        format!("Changes {what}{place}, line {}, from {old} to {}.", number.line, change.literal)
+    };
+    changes.iter().map(sentence).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use packevolve_contract::stream::{Purpose, stream};
+
+    use super::*;
+
+    const PARENT: &str = "LIMIT = 4\n\n# EVOLVE-BLOCK-START\n\
+        def pack(weight, packs, num_attempts: int = 5):\n    \"\"\"Pack 7 things.\"\"\"\n    best = weight.sum(1)[0]  # 9\n    \
+        for _ in range(20):\n        best = best * 1.05\n    return best\n# EVOLVE-BLOCK-END\nTAIL = 6\n";
+
+    fn draw_many(parent: &str, times: u64) -> Vec<Proposal> {
+        let rng = |number| stream(7, number, Purpose::Proposal);
+        (0..times).filter_map(|number| propose(parent, &mut rng(number), &|_| false)).collect()
+    }
+
+    #[test]
+    fn proposals_apply_to_the_parent_and_read_back() {
+        for proposal in draw_many(PARENT, 200) {
+            let child = proposal.edit.apply(PARENT).unwrap();
+            assert_ne!(child, PARENT);
+            assert_eq!(Proposal::parse(&proposal.to_string()), Ok(proposal));
+        }
+    }
+
+    #[test]
+    fn a_proposal_says_what_it_changes() {
+        let proposals = draw_many(PARENT, 200);
+        let find = |name: &str| proposals.iter().find(|proposal| proposal.name == name);
+        let proposal = find("mutate_num_attempts_5_to_2").expect("never drawn");
+        let description = "Changes the default of `num_attempts` in `pack`, line 4, from 5 to 2.";
+        assert_eq!(proposal.description, description);
+        let proposal = find("mutate_range_20_to_40").expect("never drawn");
+        assert_eq!(proposal.description, "Changes a bound of a loop in `pack`, line 7, from 20 to 40.");
+        let proposal = find("mutate_pack_1.05_to_1.1").expect("never drawn");
+        assert_eq!(proposal.description, "Changes the constant in `pack`, line 8, from 1.05 to 1.1.");
+    }
+
+    #[test]
+    fn only_constants_of_the_region_change_and_never_strings_or_comments() {
+        for proposal in draw_many(PARENT, 300) {
+            let child = proposal.edit.apply(PARENT).unwrap();
+            for kept in ["LIMIT = 4\n", "Pack 7 things", "# 9\n", "TAIL = 6\n"] {
+                assert!(child.contains(kept), "{kept} is gone:\n{proposal}");
+            }
+        }
+    }
+
+    #[test]
+    fn knobs_are_drawn_most_and_structure_least() {
+        let mut times: BTreeMap<Class, usize> = BTreeMap::new();
+        let constants = constants(PARENT);
+        let roles: Vec<Role> = constants.iter().map(|number| number.role).collect();
+        assert_eq!(roles, [Role::Default, Role::Bound, Role::Other, Role::Structural, Role::Structural]);
+        for number in 0..500 {
+            let changes = draw(&constants, &mut stream(1, number, Purpose::Proposal)).unwrap();
+            *times.entry(Class::of(changes[0].number.role)).or_default() += 1;
+        }
+        assert!(times[&Class::Knob] > 2 * times[&Class::Other], "{times:?}");
+        assert!(times[&Class::Other] > 4 * times[&Class::Structural], "{times:?}");
+    }
+
+    #[test]
+    fn equal_streams_make_equal_proposals() {
+        assert_eq!(draw_many(PARENT, 50), draw_many(PARENT, 50));
+        let names: BTreeSet<String> = draw_many(PARENT, 50).into_iter().map(|proposal| proposal.name).collect();
+        assert!(names.len() > 10);
+    }
+
+    #[test]
+    fn nothing_seen_is_proposed_again_and_the_end_is_told() {
+        let parent = "def f(tries=3):\n    return tries\n";
+        let seen = RefCell::new(BTreeSet::from([parent.to_owned()]));
+        let mut rng = stream(1, 1, Purpose::Proposal);
+        while let Some(proposal) = propose(parent, &mut rng, &|text| seen.borrow().contains(text)) {
+            assert!(seen.borrow_mut().insert(proposal.edit.apply(parent).unwrap()));
+        }
+        let default = |text: &String| text.split(['=', ')']).nth(1).unwrap().to_owned();
+        let tries: BTreeSet<String> = seen.into_inner().iter().map(default).collect();
+        assert_eq!(tries, ["1", "15", "2", "3", "4", "6"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_program_without_constants_or_with_broken_markers_has_no_mutation() {
+        for parent in ["", "def f(x):\n    return x\n", "# EVOLVE-BLOCK-START\nx = 5\n"] {
+            assert_eq!(propose(parent, &mut stream(1, 1, Purpose::Proposal), &|_| false), None, "{parent}");
+        }
+    }
+
+    #[test]
+    fn names_are_bounded_and_ascii() {
+        let parent = "größe_der_größten_Packung_überhaupt = 9223372036854775\n".repeat(3).replace("9223", "12345");
+        for proposal in draw_many(&format!("{parent}x = 2.\ny = - 3\n"), 200) {
+            assert!(proposal.name.is_ascii() && proposal.name.len() <= NAME_LENGTH, "{}", proposal.name);
+        }
+    }
+}

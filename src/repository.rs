@@ -1,0 +1,247 @@
+//! Repository: the archive of a run, a bare git repository in which every candidate is a commit.
+//!
+//! The only door to git2. The bytes of every object are made by pure functions ([`candidate`], [`kept`]), so that what
+//! a candidate's commit is called depends on nothing but the candidate, and replay can tell it without an archive.
+//! This file writes those bytes, reads them back and moves refs. Every read goes to the disk and checks what it finds
+//! against the id: what was changed is an error that names the object and what it is to us, never content.
+//!
+//! The user's and the system's git settings have no say: only the repository's own file is read. Nothing here decides
+//! what is written when; objects are on the disk when a call returns, refs are a view of the journal and may lag.
+
+pub mod candidate;
+pub mod id;
+pub mod kept;
+
+mod error;
+mod layout;
+mod loose;
+mod object;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, ObjectType, Oid};
+
+pub use candidate::{NewCandidate, PROPOSAL_FILE, Written};
+pub use error::RepositoryError;
+pub use id::{BlobId, CommitId, NotAnId, TreeId};
+pub use kept::Kept;
+pub use object::{CommitFacts, Role};
+
+use id::GitId;
+use object::{Object, tree_entries};
+
+/// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
+const BEST: &str = "refs/heads/best";
+const KEPT: &str = "refs/packevolve/kept";
+
+/// The archive of a run. It may move between threads but serves one at a time.
+pub struct Repository {
+    path: PathBuf,
+    git: git2::Repository,
+    /// Opened so that git2 syncs what it writes.
+    synced: bool,
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Makes an empty archive where nothing is; it appears whole or not at all.
+    pub fn create(path: &Path) -> Result<Self, RepositoryError> {
+        layout::create(path)?;
+        Self::open_synced(path)
+    }
+
+    /// Opens an archive to read it.
+    pub fn open(path: &Path) -> Result<Self, RepositoryError> {
+        Ok(Self { path: path.to_owned(), git: layout::open(path)?, synced: false })
+    }
+
+    /// Opens an archive to go on writing, after whatever ended the process that wrote to it last. The caller holds the
+    /// lock of the run.
+    pub fn resume(path: &Path) -> Result<Self, RepositoryError> {
+        // First of all a check that it is one: nothing is written into a folder of another kind.
+        Self::open(path)?;
+        layout::settle(path)?;
+        layout::clear_locks(path, &[BEST, KEPT])?;
+        Self::open_synced(path)
+    }
+
+    fn open_synced(path: &Path) -> Result<Self, RepositoryError> {
+        Ok(Self { path: path.to_owned(), git: layout::open_synced(path)?, synced: true })
+    }
+
+    /// Where the archive is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a candidate: its files, then its commit, each synced. Writing the same again changes nothing and gives
+    /// the same ids.
+    pub fn commit_candidate(&self, new: &NewCandidate<'_>) -> Result<Written, RepositoryError> {
+        let draft = new.draft()?;
+        for parent in new.parents {
+            self.require(Role::Parent, parent.oid())?;
+        }
+        for object in &draft.objects {
+            self.write(object)?;
+        }
+        Ok(draft.written)
+    }
+
+    /// Writes bytes that the journal will name: evidence, a request, a reply, a proposal that made no program.
+    pub fn blob(&self, bytes: &[u8]) -> Result<BlobId, RepositoryError> {
+        let object = Object::blob(bytes.to_vec());
+        self.write(&object)?;
+        Ok(BlobId::from_oid(object.id))
+    }
+
+    /// The id that [`Repository::blob`] would give, without writing.
+    pub fn blob_id(bytes: &[u8]) -> BlobId {
+        BlobId::from_oid(Object::blob(bytes.to_vec()).id)
+    }
+
+    /// The bytes of a blob.
+    pub fn read_blob(&self, id: BlobId) -> Result<Vec<u8>, RepositoryError> {
+        self.read(Role::Blob, id.oid(), ObjectType::Blob)
+    }
+
+    /// The program of a candidate.
+    pub fn program(&self, commit: CommitId, file_name: &str) -> Result<String, RepositoryError> {
+        let role = Role::Program { commit };
+        let Some(id) = self.entry(commit, file_name)? else {
+            return Err(RepositoryError::NoSuchFile { commit, file: file_name.to_owned() });
+        };
+        String::from_utf8(self.read(role, id, ObjectType::Blob)?).map_err(|_| RepositoryError::Damaged {
+            role,
+            id: id.into(),
+            reason: "it is not UTF-8".into(),
+        })
+    }
+
+    /// The proposal of a candidate as it was received; none for the program that a run starts from.
+    pub fn proposal(&self, commit: CommitId) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let Some(id) = self.entry(commit, PROPOSAL_FILE)? else { return Ok(None) };
+        self.read(Role::Proposal { commit }, id, ObjectType::Blob).map(Some)
+    }
+
+    /// What a commit says about itself.
+    pub fn commit_facts(&self, id: CommitId) -> Result<CommitFacts, RepositoryError> {
+        let bytes = self.read(Role::Commit, id.oid(), ObjectType::Commit)?;
+        CommitFacts::parse(&bytes).ok_or_else(|| unfit(Role::Commit, id.oid()))
+    }
+
+    /// Checks all that a candidate has in the archive: its commit, its tree and every file in it.
+    pub fn verify_candidate(&self, commit: CommitId) -> Result<(), RepositoryError> {
+        for (name, id) in self.files(commit)? {
+            let role = if name == PROPOSAL_FILE { Role::Proposal { commit } } else { Role::Program { commit } };
+            self.read(role, id, ObjectType::Blob)?;
+        }
+        Ok(())
+    }
+
+    /// Lets `best` name this commit.
+    pub fn set_best(&self, commit: CommitId) -> Result<(), RepositoryError> {
+        self.read(Role::Commit, commit.oid(), ObjectType::Commit)?;
+        self.point(BEST, commit)
+    }
+
+    /// What `best` names, if anything yet.
+    pub fn best(&self) -> Result<Option<CommitId>, RepositoryError> {
+        self.target(BEST)
+    }
+
+    /// Makes everything that was added to `kept` reachable, so that no garbage collection takes it and every mirror
+    /// has it. Until then git sees it as garbage of less than two weeks.
+    pub fn keep(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+        for id in kept.fresh() {
+            self.require(Role::Kept, *id)?;
+        }
+        let Some((objects, head)) = kept.draft() else { return Ok(()) };
+        for object in &objects {
+            self.write(object)?;
+        }
+        self.point(KEPT, head)?;
+        kept.written();
+        Ok(())
+    }
+
+    fn write(&self, object: &Object) -> Result<(), RepositoryError> {
+        assert!(self.synced, "BUG: an archive that was opened to be read is written to");
+        let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
+        let id = written.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
+        assert_eq!(id, object.id, "BUG: git2 and we disagree about the id of an object");
+        Ok(())
+    }
+
+    fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
+        let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
+        let hex = id.to_string();
+        let path = self.path.join("objects").join(&hex[..2]).join(&hex[2..]);
+        let (found, bytes) = match fs::read(&path) {
+            Ok(file) => loose::parse(&file, id).map_err(damaged)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.read_packed(role, id)?,
+            Err(error) => return Err(RepositoryError::io(&path, "read an object")(error)),
+        };
+        if found != kind {
+            return Err(damaged(format!("it is a {found}, not a {kind}")));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads an object that has no file of its own; git2 checks the id of what it unpacks.
+    fn read_packed(&self, role: Role, id: Oid) -> Result<(ObjectType, Vec<u8>), RepositoryError> {
+        // A cached object would hide that the one on the disk was changed.
+        git2::opts::enable_caching(false);
+        let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
+        let object = odb.read(id).map_err(RepositoryError::reading(role, id))?;
+        Ok((object.kind(), object.data().to_vec()))
+    }
+
+    fn require(&self, role: Role, id: Oid) -> Result<(), RepositoryError> {
+        let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
+        if odb.exists(id) { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
+    }
+
+    /// A file of a candidate.
+    fn entry(&self, commit: CommitId, file_name: &str) -> Result<Option<Oid>, RepositoryError> {
+        let files = self.files(commit)?;
+        Ok(files.into_iter().find(|(name, _)| name == file_name).map(|(_, id)| id))
+    }
+
+    fn files(&self, commit: CommitId) -> Result<Vec<(String, Oid)>, RepositoryError> {
+        let (role, id) = (Role::Tree { commit }, self.commit_facts(commit)?.tree.oid());
+        let bytes = self.read(role, id, ObjectType::Tree)?;
+        tree_entries(&bytes).ok_or_else(|| unfit(role, id))
+    }
+
+    fn point(&self, name: &'static str, commit: CommitId) -> Result<(), RepositoryError> {
+        if self.target(name)? == Some(commit) {
+            return Ok(());
+        }
+        let moved = self.git.reference(name, commit.oid(), true, "");
+        moved.map(drop).map_err(|source| RepositoryError::Ref { path: self.path.clone(), name, source })
+    }
+
+    fn target(&self, name: &'static str) -> Result<Option<CommitId>, RepositoryError> {
+        match self.git.refname_to_id(name) {
+            Ok(id) => Ok(Some(CommitId::from_oid(id))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(source) => Err(RepositoryError::Ref { path: self.path.clone(), name, source }),
+        }
+    }
+}
+
+/// An intact object that nobody but a stranger can have written.
+fn unfit(role: Role, id: Oid) -> RepositoryError {
+    RepositoryError::Damaged { role, id: id.into(), reason: "it is not what an archive holds".into() }
+}
+
+#[cfg(test)]
+mod tests;

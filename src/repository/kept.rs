@@ -1,0 +1,109 @@
+//! Kept: how everything that the journal names stays reachable, in batches.
+//!
+//! One ref a candidate would be simpler, but listing 20,000 refs takes seconds. So there is one ref, to the newest of a
+//! chain of commits; each has a batch of candidates' commits as further parents and a batch of blobs as its tree. The
+//! chain is a function of what was added and in what order: the last, unfinished batch is written anew when it has
+//! grown, so that a run that was interrupted ends with the same chain as one that was not.
+
+use git2::Oid;
+
+use super::id::{BlobId, CommitId, GitId, TreeId};
+use super::object::{Object, Signature};
+
+/// Commits and blobs of one batch together; git walks a commit of that many parents without trouble.
+const BATCH: usize = 256;
+
+/// What the journal names, in the journal's order; see [`Repository::keep`](super::Repository::keep).
+#[derive(Clone, Debug)]
+pub struct Kept {
+    epoch: i64,
+    batch_size: usize,
+    /// The newest finished batch.
+    head: Option<CommitId>,
+    /// Finished batches that are not in the archive yet.
+    finished: Vec<Object>,
+    batch: Batch,
+    /// What was added since the last write.
+    fresh: Vec<Oid>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Batch {
+    commits: Vec<CommitId>,
+    blobs: Vec<BlobId>,
+    /// The newest candidate so far; a commit should not be older than its parents.
+    number: u64,
+}
+
+impl Kept {
+    /// Nothing yet; times count from the run's epoch.
+    pub fn new(epoch: i64) -> Self {
+        Self { epoch, batch_size: BATCH, head: None, finished: Vec::new(), batch: Batch::default(), fresh: Vec::new() }
+    }
+
+    /// Smaller batches, for tests of what happens between them.
+    #[cfg(test)]
+    pub(super) fn with_batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// Adds a candidate, and with it its program and its proposal.
+    pub fn add_candidate(&mut self, number: u64, commit: CommitId) {
+        self.batch.commits.push(commit);
+        self.batch.number = self.batch.number.max(number);
+        self.added(commit.oid());
+    }
+
+    /// Adds a blob that no commit holds.
+    pub fn add_blob(&mut self, blob: BlobId) {
+        self.batch.blobs.push(blob);
+        self.added(blob.oid());
+    }
+
+    fn added(&mut self, id: Oid) {
+        self.fresh.push(id);
+        if self.batch.commits.len() + self.batch.blobs.len() == self.batch_size {
+            let (objects, head) = self.batch.draft(self.head, self.epoch);
+            self.finished.extend(objects);
+            self.head = Some(head);
+            self.batch = Batch { number: self.batch.number, ..Batch::default() };
+        }
+    }
+
+    pub(super) fn fresh(&self) -> &[Oid] {
+        &self.fresh
+    }
+
+    /// The objects to be written, and the newest commit; none if nothing was added since the last write.
+    pub(super) fn draft(&self) -> Option<(Vec<Object>, CommitId)> {
+        if self.fresh.is_empty() {
+            return None;
+        }
+        let mut objects = self.finished.clone();
+        if self.batch.commits.is_empty() && self.batch.blobs.is_empty() {
+            return Some((objects, self.head.expect("BUG: something was added, so a batch is finished or begun")));
+        }
+        let (last, head) = self.batch.draft(self.head, self.epoch);
+        objects.extend(last);
+        Some((objects, head))
+    }
+
+    pub(super) fn written(&mut self) {
+        self.finished.clear();
+        self.fresh.clear();
+    }
+}
+
+impl Batch {
+    fn draft(&self, before: Option<CommitId>, epoch: i64) -> (Vec<Object>, CommitId) {
+        let names: Vec<_> = self.blobs.iter().map(|blob| (blob.to_string(), *blob)).collect();
+        let tree = Object::tree(names.iter().map(|(name, blob)| (name.as_str(), *blob)));
+        let parents: Vec<_> = before.into_iter().chain(self.commits.iter().copied()).collect();
+        let time = u64::try_from(epoch).unwrap_or(0).saturating_add(self.number);
+        let by = Signature { name: "packevolve", email: "packevolve@packevolve", time };
+        let message = "kept\n\nKeeps candidates and blobs that the journal names from garbage collection.\n";
+        let commit = Object::commit(TreeId::from_oid(tree.id), &parents, &by, message);
+        let id = CommitId::from_oid(commit.id);
+        (vec![tree, commit], id)
+    }
+}

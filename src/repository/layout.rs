@@ -1,0 +1,147 @@
+//! Layout: the folder of an archive, how it comes to be and how it is made ready again after a crash.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use git2::{Config, ConfigLevel, RepositoryInitOptions};
+
+use super::error::RepositoryError;
+
+/// Settings for our own writing. git2 knows the one that matters, to sync objects, under a name that git itself warns
+/// about whenever it meets it; so it stands in a file that git does not read.
+const SETTINGS_FILE: &str = "packevolve.config";
+const SETTINGS: &str = "[core]\n\tfsyncObjectFiles = true\n";
+
+/// How long a live `git gc` holds the lock of a ref at most, with much to spare.
+const LOCK_GRACE: Duration = Duration::from_secs(2);
+
+/// Lays an archive out beside its place, then moves it there.
+pub(super) fn create(path: &Path) -> Result<(), RepositoryError> {
+    let exists = path.try_exists().map_err(RepositoryError::io(path, "look at it"))?;
+    if exists {
+        return Err(RepositoryError::Exists { path: path.to_owned() });
+    }
+    let draft = path.with_added_extension("new");
+    match fs::remove_dir_all(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(RepositoryError::io(&draft, "remove what a crash left")(error));
+        }
+        _ => {}
+    }
+    if let Err(error) = draw_up(&draft) {
+        // Best effort: the next attempt clears it away too.
+        let _ = fs::remove_dir_all(&draft);
+        return Err(error);
+    }
+    fs::rename(&draft, path).map_err(RepositoryError::io(path, "move the new archive here"))?;
+    let absolute = std::path::absolute(path).map_err(RepositoryError::io(path, "locate it"))?;
+    let parent = absolute.parent().expect("BUG: an archive that could be made has a parent folder");
+    sync(parent).map_err(RepositoryError::io(parent, "sync it"))
+}
+
+fn draw_up(draft: &Path) -> Result<(), RepositoryError> {
+    init(draft).map_err(|source| RepositoryError::Create { path: draft.to_owned(), source })?;
+    settle(draft)?;
+    sync_tree(draft).map_err(RepositoryError::io(draft, "sync it"))
+}
+
+fn init(path: &Path) -> Result<(), git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).no_reinit(true).external_template(false).initial_head("best");
+    options.description("The archive of a PackEvolve run: every candidate is a commit.");
+    git2::Repository::init_opts(path, &options)?;
+    let mut config = own_config(path)?;
+    config.set_bool("core.logAllRefUpdates", false)?;
+    // What the journal names is garbage to git until the next checkpoint, so no collection may start by itself.
+    config.set_i32("gc.auto", 0)?;
+    config.set_bool("receive.autogc", false)
+}
+
+/// Opens an archive to read it, with its own settings only. This way of opening also asks for no owner: to look at a
+/// colleague's run is fine, since git2 runs nothing that a repository's settings name.
+pub(super) fn open(path: &Path) -> Result<git2::Repository, RepositoryError> {
+    open_with(path, own_config)
+}
+
+/// Opens an archive to write to it: what was written is on the disk.
+pub(super) fn open_synced(path: &Path) -> Result<git2::Repository, RepositoryError> {
+    let settings = path.join(SETTINGS_FILE);
+    fs::write(&settings, SETTINGS).map_err(RepositoryError::io(&settings, "write our settings"))?;
+    open_with(path, |path| {
+        let mut config = own_config(path)?;
+        config.add_file(&settings, ConfigLevel::App, false)?;
+        Ok(config)
+    })
+}
+
+fn open_with(
+    path: &Path,
+    config: impl FnOnce(&Path) -> Result<Config, git2::Error>,
+) -> Result<git2::Repository, RepositoryError> {
+    let opened = git2::Repository::open_bare(path).and_then(|git| {
+        git.set_config(&config(path)?)?;
+        Ok(git)
+    });
+    opened.map_err(RepositoryError::opening(path))
+}
+
+fn own_config(path: &Path) -> Result<Config, git2::Error> {
+    let mut config = Config::new()?;
+    config.add_file(&path.join("config"), ConfigLevel::Local, false)?;
+    Ok(config)
+}
+
+/// Makes the folders of loose objects, as far as they are missing, and syncs them all: git2 syncs an object's folder,
+/// but not the folder that a new one is in; and whoever was killed between moving an object to its place and syncing
+/// the folder left one that a power loss would take, though it looks written to us.
+pub(super) fn settle(path: &Path) -> Result<(), RepositoryError> {
+    let objects = path.join("objects");
+    for prefix in 0..=u8::MAX {
+        let folder = objects.join(format!("{prefix:02x}"));
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => sync(&folder),
+            made => made,
+        }
+        .map_err(RepositoryError::io(&folder, "make and sync it"))?;
+    }
+    sync(&objects).map_err(RepositoryError::io(&objects, "sync it"))
+}
+
+/// Removes the locks of refs that a killed process left. The run's own lock keeps other harnesses away, so what still
+/// stands after the grace is nobody's.
+pub(super) fn clear_locks(path: &Path, refs: &[&str]) -> Result<(), RepositoryError> {
+    let locks: Vec<PathBuf> = refs.iter().map(|name| path.join(format!("{name}.lock"))).collect();
+    if !locks.iter().any(|lock| lock.exists()) {
+        return Ok(());
+    }
+    thread::sleep(LOCK_GRACE);
+    for lock in locks {
+        match fs::remove_file(&lock) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(RepositoryError::io(&lock, "remove a stale lock")(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Syncs the files of a new archive and the folders that hold something.
+fn sync_tree(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true if entry.file_name() == "objects" => {}
+            true => sync_tree(&entry.path())?,
+            false => sync(&entry.path())?,
+        }
+    }
+    sync(folder)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
