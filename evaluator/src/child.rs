@@ -232,7 +232,7 @@ impl Child {
         if self.peak_memory > memory_bytes {
             return Some(Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: memory_bytes });
         }
-        (elapsed > limit).then(|| Rejection::Hang { limit_seconds: limit.as_secs_f64() })
+        (elapsed > limit).then_some(Rejection::Hang { limit_seconds: limit.as_secs_f64() })
     }
 
     fn look_at_memory(&mut self) {

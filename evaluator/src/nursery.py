@@ -155,8 +155,18 @@ def wrong_tensor(name, tensor, shape):
     return None
 
 
+def is_short(error):
+    """Whether the message can be formatted: an endless one would be copied over and over."""
+    try:
+        return len(str(error)) <= TEXT
+    except BaseException:
+        return False
+
+
 def describe(error):
     """The last line of the traceback, bounded."""
+    if not is_short(error):
+        return f"{type(error).__name__}, its message too long to tell"
     return cut("".join(traceback.format_exception_only(error)).strip())[:1000]
 
 
@@ -165,6 +175,8 @@ def trace(error):
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename == trace.__code__.co_filename:
         frames = frames.tb_next
+    if not is_short(error):
+        return cut("".join(traceback.format_tb(frames)))
     return cut("".join(traceback.format_exception(type(error), error, frames)))
 
 
@@ -194,8 +206,12 @@ class Nursery:
                 place_descriptors(*descriptors)
                 limit_resources(request["memory_bytes"], request["file_bytes"])
                 Child().serve()
-            finally:
                 os._exit(0)
+            except BaseException:
+                # The candidate's doing; the judge sees the status, and this as what it printed.
+                traceback.print_exc()
+            finally:
+                os._exit(1)
         for descriptor in descriptors:
             os.close(descriptor)
         self.living.add(pid)

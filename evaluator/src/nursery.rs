@@ -95,7 +95,7 @@ impl Nursery {
         let mut nursery =
             Self { process, control, hello: Hello { python: String::new(), torch: String::new(), cuda: Vec::new() } };
         match nursery.answer(START_LIMIT) {
-            Ok(hello) => nursery.hello = parse(hello)?,
+            Ok(hello) => nursery.hello = parse(&hello)?,
             Err(NurseryError::Ended) => {
                 return Err(NurseryError::NotReady { path: python.to_owned(), output: last_lines(&mut errors) });
             }
@@ -115,7 +115,7 @@ impl Nursery {
         let request = json!({"op": "fork", "memory_bytes": data_limit, "file_bytes": FILE_BYTES});
         let descriptors = [theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()];
         self.control.send(&request, &descriptors)?;
-        let Pids { pid } = parse(self.answer(REPLY_LIMIT)?)?;
+        let Pids { pid } = parse(&self.answer(REPLY_LIMIT)?)?;
         Ok(Forked { pid: Pid::from_raw(pid), channel, memory, output })
     }
 
@@ -123,7 +123,7 @@ impl Nursery {
     pub fn end(&mut self, pid: Pid) -> Result<String, NurseryError> {
         process::kill_group(pid);
         self.control.send(&json!({"op": "reap", "pid": pid.as_raw()}), &[])?;
-        let Status { status } = parse(self.answer(REPLY_LIMIT)?)?;
+        let Status { status } = parse(&self.answer(REPLY_LIMIT)?)?;
         Ok(process::describe_status(pid, status))
     }
 
@@ -180,8 +180,8 @@ fn command(python: &Path) -> Command {
     command
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(message: Value) -> Result<T, NurseryError> {
-    serde_json::from_value(message.clone()).map_err(|_| NurseryError::Answer(message.to_string()))
+fn parse<T: for<'de> Deserialize<'de>>(message: &Value) -> Result<T, NurseryError> {
+    T::deserialize(message).map_err(|_| NurseryError::Answer(message.to_string()))
 }
 
 fn last_lines(errors: &mut impl Read) -> String {

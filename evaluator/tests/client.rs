@@ -1,0 +1,154 @@
+//! A client of one judge process: what the harness does, without the harness.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use packevolve_contract::case::{Case, GlobalShape, cases};
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::loads::Loads;
+use packevolve_contract::protocol::{EvaluateRequest, Limits, Ready, Reply, Request, Session, VERSION};
+use packevolve_contract::topology::Topology;
+
+/// A reply that takes longer is a judge that hangs.
+const REPLY_LIMIT: Duration = Duration::from_secs(120);
+
+/// A judge process; killed when dropped.
+pub struct Client {
+    pub process: Child,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Starts a judge.
+    pub fn start() -> Self {
+        Self::start_as(Command::new(judge_program()))
+    }
+
+    /// Starts a judge by `command`, which is to run [`judge_program`].
+    pub fn start_as(mut command: Command) -> Self {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(REPLY_LIMIT)).unwrap();
+        let process = command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).spawn().unwrap();
+        // The command holds the other end of the stream; without it the end of the judge would not end the stream.
+        drop(command);
+        Self { process, stream: BufReader::new(ours) }
+    }
+
+    /// Starts a judge with [`session`] open.
+    pub fn open() -> (Self, Ready) {
+        let mut client = Self::start();
+        let ready = client.ready(session());
+        (client, ready)
+    }
+
+    /// Opens `session`.
+    pub fn ready(&mut self, session: Session) -> Ready {
+        match self.ask(&Request::Open(Box::new(session))) {
+            Reply::Ready(ready) => *ready,
+            other => panic!("no session: {other:?}"),
+        }
+    }
+
+    pub fn ask(&mut self, request: &Request) -> Reply {
+        self.ask_line(&serde_json::to_string(request).unwrap())
+    }
+
+    /// Sends any line and returns the reply to it.
+    pub fn ask_line(&mut self, line: &str) -> Reply {
+        self.send_line(line);
+        self.reply()
+    }
+
+    pub fn send_line(&mut self, line: &str) {
+        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    pub fn reply(&mut self) -> Reply {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("the judge answers in time");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// Closes the stream and waits for the judge to end.
+    pub fn hang_up(&mut self) -> ExitStatus {
+        self.stream.get_ref().shutdown(Shutdown::Both).unwrap();
+        self.process.wait().unwrap()
+    }
+
+    /// Has a program text judged in full.
+    pub fn evaluate(&mut self, program: &str) -> Evaluation {
+        match self.ask(&evaluate_request(program)) {
+            Reply::Evaluated(evaluation) => *evaluation,
+            other => panic!("no evaluation: {other:?}"),
+        }
+    }
+
+    /// The measurement of a program that is to be measured.
+    pub fn measure(&mut self, program: &str) -> Measurement {
+        match self.evaluate(program) {
+            Evaluation::Measured { measurement } => measurement,
+            other => panic!("not measured: {other:?}"),
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub fn judge_program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_packevolve-judge"))
+}
+
+pub fn evaluate_request(program: &str) -> Request {
+    Request::Evaluate(Box::new(EvaluateRequest {
+        candidate: 7,
+        file_name: "eplb.py".to_owned(),
+        program: program.to_owned(),
+        budget_seconds: None,
+        outclassed: None,
+    }))
+}
+
+/// A session of small cases and short limits.
+pub fn session() -> Session {
+    Session {
+        version: VERSION,
+        device: "cpu".to_owned(),
+        cpu: None,
+        python: None,
+        topology: topology(),
+        cases: small_cases(),
+        loads: Loads::MadeUp { rng_seed: 1 },
+        windows: Some(3),
+        rng_seed: 1,
+        limits: Limits { call_seconds: 2.0, load_seconds: 3.0, memory_bytes: 128 << 20, output_bytes: 4 << 20 },
+    }
+}
+
+fn topology() -> Topology {
+    Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16 }
+}
+
+fn small_cases() -> Vec<Case> {
+    cases(&topology(), &[GlobalShape { replicas: 16, gpus: 4 }], 0, 1).unwrap()
+}
+
+/// The folder of hostile programs; that of a program names its fate.
+pub fn fates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata/fates")
+}
+
+/// The text of a program, such as `measured/honest.py`.
+pub fn program(name: &str) -> String {
+    let path = fates().join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

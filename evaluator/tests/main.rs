@@ -1,0 +1,10 @@
+//! Tests of `packevolve-judge` from outside, over its protocol: what becomes of hostile programs, what cheats are
+//! worth, and how it serves.
+
+#![allow(clippy::unwrap_used)] // here everything is a test
+
+mod cheats;
+mod client;
+mod fates;
+mod processes;
+mod serving;
