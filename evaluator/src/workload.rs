@@ -9,6 +9,7 @@ use packevolve_contract::topology::Topology;
 use sha2::{Digest, Sha256};
 
 use crate::made_up::{Series, derived};
+use crate::trace;
 use crate::window::{LoadsError, Window};
 
 /// Windows of a made-up pool whose size was left open.
@@ -37,7 +38,7 @@ impl Pool {
             return Err(LoadsError::NoneWanted);
         }
         let mut windows = match loads {
-            Loads::Path(path) => Window::read_all(path, topology)?,
+            Loads::Path(path) => trace::read(path, topology)?,
             Loads::MadeUp { rng_seed } => made_up(topology, *rng_seed, wanted.unwrap_or(MADE_UP_WINDOWS)),
         };
         let real = windows.len();
