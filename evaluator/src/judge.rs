@@ -122,7 +122,7 @@ impl Judge {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
-        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.rng_seed)?;
+        let pool = Pool::open(&session.loads, &session.topology, session.windows, 0, session.rng_seed)?;
         let python = match &session.python {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,

@@ -8,12 +8,14 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`made_up`], [`workload`], [`rows`],
-//!   [`bound`], [`placement`], [`score`]
+//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`trace`], [`made_up`],
+//!   [`workload`], [`rows`], [`bound`], [`placement`], [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`]
 //! * [`judge`], which brings both together (with `reference.py`, the yardstick).
 
 pub mod window;
+
+pub mod trace;
 
 pub mod made_up;
 
