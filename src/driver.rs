@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
 use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -230,6 +230,7 @@ impl<'a> Driver<'a> {
             candidate: number,
             file_name: started.file_name.clone(),
             program: self.baseline_text()?,
+            windows: WindowSet::Search,
             budget_seconds: None,
             outclassed: None,
         };
@@ -338,6 +339,7 @@ impl<'a> Driver<'a> {
             candidate: candidate.0,
             file_name: started.file_name.clone(),
             program: self.program(candidate)?,
+            windows: WindowSet::Search,
             budget_seconds: started.settings.evaluation.budget_seconds,
             outclassed,
         };

@@ -6,7 +6,7 @@ use std::fmt;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::median;
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 use packevolve_contract::stream::{Purpose, stream};
 use serde::Serialize;
 use thiserror::Error;
@@ -130,6 +130,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
         candidate: candidate.0,
         file_name: started.file_name.clone(),
         program: repository.program(known.commit, &started.file_name)?,
+        windows: WindowSet::Search,
         budget_seconds: settings.evaluation.budget_seconds,
         outclassed: None,
     };

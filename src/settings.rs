@@ -38,6 +38,8 @@ pub struct EvaluationSettings {
     pub loads: Loads,
     /// Windows of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
+    /// Windows held out from the search.
+    pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.

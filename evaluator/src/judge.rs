@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
 use packevolve_contract::objective::score_at_best;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION, WindowSet};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
@@ -23,16 +23,12 @@ use crate::child::{Call, Child, Failure, Guest, Returned};
 use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::process;
+use crate::reference::{Reference, ReferenceError};
 use crate::score::CaseInput;
 use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
 
-/// The yardstick that times are taken beside; frozen.
-const REFERENCE: &str = include_str!("reference.py");
-/// Shape of the reference's calls, `[64, 96] -> 12`: about 2 ms, long beside the clock's resolution and short beside
-/// an evaluation.
-const REFERENCE_CASE: (usize, usize, usize) = (64, 96, 12);
 /// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
 /// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
 const AWKWARD: [(&str, usize, usize, usize, fn(usize) -> f32); 6] = [
@@ -58,8 +54,8 @@ pub enum JudgeError {
     Version { theirs: u32 },
     #[error("no python to run candidates with\nhint: set `python` in config.yaml")]
     NoPython,
-    #[error("the reference program fails: {0}")]
-    Reference(Rejection),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     #[error("cannot pin to cpu {cpu}")]
     Pin { cpu: usize, source: io::Error },
     #[error("cannot lock device {device}")]
@@ -73,8 +69,7 @@ pub struct Judge {
     device: String,
     device_name: String,
     nursery: Nursery,
-    reference: Child,
-    reference_input: Vec<f32>,
+    reference: Reference,
     pool: Pool,
     /// By window and case; made when first needed.
     inputs: Vec<Vec<Option<CaseInput>>>,
@@ -122,7 +117,7 @@ impl Judge {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
-        let pool = Pool::open(&session.loads, &session.topology, session.windows, 0, session.rng_seed)?;
+        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.held_out, session.rng_seed)?;
         let python = match &session.python {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,
@@ -130,21 +125,9 @@ impl Judge {
         let mut nursery = Nursery::start(&python)?;
         let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
         let device_lock = lock_file(&device)?;
-        let reference_input = reference_input();
-        let reference = start_reference(&mut nursery, &session, &device, &reference_input)?;
-        let inputs = vec![vec![None; session.cases.len()]; pool.len()];
-        Ok(Self {
-            python,
-            device,
-            device_name,
-            nursery,
-            reference,
-            reference_input,
-            pool,
-            inputs,
-            device_lock,
-            session,
-        })
+        let reference = Reference::start(&mut nursery, &session.limits, &device)?;
+        let inputs = vec![vec![None; session.cases.len()]; pool.held_out().end];
+        Ok(Self { python, device, device_name, nursery, reference, pool, inputs, device_lock, session })
     }
 
     /// What the measurements are taken with.
@@ -157,6 +140,7 @@ impl Judge {
             torch: self.nursery.hello.torch.clone(),
             windows: self.pool.len(),
             real_windows: self.pool.real(),
+            held_out_windows: self.pool.held_out().len(),
             loads_digest: self.pool.digest().to_owned(),
             jail: ["descriptors", "environment", "resource-limits", "process-group"].map(str::to_owned).to_vec(),
         }
@@ -168,7 +152,7 @@ impl Judge {
     /// When our own machinery broke twice in a row; the nursery is replaced once.
     pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         match self.evaluate_once(request) {
-            Err(JudgeError::Nursery(error)) => {
+            Err(error @ (JudgeError::Nursery(_) | JudgeError::Reference(_))) => {
                 tracing::warn!(%error, candidate = request.candidate, "replacing the nursery");
                 self.replace_nursery()?;
                 self.evaluate_once(request)
@@ -179,7 +163,7 @@ impl Judge {
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
         self.nursery = Nursery::start(&self.python)?;
-        self.reference = start_reference(&mut self.nursery, &self.session, &self.device, &self.reference_input)?;
+        self.reference = Reference::start(&mut self.nursery, &self.session.limits, &self.device)?;
         Ok(())
     }
 
@@ -209,14 +193,18 @@ impl Judge {
         let items = largest.max(smallest);
         let child = Child::fork(&mut self.nursery, &request.program, items, &self.session.limits, &self.device)?;
         let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
+        let (order, seeds) = match request.windows {
+            WindowSet::Search => (Purpose::Permutation, Purpose::CallSeed),
+            WindowSet::HeldOut => (Purpose::HeldOutPermutation, Purpose::HeldOutCallSeed),
+        };
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
         Ok(Course {
             child,
             measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
             during: "loading".to_owned(),
-            order: key(Purpose::Permutation),
-            seeds: key(Purpose::CallSeed),
+            order: key(order),
+            seeds: key(seeds),
         })
     }
 
@@ -228,8 +216,12 @@ impl Judge {
             return Ok(Err(failure));
         }
         let budget = request.budget_seconds.map_or(Duration::MAX, Duration::from_secs_f64);
-        for window in 0..self.pool.len() {
-            if window > 0 && started.elapsed() > budget {
+        let windows = match request.windows {
+            WindowSet::Search => 0..self.pool.len(),
+            WindowSet::HeldOut => self.pool.held_out(),
+        };
+        for window in windows.clone() {
+            if window > windows.start && started.elapsed() > budget {
                 break;
             }
             for case in 0..self.session.cases.len() {
@@ -267,7 +259,7 @@ impl Judge {
             Err(failure) => return Ok(Err(failure)),
         };
         course.child.pause();
-        let reference_seconds = self.time_reference()?;
+        let reference_seconds = self.reference.time()?;
         course.child.unpause();
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
@@ -283,16 +275,6 @@ impl Judge {
             wall_seconds: returned.wall.as_secs_f64(),
             reference_seconds,
         }))
-    }
-
-    fn time_reference(&mut self) -> Result<f64, JudgeError> {
-        self.reference.unpause();
-        let returned = self.reference.call(reference_call(), &self.reference_input)?;
-        self.reference.pause();
-        match returned {
-            Ok(returned) => Ok(returned.time.as_secs_f64()),
-            Err(failure) => Err(JudgeError::Reference(failure.rejection)),
-        }
     }
 
     fn input(&mut self, case: usize, window: usize) -> &CaseInput {
@@ -352,27 +334,6 @@ fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluat
         other => other,
     };
     Evaluation::Rejected { rejection, evidence }
-}
-
-fn reference_call() -> Call {
-    let (rows, items, packs) = REFERENCE_CASE;
-    Call { rows, items, packs, seed: 0 }
-}
-
-fn reference_input() -> Vec<f32> {
-    let mut rng = stream(0, 0, Purpose::Loads);
-    (0..REFERENCE_CASE.0 * REFERENCE_CASE.1).map(|_| rng.random_range(1.0..1000.0)).collect()
-}
-
-/// Forks the reference program and warms it up, so that its first timed call is like its later ones.
-fn start_reference(nursery: &mut Nursery, session: &Session, device: &str, input: &[f32]) -> Result<Child, JudgeError> {
-    let mut child = Child::fork(nursery, REFERENCE, input.len(), &session.limits, device)?;
-    child.load("reference.py", device)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
-    for _ in 0..3 {
-        child.call(reference_call(), input)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
-    }
-    child.pause();
-    Ok(child)
 }
 
 /// The interpreter that this judge was built with, if it is still there.

@@ -10,8 +10,9 @@
 //!
 //! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`trace`], [`made_up`],
 //!   [`workload`], [`rows`], [`bound`], [`placement`], [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`]
-//! * [`judge`], which brings both together (with `reference.py`, the yardstick).
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`],
+//!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
+//! * [`judge`], which brings both together.
 
 pub mod window;
 
@@ -42,6 +43,8 @@ pub mod shared;
 pub mod nursery;
 
 pub mod child;
+
+pub mod reference;
 
 pub mod judge;
 

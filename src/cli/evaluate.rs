@@ -6,7 +6,7 @@ use clap::Args;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 
 use super::{Format, config_path, print_json, read_text};
 use crate::config::Config;
@@ -47,6 +47,7 @@ impl Evaluate {
             // All windows that were given, none held out, none made up beside them.
             config.evaluation.windows = None;
         }
+        config.evaluation.held_out = 0;
         if let Some(device) = &self.device {
             config.evaluation.device.clone_from(device);
         }
@@ -107,6 +108,7 @@ fn request(path: &Path, program: &str) -> EvaluateRequest {
         candidate: 0,
         file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: program.to_owned(),
+        windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
     }

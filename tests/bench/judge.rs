@@ -15,7 +15,7 @@ use packevolve::proposer::corpus;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::{Weights, median, scores};
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 
 /// Evaluations of each program, for the spread.
 const TIMES: usize = 5;
@@ -126,6 +126,7 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         candidate: 0,
         file_name: "eplb.py".to_owned(),
         program: program.to_owned(),
+        windows: WindowSet::Search,
         budget_seconds,
         outclassed: None,
     };
