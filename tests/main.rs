@@ -3,3 +3,4 @@
 
 mod edits;
 mod programs;
+mod tidy;

@@ -8,10 +8,11 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`trace`], [`made_up`],
-//!   [`workload`], [`rows`], [`bound`], [`placement`], [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
+//!   [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`]
-//! * [`judge`], which brings both together (with `reference.py`, the yardstick).
+//! * [`judge`], which brings both together (with `reference.py`, the yardstick)
+//! * for tests: `real_loads`
 
 pub mod window;
 
