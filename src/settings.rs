@@ -62,3 +62,28 @@ pub struct SearchSettings {
     /// Whether the `mutate` proposer takes part.
     pub mutate: bool,
 }
+
+#[cfg(test)]
+impl Settings {
+    /// For tests: a small run.
+    pub(crate) fn example() -> Self {
+        let topology = Topology { layers: 4, experts: 64, groups: 8, nodes: 4, gpus: 8, replicas: 72 };
+        let limits = Limits { call_seconds: 60.0, load_seconds: 30.0, memory_bytes: 1 << 32, output_bytes: 1 << 24 };
+        Self {
+            rng_seed: 1,
+            evaluation: EvaluationSettings {
+                device: "cpu".to_owned(),
+                python: None,
+                topology,
+                global_cases: vec![GlobalShape { replicas: 64, gpus: 16 }],
+                random_cases: 1,
+                loads: Loads::MadeUp { rng_seed: 1 },
+                windows: Some(3),
+                budget_seconds: Some(15.0),
+                weights: Weights::default(),
+                limits,
+            },
+            search: SearchSettings { candidates: 20, wall_seconds: None, population: 12, slots: 2, mutate: true },
+        }
+    }
+}

@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test that panics fails the test, as it should")]
 
 mod edits;
+mod programs;
+mod tidy;

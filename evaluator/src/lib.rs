@@ -8,11 +8,12 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`trace`], [`made_up`],
-//!   [`workload`], [`rows`], [`bound`], [`placement`], [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
+//!   [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
-//! * [`judge`], which brings both together.
+//! * [`judge`], which brings both together
+//! * for tests: `real_loads`
 
 pub mod window;
 
