@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use crate::child::{Call, Child, Failure, Guest, Returned};
 use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::process;
+use crate::sandbox::Jail;
 use crate::score::CaseInput;
 use crate::tensor;
 use crate::window::LoadsError;
@@ -64,6 +65,7 @@ pub struct Judge {
     python: PathBuf,
     device: String,
     device_name: String,
+    jail: Jail,
     nursery: Nursery,
     reference: Child,
     reference_input: Vec<f32>,
@@ -119,16 +121,22 @@ impl Judge {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
-        let mut nursery = Nursery::start(&python)?;
-        let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
-        let device_lock = lock_file(&device)?;
         let reference_input = reference_input();
-        let reference = start_reference(&mut nursery, &session, &device, &reference_input)?;
+        let mut jail = Jail::new(session.sandbox);
+        let (nursery, reference, device, device_name) = loop {
+            match start(&python, &jail, &session, &reference_input) {
+                Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
+                    if jail.leave_out(&step, &reason) => {}
+                started => break started?,
+            }
+        };
+        let device_lock = lock_file(&device)?;
         let inputs = vec![vec![None; session.cases.len()]; pool.len()];
         Ok(Self {
             python,
             device,
             device_name,
+            jail,
             nursery,
             reference,
             reference_input,
@@ -150,7 +158,7 @@ impl Judge {
             windows: self.pool.len(),
             real_windows: self.pool.real(),
             loads_digest: self.pool.digest().to_owned(),
-            jail: ["descriptors", "environment", "resource-limits", "process-group"].map(str::to_owned).to_vec(),
+            jail: self.jail.steps().to_vec(),
         }
     }
 
@@ -170,8 +178,8 @@ impl Judge {
     }
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
-        self.nursery = Nursery::start(&self.python)?;
-        self.reference = start_reference(&mut self.nursery, &self.session, &self.device, &self.reference_input)?;
+        (self.nursery, self.reference, self.device, self.device_name) =
+            start(&self.python, &self.jail, &self.session, &self.reference_input)?;
         Ok(())
     }
 
@@ -348,6 +356,19 @@ fn reference_call() -> Call {
 fn reference_input() -> Vec<f32> {
     let mut rng = stream(0, 0, Purpose::Loads);
     (0..REFERENCE_CASE.0 * REFERENCE_CASE.1).map(|_| rng.random_range(1.0..1000.0)).collect()
+}
+
+/// Starts a nursery and, in the same jail as every child to come, the reference program; on which device they are.
+fn start(
+    python: &Path,
+    jail: &Jail,
+    session: &Session,
+    reference_input: &[f32],
+) -> Result<(Nursery, Child, String, String), JudgeError> {
+    let mut nursery = Nursery::start(python, jail)?;
+    let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
+    let reference = start_reference(&mut nursery, session, &device, reference_input)?;
+    Ok((nursery, reference, device, device_name))
 }
 
 /// Forks the reference program and warms it up, so that its first timed call is like its later ones.

@@ -10,7 +10,8 @@
 //!
 //! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`made_up`], [`workload`], [`rows`],
 //!   [`bound`], [`placement`], [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`]
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
+//!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`]
 //! * [`judge`], which brings both together (with `reference.py`, the yardstick).
 
 pub mod window;
@@ -36,6 +37,8 @@ pub mod process;
 pub mod channel;
 
 pub mod shared;
+
+pub mod sandbox;
 
 pub mod nursery;
 
