@@ -87,6 +87,9 @@ pub struct LimitsConfig {
     pub load: Duration,
     pub memory: ByteSize,
     pub output: ByteSize,
+    pub threads: u32,
+    pub scratch: ByteSize,
+    pub scratch_files: u32,
 }
 
 /// `search:`
@@ -194,6 +197,9 @@ impl Default for LimitsConfig {
             load: Duration::from_secs(30),
             memory: ByteSize::gib(4),
             output: ByteSize::mib(16),
+            threads: 64,
+            scratch: ByteSize::mib(64),
+            scratch_files: 1000,
         }
     }
 }
@@ -299,6 +305,9 @@ impl Config {
                 load_seconds: self.limits.load.as_secs_f64(),
                 memory_bytes: self.limits.memory.as_u64(),
                 output_bytes: self.limits.output.as_u64(),
+                threads: self.limits.threads,
+                scratch_bytes: self.limits.scratch.as_u64(),
+                scratch_files: self.limits.scratch_files,
             },
         }
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Sandbox, Session, VERSION};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -64,6 +64,7 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
         held_out: settings.held_out,
         rng_seed,
         limits: settings.limits.clone(),
+        sandbox: Sandbox::default(),
     }
 }
 

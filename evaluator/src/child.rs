@@ -18,7 +18,7 @@ use crate::process;
 use crate::shared::{Layout, Outputs};
 use crate::timing::Clock;
 
-/// How often a running child is looked at: its memory and its output.
+/// How often a running child is looked at: its memory, its threads and its output.
 const LOOK_EVERY_MS: u8 = 10;
 /// How much of what a candidate printed is kept as evidence.
 const EVIDENCE_BYTES: usize = 8 << 10;
@@ -64,6 +64,7 @@ pub struct Child {
     done_at: Duration,
     fresh_memory: u64,
     peak_memory: u64,
+    peak_threads: u32,
     printed: Printed,
     limits: Limits,
 }
@@ -113,8 +114,9 @@ impl Child {
             clock,
             on_cpu,
             done_at: Duration::ZERO,
-            fresh_memory: process::memory_used(forked.pid),
+            fresh_memory: process::usage(forked.pid).memory,
             peak_memory: 0,
+            peak_threads: 0,
             printed: Printed::default(),
             limits: limits.clone(),
             forked,
@@ -160,7 +162,7 @@ impl Child {
         let outputs = self.forked.memory.copy_outputs(weights.len())?;
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
-        self.look_at_memory();
+        self.look();
         if reply != json!({"returned": true}) {
             return Ok(Err(self.failed_call(&reply)));
         }
@@ -189,7 +191,7 @@ impl Child {
         during: &str,
         traceback: String,
     ) -> Result<(String, Evidence), NurseryError> {
-        let status = nursery.end(self.forked.pid)?;
+        let status = nursery.end(&self.forked)?;
         self.printed.drain(&mut self.forked.output);
         Ok((status, Evidence { during: during.to_owned(), traceback, output: self.printed.text() }))
     }
@@ -224,20 +226,25 @@ impl Child {
 
     fn over_a_limit(&mut self, elapsed: Duration, limit: Duration) -> Option<Rejection> {
         self.printed.drain(&mut self.forked.output);
-        self.look_at_memory();
-        let Limits { output_bytes, memory_bytes, .. } = self.limits;
+        self.look();
+        let Limits { output_bytes, memory_bytes, threads, .. } = self.limits;
         if self.printed.bytes > output_bytes {
             return Some(Rejection::Output { limit_bytes: output_bytes });
         }
         if self.peak_memory > memory_bytes {
             return Some(Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: memory_bytes });
         }
+        if self.peak_threads > threads {
+            return Some(Rejection::Threads { used: self.peak_threads, limit: threads });
+        }
         (elapsed > limit).then_some(Rejection::Hang { limit_seconds: limit.as_secs_f64() })
     }
 
-    fn look_at_memory(&mut self) {
-        let above = process::memory_used(self.forked.pid).saturating_sub(self.fresh_memory);
-        self.peak_memory = self.peak_memory.max(above);
+    /// Looks at what it uses now.
+    fn look(&mut self) {
+        let usage = process::usage(self.forked.pid);
+        self.peak_memory = self.peak_memory.max(usage.memory.saturating_sub(self.fresh_memory));
+        self.peak_threads = self.peak_threads.max(usage.threads);
     }
 
     fn spoke_out_of_turn(&self) -> Result<Option<Failure>, NurseryError> {

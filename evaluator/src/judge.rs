@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::process;
 use crate::reference::{Reference, ReferenceError};
+use crate::sandbox::Jail;
 use crate::score::CaseInput;
 use crate::tensor;
 use crate::window::LoadsError;
@@ -54,8 +55,8 @@ pub enum JudgeError {
     Version { theirs: u32 },
     #[error("no python to run candidates with\nhint: set `python` in config.yaml")]
     NoPython,
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
+    #[error("the reference program fails: it {0}")]
+    Reference(Rejection),
     #[error("cannot pin to cpu {cpu}")]
     Pin { cpu: usize, source: io::Error },
     #[error("cannot lock device {device}")]
@@ -68,12 +69,22 @@ pub struct Judge {
     python: PathBuf,
     device: String,
     device_name: String,
+    jail: Jail,
     nursery: Nursery,
     reference: Reference,
     pool: Pool,
     /// By window and case; made when first needed.
     inputs: Vec<Vec<Option<CaseInput>>>,
     device_lock: Option<Rc<File>>,
+}
+
+impl From<ReferenceError> for JudgeError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Nursery(error) => Self::Nursery(error),
+            ReferenceError::Fails(rejection) => Self::Reference(rejection),
+        }
+    }
 }
 
 /// How far an evaluation came that no failure ended.
@@ -122,12 +133,17 @@ impl Judge {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
-        let mut nursery = Nursery::start(&python)?;
-        let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
+        let mut jail = Jail::new(session.sandbox);
+        let (nursery, reference, device, device_name) = loop {
+            match start(&python, &jail, &session) {
+                Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
+                    if jail.leave_out(&step, &reason) => {}
+                started => break started?,
+            }
+        };
         let device_lock = lock_file(&device)?;
-        let reference = Reference::start(&mut nursery, &session.limits, &device)?;
         let inputs = vec![vec![None; session.cases.len()]; pool.held_out().end];
-        Ok(Self { python, device, device_name, nursery, reference, pool, inputs, device_lock, session })
+        Ok(Self { python, device, device_name, jail, nursery, reference, pool, inputs, device_lock, session })
     }
 
     /// What the measurements are taken with.
@@ -142,7 +158,7 @@ impl Judge {
             real_windows: self.pool.real(),
             held_out_windows: self.pool.held_out().len(),
             loads_digest: self.pool.digest().to_owned(),
-            jail: ["descriptors", "environment", "resource-limits", "process-group"].map(str::to_owned).to_vec(),
+            jail: self.jail.steps().to_vec(),
         }
     }
 
@@ -162,8 +178,7 @@ impl Judge {
     }
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
-        self.nursery = Nursery::start(&self.python)?;
-        self.reference = Reference::start(&mut self.nursery, &self.session.limits, &self.device)?;
+        (self.nursery, self.reference, self.device, self.device_name) = start(&self.python, &self.jail, &self.session)?;
         Ok(())
     }
 
@@ -334,6 +349,14 @@ fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluat
         other => other,
     };
     Evaluation::Rejected { rejection, evidence }
+}
+
+/// Starts a nursery and, in the same jail as every child to come, the reference program; on which device they are.
+fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Reference, String, String), JudgeError> {
+    let mut nursery = Nursery::start(python, jail)?;
+    let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
+    let reference = Reference::start(&mut nursery, &session.limits, &device)?;
+    Ok((nursery, reference, device, device_name))
 }
 
 /// The interpreter that this judge was built with, if it is still there.

@@ -10,7 +10,8 @@
 //!
 //! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
 //!   [`tensor`] (the only file that names tch), [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`nursery`] (with `nursery.py`), [`child`],
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
+//!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
 //! * [`judge`], which brings both together
 //! * for tests: `real_loads`
@@ -40,6 +41,8 @@ pub mod process;
 pub mod channel;
 
 pub mod shared;
+
+pub mod sandbox;
 
 pub mod nursery;
 

@@ -1,14 +1,20 @@
 """The nursery: imports torch once and forks one child for every candidate.
 
-Run by the judge, which owns file descriptor 0: a socket that carries one JSON object a packet. It is the only Python
-that the judge starts. It never initialises CUDA, because a forked CUDA context is broken: every child does for itself.
+Run by the judge, after `jail.py`. File descriptor 0 is a socket to the judge that carries one JSON object a packet. It
+never initialises CUDA, because a forked CUDA context is broken: every child does for itself.
 
-Judge to nursery, and back:
-    {"op": "fork", "memory_bytes": N | null, "file_bytes": N}  with descriptors [channel, memory, program, output]
+Judge to nursery, and back. A pid is what the nursery calls a child, which may be in another pid namespace:
+    (it starts)                                     -> {"pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
+    {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N, "filter": HEX | null}
+        with descriptors [channel, memory, program, output]
                                                     -> {"pid": N}
     {"op": "reap", "pid": N}                        -> {"status": N}, as waitpid reports it
 
+Either may say, instead of its first words, that a step of the jail cannot be taken, and end:
+    {"unavailable": STEP, "reason": TEXT}
+
 Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
+    (it is in its jail)                             -> {"pid": N as the judge sees it}
     {"op": "load", "file": NAME, "device": D}       -> {"loaded": true} | {"load_error": LINE, "traceback": TEXT}
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
                                                     -> {"returned": true} | {"wrong_result": TEXT}
@@ -17,40 +23,45 @@ The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_p
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
 """
 
-import ctypes
-import fcntl
 import gc
 import json
 import linecache
 import mmap
 import os
 import random
-import resource
 import signal
 import socket
 import sys
 import traceback
 import types
 
-import numpy
-import torch
+import jail
 
 PACKET = 1 << 16
 TEXT = 1 << 14
-CHANNEL, MEMORY, PROGRAM = 3, 4, 5
 
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+def tell(fd, message):
+    """Sends a packet from a descriptor, which stays open."""
+    socket.socket(fileno=os.dup(fd)).send(json.dumps(message).encode())
 
 
-def die_with_parent():
-    """So that nothing outlives a judge that was killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def enter_jail():
+    """What of the jail comes before torch: its import may start threads, and then it would be too late."""
+    jail.die_with_parent()
+    wanted = jail.Jail(json.loads(sys.argv[3])["steps"])
+    try:
+        wanted.enter()
+    except jail.Unavailable as error:
+        tell(0, {"unavailable": error.step, "reason": error.reason})
+        os._exit(1)
+    return wanted
 
 
-def adopt_orphans():
-    """So that what a candidate's process leaves behind becomes a child of the nursery, which can end it."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+JAIL = enter_jail()
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
 
 
 def cut(text):
@@ -60,35 +71,12 @@ def cut(text):
     return text[: TEXT // 2] + "\n[...]\n" + text[-TEXT // 2 :]
 
 
-def place_descriptors(channel, memory, program, output):
-    """Leaves the child /dev/null, its output pipe and the three descriptors of its own; nothing else stays open."""
-    null = os.open(os.devnull, os.O_RDONLY)
-    # First out of the way of the numbers they are to get.
-    held = [fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for fd in (null, output, channel, memory, program)]
-    for fd, at in zip(held, (0, 1, CHANNEL, MEMORY, PROGRAM)):
-        os.dup2(fd, at, inheritable=False)
-    os.dup2(1, 2)
-    os.closerange(PROGRAM + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-
-
-def limit_resources(memory_bytes, file_bytes):
-    """Backstops of the kernel; the judge watches what is really used beside them."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    if memory_bytes is not None:
-        with open("/proc/self/status", encoding="ascii") as status:
-            data = next(int(line.split()[1]) for line in status if line.startswith("VmData:"))
-        limit = data * 1024 + memory_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
 class Child:
     """Runs one candidate: loads its program and answers its calls."""
 
     def __init__(self):
-        self.channel = socket.socket(fileno=CHANNEL)
-        self.memory = mmap.mmap(MEMORY, 0)
+        self.channel = socket.socket(fileno=jail.CHANNEL)
+        self.memory = mmap.mmap(jail.MEMORY, 0)
         self.device = "cpu"
         self.packing = None
 
@@ -103,7 +91,7 @@ class Child:
     def load(self, request):
         self.device = request["device"]
         try:
-            with os.fdopen(PROGRAM, "rb") as program:
+            with os.fdopen(jail.PROGRAM, "rb") as program:
                 text = program.read().decode()
             name = request["file"]
             # The traceback module finds the source lines here; there is no such file.
@@ -197,21 +185,10 @@ class Nursery:
             self.control.send(json.dumps(reply).encode())
 
     def fork(self, request, descriptors):
-        pid = os.fork()
+        pid = JAIL.fork()
         if pid == 0:
-            try:
-                os.setpgid(0, 0)
-                die_with_parent()
-                self.control.close()
-                place_descriptors(*descriptors)
-                limit_resources(request["memory_bytes"], request["file_bytes"])
-                Child().serve()
-                os._exit(0)
-            except BaseException:
-                # The candidate's doing; the judge sees the status, and this as what it printed.
-                traceback.print_exc()
-            finally:
-                os._exit(1)
+            self.control.close()
+            run_child(request, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         self.living.add(pid)
@@ -220,15 +197,37 @@ class Nursery:
     def reap(self, request):
         self.living.discard(request["pid"])
         _, status = os.waitpid(request["pid"], 0)
-        self.end_orphans()
+        if JAIL.pid_namespace is None:
+            self.end_orphans()
         return {"status": status}
 
     def end_orphans(self):
-        """Kills what ended children left behind; a killed orphan's own children become orphans in turn."""
+        """Kills what ended children left behind; a killed orphan's own children become orphans in turn. A child with
+        a pid namespace of its own leaves nothing."""
         while orphans := children() - self.living:
             for pid in orphans:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def run_child(request, descriptors):
+    """All that a child does, from its fork to its end."""
+    try:
+        os.setpgid(0, 0)
+        jail.die_with_parent()
+        try:
+            pid = JAIL.lock_up(request, descriptors)
+        except jail.Unavailable as error:
+            tell(jail.CHANNEL, {"unavailable": error.step, "reason": error.reason})
+            os._exit(1)
+        tell(jail.CHANNEL, {"pid": pid})
+        Child().serve()
+        os._exit(0)
+    except BaseException:
+        # The candidate's doing; the judge sees the status, and this as what it printed.
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 def children():
@@ -255,19 +254,24 @@ def cuda_names():
 
 
 def main():
-    die_with_parent()
-    adopt_orphans()
+    jail.die_with_parent()
+    jail.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     # What torch sets up at its first operations (CPU detection, dispatch) is set up here, once for all children.
     torch.rand(8, 8).sort(-1).values.sum().item()
-    nursery = Nursery()
     names = cuda_names() if torch.backends.cuda.is_built() else []
-    hello = {"python": sys.version.split()[0], "torch": torch.__version__, "cuda": names}
+    pid = jail.pid_outside()
+    nursery = Nursery()
+    try:
+        JAIL.prepare()
+    except jail.Unavailable as error:
+        tell(0, {"unavailable": error.step, "reason": error.reason})
+        return
     gc.collect()
     gc.freeze()
-    nursery.control.send(json.dumps(hello).encode())
+    tell(0, {"pid": pid, "python": sys.version.split()[0], "torch": torch.__version__, "cuda": names})
     nursery.serve()
 
 

@@ -16,16 +16,21 @@ use thiserror::Error;
 
 use crate::channel::{Channel, Received};
 use crate::process;
+use crate::sandbox::Jail;
 use crate::shared::{SharedMemory, sealed_copy};
 
-/// The program of the nursery, handed over on its command line: there is no file that somebody could change.
-const PROGRAM: &str = include_str!("nursery.py");
+/// The programs of the nursery, handed over on its command line: there is no file that somebody could change.
+const JAIL: &str = include_str!("jail.py");
+const NURSERY: &str = include_str!("nursery.py");
+/// Makes the first a module for the second.
+const START: &str = "import sys, types
+sys.modules['jail'] = types.ModuleType('jail')
+exec(compile(sys.argv[1], 'jail.py', 'exec'), sys.modules['jail'].__dict__)
+exec(compile(sys.argv[2], 'nursery.py', 'exec'))";
 /// `import torch` takes 2 to 4 s, tens of seconds from a cold disk.
 const START_LIMIT: Duration = Duration::from_secs(180);
 /// A fork takes milliseconds, minutes never.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
-/// Largest file that a child may write.
-const FILE_BYTES: u64 = 16 << 20;
 
 /// Our own machinery broke; says nothing about a candidate.
 #[derive(Debug, Error)]
@@ -43,6 +48,12 @@ pub enum NurseryError {
     Ended,
     #[error("the nursery answers {0} where another answer was due")]
     Answer(String),
+    #[error("a child ended before it was in its jail")]
+    Unjailed,
+    #[error(
+        "the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` judges without it, at the risk that this brings"
+    )]
+    Unavailable { step: String, reason: String },
     #[error("cannot reach a child")]
     Io(#[from] io::Error),
 }
@@ -50,6 +61,8 @@ pub enum NurseryError {
 /// What a nursery says of itself when it is ready.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Hello {
+    /// Its process id as the judge sees it.
+    pub pid: i32,
     /// Version of the interpreter.
     pub python: String,
     /// Version of torch.
@@ -61,16 +74,20 @@ pub struct Hello {
 /// A running nursery. It is killed when this value is dropped, its children with it.
 #[derive(Debug)]
 pub struct Nursery {
+    /// The nursery itself, or its keeper outside of its pid namespace, which ends with it.
     process: Process,
     control: Channel,
+    jail: Jail,
     /// What it said when it was ready.
     pub hello: Hello,
 }
 
-/// What a fork leaves the judge: the child's pid and our ends of what it was given.
+/// What a fork leaves the judge: our ends of what the child was given.
 #[derive(Debug)]
 pub struct Forked {
-    /// Its process id, and that of its process group.
+    /// What the nursery calls it.
+    pub number: i32,
+    /// Its process id, and that of its process group, as the judge sees it.
     pub pid: Pid,
     /// Requests and replies.
     pub channel: Channel,
@@ -82,19 +99,22 @@ pub struct Forked {
 
 impl Nursery {
     /// Starts `python` with nothing in its environment but what keeps it single-threaded and hermetic, and waits
-    /// until it has torch.
-    pub fn start(python: &Path) -> Result<Self, NurseryError> {
+    /// until it has torch. `jail` is what its children will be in.
+    ///
+    /// # Errors
+    /// [`NurseryError::Unavailable`] if the machine cannot carry out a step of the jail; others if it is broken.
+    pub fn start(python: &Path, jail: &Jail) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
-        let process = command(python)
+        let process = command(python, jail)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::from(errors_in))
             .spawn()
             .map_err(|source| NurseryError::Start { path: python.to_owned(), source })?;
-        let mut nursery =
-            Self { process, control, hello: Hello { python: String::new(), torch: String::new(), cuda: Vec::new() } };
-        match nursery.answer(START_LIMIT) {
+        let hello = Hello { pid: 0, python: String::new(), torch: String::new(), cuda: Vec::new() };
+        let mut nursery = Self { process, control, jail: jail.clone(), hello };
+        match answer(&nursery.control, START_LIMIT) {
             Ok(hello) => nursery.hello = parse(&hello)?,
             Err(NurseryError::Ended) => {
                 return Err(NurseryError::NotReady { path: python.to_owned(), output: last_lines(&mut errors) });
@@ -104,7 +124,8 @@ impl Nursery {
         Ok(nursery)
     }
 
-    /// Forks a child with `program` in its hands and memory for calls of up to `items` items.
+    /// Forks a child with `program` in its hands and memory for calls of up to `items` items, and waits until it is
+    /// in its jail.
     pub fn fork(&mut self, program: &str, items: usize, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
         let (channel, theirs) = Channel::pair()?;
         let memory = SharedMemory::new(items)?;
@@ -112,33 +133,46 @@ impl Nursery {
         let (output, output_in) = io::pipe()?;
         // CUDA maps far more address space than it uses; there the judge's watch is the only limit.
         let data_limit = on_cpu.then_some(limits.memory_bytes);
-        let request = json!({"op": "fork", "memory_bytes": data_limit, "file_bytes": FILE_BYTES});
+        let request = json!({
+            "op": "fork",
+            "memory_bytes": data_limit,
+            "threads": limits.threads,
+            "scratch_bytes": limits.scratch_bytes,
+            "scratch_files": limits.scratch_files,
+            "filter": self.jail.filter(on_cpu).map(hex::encode),
+        });
         let descriptors = [theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()];
         self.control.send(&request, &descriptors)?;
-        let Pids { pid } = parse(&self.answer(REPLY_LIMIT)?)?;
-        Ok(Forked { pid: Pid::from_raw(pid), channel, memory, output })
+        drop(theirs);
+        let Pids { pid: number } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
+        let Pids { pid } = match answer(&channel, REPLY_LIMIT) {
+            Err(NurseryError::Ended) => return Err(NurseryError::Unjailed),
+            first => parse(&first?)?,
+        };
+        Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output })
     }
 
     /// Kills a child with its group and all that it left behind, and says how it had ended.
-    pub fn end(&mut self, pid: Pid) -> Result<String, NurseryError> {
-        process::kill_group(pid);
-        self.control.send(&json!({"op": "reap", "pid": pid.as_raw()}), &[])?;
-        let Status { status } = parse(&self.answer(REPLY_LIMIT)?)?;
-        Ok(process::describe_status(pid, status))
+    pub fn end(&mut self, child: &Forked) -> Result<String, NurseryError> {
+        process::kill_group(child.pid);
+        self.control.send(&json!({"op": "reap", "pid": child.number}), &[])?;
+        let Status { status } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
+        Ok(process::describe_status(child.pid, status))
     }
+}
 
-    fn answer(&self, limit: Duration) -> Result<Value, NurseryError> {
-        let until = Instant::now() + limit;
-        loop {
-            match self.control.receive()? {
-                Received::Message(message) => return Ok(message),
-                Received::Garbage(text) => return Err(NurseryError::Answer(text)),
-                Received::Closed => return Err(NurseryError::Ended),
-                Received::Nothing if Instant::now() > until => return Err(NurseryError::Silent(limit)),
-                Received::Nothing => {
-                    let mut descriptors = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
-                    let _ = poll(&mut descriptors, PollTimeout::from(100u8));
-                }
+/// Waits for what the nursery, or a child that has no program yet, says.
+fn answer(channel: &Channel, limit: Duration) -> Result<Value, NurseryError> {
+    let until = Instant::now() + limit;
+    loop {
+        match channel.receive()? {
+            Received::Message(message) => return Ok(message),
+            Received::Garbage(text) => return Err(NurseryError::Answer(text)),
+            Received::Closed => return Err(NurseryError::Ended),
+            Received::Nothing if Instant::now() > until => return Err(NurseryError::Silent(limit)),
+            Received::Nothing => {
+                let mut descriptors = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut descriptors, PollTimeout::from(100u8));
             }
         }
     }
@@ -146,9 +180,19 @@ impl Nursery {
 
 impl Drop for Nursery {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        // The nursery first: its keeper ends once all below it have.
+        match self.hello.pid {
+            0 => drop(self.process.kill()),
+            pid => process::kill_group(Pid::from_raw(pid)),
+        }
         let _ = self.process.wait();
     }
+}
+
+#[derive(Deserialize)]
+struct Unavailable {
+    unavailable: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -161,9 +205,11 @@ struct Status {
     status: i32,
 }
 
-fn command(python: &Path) -> Command {
+fn command(python: &Path, jail: &Jail) -> Command {
     let mut command = Command::new(python);
-    command.args(["-I", "-B", "-u", "-c", PROGRAM]).env_clear().current_dir("/").process_group(0);
+    let settings = json!({"steps": jail.wanted()}).to_string();
+    command.args(["-I", "-B", "-u", "-c", START, JAIL, NURSERY, &settings]);
+    command.env_clear().current_dir("/").process_group(0);
     // numpy's and torch's thread pools are off: one thread is what is timed, and a pool's threads do not survive a
     // fork. NVML lets torch count GPUs without initialising CUDA.
     for (name, value) in [
@@ -181,6 +227,9 @@ fn command(python: &Path) -> Command {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(message: &Value) -> Result<T, NurseryError> {
+    if let Ok(Unavailable { unavailable: step, reason }) = Unavailable::deserialize(message) {
+        return Err(NurseryError::Unavailable { step, reason });
+    }
     T::deserialize(message).map_err(|_| NurseryError::Answer(message.to_string()))
 }
 

@@ -21,7 +21,7 @@ pub fn die_with_parent() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
-/// Kills a child with its whole process group. One that is gone already is fine.
+/// Kills a process with its whole process group. One that is gone already is fine.
 pub fn kill_group(leader: Pid) {
     let _ = killpg(leader, Signal::SIGKILL);
     let _ = kill(leader, Signal::SIGKILL);
@@ -30,11 +30,13 @@ pub fn kill_group(leader: Pid) {
 /// Stops a child with its group, so that it computes nothing while another one is timed.
 pub fn stop(leader: Pid) {
     let _ = killpg(leader, Signal::SIGSTOP);
+    let _ = kill(leader, Signal::SIGSTOP);
 }
 
 /// Lets a stopped child go on.
 pub fn go_on(leader: Pid) {
     let _ = killpg(leader, Signal::SIGCONT);
+    let _ = kill(leader, Signal::SIGCONT);
 }
 
 /// Whether a child has ended and waits to be reaped.
@@ -44,15 +46,25 @@ pub fn is_zombie(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
-/// Memory that a process really uses, bytes: anonymous and shared pages present, not what it mapped (torch maps far
-/// more than it uses). 0 once it has ended.
-pub fn memory_used(pid: Pid) -> u64 {
+/// What a process uses at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory that it really uses: anonymous and shared pages present, not what it mapped (torch maps far
+    /// more than it uses).
+    pub memory: u64,
+    /// Threads.
+    pub threads: u32,
+}
+
+/// What a process uses now; nothing once it has ended.
+pub fn usage(pid: Pid) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let field = |name: &str| -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
     };
-    field("RssAnon:") + field("RssShmem:")
+    let memory = (field("RssAnon:") + field("RssShmem:")) * 1024;
+    Usage { memory, threads: u32::try_from(field("Threads:")).unwrap_or(u32::MAX) }
 }
 
 /// A wait status in words: `signal SIGSEGV` or `exit status 1`.
@@ -85,10 +97,11 @@ mod tests {
     #[test]
     fn memory_is_what_is_used_and_nothing_is_used_by_nobody() {
         let me = Pid::this();
-        let before = memory_used(me);
+        let before = usage(me).memory;
         let block = vec![1u8; 64 << 20];
-        assert!(memory_used(me) > before + (48 << 20), "{} bytes are held", block.len());
-        assert_eq!(memory_used(Pid::from_raw(i32::MAX)), 0);
+        assert!(usage(me).memory > before + (48 << 20), "{} bytes are held", block.len());
+        assert!(usage(me).threads >= 1);
+        assert_eq!(usage(Pid::from_raw(i32::MAX)), Usage { memory: 0, threads: 0 });
         assert!(!is_zombie(me));
     }
 }

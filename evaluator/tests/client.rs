@@ -11,7 +11,9 @@ use std::time::Duration;
 use packevolve_contract::case::{Case, GlobalShape, cases};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::loads::Loads;
-use packevolve_contract::protocol::{EvaluateRequest, Limits, Ready, Reply, Request, Session, VERSION, WindowSet};
+use packevolve_contract::protocol::{
+    EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION, WindowSet,
+};
 use packevolve_contract::topology::Topology;
 
 /// A reply that takes longer is a judge that hangs.
@@ -132,7 +134,16 @@ pub fn session() -> Session {
         windows: Some(3),
         held_out: 0,
         rng_seed: 1,
-        limits: Limits { call_seconds: 2.0, load_seconds: 3.0, memory_bytes: 128 << 20, output_bytes: 4 << 20 },
+        limits: Limits {
+            call_seconds: 2.0,
+            load_seconds: 3.0,
+            memory_bytes: 128 << 20,
+            output_bytes: 4 << 20,
+            threads: 16,
+            scratch_bytes: 8 << 20,
+            scratch_files: 50,
+        },
+        sandbox: Sandbox::Required,
     }
 }
 

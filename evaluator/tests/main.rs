@@ -8,3 +8,4 @@ mod client;
 mod fates;
 mod processes;
 mod serving;
+mod start_time;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use packevolve_contract::protocol::Ready;
+use packevolve_contract::protocol::{JailStep, Ready};
 
 use super::{Format, config_path, print_json};
 use crate::config::Config;
@@ -42,5 +42,11 @@ fn print(ready: &Ready, slots: usize) {
     println!("device      {device} ({device_name})");
     println!("slots       {slots}");
     println!("loads       {windows} windows, {real_windows} of them as given or made up");
-    println!("jail        {}", jail.join(", "));
+    println!("jail");
+    for JailStep { step, in_force, reason } in jail {
+        match in_force {
+            true => println!("  {step:<18}yes"),
+            false => println!("  {step:<18}no: {reason}"),
+        }
+    }
 }

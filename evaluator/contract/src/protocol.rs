@@ -66,6 +66,21 @@ pub struct Session {
     pub rng_seed: u64,
     /// What a child may use.
     pub limits: Limits,
+    /// Whether a child must be jailed.
+    pub sandbox: Sandbox,
+}
+
+/// What becomes of a child when the machine cannot carry out a step of the jail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sandbox {
+    /// Nothing is judged.
+    Required,
+    /// It is judged without that step, which is recorded.
+    #[default]
+    BestEffort,
+    /// Only the steps that judging itself needs are taken.
+    Off,
 }
 
 /// What a child may use before it is stopped.
@@ -79,6 +94,12 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// What it may print to stdout and stderr together, bytes.
     pub output_bytes: u64,
+    /// Threads at a time.
+    pub threads: u32,
+    /// Bytes in its scratch folder; of one file, too.
+    pub scratch_bytes: u64,
+    /// Files and folders in its scratch folder.
+    pub scratch_files: u32,
 }
 
 /// The judge is ready; what the measurements are taken with.
@@ -102,8 +123,20 @@ pub struct Ready {
     pub held_out_windows: usize,
     /// Digest over shapes and counts of the windows.
     pub loads_digest: String,
-    /// Steps of the jail that are in force in a child.
-    pub jail: Vec<String>,
+    /// The steps of the jail, in the order in which a child takes them.
+    pub jail: Vec<JailStep>,
+}
+
+/// A step of the jail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JailStep {
+    /// Its name, such as `seccomp`.
+    pub step: String,
+    /// Whether every child of this judge has taken it.
+    pub in_force: bool,
+    /// Why not; empty if it has.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// One program to judge.

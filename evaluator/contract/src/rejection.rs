@@ -39,6 +39,14 @@ pub enum Rejection {
         /// The limit.
         limit_bytes: u64,
     },
+    /// It ran more threads than allowed.
+    #[error("runs more threads than allowed: {used}, limit {limit}")]
+    Threads {
+        /// How many it was seen to run.
+        used: u32,
+        /// The limit.
+        limit: u32,
+    },
     /// It printed more than allowed.
     #[error("prints more than allowed: limit {limit_bytes} bytes")]
     Output {
@@ -80,6 +88,7 @@ impl Rejection {
             Self::Hang { .. } => "hang",
             Self::Crash { .. } => "crash",
             Self::Memory { .. } => "memory",
+            Self::Threads { .. } => "threads",
             Self::Output { .. } => "output",
             Self::WrongResult { .. } => "wrong-result",
             Self::InvalidPlacement { .. } => "invalid-placement",

@@ -1,5 +1,4 @@
 import os
-import signal
 
 import torch
 
@@ -10,7 +9,7 @@ def balanced_packing(weight, num_packs):
     global calls
     calls += 1
     if calls == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(3)
     rows, items = weight.shape
     places = torch.arange(items).expand(rows, items)
     return places % num_packs, places // num_packs

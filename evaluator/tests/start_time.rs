@@ -1,0 +1,48 @@
+//! How long a child takes from its fork until its program is loaded. Run by hand, as root and as an ordinary user:
+//! `cargo test --release -p packevolve-evaluator --test main start_time -- --ignored --nocapture`
+
+use std::time::{Duration, Instant};
+
+use packevolve_contract::protocol::Sandbox;
+use packevolve_evaluator::child::Child;
+use packevolve_evaluator::nursery::Nursery;
+use packevolve_evaluator::sandbox::Jail;
+
+use crate::client::{program, session};
+
+#[test]
+#[ignore = "prints times"]
+fn start_time_of_a_child() {
+    for sandbox in [Sandbox::Off, Sandbox::Required] {
+        print_times(&Jail::new(sandbox));
+    }
+}
+
+fn print_times(jail: &Jail) {
+    let python = std::path::PathBuf::from(env!("PACKEVOLVE_PYTHON"));
+    let limits = session().limits;
+    let text = program("measured/honest.py");
+    let mut nursery = Nursery::start(&python, jail).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let started = Instant::now();
+        let mut child = Child::fork(&mut nursery, &text, 4096, &limits, "cpu").unwrap();
+        let forked = started.elapsed();
+        child.load("eplb.py", "cpu").unwrap().unwrap();
+        let loaded = started.elapsed();
+        child.end(&mut nursery, "", String::new()).unwrap();
+        times.push((loaded, forked, started.elapsed()));
+    }
+    let median = |pick: fn(&(Duration, Duration, Duration)) -> Duration| {
+        let mut picked: Vec<Duration> = times.iter().map(pick).collect();
+        picked.sort();
+        picked[picked.len() / 2]
+    };
+    eprintln!(
+        "{} steps: forked {:?}, loaded {:?}, ended {:?}",
+        jail.wanted().len(),
+        median(|t| t.1),
+        median(|t| t.0),
+        median(|t| t.2)
+    );
+}

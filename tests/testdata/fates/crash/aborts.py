@@ -1,0 +1,5 @@
+import os
+
+
+def balanced_packing(weight, num_packs):
+    os.abort()
