@@ -33,6 +33,8 @@ pub enum JudgeError {
     #[error("the judge has ended: {0}")]
     Ended(String),
     #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
     Failed(String),
     #[error("the judge answers out of turn: {0}")]
     Answer(String),
@@ -83,9 +85,12 @@ impl Judge {
             ready: Ready::default(),
             session: session.clone(),
         };
-        match judge.ask(&Request::Open(Box::new(session))).await? {
-            Reply::Ready(ready) => judge.ready = *ready,
-            other => return Err(JudgeError::Answer(format!("{other:?}"))),
+        match judge.ask(&Request::Open(Box::new(session))).await {
+            Ok(Reply::Ready(ready)) => judge.ready = *ready,
+            Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
+            // What a session asks for was named by a person: loads, a device, a python.
+            Err(JudgeError::Failed(error)) => return Err(JudgeError::Refused(error)),
+            Err(error) => return Err(error),
         }
         Ok(judge)
     }

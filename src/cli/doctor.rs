@@ -9,6 +9,7 @@ use super::{Format, config_path, print_json};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::judge::{self, Judge};
+use crate::output::data;
 
 /// Starts a judge and says what it measures with; says what is missing if it does not start.
 #[derive(Debug, Args)]
@@ -28,19 +29,23 @@ impl Doctor {
         let judge = Judge::open(session).await?;
         match self.format {
             Format::Json => print_json(judge.ready())?,
-            Format::Table => print(judge.ready(), settings.search.slots),
+            Format::Table => data(text(judge.ready(), settings.search.slots))?,
         }
         Ok(Exit::Success)
     }
 }
 
-fn print(ready: &Ready, slots: usize) {
+fn text(ready: &Ready, slots: usize) -> String {
     let Ready { device, device_name, python, torch, windows, real_windows, jail, .. } = ready;
-    println!("packevolve  {}", env!("CARGO_PKG_VERSION"));
-    println!("python      {python}");
-    println!("torch       {torch}");
-    println!("device      {device} ({device_name})");
-    println!("slots       {slots}");
-    println!("loads       {windows} windows, {real_windows} of them as given or made up");
-    println!("jail        {}", jail.join(", "));
+    let jail = if jail.is_empty() { "none".to_owned() } else { jail.join(", ") };
+    format!(
+        "packevolve  {}\n\
+         python      {python}\n\
+         torch       {torch}\n\
+         device      {device} ({device_name})\n\
+         slots       {slots}\n\
+         loads       {windows} windows, {real_windows} of them as given or made up\n\
+         jail        {jail}\n",
+        env!("CARGO_PKG_VERSION"),
+    )
 }
