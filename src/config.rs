@@ -193,7 +193,9 @@ impl Config {
 
     fn resolved(mut self, folder: &Path) -> Self {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
-        let optional = [&mut self.loads, &mut self.evaluation.python, &mut self.proposers.corpus];
+        // A name alone is looked for where the system looks for programs.
+        let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
+        let optional = [self.loads.as_mut(), python, self.proposers.corpus.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -239,12 +241,15 @@ impl Config {
     fn evaluation_settings(&self) -> EvaluationSettings {
         EvaluationSettings {
             device: self.evaluation.device.clone(),
-            python: self.evaluation.python.clone(),
+            python: self.evaluation.python.as_deref().map(|python| match is_path(python) {
+                true => absolute(python),
+                false => python.to_owned(),
+            }),
             topology: self.topology.clone(),
             global_cases: self.cases.global.clone(),
             random_cases: self.cases.random,
             loads: match &self.loads {
-                Some(path) => Loads::Path(path.clone()),
+                Some(path) => Loads::Path(absolute(path)),
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
@@ -258,6 +263,15 @@ impl Config {
             },
         }
     }
+}
+
+/// What a run records must mean the same from any working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_path(program: &Path) -> bool {
+    program.components().count() > 1
 }
 
 /// The library's message with the place in the file in front, and what was probably meant behind.
