@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use packevolve_contract::case::{self, GlobalShape};
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
-use packevolve_contract::protocol::Limits;
+use packevolve_contract::protocol::{Limits, Sandbox};
 use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -35,6 +35,7 @@ pub struct Config {
     pub loads: Option<PathBuf>,
     pub evaluation: EvaluationConfig,
     pub limits: LimitsConfig,
+    pub sandbox: Sandbox,
     pub search: SearchConfig,
     pub proposers: ProposersConfig,
 }
@@ -137,6 +138,7 @@ impl Default for Config {
             loads: None,
             evaluation: EvaluationConfig::default(),
             limits: LimitsConfig::default(),
+            sandbox: Sandbox::default(),
             search: SearchConfig::default(),
             proposers: ProposersConfig::default(),
         }
@@ -242,7 +244,9 @@ impl Config {
 
     fn resolved(mut self, folder: &Path) -> Self {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
-        let optional = [&mut self.loads, &mut self.evaluation.python, &mut self.proposers.corpus];
+        // A name alone is looked for where the system looks for programs.
+        let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
+        let optional = [self.loads.as_mut(), python, self.proposers.corpus.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -288,12 +292,15 @@ impl Config {
     fn evaluation_settings(&self, topology: Topology, global_cases: Vec<GlobalShape>) -> EvaluationSettings {
         EvaluationSettings {
             device: self.evaluation.device.clone(),
-            python: self.evaluation.python.clone(),
+            python: self.evaluation.python.as_deref().map(|python| match is_path(python) {
+                true => absolute(python),
+                false => python.to_owned(),
+            }),
             topology,
             global_cases,
             random_cases: self.cases.random,
             loads: match &self.loads {
-                Some(path) => Loads::Path(path.clone()),
+                Some(path) => Loads::Path(absolute(path)),
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
@@ -309,8 +316,18 @@ impl Config {
                 scratch_bytes: self.limits.scratch.as_u64(),
                 scratch_files: self.limits.scratch_files,
             },
+            sandbox: self.sandbox,
         }
     }
+}
+
+/// What a run records must mean the same from any working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_path(program: &Path) -> bool {
+    program.components().count() > 1
 }
 
 /// The library's message with the place in the file in front, and what was probably meant behind.
