@@ -38,8 +38,6 @@ pub struct EvaluationSettings {
     pub loads: Loads,
     /// Windows of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
-    /// Windows held out from the search.
-    pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.
@@ -89,7 +87,6 @@ impl Settings {
                 random_cases: 1,
                 loads: Loads::MadeUp { rng_seed: 1 },
                 windows: Some(3),
-                held_out: 1,
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,

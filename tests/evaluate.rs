@@ -102,7 +102,6 @@ fn field_settings(loads: std::path::PathBuf) -> EvaluationSettings {
             scratch_files: 10,
         },
         sandbox: Sandbox::default(),
-        held_out: 0,
     }
 }
 

@@ -48,7 +48,6 @@ impl Evaluate {
             // All windows that were given, none held out, none made up beside them.
             config.evaluation.windows = None;
         }
-        config.evaluation.held_out = 0;
         if let Some(device) = &self.device {
             config.evaluation.device.clone_from(device);
         }
