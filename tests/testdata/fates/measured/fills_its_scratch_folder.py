@@ -8,13 +8,13 @@ block = bytes(1 << 20)
 
 
 def fill(folder):
-    for number in range(100_000):
+    for number in range(200):
         with open(os.path.join(folder, f"{number}"), "wb") as file:
             file.write(block)
 
 
 def number(folder):
-    for number in range(1_000_000):
+    for number in range(5_000):
         open(os.path.join(folder, f"empty-{number}"), "wb").close()
 
 
