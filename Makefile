@@ -21,6 +21,7 @@ evolve: $(READY) ## run the optimisation loop; ARGS="--rng-seed 2" passes it arg
 	exec "$${CARGO_TARGET_DIR:-target}/release/packevolve" evolve $(ARGS)
 
 test: $(READY) ## build and run all tests
+	cargo build $(CARGO_FLAGS)
 	cargo test $(CARGO_FLAGS)
 
 check: $(READY) ## format, lints and docs, with warnings denied

@@ -11,8 +11,8 @@ use bytesize::ByteSize;
 use packevolve_contract::case::{self, GlobalShape};
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
-use packevolve_contract::protocol::Limits;
-use packevolve_contract::topology::{Topology, TopologyError};
+use packevolve_contract::protocol::{Limits, Sandbox};
+use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -30,13 +30,28 @@ pub struct Config {
     pub baseline: PathBuf,
     pub runs: PathBuf,
     pub rng_seed: u64,
-    pub topology: Topology,
+    pub topology: TopologyConfig,
     pub cases: CasesConfig,
     pub loads: Option<PathBuf>,
     pub evaluation: EvaluationConfig,
     pub limits: LimitsConfig,
+    pub sandbox: Sandbox,
     pub search: SearchConfig,
     pub proposers: ProposersConfig,
+}
+
+/// `topology:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct TopologyConfig {
+    pub preset: String,
+    pub layers: Option<usize>,
+    pub experts: Option<usize>,
+    pub groups: Option<usize>,
+    pub nodes: Option<usize>,
+    pub gpus: Option<usize>,
+    pub replicas: Option<usize>,
 }
 
 /// `cases:`
@@ -44,7 +59,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct CasesConfig {
-    pub global: Vec<GlobalShape>,
+    pub global: Option<Vec<GlobalShape>>,
     pub random: usize,
 }
 
@@ -56,6 +71,7 @@ pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
     pub windows: Option<usize>,
+    pub held_out: usize,
     #[serde(with = "humantime_serde")]
     pub budget: Option<Duration>,
     pub weights: Weights,
@@ -117,21 +133,49 @@ impl Default for Config {
             baseline: "candidates/eplb.py".into(),
             runs: "runs".into(),
             rng_seed: 1,
-            topology: Topology::deepseek_v3(),
+            topology: TopologyConfig::default(),
             cases: CasesConfig::default(),
             loads: None,
             evaluation: EvaluationConfig::default(),
             limits: LimitsConfig::default(),
+            sandbox: Sandbox::default(),
             search: SearchConfig::default(),
             proposers: ProposersConfig::default(),
         }
     }
 }
 
+impl Default for TopologyConfig {
+    fn default() -> Self {
+        let (preset, _) = Topology::PRESETS[0];
+        let (layers, experts, groups, nodes, gpus, replicas) = (None, None, None, None, None, None);
+        Self { preset: preset.to_owned(), layers, experts, groups, nodes, gpus, replicas }
+    }
+}
+
+impl TopologyConfig {
+    /// The preset with what was given beside it.
+    fn topology(&self) -> Result<Topology, String> {
+        let preset = Topology::preset(&self.preset).ok_or_else(|| {
+            let names = Topology::PRESETS.map(|(name, _)| name).join(", ");
+            format!("unknown preset {:?}, expected one of {names}", self.preset)
+        })?;
+        let topology = Topology {
+            layers: self.layers.unwrap_or(preset.layers),
+            experts: self.experts.unwrap_or(preset.experts),
+            groups: self.groups.unwrap_or(preset.groups),
+            nodes: self.nodes.unwrap_or(preset.nodes),
+            gpus: self.gpus.unwrap_or(preset.gpus),
+            replicas: self.replicas.unwrap_or(preset.replicas),
+        };
+        topology.check().map_err(|error| error.to_string())?;
+        Ok(topology)
+    }
+}
+
 impl Default for CasesConfig {
     fn default() -> Self {
-        let global = [(288, 32), (320, 64), (256, 32), (256, 64)];
-        Self { global: global.map(|(replicas, gpus)| GlobalShape { replicas, gpus }).to_vec(), random: 2 }
+        Self { global: None, random: 2 }
     }
 }
 
@@ -141,6 +185,7 @@ impl Default for EvaluationConfig {
             device: "auto".to_owned(),
             python: None,
             windows: Some(4),
+            held_out: 2,
             budget: Some(Duration::from_secs(15)),
             weights: Weights::default(),
         }
@@ -199,7 +244,9 @@ impl Config {
 
     fn resolved(mut self, folder: &Path) -> Self {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
-        let optional = [&mut self.loads, &mut self.evaluation.python, &mut self.proposers.corpus];
+        // A name alone is looked for where the system looks for programs.
+        let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
+        let optional = [self.loads.as_mut(), python, self.proposers.corpus.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -212,10 +259,10 @@ impl Config {
     /// The first value that cannot work.
     pub fn settings(&self, file: &Path) -> Result<Settings, ConfigError> {
         let wrong = |name, message: String| ConfigError::Value { path: file.to_owned(), name, message };
-        let topology = |error: TopologyError| error.to_string();
-        self.topology.check().map_err(|error| wrong("topology", topology(error)))?;
-        case::cases(&self.topology, &self.cases.global, self.cases.random, self.rng_seed)
-            .map_err(|error| wrong("cases", topology(error)))?;
+        let topology = self.topology.topology().map_err(|message| wrong("topology", message))?;
+        let global = self.cases.global.clone().unwrap_or_else(|| case::global_shapes(&topology));
+        case::cases(&topology, &global, self.cases.random, self.rng_seed)
+            .map_err(|error| wrong("cases", error.to_string()))?;
         let Weights { quality, speed } = self.evaluation.weights;
         if !(quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0) {
             return Err(wrong("evaluation.weights", "two numbers from 0 on, not both 0, are wanted".to_owned()));
@@ -231,7 +278,7 @@ impl Config {
         }
         Ok(Settings {
             rng_seed: self.rng_seed,
-            evaluation: self.evaluation_settings(),
+            evaluation: self.evaluation_settings(topology, global),
             search: SearchSettings {
                 candidates: self.search.candidates,
                 wall_seconds: self.search.wall_time.map(|time| time.as_secs_f64()),
@@ -242,18 +289,22 @@ impl Config {
         })
     }
 
-    fn evaluation_settings(&self) -> EvaluationSettings {
+    fn evaluation_settings(&self, topology: Topology, global_cases: Vec<GlobalShape>) -> EvaluationSettings {
         EvaluationSettings {
             device: self.evaluation.device.clone(),
-            python: self.evaluation.python.clone(),
-            topology: self.topology.clone(),
-            global_cases: self.cases.global.clone(),
+            python: self.evaluation.python.as_deref().map(|python| match is_path(python) {
+                true => absolute(python),
+                false => python.to_owned(),
+            }),
+            topology,
+            global_cases,
             random_cases: self.cases.random,
             loads: match &self.loads {
-                Some(path) => Loads::Path(path.clone()),
+                Some(path) => Loads::Path(absolute(path)),
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
+            held_out: self.evaluation.held_out,
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {
@@ -265,8 +316,18 @@ impl Config {
                 scratch_bytes: self.limits.scratch.as_u64(),
                 scratch_files: self.limits.scratch_files,
             },
+            sandbox: self.sandbox,
         }
     }
+}
+
+/// What a run records must mean the same from any working directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_path(program: &Path) -> bool {
+    program.components().count() > 1
 }
 
 /// The library's message with the place in the file in front, and what was probably meant behind.
@@ -360,6 +421,17 @@ mod tests {
             let message = message_of(text);
             assert!(message.contains(wanted), "{message}");
         }
+    }
+
+    #[test]
+    fn a_preset_brings_its_own_cases_and_takes_what_is_given_beside_it() {
+        for (preset, topology) in Topology::PRESETS {
+            let config = Config::parse(&format!("topology: {{preset: {preset}}}")).unwrap();
+            assert_eq!(config.settings(Path::new("c")).unwrap().evaluation.topology, topology, "{preset}");
+        }
+        let config = Config::parse("topology: {gpus: 64, replicas: 320, nodes: 8}").unwrap();
+        let topology = config.settings(Path::new("c")).unwrap().evaluation.topology;
+        assert_eq!(topology, Topology::preset("deepseek-v3-320").unwrap());
     }
 
     #[test]

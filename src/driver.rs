@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
 use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -74,7 +74,7 @@ pub enum DriverError {
     OtherLoads { now: String, then: String },
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    #[error("stopped by a second signal; the run can be resumed")]
+    #[error("stopped at once, without its running evaluations")]
     Aborted,
 }
 
@@ -85,8 +85,17 @@ enum Heard {
     TimeIsUp,
 }
 
-/// Sees every event right after it has happened.
-pub type Observer<'a> = dyn FnMut(&Event, &Search) + 'a;
+/// What a live run lets be seen.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// This event has just happened.
+    Happened(&'a Event),
+    /// Nothing more is begun, for this reason; the run ends with the evaluations that are running.
+    Stopping(StopReason),
+}
+
+/// Sees what a live run does, and the state right after it.
+pub type Observer<'a> = dyn FnMut(News<'_>, &Search) + 'a;
 
 /// A live run.
 pub struct Driver<'a> {
@@ -181,11 +190,10 @@ impl<'a> Driver<'a> {
     /// Our own machinery broke; what was written stays and can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
         let mut signals = signals()?;
-        self.measure_baseline(&mut signals).await?;
+        let mut stopping = self.measure_baseline(&mut signals).await?;
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
-        let mut stopping = None;
         loop {
             if stopping.is_none() {
                 stopping = self.fill_slots()?;
@@ -204,8 +212,8 @@ impl<'a> Driver<'a> {
             match heard {
                 Heard::Done(done) => self.finish(*done)?,
                 Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
-                Heard::Signal => stopping = Some(StopReason::Interrupted),
-                Heard::TimeIsUp => stopping = Some(StopReason::WallTime),
+                Heard::Signal => stopping = self.stop(StopReason::Interrupted),
+                Heard::TimeIsUp => stopping = self.stop(StopReason::WallTime),
             }
         }
     }
@@ -220,9 +228,16 @@ impl<'a> Driver<'a> {
         &self.folder
     }
 
-    async fn measure_baseline(&mut self, signals: &mut mpsc::Receiver<()>) -> Result<(), DriverError> {
+    /// Nothing more is begun from here on.
+    fn stop(&mut self, reason: StopReason) -> Option<StopReason> {
+        (self.observer)(News::Stopping(reason), &self.search);
+        Some(reason)
+    }
+
+    /// Measures the baseline program if it is not known yet; the reason to stop, if one came up meanwhile.
+    async fn measure_baseline(&mut self, signals: &mut mpsc::Receiver<()>) -> Result<Option<StopReason>, DriverError> {
         if self.search.baseline().is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let started = self.search.started();
         let number = if self.search.baseline_is_seed() { CandidateId::SEED.0 } else { BASELINE_NUMBER };
@@ -230,16 +245,26 @@ impl<'a> Driver<'a> {
             candidate: number,
             file_name: started.file_name.clone(),
             program: self.baseline_text()?,
+            windows: WindowSet::Search,
             budget_seconds: None,
             outclassed: None,
         };
         self.slots.dispatch(CandidateId(number), request);
-        let done = tokio::select! {
-            done = self.slots.done() => done,
-            _ = signals.recv() => return Err(DriverError::Aborted),
+        let mut stopping = None;
+        let done = loop {
+            tokio::select! {
+                done = self.slots.done() => break done,
+                _ = signals.recv() => match stopping {
+                    None => stopping = self.stop(StopReason::Interrupted),
+                    Some(_) => return Err(DriverError::Aborted),
+                },
+            }
         };
         match done.evaluation? {
-            Evaluation::Measured { measurement } => self.record(Event::BaselineEvaluated { measurement }),
+            Evaluation::Measured { measurement } => {
+                self.record(Event::BaselineEvaluated { measurement })?;
+                Ok(stopping)
+            }
             Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
             Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
         }
@@ -338,6 +363,7 @@ impl<'a> Driver<'a> {
             candidate: candidate.0,
             file_name: started.file_name.clone(),
             program: self.program(candidate)?,
+            windows: WindowSet::Search,
             budget_seconds: started.settings.evaluation.budget_seconds,
             outclassed,
         };
@@ -364,7 +390,7 @@ impl<'a> Driver<'a> {
         self.journal.append(&event)?;
         keep_named(&mut self.kept, &event);
         self.search.apply(&event);
-        (self.observer)(&event, &self.search);
+        (self.observer)(News::Happened(&event), &self.search);
         self.since_checkpoint += 1;
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint()?;

@@ -214,3 +214,30 @@ impl fmt::Display for StopReason {
         })
     }
 }
+
+#[cfg(test)]
+impl RunStarted {
+    /// For tests: the start of a small run without a corpus, whose seed program is the baseline.
+    pub(crate) fn example() -> Self {
+        let settings = Settings::example();
+        let evaluation = &settings.evaluation;
+        let cases = packevolve_contract::case::cases(
+            &evaluation.topology,
+            &evaluation.global_cases,
+            evaluation.random_cases,
+            settings.rng_seed,
+        );
+        Self {
+            packevolve: "0.1.0".to_owned(),
+            epoch: 1_700_000_000,
+            file_name: "eplb.py".to_owned(),
+            program: BlobId::from_bytes([0; 20]),
+            commit: CommitId::from_bytes([0; 20]),
+            baseline: BlobId::from_bytes([0; 20]),
+            cases: cases.expect("BUG: the example can be packed"),
+            corpus: Vec::new(),
+            judge: Ready::default(),
+            settings,
+        }
+    }
+}

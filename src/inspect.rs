@@ -74,27 +74,30 @@ pub fn closing(search: &Search) -> Vec<Row> {
         .collect()
 }
 
-/// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores.
+/// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores. Names are
+/// long and of any length, so they stand last.
 pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>) -> String {
     let shown = |name: &String| {
         let quality = |row: &Row| case_of(row, name).is_some_and(|case| case.quality.is_some());
         rows.iter().any(quality)
     };
     let names: Vec<String> = cases.iter().map(ToString::to_string).filter(shown).collect();
-    let headings: Vec<String> = names.iter().map(|name| format!("{name} %")).collect();
-    let mut header = vec![("#", Column::Right), ("name", Column::Left), ("balancedness", Column::Right)];
+    let headings: Vec<String> = names.iter().map(|name| format!("gap %\n{}", name.replace(' ', "\n"))).collect();
+    let mut header = vec![("#", Column::Right), ("balanced-\nness", Column::Right)];
     header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
-    header.extend(["unit ms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    header.extend(["unit\nms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    header.push(("name", Column::Left));
     let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best)).collect();
     draw(&header, &lines)
 }
 
 fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<String> {
     let mark = if Some(row.candidate) == best { "*" } else { "" };
-    let mut cells = vec![format!("{mark}{}", row.candidate), row.name.clone()];
+    let mut cells = vec![format!("{mark}{}", row.candidate)];
     let Some(scores) = &row.scores else {
         cells.push(row.outcome.to_owned());
-        cells.resize(cases.len() + 7, String::new());
+        cells.resize(cases.len() + 6, String::new());
+        cells.push(row.name.clone());
         return cells;
     };
     cells.push(format!("{:.4}", scores.balancedness_score));
@@ -103,6 +106,7 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<Stri
     cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
     cells.push(format!("{:.4}", scores.speed_score));
     cells.push(format!("{:.4}", scores.combined_score));
+    cells.push(row.name.clone());
     cells
 }
 

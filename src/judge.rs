@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Sandbox, Session, VERSION};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -32,6 +32,8 @@ pub enum JudgeError {
     Start { path: PathBuf, source: io::Error },
     #[error("the judge has ended: {0}")]
     Ended(String),
+    #[error("{0}")]
+    Refused(String),
     #[error("{0}")]
     Failed(String),
     #[error("the judge answers out of turn: {0}")]
@@ -61,9 +63,10 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
         cases: cases.to_vec(),
         loads: settings.loads.clone(),
         windows: settings.windows,
+        held_out: settings.held_out,
         rng_seed,
         limits: settings.limits.clone(),
-        sandbox: Sandbox::default(),
+        sandbox: settings.sandbox,
     }
 }
 
@@ -84,9 +87,12 @@ impl Judge {
             ready: Ready::default(),
             session: session.clone(),
         };
-        match judge.ask(&Request::Open(Box::new(session))).await? {
-            Reply::Ready(ready) => judge.ready = *ready,
-            other => return Err(JudgeError::Answer(format!("{other:?}"))),
+        match judge.ask(&Request::Open(Box::new(session))).await {
+            Ok(Reply::Ready(ready)) => judge.ready = *ready,
+            Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
+            // What a session asks for was named by a person: loads, a device, a python.
+            Err(JudgeError::Failed(error)) => return Err(JudgeError::Refused(error)),
+            Err(error) => return Err(error),
         }
         Ok(judge)
     }

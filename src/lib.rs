@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   mutate, with tree-sitter), [`derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
-//! * views: [`table`], [`inspect`], [`progress`], [`log`]
+//! * views: [`table`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -80,6 +80,8 @@ pub mod replay;
 pub mod table;
 
 pub mod inspect;
+
+pub mod output;
 
 pub mod progress;
 

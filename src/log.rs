@@ -22,6 +22,7 @@ pub fn install() {
 /// # Errors
 /// When the file cannot be opened.
 pub fn write_to(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
     let file = OpenOptions::new().create(true).append(true).open(folder.join("packevolve.jsonl"))?;
     *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     Ok(())

@@ -1,90 +1,128 @@
-//! Progress: a line on stderr while a run goes on: a bar on a terminal, a line for every new best elsewhere.
+//! Progress: what a person sees of a run while it goes on: a bar on a terminal, a line for every new best elsewhere.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::event::Event;
+use crate::driver::News;
+use crate::event::StopReason;
+use crate::output::talk;
 use crate::search::{Search, Verdict};
 
 /// Between two lines without news, where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
+/// Before the number of candidates is known.
+const WAITING: &str = "[{elapsed_precise}] {wide_msg}";
+/// A message that is too long for the terminal is cut.
+const RUNNING: &str = "[{elapsed_precise}] {bar:20} {pos}/{len}  {wide_msg}";
 
-/// What a person sees of a run while it goes on.
+/// The progress line of one process; gone from the terminal when this is dropped.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
     last_line: Instant,
-    /// Candidates that were judged before this process began.
-    judged_before: Option<usize>,
+    /// When the first event came, and how many candidates were judged before it.
+    before: Option<(Instant, usize)>,
     best: Option<f64>,
 }
 
 impl Progress {
-    /// Begins; `candidates` is how many there will be.
-    pub fn start(candidates: u64) -> Self {
+    /// Begins, with the start of the judges.
+    pub fn start() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(candidates);
-            let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:24} {pos}/{len}  {msg}");
-            bar.set_style(style.expect("BUG: the template is fixed").progress_chars("=> "));
-            bar.set_message("starting the judges");
+            let bar = ProgressBar::new(0).with_style(style(WAITING)).with_message("starting the judges");
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
         if bar.is_none() {
-            eprintln!("starting the judges");
+            talk("starting the judges");
         }
-        Self { bar, began: Instant::now(), last_line: Instant::now(), judged_before: None, best: None }
+        Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
     }
 
-    /// Takes in an event right after it has happened.
-    pub fn saw(&mut self, event: &Event, search: &Search) {
+    /// Takes in what the run does, right after it has happened.
+    pub fn saw(&mut self, news: News<'_>, search: &Search) {
+        match news {
+            News::Happened(_) => self.show(search),
+            News::Stopping(reason) => self.tell(stopping(reason)),
+        }
+    }
+
+    fn show(&mut self, search: &Search) {
         let judged = search.candidates().filter(|(_, known)| known.verdict.is_some()).count();
-        let before = *self.judged_before.get_or_insert(judged);
-        let text = self.text(judged, judged - before.min(judged), search);
+        let (since, before) = *self.before.get_or_insert_with(|| {
+            self.bar.iter().for_each(|bar| bar.set_style(style(RUNNING)));
+            (Instant::now(), judged)
+        });
+        let text = text(search, judged, judged - before, since.elapsed());
         let best = search.best().map(|member| member.score);
-        let news = best > self.best;
+        let is_news = best > self.best || self.last_line.elapsed() > LINE_EVERY;
         self.best = best;
         match &self.bar {
             Some(bar) => {
                 bar.set_length(search.candidate_limit());
                 bar.set_position(judged as u64);
                 bar.set_message(text);
-                if matches!(event, Event::RunStopped { .. }) {
-                    bar.finish_and_clear();
-                }
             }
-            None if news || self.last_line.elapsed() > LINE_EVERY => {
+            None if is_news => {
                 self.last_line = Instant::now();
-                eprintln!(
-                    "[{:>6.1}s] {judged}/{}  {text}",
-                    self.began.elapsed().as_secs_f64(),
-                    search.candidate_limit()
-                );
+                let seconds = self.began.elapsed().as_secs_f64();
+                talk(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", search.candidate_limit()));
             }
             None => {}
         }
     }
 
-    fn text(&self, judged: usize, judged_now: usize, search: &Search) -> String {
-        if judged == 0 {
-            return "measuring the baseline".to_owned();
+    /// Says something that stays.
+    fn tell(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => talk(text),
         }
-        let count = |wanted: &Verdict| {
-            let same = |verdict: &Verdict| std::mem::discriminant(verdict) == std::mem::discriminant(wanted);
-            search.candidates().filter(|(_, known)| known.verdict.as_ref().is_some_and(same)).count()
-        };
-        let rate = judged_now as f64 / self.began.elapsed().as_secs_f64().max(1e-9) * 60.0;
-        let best = search.best().map_or(String::new(), |best| {
-            let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
-            format!("best {:.4} (#{} {name}), ", best.score, best.candidate)
-        });
-        format!(
-            "{best}{rate:.0} a minute, {} rejected, {} outclassed",
-            count(&Verdict::Rejected),
-            count(&Verdict::Outclassed)
-        )
     }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("BUG: the templates are fixed").progress_chars("=> ")
+}
+
+fn stopping(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Interrupted => "interrupted: waiting for the running evaluations; once more stops at once",
+        _ => "no more is begun: waiting for the running evaluations",
+    }
+}
+
+fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) -> String {
+    if judged == 0 {
+        return "measuring the baseline program".to_owned();
+    }
+    let mut parts = Vec::new();
+    if let Some(best) = search.best() {
+        let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
+        parts.push(format!("best {:.4} (#{} {name})", best.score, best.candidate));
+    }
+    if judged_now > 0 && elapsed > Duration::from_secs(1) {
+        parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));
+    }
+    for (count, outcome) in
+        [(count(search, &Verdict::Rejected), "rejected"), (count(search, &Verdict::Outclassed), "outclassed")]
+    {
+        if count > 0 {
+            parts.push(format!("{count} {outcome}"));
+        }
+    }
+    parts.join(", ")
+}
+
+fn count(search: &Search, outcome: &Verdict) -> usize {
+    search.candidates().filter(|(_, known)| known.verdict.as_ref() == Some(outcome)).count()
 }

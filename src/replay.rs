@@ -6,7 +6,7 @@ use std::fmt;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::median;
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 use packevolve_contract::stream::{Purpose, stream};
 use serde::Serialize;
 use thiserror::Error;
@@ -46,12 +46,19 @@ pub struct Step {
 }
 
 /// A candidate measured again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Remeasured {
-    /// Calls whose loads came out equal to the last digit.
-    pub equal_calls: usize,
-    /// Time now over time then, both relative to the reference program; median over all calls. `None` if rejected.
-    pub time_ratio: Option<f64>,
+#[derive(Clone, Debug, PartialEq)]
+pub enum Remeasured {
+    /// Its calls came out as before.
+    Calls {
+        /// How many; their loads are equal to the last digit.
+        equal: usize,
+        /// Time now over time then, both relative to the reference program; median over all calls.
+        time_ratio: f64,
+    },
+    /// It is rejected, as before.
+    Rejected,
+    /// The run ended before it was judged.
+    NeverJudged,
 }
 
 /// The programs of candidates made again, and the reader of what they are made from.
@@ -84,6 +91,7 @@ pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence
     let mut search = Search::new(started.clone());
     let mut maker = Maker::new(&run.search, repository);
     let mut steps = vec![maker.make(&run.search, CandidateId::SEED)?];
+    repository.read_blob(started.baseline)?;
     for entry in &run.entries[1..] {
         let at = |what: &str| format!("event {}, {what}", entry.seq);
         match &entry.event {
@@ -115,7 +123,7 @@ pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence
 /// The first call whose loads differ, another outcome, or a judge that cannot work.
 pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
     let Some(recorded) = evaluation_of(run, candidate) else {
-        return Ok(Remeasured { equal_calls: 0, time_ratio: None });
+        return Ok(Remeasured::NeverJudged);
     };
     let started = run.search.started();
     let settings = &started.settings;
@@ -130,6 +138,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
         candidate: candidate.0,
         file_name: started.file_name.clone(),
         program: repository.program(known.commit, &started.file_name)?,
+        windows: WindowSet::Search,
         budget_seconds: settings.evaluation.budget_seconds,
         outclassed: None,
     };
@@ -138,7 +147,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
         (Some(then), Some(now)) => compare(then, now),
         _ => {
             same(|| format!("how candidate {candidate} is judged"), &kind(&recorded), &kind(&again))?;
-            Ok(Remeasured { equal_calls: 0, time_ratio: None })
+            Ok(Remeasured::Rejected)
         }
     }
 }
@@ -282,5 +291,5 @@ fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergen
             ratios.push((new.seconds / new.reference_seconds) / (old.seconds / old.reference_seconds));
         }
     }
-    Ok(Remeasured { equal_calls: ratios.len(), time_ratio: Some(median(ratios.into_iter())) })
+    Ok(Remeasured::Calls { equal: ratios.len(), time_ratio: median(ratios.into_iter()) })
 }

@@ -23,9 +23,9 @@ pub enum RunError {
     NoRuns(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("{}: the journal is empty", .0.display())]
+    #[error("{}: the journal is empty\nhint: this run ended before it began; remove its folder", .0.display())]
     Empty(PathBuf),
-    #[error("{path}: event {seq} cannot be: {reason}")]
+    #[error("{}: event {seq} cannot be: {reason}", path.display())]
     Impossible { path: PathBuf, seq: u64, reason: String },
     #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
     NoCandidate { wanted: String, count: usize, hint: String },

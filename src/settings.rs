@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use packevolve_contract::case::GlobalShape;
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
-use packevolve_contract::protocol::Limits;
+use packevolve_contract::protocol::{Limits, Sandbox};
 use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,16 @@ pub struct EvaluationSettings {
     pub loads: Loads,
     /// Windows of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
+    /// Windows held out from the search.
+    pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.
     pub weights: Weights,
     /// What a child may use.
     pub limits: Limits,
+    /// Whether a child must be jailed.
+    pub sandbox: Sandbox,
 }
 
 /// How programs are looked for.
@@ -59,4 +63,39 @@ pub struct SearchSettings {
     pub slots: usize,
     /// Whether the `mutate` proposer takes part.
     pub mutate: bool,
+}
+
+#[cfg(test)]
+impl Settings {
+    /// For tests: a small run.
+    pub(crate) fn example() -> Self {
+        let topology = Topology { layers: 4, experts: 64, groups: 8, nodes: 4, gpus: 8, replicas: 72 };
+        let limits = Limits {
+            call_seconds: 60.0,
+            load_seconds: 30.0,
+            memory_bytes: 1 << 32,
+            output_bytes: 1 << 24,
+            threads: 16,
+            scratch_bytes: 1 << 24,
+            scratch_files: 100,
+        };
+        Self {
+            rng_seed: 1,
+            evaluation: EvaluationSettings {
+                device: "cpu".to_owned(),
+                python: None,
+                topology,
+                global_cases: vec![GlobalShape { replicas: 64, gpus: 16 }],
+                random_cases: 1,
+                loads: Loads::MadeUp { rng_seed: 1 },
+                windows: Some(3),
+                held_out: 1,
+                budget_seconds: Some(15.0),
+                weights: Weights::default(),
+                limits,
+                sandbox: Sandbox::default(),
+            },
+            search: SearchSettings { candidates: 20, wall_seconds: None, population: 12, slots: 2, mutate: true },
+        }
+    }
 }

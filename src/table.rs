@@ -11,10 +11,10 @@ pub enum Column {
     Right,
 }
 
-/// Draws a table without frames; on a terminal it is fitted to its width.
+/// Draws a table without frames. A line is as long as it has to be: a cell that is broken in two cannot be searched for.
 pub fn draw(header: &[(&str, Column)], rows: &[Vec<String>]) -> String {
     let mut table = Drawn::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let alignment = |column: Column| match column {
         Column::Left => CellAlignment::Left,
         Column::Right => CellAlignment::Right,

@@ -1,4 +1,18 @@
 //! The tests that see PackEvolve from outside: one binary, one module for each part or command.
 #![allow(clippy::unwrap_used, reason = "a helper of a test that panics fails the test, as it should")]
 
+mod support;
+
+mod apply;
+mod archive;
+mod config;
+mod doctor;
 mod edits;
+mod evaluate;
+mod evolve;
+mod inspect;
+mod linking;
+mod programs;
+mod replay;
+mod resume;
+mod tidy;

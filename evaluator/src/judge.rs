@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
 use packevolve_contract::objective::score_at_best;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION, WindowSet};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
@@ -23,19 +23,23 @@ use crate::child::{Call, Child, Failure, Guest, Returned};
 use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::process;
+use crate::reference::{Reference, ReferenceError};
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
 use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
 
-/// The yardstick that times are taken beside; frozen.
-const REFERENCE: &str = include_str!("reference.py");
-/// Shape of the reference's calls, `[64, 96] -> 12`: about 2 ms, long beside the clock's resolution and short beside
-/// an evaluation.
-const REFERENCE_CASE: (usize, usize, usize) = (64, 96, 12);
-/// Shape of the first call, which pays for what a fresh process sets up; verified, not scored.
-const FIRST_CASE: (usize, usize, usize) = (3, 12, 4);
+/// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
+/// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
+const AWKWARD: [(&str, usize, usize, usize, fn(usize) -> f32); 6] = [
+    ("three items a pack", 3, 12, 4, |at| (at * 7 % 11) as f32),
+    ("one item a pack", 2, 4, 4, |at| at as f32),
+    ("two items a pack", 3, 8, 4, |at| (at * 5 % 7) as f32),
+    ("one row of equal weights", 1, 12, 3, |_| 1.0),
+    ("no load at all", 2, 12, 3, |_| 0.0),
+    ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
+];
 
 /// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
 #[derive(Debug, Error)]
@@ -51,7 +55,7 @@ pub enum JudgeError {
     Version { theirs: u32 },
     #[error("no python to run candidates with\nhint: set `python` in config.yaml")]
     NoPython,
-    #[error("the reference program fails: {0}")]
+    #[error("the reference program fails: it {0}")]
     Reference(Rejection),
     #[error("cannot pin to cpu {cpu}")]
     Pin { cpu: usize, source: io::Error },
@@ -67,12 +71,20 @@ pub struct Judge {
     device_name: String,
     jail: Jail,
     nursery: Nursery,
-    reference: Child,
-    reference_input: Vec<f32>,
+    reference: Reference,
     pool: Pool,
     /// By window and case; made when first needed.
     inputs: Vec<Vec<Option<CaseInput>>>,
     device_lock: Option<Rc<File>>,
+}
+
+impl From<ReferenceError> for JudgeError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Nursery(error) => Self::Nursery(error),
+            ReferenceError::Fails(rejection) => Self::Reference(rejection),
+        }
+    }
 }
 
 /// How far an evaluation came that no failure ended.
@@ -116,35 +128,22 @@ impl Judge {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
-        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.rng_seed)?;
+        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.held_out, session.rng_seed)?;
         let python = match &session.python {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
-        let reference_input = reference_input();
         let mut jail = Jail::new(session.sandbox);
         let (nursery, reference, device, device_name) = loop {
-            match start(&python, &jail, &session, &reference_input) {
+            match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
                     if jail.leave_out(&step, &reason) => {}
                 started => break started?,
             }
         };
         let device_lock = lock_file(&device)?;
-        let inputs = vec![vec![None; session.cases.len()]; pool.len()];
-        Ok(Self {
-            python,
-            device,
-            device_name,
-            jail,
-            nursery,
-            reference,
-            reference_input,
-            pool,
-            inputs,
-            device_lock,
-            session,
-        })
+        let inputs = vec![vec![None; session.cases.len()]; pool.held_out().end];
+        Ok(Self { python, device, device_name, jail, nursery, reference, pool, inputs, device_lock, session })
     }
 
     /// What the measurements are taken with.
@@ -157,6 +156,7 @@ impl Judge {
             torch: self.nursery.hello.torch.clone(),
             windows: self.pool.len(),
             real_windows: self.pool.real(),
+            held_out_windows: self.pool.held_out().len(),
             loads_digest: self.pool.digest().to_owned(),
             jail: self.jail.steps().to_vec(),
         }
@@ -168,7 +168,7 @@ impl Judge {
     /// When our own machinery broke twice in a row; the nursery is replaced once.
     pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         match self.evaluate_once(request) {
-            Err(JudgeError::Nursery(error)) => {
+            Err(error @ (JudgeError::Nursery(_) | JudgeError::Reference(_))) => {
                 tracing::warn!(%error, candidate = request.candidate, "replacing the nursery");
                 self.replace_nursery()?;
                 self.evaluate_once(request)
@@ -178,8 +178,7 @@ impl Judge {
     }
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
-        (self.nursery, self.reference, self.device, self.device_name) =
-            start(&self.python, &self.jail, &self.session, &self.reference_input)?;
+        (self.nursery, self.reference, self.device, self.device_name) = start(&self.python, &self.jail, &self.session)?;
         Ok(())
     }
 
@@ -205,18 +204,22 @@ impl Judge {
 
     fn start(&mut self, request: &EvaluateRequest) -> Result<Course, JudgeError> {
         let largest = self.session.cases.iter().map(|case| case.rows * case.items).max().unwrap_or(0);
-        let smallest = FIRST_CASE.0 * FIRST_CASE.1;
+        let smallest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = largest.max(smallest);
         let child = Child::fork(&mut self.nursery, &request.program, items, &self.session.limits, &self.device)?;
         let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
+        let (order, seeds) = match request.windows {
+            WindowSet::Search => (Purpose::Permutation, Purpose::CallSeed),
+            WindowSet::HeldOut => (Purpose::HeldOutPermutation, Purpose::HeldOutCallSeed),
+        };
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
         Ok(Course {
             child,
             measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
             during: "loading".to_owned(),
-            order: key(Purpose::Permutation),
-            seeds: key(Purpose::CallSeed),
+            order: key(order),
+            seeds: key(seeds),
         })
     }
 
@@ -224,12 +227,16 @@ impl Judge {
         if let Err(failure) = course.child.load(&request.file_name, &self.device)? {
             return Ok(Err(failure));
         }
-        if let Err(failure) = first_call(course)? {
+        if let Err(failure) = awkward_calls(course)? {
             return Ok(Err(failure));
         }
         let budget = request.budget_seconds.map_or(Duration::MAX, Duration::from_secs_f64);
-        for window in 0..self.pool.len() {
-            if window > 0 && started.elapsed() > budget {
+        let windows = match request.windows {
+            WindowSet::Search => 0..self.pool.len(),
+            WindowSet::HeldOut => self.pool.held_out(),
+        };
+        for window in windows.clone() {
+            if window > windows.start && started.elapsed() > budget {
                 break;
             }
             for case in 0..self.session.cases.len() {
@@ -267,7 +274,7 @@ impl Judge {
             Err(failure) => return Ok(Err(failure)),
         };
         course.child.pause();
-        let reference_seconds = self.time_reference()?;
+        let reference_seconds = self.reference.time()?;
         course.child.unpause();
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
@@ -285,16 +292,6 @@ impl Judge {
         }))
     }
 
-    fn time_reference(&mut self) -> Result<f64, JudgeError> {
-        self.reference.unpause();
-        let returned = self.reference.call(reference_call(), &self.reference_input)?;
-        self.reference.pause();
-        match returned {
-            Ok(returned) => Ok(returned.time.as_secs_f64()),
-            Err(failure) => Err(JudgeError::Reference(failure.rejection)),
-        }
-    }
-
     fn input(&mut self, case: usize, window: usize) -> &CaseInput {
         let Self { pool, session, inputs, .. } = self;
         inputs[window][case].get_or_insert_with(|| {
@@ -309,18 +306,24 @@ impl Judge {
     }
 }
 
-/// The very first call, on a small shape.
-fn first_call(course: &mut Course) -> Guest<()> {
-    "the first call".clone_into(&mut course.during);
-    let (rows, items, packs) = FIRST_CASE;
-    let call = Call { rows, items, packs, seed: 0 };
-    let weights: Vec<f32> = (0..rows * items).map(|i| ((i * 7) % 11) as f32).collect();
-    let returned = match course.child.call(call, &weights)? {
-        Ok(returned) => returned,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    course.measurement.first_call_seconds = returned.time.as_secs_f64();
-    Ok(check(&returned, &weights, call))
+/// The first stage: is it correct where it is easy to be wrong?
+fn awkward_calls(course: &mut Course) -> Guest<()> {
+    for (number, (name, rows, items, packs, weight)) in AWKWARD.into_iter().enumerate() {
+        course.during = format!("a small call, {name}: {items}->{packs}");
+        let call = Call { rows, items, packs, seed: 0 };
+        let weights: Vec<f32> = (0..rows * items).map(weight).collect();
+        let returned = match course.child.call(call, &weights)? {
+            Ok(returned) => returned,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if number == 0 {
+            course.measurement.first_call_seconds = returned.time.as_secs_f64();
+        }
+        if let Err(failure) = check(&returned, &weights, call) {
+            return Ok(Err(failure));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Whether a call kept the contract: a valid placement, and its input as it was.
@@ -348,38 +351,12 @@ fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluat
     Evaluation::Rejected { rejection, evidence }
 }
 
-fn reference_call() -> Call {
-    let (rows, items, packs) = REFERENCE_CASE;
-    Call { rows, items, packs, seed: 0 }
-}
-
-fn reference_input() -> Vec<f32> {
-    let mut rng = stream(0, 0, Purpose::Loads);
-    (0..REFERENCE_CASE.0 * REFERENCE_CASE.1).map(|_| rng.random_range(1.0..1000.0)).collect()
-}
-
 /// Starts a nursery and, in the same jail as every child to come, the reference program; on which device they are.
-fn start(
-    python: &Path,
-    jail: &Jail,
-    session: &Session,
-    reference_input: &[f32],
-) -> Result<(Nursery, Child, String, String), JudgeError> {
+fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Reference, String, String), JudgeError> {
     let mut nursery = Nursery::start(python, jail)?;
     let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
-    let reference = start_reference(&mut nursery, session, &device, reference_input)?;
+    let reference = Reference::start(&mut nursery, &session.limits, &device)?;
     Ok((nursery, reference, device, device_name))
-}
-
-/// Forks the reference program and warms it up, so that its first timed call is like its later ones.
-fn start_reference(nursery: &mut Nursery, session: &Session, device: &str, input: &[f32]) -> Result<Child, JudgeError> {
-    let mut child = Child::fork(nursery, REFERENCE, input.len(), &session.limits, device)?;
-    child.load("reference.py", device)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
-    for _ in 0..3 {
-        child.call(reference_call(), input)?.map_err(|failure| JudgeError::Reference(failure.rejection))?;
-    }
-    child.pause();
-    Ok(child)
 }
 
 /// The interpreter that this judge was built with, if it is still there.

@@ -8,13 +8,17 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`tensor`] (the only file that names tch), [`window`], [`made_up`], [`workload`], [`rows`],
-//!   [`bound`], [`placement`], [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
+//!   [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
-//!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`]
-//! * [`judge`], which brings both together (with `reference.py`, the yardstick).
+//!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
+//!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
+//! * [`judge`], which brings both together
+//! * for tests: `real_loads`
 
 pub mod window;
+
+pub mod trace;
 
 pub mod made_up;
 
@@ -43,6 +47,8 @@ pub mod sandbox;
 pub mod nursery;
 
 pub mod child;
+
+pub mod reference;
 
 pub mod judge;
 

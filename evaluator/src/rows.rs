@@ -185,7 +185,7 @@ fn drawn_items(layer: &[f64], items: usize, rng: &mut Stream) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use packevolve_contract::case::cases;
+    use packevolve_contract::case::{cases, global_shapes};
 
     use super::*;
     use crate::made_up::Series;
@@ -270,12 +270,14 @@ mod tests {
 
     #[test]
     fn every_case_of_a_run_can_be_made_and_is_the_same_in_float32() {
-        let topology = Topology { layers: 3, ..Topology::deepseek_v3() };
-        let window = Series::new(&topology, 2).window(0);
-        for case in cases(&topology, &[], 6, 1).unwrap() {
-            let made = Rows::of_case(&case, &topology, &window, 0, 1);
-            assert_eq!((made.rows(), made.items()), (case.rows, case.items));
-            assert!(made.to_f32().iter().zip(made.weights()).all(|(given, judged)| f64::from(*given) == *judged));
+        for (name, preset) in Topology::PRESETS {
+            let topology = Topology { layers: 3, ..preset };
+            let window = Series::new(&topology, 2).window(0);
+            for case in cases(&topology, &global_shapes(&topology), 6, 1).unwrap() {
+                let made = Rows::of_case(&case, &topology, &window, 0, 1);
+                assert_eq!((made.rows(), made.items()), (case.rows, case.items), "{name}, {case}");
+                assert!(made.to_f32().iter().zip(made.weights()).all(|(given, judged)| f64::from(*given) == *judged));
+            }
         }
     }
 

@@ -65,7 +65,7 @@ fn an_over_full_pack_is_rejected_with_its_row_and_pack() {
     match client.evaluate(&program("invalid-placement/over_full_pack.py")) {
         Evaluation::Rejected { rejection: Rejection::InvalidPlacement { message }, evidence } => {
             assert!(message.contains("row 0") && message.contains("pack 0"), "{message}");
-            assert_eq!(evidence.during, "the first call");
+            assert_eq!(evidence.during, "a small call, three items a pack: 12->4");
         }
         other => panic!("{other:?}"),
     }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use packevolve_contract::case::{Case, GlobalShape, cases};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::loads::Loads;
-use packevolve_contract::protocol::{EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION};
+use packevolve_contract::protocol::{
+    EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION, WindowSet,
+};
 use packevolve_contract::topology::Topology;
 
 /// A reply that takes longer is a judge that hangs.
@@ -113,6 +115,7 @@ pub fn evaluate_request(program: &str) -> Request {
         candidate: 7,
         file_name: "eplb.py".to_owned(),
         program: program.to_owned(),
+        windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
     }))
@@ -129,6 +132,7 @@ pub fn session() -> Session {
         cases: small_cases(),
         loads: Loads::MadeUp { rng_seed: 1 },
         windows: Some(3),
+        held_out: 0,
         rng_seed: 1,
         limits: Limits {
             call_seconds: 2.0,

@@ -1,14 +1,16 @@
 //! `packevolve apply`: one edit, by hand.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 
 use super::{BadInput, read_text};
 use crate::derive::derive;
 use crate::event::Declined;
 use crate::exit::Exit;
+use crate::output::{data, talk};
 
 /// Applies the edit of one proposal to a program; the result goes to stdout or to `-o`.
 #[derive(Debug, Args)]
@@ -25,21 +27,24 @@ pub struct Apply {
 impl Apply {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let program = read_text(&self.program)?;
-        let proposal = std::fs::read(&self.proposal)
+        let proposal = fs::read(&self.proposal)
             .map_err(|error| BadInput(format!("cannot read {}: {error}", self.proposal.display())))?;
         match derive(&program, &proposal) {
             Ok(derived) => {
                 match &self.output {
-                    Some(path) => write(path, &derived.program)?,
-                    None => print!("{}", derived.program),
+                    Some(path) => write(path, &derived.program)
+                        .map_err(|error| BadInput(format!("cannot write {}: {error}", path.display())))?,
+                    None => data(&derived.program)?,
                 }
-                eprintln!("applied {}: {} blocks", derived.proposal.name, derived.proposal.edit.blocks().len());
+                let count = derived.proposal.edit.blocks().len();
+                let blocks = if count == 1 { "block" } else { "blocks" };
+                talk(format_args!("applied {}: {count} {blocks}", derived.proposal.name));
                 Ok(Exit::Success)
             }
             Err(reason) => {
-                eprintln!("error: {}: {reason}", self.proposal.display());
+                talk(format_args!("error: {}: {reason}", self.proposal.display()));
                 if let Declined::DoesNotApply { mismatch } = &reason {
-                    eprint!("{}", mismatch.evidence());
+                    talk(mismatch.evidence().trim_end());
                 }
                 Ok(Exit::Rejected)
             }
@@ -47,10 +52,22 @@ impl Apply {
     }
 }
 
-/// Writes whole or not at all.
-fn write(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
-    let partial = path.with_extension("packevolve-partial");
-    let context = || format!("cannot write {}", path.display());
-    std::fs::write(&partial, text).with_context(context)?;
-    std::fs::rename(&partial, path).with_context(context)
+/// Writes whole or not at all, through links, and leaves the permissions of a file that is there.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let there = fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        // A device or a pipe takes the text as it comes; a folder says so.
+        return fs::write(path, text);
+    }
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".packevolve-partial");
+    let partial = path.with_file_name(name);
+    let written = fs::write(&partial, text)
+        .and_then(|()| there.map_or(Ok(()), |there| fs::set_permissions(&partial, there.permissions())))
+        .and_then(|()| fs::rename(&partial, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
 }

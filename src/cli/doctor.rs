@@ -9,6 +9,7 @@ use super::{Format, config_path, print_json};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::judge::{self, Judge};
+use crate::output::data;
 
 /// Starts a judge and says what it measures with; says what is missing if it does not start.
 #[derive(Debug, Args)]
@@ -28,25 +29,27 @@ impl Doctor {
         let judge = Judge::open(session).await?;
         match self.format {
             Format::Json => print_json(judge.ready())?,
-            Format::Table => print(judge.ready(), settings.search.slots),
+            Format::Table => data(text(judge.ready(), settings.search.slots))?,
         }
         Ok(Exit::Success)
     }
 }
 
-fn print(ready: &Ready, slots: usize) {
+fn text(ready: &Ready, slots: usize) -> String {
     let Ready { device, device_name, python, torch, windows, real_windows, jail, .. } = ready;
-    println!("packevolve  {}", env!("CARGO_PKG_VERSION"));
-    println!("python      {python}");
-    println!("torch       {torch}");
-    println!("device      {device} ({device_name})");
-    println!("slots       {slots}");
-    println!("loads       {windows} windows, {real_windows} of them as given or made up");
-    println!("jail");
-    for JailStep { step, in_force, reason } in jail {
-        match in_force {
-            true => println!("  {step:<18}yes"),
-            false => println!("  {step:<18}no: {reason}"),
-        }
-    }
+    let step = |JailStep { step, in_force, reason }: &JailStep| match in_force {
+        true => format!("  {step:<18}yes\n"),
+        false => format!("  {step:<18}no: {reason}\n"),
+    };
+    let jail: String = jail.iter().map(step).collect();
+    format!(
+        "packevolve  {}\n\
+         python      {python}\n\
+         torch       {torch}\n\
+         device      {device} ({device_name})\n\
+         slots       {slots}\n\
+         loads       {windows} windows, {real_windows} of them as given or made up\n\
+         jail\n{jail}",
+        env!("CARGO_PKG_VERSION"),
+    )
 }

@@ -6,13 +6,14 @@ use clap::Args;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 
-use super::{Format, config_path, print_json, read_text};
+use super::{BadInput, Format, config_path, print_json, read_text};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::inspect::{self, Evaluated};
 use crate::judge::{self, Judge};
+use crate::output::{data, talk};
 use crate::settings::Settings;
 
 /// Version of the JSON that `--format json` prints.
@@ -47,6 +48,7 @@ impl Evaluate {
             // All windows that were given, none held out, none made up beside them.
             config.evaluation.windows = None;
         }
+        config.evaluation.held_out = 0;
         if let Some(device) = &self.device {
             config.evaluation.device.clone_from(device);
         }
@@ -57,7 +59,7 @@ impl Evaluate {
         let cases = cases(&settings);
         let session = judge::session(&settings.evaluation, &cases, settings.rng_seed, None);
         let mut judge = Judge::open(session).await?;
-        eprintln!("measuring {} ...", self.program.display());
+        talk(format_args!("measuring {} ...", self.program.display()));
         let evaluation = judge.evaluate(request(&self.program, &program)).await?;
         let baseline = match evaluation.measured() {
             Some(measurement) if program == against_text => Some(measurement.clone()),
@@ -90,7 +92,7 @@ impl Evaluate {
         };
         match self.format {
             Format::Json => print_json(&evaluated)?,
-            Format::Table => print!("{}", inspect::evaluated_text(&evaluated, cases)),
+            Format::Table => data(inspect::evaluated_text(&evaluated, cases))?,
         }
         Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }
@@ -107,16 +109,19 @@ fn request(path: &Path, program: &str) -> EvaluateRequest {
         candidate: 0,
         file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: program.to_owned(),
+        windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
     }
 }
 
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> anyhow::Result<Measurement> {
-    eprintln!("measuring {}, which it is compared with ...", path.display());
+    talk(format_args!("measuring {}, which it is compared with ...", path.display()));
     match judge.evaluate(request(path, program)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
-        Evaluation::Rejected { rejection, .. } => anyhow::bail!("{} was not measured: it {rejection}", path.display()),
+        Evaluation::Rejected { rejection, .. } => {
+            Err(BadInput(format!("{} cannot be compared with: it {rejection}", path.display())).into())
+        }
         Evaluation::Outclassed { .. } => unreachable!("BUG: no threshold was given"),
     }
 }

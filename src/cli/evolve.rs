@@ -1,22 +1,26 @@
 //! `packevolve evolve` and `resume`: a run, with its progress on stderr and its closing table on stdout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 
-use super::{BadInput, config_path, find_run, read_text};
+use super::{BadInput, RunArguments, config_path, read_text};
 use crate::config::Config;
-use crate::driver::{Driver, DriverError, Start};
+use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
 use crate::exit::Exit;
 use crate::inspect;
 use crate::log;
+use crate::output::{data, talk};
 use crate::progress::Progress;
 use crate::proposer::corpus;
 use crate::run::RunFolder;
 use crate::search::Search;
+
+/// The last second of the year 9999; git and its readers take no later time.
+const LATEST_EPOCH: i64 = 253_402_300_799;
 
 /// Searches for better programs until as many candidates were made as asked for, or Ctrl-C.
 #[derive(Debug, Args)]
@@ -77,9 +81,9 @@ impl Evolve {
             .run
             .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
         let folder = RunFolder::new(config.runs.join(name));
-        let mut progress = Progress::start(start.settings.search.candidates);
+        let mut progress = Progress::start();
         let logs = folder.log();
-        let mut observer = |event: &_, search: &Search| progress.saw(event, search);
+        let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         log::write_to(&logs).context("cannot write the log")?;
         let outcome = driver.run().await;
@@ -89,10 +93,12 @@ impl Evolve {
 
 impl Resume {
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
+        let run = RunArguments { run: self.run, config: self.config };
+        // Read before anything is written: a run that cannot be resumed stays as it is.
+        let folder = run.open()?.folder;
         log::write_to(&folder.log()).context("cannot write the log")?;
-        let mut progress = Progress::start(0);
-        let mut observer = |event: &_, search: &Search| progress.saw(event, search);
+        let mut progress = Progress::start();
+        let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::resume(folder, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome)
@@ -108,27 +114,39 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyho
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => {
-            let hint = format!("the run was kept\nhint: `packevolve resume {}` goes on with it", path.display());
+            let hint = format!("the run is kept\nhint: `packevolve resume {}` goes on with it", path.display());
             return Err(anyhow::Error::new(error).context(hint));
         }
     };
-    eprintln!("stopped: {reason}");
-    println!("{}", inspect::rows_table(&inspect::closing(&search), &search.started().cases, None));
-    if let Some(best) = search.best() {
-        let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
-        println!(
-            "\nbest: candidate {} ({}), combined_score {:.4}\n      {} in {}\n      packevolve show best {run}\n      \
-             git -C {run}/archive.git show best:{}",
-            best.candidate,
-            known.name,
-            best.score,
-            known.commit,
-            path.join("archive.git").display(),
-            search.started().file_name,
-            run = path.display(),
-        );
+    talk(format_args!("stopped: {reason}"));
+    data(closing(&search, &path))?;
+    if reason == StopReason::Interrupted {
+        talk(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
+        return Ok(Exit::Interrupted);
     }
-    Ok(if reason == StopReason::Interrupted { Exit::Interrupted } else { Exit::Success })
+    Ok(Exit::Success)
+}
+
+/// What came of a run: the named proposals, and what the best program is and where it lies.
+fn closing(search: &Search, run: &Path) -> String {
+    let best = search.best();
+    let (rows, cases) = (inspect::closing(search), &search.started().cases);
+    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate)) + "\n";
+    let Some(best) = best else { return table };
+    let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
+    format!(
+        "{table}\n\
+         best: candidate {} ({}), combined_score {:.4}\n      \
+         commit {}\n      \
+         packevolve show best {run}\n      \
+         git -C {run}/archive.git show best:{}\n",
+        best.candidate,
+        known.name,
+        best.score,
+        known.commit,
+        search.started().file_name,
+        run = run.display(),
+    )
 }
 
 /// The time that commits count from: now, or SOURCE_DATE_EPOCH for runs that are to be equal to the bit.
@@ -138,7 +156,7 @@ fn epoch(now: Duration) -> anyhow::Result<i64> {
         Ok(text) => text
             .parse()
             .ok()
-            .filter(|seconds| *seconds >= 0)
+            .filter(|seconds| (0..=LATEST_EPOCH).contains(seconds))
             .ok_or_else(|| BadInput(format!("SOURCE_DATE_EPOCH is no number of seconds: {text:?}")).into()),
     }
 }

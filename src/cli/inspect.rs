@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
 use super::{Format, RunArguments, print_json};
@@ -10,6 +11,7 @@ use crate::candidate::CandidateId;
 use crate::event::{Event, Selection};
 use crate::exit::Exit;
 use crate::inspect::{self, Row};
+use crate::output::data;
 use crate::repository::Repository;
 use crate::run::Run;
 
@@ -33,7 +35,7 @@ impl Top {
             Format::Json => print_json(&rows)?,
             Format::Table => {
                 let best = run.search.best().map(|member| member.candidate);
-                println!("{}", inspect::rows_table(&rows, &run.search.started().cases, best));
+                data(inspect::rows_table(&rows, &run.search.started().cases, best) + "\n")?;
             }
         }
         Ok(Exit::Success)
@@ -58,7 +60,7 @@ impl Log {
                 let began = run.entries.first().map_or(0.0, |entry| entry.time);
                 for entry in &run.entries {
                     let text = inspect::event_text(&entry.event, &run.search);
-                    println!("{:>5}  {:>9.2}s  {text}", entry.seq, entry.time - began);
+                    data(format_args!("{:>5}  {:>9.2}s  {text}\n", entry.seq, entry.time - began))?;
                 }
             }
         }
@@ -101,7 +103,7 @@ struct Shown<'a> {
     row: Row,
     selection: Option<&'a Selection>,
     proposal: Option<String>,
-    evaluation: Option<packevolve_contract::evaluation::Evaluation>,
+    evaluation: Option<Evaluation>,
 }
 
 impl Show {
@@ -110,7 +112,7 @@ impl Show {
         let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
         let repository = Repository::open(&run.folder.archive())?;
         if self.program {
-            print!("{}", repository.program(known.commit, &run.search.started().file_name)?);
+            data(repository.program(known.commit, &run.search.started().file_name)?)?;
             return Ok(Exit::Success);
         }
         let proposal = repository.proposal(known.commit)?;
@@ -122,7 +124,7 @@ impl Show {
         };
         match self.format {
             Format::Json => print_json(&shown)?,
-            Format::Table => print(&run, &shown),
+            Format::Table => data(text(&run, &shown))?,
         }
         Ok(Exit::Success)
     }
@@ -132,10 +134,13 @@ impl Show {
         let open = |name: Option<&String>| RunArguments { run: name.cloned(), config: self.config.clone() }.open();
         let (run, wanted) = match &self.names[..] {
             [candidate] => (open(None)?, candidate),
-            [candidate, run] => match super::find_run(self.config.as_deref(), Some(run)) {
-                Ok(_) => (open(Some(run))?, candidate),
-                Err(_) => (open(Some(candidate))?, run),
-            },
+            [candidate, run] => {
+                let is_run = |name: &str| super::find_run(self.config.as_deref(), Some(name)).is_ok();
+                // If neither is a run, what stands where a run belongs is said not to be one.
+                let turned = !is_run(run) && is_run(candidate);
+                let (run, candidate) = if turned { (candidate, run) } else { (run, candidate) };
+                (open(Some(run))?, candidate)
+            }
             _ => unreachable!("BUG: clap takes one or two"),
         };
         let candidate = run.candidate(wanted)?;
@@ -154,33 +159,33 @@ fn selection_of(run: &Run, candidate: CandidateId) -> Option<&Selection> {
     })
 }
 
-fn print(run: &Run, shown: &Shown<'_>) {
-    let Row { candidate, name, parents, commit, outcome, scores, .. } = &shown.row;
-    println!("candidate {candidate}: {name}");
+fn text(run: &Run, shown: &Shown<'_>) -> String {
+    let Row { candidate, name, parents, commit, outcome, .. } = &shown.row;
     let parent = |id: &CandidateId| {
         let name = run.search.candidate(*id).map_or("?", |known| known.name.as_str());
         format!("{id} ({name})")
     };
-    if let Some(selection) = shown.selection {
+    let origin = shown.selection.map_or(String::new(), |selection| {
         let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
-        println!("an edit of {parents}, proposed by {}", selection.proposer);
-    }
-    println!("commit {commit}\n{outcome}\n");
-    match (&shown.evaluation, scores) {
-        (Some(evaluation), Some(scores)) => {
-            let measurement = evaluation.measured().expect("BUG: only measured programs have scores");
+        format!("an edit of {parents}, proposed by {}\n", selection.proposer)
+    });
+    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| format!("\n{}\n", text.trim_end()));
+    format!("candidate {candidate}: {name}\n{origin}commit {commit}\n{outcome}\n{}{proposal}", verdict(run, shown))
+}
+
+/// What the judge found.
+fn verdict(run: &Run, shown: &Shown<'_>) -> String {
+    match (&shown.evaluation, &shown.row.scores) {
+        (Some(Evaluation::Measured { measurement }), Some(scores)) => {
             let cases = &run.search.started().cases;
-            println!("{}", inspect::scores_text(scores, measurement, cases, "the baseline program of the run"));
+            format!("\n{}", inspect::scores_text(scores, measurement, cases, "the baseline program of the run"))
         }
-        (Some(packevolve_contract::evaluation::Evaluation::Rejected { rejection, evidence }), _) => {
-            println!("it {rejection}\n{}", inspect::evidence_text(evidence));
+        (Some(Evaluation::Rejected { rejection, evidence }), _) => {
+            format!("\nit {rejection}\n{}", inspect::evidence_text(evidence))
         }
-        (Some(packevolve_contract::evaluation::Evaluation::Outclassed { at_best, .. }), _) => {
-            println!("stopped early: it could have reached {at_best:.4} at best\n");
+        (Some(Evaluation::Outclassed { at_best, .. }), _) => {
+            format!("stopped early: it could have reached {at_best:.4} at best\n")
         }
-        _ => {}
-    }
-    if let Some(proposal) = &shown.proposal {
-        println!("{}", proposal.trim_end());
+        _ => String::new(),
     }
 }

@@ -15,6 +15,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::driver::DriverError;
 use crate::exit::Exit;
+use crate::journal::JournalError;
+use crate::judge::JudgeError;
+use crate::output::{data, talk};
 use crate::proposer::corpus::CorpusError;
 use crate::run::{Run, RunError, RunFolder};
 
@@ -72,7 +75,7 @@ impl RunArguments {
         let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
         let run = Run::open(folder)?;
         if let Some(torn) = &run.torn {
-            eprintln!("note: {torn}");
+            talk(format_args!("note: {torn}"));
         }
         Ok(run)
     }
@@ -102,7 +105,7 @@ pub fn main() -> Exit {
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
-            eprintln!("{}", told(&error));
+            talk(told(&error));
             exit_of(&error)
         }
     }
@@ -148,16 +151,42 @@ fn told(error: &anyhow::Error) -> String {
 
 /// Whose fault it was: what was named, or what is ours.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let is_input = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<ConfigError>() || cause.is::<RunError>() || cause.is::<CorpusError>() || cause.is::<BadInput>()
-    };
-    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(DriverError::Aborted))) {
-        return Exit::Interrupted;
+    error.chain().find_map(exit_of_cause).unwrap_or(Exit::Failure)
+}
+
+fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if cause.is::<ConfigError>() || cause.is::<CorpusError>() || cause.is::<BadInput>() {
+        return Some(Exit::Input);
     }
-    let driver = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(DriverError::Exists(_) | DriverError::Run(_) | DriverError::Journal(_)))
-    };
-    if error.chain().any(|cause| is_input(cause) || driver(cause)) { Exit::Input } else { Exit::Failure }
+    if let Some(error) = cause.downcast_ref::<RunError>() {
+        return Some(exit_of_run(error));
+    }
+    match cause.downcast_ref::<DriverError>() {
+        Some(DriverError::Aborted) => return Some(Exit::Interrupted),
+        Some(DriverError::Baseline(_)) => return Some(Exit::Rejected),
+        Some(DriverError::Exists(_) | DriverError::OtherLoads { .. }) => return Some(Exit::Input),
+        // `#[error(transparent)]` hides what it holds from the chain.
+        Some(DriverError::Run(error)) => return Some(exit_of_run(error)),
+        Some(DriverError::Journal(error)) => return Some(exit_of_journal(error)),
+        Some(DriverError::Judge(JudgeError::Refused(_))) => return Some(Exit::Input),
+        _ => {}
+    }
+    matches!(cause.downcast_ref(), Some(JudgeError::Refused(_))).then_some(Exit::Input)
+}
+
+fn exit_of_run(error: &RunError) -> Exit {
+    match error {
+        RunError::Journal(error) => exit_of_journal(error),
+        _ => Exit::Input,
+    }
+}
+
+/// Writing a journal is ours; a journal that was named and cannot be read is not.
+fn exit_of_journal(error: &JournalError) -> Exit {
+    match error {
+        JournalError::Io { .. } | JournalError::Unwritable { .. } | JournalError::Broken { .. } => Exit::Failure,
+        _ => Exit::Input,
+    }
 }
 
 /// A file that was named cannot be used.
@@ -177,8 +206,7 @@ fn config_path(config: Option<&Path>) -> &Path {
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    Ok(data(serde_json::to_string_pretty(value)? + "\n")?)
 }
 
 /// The whole help, for the test that keeps the README equal to it.

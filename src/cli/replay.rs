@@ -2,11 +2,13 @@
 
 use clap::Args;
 
-use super::{RunArguments, find_run};
+use super::RunArguments;
 use crate::exit::Exit;
-use crate::replay::{self, Divergence};
+use crate::journal::JournalError;
+use crate::output::{data, talk};
+use crate::replay::{self, Divergence, Remeasured};
 use crate::repository::Repository;
-use crate::run::Run;
+use crate::run::{Run, RunError};
 
 /// Makes a candidate again from the program that the run started from, edit by edit, compares every program and commit
 /// id, and measures it again. Without a candidate the whole run is made again: every decision, proposal and candidate.
@@ -24,11 +26,10 @@ pub struct Replay {
 
 impl Replay {
     pub async fn run(&self) -> anyhow::Result<Exit> {
-        let run = match self.open() {
+        let run = match self.run.open() {
             Ok(run) => run,
-            // A journal that was tampered with is what replay is there to find.
-            Err(error) if error.chain().any(|cause| cause.is::<crate::journal::JournalError>()) => {
-                eprintln!("{}", super::told(&error));
+            Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
+                talk(super::told(&error));
                 return Ok(Exit::Diverged);
             }
             Err(error) => return Err(error),
@@ -37,21 +38,16 @@ impl Replay {
             Ok(()) => Ok(Exit::Success),
             Err(Divergence::Judge(error)) => Err(error.into()),
             Err(divergence) => {
-                eprintln!("error: not reproduced: {}", super::told(&divergence.into()).trim_start_matches("error: "));
+                talk(super::told(&anyhow::Error::new(divergence).context("not reproduced")));
                 Ok(Exit::Diverged)
             }
         }
     }
 
-    fn open(&self) -> anyhow::Result<Run> {
-        let folder = find_run(self.run.config.as_deref(), self.run.run.as_deref())?;
-        Ok(Run::open(folder)?)
-    }
-
     async fn replay(&self, run: &Run) -> anyhow::Result<Result<(), Divergence>> {
         let repository = Repository::open(&run.folder.archive())?;
         let Some(wanted) = &self.candidate else {
-            return Ok(whole(run, &repository));
+            return whole(run, &repository);
         };
         let candidate = run.candidate(wanted)?;
         let steps = match replay::lineage(run, &repository, candidate) {
@@ -59,25 +55,52 @@ impl Replay {
             Err(divergence) => return Ok(Err(divergence)),
         };
         for step in &steps {
-            println!("{:>6}  {}  {}", step.candidate.to_string(), step.commit.short(), step.name);
+            data(format_args!("{:>6}  {}  {}\n", step.candidate.to_string(), step.commit.short(), step.name))?;
         }
-        println!("programs and commit ids are reproduced");
+        data("programs and commit ids are reproduced\n")?;
         if self.no_evaluate {
             return Ok(Ok(()));
         }
-        Ok(replay::measure(run, &repository, candidate).await.map(|again| match again.time_ratio {
-            Some(ratio) => println!(
-                "balancedness is reproduced to the last digit in {} calls; time now / time then {ratio:.3}",
-                again.equal_calls
-            ),
-            None => println!("it is judged as before"),
-        }))
+        match replay::measure(run, &repository, candidate).await {
+            Ok(again) => Ok(Ok(data(told_again(&again))?)),
+            Err(divergence) => Ok(Err(divergence)),
+        }
     }
 }
 
-fn whole(run: &Run, repository: &Repository) -> Result<(), Divergence> {
-    let steps = replay::whole(run, repository)?;
-    println!("{} events: every decision, proposal, program and commit id is reproduced", run.entries.len());
-    println!("{} candidates", steps.len());
-    Ok(())
+fn told_again(again: &Remeasured) -> String {
+    match again {
+        Remeasured::Calls { equal, time_ratio } => format!(
+            "balancedness is reproduced to the last digit in {equal} calls; time now / time then {time_ratio:.3}\n"
+        ),
+        Remeasured::Rejected => "it is rejected as before\n".to_owned(),
+        Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
+    }
+}
+
+fn whole(run: &Run, repository: &Repository) -> anyhow::Result<Result<(), Divergence>> {
+    Ok(match replay::whole(run, repository) {
+        Ok(steps) => Ok(data(format_args!(
+            "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
+            run.entries.len(),
+            steps.len()
+        ))?),
+        Err(divergence) => Err(divergence),
+    })
+}
+
+/// Whether a journal is not as it was written, which replay is there to find; another one that cannot be read is not.
+fn is_tampered(error: &RunError) -> bool {
+    match error {
+        RunError::Impossible { .. } => true,
+        RunError::Journal(error) => matches!(
+            error,
+            JournalError::Damaged { .. }
+                | JournalError::OutOfOrder { .. }
+                | JournalError::NotJson { .. }
+                | JournalError::NotUtf8 { .. }
+                | JournalError::TooLong { .. }
+        ),
+        _ => false,
+    }
 }

@@ -5,6 +5,10 @@
 
 pub mod population;
 mod select;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 use std::collections::HashMap;
 
@@ -14,7 +18,7 @@ use packevolve_contract::objective::{Scores, scores};
 use packevolve_contract::stream::{Purpose, stream};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
-use crate::event::{CandidateCreated, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::event::{CandidateCreated, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::search::population::{Member, Population};
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
@@ -123,40 +127,82 @@ impl Search {
     /// # Errors
     /// What does not fit, in words.
     pub fn check(&self, event: &Event) -> Result<(), String> {
-        let open = |attempt: u64| self.open.iter().any(|(open, _)| *open == attempt);
-        let known = |id: CandidateId| self.candidate(id).is_some();
+        if self.stopped.is_some() && !matches!(event, Event::RunResumed { .. }) {
+            return Err("the run has stopped and was not resumed".to_owned());
+        }
         match event {
             Event::RunStarted(_) => Err("a run starts once".to_owned()),
             Event::BaselineEvaluated { .. } if self.baseline.is_some() => Err("the baseline is known".to_owned()),
-            Event::Selected { attempt, .. } if *attempt != self.attempts => {
-                Err(format!("attempt {attempt}, but {} is the next", self.attempts))
+            Event::Selected { .. } | Event::CandidateEvaluated { .. } if self.baseline.is_none() => {
+                Err("there is no baseline yet".to_owned())
             }
-            Event::Selected { selection, .. } if !known(selection.parent) => {
-                Err(format!("there is no candidate {}", selection.parent))
-            }
-            Event::ProposalDeclined { attempt, .. } if !open(*attempt) => Err(format!("attempt {attempt} is not open")),
-            Event::CandidateCreated(created) => self.check_created(created, open(created.attempt)),
-            Event::CandidateEvaluated { .. } if self.baseline.is_none() => Err("there is no baseline yet".to_owned()),
-            Event::CandidateEvaluated { candidate, .. } => match self.candidate(*candidate) {
-                Some(known) if known.verdict.is_none() => Ok(()),
-                Some(_) => Err(format!("candidate {candidate} was judged before")),
-                None => Err(format!("there is no candidate {candidate}")),
-            },
-            _ => Ok(()),
+            Event::Selected { attempt, selection } => self.check_selected(*attempt, selection),
+            Event::ProposalDeclined { attempt, reason, .. } => self.check_declined(*attempt, reason),
+            Event::CandidateCreated(created) => self.check_created(created),
+            Event::CandidateEvaluated { candidate, evaluation } => self.check_evaluated(*candidate, evaluation),
+            Event::BaselineEvaluated { .. } | Event::RunStopped { .. } | Event::RunResumed { .. } => Ok(()),
         }
     }
 
-    fn check_created(&self, created: &CandidateCreated, open: bool) -> Result<(), String> {
-        if !open {
-            return Err(format!("attempt {} is not open", created.attempt));
+    fn check_selected(&self, attempt: u64, selection: &Selection) -> Result<(), String> {
+        if attempt != self.attempts {
+            return Err(format!("attempt {attempt}, but {} is the next", self.attempts));
         }
+        match selection.proposer {
+            Proposer::Corpus(place) if place >= self.corpus.len() => {
+                return Err(format!("the corpus has {} documents, none at place {place}", self.corpus.len()));
+            }
+            Proposer::Corpus(place) if self.corpus[place].is_some() => {
+                return Err(format!("the document at place {place} of the corpus made a candidate before"));
+            }
+            Proposer::Corpus(_) | Proposer::Mutate => {}
+        }
+        self.existing(selection.parent).map(drop)
+    }
+
+    fn check_declined(&self, attempt: u64, reason: &Declined) -> Result<(), String> {
+        self.opened(attempt)?;
+        match reason {
+            Declined::Duplicate { of } => self.existing(*of).map(drop),
+            Declined::Unreadable { .. } | Declined::DoesNotApply { .. } | Declined::NothingNew => Ok(()),
+        }
+    }
+
+    fn check_created(&self, created: &CandidateCreated) -> Result<(), String> {
+        let selection = self.opened(created.attempt)?;
         if created.candidate.index() != self.candidates.len() {
             return Err(format!("candidate {}, but {} is the next", created.candidate, self.candidates.len()));
         }
-        match created.parents.iter().find(|parent| self.candidate(**parent).is_none()) {
-            Some(parent) => Err(format!("there is no candidate {parent}")),
+        created.parents.iter().try_for_each(|parent| self.existing(*parent).map(drop))?;
+        if !created.parents.contains(&selection.parent) {
+            return Err(format!("candidate {} is no edit of {}", created.candidate, selection.parent));
+        }
+        match self.seen(&created.program) {
+            Some(of) => Err(format!("candidate {} is the same program as candidate {of}", created.candidate)),
             None => Ok(()),
         }
+    }
+
+    fn check_evaluated(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), String> {
+        let known = self.existing(candidate)?;
+        if known.verdict.is_some() {
+            return Err(format!("candidate {candidate} was judged before"));
+        }
+        let outclassed = matches!(evaluation, Evaluation::Outclassed { .. });
+        if outclassed && known.outclassed_below.is_none() {
+            return Err(format!("candidate {candidate} was to be measured in full"));
+        }
+        Ok(())
+    }
+
+    fn existing(&self, id: CandidateId) -> Result<&Known, String> {
+        self.candidate(id).ok_or_else(|| format!("there is no candidate {id}"))
+    }
+
+    /// What an attempt is to try that has no outcome yet.
+    fn opened(&self, attempt: u64) -> Result<&Selection, String> {
+        let open = self.open.iter().find(|(open, _)| *open == attempt);
+        open.map(|(_, selection)| selection).ok_or_else(|| format!("attempt {attempt} is not open"))
     }
 
     /// Takes in what happened.
@@ -278,7 +324,7 @@ impl Search {
     /// on the seed program, so that its near misses are told.
     fn from_corpus(&self) -> Option<Selection> {
         let place = usize::try_from(self.attempts).ok().filter(|place| *place < self.corpus.len())?;
-        let parent = self.started.corpus[place].parent.and_then(|parent| self.corpus[parent]);
+        let parent = self.started.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
         Some(Selection {
             proposer: Proposer::Corpus(place),
             parent: parent.unwrap_or(CandidateId::SEED),

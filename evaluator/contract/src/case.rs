@@ -86,6 +86,17 @@ pub fn unit(topology: &Topology) -> Vec<Case> {
     ]
 }
 
+/// The global cases that go with a topology when none are named: its GPUs and twice as many, each with the fewest
+/// redundant replicas that fill them evenly and, where the experts fill them evenly, without any.
+///
+/// For DeepSeek-V3: 288 and 256 on 32, 320 and 256 on 64.
+pub fn global_shapes(topology: &Topology) -> Vec<GlobalShape> {
+    let gpus = [topology.gpus, 2 * topology.gpus];
+    let redundant = gpus.map(|gpus| GlobalShape { replicas: (topology.experts / gpus + 1) * gpus, gpus });
+    let bare = gpus.map(|gpus| GlobalShape { replicas: topology.experts, gpus });
+    redundant.into_iter().chain(bare.into_iter().filter(|shape| shape.replicas.is_multiple_of(shape.gpus))).collect()
+}
+
 /// All cases of a run: the unit of `topology`, the `global` shapes, and `random` shapes drawn for `rng_seed`. A case
 /// that is already there is not listed twice.
 ///
@@ -147,6 +158,22 @@ mod tests {
     fn with_the_global_policy_the_unit_is_one_call() {
         let topology = Topology { groups: 1, nodes: 4, ..Topology::deepseek_v3() };
         assert_eq!(names(&unit(&topology)), ["288->32"]);
+    }
+
+    #[test]
+    fn every_preset_has_cases_of_its_own() {
+        let shapes = global_shapes(&Topology::deepseek_v3());
+        let shapes: Vec<_> = shapes.iter().map(|shape| (shape.replicas, shape.gpus)).collect();
+        assert_eq!(shapes, [(288, 32), (320, 64), (256, 32), (256, 64)]);
+        let of_preset = |name| {
+            let topology = Topology::preset(name).unwrap();
+            names(&cases(&topology, &global_shapes(&topology), 0, 1).unwrap())
+        };
+        assert_eq!(of_preset("deepseek-v3-320"), ["8->8", "40->8", "320->64", "384->128", "256->64", "256->128"]);
+        assert_eq!(of_preset("no-redundancy"), ["8->4", "64->8", "288->32", "320->64", "256->32", "256->64"]);
+        assert_eq!(of_preset("qwen3-235b"), ["160->32", "192->64", "128->32", "128->64"]);
+        assert_eq!(of_preset("kimi-k2"), ["480->96", "576->192", "384->96", "384->192"]);
+        assert_eq!(of_preset("mixtral"), ["1->1", "12->4", "16->8", "8->4", "8->8"]);
     }
 
     #[test]

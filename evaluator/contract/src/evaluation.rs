@@ -106,4 +106,32 @@ impl Measurement {
     pub fn samples(&self, case: &str) -> &[Sample] {
         self.cases.iter().find(|measured| measured.case == case).map_or(&[], |measured| &measured.samples)
     }
+
+    /// The numbers of all windows that it has samples of, in order.
+    pub fn windows(&self) -> Vec<usize> {
+        let mut windows: Vec<usize> = self.cases.iter().flat_map(|case| &case.samples).map(|s| s.window).collect();
+        windows.sort_unstable();
+        windows.dedup();
+        windows
+    }
+
+    /// The same with only some of its samples.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&Sample) -> bool) -> Self {
+        let mut rest = self.clone();
+        for case in &mut rest.cases {
+            case.samples.retain(&wanted);
+        }
+        rest
+    }
+
+    /// The samples of both, which were taken on different windows of the same cases.
+    #[must_use]
+    pub fn pooled(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        for case in &mut both.cases {
+            case.samples.extend_from_slice(other.samples(&case.case));
+        }
+        both
+    }
 }

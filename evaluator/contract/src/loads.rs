@@ -13,6 +13,10 @@ pub enum Loads {
         /// Key of the streams that they are drawn from.
         rng_seed: u64,
     },
-    /// Read from a CSV file (one window), or from all `*.csv` files of a folder in the order of their names.
+    /// Read from a file, or from all files of a folder with these extensions, in the order of their names:
+    /// * `*.csv`: a window, a line per layer;
+    /// * `*.json`: `{"logical_count": [[E counts] x L]}`, a window (SGLang), or
+    ///   `{"load_history": [{"logical_expert_load": [[E counts] x L]}, ...]}`, a window for every 100 steps (ADRS);
+    /// * `*.npy`: `[L, E]`, a window, or `[W, L, E]`, of f4, f8, i4 or i8.
     Path(PathBuf),
 }

@@ -103,6 +103,25 @@ pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights:
     Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
 }
 
+/// Half the width of the interval that a `combined_score` is known to: two standard errors by the jackknife over
+/// windows (Quenouille 1956, Tukey 1958), each of which carries both its loads and its times. 0 of a single window,
+/// which says nothing of its spread.
+pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> f64 {
+    let windows: Vec<usize> = measurement.windows();
+    if windows.len() < 2 {
+        return 0.0;
+    }
+    let without = |window: &usize| {
+        let rest = measurement.only(|sample| sample.window != *window);
+        scores(&rest, baseline, weights, &[]).combined_score
+    };
+    let left_out: Vec<f64> = windows.iter().map(without).collect();
+    let count = left_out.len() as f64;
+    let center = left_out.iter().sum::<f64>() / count;
+    let squares: f64 = left_out.iter().map(|score| (score - center).powi(2)).sum();
+    2.0 * ((count - 1.0) / count * squares).sqrt()
+}
+
 fn case_score(case: &CaseMeasurement, baseline: &[Sample]) -> CaseScore {
     let samples = &case.samples;
     let (shared, theirs) = shared_windows(samples, baseline);
@@ -289,6 +308,19 @@ mod tests {
         assert_eq!(score_at_best(&started, &baseline(), weights()), None);
         let half = measurement(&[("72->8", vec![sample(0, 0.006, 0.3)])]);
         assert_close(score_at_best(&half, &baseline(), weights()).unwrap(), 0.25);
+    }
+
+    #[test]
+    fn the_interval_is_that_of_a_mean_and_nothing_for_a_single_window() {
+        let one = measurement(&[("72->8", vec![sample(0, 0.003, 0.03)])]);
+        assert_close(score_interval(&one, &baseline(), weights()), 0.0);
+        let same = measurement(&[("72->8", vec![sample(0, 0.003, 0.03), sample(1, 0.003, 0.03)])]);
+        assert_close(score_interval(&same, &baseline(), weights()), 0.0);
+        // Speed scores 1/3 and 2/3 of one window each: the mean's standard error is 1/6, weighted 1/2, taken twice.
+        let mut spread = same;
+        spread.cases[0].samples[1].seconds = 0.003;
+        let left_out = score_interval(&spread, &baseline(), weights());
+        assert!((left_out - 1.0 / 6.0).abs() < 1e-9, "{left_out}");
     }
 
     #[test]

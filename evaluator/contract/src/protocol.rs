@@ -58,8 +58,10 @@ pub struct Session {
     pub cases: Vec<Case>,
     /// Where the windows come from.
     pub loads: Loads,
-    /// Windows of an evaluation; `None`: as many as there are real ones.
+    /// Windows of the search; `None`: as many as there are real ones.
     pub windows: Option<usize>,
+    /// Windows held out from the search.
+    pub held_out: usize,
     /// Key of all streams of the run.
     pub rng_seed: u64,
     /// What a child may use.
@@ -117,6 +119,8 @@ pub struct Ready {
     pub windows: usize,
     /// How many of them are real (or made up), the rest resampled or drifted from those.
     pub real_windows: usize,
+    /// Windows held out from the search, on which what looks best is judged again.
+    pub held_out_windows: usize,
     /// Digest over shapes and counts of the windows.
     pub loads_digest: String,
     /// The steps of the jail, in the order in which a child takes them.
@@ -144,10 +148,22 @@ pub struct EvaluateRequest {
     pub file_name: String,
     /// Text of the program.
     pub program: String,
+    /// Which windows it is measured on.
+    pub windows: WindowSet,
     /// After one window of every case, stop when this much wall time is used, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// Stop as soon as the program is plainly outclassed; `None`: never.
     pub outclassed: Option<Threshold>,
+}
+
+/// The two halves of a run's windows. No window is in both, and none of one was derived from one of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowSet {
+    /// What the search looks at.
+    Search,
+    /// What it never sees.
+    HeldOut,
 }
 
 /// When a program is plainly outclassed.

@@ -22,6 +22,10 @@ pub enum Purpose {
     Permutation = 5,
     /// The seed that torch, numpy and random get before a call.
     CallSeed = 6,
+    /// As `Permutation`, for the windows that are held out from the search.
+    HeldOutPermutation = 7,
+    /// As `CallSeed`, for the windows that are held out from the search.
+    HeldOutCallSeed = 8,
 }
 
 /// The stream keyed by `rng_seed`, a `number` (of an attempt, a candidate, a window: what the purpose counts) and a

@@ -35,9 +35,32 @@ pub enum TopologyError {
 }
 
 impl Topology {
-    /// DeepSeek-V3/R1 with 32 redundant experts on 32 GPUs of 4 nodes (FIELD.md: 58 x 256, 288 on 32).
+    /// Models and deployments by name, the default first. Groups are those of the model's router: where it has none,
+    /// EPLB's global policy follows, unless there is a single node.
+    pub const PRESETS: [(&'static str, Self); 6] = [
+        // DeepSeek-V3's and R1's prefilling unit: 32 redundant experts, nine on each GPU (arXiv 2412.19437, 3.4.1).
+        ("deepseek-v3", Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 288 }),
+        // The same model with 64 redundant experts, the number of its decoding unit (there, 3.4.2), on 64 GPUs.
+        ("deepseek-v3-320", Self { layers: 58, experts: 256, groups: 8, nodes: 8, gpus: 64, replicas: 320 }),
+        // The same model where there is no memory for replicas.
+        ("no-redundancy", Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 256 }),
+        // Qwen3-235B-A22B (config.json: 94 layers, 128 experts) with one redundant expert a GPU, as DeepSeek does.
+        ("qwen3-235b", Self { layers: 94, experts: 128, groups: 1, nodes: 4, gpus: 32, replicas: 160 }),
+        // Kimi K2 decoding with 96 redundant experts on 12 nodes (lmsys.org/blog/2025-07-20-k2-large-scale-ep).
+        ("kimi-k2", Self { layers: 60, experts: 384, groups: 1, nodes: 12, gpus: 96, replicas: 480 }),
+        // Mixtral 8x7B (its config.json: 32 layers, 8 experts) on half a node, three experts on each GPU.
+        ("mixtral", Self { layers: 32, experts: 8, groups: 1, nodes: 1, gpus: 4, replicas: 12 }),
+    ];
+
+    /// The topology that has this name among the [`PRESETS`](Self::PRESETS).
+    pub fn preset(name: &str) -> Option<Self> {
+        Self::PRESETS.into_iter().find(|(known, _)| *known == name).map(|(_, topology)| topology)
+    }
+
+    /// DeepSeek-V3/R1 with 32 redundant experts on 32 GPUs of 4 nodes, the default.
     pub fn deepseek_v3() -> Self {
-        Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 288 }
+        let [(_, topology), ..] = Self::PRESETS;
+        topology
     }
 
     /// Checks every divisibility that EPLB needs.
@@ -94,6 +117,16 @@ mod tests {
         assert_eq!(topology.check(), Ok(()));
         assert!(topology.is_hierarchical());
         assert!(!Topology { groups: 1, ..topology }.is_hierarchical());
+    }
+
+    #[test]
+    fn every_preset_can_be_packed_and_is_found_by_its_name_alone() {
+        for (name, topology) in Topology::PRESETS {
+            assert_eq!(topology.check(), Ok(()), "{name}");
+            assert_eq!(Topology::preset(name), Some(topology), "{name}");
+        }
+        assert_eq!(Topology::preset("deepseek-v3"), Some(Topology::deepseek_v3()));
+        assert_eq!(Topology::preset("DeepSeek-V3"), None);
     }
 
     #[test]

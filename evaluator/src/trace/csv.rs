@@ -1,0 +1,111 @@
+//! CSV: one window a file, no header, a line per layer, integers or floats; blank lines are skipped.
+//!
+//! The only file that knows the csv crate.
+
+use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder, Trim};
+
+use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+
+/// The window in the `text` of the file at `path`.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
+    let file = File { path, text };
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true) // ragged lines are ours to report
+        .trim(Trim::All)
+        .from_reader(text);
+    let (mut experts, mut counts) = (0, Vec::new());
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).expect("BUG: bytes in memory, of any length, can be read") {
+        if counts.is_empty() {
+            experts = record.len();
+        }
+        file.read_layer(&record, experts, &mut counts)?;
+    }
+    if counts.is_empty() {
+        return Err(LoadsError::Empty { path: path.to_owned() });
+    }
+    Ok(Window::new(experts, counts))
+}
+
+/// A file that is being read, for its complaints.
+struct File<'a> {
+    path: &'a Path,
+    text: &'a [u8],
+}
+
+impl File<'_> {
+    fn read_layer(&self, record: &ByteRecord, experts: usize, counts: &mut Vec<f64>) -> Result<(), LoadsError> {
+        if counts.len() + record.len() > MOST_LOADS {
+            return Err(self.flaw(format!("line {}", self.line(record)), Flaw::TooMany));
+        }
+        for (field, column) in record.iter().zip(1..) {
+            let spot = || format!("line {}, column {column}", self.line(record));
+            counts.push(load(field).map_err(|flaw| self.flaw(spot(), flaw))?);
+        }
+        if record.len() != experts {
+            let flaw = Flaw::Ragged { found: record.len(), wanted: experts };
+            return Err(self.flaw(format!("line {}", self.line(record)), flaw));
+        }
+        Ok(())
+    }
+
+    fn flaw(&self, spot: String, flaw: Flaw) -> LoadsError {
+        LoadsError::Flaw { at: Place::new(self.path, spot), flaw }
+    }
+
+    /// Line of a record. The reader's own count stops at the first of the blank lines before a record.
+    fn line(&self, record: &ByteRecord) -> usize {
+        let from = record.position().expect("BUG: a record that was read has a position").byte() as usize;
+        let blank = self.text[from..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        1 + self.text[..from + blank].iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+fn load(field: &[u8]) -> Result<f64, Flaw> {
+    let text = String::from_utf8_lossy(field);
+    let load = text.parse().map_err(|_| Flaw::NotANumber { text: quoted(&text) })?;
+    checked(load, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Result<Window, String> {
+        window(Path::new("w.csv"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn integers_and_floats_are_read_whatever_the_blanks_and_line_ends() {
+        let window = read(b"\xef\xbb\xbf1, 2.5 ,3e2\r\n\r\n0,-0,7").unwrap();
+        assert_eq!((window.layers(), window.experts()), (2, 3));
+        assert_eq!(window.counts(), [1.0, 2.5, 300.0, 0.0, 0.0, 7.0]);
+        assert!(window.layer(1)[1].is_sign_positive());
+    }
+
+    #[test]
+    fn what_is_no_load_is_named_with_file_line_and_column() {
+        let cases: [(&[u8], &str); 10] = [
+            (b"1,2\n3,-4\n", "w.csv, line 2, column 2: -4 is negative"),
+            (b"1,NaN\n", "w.csv, line 1, column 2: NaN is not finite"),
+            (b"inf,1\n", "w.csv, line 1, column 1: inf is not finite"),
+            (b"1,2\n\n3,x\n", "w.csv, line 3, column 2: \"x\" is not a number"),
+            (b"1,,2\n", "w.csv, line 1, column 2: \"\" is not a number"),
+            (b"1;2\n", "w.csv, line 1, column 1: \"1;2\" is not a number"),
+            (b"1,2e15\n", "w.csv, line 1, column 2: 2e15 is more than a load can be (1e15)"),
+            (b"1,2\n3,4,5\n", "w.csv, line 2: 3 loads, but the first layer has 2"),
+            (b"1,2\n3\n", "w.csv, line 2: 1 loads, but the first layer has 2"),
+            (b"\n\n", "w.csv holds no loads"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(read(text).unwrap_err(), message);
+        }
+        assert_eq!(read(b"1,\xff\n").unwrap_err(), "w.csv, line 1, column 2: \"\u{fffd}\" is not a number");
+    }
+}

@@ -1,0 +1,451 @@
+//! JSON: loads of steps, summed to windows, as ADRS publishes them, or the sums that SGLang's recorder dumps.
+//!
+//! ```json
+//! {"load_history": [{"logical_expert_load": [[1, 2], [3, 4]]}, {"logical_expert_load": [[5, 6], [7, 8]]}]}
+//! {"logical_count": [[1, 2], [3, 4]]}
+//! ```
+//!
+//! Streamed: memory is that of the windows, whatever the length of the file. Members with other names are skipped.
+//! The only reader that knows serde.
+
+use std::fmt;
+use std::io::Read;
+use std::mem;
+use std::path::Path;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde_json::error::Category;
+
+use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+
+/// Steps that are summed to a window, as the published evaluators do; what is left at the end is a window too.
+const STEPS_OF_WINDOW: usize = 100;
+
+/// The most members of a document that a message names.
+const MOST_NAMED: usize = 5;
+
+/// The windows in `text`, of the file at `path`.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn windows(path: &Path, text: impl Read) -> Result<Vec<Window>, LoadsError> {
+    let mut walk = Walk::default();
+    let mut json = serde_json::Deserializer::from_reader(text);
+    let read = Node { walk: &mut walk, level: Level::Document }.deserialize(&mut json).and_then(|()| json.end());
+    read.map_err(|error| walk.explained(path, error))?;
+    walk.end_window();
+    if walk.windows.is_empty() {
+        return Err(LoadsError::Empty { path: path.to_owned() });
+    }
+    Ok(walk.windows)
+}
+
+/// What an element of the document is.
+#[derive(Clone, Copy, Debug)]
+enum Level {
+    Document,
+    History,
+    Step,
+    Layers,
+    Layer,
+    Load,
+}
+
+/// How far a document was read.
+#[derive(Debug, Default)]
+struct Walk {
+    windows: Vec<Window>,
+    /// Sums of the window that is being read. The first layer and the first step settle its shape.
+    sums: Vec<f64>,
+    experts: usize,
+    layers: Option<usize>,
+    /// Steps in the sums.
+    steps: usize,
+    is_found: bool,
+    /// Where the reader is.
+    step: Option<usize>,
+    layer: Option<usize>,
+    expert: Option<usize>,
+    /// Why it stopped, if that was not the reader's own complaint.
+    flaw: Option<Flaw>,
+}
+
+impl Walk {
+    fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), Flaw> {
+        let load = checked(load, text)?;
+        let (layer, expert) = (self.layer.unwrap_or(0), self.expert.unwrap_or(0));
+        let settles_experts = self.layers.is_none() && layer == 0;
+        if !settles_experts && expert >= self.experts || self.layers.is_some_and(|layers| layer >= layers) {
+            return Ok(()); // of a layer too long or too many: counted, and reported at its end
+        }
+        if self.layers.is_none() {
+            if self.sums.len() == MOST_LOADS {
+                return Err(Flaw::TooMany);
+            }
+            self.sums.push(load);
+            return Ok(());
+        }
+        let sum = &mut self.sums[layer * self.experts + expert];
+        *sum = checked(*sum + load, format_args!("the sum {:?}", *sum + load))?;
+        Ok(())
+    }
+
+    fn end_layer(&mut self, found: usize) -> Result<(), Flaw> {
+        if self.layers.is_none() && self.layer == Some(0) {
+            self.experts = found;
+        }
+        if found == self.experts { Ok(()) } else { Err(Flaw::Ragged { found, wanted: self.experts }) }
+    }
+
+    fn end_layers(&mut self, found: usize) -> Result<(), Flaw> {
+        let wanted = *self.layers.get_or_insert(found);
+        if found != wanted {
+            return Err(Flaw::Layers { found, wanted });
+        }
+        self.steps += 1;
+        if self.steps == STEPS_OF_WINDOW {
+            self.end_window();
+        }
+        Ok(())
+    }
+
+    fn end_window(&mut self) {
+        let zeros = vec![0.0; self.sums.len()];
+        if mem::take(&mut self.steps) > 0 && !self.sums.is_empty() {
+            self.windows.push(Window::new(self.experts, mem::replace(&mut self.sums, zeros)));
+        }
+    }
+
+    fn explained(&mut self, path: &Path, error: serde_json::Error) -> LoadsError {
+        if error.classify() == Category::Io {
+            return LoadsError::Read { path: path.to_owned(), error: error.into() };
+        }
+        let within = [("step", self.step), ("layer", self.layer), ("expert", self.expert)]
+            .into_iter()
+            .filter_map(|(name, number)| number.map(|number| format!("{name} {number}")))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mut spot = format!("line {}, column {}", error.line(), error.column());
+        if !within.is_empty() {
+            spot = format!("{spot} ({within})");
+        }
+        let flaw = self.flaw.take().unwrap_or_else(|| Flaw::Format { reason: reason(&error) });
+        LoadsError::Flaw { at: Place::new(path, spot), flaw }
+    }
+}
+
+/// The reader's complaint without its place, which we tell more of.
+fn reason(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    let text = quoted(text.strip_suffix(&place).unwrap_or(&text));
+    match error.classify() {
+        Category::Syntax => format!("this is not JSON (which has no NaN or Infinity): {text}"),
+        Category::Eof => format!("the file ends too early: {text}"),
+        Category::Data | Category::Io => text,
+    }
+}
+
+/// An element of the document: reads it into the walk.
+struct Node<'a> {
+    walk: &'a mut Walk,
+    level: Level,
+}
+
+impl Node<'_> {
+    fn below(&mut self, level: Level) -> Node<'_> {
+        Node { walk: self.walk, level }
+    }
+
+    fn result<E: Error>(&mut self, result: Result<(), Flaw>) -> Result<(), E> {
+        result.map_err(|flaw| {
+            let error = E::custom(&flaw);
+            self.walk.flaw = Some(flaw);
+            error
+        })
+    }
+
+    fn refuse<E: Error>(&mut self, reason: String) -> Result<(), E> {
+        self.result(Err(Flaw::Format { reason }))
+    }
+
+    fn number<E: Error>(mut self, load: f64, text: impl fmt::Display, what: Unexpected<'_>) -> Result<(), E> {
+        if !matches!(self.level, Level::Load) {
+            return Err(E::invalid_type(what, &self));
+        }
+        let added = self.walk.add(load, text);
+        self.result(added)
+    }
+
+    fn document<'de, A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let mut others = Vec::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let level = match name.as_str() {
+                "load_history" => Level::History,
+                "logical_count" => Level::Layers,
+                _ => {
+                    others.push(quoted(&name));
+                    others.truncate(MOST_NAMED);
+                    members.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if mem::replace(&mut self.walk.is_found, true) {
+                return self.refuse(format!("{name:?} is not the only member with loads"));
+            }
+            members.next_value_seed(self.below(level))?;
+        }
+        if self.walk.is_found {
+            return Ok(());
+        }
+        self.refuse(format!("neither \"load_history\" nor \"logical_count\" is there, but {others:?}"))
+    }
+
+    fn step<'de, A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        let mut is_found = false;
+        while let Some(name) = members.next_key::<String>()? {
+            if name != "logical_expert_load" {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if mem::replace(&mut is_found, true) {
+                return self.refuse("a second \"logical_expert_load\"".to_owned());
+            }
+            members.next_value_seed(self.below(Level::Layers))?;
+        }
+        if is_found { Ok(()) } else { self.refuse("no \"logical_expert_load\"".to_owned()) }
+    }
+
+    /// Reads a list whose elements are of the `level` below; `number` is where their numbers are kept.
+    fn list<'de, A: SeqAccess<'de>>(
+        &mut self,
+        mut elements: A,
+        level: Level,
+        number: fn(&mut Walk) -> &mut Option<usize>,
+    ) -> Result<usize, A::Error> {
+        *number(self.walk) = Some(0);
+        let mut found = 0;
+        while elements.next_element_seed(self.below(level))?.is_some() {
+            found += 1;
+            *number(self.walk) = Some(found);
+        }
+        *number(self.walk) = None;
+        Ok(found)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.level {
+            Level::Document => "an object with loads",
+            Level::History => "a list of steps",
+            Level::Step => "a step, an object",
+            Level::Layers => "a list of layers",
+            Level::Layer => "a layer, a list of loads",
+            Level::Load => "a load",
+        })
+    }
+
+    fn visit_u64<E: Error>(self, load: u64) -> Result<(), E> {
+        self.number(load as f64, load, Unexpected::Unsigned(load))
+    }
+
+    fn visit_i64<E: Error>(self, load: i64) -> Result<(), E> {
+        self.number(load as f64, load, Unexpected::Signed(load))
+    }
+
+    fn visit_f64<E: Error>(self, load: f64) -> Result<(), E> {
+        self.number(load, format_args!("{load:?}"), Unexpected::Float(load))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, elements: A) -> Result<(), A::Error> {
+        let ended = match self.level {
+            Level::History => self.list(elements, Level::Step, |walk| &mut walk.step).map(|_| Ok(()))?,
+            Level::Layers => {
+                let found = self.list(elements, Level::Layer, |walk| &mut walk.layer)?;
+                self.walk.end_layers(found)
+            }
+            Level::Layer => {
+                let found = self.list(elements, Level::Load, |walk| &mut walk.expert)?;
+                self.walk.end_layer(found)
+            }
+            Level::Document | Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+        };
+        self.result(ended)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
+        match self.level {
+            Level::Document => self.document(members),
+            Level::Step => self.step(members),
+            _ => Err(A::Error::invalid_type(Unexpected::Map, &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use nix::time::ClockId;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Window>, String> {
+        windows(Path::new("w.json"), text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    fn history(steps: usize) -> String {
+        let step = |number| format!("{{\"t\": [{number}], \"logical_expert_load\": [[{number}, 1], [0, 2.5]]}}");
+        let steps: Vec<_> = (0..steps).map(step).collect();
+        format!("{{\"model\": \"m\", \"load_history\": [{}]}}", steps.join(", "))
+    }
+
+    #[test]
+    fn a_hundred_steps_are_summed_to_a_window_and_what_is_left_is_one_too() {
+        let windows = read(&history(230)).unwrap();
+        let sums: Vec<_> = windows.iter().map(Window::counts).collect();
+        let of = |first: usize, end: usize| {
+            let steps = (end - first) as f64;
+            vec![(first..end).sum::<usize>() as f64, steps, 0.0, 2.5 * steps]
+        };
+        assert_eq!(sums, [of(0, 100), of(100, 200), of(200, 230)]);
+        assert_eq!(read(&history(100)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn logical_counts_are_one_window() {
+        let windows = read("{\"rank\": 0, \"logical_count\": [[0.0, 0.0], [1.0, 2e3]]}\n").unwrap();
+        assert_eq!(windows, [Window::new(2, vec![0.0, 0.0, 1.0, 2000.0])]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_line_column_and_expert() {
+        let cases = [
+            (
+                r#"{"logical_count": [[1, 2], [3, -4]]}"#,
+                "w.json, line 1, column 34 (layer 1, expert 1): -4 is negative",
+            ),
+            (
+                "{\"logical_count\":\n[[1, 1e16]]}",
+                "w.json, line 2, column 10 (layer 0, expert 1): 1e16 is more than a load can be (1e15)",
+            ),
+            (
+                r#"{"load_history": [{"logical_expert_load": [[NaN]]}]}"#,
+                "w.json, line 1, column 45 (step 0, layer 0, expert 0): this is not JSON (which has no NaN or \
+                 Infinity): expected value",
+            ),
+            (
+                r#"{"logical_count": [[1, "2"]]}"#,
+                "w.json, line 1, column 26 (layer 0, expert 1): invalid type: string \"2\", expected a load",
+            ),
+            (
+                r#"{"logical_count": [[[1]]]}"#,
+                "w.json, line 1, column 22 (layer 0, expert 0): invalid type: sequence, expected a load",
+            ),
+            (
+                r#"{"logical_count": [[1, 2], [3]]}"#,
+                "w.json, line 1, column 30 (layer 1): 1 loads, but the first layer has 2",
+            ),
+            (
+                r#"{"logical_count": [[1, 2], [3, 4, 5]]}"#,
+                "w.json, line 1, column 36 (layer 1): 3 loads, but the first layer has 2",
+            ),
+            (
+                r#"{"load_history": [{"logical_expert_load": [[1]]}, {"logical_expert_load": [[1], [2]]}]}"#,
+                "w.json, line 1, column 84 (step 1): 2 layers, but the first step has 1",
+            ),
+            (
+                r#"{"load_history": [{"logical_expert_load": [[1]]}, {"load": 1}]}"#,
+                "w.json, line 1, column 61 (step 1): no \"logical_expert_load\"",
+            ),
+            (
+                r#"{"logical_count": [[1, 2], [3"#,
+                "w.json, line 1, column 29 (layer 1, expert 1): the file ends too early: EOF while parsing a list",
+            ),
+            (
+                r#"{"a": [[1]], "b": {"logical_count": [[1]]}}"#,
+                "w.json, line 1, column 43: neither \"load_history\" nor \"logical_count\" is there, but [\"a\", \
+                 \"b\"]",
+            ),
+            (
+                r#"{"logical_count": [[1]], "load_history": []}"#,
+                "w.json, line 1, column 40: \"load_history\" is not the only member with loads",
+            ),
+            ("[[1]]", "w.json, line 1, column 2: invalid type: sequence, expected an object with loads"),
+            (r#"{"load_history": []}"#, "w.json holds no loads"),
+            (r#"{"logical_count": [[], []]}"#, "w.json holds no loads"),
+            (
+                r#"{"logical_count": [[1]]} x"#,
+                "w.json, line 1, column 26: this is not JSON (which has no NaN or Infinity): trailing characters",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(read(text).unwrap_err(), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_is_too_large_is_named_at_the_step_that_made_it_so() {
+        let text = history(3).replace("2.5", "4e14");
+        let error = read(&text).unwrap_err();
+        assert!(
+            error
+                .ends_with("(step 2, layer 1, expert 1): the sum 1200000000000000.0 is more than a load can be (1e15)"),
+            "{error}"
+        );
+    }
+    /// The published trace to the size: 1174 steps of 58 x 256, indented by 2. It is made while it is read, for the
+    /// real one is not ours to publish.
+    struct Published {
+        /// A comma and a step.
+        text: Vec<u8>,
+        at: usize,
+        end: usize,
+    }
+
+    impl Published {
+        fn new() -> Self {
+            let loads: Vec<_> = (0..256).map(|expert| format!("          {}", expert % 16)).collect();
+            let layer = format!("        [\n{}\n        ]", loads.join(",\n"));
+            let layers = vec![layer; 58].join(",\n");
+            let text = format!(",\n    {{\n      \"logical_expert_load\": [\n{layers}\n      ]\n    }}").into_bytes();
+            Self { at: 1, end: 1174 * text.len(), text }
+        }
+    }
+
+    impl Read for Published {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let text = &self.text[self.at % self.text.len()..];
+            let length = text.len().min(buffer.len()).min(self.end - self.at);
+            buffer[..length].copy_from_slice(&text[..length]);
+            self.at += length;
+            Ok(length)
+        }
+    }
+
+    #[test]
+    fn a_trace_as_long_as_the_published_one_is_read_in_four_seconds() {
+        let steps = Published::new();
+        assert!((229e6..239e6).contains(&(steps.end as f64)), "{} bytes", steps.end);
+        let text = "{\n  \"load_history\": [".as_bytes().chain(steps).chain("\n  ]\n}\n".as_bytes());
+        let clock = ClockId::CLOCK_THREAD_CPUTIME_ID; // other tests run at the same time
+        let start = clock.now().unwrap().tv_sec();
+        let windows = windows(Path::new("w.json"), BufReader::with_capacity(1 << 16, text)).unwrap();
+        let seconds = clock.now().unwrap().tv_sec() - start;
+        assert!(seconds <= 4, "{seconds} s");
+        assert_eq!(windows.len(), 12);
+        assert_eq!((windows[0].layers(), windows[0].experts()), (58, 256));
+        assert_eq!((windows[0].layer(57)[255], windows[11].layer(0)[15]), (1500.0, 74.0 * 15.0));
+    }
+}

@@ -1,0 +1,293 @@
+//! NPY: an array of NumPy, `[layers, experts]` (a window) or `[windows, layers, experts]`, of f4, f8, i4 or i8.
+//!
+//! C order and little endian, as every machine that serves models writes it. The header is checked against the length
+//! of the file before anything is read into memory.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+
+/// The longest header that is read; NumPy itself refuses longer ones.
+const LONGEST_HEADER: usize = 10_000;
+
+/// What a file begins with.
+const MAGIC: &[u8] = b"\x93NUMPY";
+
+/// The windows in `file`, which is at `path` and `length` bytes long.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn windows(path: &Path, file: impl Read, length: u64) -> Result<Vec<Window>, LoadsError> {
+    let mut bytes = Bytes { path, file, at: 0 };
+    let header = bytes.header()?;
+    let array = Array::new(&header).map_err(|reason| bytes.flaw("header", Flaw::Format { reason }))?;
+    if array.loads == 0 {
+        return Err(LoadsError::Empty { path: path.to_owned() });
+    }
+    let promised = array.bytes() + u128::from(bytes.at);
+    if promised != u128::from(length) {
+        let reason = format!("{array} need a file of {promised} bytes, it has {length}");
+        return Err(bytes.flaw("header", Flaw::Format { reason }));
+    }
+    (0..array.windows).map(|window| bytes.window(&array, window)).collect()
+}
+
+/// A file that is being read.
+struct Bytes<'a, R> {
+    path: &'a Path,
+    file: R,
+    at: u64,
+}
+
+impl<R: Read> Bytes<'_, R> {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), LoadsError> {
+        self.file.read_exact(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                let reason = "the file ends too early".to_owned();
+                self.flaw(&format!("byte {}", self.at + 1), Flaw::Format { reason })
+            }
+            _ => LoadsError::Read { path: self.path.to_owned(), error },
+        })?;
+        self.at += buffer.len() as u64;
+        Ok(())
+    }
+
+    /// The text of the header: a Python dict.
+    fn header(&mut self) -> Result<String, LoadsError> {
+        let mut start = [0; 8];
+        self.fill(&mut start)?;
+        if !start.starts_with(MAGIC) {
+            let reason = "this is no array of NumPy".to_owned();
+            return Err(self.flaw("byte 1", Flaw::Format { reason }));
+        }
+        let mut length = [0; 4];
+        // Since version 2 the length has four bytes.
+        self.fill(if start[6] == 1 { &mut length[..2] } else { &mut length })?;
+        let length = u32::from_le_bytes(length) as usize;
+        if length > LONGEST_HEADER {
+            let reason = format!("a header of {length} bytes, more than {LONGEST_HEADER}");
+            return Err(self.flaw("byte 9", Flaw::Format { reason }));
+        }
+        let mut header = vec![0; length];
+        self.fill(&mut header)?;
+        Ok(String::from_utf8_lossy(&header).into_owned())
+    }
+
+    fn window(&mut self, array: &Array, window: usize) -> Result<Window, LoadsError> {
+        let mut bytes = vec![0; array.experts * array.kind.size()];
+        let mut counts = Vec::with_capacity(array.loads);
+        for layer in 0..array.layers {
+            self.fill(&mut bytes)?;
+            for (number, expert) in bytes.chunks_exact(array.kind.size()).zip(0..) {
+                let load = array.kind.number(number);
+                let spot = || format!("window {window}, layer {layer}, expert {expert}");
+                counts.push(checked(load, format_args!("{load:?}")).map_err(|flaw| self.flaw(&spot(), flaw))?);
+            }
+        }
+        Ok(Window::new(array.experts, counts))
+    }
+
+    fn flaw(&self, spot: &str, flaw: Flaw) -> LoadsError {
+        LoadsError::Flaw { at: Place::new(self.path, spot), flaw }
+    }
+}
+
+/// What the numbers of an array are.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    F4,
+    F8,
+    I4,
+    I8,
+}
+
+impl Kind {
+    fn new(descr: &str) -> Option<Self> {
+        Some(match descr {
+            "<f4" => Self::F4,
+            "<f8" => Self::F8,
+            "<i4" => Self::I4,
+            "<i8" => Self::I8,
+            _ => return None,
+        })
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::F4 | Self::I4 => 4,
+            Self::F8 | Self::I8 => 8,
+        }
+    }
+
+    fn number(self, bytes: &[u8]) -> f64 {
+        let four = || bytes.try_into().expect("BUG: four bytes");
+        let eight = || bytes.try_into().expect("BUG: eight bytes");
+        match self {
+            Self::F4 => f32::from_le_bytes(four()).into(),
+            Self::F8 => f64::from_le_bytes(eight()),
+            Self::I4 => i32::from_le_bytes(four()).into(),
+            Self::I8 => i64::from_le_bytes(eight()) as f64, // exact as far as a load can go
+        }
+    }
+}
+
+/// What a header says.
+#[derive(Debug)]
+struct Array {
+    kind: Kind,
+    windows: usize,
+    layers: usize,
+    experts: usize,
+    /// Of a window.
+    loads: usize,
+}
+
+impl Array {
+    fn new(header: &str) -> Result<Self, String> {
+        let descr = member(header, "descr")?.split([',', '}']).next().unwrap_or_default().trim();
+        let kind = Kind::new(descr.trim_matches('\''))
+            .ok_or_else(|| format!("numbers of type {}, not '<f4', '<f8', '<i4' or '<i8'", quoted(descr)))?;
+        if !member(header, "fortran_order")?.starts_with("False") {
+            return Err("an array in Fortran order, not in C order".to_owned());
+        }
+        let (windows, layers, experts) = match shape(member(header, "shape")?)?[..] {
+            [layers, experts] => (1, layers, experts),
+            [windows, layers, experts] => (windows, layers, experts),
+            ref other => return Err(format!("{} dimensions, not [layers, experts] or [windows, ...]", other.len())),
+        };
+        let loads = if windows == 0 { Some(0) } else { layers.checked_mul(experts) };
+        match loads {
+            Some(loads) if loads <= MOST_LOADS => Ok(Self { kind, windows, layers, experts, loads }),
+            _ => Err(Flaw::TooMany.to_string()),
+        }
+    }
+
+    /// Of all windows.
+    fn bytes(&self) -> u128 {
+        self.windows as u128 * (self.loads * self.kind.size()) as u128
+    }
+}
+
+impl fmt::Display for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, windows, layers, experts, .. } = self;
+        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", kind.size())
+    }
+}
+
+/// What follows `'name':` in the dict.
+fn member<'a>(header: &'a str, name: &str) -> Result<&'a str, String> {
+    let quoted = format!("'{name}':");
+    header.split_once(&quoted).map(|(_, value)| value.trim_start()).ok_or_else(|| format!("no {name} in it"))
+}
+
+/// The numbers of a tuple such as `(12, 58, 256)`.
+fn shape(value: &str) -> Result<Vec<usize>, String> {
+    let numbers = value.strip_prefix('(').and_then(|value| value.split_once(')')).map(|(numbers, _)| numbers);
+    let parsed = numbers.map(|numbers| {
+        let numbers = numbers.split(',').map(str::trim).filter(|number| !number.is_empty());
+        numbers.map(str::parse).collect::<Result<Vec<usize>, _>>()
+    });
+    match parsed {
+        Some(Ok(shape)) => Ok(shape),
+        _ => Err(format!("{} is no shape", quoted(value.trim_end()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+
+    /// A file as NumPy writes it, of version 1.
+    fn file(header: &str, numbers: &[u8]) -> Vec<u8> {
+        let padded = format!("{header:<117}\n");
+        [MAGIC, b"\x01\x00", &(padded.len() as u16).to_le_bytes(), padded.as_bytes(), numbers].concat()
+    }
+
+    fn array(descr: &str, shape: &str, numbers: &[u8]) -> Vec<u8> {
+        file(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"), numbers)
+    }
+
+    fn read(file: &[u8]) -> Result<Vec<Window>, String> {
+        windows(Path::new("w.npy"), file, file.len() as u64).map_err(|error| error.to_string())
+    }
+
+    fn f8(numbers: &[f64]) -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn the_four_types_are_read_as_one_window_or_as_many() {
+        let numbers = [0, 1, 2, 3, 1 << 30, 5];
+        let wanted = Window::new(3, numbers.map(f64::from).to_vec());
+        let f4 = numbers.map(|number| (number as f32).to_le_bytes()).concat();
+        let i4 = numbers.map(i32::to_le_bytes).concat();
+        let i8 = numbers.map(|number| i64::from(number).to_le_bytes()).concat();
+        for (descr, bytes) in [("<f4", f4), ("<i4", i4), ("<i8", i8), ("<f8", f8(wanted.counts()))] {
+            assert_eq!(read(&array(descr, "(2, 3)", &bytes)).unwrap(), slice::from_ref(&wanted), "{descr}");
+            let two = [bytes.clone(), bytes].concat();
+            assert_eq!(read(&array(descr, "(2, 2, 3)", &two)).unwrap(), [wanted.clone(), wanted.clone()], "{descr}");
+        }
+    }
+
+    #[test]
+    fn the_header_may_be_of_a_later_version_and_in_any_order() {
+        let header = b"{'shape': (1, 1), 'fortran_order': False, 'descr': '<f8'}\n";
+        let length = (header.len() as u32).to_le_bytes();
+        let file = [MAGIC, b"\x02\x00", &length, header, &f8(&[7.0])].concat();
+        assert_eq!(read(&file).unwrap(), [Window::new(1, vec![7.0])]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let cases = [
+            (
+                array("<f8", "(2, 1, 2)", &f8(&[1.0, 2.0, 3.0, -4.0])),
+                "w.npy, window 1, layer 0, expert 1: -4.0 is negative",
+            ),
+            (array("<f8", "(1, 1)", &f8(&[f64::NAN])), "w.npy, window 0, layer 0, expert 0: NaN is not finite"),
+            (array("<f2", "(1, 1)", b""), "w.npy, header: numbers of type '<f2', not '<f4', '<f8', '<i4' or '<i8'"),
+            (array(">f8", "(1, 1)", b""), "w.npy, header: numbers of type '>f8', not '<f4', '<f8', '<i4' or '<i8'"),
+            (
+                file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1, 1), }", b""),
+                "w.npy, header: numbers of type [('a', not '<f4', '<f8', '<i4' or '<i8'",
+            ),
+            (
+                file("{'descr': '<f8', 'fortran_order': True, 'shape': (1, 1), }", b""),
+                "w.npy, header: an array in Fortran order, not in C order",
+            ),
+            (
+                array("<f8", "(1000000000000,)", b""),
+                "w.npy, header: 1 dimensions, not [layers, experts] or [windows, ...]",
+            ),
+            (array("<f8", "(1000000, 1000000, 1000000)", b""), "w.npy, header: more than 4194304 loads in a window"),
+            (
+                array("<f8", "(18446744073709551615, 2, 2)", b""),
+                "w.npy, header: 18446744073709551615 x 2 x 2 numbers of 8 bytes need a file of 590295810358705651808 \
+                 bytes, it has 128",
+            ),
+            (array("<f8", "(-1, 2)", b""), "w.npy, header: (-1, 2), } is no shape"),
+            (array("<f8", "(0, 2)", b""), "w.npy holds no loads"),
+            (array("<f8", "(0, 2, 2)", b""), "w.npy holds no loads"),
+            (
+                array("<f8", "(1, 2)", &f8(&[1.0])),
+                "w.npy, header: 1 x 1 x 2 numbers of 8 bytes need a file of 144 bytes, it has 136",
+            ),
+            (file("{}", b""), "w.npy, header: no descr in it"),
+            (MAGIC.to_vec(), "w.npy, byte 1: the file ends too early"),
+            (b"PK\x03\x04 an archive".to_vec(), "w.npy, byte 1: this is no array of NumPy"),
+            (
+                [MAGIC, b"\x02\x00\xff\xff\xff\xff"].concat(),
+                "w.npy, byte 9: a header of 4294967295 bytes, more than 10000",
+            ),
+            ([MAGIC, b"\x01\x00\x40\x00{"].concat(), "w.npy, byte 11: the file ends too early"),
+        ];
+        for (file, message) in cases {
+            assert_eq!(read(&file).unwrap_err(), message);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What a search promises whatever happens to it, and what it refuses to believe.
+
+use std::collections::BTreeSet;
+
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::rejection::{Evidence, Rejection};
+use proptest::prelude::*;
+
+use super::world::{Script, World, blob, created, measurement, sample};
+use super::*;
+
+/// Selections in order, each with its attempt.
+fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
+    events.iter().filter_map(|event| match event {
+        Event::Selected { attempt, selection } => Some((*attempt, selection)),
+        _ => None,
+    })
+}
+
+/// Candidates in the order they were made.
+fn creations(events: &[Event]) -> impl Iterator<Item = &CandidateCreated> {
+    events.iter().filter_map(|event| match event {
+        Event::CandidateCreated(created) => Some(created),
+        _ => None,
+    })
+}
+
+/// Candidates in the order they were judged; the baseline's measurement is the seed program's where they are the same.
+fn judged(world: &World) -> Vec<CandidateId> {
+    let of = |event: &Event| match event {
+        Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
+        Event::BaselineEvaluated { .. } if world.search.baseline_is_seed() => Some(CandidateId::SEED),
+        _ => None,
+    };
+    world.events.iter().filter_map(of).collect()
+}
+
+/// How many attempts in a row made no candidate, at the end.
+fn declined_last(events: &[Event]) -> usize {
+    let outcomes = events.iter().rev();
+    outcomes
+        .take_while(|event| !matches!(event, Event::CandidateCreated(_)))
+        .filter(|event| matches!(event, Event::ProposalDeclined { .. }))
+        .count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_live_state_is_the_one_that_its_events_give_after_every_step(script in Script::any()) {
+        let mut world = World::new(script);
+        // Every state of a long run would take too long; of a short one all are looked at.
+        for step in 0.. {
+            if step < 60 || world.search.stopped().is_some() {
+                prop_assert_eq!(&world.search, &world.replayed());
+            }
+            if world.search.stopped().is_some() {
+                break;
+            }
+            world.step();
+        }
+    }
+
+    #[test]
+    fn every_candidate_is_judged_once_and_all_are_numbered_in_order(script in Script::any()) {
+        let world = World::finished(script);
+        let numbers = || creations(&world.events).map(|created| created.candidate.0);
+        prop_assert!(numbers().eq(1..=numbers().count() as u64));
+        prop_assert!(selections(&world.events).map(|(attempt, _)| attempt).eq(0..world.seen_at.len() as u64));
+        let judged = judged(&world);
+        let known: BTreeSet<CandidateId> = world.search.candidates().map(|(id, _)| id).collect();
+        prop_assert_eq!(judged.len(), known.len());
+        prop_assert_eq!(judged.into_iter().collect::<BTreeSet<_>>(), known);
+        prop_assert!(world.search.open_attempts().is_empty());
+    }
+
+    #[test]
+    fn a_run_ends_when_it_has_its_candidates_or_finds_nothing_new(script in Script::any()) {
+        let world = World::finished(script.clone());
+        let made = world.search.candidates().len() as u64;
+        prop_assert!(made <= script.candidates);
+        match world.search.stopped() {
+            Some(StopReason::Candidates) => prop_assert_eq!(made, script.candidates),
+            Some(StopReason::Exhausted) => {
+                let tried_all = world.seen_at.len() >= script.corpus.len();
+                let no_parents = world.search.members().is_empty();
+                let nothing_left = tried_all && (!script.mutate || no_parents);
+                prop_assert!(nothing_left || declined_last(&world.events) == EXHAUSTED_AFTER as usize);
+            }
+            other => prop_assert!(false, "it ended with {other:?}"),
+        }
+        let attempts = world.seen_at.len() as u64;
+        prop_assert!(attempts <= made * EXHAUSTED_AFTER, "{attempts} attempts for {made} candidates");
+    }
+
+    #[test]
+    fn the_corpus_is_tried_once_in_its_order_before_anything_else(script in Script::any()) {
+        let world = World::finished(script.clone());
+        let tried: Vec<(u64, &Selection)> = selections(&world.events).collect();
+        let (corpus, rest) = tried.split_at(tried.len().min(script.corpus.len()));
+        let mut made = vec![None; script.corpus.len()];
+        for (place, (attempt, selection)) in corpus.iter().enumerate() {
+            let parent = script.corpus[place].and_then(|parent| made[parent]).unwrap_or(CandidateId::SEED);
+            let expected = Selection { proposer: Proposer::Corpus(place), parent, outclassed_below: None };
+            prop_assert_eq!(*selection, &expected);
+            let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
+            made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
+        }
+        prop_assert!(rest.iter().all(|(_, selection)| selection.proposer == Proposer::Mutate));
+        prop_assert!(script.mutate || rest.is_empty());
+        let cut_short = world.search.stopped() == Some(StopReason::Candidates);
+        prop_assert!(cut_short || corpus.len() == script.corpus.len());
+    }
+
+    #[test]
+    fn a_mutation_has_a_member_of_the_population_for_a_parent(script in Script::any()) {
+        let world = World::finished(script.clone());
+        for (attempt, selection) in selections(&world.events).skip(script.corpus.len()) {
+            let members = &world.seen_at[&attempt];
+            prop_assert!(members.len() <= script.population);
+            prop_assert!(members.contains(&selection.parent), "{selection:?} of {members:?}");
+            prop_assert_eq!(selection.outclassed_below.is_some(), members.len() == script.population);
+        }
+    }
+
+    #[test]
+    fn the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
+        let world = World::finished(script);
+        let scored = world.search.candidates().filter_map(|(id, known)| match &known.verdict {
+            Some(Verdict::Measured(scores)) => Some((id, scores.combined_score)),
+            _ => None,
+        });
+        let best = scored.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        prop_assert_eq!(world.search.best().map(|member| (member.candidate, member.score)), best);
+    }
+
+    #[test]
+    fn how_often_a_candidate_was_chosen_is_how_often_it_was_selected(script in Script::any()) {
+        let world = World::finished(script);
+        for (id, known) in world.search.candidates() {
+            let times = selections(&world.events).filter(|(_, selection)| selection.parent == id).count();
+            prop_assert_eq!(known.times_chosen, times as u64);
+        }
+    }
+
+    #[test]
+    fn a_finished_run_goes_on_with_room_for_more(script in Script::any(), more in 1u64..10) {
+        let mut world = World::finished(script.clone());
+        let (reason, before) = (world.search.stopped(), world.search.candidates().len() as u64);
+        world.resume(script.candidates + more);
+        if reason == Some(StopReason::Candidates) && script.mutate && !world.search.members().is_empty() {
+            let goes_on = matches!(world.search.next(), Next::Attempt { .. });
+            prop_assert!(goes_on);
+        }
+        prop_assert_eq!(world.search.candidates().len() as u64, before);
+        prop_assert_eq!(&world.search, &world.replayed());
+    }
+}
+
+/// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
+fn under_way() -> World {
+    let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
+    let baseline = measurement(&world.search.started().cases, |_, window| sample(window, 0.02, 0.1));
+    world.record(Event::BaselineEvaluated { measurement: baseline });
+    world.record(selected(0, Proposer::Corpus(0), 0));
+    world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    world.record(selected(1, Proposer::Mutate, 0));
+    world
+}
+
+fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
+    let selection = Selection { proposer, parent: CandidateId(parent), outclassed_below: None };
+    Event::Selected { attempt, selection }
+}
+
+fn declined(attempt: u64, reason: Declined) -> Event {
+    Event::ProposalDeclined { attempt, proposal: None, reason }
+}
+
+fn evaluated(candidate: u64, evaluation: Evaluation) -> Event {
+    Event::CandidateEvaluated { candidate: CandidateId(candidate), evaluation }
+}
+
+fn rejected(candidate: u64) -> Event {
+    let rejection = Rejection::Hang { limit_seconds: 1.0 };
+    evaluated(candidate, Evaluation::Rejected { rejection, evidence: Evidence::default() })
+}
+
+#[test]
+fn what_no_run_writes_is_refused_and_named() {
+    let search = under_way().search;
+    let seed = CandidateId::SEED;
+    let made = |created: CandidateCreated| Event::CandidateCreated(created);
+    let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
+    let refused = [
+        (Event::RunStarted(Box::new(search.started().clone())), "a run starts once"),
+        (Event::BaselineEvaluated { measurement: Measurement::default() }, "the baseline is known"),
+        (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
+        (selected(3, Proposer::Mutate, 0), "attempt 3, but 2 is the next"),
+        (selected(2, Proposer::Mutate, 7), "there is no candidate 7"),
+        (selected(2, Proposer::Corpus(2), 0), "the corpus has 2 documents, none at place 2"),
+        (selected(2, Proposer::Corpus(0), 0), "the document at place 0 of the corpus made a candidate before"),
+        (declined(0, Declined::NothingNew), "attempt 0 is not open"),
+        (declined(2, Declined::NothingNew), "attempt 2 is not open"),
+        (declined(1, Declined::Duplicate { of: CandidateId(9) }), "there is no candidate 9"),
+        (made(created(2, 0, seed)), "attempt 0 is not open"),
+        (made(created(1, 1, seed)), "candidate 1, but 2 is the next"),
+        (made(created(3, 1, seed)), "candidate 3, but 2 is the next"),
+        (made(created(2, 1, CandidateId(2))), "there is no candidate 2"),
+        (made(created(2, 1, CandidateId(1))), "candidate 2 is no edit of 0"),
+        (made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }), "candidate 2 is no edit of 0"),
+        (
+            made(CandidateCreated { program: blob(1), ..created(2, 1, seed) }),
+            "candidate 2 is the same program as candidate 1",
+        ),
+        (rejected(0), "candidate 0 was judged before"),
+        (rejected(2), "there is no candidate 2"),
+        (evaluated(1, outclassed), "candidate 1 was to be measured in full"),
+    ];
+    for (event, reason) in refused {
+        assert_eq!(search.check(&event), Err(reason.to_owned()), "{event:?}");
+    }
+}
+
+#[test]
+fn nothing_is_selected_or_judged_before_the_baseline() {
+    let search = Search::new(Script::smooth().started());
+    assert_eq!(search.next(), Next::Wait);
+    for event in [selected(0, Proposer::Corpus(0), 0), rejected(0)] {
+        assert_eq!(search.check(&event), Err("there is no baseline yet".to_owned()));
+    }
+}
+
+#[test]
+fn after_a_run_has_stopped_it_can_only_be_resumed() {
+    let mut world = under_way();
+    world.record(Event::RunStopped { reason: StopReason::Interrupted });
+    for event in [rejected(1), selected(2, Proposer::Mutate, 0), Event::RunStopped { reason: StopReason::WallTime }] {
+        assert_eq!(world.search.check(&event), Err("the run has stopped and was not resumed".to_owned()));
+    }
+    world.record(Event::RunResumed { candidates: 30 });
+    assert_eq!(world.search.candidate_limit(), 30);
+    assert_eq!(world.search.check(&rejected(1)), Ok(()));
+}
+
+#[test]
+#[should_panic(expected = "BUG: candidate 0 was judged before")]
+fn an_event_that_is_refused_is_never_taken_in() {
+    under_way().search.apply(&rejected(0));
+}
+
+#[test]
+fn a_run_stops_only_when_everything_in_flight_has_landed() {
+    let mut world = under_way();
+    world.record(declined(1, Declined::NothingNew));
+    let mut limited = world.search.clone();
+    limited.apply(&Event::RunResumed { candidates: 2 });
+    assert_eq!(limited.next(), Next::Wait);
+    limited.apply(&rejected(1));
+    assert_eq!(limited.next(), Next::Stop(StopReason::Candidates));
+}
+
+#[test]
+fn a_baseline_that_is_another_program_leaves_the_seed_program_to_be_judged() {
+    let mut world = World::new(Script { baseline_is_seed: false, ..Script::smooth() });
+    world.step();
+    assert_eq!(world.search.unevaluated().collect::<Vec<_>>(), [CandidateId::SEED]);
+    assert_eq!(world.search.best(), None);
+    assert!(world.search.baseline().is_some());
+}

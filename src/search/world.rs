@@ -1,0 +1,290 @@
+//! World: proposers, archive and judges as chance would have them, for a search to run in. No IO and no time: a script
+//! says how likely everything is, and one key draws it all.
+//!
+//! Does what a driver does, and what may happen to one: evaluations end in any order, the process dies between any two
+//! events, somebody interrupts the run and resumes it.
+
+use std::collections::BTreeMap;
+
+use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
+use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use proptest::prelude::*;
+use rand::RngExt;
+
+use crate::candidate::{BlobId, CandidateId, CommitId};
+use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
+use crate::search::{Next, Search};
+
+/// What happens how often.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Draws everything.
+    pub key: u64,
+    /// Candidates of the run.
+    pub candidates: u64,
+    /// Room in the population.
+    pub population: usize,
+    /// Evaluations at the same time.
+    pub slots: usize,
+    /// For each document of the corpus the place of the one whose program it edits.
+    pub corpus: Vec<Option<usize>>,
+    /// Whether there are mutations.
+    pub mutate: bool,
+    /// Whether the seed program is the baseline too.
+    pub baseline_is_seed: bool,
+    /// How many attempts make no candidate.
+    pub declined: f64,
+    /// How many evaluations end in a rejection.
+    pub rejected: f64,
+    /// How many of those that may stop early do.
+    pub outclassed: f64,
+    /// How many steps the process dies or is interrupted at, and resumed.
+    pub broken_off: f64,
+}
+
+impl Script {
+    /// A run in which nothing goes wrong.
+    pub fn smooth() -> Self {
+        Self {
+            key: 1,
+            candidates: 20,
+            population: 4,
+            slots: 2,
+            corpus: vec![None, Some(0), None],
+            mutate: true,
+            baseline_is_seed: true,
+            declined: 0.0,
+            rejected: 0.0,
+            outclassed: 0.0,
+            broken_off: 0.0,
+        }
+    }
+
+    /// All kinds of runs.
+    pub fn any() -> impl Strategy<Value = Self> {
+        let chance = || prop_oneof![Just(0.0), 0.0..1.0, Just(0.99)];
+        let parent = |place: usize| (0..=place).prop_map(|parent| parent.checked_sub(1));
+        let corpus = (0..6usize).prop_flat_map(move |length| (0..length).map(parent).collect::<Vec<_>>());
+        let sizes = (any::<u64>(), 1..40u64, 1..6usize, 1..5usize, corpus);
+        let chances = (chance(), chance(), chance(), 0.0..0.1);
+        (sizes, any::<bool>(), any::<bool>(), chances).prop_map(|(sizes, mutate, baseline_is_seed, chances)| {
+            let (key, candidates, population, slots, corpus) = sizes;
+            let (declined, rejected, outclassed, broken_off) = chances;
+            let sizes = Self { key, candidates, population, slots, corpus, ..Self::smooth() };
+            Self { mutate, baseline_is_seed, declined, rejected, outclassed, broken_off, ..sizes }
+        })
+    }
+
+    /// The first event of such a run.
+    pub fn started(&self) -> RunStarted {
+        let mut started = RunStarted::example();
+        started.settings.rng_seed = self.key;
+        started.settings.search.candidates = self.candidates;
+        started.settings.search.population = self.population;
+        started.settings.search.mutate = self.mutate;
+        if !self.baseline_is_seed {
+            started.baseline = BlobId::from_bytes([255; 20]);
+        }
+        let entry = |(place, parent): (usize, &Option<usize>)| CorpusEntry {
+            file: format!("{place}.txt"),
+            proposal: blob(1000 + place as u64),
+            parent: *parent,
+        };
+        started.corpus = self.corpus.iter().enumerate().map(entry).collect();
+        started
+    }
+}
+
+/// A run under way.
+pub struct World {
+    /// The state, taken along live.
+    pub search: Search,
+    /// All that happened after the run had started.
+    pub events: Vec<Event>,
+    /// For each attempt, the best of the population when it was selected and the score to beat.
+    pub seen_at: BTreeMap<u64, Vec<CandidateId>>,
+    script: Script,
+    in_flight: Vec<CandidateId>,
+    rng: Stream,
+}
+
+impl World {
+    /// A run that has just started.
+    pub fn new(script: Script) -> Self {
+        Self {
+            search: Search::new(script.started()),
+            events: Vec::new(),
+            seen_at: BTreeMap::new(),
+            // Purposes of the search itself are not drawn from: what happens does not depend on what is selected.
+            rng: stream(script.key, 0, Purpose::Loads),
+            in_flight: Vec::new(),
+            script,
+        }
+    }
+
+    /// The run from its start to its end.
+    pub fn finished(script: Script) -> Self {
+        let mut world = Self::new(script);
+        while world.search.stopped().is_none() {
+            world.step();
+        }
+        world
+    }
+
+    /// The state that the events alone give.
+    pub fn replayed(&self) -> Search {
+        let mut search = Search::new(self.search.started().clone());
+        self.events.iter().for_each(|event| search.apply(event));
+        search
+    }
+
+    /// Makes an event happen.
+    pub fn record(&mut self, event: Event) {
+        assert_eq!(self.search.check(&event), Ok(()), "{event:?}");
+        self.search.apply(&event);
+        self.events.push(event);
+    }
+
+    /// Lets one of the things happen that can happen now.
+    pub fn step(&mut self) {
+        if self.chance(self.script.broken_off) {
+            return if self.chance(0.5) { self.die() } else { self.interrupt() };
+        }
+        if self.search.baseline().is_none() {
+            let measurement = measurement(&self.search.started().cases, |_, window| sample(window, 0.02, 0.1));
+            return self.record(Event::BaselineEvaluated { measurement });
+        }
+        let is_full = self.in_flight.len() >= self.script.slots;
+        if is_full || (!self.in_flight.is_empty() && self.chance(0.3)) {
+            return self.finish_one();
+        }
+        let waiting = self.search.unevaluated().find(|candidate| !self.in_flight.contains(candidate));
+        if let Some(candidate) = waiting {
+            return self.in_flight.push(candidate);
+        }
+        let next = self.search.next();
+        assert_eq!(next, self.search.next(), "asked twice");
+        match next {
+            Next::Attempt { attempt, selection } => self.attempt(attempt, selection),
+            Next::Wait => self.finish_one(),
+            Next::Stop(reason) => self.record(Event::RunStopped { reason }),
+        }
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        self.rng.random::<f64>() < share
+    }
+
+    fn attempt(&mut self, attempt: u64, selection: Selection) {
+        let members = self.search.members().iter().map(|member| member.candidate).collect();
+        self.seen_at.insert(attempt, members);
+        self.record(Event::Selected { attempt, selection: selection.clone() });
+        // A process that dies here leaves a selection without an outcome.
+        if self.chance(self.script.broken_off) { self.die() } else { self.carry_out(attempt, &selection) }
+    }
+
+    fn carry_out(&mut self, attempt: u64, selection: &Selection) {
+        let count = self.search.candidates().len() as u64;
+        if self.chance(self.script.declined) {
+            let of = CandidateId(self.rng.random_range(0..count));
+            let reason = if self.chance(0.5) { Declined::NothingNew } else { Declined::Duplicate { of } };
+            return self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
+        }
+        self.record(Event::CandidateCreated(created(count, attempt, selection.parent)));
+    }
+
+    fn finish_one(&mut self) {
+        assert!(!self.in_flight.is_empty(), "the search waits for nothing");
+        let candidate = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
+        let evaluation = self.evaluation(candidate);
+        self.record(Event::CandidateEvaluated { candidate, evaluation });
+    }
+
+    fn evaluation(&mut self, candidate: CandidateId) -> Evaluation {
+        if self.chance(self.script.rejected) {
+            let rejection = Rejection::Hang { limit_seconds: 1.0 };
+            return Evaluation::Rejected { rejection, evidence: Evidence::default() };
+        }
+        let threshold = self.search.candidate(candidate).and_then(|known| known.outclassed_below);
+        if let Some(threshold) = threshold
+            && self.chance(self.script.outclassed)
+        {
+            return Evaluation::Outclassed { measurement: Measurement::default(), at_best: threshold - 0.1 };
+        }
+        // Few values, so that there are equal scores too.
+        let gap = [0.0, 0.01, 0.02, 0.04][self.rng.random_range(0..4)];
+        let rng = &mut self.rng;
+        let measurement = measurement(&self.search.started().cases, |_, window| {
+            sample(window, gap, [0.001, 0.01, 0.1, 1.0][rng.random_range(0..4)])
+        });
+        Evaluation::Measured { measurement }
+    }
+
+    /// The process dies; another one reads the journal and goes on.
+    fn die(&mut self) {
+        self.in_flight.clear();
+        self.search = self.replayed();
+        self.resume(self.script.candidates);
+    }
+
+    /// Somebody stops the run, and resumes it.
+    fn interrupt(&mut self) {
+        while !self.in_flight.is_empty() {
+            self.finish_one();
+        }
+        self.record(Event::RunStopped { reason: StopReason::Interrupted });
+        self.resume(self.script.candidates);
+    }
+
+    /// Goes on with room for this many candidates.
+    pub fn resume(&mut self, candidates: u64) {
+        self.record(Event::RunResumed { candidates });
+        for (attempt, selection) in self.search.open_attempts().to_vec() {
+            self.carry_out(attempt, &selection);
+        }
+    }
+}
+
+/// A candidate that no other is like.
+pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreated {
+    CandidateCreated {
+        candidate: CandidateId(number),
+        attempt,
+        name: format!("edit_{number}"),
+        parents: vec![parent],
+        commit: CommitId::from_bytes(*blob(number).as_bytes()),
+        program: blob(number),
+    }
+}
+
+/// A blob for each number.
+pub fn blob(number: u64) -> BlobId {
+    let mut bytes = [0; 20];
+    bytes[..8].copy_from_slice(&number.to_be_bytes());
+    BlobId::from_bytes(bytes)
+}
+
+/// Three windows of each case.
+pub fn measurement(cases: &[Case], mut sample: impl FnMut(&Case, usize) -> Sample) -> Measurement {
+    let mut case = |case: &Case| CaseMeasurement {
+        case: case.to_string(),
+        samples: (0..3).map(|window| sample(case, window)).collect(),
+    };
+    Measurement { cases: cases.iter().map(&mut case).collect(), ..Measurement::default() }
+}
+
+/// A call with this gap and time, beside a reference of 10 ms.
+pub fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
+    Sample {
+        window,
+        mean_load: 100.0,
+        max_load: 100.0 * (1.0 + gap),
+        bound: 100.0,
+        worst_row_gap: gap,
+        seconds,
+        wall_seconds: seconds,
+        reference_seconds: 0.01,
+    }
+}

@@ -1,0 +1,189 @@
+//! `packevolve evolve`: a run from its start to its closing table.
+
+use std::fs;
+use std::time::Duration;
+
+use packevolve::candidate::CandidateId;
+use packevolve::event::{Event, Proposer, StopReason};
+use packevolve::run::Run;
+use packevolve::search::Verdict;
+use serde_json::Value;
+
+use crate::support::finished::{self, CANDIDATES, NAME};
+use crate::support::{Output, World, count, judge};
+
+/// The five proposals that were handed to the project, by NAME.
+const FIVE: [&str; 5] = [
+    "vectorized_local_search_refinement",
+    "vectorized_iterative_greedy",
+    "vectorized_ensemble_refinement_v2",
+    "batched_refinement_packing",
+    "refine_packing",
+];
+
+#[test]
+fn a_run_ends_with_the_candidates_asked_for_all_judged() {
+    let run = finished::run();
+    assert_eq!(finished::output().code, Some(0), "{}", finished::output().stderr);
+    assert_eq!(run.search.candidates().len(), CANDIDATES);
+    assert_eq!(run.search.unevaluated().count(), 0);
+    assert_eq!(run.search.stopped(), Some(StopReason::Candidates));
+    assert!(run.torn.is_none());
+}
+
+#[test]
+fn all_five_proposals_and_their_bridges_are_applied_and_judged_in_full() {
+    let run = finished::run();
+    let corpus: Vec<_> = run.search.candidates().filter(|(_, known)| is_corpus(known.proposer)).collect();
+    for (_, known) in &corpus {
+        assert!(matches!(known.verdict, Some(Verdict::Measured(_))), "{}: {:?}", known.name, known.verdict);
+    }
+    for name in FIVE {
+        assert!(corpus.iter().any(|(_, known)| known.name == name), "{name} made no candidate");
+    }
+    assert_eq!(corpus.len(), fs::read_dir(crate::support::repository("candidates/proposals")).unwrap().count());
+    assert_eq!(count(&run, |event| matches!(event, Event::ProposalDeclined { .. })), 0, "{}", declined(&run));
+}
+
+fn is_corpus(proposer: Option<Proposer>) -> bool {
+    matches!(proposer, Some(Proposer::Corpus(_)))
+}
+
+fn declined(run: &Run) -> String {
+    let reasons = run.entries.iter().filter_map(|entry| match &entry.event {
+        Event::ProposalDeclined { reason, .. } => Some(reason.to_string()),
+        _ => None,
+    });
+    reasons.collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
+    let (run, output) = (finished::run(), finished::output());
+    let named = |name: &str| output.stdout.lines().any(|line| line.split_whitespace().last() == Some(name));
+    assert!(named("seed") && FIVE.into_iter().all(named), "{}", output.stdout);
+    let best = run.search.best().unwrap();
+    let known = run.search.candidate(best.candidate).unwrap();
+    for wanted in [
+        format!("best: candidate {} ({}), combined_score {:.4}", best.candidate, known.name, best.score),
+        format!("commit {}", known.commit),
+        format!("git -C runs/{NAME}/archive.git show best:eplb.py"),
+    ] {
+        assert!(output.stdout.contains(&wanted), "{wanted:?} is missing:\n{}", output.stdout);
+    }
+    for heading in ["balanced-", "ness", "gap %", "16->4", "unit", "speed", "combined"] {
+        assert!(output.stdout.contains(heading), "{heading:?} is missing:\n{}", output.stdout);
+    }
+}
+
+#[test]
+fn the_best_is_at_least_as_good_as_each_of_the_five_and_better_than_the_baseline() {
+    let run = finished::run();
+    let best = run.search.best().unwrap().score;
+    assert!(best > 0.0);
+    for (_, known) in run.search.candidates() {
+        if let Some(Verdict::Measured(scores)) = &known.verdict {
+            assert!(best >= scores.combined_score, "{} has {}", known.name, scores.combined_score);
+        }
+    }
+}
+
+#[test]
+fn progress_is_told_on_stderr_and_nothing_else() {
+    let lines: Vec<&str> = finished::output().stderr.lines().collect();
+    assert_eq!(
+        (lines.first(), lines.last()),
+        (Some(&"starting the judges"), Some(&"stopped: all candidates asked for were made"))
+    );
+    let progress = &lines[1..lines.len() - 1];
+    assert!(progress.iter().any(|line| line.contains("/16  best 0.")), "{lines:?}");
+    assert!(progress.iter().all(|line| line.starts_with('[')), "{lines:?}");
+}
+
+#[test]
+fn runs_of_equal_seed_begin_with_equal_candidates() {
+    let world = World::new();
+    world.run(&["evolve", "--run", "again", "--candidates", "9"]).ends(0);
+    let (first, again) = (finished::run(), world.read("again"));
+    let commit = |run: &Run, number| run.search.candidate(CandidateId(number)).map(|known| known.commit);
+    for number in 0..9 {
+        assert_eq!(commit(&again, number), commit(&first, number), "candidate {number}");
+    }
+    assert_eq!(again.search.candidates().len(), 9);
+}
+
+#[test]
+fn a_run_whose_time_is_used_up_ends_well() {
+    let world = World::with("search: {slots: 1, candidates: 100000, wall_time: 1s}\n");
+    let output = world.run(&["evolve", "--run", "short"]).ends(0).tells(&["stopped: the time of the run is used up"]);
+    assert!(output.stdout.contains("best: candidate "), "{}", output.stdout);
+    let run = world.read("short");
+    assert_eq!(run.search.stopped(), Some(StopReason::WallTime));
+    let times: Vec<f64> = run.entries.iter().map(|entry| entry.time).collect();
+    assert!(times.last().unwrap() - times[0] < Duration::from_secs(60).as_secs_f64());
+}
+
+#[test]
+fn a_name_that_is_taken_is_refused_and_the_run_there_left_alone() {
+    let world = finished::world();
+    let journal = world.path("runs").join(NAME).join("journal.jsonl");
+    let before = fs::read(&journal).unwrap();
+    world.run(&["evolve", "--run", NAME]).ends(3).tells_one_error(&["runs/small is there already", "hint: "]);
+    assert_eq!(fs::read(&journal).unwrap(), before);
+}
+
+#[test]
+fn nothing_is_written_when_the_judge_cannot_start() {
+    judge();
+    let cases = [
+        ("evaluation", "{python: no-such-python}", "no-such-python"),
+        ("evaluation", "{python: /bin/false}", "/bin/false"),
+        ("evaluation", "{device: 'cuda:99'}", "cuda:99"),
+        ("loads", "no-such-loads", "no-such-loads"),
+        ("loads", "words.csv", "words.csv"),
+        ("loads", "narrow.csv", "narrow.csv"),
+    ];
+    for (name, value, wanted) in cases {
+        let world = World::new();
+        world.set(name, value);
+        world.write("words.csv", "some,words\n");
+        world.write("narrow.csv", "1,2\n3,4\n");
+        world.run(&["evolve", "--run", "x"]).ends(3).tells_one_error(&[wanted]);
+        assert!(!world.path("runs").exists(), "{name}: {value}");
+    }
+}
+
+#[test]
+fn nothing_is_written_when_the_judges_program_is_missing() {
+    let world = World::new();
+    let output = Output::of(world.lone_harness().args(["evolve", "--run", "x"])).ends(1);
+    output.tells_one_error(&["packevolve-judge is not beside", "hint: `cargo build --release --workspace` makes both"]);
+    assert!(!world.has_run("x"));
+}
+
+#[test]
+fn a_baseline_that_cannot_be_measured_is_told_with_its_reason() {
+    let world = World::new();
+    world.write("bad.py", "def balanced_packing(weight, num_packs):\n    raise ValueError('no packs')\n");
+    world.set("baseline", "bad.py");
+    world.run(&["evolve", "--run", "x"]).ends(4).tells(&["the baseline program was not measured", "no packs"]);
+}
+
+#[test]
+fn an_epoch_that_is_no_time_is_refused() {
+    for epoch in ["yesterday", "-1", "9223372036854775807"] {
+        let world = World::new();
+        let output = Output::of(world.command(&["evolve", "--run", "x"]).env("SOURCE_DATE_EPOCH", epoch)).ends(3);
+        output.tells_one_error(&["SOURCE_DATE_EPOCH"]);
+        assert!(!world.has_run("x"));
+    }
+}
+
+#[test]
+fn settings_on_the_command_line_are_those_of_the_journal() {
+    let started = finished::run().search.started().clone();
+    let value: Value = serde_json::to_value(&started.settings).unwrap();
+    assert_eq!(value["search"]["candidates"], 16);
+    assert_eq!(value["search"]["slots"], 2);
+    assert_eq!(started.epoch.to_string(), crate::support::EPOCH);
+}

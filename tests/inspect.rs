@@ -1,0 +1,138 @@
+//! `packevolve top`, `show` and `log`: a run, looked at.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::finished::{self, NAME};
+use crate::support::{Output, World};
+
+#[test]
+fn top_lists_the_best_first_and_marks_the_best() {
+    let world = finished::world();
+    let rows = world.run(&["top", NAME, "--format", "json"]).ends(0).json();
+    let scores: Vec<f64> =
+        rows.as_array().unwrap().iter().map(|row| row["scores"]["combined_score"].as_f64().unwrap()).collect();
+    assert_eq!(scores.len(), 10);
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    let best = finished::run().search.best().unwrap();
+    assert_eq!(rows[0]["candidate"], best.candidate.0);
+    let table = world.run(&["top", NAME, "-n", "3"]).ends(0).stdout;
+    let marked = format!("*{} ", best.candidate);
+    assert_eq!(table.lines().filter(|line| line.trim_start().starts_with(&marked)).count(), 1, "{table}");
+    assert_eq!(table.lines().filter(|line| line.contains('.')).count(), 3, "{table}");
+}
+
+#[test]
+fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
+    let rows = finished::world().run(&["top", NAME, "--format", "json"]).ends(0).json();
+    for field in ["candidate", "name", "proposer", "parents", "commit", "outcome", "scores"] {
+        assert!(rows[0].get(field).is_some(), "{field}");
+    }
+    for field in ["balancedness_score", "quality", "speed_score", "combined_score", "unit_seconds", "cases"] {
+        assert!(rows[0]["scores"].get(field).is_some(), "scores.{field}");
+    }
+    for field in ["case", "gap", "balancedness", "seconds", "speedup", "quality", "windows", "worst_row_gap"] {
+        assert!(rows[0]["scores"]["cases"][0].get(field).is_some(), "scores.cases.{field}");
+    }
+}
+
+#[test]
+fn a_candidate_is_found_by_number_name_commit_prefix_and_as_the_best() {
+    let world = finished::world();
+    let run = finished::run();
+    let (id, known) = run.search.candidates().find(|(_, known)| known.name == "refine_packing").unwrap();
+    let commit = known.commit.to_string();
+    for name in [&id.to_string(), "refine_packing", &commit, &commit[..10]] {
+        let output = world.run(&["show", name, NAME]).ends(0);
+        assert!(output.stdout.starts_with(&format!("candidate {id}: refine_packing\n")), "{}", output.stdout);
+    }
+    let best = run.search.best().unwrap().candidate;
+    let shown = world.run(&["show", "best", NAME, "--format", "json"]).ends(0).json();
+    assert_eq!(shown["candidate"], best.0);
+}
+
+#[test]
+fn show_tells_origin_scores_and_proposal_of_a_candidate() {
+    let world = finished::world();
+    let output = world.run(&["show", "refine_packing"]).ends(0).stdout;
+    for wanted in ["an edit of 0 (seed), proposed by corpus", "commit ", "balancedness_score ", "<<<<<<< SEARCH"] {
+        assert!(output.contains(wanted), "{wanted:?} is missing:\n{output}");
+    }
+    let json = world.run(&["show", "refine_packing", "--format", "json"]).ends(0).json();
+    for field in ["candidate", "name", "commit", "selection", "proposal", "evaluation", "scores"] {
+        assert!(json.get(field).is_some(), "{field}");
+    }
+    let seed = world.run(&["show", "0"]).ends(0).stdout;
+    assert!(seed.starts_with("candidate 0: seed\ncommit ") && !seed.contains("an edit of"), "{seed}");
+}
+
+#[test]
+fn show_prints_the_program_to_the_byte() {
+    let output = finished::world().run(&["show", "0", NAME, "--program"]).ends(0);
+    assert_eq!(output.stdout, crate::support::text_of("candidates/eplb.py"));
+}
+
+#[test]
+fn show_takes_its_names_in_either_order_and_the_newest_run_without_one() {
+    let world = finished::world();
+    let shown = world.run(&["show", "best", NAME]).ends(0).stdout;
+    assert_eq!(world.run(&["show", NAME, "best"]).ends(0).stdout, shown);
+    assert_eq!(world.run(&["show", "best"]).ends(0).stdout, shown);
+    assert_eq!(world.run(&["show", "best", "runs/small"]).ends(0).stdout, shown);
+    assert_eq!(world.run(&["show", "best", "runs/small/"]).ends(0).stdout, shown);
+}
+
+#[test]
+fn names_that_are_none_are_told_with_what_was_probably_meant() {
+    let world = finished::world();
+    let output = world.run(&["show", "refine_paking"]).ends(3);
+    output.tells_one_error(&["no candidate \"refine_paking\"", "hint: did you mean `refine_packing`?"]);
+    world.run(&["show", "16"]).ends(3).tells_one_error(&["no candidate \"16\" in this run: 16 candidates, 0 to 15"]);
+    world.run(&["show", "3", "elsewhere"]).ends(3).tells_one_error(&["elsewhere is not a run folder"]);
+    world
+        .run(&["top", "candidates"])
+        .ends(3)
+        .tells_one_error(&["candidates is not a run folder: it has no journal.jsonl"]);
+    World::new().run(&["log"]).ends(3).tells_one_error(&["there are no runs in "]);
+}
+
+#[test]
+fn the_log_has_a_line_for_every_event_in_order() {
+    let world = finished::world();
+    let events = finished::run().entries.len();
+    let table = world.run(&["log"]).ends(0).stdout;
+    assert_eq!(table.lines().count(), events, "{table}");
+    assert!(table.lines().next().unwrap().contains("started from eplb.py"), "{table}");
+    assert!(table.lines().last().unwrap().ends_with("stopped: all candidates asked for were made"), "{table}");
+    let json = world.run(&["log", "--format", "json"]).ends(0).json();
+    let json = json.as_array().unwrap();
+    assert_eq!(json.len(), events);
+    for (seq, event) in json.iter().enumerate() {
+        assert_eq!(event["seq"], seq);
+        assert!(event["event"]["type"].is_string() && event["time"].is_number(), "{event}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_error_and_a_full_disk_is_one() {
+    let world = finished::world();
+    let mut log = world.command(&["log", "--format", "json"]);
+    let mut process = log.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::with_capacity(16, process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    Output::of(world.command(&["top"]).stdout(full)).ends(1).tells_one_error(&["cannot write to stdout"]);
+}
+
+#[test]
+fn a_journal_that_ends_in_the_middle_of_a_line_is_read_with_a_note() {
+    let world = finished::world();
+    let journal = world.path("runs/small/journal.jsonl");
+    let bytes = fs::read(&journal).unwrap();
+    fs::write(&journal, &bytes[..bytes.len() - 10]).unwrap();
+    let output = world.run(&["log"]).ends(0).tells(&["note: "]);
+    assert_eq!(output.stdout.lines().count(), finished::run().entries.len() - 1);
+}

@@ -1,0 +1,173 @@
+//! `packevolve replay`: is the record what it says? And if one byte of it is not, what is named?
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use packevolve::candidate::CandidateId;
+
+use crate::support::finished::{self, NAME};
+use crate::support::{Output, World, judge};
+
+#[test]
+fn the_best_is_made_again_and_measured_again() {
+    judge();
+    let world = finished::world();
+    let output = world.run(&["replay", NAME, "best"]).ends(0);
+    let best = finished::run().search.best().unwrap().candidate;
+    let commit = finished::run().search.candidate(best).unwrap().commit.short().to_string();
+    assert!(output.stdout.contains(&commit), "{}", output.stdout);
+    assert!(output.stdout.contains("programs and commit ids are reproduced"), "{}", output.stdout);
+    assert!(output.stdout.contains("balancedness is reproduced to the last digit in 8 calls"), "{}", output.stdout);
+}
+
+#[test]
+fn the_whole_run_is_made_again_by_the_same_decisions() {
+    let output = finished::world().run(&["replay", NAME]).ends(0);
+    assert!(output.stdout.contains("16 candidates: every decision"), "{}", output.stdout);
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn replaying_writes_nothing() {
+    let world = finished::world();
+    let before = listing(&world.path("runs"));
+    world.run(&["replay", NAME]).ends(0);
+    world.run(&["replay", NAME, "best", "--no-evaluate"]).ends(0);
+    assert_eq!(listing(&world.path("runs")), before);
+}
+
+fn listing(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all.extend(listing(&path));
+        } else {
+            all.push((path.clone(), fs::read(path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn without_torch_python_and_judge_a_run_can_be_read_and_its_record_checked() {
+    let world = finished::world();
+    let lone = |arguments: &[&str]| Output::of(world.lone_harness().args(arguments));
+    fs::remove_file(world.path("config.yaml")).unwrap();
+    for arguments in [&["log"][..], &["top"], &["show", "best"], &["replay", NAME, "best", "--no-evaluate"]] {
+        let output = lone(arguments).ends(0);
+        assert!(!output.stdout.is_empty(), "{arguments:?}");
+    }
+    lone(&["replay", NAME, "--no-evaluate"]).ends(0);
+    lone(&["replay", NAME, "best"]).ends(1).tells(&["packevolve-judge is not beside"]);
+}
+
+/// A loose object of the archive.
+fn object(world: &World, id: &str) -> PathBuf {
+    world.path("runs").join(NAME).join("archive.git/objects").join(&id[..2]).join(&id[2..])
+}
+
+/// Changes the last letter of an archived object; git's own packing stays valid.
+fn change(object: &Path) {
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(&fs::read(object).unwrap()[..]).read_to_end(&mut bytes).unwrap();
+    let letter = bytes.iter_mut().rev().find(|byte| byte.is_ascii_lowercase()).unwrap();
+    *letter = if *letter == b'a' { b'b' } else { b'a' };
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&bytes).unwrap();
+    fs::write(object, packed.finish().unwrap()).unwrap();
+}
+
+/// Ids of the best candidate's objects, each by what it is.
+fn objects_of_the_best(world: &World) -> [(&'static str, String); 4] {
+    let git = |name: &str| {
+        let output = world.tool("git", &["-C", "runs/small/archive.git", "rev-parse", name]).ends(0);
+        output.stdout.trim().to_owned()
+    };
+    let tree = world.tool("git", &["-C", "runs/small/archive.git", "ls-tree", "best"]).ends(0).stdout;
+    let proposal = tree.lines().find(|line| !line.ends_with("eplb.py")).unwrap();
+    let proposal = proposal.split_whitespace().nth(2).unwrap().to_owned();
+    [
+        ("program", git("best:eplb.py")),
+        ("proposal", proposal),
+        ("commit", git("best")),
+        ("program of the seed", git("best~1:eplb.py")),
+    ]
+}
+
+#[test]
+fn a_changed_byte_of_the_archive_is_found_and_named() {
+    for at in 0..4 {
+        let world = finished::world();
+        let (what, id) = &objects_of_the_best(&world)[at];
+        change(&object(&world, id));
+        for arguments in [&["replay", NAME, "best"][..], &["replay", NAME, "best", "--no-evaluate"], &["replay", NAME]]
+        {
+            let output = world.run(arguments);
+            assert_eq!(output.code, Some(5), "{what}, {arguments:?}: {output:?}");
+            assert!(output.stderr.starts_with("error: not reproduced"), "{what}: {}", output.stderr);
+            assert!(output.stderr.contains(id), "{what}: {}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_broken_or_missing_object_is_found_and_named() {
+    for broken in [true, false] {
+        let world = finished::world();
+        let (_, id) = &objects_of_the_best(&world)[0];
+        let path = object(&world, id);
+        fs::remove_file(&path).unwrap();
+        if broken {
+            fs::write(&path, b"not zlib").unwrap();
+        }
+        world.run(&["replay", NAME, "best", "--no-evaluate"]).ends(5).tells(&[id]);
+    }
+}
+
+#[test]
+fn a_changed_byte_of_the_journal_is_found_with_its_line() {
+    let lines = fs::read(finished::world().path("runs/small/journal.jsonl")).unwrap();
+    let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+    for (number, line) in lines.iter().enumerate() {
+        let world = finished::world();
+        let mut changed: Vec<Vec<u8>> = lines.iter().map(|line| line.to_vec()).collect();
+        // A digit in its middle, which stays a digit: everything still parses.
+        let at = (line.len() / 2..line.len()).find(|at| line[*at].is_ascii_digit()).unwrap();
+        changed[number][at] = if line[at] == b'1' { b'2' } else { b'1' };
+        fs::write(world.path("runs/small/journal.jsonl"), changed.concat()).unwrap();
+        let place = format!("runs/small/journal.jsonl:{}: ", number + 1);
+        world.run(&["replay", NAME, "best"]).ends(5).tells_one_error(&[&place, "was changed"]);
+    }
+}
+
+#[test]
+fn a_missing_line_of_the_journal_is_found() {
+    let world = finished::world();
+    let text = fs::read_to_string(world.path("runs/small/journal.jsonl")).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let without = [&lines[..7], &lines[8..]].concat().concat();
+    world.write("runs/small/journal.jsonl", without);
+    world.run(&["replay", NAME]).ends(5).tells_one_error(&["journal.jsonl:8: "]);
+    world.run(&["top", NAME]).ends(3).tells_one_error(&["journal.jsonl:8: "]);
+}
+
+#[test]
+fn an_unknown_candidate_is_a_mistake_and_no_divergence() {
+    let world = finished::world();
+    world.run(&["replay", NAME, "999"]).ends(3).tells_one_error(&["no candidate \"999\"", "16 candidates, 0 to 15"]);
+    world.run(&["replay", "nothing", "best"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
+}
+
+#[test]
+fn every_candidate_is_made_again_by_itself() {
+    let world = finished::world();
+    for number in 0..finished::CANDIDATES as u64 {
+        let output = world.run(&["replay", NAME, &CandidateId(number).to_string(), "--no-evaluate"]).ends(0);
+        assert!(output.stdout.starts_with("     0  "), "{}", output.stdout);
+    }
+}

@@ -1,0 +1,168 @@
+//! `packevolve resume`: a run goes on as if nothing had happened, however it was ended.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use nix::sys::signal::Signal;
+use packevolve::candidate::CandidateId;
+use packevolve::event::{Event, StopReason};
+use packevolve::run::Run;
+
+use crate::support::live::Live;
+use crate::support::{Output, World, count, judge};
+
+const CANDIDATES: &str = "12";
+
+fn evolve(world: &World) -> Live {
+    judge();
+    Live::start(world, "x", &["evolve", "--run", "x", "--candidates", CANDIDATES])
+}
+
+fn resume(world: &World) -> Live {
+    Live::start(world, "x", &["resume", "x"])
+}
+
+/// No candidate is lost, none judged twice, every decision is one that replay makes again, and git agrees.
+#[track_caller]
+fn is_whole(world: &World) {
+    let run = world.read("x");
+    assert_eq!(run.search.candidates().len().to_string(), CANDIDATES);
+    let judged: Vec<CandidateId> = judged(&run);
+    let all: BTreeSet<_> = judged.iter().copied().collect();
+    assert_eq!(judged.len(), all.len(), "judged twice: {judged:?}");
+    assert_eq!(all, run.search.candidates().map(|(id, _)| id).collect());
+    world.run(&["replay", "x", "--no-evaluate"]).ends(0);
+    world.tool("git", &["-C", "runs/x/archive.git", "fsck", "--strict", "--no-dangling"]).ends(0);
+}
+
+fn judged(run: &Run) -> Vec<CandidateId> {
+    let of = |event: &Event| match event {
+        Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
+        _ => None,
+    };
+    run.entries.iter().filter_map(|entry| of(&entry.event)).collect()
+}
+
+fn was_interrupted(run: &Run) -> bool {
+    matches!(run.entries.last().unwrap().event, Event::RunStopped { reason: StopReason::Interrupted })
+}
+
+#[test]
+fn ctrl_c_lets_running_evaluations_end_and_the_run_goes_on_afterwards() {
+    let world = World::slow();
+    let live = evolve(&world);
+    // Right after this event the seed program is being measured, for longer than a signal takes.
+    live.wait_for("baseline-evaluated", 1);
+    live.signal_group(Signal::SIGINT);
+    let output =
+        live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume runs/x"]);
+    assert!(output.stdout.contains(" seed\n"), "{}", output.stdout);
+    let run = world.read("x");
+    assert!(was_interrupted(&run));
+    assert_eq!(judged(&run), [CandidateId::SEED]);
+
+    let live = resume(&world);
+    live.wait_for("candidate-evaluated", 5);
+    live.signal(Signal::SIGTERM);
+    live.end().ends(130);
+    let run = world.read("x");
+    assert!(was_interrupted(&run) && judged(&run).len() >= 5);
+
+    resume(&world).end().ends(0).tells(&["stopped: all candidates asked for were made"]);
+    is_whole(&world);
+    assert_eq!(count(&world.read("x"), |event| matches!(event, Event::RunResumed { .. })), 2);
+}
+
+#[test]
+fn ctrl_c_while_the_baseline_is_measured_lets_that_end_and_a_second_one_stops_at_once() {
+    let world = World::slow();
+    world.set("baseline", "eplb.py");
+    let live = evolve(&world);
+    live.wait_for("run-started", 1);
+    live.signal(Signal::SIGINT);
+    live.end().ends(130).tells(&["interrupted: waiting"]);
+    let run = world.read("x");
+    assert!(run.search.baseline().is_some() && was_interrupted(&run));
+
+    let live = resume(&world);
+    live.wait_for("candidate-evaluated", 2);
+    live.signal(Signal::SIGINT);
+    live.signal(Signal::SIGTERM);
+    live.end().ends(130).tells(&["the run is kept", "hint: `packevolve resume runs/x` goes on with it"]);
+}
+
+#[test]
+fn a_killed_run_leaves_no_process_and_goes_on_from_any_moment() {
+    let world = World::slow();
+    let live = evolve(&world);
+    live.wait_for("run-started", 1);
+    live.kill();
+    for (event, times) in [("selected", 1), ("candidate-created", 4), ("candidate-evaluated", 9)] {
+        let live = resume(&world);
+        live.wait_for(event, times);
+        live.kill();
+    }
+    resume(&world).end().ends(0);
+    is_whole(&world);
+}
+
+#[test]
+fn a_run_goes_on_when_a_judge_or_its_nursery_is_killed() {
+    let world = World::slow();
+    let live = evolve(&world);
+    live.wait_for("baseline-evaluated", 1);
+    live.kill_one("packevolve-judg");
+    live.wait_for("candidate-evaluated", 2);
+    live.kill_one("python");
+    live.end().ends(0);
+    is_whole(&world);
+}
+
+#[test]
+fn a_run_can_be_given_more_candidates_from_anywhere_and_a_torn_last_line_is_dropped() {
+    let world = World::new();
+    judge();
+    let layer =
+        |layer: u64| (0..16).map(|expert| (100 + layer * 7 + expert * expert * 3).to_string()).collect::<Vec<_>>();
+    world.write("loads.csv", (0..4).map(|at| layer(at).join(",") + "\n").collect::<String>());
+    world.set("loads", "loads.csv");
+    world.run(&["evolve", "--run", "x", "--candidates", "2"]).ends(0);
+    let journal = world.path("runs/x/journal.jsonl");
+    let mut torn = fs::read(&journal).unwrap();
+    torn.extend_from_slice(b"{\"version\":1,\"seq\":");
+    fs::write(&journal, torn).unwrap();
+    let run = world.path("runs/x").display().to_string();
+    let mut command = world.command(&["resume", &run, "--candidates", CANDIDATES]);
+    Output::of(command.current_dir("/")).ends(0).tells(&["note: "]);
+    is_whole(&world);
+}
+
+#[test]
+fn what_is_no_run_or_of_a_newer_format_is_refused_and_left_alone() {
+    let world = World::new();
+    world.run(&["resume", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
+    world.run(&["resume"]).ends(3).tells_one_error(&["there are no runs in "]);
+    fs::create_dir_all(world.path("runs/newer")).unwrap();
+    world.write("runs/newer/journal.jsonl", "{\"version\":999,\"seq\":0,\"what\":\"ever\"}\n");
+    for command in ["resume", "top", "log", "replay"] {
+        let output = world.run(&[command, "newer"]).ends(3);
+        output.tells_one_error(&[
+            "journal version 999 is newer than 1",
+            "hint: use the version of packevolve that wrote",
+        ]);
+    }
+    assert_eq!(fs::read_dir(world.path("runs/newer")).unwrap().count(), 1, "something was written");
+    fs::create_dir_all(world.path("runs/empty")).unwrap();
+    world.write("runs/empty/journal.jsonl", "");
+    world.run(&["resume", "empty"]).ends(3).tells_one_error(&["the journal is empty", "hint: "]);
+}
+
+#[test]
+fn a_run_is_one_harness_at_a_time() {
+    let world = World::slow();
+    let live = evolve(&world);
+    live.wait_for("baseline-evaluated", 1);
+    world.run(&["resume", "x"]).ends(3).tells(&["another packevolve is working on this run"]);
+    live.signal(Signal::SIGINT);
+    live.end().ends(130);
+}
