@@ -95,6 +95,7 @@ struct Raised {
 struct LoadError {
     load_error: String,
     traceback: String,
+    memory: bool,
 }
 
 impl Child {
@@ -135,7 +136,8 @@ impl Child {
             return Ok(Ok(()));
         }
         Ok(Err(match serde_json::from_value::<LoadError>(reply.clone()) {
-            Ok(LoadError { load_error, traceback }) => {
+            Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
+            Ok(LoadError { load_error, traceback, .. }) => {
                 Failure { rejection: Rejection::Load { message: load_error }, traceback }
             }
             Err(_) => unexpected(&reply),
@@ -265,16 +267,17 @@ impl Child {
         Rejection::Crash { status: String::new() }.into()
     }
 
+    /// It was refused memory, so that it never came to use more than allowed.
+    fn out_of_memory(&self) -> Rejection {
+        Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes }
+    }
+
     fn failed_call(&self, reply: &Value) -> Failure {
         if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
             return Rejection::WrongResult { message: message.to_owned() }.into();
         }
         match serde_json::from_value::<Raised>(reply.clone()) {
-            Ok(Raised { traceback, memory: true, .. }) => {
-                let rejection =
-                    Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes };
-                Failure { rejection, traceback }
-            }
+            Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
             Ok(Raised { raised, traceback, .. }) => {
                 Failure { rejection: Rejection::Exception { message: raised }, traceback }
             }

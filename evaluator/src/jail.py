@@ -6,7 +6,7 @@ with its name and the reason; whether to go on without it is the judge's to deci
 
 The steps, in the order in which a child takes them:
     descriptors       /dev/null, a pipe for what it prints, its channel, the memory of its calls and its program
-    environment       nothing inherited; HOME and TMPDIR are the scratch folder
+    environment       nothing inherited (the judge starts the nursery so); HOME and TMPDIR are the scratch folder
     resource-limits   kernel's backstops: no core, few descriptors, data, file size, threads
     namespaces        user, pid, mount, network, ipc, host name: the child is pid 1 and sees no process but itself
     filesystem        a root that holds Python, libraries and a few devices, read-only; a scratch folder; a /proc
@@ -24,6 +24,7 @@ import resource
 import signal
 import struct
 import sys
+import sysconfig
 
 CHANNEL, MEMORY, PROGRAM = 3, 4, 5
 SCRATCH = "/scratch"
@@ -47,6 +48,13 @@ PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEA
 SECCOMP_MODE_FILTER = 2
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
+# The names of those that the C library has no function for.
+CALLS = {
+    SYS_MOUNT_SETATTR: "mount_setattr",
+    SYS_LANDLOCK_CREATE_RULESET: "landlock_create_ruleset",
+    SYS_LANDLOCK_ADD_RULE: "landlock_add_rule",
+    SYS_LANDLOCK_RESTRICT_SELF: "landlock_restrict_self",
+}
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -66,7 +74,7 @@ def step(name):
     try:
         yield
     except OSError as error:
-        raise Unavailable(name, str(error)) from error
+        raise Unavailable(name, ": ".join(filter(None, (error.filename, error.strerror)))) from error
 
 
 def call(name, *arguments):
@@ -75,9 +83,7 @@ def call(name, *arguments):
     result = function(*(word(argument) for argument in arguments))
     if result < 0:
         number = ctypes.get_errno()
-        shown = name if name != "syscall" else f"system call {arguments[0]}"
-        paths = " ".join(argument.decode() for argument in arguments if isinstance(argument, bytes))
-        raise OSError(number, f"{shown}({paths}): {os.strerror(number)}")
+        raise OSError(number, os.strerror(number), CALLS.get(arguments[0], "") if name == "syscall" else name)
     return result
 
 
@@ -171,7 +177,7 @@ class Jail:
         pid = pid_outside()
         with step("descriptors"):
             place_descriptors(*descriptors)
-        with step("environment"):
+        if "filesystem" in self.steps:
             os.environ.update(HOME=SCRATCH, TMPDIR=SCRATCH)
         with step("resource-limits"):
             self.limit_resources(request)
@@ -241,9 +247,14 @@ def keep_child():
 
 
 def readable_paths():
-    """What a child must be able to read: folders and files, none inside another, under every name that they have."""
-    folders = [os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
-    named = [*LIBRARIES, *folders, *filter(None, sys.path), *map(os.path.dirname, mapped_libraries())]
+    """What a child must be able to read: folders and files, none inside another, under every name that they have.
+
+    Not `sys.path`: there may be folders on it that hold more than packages, such as a checkout.
+    """
+    prefixes = [os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)]
+    packages = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    loaded = [os.path.dirname(path) for path in {*module_files(), *mapped_libraries()}]
+    named = [*LIBRARIES, *prefixes, *packages, *loaded]
     paths = {path for name in named for path in (os.path.abspath(name), os.path.realpath(name))}
     kept = []
     for path in sorted(path for path in paths if os.path.exists(path)):
@@ -257,6 +268,12 @@ def covers(above, path):
     if not path.startswith(above + "/"):
         return False
     return os.path.realpath(path) == os.path.realpath(above) + path[len(above) :]
+
+
+def module_files():
+    """The files of the modules that are imported, torch and numpy among them."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return {file for file in files if isinstance(file, str) and os.path.isabs(file)}
 
 
 def mapped_libraries():

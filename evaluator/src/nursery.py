@@ -15,7 +15,8 @@ Either may say, instead of its first words, that a step of the jail cannot be ta
 
 Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
     (it is in its jail)                             -> {"pid": N as the judge sees it}
-    {"op": "load", "file": NAME, "device": D}       -> {"loaded": true} | {"load_error": LINE, "traceback": TEXT}
+    {"op": "load", "file": NAME, "device": D}       -> {"loaded": true}
+                                                     | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
                                                     -> {"returned": true} | {"wrong_result": TEXT}
                                                      | {"raised": LINE, "traceback": TEXT, "memory": BOOL}
@@ -23,6 +24,7 @@ The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_p
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
 """
 
+import errno
 import gc
 import json
 import linecache
@@ -104,7 +106,7 @@ class Child:
             if not callable(self.packing):
                 raise TypeError("balanced_packing is not a function")
         except BaseException as error:
-            return {"load_error": describe(error), "traceback": trace(error)}
+            return {"load_error": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"loaded": True}
 
     def call(self, request):
@@ -127,8 +129,7 @@ class Child:
                 out = torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=request[at])
                 out.view(shape).copy_(tensor)
         except BaseException as error:
-            memory = isinstance(error, MemoryError) or "can't allocate memory" in str(error)[:TEXT]
-            return {"raised": describe(error), "traceback": trace(error), "memory": memory}
+            return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"returned": True}
 
 
@@ -141,6 +142,13 @@ def wrong_tensor(name, tensor, shape):
     if tuple(tensor.shape) != shape:
         return f"{name} of shape {list(tensor.shape)}, not {list(shape)}"
     return None
+
+
+def is_lack_of_memory(error):
+    """As Python, the system and torch say it."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or is_short(error) and "can't allocate memory" in str(error)
 
 
 def is_short(error):

@@ -32,6 +32,23 @@ fn work_moved_to_between_the_calls_is_charged() {
 }
 
 #[test]
+fn work_in_a_thread_that_outlives_the_call_is_charged() {
+    let (mut client, _) = Client::open();
+    let measurement = client.measure(&program("measured/works_in_a_thread_between_calls.py"));
+    // The thread of each call but the last is waited for in the next one.
+    let scored = samples(&measurement).count();
+    let charged = measurement.first_call_seconds + samples(&measurement).map(|sample| sample.seconds).sum::<f64>();
+    assert!(charged >= WORK * scored as f64, "{charged} s for {scored} calls");
+}
+
+#[test]
+fn clocks_and_functions_that_a_program_has_patched_are_not_asked() {
+    let (mut client, _) = Client::open();
+    let measurement = client.measure(&program("measured/patches_everything.py"));
+    assert!(samples(&measurement).all(|sample| sample.seconds >= WORK), "{measurement:?}");
+}
+
+#[test]
 fn what_is_written_after_done_does_not_count() {
     let (mut client, _) = Client::open();
     let honest = client.measure(&program("measured/heaviest_together.py"));

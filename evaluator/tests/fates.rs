@@ -1,29 +1,159 @@
 //! Fates: every program under `tests/testdata/fates` meets the one that its folder names, and leaves nothing behind.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::loads::Loads;
+use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
+use tempfile::TempDir;
 
-use crate::client::{Client, fates, program};
+use crate::client::{Client, fates, program, session};
 use crate::processes::{descendants, left_of};
+use crate::users::ordinary_user;
 
 /// Beyond the limits of a session nothing may hold the judge up for long.
 const EVALUATION_LIMIT: Duration = Duration::from_secs(8);
+/// What these programs do is forbidden by the jail alone: without it they meet another fate, and may do harm.
+const NEED_A_JAIL: [&str; 10] = [
+    "exception/fork_bomb.py",
+    "exception/runs_a_program.py",
+    "hang/stops_itself.py",
+    "measured/asks_the_kernel_for_more.py",
+    "measured/attacks_other_processes.py",
+    "measured/changes_its_cpu.py",
+    "measured/fills_its_scratch_folder.py",
+    "measured/opens_a_socket.py",
+    "measured/reads_what_is_not_its_own.py",
+    "measured/writes_outside_its_scratch_folder.py",
+];
+/// What the programs that write call their files, and where they try.
+const LEFT_BEHIND: &str = "packevolve-left-behind";
+const FOLDERS: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/root", "/usr/lib", "/run", "."];
 
-/// `KIND/NAME.py` of every program, in order.
-fn all_programs() -> Vec<String> {
+#[test]
+fn every_program_meets_its_fate() {
+    let secrets = secrets();
+    every_fate(&mut Client::start(), secrets.path());
+}
+
+#[test]
+fn every_program_meets_its_fate_where_the_judge_is_run_by_an_ordinary_user() {
+    let (secrets, aside) = (secrets(), TempDir::new().unwrap());
+    match ordinary_user(aside.path()) {
+        Ok(command) => {
+            let mut client = Client::start_as(command);
+            every_fate(&mut client, secrets.path());
+            let user = fs::metadata(format!("/proc/{}", client.process.id())).unwrap().uid();
+            assert_ne!(user, 0);
+        }
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
+/// Has all programs judged, with an honest one after each.
+fn every_fate(client: &mut Client, secrets: &Path) {
+    let is_jailed = open(client, secrets);
+    let honest = program("measured/honest.py");
+    let honest_loads = loads(&client.measure(&honest));
+    let ours = descendants(client.process.id());
+    let mut wrong = Vec::new();
+    for (name, text) in programs(secrets) {
+        if !is_jailed && NEED_A_JAIL.contains(&name.as_str()) {
+            eprintln!("skipped: {name}: there is no jail");
+            continue;
+        }
+        let started = Instant::now();
+        let evaluation = client.evaluate(&text);
+        let took = started.elapsed();
+        if !name.starts_with(&format!("{}/", kind(&evaluation))) {
+            wrong.push(format!("{name}: {evaluation:?}"));
+        }
+        if took > EVALUATION_LIMIT {
+            wrong.push(format!("{name}: took {took:?}"));
+        }
+        let left = left_of(&(&descendants(client.process.id()) - &ours));
+        if !left.is_empty() {
+            wrong.push(format!("{name}: leaves {left:?}"));
+        }
+        wrong.extend(files_left().into_iter().map(|path| format!("{name}: leaves {}", path.display())));
+        let after = client.evaluate(&honest);
+        if after.measured().map(loads).as_ref() != Some(&honest_loads) {
+            wrong.push(format!("{name}: an honest program after it: {after:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let replaced: BTreeSet<_> = &ours - &descendants(client.process.id());
+    assert!(replaced.is_empty(), "the nursery or the reference was replaced: {replaced:?}");
+}
+
+/// Opens a session on the loads among `secrets`, in a jail. Without one where this machine has none: false.
+fn open(client: &mut Client, secrets: &Path) -> bool {
+    let loads = Loads::Path(secrets.join("loads"));
+    let jailed = Session { loads, ..session() };
+    match client.ask(&Request::Open(Box::new(jailed.clone()))) {
+        Reply::Failed { error } if error.starts_with("the jail lacks") => {
+            eprintln!("no jail: {error}");
+            client.ready(Session { sandbox: Sandbox::BestEffort, ..jailed });
+            false
+        }
+        Reply::Ready(ready) => {
+            assert!(ready.jail.iter().all(|step| step.in_force), "{:?}", ready.jail);
+            true
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Name, `KIND/NAME.py`, and text of every program, in the order of the names.
+fn programs(secrets: &Path) -> Vec<(String, String)> {
     let mut names = Vec::new();
-    for kind in std::fs::read_dir(fates()).unwrap() {
+    for kind in fs::read_dir(fates()).unwrap() {
         let kind = kind.unwrap();
-        for program in std::fs::read_dir(kind.path()).unwrap() {
+        for program in fs::read_dir(kind.path()).unwrap() {
             let program = program.unwrap().file_name();
             names.push(format!("{}/{}", kind.file_name().display(), program.display()));
         }
     }
+    assert!(names.len() > 60, "{names:?}");
     names.sort();
-    assert!(names.len() > 30, "{names:?}");
-    names
+    let text = |name: &str| program(name).replace("SECRETS = []", &secret_paths(secrets));
+    let mut programs: Vec<_> =
+        names.into_iter().map(|name| (text(&name), name)).map(|(text, name)| (name, text)).collect();
+    // Too large to be kept as files.
+    programs.push(("memory/50_mb_of_statements".to_owned(), "x = 1\n".repeat(50_000_000 / 6)));
+    programs
+}
+
+/// What no candidate may read, though every user may: loads, archive and journal.
+fn secrets() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir_all(folder.path().join("archive.git/refs")).unwrap();
+    fs::write(folder.path().join("archive.git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(folder.path().join("journal.jsonl"), "{}\n").unwrap();
+    fs::create_dir(folder.path().join("loads")).unwrap();
+    let row =
+        |layer: u32| (0..16).map(|expert| (100 + layer * 7 + expert * expert * 3).to_string()).collect::<Vec<_>>();
+    let window: Vec<String> = (0..4).map(|layer| row(layer).join(",")).collect();
+    fs::write(folder.path().join("loads/window.csv"), window.join("\n") + "\n").unwrap();
+    folder
+}
+
+/// The line that tells a program what to try to read: the secrets, and what /proc shows of this process.
+fn secret_paths(secrets: &Path) -> String {
+    let names = ["", "loads", "loads/window.csv", "journal.jsonl", "archive.git", "archive.git/HEAD"];
+    let mut paths: Vec<String> = names.map(|name| secrets.join(name).display().to_string()).to_vec();
+    let me = std::process::id();
+    paths.extend(["environ", "maps", "cwd", "fd", "root/etc"].map(|name| format!("/proc/{me}/{name}")));
+    format!("SECRETS = {paths:?}")
+}
+
+fn files_left() -> Vec<PathBuf> {
+    FOLDERS.map(|folder| Path::new(folder).join(LEFT_BEHIND)).into_iter().filter(|path| path.exists()).collect()
 }
 
 fn kind(evaluation: &Evaluation) -> &'static str {
@@ -38,35 +168,4 @@ fn kind(evaluation: &Evaluation) -> &'static str {
 fn loads(measurement: &Measurement) -> Vec<[u64; 3]> {
     let samples = measurement.cases.iter().flat_map(|case| &case.samples);
     samples.map(|sample| [sample.mean_load, sample.max_load, sample.bound].map(f64::to_bits)).collect()
-}
-
-#[test]
-fn every_program_meets_its_fate_and_an_honest_one_after_it_is_judged_as_if_nothing_had_happened() {
-    let (mut client, _) = Client::open();
-    let honest = program("measured/honest.py");
-    let honest_loads = loads(&client.measure(&honest));
-    let ours = descendants(client.process.id());
-    let mut wrong = Vec::new();
-    for name in all_programs() {
-        let started = Instant::now();
-        let evaluation = client.evaluate(&program(&name));
-        let took = started.elapsed();
-        if !name.starts_with(&format!("{}/", kind(&evaluation))) {
-            wrong.push(format!("{name}: {evaluation:?}"));
-        }
-        if took > EVALUATION_LIMIT {
-            wrong.push(format!("{name}: took {took:?}"));
-        }
-        let left = left_of(&(&descendants(client.process.id()) - &ours));
-        if !left.is_empty() {
-            wrong.push(format!("{name}: leaves {left:?}"));
-        }
-        let after = client.evaluate(&honest);
-        if after.measured().map(loads).as_ref() != Some(&honest_loads) {
-            wrong.push(format!("{name}: an honest program after it: {after:?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    let replaced: BTreeSet<_> = &ours - &descendants(client.process.id());
-    assert!(replaced.is_empty(), "the nursery or the reference was replaced: {replaced:?}");
 }

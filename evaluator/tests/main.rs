@@ -6,6 +6,8 @@
 mod cheats;
 mod client;
 mod fates;
+mod layers;
 mod processes;
 mod serving;
 mod start_time;
+mod users;

@@ -1,0 +1,62 @@
+//! Layers: each step of the jail assumes that those before it failed, so what it is for holds without the others too.
+
+use std::path::Path;
+
+use packevolve_contract::protocol::Sandbox;
+use packevolve_evaluator::child::{Call, Child};
+use packevolve_evaluator::nursery::{Nursery, NurseryError};
+use packevolve_evaluator::sandbox::Jail;
+
+use crate::client::{program, session};
+
+const READS: &str = "measured/reads_what_is_not_its_own.py";
+const WRITES: &str = "measured/writes_outside_its_scratch_folder.py";
+const ATTACKS: &str = "measured/attacks_other_processes.py";
+const REACHES: &str = "measured/opens_a_socket.py";
+const FORKS: &str = "measured/double_forks.py";
+
+/// Steps left out, and the programs that find nothing to raise about all the same.
+const LAYERS: [(&[&str], &[&str]); 5] = [
+    (&["seccomp"], &[READS, WRITES, ATTACKS, REACHES]),
+    (&["landlock"], &[READS, WRITES, ATTACKS, REACHES, FORKS]),
+    (&["landlock", "seccomp"], &[READS, WRITES, ATTACKS, REACHES]),
+    (&["namespaces"], &[READS, WRITES, ATTACKS, REACHES, FORKS]),
+    (&["namespaces", "privileges"], &[READS, WRITES, ATTACKS, REACHES, FORKS]),
+];
+
+#[test]
+fn what_a_step_is_for_holds_without_the_others() {
+    let mut wrong = Vec::new();
+    for (left_out, programs) in LAYERS {
+        let mut jail = Jail::new(Sandbox::BestEffort);
+        for step in left_out {
+            assert!(jail.leave_out(step, "left out by a test"));
+        }
+        let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail) {
+            Ok(nursery) => nursery,
+            Err(NurseryError::Unavailable { step, reason }) => {
+                eprintln!("skipped: without {left_out:?}: {step}: {reason}");
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        for name in programs {
+            if let Err(evidence) = run(&mut nursery, &program(name)) {
+                wrong.push(format!("{name} without {left_out:?}: {evidence}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One call of a program.
+fn run(nursery: &mut Nursery, text: &str) -> Result<(), String> {
+    let call = Call { rows: 2, items: 8, packs: 4, seed: 0 };
+    let mut child = Child::fork(nursery, text, 16, &session().limits, "cpu").map_err(|error| error.to_string())?;
+    let mut outcome = child.load("eplb.py", "cpu").unwrap();
+    if outcome.is_ok() {
+        outcome = child.call(call, &[1.0; 16]).unwrap().map(drop);
+    }
+    child.end(nursery, "", String::new()).unwrap();
+    outcome.map_err(|failure| failure.rejection.to_string())
+}

@@ -1,0 +1,61 @@
+//! Users: the judge runs as the user of the tests and, where that is root, as an ordinary user too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::geteuid;
+
+use crate::client::judge_program;
+
+/// Becomes `nobody` and runs a judge. What that needs is shown to it in a mount namespace, because a Python or a
+/// checkout often lies in the home of root.
+const SCRIPT: &str = r#"
+set -e
+aside=$1 judge=$2
+shift 2
+nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+number=0
+for folder; do
+    number=$((number + 1))
+    mkdir "$aside/$number"
+    mount --rbind "$folder" "$aside/$number"
+done
+number=0
+for folder; do
+    number=$((number + 1))
+    $nobody test -x "$folder/." && continue
+    closed=$folder
+    while parent=$(dirname "$closed"); ! $nobody test -x "$parent"; do closed=$parent; done
+    test ! -e "$folder" || mount -t tmpfs -o mode=755 tmpfs "$closed"
+    mkdir -p "$folder"
+    mount --rbind "$aside/$number" "$folder"
+done
+exec $nobody "$judge"
+"#;
+
+/// A command that runs a judge as an ordinary user; `aside` is an empty folder that it may use.
+///
+/// # Errors
+/// Why there is none.
+pub fn ordinary_user(aside: &Path) -> Result<Command, String> {
+    if !geteuid().is_root() {
+        return Err("only root can become another user".to_owned());
+    }
+    let probe = Command::new("unshare").args(["--mount", "setpriv", "--version"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return Err("a mount namespace and setpriv are needed for it".to_owned());
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(aside).arg(judge_program()).args(needed_folders());
+    Ok(command)
+}
+
+/// The judge's folder, and the two that its Python lives in.
+fn needed_folders() -> Vec<PathBuf> {
+    let python = Path::new(env!("PACKEVOLVE_PYTHON"));
+    let output = Command::new(python).args(["-c", "import sys; print(sys.base_prefix)"]).output().unwrap();
+    let base = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    let environment = python.ancestors().nth(2).unwrap();
+    let judge = judge_program().parent().unwrap();
+    [base.as_path(), environment, judge].map(|folder| folder.canonicalize().unwrap()).to_vec()
+}
