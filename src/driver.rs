@@ -171,7 +171,7 @@ impl<'a> Driver<'a> {
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer);
-        driver.record(Event::RunResumed { candidates: limit })?;
+        driver.record(&Event::RunResumed { candidates: limit })?;
         Ok(driver)
     }
 
@@ -214,7 +214,7 @@ impl<'a> Driver<'a> {
                 stopping = self.fill_slots()?;
             }
             if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
-                self.record(Event::RunStopped { reason })?;
+                self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
                 return Ok(reason);
             }
@@ -276,7 +276,7 @@ impl<'a> Driver<'a> {
         };
         match done.evaluation? {
             Evaluation::Measured { measurement } => {
-                self.record(Event::BaselineEvaluated { measurement })?;
+                self.record(&Event::BaselineEvaluated { measurement })?;
                 Ok(stopping)
             }
             Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
@@ -294,7 +294,7 @@ impl<'a> Driver<'a> {
             }
             match self.search.next() {
                 Next::Attempt { attempt, selection } => {
-                    self.record(Event::Selected { attempt, selection: selection.clone() })?;
+                    self.record(&Event::Selected { attempt, selection: selection.clone() })?;
                     self.attempt(attempt, &selection)?;
                 }
                 Next::Wait => return Ok(None),
@@ -310,7 +310,7 @@ impl<'a> Driver<'a> {
             Some(document) => self.make_candidate(attempt, selection, &document)?,
             None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
         };
-        self.record(event)
+        self.record(&event)
     }
 
     /// What the chosen proposer proposes.
@@ -389,7 +389,7 @@ impl<'a> Driver<'a> {
         let Done { candidate, evaluation } = done;
         self.in_flight.remove(&candidate);
         let best = self.search.best();
-        self.record(Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
+        self.record(&Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
         if self.search.best() != best
             && let Some(best) = self.search.best()
         {
@@ -399,11 +399,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Makes an event happen.
-    fn record(&mut self, event: Event) -> Result<(), DriverError> {
-        self.journal.append(&event)?;
-        keep_named(&mut self.kept, &event);
-        self.search.apply(&event);
-        (self.observer)(News::Happened(&event), &self.search);
+    fn record(&mut self, event: &Event) -> Result<(), DriverError> {
+        self.journal.append(event)?;
+        keep_named(&mut self.kept, event);
+        self.search.apply(event);
+        (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint()?;
