@@ -104,6 +104,7 @@ pub struct Driver<'a> {
     repository: Repository,
     search: Search,
     slots: Slots,
+    signals: mpsc::Receiver<()>,
     in_flight: BTreeSet<CandidateId>,
     kept: Kept,
     since_checkpoint: usize,
@@ -124,6 +125,8 @@ impl<'a> Driver<'a> {
         let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
             .expect("BUG: the settings were checked");
         let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
+        // From the first thing that is written on, a signal ends the run in good order.
+        let signals = signals()?;
         std::fs::create_dir_all(folder.log()).map_err(|source| DriverError::Folder { path: folder.log(), source })?;
         let repository = Repository::create(&folder.archive())?;
         let mut journal = Journal::create(&folder.journal())?;
@@ -133,7 +136,7 @@ impl<'a> Driver<'a> {
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
         keep_named(&mut kept, &event);
-        Ok(Self::new(folder, journal, repository, Search::new(started), slots, kept, observer))
+        Ok(Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer))
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -159,6 +162,7 @@ impl<'a> Driver<'a> {
         let Settings { evaluation, rng_seed, search: settings } = &started.settings;
         let session = |cpu| judge::session(evaluation, &started.cases, *rng_seed, cpu);
         let slots = Slots::open(settings.slots, session).await?;
+        let signals = signals()?;
         let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
         if now != then {
             return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
@@ -166,8 +170,8 @@ impl<'a> Driver<'a> {
         let mut kept = Kept::new(started.epoch);
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
-        let mut driver = Self::new(folder, opened.journal, repository, search, slots, kept, observer);
-        driver.record(Event::RunResumed { candidates: limit })?;
+        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer);
+        driver.record(&Event::RunResumed { candidates: limit })?;
         Ok(driver)
     }
 
@@ -176,12 +180,24 @@ impl<'a> Driver<'a> {
         journal: Journal<Event>,
         repository: Repository,
         search: Search,
-        slots: Slots,
+        (slots, signals): (Slots, mpsc::Receiver<()>),
         kept: Kept,
         observer: &'a mut Observer<'a>,
     ) -> Self {
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
-        Self { folder, journal, repository, search, slots, in_flight, kept, since_checkpoint: 0, began, observer }
+        Self {
+            folder,
+            journal,
+            repository,
+            search,
+            slots,
+            signals,
+            in_flight,
+            kept,
+            since_checkpoint: 0,
+            began,
+            observer,
+        }
     }
 
     /// Runs until there is nothing more to do, and says why it ended.
@@ -189,8 +205,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Our own machinery broke; what was written stays and can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
-        let mut signals = signals()?;
-        let mut stopping = self.measure_baseline(&mut signals).await?;
+        let mut stopping = self.measure_baseline().await?;
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
@@ -199,14 +214,14 @@ impl<'a> Driver<'a> {
                 stopping = self.fill_slots()?;
             }
             if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
-                self.record(Event::RunStopped { reason })?;
+                self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
                 return Ok(reason);
             }
             let time_left = self.time_left();
             let heard = tokio::select! {
                 done = self.slots.done() => Heard::Done(Box::new(done)),
-                Some(()) = signals.recv() => Heard::Signal,
+                Some(()) = self.signals.recv() => Heard::Signal,
                 () = sleep(time_left), if stopping.is_none() => Heard::TimeIsUp,
             };
             match heard {
@@ -235,7 +250,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Measures the baseline program if it is not known yet; the reason to stop, if one came up meanwhile.
-    async fn measure_baseline(&mut self, signals: &mut mpsc::Receiver<()>) -> Result<Option<StopReason>, DriverError> {
+    async fn measure_baseline(&mut self) -> Result<Option<StopReason>, DriverError> {
         if self.search.baseline().is_some() {
             return Ok(None);
         }
@@ -254,7 +269,7 @@ impl<'a> Driver<'a> {
         let done = loop {
             tokio::select! {
                 done = self.slots.done() => break done,
-                _ = signals.recv() => match stopping {
+                Some(()) = self.signals.recv() => match stopping {
                     None => stopping = self.stop(StopReason::Interrupted),
                     Some(_) => return Err(DriverError::Aborted),
                 },
@@ -262,7 +277,7 @@ impl<'a> Driver<'a> {
         };
         match done.evaluation? {
             Evaluation::Measured { measurement } => {
-                self.record(Event::BaselineEvaluated { measurement })?;
+                self.record(&Event::BaselineEvaluated { measurement })?;
                 Ok(stopping)
             }
             Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
@@ -280,7 +295,7 @@ impl<'a> Driver<'a> {
             }
             match self.search.next() {
                 Next::Attempt { attempt, selection } => {
-                    self.record(Event::Selected { attempt, selection: selection.clone() })?;
+                    self.record(&Event::Selected { attempt, selection: selection.clone() })?;
                     self.attempt(attempt, &selection)?;
                 }
                 Next::Wait => return Ok(None),
@@ -296,7 +311,7 @@ impl<'a> Driver<'a> {
             Some(document) => self.make_candidate(attempt, selection, &document)?,
             None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
         };
-        self.record(event)
+        self.record(&event)
     }
 
     /// What the chosen proposer proposes.
@@ -376,7 +391,7 @@ impl<'a> Driver<'a> {
         let Done { candidate, evaluation } = done;
         self.in_flight.remove(&candidate);
         let best = self.search.best();
-        self.record(Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
+        self.record(&Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
         if self.search.best() != best
             && let Some(best) = self.search.best()
         {
@@ -386,11 +401,11 @@ impl<'a> Driver<'a> {
     }
 
     /// Makes an event happen.
-    fn record(&mut self, event: Event) -> Result<(), DriverError> {
-        self.journal.append(&event)?;
-        keep_named(&mut self.kept, &event);
-        self.search.apply(&event);
-        (self.observer)(News::Happened(&event), &self.search);
+    fn record(&mut self, event: &Event) -> Result<(), DriverError> {
+        self.journal.append(event)?;
+        keep_named(&mut self.kept, event);
+        self.search.apply(event);
+        (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
         if self.since_checkpoint >= CHECKPOINT_EVERY {
             self.checkpoint()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::driver::News;
-use crate::event::StopReason;
+use crate::event::{Event, StopReason};
 use crate::output::talk;
 use crate::search::{Search, Verdict};
 
@@ -45,6 +45,8 @@ impl Progress {
     /// Takes in what the run does, right after it has happened.
     pub fn saw(&mut self, news: News<'_>, search: &Search) {
         match news {
+            // What is printed from here on must not run into the bar.
+            News::Happened(Event::RunStopped { .. }) => self.clear(),
             News::Happened(_) => self.show(search),
             News::Stopping(reason) => self.tell(stopping(reason)),
         }
@@ -75,6 +77,10 @@ impl Progress {
         }
     }
 
+    fn clear(&self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
     /// Says something that stays.
     fn tell(&self, text: &str) {
         match &self.bar {
@@ -86,7 +92,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+        self.clear();
     }
 }
 

@@ -56,7 +56,7 @@ fn an_edit_that_does_not_match_is_diagnosed_and_nothing_is_written() {
     let world = world();
     world.write("edit.txt", EDIT.replace("return 1", "return  1"));
     let output = world.run(&["apply", "program.py", "edit.txt", "-o", "result.py"]).ends(4);
-    output.tells_one_error(&["edit.txt: does not apply", "-    return  1", "+    return 1"]);
+    output.tells_one_error(&["edit.txt: does not apply", "nearest is line 3", "-     return  1", "+     return 1"]);
     assert!(!world.path("result.py").exists());
 }
 

@@ -16,7 +16,7 @@ fn refused(config: &str, wanted: &[&str]) {
 fn a_typo_is_told_with_file_line_and_what_was_meant() {
     refused(
         "rng_seed: 1\nevaluation:\n  windws: 2\n",
-        &["error: config.yaml:3:3: unknown field `windws`", "hint: did you mean `windows`?"],
+        &["error: config.yaml:3:3: evaluation: unknown field `windws`", "hint: did you mean `windows`?"],
     );
     refused("rng_sed: 1\n", &["error: config.yaml:1:", "hint: did you mean `rng_seed`?"]);
 }

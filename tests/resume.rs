@@ -30,6 +30,9 @@ fn is_whole(world: &World) {
     let judged: Vec<CandidateId> = judged(&run);
     let all: BTreeSet<_> = judged.iter().copied().collect();
     assert_eq!(judged.len(), all.len(), "judged twice: {judged:?}");
+    // One evaluation serves the seed program and the baseline where they are the same.
+    let of_baseline = run.search.baseline_is_seed().then_some(CandidateId::SEED);
+    let all: BTreeSet<_> = all.into_iter().chain(of_baseline).collect();
     assert_eq!(all, run.search.candidates().map(|(id, _)| id).collect());
     world.run(&["replay", "x", "--no-evaluate"]).ends(0);
     world.tool("git", &["-C", "runs/x/archive.git", "fsck", "--strict", "--no-dangling"]).ends(0);

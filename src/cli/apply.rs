@@ -42,9 +42,12 @@ impl Apply {
                 Ok(Exit::Success)
             }
             Err(reason) => {
-                talk(format_args!("error: {}: {reason}", self.proposal.display()));
-                if let Declined::DoesNotApply { mismatch } = &reason {
-                    talk(mismatch.evidence().trim_end());
+                let path = self.proposal.display();
+                match &reason {
+                    Declined::DoesNotApply { mismatch } => {
+                        talk(format_args!("error: {path}: does not apply\n{}", mismatch.evidence().trim_end()));
+                    }
+                    other => talk(format_args!("error: {path}: {other}")),
                 }
                 Ok(Exit::Rejected)
             }
