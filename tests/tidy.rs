@@ -91,8 +91,8 @@ fn is_word(c: char) -> bool {
 fn after_each<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = &'a str> {
     code.match_indices(word).filter_map(move |(at, _)| {
         let after = &code[at + word.len()..];
-        let alone = !code[..at].ends_with(is_word) && !(word.ends_with(is_word) && after.starts_with(is_word));
-        alone.then_some(after)
+        let part_of_another = code[..at].ends_with(is_word) || (word.ends_with(is_word) && after.starts_with(is_word));
+        (!part_of_another).then_some(after)
     })
 }
 
@@ -135,7 +135,8 @@ fn listed(source: &str) -> Vec<String> {
     let lines = page.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
     let list = lines.skip_while(|line| !line.starts_with(LIST_BEGINS)).take_while(|line| !line.starts_with('#'));
     let list = list.collect::<Vec<_>>().join("\n");
-    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    // `mod@` tells rustdoc which of two things of one name is meant.
+    list.split('`').skip(1).step_by(2).map(|name| name.trim_start_matches("mod@").to_owned()).collect()
 }
 
 /// A package's modules, from the lowest layer to the highest.
