@@ -243,7 +243,7 @@ impl Search {
             return self.stop_or_wait(StopReason::Exhausted);
         }
         let attempt = self.attempts;
-        match self.untried_document().or_else(|| self.mutation(attempt)) {
+        match self.next_of_corpus().or_else(|| self.mutation(attempt)) {
             Some(selection) => Next::Attempt { attempt, selection },
             None => self.stop_or_wait(StopReason::Exhausted),
         }
@@ -322,7 +322,7 @@ impl Search {
 
     /// The first document of the corpus that was not tried yet. If its parent's document made no program, it is tried
     /// on the seed program, so that its near misses are told.
-    fn untried_document(&self) -> Option<Selection> {
+    fn next_of_corpus(&self) -> Option<Selection> {
         let place = usize::try_from(self.attempts).ok().filter(|place| *place < self.corpus.len())?;
         let parent = self.started.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
         Some(Selection {
