@@ -241,3 +241,121 @@ impl RunStarted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use crate::edit::Edit;
+    use packevolve_contract::evaluation::{CaseMeasurement, Sample};
+    use packevolve_contract::rejection::{Evidence, Rejection};
+
+    /// The word of an event in the journal. A new kind of event is missed here first.
+    fn word(event: &Event) -> &'static str {
+        match event {
+            Event::RunStarted(_) => "run-started",
+            Event::BaselineEvaluated { .. } => "baseline-evaluated",
+            Event::Selected { .. } => "selected",
+            Event::ProposalDeclined { .. } => "proposal-declined",
+            Event::CandidateCreated(_) => "candidate-created",
+            Event::CandidateEvaluated { .. } => "candidate-evaluated",
+            Event::RunStopped { .. } => "run-stopped",
+            Event::RunResumed { .. } => "run-resumed",
+        }
+    }
+
+    /// Numbers that a careless writer would not bring back.
+    fn measurement() -> Measurement {
+        let sample = Sample {
+            window: 3,
+            mean_load: 0.1 + 0.2,
+            max_load: 1.0e-300,
+            bound: 1.0e300,
+            worst_row_gap: 5e-324,
+            seconds: 1.0 / 3.0,
+            wall_seconds: 123_456_789.123_456_79,
+            reference_seconds: 0.0,
+        };
+        let cases = vec![CaseMeasurement { case: "8->4".to_owned(), samples: vec![sample] }];
+        Measurement { cases, peak_memory_bytes: u64::MAX, ..Measurement::default() }
+    }
+
+    fn mismatch(search: &str) -> Mismatch {
+        let block = format!("<<<<<<< SEARCH\n{search}\n=======\nz = 1\n>>>>>>> REPLACE\n");
+        Edit::parse(&block).unwrap().apply("x = 1\ny = 1\ny = 1\n").unwrap_err()
+    }
+
+    fn one_of_each() -> Vec<Event> {
+        let id = BlobId::from_bytes([171; 20]);
+        let mut started = RunStarted::example();
+        started.corpus = vec![CorpusEntry { file: "ä \"\n".to_owned(), proposal: id, parent: Some(0) }];
+        started.settings.rng_seed = u64::MAX;
+        let created = CandidateCreated {
+            candidate: CandidateId(7),
+            attempt: 9,
+            name: "é".to_owned(),
+            parents: vec![CandidateId::SEED, CandidateId(3)],
+            commit: CommitId::from_bytes([1; 20]),
+            program: id,
+        };
+        let mut events = vec![
+            Event::RunStarted(Box::new(started)),
+            Event::BaselineEvaluated { measurement: measurement() },
+            Event::CandidateCreated(created),
+            Event::RunResumed { candidates: 40 },
+        ];
+        for (proposer, outclassed_below) in [(Proposer::Corpus(2), None), (Proposer::Mutate, Some(-0.25))] {
+            let selection = Selection { proposer, parent: CandidateId(3), outclassed_below };
+            events.push(Event::Selected { attempt: 4, selection });
+        }
+        for reason in [
+            Declined::Unreadable { error: "no DIFF".to_owned() },
+            Declined::DoesNotApply { mismatch: mismatch("x = 2") },
+            Declined::DoesNotApply { mismatch: mismatch("y = 1") },
+            Declined::Duplicate { of: CandidateId(1) },
+            Declined::NothingNew,
+        ] {
+            events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(id), reason: reason.clone() });
+            events.push(Event::ProposalDeclined { attempt: 4, proposal: None, reason });
+        }
+        let rejection = Rejection::Crash { status: "signal 11 (SIGSEGV)".to_owned() };
+        let evidence = Evidence { during: "72->8, window 3".to_owned(), ..Evidence::default() };
+        for evaluation in [
+            Evaluation::Measured { measurement: measurement() },
+            Evaluation::Outclassed { measurement: measurement(), at_best: -0.125 },
+            Evaluation::Rejected { rejection, evidence },
+        ] {
+            events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
+        }
+        let reasons = [StopReason::Candidates, StopReason::WallTime, StopReason::Exhausted, StopReason::Interrupted];
+        events.extend(reasons.map(|reason| Event::RunStopped { reason }));
+        events
+    }
+
+    #[test]
+    fn every_event_comes_back_from_its_json_as_it_was() {
+        for event in one_of_each() {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+            assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
+            assert!(!text.contains('\n'), "an event is one line");
+        }
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 8, "an event of each kind");
+    }
+
+    #[test]
+    fn a_reason_to_decline_is_named_as_in_the_journal() {
+        for event in one_of_each() {
+            if let Event::ProposalDeclined { reason, .. } = event {
+                assert_eq!(serde_json::to_value(&reason).unwrap()["kind"], reason.kind());
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_an_unknown_kind_is_refused() {
+        assert!(serde_json::from_str::<Event>("{\"type\":\"run-paused\"}").is_err());
+        assert!(serde_json::from_str::<Event>("{\"type\":\"run-resumed\"}").is_err());
+    }
+}

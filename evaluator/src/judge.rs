@@ -30,9 +30,12 @@ use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
 
+/// The weight of an item by its place.
+type Weight = fn(usize) -> f32;
+
 /// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
 /// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
-const AWKWARD: [(&str, usize, usize, usize, fn(usize) -> f32); 6] = [
+const AWKWARD: [(&str, usize, usize, usize, Weight); 6] = [
     ("three items a pack", 3, 12, 4, |at| (at * 7 % 11) as f32),
     ("one item a pack", 2, 4, 4, |at| at as f32),
     ("two items a pack", 3, 8, 4, |at| (at * 5 % 7) as f32),

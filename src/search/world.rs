@@ -167,7 +167,7 @@ impl World {
         let next = self.search.next();
         assert_eq!(next, self.search.next(), "asked twice");
         match next {
-            Next::Attempt { attempt, selection } => self.attempt(attempt, selection),
+            Next::Attempt { attempt, selection } => self.attempt(attempt, &selection),
             Next::Wait => self.finish_one(),
             Next::Stop(reason) => self.record(Event::RunStopped { reason }),
         }
@@ -177,12 +177,12 @@ impl World {
         self.rng.random::<f64>() < share
     }
 
-    fn attempt(&mut self, attempt: u64, selection: Selection) {
+    fn attempt(&mut self, attempt: u64, selection: &Selection) {
         let members = self.search.members().iter().map(|member| member.candidate).collect();
         self.seen_at.insert(attempt, members);
         self.record(Event::Selected { attempt, selection: selection.clone() });
         // A process that dies here leaves a selection without an outcome.
-        if self.chance(self.script.broken_off) { self.die() } else { self.carry_out(attempt, &selection) }
+        if self.chance(self.script.broken_off) { self.die() } else { self.carry_out(attempt, selection) }
     }
 
     fn carry_out(&mut self, attempt: u64, selection: &Selection) {
