@@ -14,6 +14,7 @@ mod golden;
 mod inspect;
 mod linking;
 mod programs;
+mod readme;
 mod replay;
 mod resume;
 mod tidy;
