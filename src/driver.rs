@@ -379,7 +379,11 @@ impl<'a> Driver<'a> {
             file_name: started.file_name.clone(),
             program: self.program(candidate)?,
             windows: WindowSet::Search,
-            budget_seconds: started.settings.evaluation.budget_seconds,
+            // What somebody proposed by hand is measured in full.
+            budget_seconds: match known.proposer {
+                Some(Proposer::Mutate) => started.settings.evaluation.budget_seconds,
+                Some(Proposer::Corpus(_)) | None => None,
+            },
             outclassed,
         };
         self.in_flight.insert(candidate);

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
@@ -33,6 +33,9 @@ use crate::workload::Pool;
 /// The weight of an item by its place.
 type Weight = fn(usize) -> f32;
 
+/// An evaluation may take this many times its budget of charged time in wall time; beyond, the program waits for
+/// something.
+const SLOWEST: f64 = 20.0;
 /// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
 /// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
 const AWKWARD: [(&str, usize, usize, usize, Weight); 6] = [
@@ -110,7 +113,12 @@ impl Drop for DeviceLock {
 
 /// An evaluation under way.
 struct Course {
-    child: Child,
+    /// One for each case that was begun, stopped between its calls. A case has a child of its own because all cases of
+    /// a window are made from the same loads: a child that saw two of them could solve the one while it is timed on
+    /// the other. So no child sees the same loads twice.
+    children: Vec<Child>,
+    /// The child that was called last, by its case.
+    called: usize,
     measurement: Measurement,
     /// What the child is doing, for the evidence.
     during: String,
@@ -187,16 +195,23 @@ impl Judge {
 
     fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let started = Instant::now();
-        let mut course = self.start(request)?;
+        let mut course = self.start(request);
         let outcome = self.run(&mut course, request, started)?;
-        let Course { child, mut measurement, during, .. } = course;
-        measurement.peak_memory_bytes = child.peak_memory();
+        let Course { children, called, mut measurement, during, .. } = course;
+        measurement.peak_memory_bytes = children.iter().map(Child::peak_memory).max().unwrap_or(0);
         let (failure, ended) = match outcome {
             Ok(ended) => (None, Some(ended)),
             Err(failure) => (Some(failure), None),
         };
         let (rejection, traceback) = failure.map_or((None, String::new()), |f| (Some(f.rejection), f.traceback));
-        let (status, evidence) = child.end(&mut self.nursery, &during, traceback)?;
+        let mut last = (String::new(), Evidence::default());
+        for (case, child) in children.into_iter().enumerate() {
+            let ended = child.end(&mut self.nursery, &during, traceback.clone())?;
+            if case == called {
+                last = ended;
+            }
+        }
+        let (status, evidence) = last;
         measurement.evaluation_seconds = started.elapsed().as_secs_f64();
         Ok(match (rejection, ended) {
             (Some(rejection), _) => rejected(rejection, evidence, status),
@@ -205,11 +220,7 @@ impl Judge {
         })
     }
 
-    fn start(&mut self, request: &EvaluateRequest) -> Result<Course, JudgeError> {
-        let largest = self.session.cases.iter().map(|case| case.rows * case.items).max().unwrap_or(0);
-        let smallest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
-        let items = largest.max(smallest);
-        let child = Child::fork(&mut self.nursery, &request.program, items, &self.session.limits, &self.device)?;
+    fn start(&self, request: &EvaluateRequest) -> Course {
         let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
         let (order, seeds) = match request.windows {
             WindowSet::Search => (Purpose::Permutation, Purpose::CallSeed),
@@ -217,32 +228,63 @@ impl Judge {
         };
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
-        Ok(Course {
-            child,
+        Course {
+            children: Vec::new(),
+            called: 0,
             measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
             during: "loading".to_owned(),
             order: key(order),
             seeds: key(seeds),
-        })
+        }
+    }
+
+    /// Forks the child of the next case, loads the program in it, and warms it up; all awkward shapes are tried in the
+    /// first one alone.
+    fn begin_case(
+        &mut self,
+        course: &mut Course,
+        request: &EvaluateRequest,
+    ) -> Result<Result<(), Failure>, JudgeError> {
+        let case = course.children.len();
+        let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
+        let items = self.session.cases[case].rows * self.session.cases[case].items;
+        let limits = &self.session.limits;
+        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, &self.device)?;
+        course.children.push(child);
+        course.called = case;
+        "loading".clone_into(&mut course.during);
+        if let Err(failure) = course.children[case].load(&request.file_name, &self.device)? {
+            return Ok(Err(failure));
+        }
+        let tried = if case == 0 { AWKWARD.len() } else { 1 };
+        if let Err(failure) = awkward_calls(course, tried)? {
+            return Ok(Err(failure));
+        }
+        course.children[case].pause();
+        Ok(Ok(()))
     }
 
     fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {
-        if let Err(failure) = course.child.load(&request.file_name, &self.device)? {
-            return Ok(Err(failure));
-        }
-        if let Err(failure) = awkward_calls(course)? {
-            return Ok(Err(failure));
-        }
-        let budget = request.budget_seconds.map_or(Duration::MAX, Duration::from_secs_f64);
+        let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
         let windows = match request.windows {
             WindowSet::Search => 0..self.pool.len(),
             WindowSet::HeldOut => self.pool.held_out(),
         };
         for window in windows.clone() {
-            if window > windows.start && started.elapsed() > budget {
+            // What was charged is what counts: a program that sleeps does not buy itself fewer windows.
+            if window > windows.start && course.charged_seconds() > budget {
                 break;
             }
             for case in 0..self.session.cases.len() {
+                if started.elapsed().as_secs_f64() > SLOWEST * budget {
+                    let rejection = Rejection::Hang { limit_seconds: SLOWEST * budget };
+                    return Ok(Err(rejection.into()));
+                }
+                if case == course.children.len()
+                    && let Err(failure) = self.begin_case(course, request)?
+                {
+                    return Ok(Err(failure));
+                }
                 let sample = match self.sample(course, case, window)? {
                     Ok(sample) => sample,
                     Err(failure) => return Ok(Err(failure)),
@@ -272,13 +314,15 @@ impl Judge {
         let weights = input.rows().to_f32();
         let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
         let _lock = self.lock_device()?;
-        let returned = match course.child.call(call, &weights)? {
+        course.called = case;
+        let child = &mut course.children[case];
+        child.unpause();
+        let returned = match child.call(call, &weights)? {
             Ok(returned) => returned,
             Err(failure) => return Ok(Err(failure)),
         };
-        course.child.pause();
+        child.pause();
         let reference_seconds = self.reference.time()?;
-        course.child.unpause();
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
         }
@@ -309,17 +353,24 @@ impl Judge {
     }
 }
 
-/// The first stage: is it correct where it is easy to be wrong?
-fn awkward_calls(course: &mut Course) -> Guest<()> {
-    for (number, (name, rows, items, packs, weight)) in AWKWARD.into_iter().enumerate() {
+impl Course {
+    /// Time that the candidate was charged so far, seconds.
+    fn charged_seconds(&self) -> f64 {
+        self.measurement.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.seconds).sum()
+    }
+}
+
+/// The first stage: is it correct where it is easy to be wrong? The first `count` shapes, in the child called last.
+fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
+    for (number, (name, rows, items, packs, weight)) in AWKWARD.into_iter().take(count).enumerate() {
         course.during = format!("a small call, {name}: {items}->{packs}");
         let call = Call { rows, items, packs, seed: 0 };
         let weights: Vec<f32> = (0..rows * items).map(weight).collect();
-        let returned = match course.child.call(call, &weights)? {
+        let returned = match course.children[course.called].call(call, &weights)? {
             Ok(returned) => returned,
             Err(failure) => return Ok(Err(failure)),
         };
-        if number == 0 {
+        if number == 0 && course.called == 0 {
             course.measurement.first_call_seconds = returned.time.as_secs_f64();
         }
         if let Err(failure) = check(&returned, &weights, call) {

@@ -152,7 +152,8 @@ fn topology() -> Topology {
 }
 
 fn small_cases() -> Vec<Case> {
-    cases(&topology(), &[GlobalShape { replicas: 16, gpus: 4 }], 0, 1).unwrap()
+    // Two cases of the same rows: what a child learns of one must not serve it in the other.
+    cases(&topology(), &[4, 8].map(|gpus| GlobalShape { replicas: 16, gpus }), 0, 1).unwrap()
 }
 
 /// The folder of hostile programs; that of a program names its fate.
