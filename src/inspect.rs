@@ -263,7 +263,7 @@ fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {
             let scores = search.scores(measurement);
             scores.map_or("measured".to_owned(), |scores| format!("scores {:.4}", scores.combined_score))
         }
-        Evaluation::Outclassed { at_best, .. } => format!("outclassed: it could reach {at_best:.4} at best"),
+        Evaluation::Outclassed { at_best, .. } => format!("outclassed: {at_best:.4} was to be expected at best"),
         Evaluation::Rejected { rejection, .. } => format!("rejected: it {rejection}"),
     }
 }

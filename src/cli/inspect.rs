@@ -184,7 +184,7 @@ fn verdict(run: &Run, shown: &Shown<'_>) -> String {
             format!("\nit {rejection}\n{}", inspect::evidence_text(evidence))
         }
         (Some(Evaluation::Outclassed { at_best, .. }), _) => {
-            format!("stopped early: it could have reached {at_best:.4} at best\n")
+            format!("stopped early: {at_best:.4} was to be expected at best\n")
         }
         _ => String::new(),
     }

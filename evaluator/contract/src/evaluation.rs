@@ -58,12 +58,11 @@ pub enum Evaluation {
         /// What was measured.
         measurement: Measurement,
     },
-    /// Stopped early: even if all that was still to come had been perfect, it would have scored below the threshold
-    /// of the request.
+    /// Stopped early: by a generous estimate it would have scored below the threshold of the request.
     Outclassed {
         /// What was measured until then.
         measurement: Measurement,
-        /// The best combined score that it could still have reached.
+        /// That estimate, see [`score_at_best`](crate::objective::score_at_best).
         at_best: f64,
     },
     /// It broke its contract: no measurements, no score.

@@ -88,8 +88,9 @@ pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weight
     }
 }
 
-/// The best `combined_score` that a program could still reach whose cases so far are in `measurement`: every case
-/// still to come is taken as perfectly balanced and as fast, relative to the baseline, as its fastest case so far.
+/// A generous estimate of the `combined_score` of a program whose cases so far are in `measurement`: every case still
+/// to come is taken as perfectly balanced and as fast, relative to the baseline, as its fastest case so far. No bound:
+/// a program may be faster still on what is to come.
 ///
 /// `None` until it has a case that counts, so that nothing is concluded from solved cases.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
