@@ -68,6 +68,7 @@ impl Evolve {
         config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings(config_path(self.config.as_deref()))?;
+        super::check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let start = Start {
             settings,
