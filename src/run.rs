@@ -1,11 +1,12 @@
 //! Run: a run's folder, and a run read back from it. Reading never writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::event::Event;
+use crate::event::{Declined, Event, Proposer, Selection};
 use crate::journal::{self, Entry, JournalError, TornLine};
 use crate::search::Search;
 
@@ -166,6 +167,22 @@ pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
     let mut search = Search::new((**started).clone());
     for entry in rest {
         search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
+impl Run {
+    /// Documents of the corpus that made no candidate, each with the reason.
+    pub fn declined_documents(&self) -> impl Iterator<Item = (&str, &Declined)> {
+        let corpus = &self.search.started().corpus;
+        let mut documents = BTreeMap::new();
+        self.entries.iter().filter_map(move |entry| match &entry.event {
+            Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
+                documents.insert(*attempt, corpus[*place].file.as_str());
+                None
+            }
+            Event::ProposalDeclined { attempt, reason, .. } => Some((documents.remove(attempt)?, reason)),
+            _ => None,
+        })
+    }
+}
+
         search.apply(&entry.event);
     }
     Ok(search)

@@ -16,7 +16,7 @@ use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
 use crate::proposer::corpus;
-use crate::run::RunFolder;
+use crate::run::{Run, RunFolder};
 use crate::search::Search;
 
 /// The last second of the year 9999; git and its readers take no later time.
@@ -124,6 +124,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyho
     if reason == StopReason::Interrupted {
         talk(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
         return Ok(Exit::Interrupted);
+    tell_declined(&Run::open(RunFolder::new(path.clone()))?);
     }
     Ok(Exit::Success)
 }
@@ -132,6 +133,14 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyho
 fn closing(search: &Search, run: &Path) -> String {
     let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.started().cases);
+/// Says which documents of the corpus are missing from the closing table, and why.
+fn tell_declined(run: &Run) {
+    for (file, reason) in run.declined_documents() {
+        let reason = reason.to_string();
+        talk(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
+    }
+}
+
     let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate)) + "\n";
     let Some(best) = best else { return table };
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
