@@ -20,6 +20,8 @@ pub struct RunFolder(PathBuf);
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
     NotARun(PathBuf),
+    #[error("{0:?} cannot be the name of a run\nhint: a name is one folder below the folder of runs")]
+    BadName(String),
     #[error("there are no runs in {}", .0.display())]
     NoRuns(PathBuf),
     #[error(transparent)]
@@ -38,6 +40,17 @@ impl RunFolder {
     /// The folder itself.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
+    }
+
+    /// Where a new run of this name belongs.
+    ///
+    /// # Errors
+    /// A name that is no name of a folder in `runs`.
+    pub fn named(runs: &Path, name: &str) -> Result<Self, RunError> {
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(RunError::BadName(name.to_owned()));
+        }
+        Ok(Self(runs.join(name)))
     }
 
     /// Finds a run: a folder, or a name in the folder of runs.
@@ -154,19 +167,6 @@ impl Run {
     }
 }
 
-/// The state after `entries`. The one way from a journal to a state.
-///
-/// # Errors
-/// An order of events that no run writes.
-pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
-    let impossible = |seq: u64, reason: String| RunError::Impossible { path: path.to_owned(), seq, reason };
-    let Some((first, rest)) = entries.split_first() else { return Err(RunError::Empty(path.to_owned())) };
-    let Event::RunStarted(started) = &first.event else {
-        return Err(impossible(first.seq, "a run begins with run-started".to_owned()));
-    };
-    let mut search = Search::new((**started).clone());
-    for entry in rest {
-        search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
 impl Run {
     /// Documents of the corpus that made no candidate, each with the reason.
     pub fn declined_documents(&self) -> impl Iterator<Item = (&str, &Declined)> {
@@ -183,7 +183,35 @@ impl Run {
     }
 }
 
+/// The state after `entries`. The one way from a journal to a state.
+///
+/// # Errors
+/// An order of events that no run writes.
+pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
+    let impossible = |seq: u64, reason: String| RunError::Impossible { path: path.to_owned(), seq, reason };
+    let Some((first, rest)) = entries.split_first() else { return Err(RunError::Empty(path.to_owned())) };
+    let Event::RunStarted(started) = &first.event else {
+        return Err(impossible(first.seq, "a run begins with run-started".to_owned()));
+    };
+    let mut search = Search::new((**started).clone());
+    for entry in rest {
+        search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
         search.apply(&entry.event);
     }
     Ok(search)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_lies_in_the_folder_of_runs_and_nowhere_else() {
+        let runs = Path::new("runs");
+        for name in ["", ".", "..", "/", "a/b", "../a", "a/"] {
+            let error = RunFolder::named(runs, name).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name:?} cannot be the name")), "{error}");
+        }
+        assert_eq!(RunFolder::named(runs, "a.b").unwrap().path(), Path::new("runs/a.b"));
+    }
 }
