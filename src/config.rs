@@ -21,13 +21,13 @@ use crate::settings::{EvaluationSettings, SearchSettings, Settings};
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config.yaml";
 
-/// More random cases than anyone can wait for; some 30,000 shapes are all that can be drawn.
+/// Plenty. Only some 30,000 shapes can be drawn, so drawing more would never end.
 const MOST_RANDOM_CASES: usize = 100;
 /// Beyond any run, and within what clocks and timers of every layer can hold.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// 1 PiB: beyond any machine, and within what the system's limits can hold.
 const LARGEST: ByteSize = ByteSize::pib(1);
-/// Entries of one window of loads, `layers * experts`: 32 MiB of them, seventy times the largest preset's.
+/// Entries of one window of loads, `layers * experts`: 32 MiB, some 180 times the largest preset.
 const LARGEST_WINDOW: usize = 1 << 22;
 /// Entries of one call, `rows * items`: 128 MiB of weights.
 const LARGEST_CALL: usize = 1 << 24;
