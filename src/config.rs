@@ -21,6 +21,17 @@ use crate::settings::{EvaluationSettings, SearchSettings, Settings};
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config.yaml";
 
+/// Plenty. Only some 30,000 shapes can be drawn, so drawing more would never end.
+const MOST_RANDOM_CASES: usize = 100;
+/// Beyond any run, and within what clocks and timers of every layer can hold.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// 1 PiB: beyond any machine, and within what the system's limits can hold.
+const LARGEST: ByteSize = ByteSize::pib(1);
+/// Entries of one window of loads, `layers * experts`: 32 MiB, some 180 times the largest preset.
+const LARGEST_WINDOW: usize = 1 << 22;
+/// Entries of one call, `rows * items`: 128 MiB of weights.
+const LARGEST_CALL: usize = 1 << 24;
+
 /// Settings as written. Every field has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -125,6 +136,16 @@ pub enum ConfigError {
     Value { path: PathBuf, name: &'static str, message: String },
 }
 
+/// A setting's name and what is wrong with its value.
+type Wrong = (&'static str, String);
+
+fn at_most(what: &str, value: usize, limit: usize) -> Result<(), String> {
+    if value <= limit {
+        return Ok(());
+    }
+    Err(format!("{what} must be at most {limit}"))
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -168,6 +189,9 @@ impl TopologyConfig {
             replicas: self.replicas.unwrap_or(preset.replicas),
         };
         topology.check().map_err(|error| error.to_string())?;
+        at_most("layers * experts", topology.layers.saturating_mul(topology.experts), LARGEST_WINDOW)?;
+        // GPUs, nodes and groups divide these, so no product of a case can overflow from here on.
+        at_most("layers * replicas", topology.layers.saturating_mul(topology.replicas), LARGEST_CALL)?;
         Ok(topology)
     }
 }
@@ -259,8 +283,8 @@ impl Config {
         let wrong = |name, message: String| ConfigError::Value { path: file.to_owned(), name, message };
         let topology = self.topology.topology().map_err(|message| wrong("topology", message))?;
         let global = self.cases.global.clone().unwrap_or_else(|| case::global_shapes(&topology));
-        case::cases(&topology, &global, self.cases.random, self.rng_seed)
-            .map_err(|error| wrong("cases", error.to_string()))?;
+        self.check_cases(&topology, &global).map_err(|(name, message)| wrong(name, message))?;
+        self.check_amounts().map_err(|(name, message)| wrong(name, message))?;
         let Weights { quality, speed } = self.evaluation.weights;
         if !(quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0) {
             return Err(wrong("evaluation.weights", "two numbers from 0 on, not both 0, are wanted".to_owned()));
@@ -285,6 +309,40 @@ impl Config {
                 mutate: self.proposers.mutate,
             },
         })
+    }
+
+    /// Not so many random cases that drawing them never ends, and no case larger than a machine.
+    fn check_cases(&self, topology: &Topology, global: &[GlobalShape]) -> Result<(), Wrong> {
+        at_most("it", self.cases.random, MOST_RANDOM_CASES).map_err(|message| ("cases.random", message))?;
+        let cases = case::cases(topology, global, self.cases.random, self.rng_seed)
+            .map_err(|error| ("cases", error.to_string()))?;
+        for case in &cases {
+            at_most(&format!("rows * items of {case}"), case.rows.saturating_mul(case.items), LARGEST_CALL)
+                .map_err(|message| ("cases", message))?;
+        }
+        Ok(())
+    }
+
+    /// Times and sizes that every layer below can hold.
+    fn check_amounts(&self) -> Result<(), Wrong> {
+        let times = [
+            ("evaluation.budget", self.evaluation.budget),
+            ("limits.call", Some(self.limits.call)),
+            ("limits.load", Some(self.limits.load)),
+            ("search.wall_time", self.search.wall_time),
+        ];
+        if let Some((name, _)) = times.into_iter().find(|(_, time)| *time > Some(LONGEST)) {
+            return Err((name, "it must be at most 366 days".to_owned()));
+        }
+        let sizes = [
+            ("limits.memory", self.limits.memory),
+            ("limits.output", self.limits.output),
+            ("limits.scratch", self.limits.scratch),
+        ];
+        match sizes.into_iter().find(|(_, size)| *size > LARGEST) {
+            Some((name, _)) => Err((name, "it must be at most 1 PiB".to_owned())),
+            None => Ok(()),
+        }
     }
 
     fn evaluation_settings(&self, topology: Topology, global_cases: Vec<GlobalShape>) -> EvaluationSettings {
@@ -414,10 +472,29 @@ mod tests {
             ("evaluation: {windows: 0}", "evaluation.windows: 0"),
             ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights"),
             ("search: {candidates: 0}", "search.candidates: 0"),
+            ("cases: {random: 101}", "cases.random: it must be at most 100"),
+            ("cases: {global: [{replicas: 320000000, gpus: 32}]}", "cases: rows * items of 320000000->32 must be"),
+            ("cases: {global: [{replicas: 9223372036854775808, gpus: 32}]}", "cases: rows * items of 92"),
+            ("topology: {layers: 20000}", "topology: layers * experts must be at most 4194304"),
+            ("topology: {layers: 9223372036854775808}", "topology: layers * experts"),
+            ("topology: {replicas: 9223372036854775808}", "topology: layers * replicas must be at most 16777216"),
+            ("evaluation: {budget: 367days}", "evaluation.budget: it must be at most 366 days"),
+            ("limits: {call: 500000000000years}", "limits.call: it"),
+            ("limits: {load: 367days}", "limits.load: it"),
+            ("search: {wall_time: 367days}", "search.wall_time: it"),
+            ("limits: {memory: 1025TiB}", "limits.memory: it must be at most 1 PiB"),
+            ("limits: {output: 2PiB}", "limits.output: it"),
+            ("limits: {scratch: 2PiB}", "limits.scratch: it"),
         ] {
             let message = message_of(text);
             assert!(message.contains(wanted), "{message}");
         }
+    }
+
+    #[test]
+    fn the_largest_values_that_can_work_are_taken() {
+        let text = "cases: {random: 100}\nevaluation: {budget: 366days}\nlimits: {call: 366days, memory: 1PiB}";
+        Config::parse(text).unwrap().settings(Path::new("c")).unwrap();
     }
 
     #[test]

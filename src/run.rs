@@ -1,11 +1,12 @@
 //! Run: a run's folder, and a run read back from it. Reading never writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::event::Event;
+use crate::event::{Declined, Event, Proposer, Selection};
 use crate::journal::{self, Entry, JournalError, TornLine};
 use crate::search::Search;
 
@@ -19,6 +20,8 @@ pub struct RunFolder(PathBuf);
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
     NotARun(PathBuf),
+    #[error("{0:?} cannot be the name of a run\nhint: a name is one folder below the folder of runs")]
+    BadName(String),
     #[error("there are no runs in {}", .0.display())]
     NoRuns(PathBuf),
     #[error(transparent)]
@@ -37,6 +40,17 @@ impl RunFolder {
     /// The folder itself.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
+    }
+
+    /// Where a new run of this name belongs.
+    ///
+    /// # Errors
+    /// A name that is no name of a folder in `runs`.
+    pub fn named(runs: &Path, name: &str) -> Result<Self, RunError> {
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(RunError::BadName(name.to_owned()));
+        }
+        Ok(Self(runs.join(name)))
     }
 
     /// Finds a run: a folder, or a name in the folder of runs.
@@ -153,6 +167,22 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Documents of the corpus that made no candidate, each with the reason.
+    pub fn declined_documents(&self) -> impl Iterator<Item = (&str, &Declined)> {
+        let corpus = &self.search.started().corpus;
+        let mut documents = BTreeMap::new();
+        self.entries.iter().filter_map(move |entry| match &entry.event {
+            Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
+                documents.insert(*attempt, corpus[*place].file.as_str());
+                None
+            }
+            Event::ProposalDeclined { attempt, reason, .. } => Some((documents.remove(attempt)?, reason)),
+            _ => None,
+        })
+    }
+}
+
 /// The state after `entries`. The one way from a journal to a state.
 ///
 /// # Errors
@@ -169,4 +199,19 @@ pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
         search.apply(&entry.event);
     }
     Ok(search)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_run_lies_in_the_folder_of_runs_and_nowhere_else() {
+        let runs = Path::new("runs");
+        for name in ["", ".", "..", "/", "a/b", "../a", "a/"] {
+            let error = RunFolder::named(runs, name).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name:?} cannot be the name")), "{error}");
+        }
+        assert_eq!(RunFolder::named(runs, "a.b").unwrap().path(), Path::new("runs/a.b"));
+    }
 }

@@ -28,6 +28,12 @@ fn the_baseline_itself_scores_zero_and_every_case_is_shown() {
 }
 
 #[test]
+fn loads_that_are_not_there_are_told_before_a_judge_starts() {
+    let output = World::new().run(&["evaluate", &seed_program(), "--loads", "none.csv"]).ends(3);
+    output.tells_one_error(&["error: there is no none.csv"]);
+}
+
+#[test]
 fn a_program_is_compared_with_the_one_that_is_named() {
     judge();
     let world = World::new();

@@ -128,8 +128,32 @@ fn a_name_that_is_taken_is_refused_and_the_run_there_left_alone() {
     let world = finished::world();
     let journal = world.path("runs").join(NAME).join("journal.jsonl");
     let before = fs::read(&journal).unwrap();
-    world.run(&["evolve", "--run", NAME]).ends(3).tells_one_error(&["runs/small is there already", "hint: "]);
+    let output = world.run(&["evolve", "--run", NAME]).ends(3);
+    assert!(!output.stderr.contains("starting the judges"), "{}", output.stderr);
+    output.tells_one_error(&["runs/small is there already", "hint: "]);
     assert_eq!(fs::read(&journal).unwrap(), before);
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_is_refused() {
+    let world = World::new();
+    for name in ["", ".", "..", "a/b", "../outside"] {
+        world.run(&["evolve", "--run", name]).ends(3).tells_one_error(&["cannot be the name of a run", "hint: "]);
+    }
+    assert!(!world.path("runs").exists());
+}
+
+#[test]
+fn a_document_that_was_not_applied_is_told_with_its_reason() {
+    judge();
+    let world = World::new();
+    fs::create_dir(world.path("corpus")).unwrap();
+    world.write("corpus/broken.txt", "no proposal\n");
+    world.set("proposers", "{corpus: corpus}");
+    let run = ["evolve", "--run", "x", "--candidates", "2"];
+    world.run(&run).ends(0).tells(&["\nnot applied: broken.txt: not a proposal: "]);
+    let output = world.run(&["resume", "x", "--candidates", "3"]).ends(0);
+    assert_eq!(output.stderr.matches("not applied: ").count(), 1, "{}", output.stderr);
 }
 
 #[test]
@@ -139,7 +163,7 @@ fn nothing_is_written_when_the_judge_cannot_start() {
         ("evaluation", "{python: no-such-python}", "no-such-python"),
         ("evaluation", "{python: /bin/false}", "/bin/false"),
         ("evaluation", "{device: 'cuda:99'}", "cuda:99"),
-        ("loads", "no-such-loads", "no-such-loads"),
+        ("loads", "no-such-loads", "there is no no-such-loads"),
         ("loads", "words.csv", "words.csv"),
         ("loads", "narrow.csv", "narrow.csv"),
     ];

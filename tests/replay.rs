@@ -157,6 +157,19 @@ fn a_missing_line_of_the_journal_is_found() {
 }
 
 #[test]
+fn a_torn_last_line_of_the_journal_is_no_record() {
+    let world = finished::world();
+    let mut journal = fs::read(world.path("runs/small/journal.jsonl")).unwrap();
+    journal.truncate(journal.len() - 9);
+    world.write("runs/small/journal.jsonl", journal);
+    for arguments in [&["replay", NAME][..], &["replay", NAME, "best", "--no-evaluate"]] {
+        let output = world.run(arguments).ends(5);
+        output.tells_one_error(&["note: line ", "the last line of runs/small/journal.jsonl is not whole"]);
+    }
+    world.run(&["top", NAME]).ends(0);
+}
+
+#[test]
 fn an_unknown_candidate_is_a_mistake_and_no_divergence() {
     let world = finished::world();
     world.run(&["replay", NAME, "999"]).ends(3).tells_one_error(&["no candidate \"999\"", "16 candidates, 0 to 15"]);

@@ -25,6 +25,7 @@ impl Doctor {
     pub async fn run(&self) -> anyhow::Result<Exit> {
         let config = Config::read(self.config.as_deref())?;
         let settings = config.settings(config_path(self.config.as_deref()))?;
+        super::check_loads(&config)?;
         let session = judge::session(&settings.evaluation, &[], settings.rng_seed, None);
         let judge = Judge::open(session).await?;
         match self.format {

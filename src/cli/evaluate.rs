@@ -52,6 +52,7 @@ impl Evaluate {
             config.evaluation.device.clone_from(device);
         }
         let settings = config.settings(config_path(self.config.as_deref()))?;
+        super::check_loads(&config)?;
         let program = read_text(&self.program)?;
         let against = self.against.as_deref().unwrap_or(&config.baseline);
         let against_text = read_text(against)?;

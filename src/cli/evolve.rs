@@ -16,7 +16,7 @@ use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
 use crate::proposer::corpus;
-use crate::run::RunFolder;
+use crate::run::{Run, RunFolder};
 use crate::search::Search;
 
 /// The last second of the year 9999; git and its readers take no later time.
@@ -68,7 +68,16 @@ impl Evolve {
         config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings(config_path(self.config.as_deref()))?;
+        super::check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let name = self
+            .run
+            .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
+        let folder = RunFolder::named(&config.runs, &name)?;
+        // The driver looks again; here it is told before anything is read or started.
+        if folder.path().exists() {
+            return Err(DriverError::Exists(folder.path().to_owned()).into());
+        }
         let start = Start {
             settings,
             file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -77,10 +86,6 @@ impl Evolve {
             corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
             epoch: epoch(now)?,
         };
-        let name = self
-            .run
-            .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
-        let folder = RunFolder::new(config.runs.join(name));
         let mut progress = Progress::start();
         let logs = folder.log();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
@@ -119,12 +124,21 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyho
         }
     };
     talk(format_args!("stopped: {reason}"));
+    tell_declined(&Run::open(RunFolder::new(path.clone()))?);
     data(closing(&search, &path))?;
     if reason == StopReason::Interrupted {
         talk(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
         return Ok(Exit::Interrupted);
     }
     Ok(Exit::Success)
+}
+
+/// Says which documents of the corpus are missing from the closing table, and why.
+fn tell_declined(run: &Run) {
+    for (file, reason) in run.declined_documents() {
+        let reason = reason.to_string();
+        talk(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
+    }
 }
 
 /// What came of a run: the named proposals, and what the best program is and where it lies.

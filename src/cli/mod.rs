@@ -200,6 +200,16 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes).map_err(|_| BadInput(format!("{} is not UTF-8 text", path.display())))?)
 }
 
+/// Loads that are not there are told at once; what they hold, the judge reads.
+fn check_loads(config: &Config) -> Result<(), BadInput> {
+    match &config.loads {
+        Some(path) if path.try_exists().is_ok_and(|there| !there) => {
+            Err(BadInput(format!("there is no {}, where the loads should be", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The settings file as errors name it.
 fn config_path(config: Option<&Path>) -> &Path {
     config.unwrap_or(Path::new(DEFAULT_FILE))

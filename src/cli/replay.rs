@@ -1,5 +1,7 @@
 //! `packevolve replay`: is the record what it says?
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::RunArguments;
@@ -24,6 +26,15 @@ pub struct Replay {
     run: RunArguments,
 }
 
+/// A crash leaves such a line and so does tampering; a record that is to be vouched for has none.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "not reproduced: the last line of {} is not whole\nhint: if the run is under way or was cut off, \
+     `packevolve resume` puts it in order",
+    .0.display()
+)]
+struct NotWhole(PathBuf);
+
 impl Replay {
     pub async fn run(&self) -> anyhow::Result<Exit> {
         let run = match self.run.open() {
@@ -34,6 +45,10 @@ impl Replay {
             }
             Err(error) => return Err(error),
         };
+        if run.torn.is_some() {
+            talk(super::told(&NotWhole(run.folder.journal()).into()));
+            return Ok(Exit::Diverged);
+        }
         match self.replay(&run).await? {
             Ok(()) => Ok(Exit::Success),
             Err(Divergence::Judge(error)) => Err(error.into()),

@@ -31,8 +31,8 @@ pub enum Rejection {
         /// `signal 11 (SIGSEGV)` or `exit status 0`.
         status: String,
     },
-    /// The child used more memory than allowed.
-    #[error("uses more memory than allowed: {used_bytes} bytes, limit {limit_bytes}")]
+    /// The child ran into its limit of memory, or was seen above it.
+    #[error("runs out of memory: {used_bytes} bytes used, limit {limit_bytes} bytes")]
     Memory {
         /// What it was seen to use above what a fresh child uses.
         used_bytes: u64,
@@ -122,5 +122,12 @@ mod tests {
         assert_eq!(json, serde_json::json!({"kind": "hang", "limit_seconds": 2.5}));
         assert_eq!(json["kind"], rejection.kind());
         assert_eq!(rejection.to_string(), "hangs: not done after 2.5 s");
+    }
+
+    #[test]
+    fn out_of_memory_reads_well_below_the_limit_too() {
+        // A request that was refused leaves less in use than the limit.
+        let rejection = Rejection::Memory { used_bytes: 5, limit_bytes: 9 };
+        assert_eq!(rejection.to_string(), "runs out of memory: 5 bytes used, limit 9 bytes");
     }
 }
