@@ -230,7 +230,7 @@ impl Default for LimitsConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { candidates: 100, wall_time: None, population: 12, slots: None }
+        Self { candidates: 80, wall_time: None, population: 12, slots: None }
     }
 }
 
