@@ -46,7 +46,8 @@ pub struct Step {
 }
 
 /// A candidate measured again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Remeasured {
     /// Its calls came out as before.
     Calls {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use clap::Args;
 
-use super::{BadInput, RunArguments, config_path, read_text};
+use super::{BadInput, Format, RunArguments, config_path, print_json, read_text};
 use crate::config::Config;
 use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
@@ -43,6 +43,9 @@ pub struct Evolve {
     /// auto, cpu, cuda:0, ...
     #[arg(long, value_name = "D")]
     device: Option<String>,
+    /// How the closing table is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 /// Goes on with a run that was stopped, or died.
@@ -56,6 +59,9 @@ pub struct Resume {
     /// Settings, for where the runs are; the run keeps its own.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// How the closing table is printed.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 impl Evolve {
@@ -92,7 +98,7 @@ impl Evolve {
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         log::write_to(&logs).context("cannot write the log")?;
         let outcome = driver.run().await;
-        finish(driver, outcome)
+        finish(driver, outcome, self.format)
     }
 }
 
@@ -106,12 +112,12 @@ impl Resume {
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::resume(folder, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
-        finish(driver, outcome)
+        finish(driver, outcome, self.format)
     }
 }
 
 /// Tells how a run ended.
-fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyhow::Result<Exit> {
+fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> anyhow::Result<Exit> {
     let path = driver.folder().path().to_owned();
     let search = driver.search().clone();
     // The judges end before anything is printed.
@@ -125,7 +131,10 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>) -> anyho
     };
     talk(format_args!("stopped: {reason}"));
     tell_declined(&Run::open(RunFolder::new(path.clone()))?);
-    data(closing(&search, &path))?;
+    match format {
+        Format::Json => print_json(&inspect::closing(&search))?,
+        Format::Table => data(closing(&search, &path))?,
+    }
     if reason == StopReason::Interrupted {
         talk(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
         return Ok(Exit::Interrupted);

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::RunArguments;
+use super::{Format, RunArguments, print_json};
 use crate::exit::Exit;
 use crate::journal::JournalError;
 use crate::output::{data, talk};
-use crate::replay::{self, Divergence, Remeasured};
+use crate::replay::{self, Divergence, Remeasured, Step};
 use crate::repository::Repository;
 use crate::run::{Run, RunError};
 
@@ -24,6 +25,16 @@ pub struct Replay {
     no_evaluate: bool,
     #[command(flatten)]
     run: RunArguments,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// What was reproduced, as JSON; the shape is part of the interface.
+#[derive(Serialize)]
+struct Reproduced<'a> {
+    candidates: &'a [Step],
+    /// Absent if nothing was measured again.
+    measured: Option<&'a Remeasured>,
 }
 
 /// A crash leaves such a line and so does tampering; a record that is to be vouched for has none.
@@ -62,25 +73,52 @@ impl Replay {
     async fn replay(&self, run: &Run) -> anyhow::Result<Result<(), Divergence>> {
         let repository = Repository::open(&run.folder.archive())?;
         let Some(wanted) = &self.candidate else {
-            return whole(run, &repository);
+            return self.whole(run, &repository);
         };
         let candidate = run.candidate(wanted)?;
         let steps = match replay::lineage(run, &repository, candidate) {
             Ok(steps) => steps,
             Err(divergence) => return Ok(Err(divergence)),
         };
-        for step in &steps {
-            data(format_args!("{:>6}  {}  {}\n", step.candidate.to_string(), step.commit.short(), step.name))?;
+        if self.format == Format::Table {
+            data(told_steps(&steps))?;
         }
-        data("programs and commit ids are reproduced\n")?;
-        if self.no_evaluate {
-            return Ok(Ok(()));
+        let again = if self.no_evaluate {
+            None
+        } else {
+            match replay::measure(run, &repository, candidate).await {
+                Ok(again) => Some(again),
+                Err(divergence) => return Ok(Err(divergence)),
+            }
+        };
+        match (self.format, &again) {
+            (Format::Json, measured) => print_json(&Reproduced { candidates: &steps, measured: measured.as_ref() })?,
+            (Format::Table, Some(again)) => data(told_again(again))?,
+            (Format::Table, None) => {}
         }
-        match replay::measure(run, &repository, candidate).await {
-            Ok(again) => Ok(Ok(data(told_again(&again))?)),
-            Err(divergence) => Ok(Err(divergence)),
-        }
+        Ok(Ok(()))
     }
+
+    fn whole(&self, run: &Run, repository: &Repository) -> anyhow::Result<Result<(), Divergence>> {
+        let steps = match replay::whole(run, repository) {
+            Ok(steps) => steps,
+            Err(divergence) => return Ok(Err(divergence)),
+        };
+        match self.format {
+            Format::Json => print_json(&Reproduced { candidates: &steps, measured: None })?,
+            Format::Table => data(format_args!(
+                "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
+                run.entries.len(),
+                steps.len()
+            ))?,
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn told_steps(steps: &[Step]) -> String {
+    let line = |step: &Step| format!("{:>6}  {}  {}\n", step.candidate.to_string(), step.commit.short(), step.name);
+    steps.iter().map(line).collect::<String>() + "programs and commit ids are reproduced\n"
 }
 
 fn told_again(again: &Remeasured) -> String {
@@ -91,17 +129,6 @@ fn told_again(again: &Remeasured) -> String {
         Remeasured::Rejected => "it is rejected as before\n".to_owned(),
         Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
     }
-}
-
-fn whole(run: &Run, repository: &Repository) -> anyhow::Result<Result<(), Divergence>> {
-    Ok(match replay::whole(run, repository) {
-        Ok(steps) => Ok(data(format_args!(
-            "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
-            run.entries.len(),
-            steps.len()
-        ))?),
-        Err(divergence) => Err(divergence),
-    })
 }
 
 /// Whether a journal is not as it was written, which replay is there to find; another one that cannot be read is not.
