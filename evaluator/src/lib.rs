@@ -2,7 +2,7 @@
 //! times it. Only this crate measures; of a candidate nothing is believed but the placements that it returns.
 //!
 //! ```text
-//! harness --- JSON lines ---> packevolve-judge --- channel, shared memory ---> child (one a candidate)
+//! harness --- JSON lines ---> packevolve-judge --- channel, shared memory ---> child (one a case)
 //!                                    \--- control channel ---> nursery (Python with torch) --- fork ---^
 //! ```
 //!
