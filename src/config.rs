@@ -82,6 +82,7 @@ pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
     pub windows: Option<usize>,
+    pub held_out: usize,
     #[serde(with = "humantime_serde")]
     pub budget: Option<Duration>,
     pub weights: Weights,
@@ -208,6 +209,7 @@ impl Default for EvaluationConfig {
             device: "auto".to_owned(),
             python: None,
             windows: Some(4),
+            held_out: 4,
             budget: Some(Duration::from_secs(15)),
             weights: Weights::default(),
         }
@@ -360,6 +362,7 @@ impl Config {
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
+            held_out: self.evaluation.held_out,
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {

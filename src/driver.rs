@@ -26,7 +26,7 @@ use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::mutate;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::run::{self, RunError, RunFolder};
-use crate::search::{Next, Search};
+use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
 use crate::slots::{Done, Slots};
 
@@ -80,7 +80,7 @@ pub enum DriverError {
 
 /// What a live run waits for.
 enum Heard {
-    Done(Box<Done>),
+    Done(Box<Done<Task>>),
     Signal,
     TimeIsUp,
 }
@@ -103,9 +103,9 @@ pub struct Driver<'a> {
     journal: Journal<Event>,
     repository: Repository,
     search: Search,
-    slots: Slots,
+    slots: Slots<Task>,
     signals: mpsc::Receiver<()>,
-    in_flight: BTreeSet<CandidateId>,
+    in_flight: BTreeSet<Task>,
     kept: Kept,
     since_checkpoint: usize,
     began: Instant,
@@ -180,7 +180,7 @@ impl<'a> Driver<'a> {
         journal: Journal<Event>,
         repository: Repository,
         search: Search,
-        (slots, signals): (Slots, mpsc::Receiver<()>),
+        (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
         kept: Kept,
         observer: &'a mut Observer<'a>,
     ) -> Self {
@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Our own machinery broke; what was written stays and can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
-        let mut stopping = self.measure_baseline().await?;
+        let mut stopping = None;
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
@@ -249,48 +249,12 @@ impl<'a> Driver<'a> {
         Some(reason)
     }
 
-    /// Measures the baseline program if it is not known yet; the reason to stop, if one came up meanwhile.
-    async fn measure_baseline(&mut self) -> Result<Option<StopReason>, DriverError> {
-        if self.search.baseline().is_some() {
-            return Ok(None);
-        }
-        let started = self.search.started();
-        let number = if self.search.baseline_is_seed() { CandidateId::SEED.0 } else { BASELINE_NUMBER };
-        let request = EvaluateRequest {
-            candidate: number,
-            file_name: started.file_name.clone(),
-            program: self.baseline_text()?,
-            windows: WindowSet::Search,
-            budget_seconds: None,
-            outclassed: None,
-        };
-        self.slots.dispatch(CandidateId(number), request);
-        let mut stopping = None;
-        let done = loop {
-            tokio::select! {
-                done = self.slots.done() => break done,
-                Some(()) = self.signals.recv() => match stopping {
-                    None => stopping = self.stop(StopReason::Interrupted),
-                    Some(_) => return Err(DriverError::Aborted),
-                },
-            }
-        };
-        match done.evaluation? {
-            Evaluation::Measured { measurement } => {
-                self.record(&Event::BaselineEvaluated { measurement })?;
-                Ok(stopping)
-            }
-            Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
-            Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
-        }
-    }
-
     /// Gives every free slot something to measure; the reason to stop, if there is one.
     fn fill_slots(&mut self) -> Result<Option<StopReason>, DriverError> {
         while self.slots.has_free() {
-            let waiting = self.search.unevaluated().find(|candidate| !self.in_flight.contains(candidate));
-            if let Some(candidate) = waiting {
-                self.dispatch(candidate)?;
+            let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
+            if let Some(task) = task {
+                self.dispatch(task)?;
                 continue;
             }
             match self.search.next() {
@@ -366,42 +330,69 @@ impl<'a> Driver<'a> {
         Ok(Event::ProposalDeclined { attempt, proposal, reason })
     }
 
-    fn dispatch(&mut self, candidate: CandidateId) -> Result<(), DriverError> {
-        let started = self.search.started();
-        let known = self.known(candidate);
-        let outclassed = known.outclassed_below.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
-            score,
-            baseline: baseline.clone(),
-            weights: started.settings.evaluation.weights,
-        });
-        let request = EvaluateRequest {
-            candidate: candidate.0,
-            file_name: started.file_name.clone(),
-            program: self.program(candidate)?,
-            windows: WindowSet::Search,
-            // What somebody proposed by hand is measured in full.
-            budget_seconds: match known.proposer {
-                Some(Proposer::Mutate) => started.settings.evaluation.budget_seconds,
-                Some(Proposer::Corpus(_)) | None => None,
-            },
-            outclassed,
-        };
-        self.in_flight.insert(candidate);
-        self.slots.dispatch(candidate, request);
+    fn dispatch(&mut self, task: Task) -> Result<(), DriverError> {
+        let request = self.request(task)?;
+        self.in_flight.insert(task);
+        self.slots.dispatch(task, request);
         Ok(())
     }
 
-    fn finish(&mut self, done: Done) -> Result<(), DriverError> {
-        let Done { candidate, evaluation } = done;
-        self.in_flight.remove(&candidate);
-        let best = self.search.best();
-        self.record(&Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
-        if self.search.best() != best
-            && let Some(best) = self.search.best()
-        {
-            self.repository.set_best(self.known(best.candidate).commit)?;
-        }
-        Ok(())
+    fn request(&self, task: Task) -> Result<EvaluateRequest, DriverError> {
+        let started = self.search.started();
+        let evaluation = &started.settings.evaluation;
+        let (candidate, program) = match task.subject {
+            Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, self.baseline_text()?),
+            Subject::Baseline => (BASELINE_NUMBER, self.baseline_text()?),
+            Subject::Candidate(candidate) => (candidate.0, self.program(candidate)?),
+        };
+        let known = match task.subject {
+            Subject::Baseline => None,
+            Subject::Candidate(candidate) => Some(self.known(candidate)),
+        };
+        // What somebody proposed by hand is measured in full.
+        let drawn = known.is_some_and(|known| matches!(known.proposer, Some(Proposer::Mutate)));
+        let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
+        let outclassed = threshold.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
+            score,
+            baseline: baseline.clone(),
+            weights: evaluation.weights,
+        });
+        Ok(EvaluateRequest {
+            candidate,
+            file_name: started.file_name.clone(),
+            program,
+            windows: task.windows,
+            budget_seconds: evaluation.budget_seconds.filter(|_| drawn),
+            outclassed,
+        })
+    }
+
+    fn finish(&mut self, done: Done<Task>) -> Result<(), DriverError> {
+        let Done { task, evaluation } = done;
+        self.in_flight.remove(&task);
+        let event = match (task.subject, task.windows, evaluation?) {
+            (Subject::Candidate(candidate), WindowSet::Search, evaluation) => {
+                Event::CandidateEvaluated { candidate, evaluation }
+            }
+            (Subject::Candidate(candidate), WindowSet::HeldOut, evaluation) => {
+                self.search.ruling(candidate, evaluation)
+            }
+            (Subject::Baseline, WindowSet::Search, Evaluation::Measured { measurement }) => {
+                Event::BaselineEvaluated { measurement }
+            }
+            (Subject::Baseline, WindowSet::HeldOut, Evaluation::Measured { measurement }) => {
+                Event::BaselineHeldOut { measurement }
+            }
+            (Subject::Baseline, _, Evaluation::Rejected { rejection, .. }) => {
+                return Err(DriverError::Baseline(format!("it {rejection}")));
+            }
+            (Subject::Baseline, _, Evaluation::Outclassed { .. }) => {
+                unreachable!("BUG: the baseline has no threshold")
+            }
+        };
+        let best = self.best();
+        self.record(&event)?;
+        if self.best() != best { self.set_best() } else { Ok(()) }
     }
 
     /// Makes an event happen.
@@ -421,13 +412,21 @@ impl<'a> Driver<'a> {
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
         self.repository.keep(&mut self.kept)?;
-        if let Some(best) = self.search.best() {
-            self.repository.set_best(self.known(best.candidate).commit)?;
-        }
-        Ok(())
+        self.set_best()
     }
 
-    fn known(&self, candidate: CandidateId) -> &crate::search::Known {
+    fn best(&self) -> Option<CandidateId> {
+        self.search.best().map(|best| best.candidate)
+    }
+
+    fn set_best(&self) -> Result<(), DriverError> {
+        match self.best() {
+            Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
+            None => Ok(()),
+        }
+    }
+
+    fn known(&self, candidate: CandidateId) -> &Known {
         self.search.candidate(candidate).expect("BUG: selections name known candidates")
     }
 

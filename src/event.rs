@@ -24,6 +24,11 @@ pub enum Event {
         /// Of the baseline program.
         measurement: Measurement,
     },
+    /// The same program was measured on the windows that are held out from the search.
+    BaselineHeldOut {
+        /// Of the baseline program.
+        measurement: Measurement,
+    },
     /// It was decided what to try next.
     Selected {
         /// Number of the attempt, from 0.
@@ -47,6 +52,20 @@ pub enum Event {
         /// Which one.
         candidate: CandidateId,
         /// How it went.
+        evaluation: Evaluation,
+    },
+    /// What looked better than the best was measured on the held-out windows, and is better there: it is the best now.
+    Confirmed {
+        /// Which candidate.
+        candidate: CandidateId,
+        /// On the held-out windows.
+        measurement: Measurement,
+    },
+    /// What looked better than the best was judged on the held-out windows, and is not better there.
+    Refuted {
+        /// Which candidate.
+        candidate: CandidateId,
+        /// How it went on the held-out windows.
         evaluation: Evaluation,
     },
     /// The run came to an orderly end; it can be resumed.
@@ -256,10 +275,13 @@ mod tests {
         match event {
             Event::RunStarted(_) => "run-started",
             Event::BaselineEvaluated { .. } => "baseline-evaluated",
+            Event::BaselineHeldOut { .. } => "baseline-held-out",
             Event::Selected { .. } => "selected",
             Event::ProposalDeclined { .. } => "proposal-declined",
             Event::CandidateCreated(_) => "candidate-created",
             Event::CandidateEvaluated { .. } => "candidate-evaluated",
+            Event::Confirmed { .. } => "confirmed",
+            Event::Refuted { .. } => "refuted",
             Event::RunStopped { .. } => "run-stopped",
             Event::RunResumed { .. } => "run-resumed",
         }
@@ -302,6 +324,8 @@ mod tests {
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
             Event::BaselineEvaluated { measurement: measurement() },
+            Event::BaselineHeldOut { measurement: measurement() },
+            Event::Confirmed { candidate: CandidateId(7), measurement: measurement() },
             Event::CandidateCreated(created),
             Event::RunResumed { candidates: 40 },
         ];
@@ -326,6 +350,7 @@ mod tests {
             Evaluation::Outclassed { measurement: measurement(), at_best: -0.125 },
             Evaluation::Rejected { rejection, evidence },
         ] {
+            events.push(Event::Refuted { candidate: CandidateId(7), evaluation: evaluation.clone() });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
         let reasons = [StopReason::Candidates, StopReason::WallTime, StopReason::Exhausted, StopReason::Interrupted];
@@ -341,7 +366,7 @@ mod tests {
             assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
             assert!(!text.contains('\n'), "an event is one line");
         }
-        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 8, "an event of each kind");
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 11, "an event of each kind");
     }
 
     #[test]

@@ -28,7 +28,18 @@ pub struct Row {
     pub commit: CommitId,
     /// `waiting`, `measured`, `outclassed` or `rejected`.
     pub outcome: &'static str,
-    /// Its scores, if it was measured in full.
+    /// Its scores, if it was measured in full; after a refutation those of all windows together.
+    pub scores: Option<Scores>,
+    /// What came of it on the windows that are held out from the search, if it looked like the best.
+    pub held_out: Option<HeldOutRow>,
+}
+
+/// What a candidate is worth on windows that the search had not seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldOutRow {
+    /// Whether it became the best.
+    pub confirmed: bool,
+    /// Its scores there; `None` if it was rejected there.
     pub scores: Option<Scores>,
 }
 
@@ -49,6 +60,10 @@ impl Row {
             commit: known.commit,
             outcome,
             scores,
+            held_out: known
+                .ruling
+                .as_ref()
+                .map(|ruling| HeldOutRow { confirmed: ruling.confirmed, scores: ruling.scores.as_deref().cloned() }),
         }
     }
 }
@@ -65,7 +80,7 @@ pub fn top(search: &Search, count: usize) -> Vec<Row> {
 
 /// The seed program, what the corpus made, and the best candidate: the closing table of a run.
 pub fn closing(search: &Search) -> Vec<Row> {
-    let best = search.best().map(|member| member.candidate);
+    let best = search.best().map(|best| best.candidate);
     let is_named = |known: &Known| !matches!(known.proposer, Some(Proposer::Mutate));
     search
         .candidates()
@@ -86,17 +101,22 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>) -> St
     let mut header = vec![("#", Column::Right), ("balanced-\nness", Column::Right)];
     header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
     header.extend(["unit\nms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    let held_out = rows.iter().any(|row| row.held_out.is_some());
+    if held_out {
+        header.push(("held\nout", Column::Left));
+    }
     header.push(("name", Column::Left));
-    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best)).collect();
+    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best, held_out)).collect();
     draw(&header, &lines)
 }
 
-fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<String> {
+fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: bool) -> Vec<String> {
     let mark = if Some(row.candidate) == best { "*" } else { "" };
     let mut cells = vec![format!("{mark}{}", row.candidate)];
     let Some(scores) = &row.scores else {
         cells.push(row.outcome.to_owned());
         cells.resize(cases.len() + 6, String::new());
+        cells.extend(held_out.then(|| held_out_cell(row)));
         cells.push(row.name.clone());
         return cells;
     };
@@ -106,8 +126,18 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<Stri
     cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
     cells.push(format!("{:.4}", scores.speed_score));
     cells.push(format!("{:.4}", scores.combined_score));
+    cells.extend(held_out.then(|| held_out_cell(row)));
     cells.push(row.name.clone());
     cells
+}
+
+fn held_out_cell(row: &Row) -> String {
+    match &row.held_out {
+        None => String::new(),
+        Some(HeldOutRow { scores: None, .. }) => "rejected".to_owned(),
+        Some(HeldOutRow { scores: Some(scores), confirmed: true }) => format!("{:.4}", scores.combined_score),
+        Some(HeldOutRow { scores: Some(scores), confirmed: false }) => format!("{:.4} refuted", scores.combined_score),
+    }
 }
 
 fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
@@ -234,6 +264,9 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::BaselineEvaluated { measurement } => {
             format!("baseline measured in {:.1} s", measurement.evaluation_seconds)
         }
+        Event::BaselineHeldOut { measurement } => {
+            format!("baseline measured on the held-out windows in {:.1} s", measurement.evaluation_seconds)
+        }
         Event::Selected { attempt, selection } => {
             format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
         }
@@ -248,6 +281,9 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::CandidateEvaluated { candidate, evaluation } => {
             format!("candidate {candidate} ({}) {}", name(*candidate), outcome_text(evaluation, search))
         }
+        Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => {
+            format!("candidate {candidate} ({}) {}", name(*candidate), ruling_text(event, search))
+        }
         Event::RunStopped { reason } => stop_text(*reason),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
     }
@@ -255,6 +291,22 @@ pub fn event_text(event: &Event, search: &Search) -> String {
 
 fn stop_text(reason: StopReason) -> String {
     format!("stopped: {reason}")
+}
+
+fn ruling_text(event: &Event, search: &Search) -> String {
+    let scores = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+    match event {
+        Event::Confirmed { measurement, .. } => {
+            format!("is the best: confirmed with {:.4} on the held-out windows", scores(measurement))
+        }
+        Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
+            format!("is not the best: refuted with {:.4} on the held-out windows", scores(measurement))
+        }
+        Event::Refuted { evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
+            format!("is rejected on the held-out windows: it {rejection}")
+        }
+        _ => unreachable!("BUG: no ruling, or one that the search refuses"),
+    }
 }
 
 fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {

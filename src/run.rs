@@ -130,7 +130,7 @@ impl Run {
     /// When there is none, or a prefix or NAME fits several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
         if wanted == "best" {
-            return self.search.best().map(|member| member.candidate).ok_or(RunError::NoBest);
+            return self.search.best().map(|best| best.candidate).ok_or(RunError::NoBest);
         }
         if let Ok(number) = wanted.parse() {
             let id = CandidateId(number);

@@ -38,6 +38,8 @@ pub struct EvaluationSettings {
     pub loads: Loads,
     /// Windows of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
+    /// Windows that the search never sees, on which what looks best is judged again; 0: none.
+    pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.
@@ -87,6 +89,7 @@ impl Settings {
                 random_cases: 1,
                 loads: Loads::MadeUp { rng_seed: 1 },
                 windows: Some(3),
+                held_out: 3,
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,

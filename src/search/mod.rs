@@ -1,8 +1,9 @@
 //! Search: decides what to try next, from nothing but the events so far.
 //!
 //! No IO, clock, thread or global generator; it cannot fail. State changes only through [`Search::apply`], which a live
-//! run, `resume` and `replay` call alike; [`Search::next`] is a pure function of that state.
+//! run, `resume` and `replay` call alike; [`Search::next`] and [`Search::tasks`] are pure functions of that state.
 
+pub mod best;
 pub mod population;
 mod select;
 #[cfg(test)]
@@ -10,15 +11,17 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use packevolve_contract::case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::{Scores, scores};
+use packevolve_contract::objective::{Scores, score_interval, scores};
+use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{CandidateCreated, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::search::best::{Best, Contender, HeldOut};
 use crate::search::population::{Member, Population};
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
@@ -41,6 +44,8 @@ pub struct Known {
     pub outclassed_below: Option<f64>,
     /// How its evaluation ended, once it has.
     pub verdict: Option<Verdict>,
+    /// What came of its evaluation on held-out windows, if it looked like the best.
+    pub ruling: Option<Ruling>,
     /// How often it was chosen as a parent.
     pub times_chosen: u64,
 }
@@ -48,12 +53,50 @@ pub struct Known {
 /// How an evaluation ended, and the scores if it was measured in full.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Measured in full.
+    /// Measured in full; after a refutation the scores are those of all windows together.
     Measured(Box<Scores>),
     /// Stopped early.
     Outclassed,
     /// It has no score.
     Rejected,
+}
+
+/// What came of a candidate on the windows that are held out from the search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// Whether it was better there than the best at that time, and so became the best.
+    pub confirmed: bool,
+    /// What it is worth there; `None` if it was rejected there.
+    pub scores: Option<Box<Scores>>,
+}
+
+/// A program to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// What scores are relative to.
+    Baseline,
+    /// A candidate.
+    Candidate(CandidateId),
+}
+
+/// A measurement that the search waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// Of which program.
+    pub subject: Subject,
+    /// On which windows.
+    pub windows: WindowSet,
+}
+
+/// How many evaluations ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Measured in full.
+    pub measured: usize,
+    /// Stopped early.
+    pub outclassed: usize,
+    /// Without a score.
+    pub rejected: usize,
 }
 
 /// What to do next.
@@ -80,7 +123,12 @@ pub struct Search {
     unit: Vec<String>,
     candidate_limit: u64,
     baseline: Option<Measurement>,
+    /// The baseline on the windows that are held out.
+    baseline_held_out: Option<Measurement>,
     candidates: Vec<Known>,
+    /// Candidates without an evaluation.
+    waiting: BTreeSet<CandidateId>,
+    tally: Tally,
     by_program: HashMap<BlobId, CandidateId>,
     /// By place in the corpus.
     corpus: Vec<Option<CandidateId>>,
@@ -89,6 +137,9 @@ pub struct Search {
     open: Vec<(u64, Selection)>,
     declined_in_a_row: u64,
     population: Population,
+    best: Option<Best>,
+    /// Those that looked better than the best when they were judged, and were not judged on held-out windows yet.
+    contenders: Vec<Contender>,
     stopped: Option<StopReason>,
 }
 
@@ -103,6 +154,7 @@ impl Search {
             program: started.program,
             outclassed_below: None,
             verdict: None,
+            ruling: None,
             times_chosen: 0,
         };
         let settings = &started.settings;
@@ -110,13 +162,18 @@ impl Search {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
             baseline: None,
+            baseline_held_out: None,
             by_program: HashMap::from([(started.program, CandidateId::SEED)]),
             candidates: vec![seed],
+            waiting: BTreeSet::from([CandidateId::SEED]),
+            tally: Tally::default(),
             corpus: vec![None; started.corpus.len()],
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
             population: Population::new(settings.search.population),
+            best: None,
+            contenders: Vec::new(),
             stopped: None,
             started,
         }
@@ -133,6 +190,7 @@ impl Search {
         match event {
             Event::RunStarted(_) => Err("a run starts once".to_owned()),
             Event::BaselineEvaluated { .. } if self.baseline.is_some() => Err("the baseline is known".to_owned()),
+            Event::BaselineHeldOut { .. } => self.check_baseline_held_out(),
             Event::Selected { .. } | Event::CandidateEvaluated { .. } if self.baseline.is_none() => {
                 Err("there is no baseline yet".to_owned())
             }
@@ -140,6 +198,8 @@ impl Search {
             Event::ProposalDeclined { attempt, reason, .. } => self.check_declined(*attempt, reason),
             Event::CandidateCreated(created) => self.check_created(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.check_evaluated(*candidate, evaluation),
+            Event::Confirmed { candidate, measurement } => self.check_confirmed(*candidate, measurement),
+            Event::Refuted { candidate, evaluation } => self.check_refuted(*candidate, evaluation),
             Event::BaselineEvaluated { .. } | Event::RunStopped { .. } | Event::RunResumed { .. } => Ok(()),
         }
     }
@@ -195,6 +255,47 @@ impl Search {
         Ok(())
     }
 
+    fn check_baseline_held_out(&self) -> Result<(), String> {
+        if !self.holds_out() {
+            return Err("no windows are held out".to_owned());
+        }
+        match self.baseline_held_out {
+            Some(_) => Err("the baseline is known on the held-out windows".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_confirmed(&self, candidate: CandidateId, measurement: &Measurement) -> Result<(), String> {
+        self.contender(candidate)?;
+        if self.beats_best(measurement)? {
+            return Ok(());
+        }
+        Err(format!("candidate {candidate} is refuted by this"))
+    }
+
+    fn check_refuted(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), String> {
+        self.contender(candidate)?;
+        match evaluation {
+            Evaluation::Measured { measurement } if self.beats_best(measurement)? => {
+                Err(format!("candidate {candidate} is confirmed by this"))
+            }
+            Evaluation::Measured { .. } | Evaluation::Rejected { .. } => Ok(()),
+            Evaluation::Outclassed { .. } => Err(format!("candidate {candidate} was to be measured in full")),
+        }
+    }
+
+    fn contender(&self, candidate: CandidateId) -> Result<&Contender, String> {
+        let contender = self.contenders.iter().find(|contender| contender.candidate == candidate);
+        contender.ok_or_else(|| format!("candidate {candidate} is not to be judged on held-out windows"))
+    }
+
+    /// Whether what was measured on held-out windows is better than the best there.
+    fn beats_best(&self, measurement: &Measurement) -> Result<bool, String> {
+        let scores = self.held_out_scores(measurement).ok_or("the baseline is not known on the held-out windows")?;
+        let best = self.best.as_ref().and_then(|best| best.held_out.as_ref());
+        Ok(best.is_none_or(|best| scores.combined_score > best.scores.combined_score))
+    }
+
     fn existing(&self, id: CandidateId) -> Result<&Known, String> {
         self.candidate(id).ok_or_else(|| format!("there is no candidate {id}"))
     }
@@ -216,6 +317,7 @@ impl Search {
         match event {
             Event::RunStarted(_) => unreachable!("BUG: refused by check"),
             Event::BaselineEvaluated { measurement } => self.know_baseline(measurement),
+            Event::BaselineHeldOut { measurement } => self.know_held_out_baseline(measurement),
             Event::Selected { attempt, selection } => self.open_attempt(*attempt, selection),
             Event::ProposalDeclined { attempt, .. } => {
                 self.close_attempt(*attempt);
@@ -223,6 +325,8 @@ impl Search {
             }
             Event::CandidateCreated(created) => self.add(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.judge(*candidate, evaluation),
+            Event::Confirmed { candidate, measurement } => self.confirm(*candidate, measurement),
+            Event::Refuted { candidate, evaluation } => self.refute(*candidate, evaluation),
             Event::RunStopped { reason } => self.stopped = Some(*reason),
             Event::RunResumed { candidates } => {
                 self.stopped = None;
@@ -249,6 +353,31 @@ impl Search {
         }
     }
 
+    /// The measurements to be made, what matters most first. One that is under way stays among them until its event.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        let task = |windows| move |subject| Task { subject, windows };
+        let baseline = self.baseline.is_none().then_some(Subject::Baseline).map(task(WindowSet::Search));
+        let held_out = self.holds_out() && self.baseline_held_out.is_none();
+        let held_out = held_out.then_some(Subject::Baseline).map(task(WindowSet::HeldOut));
+        let candidate = |id: &CandidateId| Subject::Candidate(*id);
+        let contenders = self.standing_contenders().into_iter().map(Subject::Candidate).map(task(WindowSet::HeldOut));
+        let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(candidate);
+        baseline.into_iter().chain(held_out).chain(contenders).chain(waiting.map(task(WindowSet::Search)))
+    }
+
+    /// What is to be recorded when a candidate was judged on held-out windows.
+    ///
+    /// # Panics
+    /// If it was not to be.
+    pub fn ruling(&self, candidate: CandidateId, evaluation: Evaluation) -> Event {
+        match evaluation {
+            Evaluation::Measured { measurement } if self.beats_best(&measurement).expect("BUG: no baseline there") => {
+                Event::Confirmed { candidate, measurement }
+            }
+            evaluation => Event::Refuted { candidate, evaluation },
+        }
+    }
+
     /// What the run started from.
     pub fn started(&self) -> &RunStarted {
         &self.started
@@ -257,6 +386,11 @@ impl Search {
     /// Measurement of the baseline program, once there is one.
     pub fn baseline(&self) -> Option<&Measurement> {
         self.baseline.as_ref()
+    }
+
+    /// Measurement of the baseline program on the windows that are held out, once there is one.
+    pub fn baseline_held_out(&self) -> Option<&Measurement> {
+        self.baseline_held_out.as_ref()
     }
 
     /// Whether the baseline program is the seed program, so that one evaluation serves both.
@@ -268,6 +402,20 @@ impl Search {
     pub fn scores(&self, measurement: &Measurement) -> Option<Scores> {
         let weights = self.started.settings.evaluation.weights;
         self.baseline.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+    }
+
+    /// Scores of a measurement on held-out windows; `None` before the baseline was measured there.
+    pub fn held_out_scores(&self, measurement: &Measurement) -> Option<Scores> {
+        let weights = self.started.settings.evaluation.weights;
+        self.baseline_held_out.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+    }
+
+    /// The scores that a candidate goes by in the search; `None` if it has none.
+    pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
+        match self.candidate(candidate)?.verdict.as_ref()? {
+            Verdict::Measured(scores) => Some(scores),
+            Verdict::Outclassed | Verdict::Rejected => None,
+        }
     }
 
     /// All candidates with their numbers.
@@ -290,14 +438,15 @@ impl Search {
         self.population.members()
     }
 
-    /// The candidate with the highest `combined_score`; of equal ones the oldest.
-    pub fn best(&self) -> Option<Member> {
-        self.population.members().first().copied()
+    /// The best candidate. With windows held out it is the last that was confirmed on them, or what was measured first;
+    /// otherwise the one with the highest `combined_score`, of equal ones the oldest.
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
     }
 
-    /// Candidates that wait for their evaluation.
-    pub fn unevaluated(&self) -> impl Iterator<Item = CandidateId> {
-        self.candidates().filter(|(_, known)| known.verdict.is_none()).map(|(id, _)| id)
+    /// How many candidates were judged, and how it went.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Selections without an outcome yet: what a crash left between a decision and what came of it.
@@ -316,7 +465,7 @@ impl Search {
     }
 
     fn stop_or_wait(&self, reason: StopReason) -> Next {
-        let settled = self.open.is_empty() && self.unevaluated().next().is_none();
+        let settled = self.open.is_empty() && self.tasks().next().is_none();
         if settled { Next::Stop(reason) } else { Next::Wait }
     }
 
@@ -346,7 +495,27 @@ impl Search {
         self.baseline = Some(measurement.clone());
         if self.baseline_is_seed() {
             self.judge(CandidateId::SEED, &Evaluation::Measured { measurement: measurement.clone() });
+            self.complete_seed();
         }
+    }
+
+    fn know_held_out_baseline(&mut self, measurement: &Measurement) {
+        self.baseline_held_out = Some(measurement.clone());
+        self.complete_seed();
+    }
+
+    /// Where the seed program is the baseline, what is known of the one on held-out windows is known of the other.
+    fn complete_seed(&mut self) {
+        let Some(measurement) = self.baseline_held_out.clone().filter(|_| self.baseline_is_seed()) else { return };
+        let held_out = self.held_out(&measurement);
+        if let Some(best) = self.best.as_mut().filter(|best| best.candidate == CandidateId::SEED) {
+            best.held_out = Some(held_out);
+        }
+    }
+
+    fn held_out(&self, measurement: &Measurement) -> Box<HeldOut> {
+        let scores = self.held_out_scores(measurement).expect("BUG: the baseline is measured there first");
+        Box::new(HeldOut { measurement: measurement.clone(), scores })
     }
 
     fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
@@ -367,6 +536,7 @@ impl Search {
             self.corpus[place] = Some(created.candidate);
         }
         self.by_program.insert(created.program, created.candidate);
+        self.waiting.insert(created.candidate);
         self.candidates.push(Known {
             name: created.name.clone(),
             proposer: Some(selection.proposer),
@@ -375,20 +545,103 @@ impl Search {
             program: created.program,
             outclassed_below: selection.outclassed_below,
             verdict: None,
+            ruling: None,
             times_chosen: 0,
         });
     }
 
     fn judge(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
+        self.waiting.remove(&candidate);
         let verdict = match evaluation {
             Evaluation::Measured { measurement } => {
+                self.tally.measured += 1;
                 let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
                 self.population.admit(Member::new(candidate, &scores));
+                self.compare_with_best(candidate, scores.combined_score, measurement);
                 Verdict::Measured(Box::new(scores))
             }
-            Evaluation::Outclassed { .. } => Verdict::Outclassed,
-            Evaluation::Rejected { .. } => Verdict::Rejected,
+            Evaluation::Outclassed { .. } => {
+                self.tally.outclassed += 1;
+                Verdict::Outclassed
+            }
+            Evaluation::Rejected { .. } => {
+                self.tally.rejected += 1;
+                Verdict::Rejected
+            }
         };
         self.candidates[candidate.index()].verdict = Some(verdict);
+    }
+
+    /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither.
+    fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) {
+        let interval = self.interval(measurement);
+        let best = self.best.as_ref();
+        // The baseline needs no confirmation: what it is worth is 0 on any windows.
+        let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
+        if self.holds_out() && !is_baseline {
+            let contender = Contender { candidate, score, interval, measurement: measurement.clone() };
+            if contender.exceeds(best) {
+                self.contenders.push(contender);
+            }
+        } else if best.is_none_or(|best| (score, best.candidate) > (best.score, candidate)) {
+            self.best = Some(Best { candidate, score, interval, held_out: None });
+        }
+    }
+
+    fn interval(&self, measurement: &Measurement) -> f64 {
+        let weights = self.started.settings.evaluation.weights;
+        self.baseline.as_ref().map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
+    }
+
+    fn holds_out(&self) -> bool {
+        self.started.settings.evaluation.held_out > 0
+    }
+
+    /// Contenders that still look better than the best, those that look best first; none before they can be judged.
+    fn standing_contenders(&self) -> Vec<CandidateId> {
+        let standing = |contender: &&Contender| contender.exceeds(self.best.as_ref());
+        let can_be_judged = self.baseline_held_out.is_some();
+        let mut standing: Vec<_> = self.contenders.iter().filter(standing).filter(|_| can_be_judged).collect();
+        standing.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        standing.into_iter().map(|contender| contender.candidate).collect()
+    }
+
+    fn no_contender_any_more(&mut self, candidate: CandidateId) -> Contender {
+        let at = self.contenders.iter().position(|contender| contender.candidate == candidate);
+        self.contenders.swap_remove(at.expect("BUG: a contender is ruled on"))
+    }
+
+    fn confirm(&mut self, candidate: CandidateId, measurement: &Measurement) {
+        let Contender { score, interval, .. } = self.no_contender_any_more(candidate);
+        let held_out = self.held_out(measurement);
+        self.candidates[candidate.index()].ruling =
+            Some(Ruling { confirmed: true, scores: Some(Box::new(held_out.scores.clone())) });
+        self.best = Some(Best { candidate, score, interval, held_out: Some(held_out) });
+    }
+
+    /// What was seen on both sides together is what a refuted candidate is worth from here on.
+    fn refute(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
+        let contender = self.no_contender_any_more(candidate);
+        self.population.remove(candidate);
+        let held_out = evaluation.measured();
+        let scores = held_out.and_then(|held_out| self.held_out_scores(held_out)).map(Box::new);
+        let verdict = held_out.map_or(Verdict::Rejected, |held_out| {
+            let pooled = self.pooled_scores(&contender.measurement.pooled(held_out));
+            self.population.admit(Member::new(candidate, &pooled));
+            Verdict::Measured(Box::new(pooled))
+        });
+        if verdict == Verdict::Rejected {
+            self.tally.measured -= 1;
+            self.tally.rejected += 1;
+        }
+        let known = &mut self.candidates[candidate.index()];
+        known.ruling = Some(Ruling { confirmed: false, scores });
+        known.verdict = Some(verdict);
+    }
+
+    fn pooled_scores(&self, measurement: &Measurement) -> Scores {
+        let known = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
+        let (seen, held_out) = known.expect("BUG: the baseline is measured first");
+        scores(measurement, &seen.pooled(held_out), self.started.settings.evaluation.weights, &self.unit)
     }
 }

@@ -63,6 +63,11 @@ impl Population {
         self.members.truncate(self.capacity);
     }
 
+    /// Takes a candidate out, if it is a member.
+    pub fn remove(&mut self, candidate: CandidateId) {
+        self.members.retain(|member| member.candidate != candidate);
+    }
+
     /// Best first.
     pub fn members(&self) -> &[Member] {
         &self.members

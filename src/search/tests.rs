@@ -6,7 +6,7 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
-use super::world::{Script, World, blob, created, measurement, sample};
+use super::world::{Script, World, blob, created, first_window, measurement, sample};
 use super::*;
 
 /// Selections in order, each with its attempt.
@@ -125,14 +125,53 @@ proptest! {
     }
 
     #[test]
-    fn the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
-        let world = World::finished(script);
+    fn without_hold_out_the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
+        let world = World::finished(Script { held_out: 0, ..script });
         let scored = world.search.candidates().filter_map(|(id, known)| match &known.verdict {
             Some(Verdict::Measured(scores)) => Some((id, scores.combined_score)),
             _ => None,
         });
         let best = scored.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        prop_assert_eq!(world.search.best().map(|member| (member.candidate, member.score)), best);
+        prop_assert_eq!(world.search.best().map(|best| (best.candidate, best.score)), best);
+    }
+
+    #[test]
+    fn with_hold_out_the_best_is_the_last_that_was_confirmed_and_every_one_was_better_there(script in Script::any()) {
+        let world = World::finished(Script { held_out: 3, ..script });
+        let held_out = |measurement| world.search.held_out_scores(measurement).unwrap().combined_score;
+        let mut best = world.search.baseline_is_seed().then_some((CandidateId::SEED, 0.0));
+        for event in &world.events {
+            match event {
+                Event::Confirmed { candidate, measurement } => {
+                    prop_assert!(best.is_none_or(|(_, score)| held_out(measurement) > score));
+                    best = Some((*candidate, held_out(measurement)));
+                }
+                Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
+                    prop_assert!(best.is_some_and(|(_, score)| held_out(measurement) <= score));
+                }
+                _ => {}
+            }
+        }
+        let found = world.search.best().map(|best| (best.candidate, best.told_score()));
+        prop_assert_eq!(found, best);
+    }
+
+    #[test]
+    fn nobody_who_looks_clearly_better_than_the_best_is_left_unjudged_on_held_out_windows(script in Script::any()) {
+        let world = World::finished(Script { held_out: 3, ..script });
+        prop_assert_eq!(world.search.tasks().next(), None);
+        let rulings = world.events.iter().filter_map(|event| match event {
+            Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => Some(*candidate),
+            _ => None,
+        });
+        let ruled: Vec<CandidateId> = rulings.collect();
+        prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "somebody was judged there twice");
+        for (id, known) in world.search.candidates() {
+            prop_assert_eq!(known.ruling.is_some(), ruled.contains(&id));
+            let refuted = known.ruling.as_ref().is_some_and(|ruling| !ruling.confirmed);
+            let was_rejected = known.ruling.as_ref().is_some_and(|ruling| ruling.scores.is_none());
+            prop_assert!(!was_rejected || (refuted && known.verdict == Some(Verdict::Rejected)));
+        }
     }
 
     #[test]
@@ -161,8 +200,7 @@ proptest! {
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
-    let baseline = measurement(&world.search.started().cases, |_, window| sample(window, 0.02, 0.1));
-    world.record(Event::BaselineEvaluated { measurement: baseline });
+    world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Corpus(0), 0));
     world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
     world.record(selected(1, Proposer::Mutate, 0));
@@ -196,6 +234,14 @@ fn what_no_run_writes_is_refused_and_named() {
     let refused = [
         (Event::RunStarted(Box::new(search.started().clone())), "a run starts once"),
         (Event::BaselineEvaluated { measurement: Measurement::default() }, "the baseline is known"),
+        (
+            Event::Confirmed { candidate: seed, measurement: Measurement::default() },
+            "candidate 0 is not to be judged on held-out windows",
+        ),
+        (
+            Event::Refuted { candidate: CandidateId(1), evaluation: outclassed.clone() },
+            "candidate 1 is not to be judged on held-out windows",
+        ),
         (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
         (selected(3, Proposer::Mutate, 0), "attempt 3, but 2 is the next"),
         (selected(2, Proposer::Mutate, 7), "there is no candidate 7"),
@@ -253,6 +299,7 @@ fn an_event_that_is_refused_is_never_taken_in() {
 #[test]
 fn a_run_stops_only_when_everything_in_flight_has_landed() {
     let mut world = under_way();
+    world.record(world.baseline(WindowSet::HeldOut));
     world.record(declined(1, Declined::NothingNew));
     let mut limited = world.search.clone();
     limited.apply(&Event::RunResumed { candidates: 2 });
@@ -263,9 +310,91 @@ fn a_run_stops_only_when_everything_in_flight_has_landed() {
 
 #[test]
 fn a_baseline_that_is_another_program_leaves_the_seed_program_to_be_judged() {
-    let mut world = World::new(Script { baseline_is_seed: false, ..Script::smooth() });
-    world.step();
-    assert_eq!(world.search.unevaluated().collect::<Vec<_>>(), [CandidateId::SEED]);
+    let mut world = World::new(Script { baseline_is_seed: false, held_out: 0, ..Script::smooth() });
+    world.record(world.baseline(WindowSet::Search));
+    let judge_seed = Task { subject: Subject::Candidate(CandidateId::SEED), windows: WindowSet::Search };
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [judge_seed]);
     assert_eq!(world.search.best(), None);
     assert!(world.search.baseline().is_some());
+}
+
+/// The evaluation of every case with this gap and time.
+fn measured(world: &World, windows: WindowSet, gap: f64, seconds: f64) -> Measurement {
+    measurement(&world.search.started().cases, first_window(windows), |_, window| sample(window, gap, seconds))
+}
+
+fn scored(world: &World, gap: f64) -> Evaluation {
+    Evaluation::Measured { measurement: measured(world, WindowSet::Search, gap, 0.1) }
+}
+
+fn held_out_task(candidate: u64) -> Task {
+    Task { subject: Subject::Candidate(CandidateId(candidate)), windows: WindowSet::HeldOut }
+}
+
+/// A search whose candidate 1 looks better than the seed program.
+fn challenged() -> World {
+    let mut world = under_way();
+    world.record(world.baseline(WindowSet::HeldOut));
+    world.record(evaluated(1, scored(&world, 0.01)));
+    world
+}
+
+#[test]
+fn what_looks_best_is_judged_on_held_out_windows_before_anything_else() {
+    let mut world = challenged();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
+    assert_eq!(world.search.tasks().next(), Some(held_out_task(1)));
+    let worse = Measurement::default();
+    let measurement = measured(&world, WindowSet::HeldOut, 0.015, 0.1);
+    let wrong = Event::Refuted {
+        candidate: CandidateId(1),
+        evaluation: Evaluation::Measured { measurement: measurement.clone() },
+    };
+    assert_eq!(world.search.check(&wrong), Err("candidate 1 is confirmed by this".to_owned()));
+    let wrong = Event::Confirmed { candidate: CandidateId(1), measurement: worse };
+    assert_eq!(world.search.check(&wrong), Err("candidate 1 is refuted by this".to_owned()));
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    let best = world.search.best().unwrap();
+    assert_eq!(best.candidate, CandidateId(1));
+    assert!((best.told_score() - 0.125).abs() < 1e-9 && (best.score - 0.25).abs() < 1e-9, "{best:?}");
+}
+
+#[test]
+fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
+    let mut world = challenged();
+    let measurement = measured(&world, WindowSet::HeldOut, 0.03, 0.1);
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
+    let pooled = world.search.scores_of(CandidateId(1)).unwrap();
+    assert!(pooled.combined_score.abs() < 1e-9 && pooled.cases[0].windows == 6, "{pooled:?}");
+    let member = world.search.members().iter().find(|member| member.candidate == CandidateId(1));
+    assert!(member.is_none_or(|member| member.score.abs() < 1e-9));
+    assert_eq!(world.search.tasks().next(), None);
+}
+
+#[test]
+fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
+    let mut world = challenged();
+    let rejection = Rejection::Hang { limit_seconds: 1.0 };
+    world
+        .record(world.search.ruling(CandidateId(1), Evaluation::Rejected { rejection, evidence: Evidence::default() }));
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().verdict, Some(Verdict::Rejected));
+    assert!(world.search.members().iter().all(|member| member.candidate == CandidateId::SEED));
+    assert_eq!(world.search.tally(), Tally { measured: 1, outclassed: 0, rejected: 1 });
+}
+
+#[test]
+fn whoever_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
+    let mut world = challenged();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    world.record(evaluated(2, scored(&world, 0.005)));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [held_out_task(2), held_out_task(1)]);
+    let measurement = measured(&world, WindowSet::HeldOut, 0.005, 0.1);
+    world.record(world.search.ruling(CandidateId(2), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.tasks().next(), None);
+    // It may have been under way: what comes of it is taken in.
+    let measurement = measured(&world, WindowSet::HeldOut, 0.01, 0.1);
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(2));
 }
