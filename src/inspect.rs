@@ -68,13 +68,17 @@ impl Row {
     }
 }
 
-/// The best `count` candidates of a run, best first.
+/// The `count` candidates of a run with the highest scores, best first; behind them the best of the run, if it is not one
+/// of them.
 pub fn top(search: &Search, count: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = search.candidates().map(|(id, known)| Row::of(id, known)).collect();
     let score = |row: &Row| row.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.combined_score);
     rows.retain(|row| row.scores.is_some());
     rows.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.candidate.cmp(&b.candidate)));
+    let best = search.best().and_then(|best| rows.iter().position(|row| row.candidate == best.candidate));
+    let beyond = best.filter(|at| *at >= count).map(|at| rows[at].clone());
     rows.truncate(count);
+    rows.extend(beyond);
     rows
 }
 

@@ -54,8 +54,9 @@ fn was_interrupted(run: &Run) -> bool {
 fn ctrl_c_lets_running_evaluations_end_and_the_run_goes_on_afterwards() {
     let world = World::slow();
     let live = evolve(&world);
-    // Right after this event the seed program is being measured, for longer than a signal takes.
+    // Right after these events the seed program is being measured, for longer than a signal takes.
     live.wait_for("baseline-evaluated", 1);
+    live.wait_for("baseline-held-out", 1);
     live.signal_group(Signal::SIGINT);
     let output =
         live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume runs/x"]);
