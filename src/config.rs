@@ -112,7 +112,12 @@ pub struct SearchConfig {
     pub candidates: u64,
     #[serde(with = "humantime_serde")]
     pub wall_time: Option<Duration>,
+    pub target_score: Option<f64>,
+    pub islands: usize,
     pub population: usize,
+    pub migration: u64,
+    pub restart: u64,
+    pub front: usize,
     pub slots: Option<usize>,
 }
 
@@ -232,7 +237,17 @@ impl Default for LimitsConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { candidates: 80, wall_time: None, population: 12, slots: None }
+        Self {
+            candidates: 80,
+            wall_time: None,
+            target_score: None,
+            islands: 2,
+            population: 12,
+            migration: 20,
+            restart: 40,
+            front: 50,
+            slots: None,
+        }
     }
 }
 
@@ -293,7 +308,11 @@ impl Config {
         }
         let counts = [
             ("evaluation.windows", self.evaluation.windows),
+            ("search.islands", Some(self.search.islands)),
             ("search.population", Some(self.search.population)),
+            ("search.migration", usize::try_from(self.search.migration).ok()),
+            ("search.restart", usize::try_from(self.search.restart).ok()),
+            ("search.front", Some(self.search.front)),
             ("search.slots", self.search.slots),
             ("search.candidates", usize::try_from(self.search.candidates).ok()),
         ];
@@ -306,7 +325,12 @@ impl Config {
             search: SearchSettings {
                 candidates: self.search.candidates,
                 wall_seconds: self.search.wall_time.map(|time| time.as_secs_f64()),
+                target_score: self.search.target_score,
+                islands: self.search.islands,
                 population: self.search.population,
+                migration: self.search.migration,
+                restart: self.search.restart,
+                front: self.search.front,
                 slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
                 mutate: self.proposers.mutate,
             },

@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
-use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::candidate::CandidateId;
+use crate::candidate::{BlobId, CandidateId};
 use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
+use crate::propose::propose;
 use crate::proposer::corpus::{self, Document, Planned};
-use crate::proposer::mutate;
+use crate::proposer::normalised;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::run::{self, RunError, RunFolder};
 use crate::search::{Known, Next, Search, Subject, Task};
@@ -171,6 +171,8 @@ impl<'a> Driver<'a> {
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer);
+        // It has been obeyed.
+        let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
         Ok(driver)
     }
@@ -210,6 +212,9 @@ impl<'a> Driver<'a> {
             self.attempt(attempt, &selection)?;
         }
         loop {
+            if stopping.is_none() && self.folder.stop_file().exists() {
+                stopping = self.stop(StopReason::StopFile);
+            }
             if stopping.is_none() {
                 stopping = self.fill_slots()?;
             }
@@ -280,16 +285,7 @@ impl<'a> Driver<'a> {
 
     /// What the chosen proposer proposes.
     fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
-        let started = self.search.started();
-        match selection.proposer {
-            Proposer::Corpus(place) => Ok(Some(self.repository.read_blob(started.corpus[place].proposal)?)),
-            Proposer::Mutate => {
-                let parent = self.program(selection.parent)?;
-                let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
-                let seen = |program: &str| self.search.seen(&Repository::blob_id(program.as_bytes())).is_some();
-                Ok(mutate::propose(&parent, &mut rng, &seen).map(|proposal| proposal.to_string().into_bytes()))
-            }
-        }
+        Ok(propose(&self.search, &self.repository, attempt, selection, |candidate| self.program(candidate))?)
     }
 
     fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
@@ -301,11 +297,16 @@ impl<'a> Driver<'a> {
         if let Some(of) = self.search.seen(&Repository::blob_id(derived.program.as_bytes())) {
             return self.decline(attempt, document, Declined::Duplicate { of });
         }
+        let normalised = normalised_id(&derived.program);
+        if let Some(of) = self.search.seen_normalised(&normalised) {
+            return self.decline(attempt, document, Declined::NotNovel { of });
+        }
         let started = self.search.started();
         let candidate = CandidateId(self.search.candidates().len() as u64);
+        let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
         let descent = Descent {
             candidate,
-            parents: &[(selection.parent, self.known(selection.parent).commit)],
+            parents: &parents,
             proposer: Some(selection.proposer),
             file_name: &started.file_name,
             epoch: started.epoch,
@@ -319,9 +320,10 @@ impl<'a> Driver<'a> {
             candidate,
             attempt,
             name,
-            parents: vec![selection.parent],
+            parents: selection.parents().collect(),
             commit: written.commit,
             program: written.program,
+            normalised,
         }))
     }
 
@@ -350,7 +352,7 @@ impl<'a> Driver<'a> {
             Subject::Candidate(candidate) => Some(self.known(candidate)),
         };
         // What somebody proposed by hand is measured in full.
-        let drawn = known.is_some_and(|known| matches!(known.proposer, Some(Proposer::Mutate)));
+        let drawn = known.is_some_and(|known| !matches!(known.proposer, None | Some(Proposer::Corpus(_))));
         let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
         let outclassed = threshold.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
             score,
@@ -453,6 +455,11 @@ async fn sleep(time: Duration) {
     tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
 }
 
+/// The id of a program without what makes no difference to it.
+fn normalised_id(program: &str) -> BlobId {
+    Repository::blob_id(normalised(program).as_bytes())
+}
+
 /// Archives all that a run starts from; its first event.
 fn archive_start(
     repository: &Repository,
@@ -477,6 +484,7 @@ fn archive_start(
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: start.epoch,
         program: seed.program,
+        normalised: normalised_id(&start.program),
         commit: seed.commit,
         baseline: repository.blob(start.baseline.as_bytes())?,
         cases,

@@ -93,6 +93,8 @@ pub struct RunStarted {
     pub file_name: String,
     /// The seed program.
     pub program: BlobId,
+    /// Id of the seed program without what makes no difference to it; nothing has that id in the archive.
+    pub normalised: BlobId,
     /// Its commit, candidate 0.
     pub commit: CommitId,
     /// The baseline program.
@@ -131,6 +133,8 @@ pub struct CandidateCreated {
     pub commit: CommitId,
     /// Its program.
     pub program: BlobId,
+    /// Id of its program without comments, blank lines and the names of locals; nothing has that id in the archive.
+    pub normalised: BlobId,
 }
 
 /// What to try next: a decision of the search.
@@ -138,10 +142,23 @@ pub struct CandidateCreated {
 pub struct Selection {
     /// Who is asked for a proposal.
     pub proposer: Proposer,
+    /// Where what comes of it is to live.
+    pub island: usize,
     /// What is to be edited.
     pub parent: CandidateId,
+    /// Others that the proposer is shown; the first of them is the second parent of a crossing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inspirations: Vec<CandidateId>,
     /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
     pub outclassed_below: Option<f64>,
+}
+
+impl Selection {
+    /// What comes of it is an edit of the first of these.
+    pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
+        let second = (self.proposer == Proposer::Cross).then(|| self.inspirations.first().copied()).flatten();
+        std::iter::once(self.parent).chain(second)
+    }
 }
 
 /// A source of proposals.
@@ -150,8 +167,12 @@ pub struct Selection {
 pub enum Proposer {
     /// The document at this place of the corpus.
     Corpus(usize),
-    /// Changes constants of the parent.
+    /// Changes the parent a little.
     Mutate,
+    /// Puts a program together from building blocks.
+    Compose,
+    /// Joins the parent with another candidate.
+    Cross,
 }
 
 impl fmt::Display for Proposer {
@@ -159,6 +180,8 @@ impl fmt::Display for Proposer {
         f.write_str(match self {
             Self::Corpus(_) => "corpus",
             Self::Mutate => "mutate",
+            Self::Compose => "compose",
+            Self::Cross => "cross",
         })
     }
 }
@@ -182,6 +205,11 @@ pub enum Declined {
         /// As this candidate.
         of: CandidateId,
     },
+    /// It differs from a program that was seen before in comments, blank lines and names of locals only.
+    NotNovel {
+        /// From this candidate's.
+        of: CandidateId,
+    },
     /// The proposer found nothing new for this parent.
     NothingNew,
 }
@@ -193,6 +221,7 @@ impl Declined {
             Self::Unreadable { .. } => "unreadable",
             Self::DoesNotApply { .. } => "does-not-apply",
             Self::Duplicate { .. } => "duplicate",
+            Self::NotNovel { .. } => "not-novel",
             Self::NothingNew => "nothing-new",
         }
     }
@@ -204,6 +233,7 @@ impl fmt::Display for Declined {
             Self::Unreadable { error } => write!(f, "not a proposal: {error}"),
             Self::DoesNotApply { mismatch } => write!(f, "does not apply: {mismatch}"),
             Self::Duplicate { of } => write!(f, "the same program as candidate {of}"),
+            Self::NotNovel { of } => write!(f, "differs from candidate {of} in comments, blank lines and names only"),
             Self::NothingNew => f.write_str("nothing new was found for its parent"),
         }
     }
@@ -217,6 +247,10 @@ pub enum StopReason {
     Candidates,
     /// The time of the run is used up.
     WallTime,
+    /// The best has the score that was asked for.
+    Target,
+    /// Somebody made the run's stop file.
+    StopFile,
     /// Nothing new is found any more.
     Exhausted,
     /// Ctrl-C or a termination signal.
@@ -228,6 +262,8 @@ impl fmt::Display for StopReason {
         f.write_str(match self {
             Self::Candidates => "all candidates asked for were made",
             Self::WallTime => "the time of the run is used up",
+            Self::Target => "the score asked for is reached",
+            Self::StopFile => "the stop file was found",
             Self::Exhausted => "nothing new is found any more",
             Self::Interrupted => "interrupted",
         })
@@ -251,6 +287,7 @@ impl RunStarted {
             epoch: 1_700_000_000,
             file_name: "eplb.py".to_owned(),
             program: BlobId::from_bytes([0; 20]),
+            normalised: BlobId::from_bytes([0; 20]),
             commit: CommitId::from_bytes([0; 20]),
             baseline: BlobId::from_bytes([0; 20]),
             cases: cases.expect("BUG: the example can be packed"),
@@ -320,6 +357,7 @@ mod tests {
             parents: vec![CandidateId::SEED, CandidateId(3)],
             commit: CommitId::from_bytes([1; 20]),
             program: id,
+            normalised: BlobId::from_bytes([2; 20]),
         };
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
@@ -329,8 +367,14 @@ mod tests {
             Event::CandidateCreated(created),
             Event::RunResumed { candidates: 40 },
         ];
-        for (proposer, outclassed_below) in [(Proposer::Corpus(2), None), (Proposer::Mutate, Some(-0.25))] {
-            let selection = Selection { proposer, parent: CandidateId(3), outclassed_below };
+        for (proposer, outclassed_below) in [
+            (Proposer::Corpus(2), None),
+            (Proposer::Mutate, Some(-0.25)),
+            (Proposer::Compose, None),
+            (Proposer::Cross, None),
+        ] {
+            let inspirations = vec![CandidateId(1)];
+            let selection = Selection { proposer, island: 1, parent: CandidateId(3), inspirations, outclassed_below };
             events.push(Event::Selected { attempt: 4, selection });
         }
         for reason in [
@@ -338,6 +382,7 @@ mod tests {
             Declined::DoesNotApply { mismatch: mismatch("x = 2") },
             Declined::DoesNotApply { mismatch: mismatch("y = 1") },
             Declined::Duplicate { of: CandidateId(1) },
+            Declined::NotNovel { of: CandidateId(1) },
             Declined::NothingNew,
         ] {
             events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(id), reason: reason.clone() });
@@ -353,7 +398,8 @@ mod tests {
             events.push(Event::Refuted { candidate: CandidateId(7), evaluation: evaluation.clone() });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
-        let reasons = [StopReason::Candidates, StopReason::WallTime, StopReason::Exhausted, StopReason::Interrupted];
+        use StopReason::{Candidates, Exhausted, Interrupted, StopFile, Target, WallTime};
+        let reasons = [Candidates, WallTime, Target, StopFile, Exhausted, Interrupted];
         events.extend(reasons.map(|reason| Event::RunStopped { reason }));
         events
     }

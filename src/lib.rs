@@ -16,7 +16,7 @@
 //!   [`proposal`], [`settings`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
-//!   mutate, with tree-sitter), [`mod@derive`], [`judge`] and [`slots`] (processes)
+//!   mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
 //! * views: [`table`], [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -64,6 +64,8 @@ pub mod journal;
 pub mod repository;
 
 pub mod proposer;
+
+pub mod propose;
 
 pub mod derive;
 

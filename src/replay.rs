@@ -7,7 +7,6 @@ use std::fmt;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::median;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
-use packevolve_contract::stream::{Purpose, stream};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -15,7 +14,7 @@ use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
 use crate::event::{Event, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
-use crate::proposer::mutate;
+use crate::propose::propose;
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
@@ -175,7 +174,7 @@ impl<'a> Maker<'a> {
         self.repository.verify_candidate(known.commit)?;
         let (written, program) = match known.parents.first() {
             None => self.seed(known.commit)?,
-            Some(parent) => self.child(search, candidate, *parent)?,
+            Some(edited) => self.child(search, candidate, *edited)?,
         };
         let what = |part: &str| format!("{part} of candidate {candidate} ({})", known.name);
         same(|| what("program"), &known.program, &written.program)?;
@@ -194,7 +193,7 @@ impl<'a> Maker<'a> {
         &self,
         search: &Search,
         candidate: CandidateId,
-        parent: CandidateId,
+        edited: CandidateId,
     ) -> Result<(Written, String), Divergence> {
         let known = search.candidate(candidate).expect("BUG: made again from this search");
         let not_derived = |reason: String| Divergence::NotDerived { candidate, name: known.name.clone(), reason };
@@ -203,9 +202,9 @@ impl<'a> Maker<'a> {
             .proposal(known.commit)?
             .ok_or_else(|| not_derived("its commit holds no proposal".to_owned()))?;
         let Derived { proposal, program } =
-            derive(&self.programs[&parent], &document).map_err(|reason| not_derived(reason.to_string()))?;
-        let parent_commit = search.candidate(parent).expect("BUG: parents are older").commit;
-        let parents = [(parent, parent_commit)];
+            derive(&self.programs[&edited], &document).map_err(|reason| not_derived(reason.to_string()))?;
+        let commit = |parent: &CandidateId| search.candidate(*parent).expect("BUG: parents are older").commit;
+        let parents: Vec<_> = known.parents.iter().map(|parent| (*parent, commit(parent))).collect();
         let descent = self.descent(candidate, &parents, known.proposer);
         let (name, description) = (&proposal.name, &proposal.description);
         let written = descent.as_new(name, description, &program, Some(&document), |new| new.ids())?;
@@ -231,15 +230,8 @@ impl<'a> Maker<'a> {
         recorded: Option<&[u8]>,
         what: &str,
     ) -> Result<(), Divergence> {
-        let again = match selection.proposer {
-            Proposer::Corpus(place) => Some(self.repository.read_blob(self.started.corpus[place].proposal)?),
-            Proposer::Mutate => {
-                let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Proposal);
-                let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
-                let proposal = mutate::propose(&self.programs[&selection.parent], &mut rng, &seen);
-                proposal.map(|proposal| proposal.to_string().into_bytes())
-            }
-        };
+        let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
+        let again = propose(search, self.repository, attempt, selection, program)?;
         same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
     }
 }

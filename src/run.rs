@@ -90,6 +90,11 @@ impl RunFolder {
         self.0.join("archive.git")
     }
 
+    /// Whoever makes this file ends the run, in good order.
+    pub fn stop_file(&self) -> PathBuf {
+        self.0.join("stop")
+    }
+
     /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")

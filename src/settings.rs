@@ -57,8 +57,18 @@ pub struct SearchSettings {
     pub candidates: u64,
     /// Wall time of the run, seconds; `None`: no limit.
     pub wall_seconds: Option<f64>,
-    /// How many of the best are kept as parents.
+    /// A run ends when its best has this `combined_score`; `None`: no target.
+    pub target_score: Option<f64>,
+    /// Populations that evolve apart.
+    pub islands: usize,
+    /// How many of the best of each are kept as parents.
     pub population: usize,
+    /// After so many evaluations the best of each island is copied to the next.
+    pub migration: u64,
+    /// After so many evaluations without a better best an island starts anew.
+    pub restart: u64,
+    /// Members of the front for each unit of quality, at most.
+    pub front: usize,
     /// Judges that work at the same time.
     pub slots: usize,
     /// Whether the `mutate` proposer takes part.
@@ -95,7 +105,18 @@ impl Settings {
                 limits,
                 sandbox: Sandbox::default(),
             },
-            search: SearchSettings { candidates: 20, wall_seconds: None, population: 12, slots: 2, mutate: true },
+            search: SearchSettings {
+                candidates: 20,
+                wall_seconds: None,
+                target_score: None,
+                islands: 2,
+                population: 12,
+                migration: 5,
+                restart: 10,
+                front: 50,
+                slots: 2,
+                mutate: true,
+            },
         }
     }
 }

@@ -170,3 +170,14 @@ fn a_run_is_one_harness_at_a_time() {
     live.signal(Signal::SIGINT);
     live.end().ends(130);
 }
+
+#[test]
+fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
+    let world = World::slow();
+    let live = evolve(&world);
+    live.wait_for("baseline-evaluated", 1);
+    world.write("runs/x/stop", "");
+    live.end().ends(0).tells(&["stopped: the stop file was found"]);
+    resume(&world).end().ends(0).tells(&["stopped: all candidates asked for were made"]);
+    assert!(!world.path("runs/x/stop").exists());
+}

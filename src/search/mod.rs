@@ -3,7 +3,10 @@
 //! No IO, clock, thread or global generator; it cannot fail. State changes only through [`Search::apply`], which a live
 //! run, `resume` and `replay` call alike; [`Search::next`] and [`Search::tasks`] are pure functions of that state.
 
+pub mod archive;
+pub mod bandit;
 pub mod best;
+pub mod island;
 pub mod population;
 mod select;
 #[cfg(test)]
@@ -21,11 +24,18 @@ use packevolve_contract::stream::{Purpose, stream};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{CandidateCreated, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::search::archive::Archive;
+use crate::search::bandit::{Bandit, Success};
 use crate::search::best::{Best, Contender, HeldOut};
-use crate::search::population::{Member, Population};
+use crate::search::island::{Climate, Islands};
+use crate::search::population::Member;
+use crate::settings::SearchSettings;
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
 const EXHAUSTED_AFTER: u64 = 100;
+
+/// Other candidates that a proposer is shown, at most.
+const MOST_INSPIRATIONS: usize = 3;
 
 /// What is known of a candidate.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +46,8 @@ pub struct Known {
     pub proposer: Option<Proposer>,
     /// What it is an edit of.
     pub parents: Vec<CandidateId>,
+    /// The island that it was born on.
+    pub island: usize,
     /// Its commit.
     pub commit: CommitId,
     /// Its program.
@@ -130,13 +142,16 @@ pub struct Search {
     waiting: BTreeSet<CandidateId>,
     tally: Tally,
     by_program: HashMap<BlobId, CandidateId>,
+    by_normalised: HashMap<BlobId, CandidateId>,
     /// By place in the corpus.
     corpus: Vec<Option<CandidateId>>,
     attempts: u64,
     /// Selections whose attempt has not made a candidate or been declined yet.
     open: Vec<(u64, Selection)>,
     declined_in_a_row: u64,
-    population: Population,
+    islands: Islands,
+    archive: Archive,
+    bandit: Bandit,
     best: Option<Best>,
     /// Those that looked better than the best when they were judged, and were not judged on held-out windows yet.
     contenders: Vec<Contender>,
@@ -150,6 +165,7 @@ impl Search {
             name: "seed".to_owned(),
             proposer: None,
             parents: Vec::new(),
+            island: 0,
             commit: started.commit,
             program: started.program,
             outclassed_below: None,
@@ -158,12 +174,15 @@ impl Search {
             times_chosen: 0,
         };
         let settings = &started.settings;
+        let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
+        let climate = Climate { islands, population, migrate_every: migration, restart_after: restart };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
             baseline: None,
             baseline_held_out: None,
             by_program: HashMap::from([(started.program, CandidateId::SEED)]),
+            by_normalised: HashMap::from([(started.normalised, CandidateId::SEED)]),
             candidates: vec![seed],
             waiting: BTreeSet::from([CandidateId::SEED]),
             tally: Tally::default(),
@@ -171,7 +190,9 @@ impl Search {
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
-            population: Population::new(settings.search.population),
+            islands: Islands::new(climate),
+            archive: Archive::new(front),
+            bandit: Bandit::new(proposers(&settings.search)),
             best: None,
             contenders: Vec::new(),
             stopped: None,
@@ -215,15 +236,19 @@ impl Search {
             Proposer::Corpus(place) if self.corpus[place].is_some() => {
                 return Err(format!("the document at place {place} of the corpus made a candidate before"));
             }
-            Proposer::Corpus(_) | Proposer::Mutate => {}
+            _ => {}
         }
-        self.existing(selection.parent).map(drop)
+        if selection.island >= self.islands.count() {
+            return Err(format!("there is no island {}", selection.island));
+        }
+        selection.parents().try_for_each(|parent| self.existing(parent).map(drop))?;
+        selection.inspirations.iter().try_for_each(|other| self.existing(*other).map(drop))
     }
 
     fn check_declined(&self, attempt: u64, reason: &Declined) -> Result<(), String> {
         self.opened(attempt)?;
         match reason {
-            Declined::Duplicate { of } => self.existing(*of).map(drop),
+            Declined::Duplicate { of } | Declined::NotNovel { of } => self.existing(*of).map(drop),
             Declined::Unreadable { .. } | Declined::DoesNotApply { .. } | Declined::NothingNew => Ok(()),
         }
     }
@@ -233,11 +258,10 @@ impl Search {
         if created.candidate.index() != self.candidates.len() {
             return Err(format!("candidate {}, but {} is the next", created.candidate, self.candidates.len()));
         }
-        created.parents.iter().try_for_each(|parent| self.existing(*parent).map(drop))?;
-        if !created.parents.contains(&selection.parent) {
-            return Err(format!("candidate {} is no edit of {}", created.candidate, selection.parent));
+        if !selection.parents().eq(created.parents.iter().copied()) {
+            return Err(format!("candidate {} has other parents than were selected", created.candidate));
         }
-        match self.seen(&created.program) {
+        match self.seen(&created.program).or_else(|| self.seen_normalised(&created.normalised)) {
             Some(of) => Err(format!("candidate {} is the same program as candidate {of}", created.candidate)),
             None => Ok(()),
         }
@@ -319,10 +343,7 @@ impl Search {
             Event::BaselineEvaluated { measurement } => self.know_baseline(measurement),
             Event::BaselineHeldOut { measurement } => self.know_held_out_baseline(measurement),
             Event::Selected { attempt, selection } => self.open_attempt(*attempt, selection),
-            Event::ProposalDeclined { attempt, .. } => {
-                self.close_attempt(*attempt);
-                self.declined_in_a_row += 1;
-            }
+            Event::ProposalDeclined { attempt, .. } => self.decline(*attempt),
             Event::CandidateCreated(created) => self.add(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.judge(*candidate, evaluation),
             Event::Confirmed { candidate, measurement } => self.confirm(*candidate, measurement),
@@ -343,11 +364,17 @@ impl Search {
         if self.candidates.len() as u64 >= self.candidate_limit {
             return self.stop_or_wait(StopReason::Candidates);
         }
+        if self.has_reached_target() {
+            return self.stop_or_wait(StopReason::Target);
+        }
+        if (self.candidates.len() + self.open.len()) as u64 >= self.candidate_limit {
+            return Next::Wait;
+        }
         if self.declined_in_a_row >= EXHAUSTED_AFTER {
             return self.stop_or_wait(StopReason::Exhausted);
         }
         let attempt = self.attempts;
-        match self.next_of_corpus().or_else(|| self.mutation(attempt)) {
+        match self.next_of_corpus().or_else(|| self.drawn(attempt)) {
             Some(selection) => Next::Attempt { attempt, selection },
             None => self.stop_or_wait(StopReason::Exhausted),
         }
@@ -433,9 +460,24 @@ impl Search {
         self.by_program.get(program).copied()
     }
 
-    /// The candidates that the population holds, best first.
-    pub fn members(&self) -> &[Member] {
-        self.population.members()
+    /// The candidate whose program is the same but for comments, blank lines and names, if there is one.
+    pub fn seen_normalised(&self, normalised: &BlobId) -> Option<CandidateId> {
+        self.by_normalised.get(normalised).copied()
+    }
+
+    /// The populations.
+    pub fn islands(&self) -> &Islands {
+        &self.islands
+    }
+
+    /// The front and the best of each cell.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// The proposers that are drawn from, each with what it has brought.
+    pub fn bandit(&self) -> &Bandit {
+        &self.bandit
     }
 
     /// The best candidate. With windows held out it is the last that was confirmed on them, or what was measured first;
@@ -476,19 +518,39 @@ impl Search {
         let parent = self.started.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
         Some(Selection {
             proposer: Proposer::Corpus(place),
+            island: place % self.islands.count(),
             parent: parent.unwrap_or(CandidateId::SEED),
+            inspirations: Vec::new(),
             outclassed_below: None,
         })
     }
 
-    fn mutation(&self, attempt: u64) -> Option<Selection> {
-        if !self.started.settings.search.mutate {
-            return None;
-        }
+    /// The islands take turns; who proposes is the bandit's choice, the parent is drawn.
+    fn drawn(&self, attempt: u64) -> Option<Selection> {
         let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Selection);
+        let count = self.islands.count();
+        let turn = usize::try_from(attempt % count as u64).expect("BUG: fewer islands than a usize holds");
+        let island = (0..count).map(|on| (turn + on) % count).find(|at| !self.islands.members(*at).is_empty())?;
         let times_chosen = |id: CandidateId| self.candidates[id.index()].times_chosen;
-        let parent = select::parent(self.population.members(), times_chosen, &mut rng)?;
-        Some(Selection { proposer: Proposer::Mutate, parent, outclassed_below: self.population.admission_score() })
+        let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
+        let others = select::inspirations(&self.ranked(), parent, MOST_INSPIRATIONS, &mut rng);
+        let proposer = self.bandit.choose(|proposer| others.len() >= inspirations(proposer).0)?;
+        let inspirations = others.into_iter().take(inspirations(proposer).1).collect();
+        let outclassed_below = self.islands.admission_score(island);
+        Some(Selection { proposer, island, parent, inspirations, outclassed_below })
+    }
+
+    /// The archive, best first.
+    fn ranked(&self) -> Vec<Member> {
+        let mut members = self.archive.members();
+        members.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        members
+    }
+
+    fn has_reached_target(&self) -> bool {
+        let target = self.started.settings.search.target_score;
+        let best = self.best.as_ref().filter(|best| best.held_out.is_some() || !self.holds_out());
+        target.zip(best).is_some_and(|(target, best)| best.told_score() >= target)
     }
 
     fn know_baseline(&mut self, measurement: &Measurement) {
@@ -521,12 +583,20 @@ impl Search {
     fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
         self.attempts += 1;
         self.candidates[selection.parent.index()].times_chosen += 1;
+        self.bandit.tried(selection.proposer);
         self.open.push((attempt, selection.clone()));
     }
 
     fn close_attempt(&mut self, attempt: u64) -> Selection {
         let at = self.open.iter().position(|(open, _)| *open == attempt).expect("BUG: an attempt is selected first");
         self.open.remove(at).1
+    }
+
+    fn decline(&mut self, attempt: u64) {
+        let proposer = self.close_attempt(attempt).proposer;
+        self.declined_in_a_row += 1;
+        self.bandit.ended(proposer, Success::Nothing, 0.0);
+        self.bandit.account(proposer).into_iter().for_each(|account| account.declined += 1);
     }
 
     fn add(&mut self, created: &CandidateCreated) {
@@ -536,11 +606,13 @@ impl Search {
             self.corpus[place] = Some(created.candidate);
         }
         self.by_program.insert(created.program, created.candidate);
+        self.by_normalised.insert(created.normalised, created.candidate);
         self.waiting.insert(created.candidate);
         self.candidates.push(Known {
             name: created.name.clone(),
             proposer: Some(selection.proposer),
             parents: created.parents.clone(),
+            island: selection.island,
             commit: created.commit,
             program: created.program,
             outclassed_below: selection.outclassed_below,
@@ -552,40 +624,93 @@ impl Search {
 
     fn judge(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
         self.waiting.remove(&candidate);
-        let verdict = match evaluation {
+        let (verdict, success) = match evaluation {
             Evaluation::Measured { measurement } => {
                 self.tally.measured += 1;
                 let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
-                self.population.admit(Member::new(candidate, &scores));
-                self.compare_with_best(candidate, scores.combined_score, measurement);
-                Verdict::Measured(Box::new(scores))
+                let success = self.settle(Member::new(candidate, &scores), measurement);
+                (Verdict::Measured(Box::new(scores)), success)
             }
             Evaluation::Outclassed { .. } => {
                 self.tally.outclassed += 1;
-                Verdict::Outclassed
+                (Verdict::Outclassed, Success::Nothing)
             }
             Evaluation::Rejected { .. } => {
                 self.tally.rejected += 1;
-                Verdict::Rejected
+                (Verdict::Rejected, Success::Nothing)
             }
         };
+        self.give_account(candidate, &verdict, success, evaluation);
         self.candidates[candidate.index()].verdict = Some(verdict);
+        self.pass_time(candidate);
     }
 
-    /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither.
-    fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) {
+    /// Gives a candidate its places; what it was the best at.
+    fn settle(&mut self, member: Member, measurement: &Measurement) -> Success {
+        let candidate = member.candidate;
+        let contends = self.compare_with_best(candidate, member.score, measurement);
+        let on_front = self.archive.admit(member);
+        let admitted = if candidate == CandidateId::SEED {
+            self.islands.found(member);
+            true
+        } else {
+            self.islands.admit(self.candidates[candidate.index()].island, member)
+        };
+        match (contends, on_front, admitted) {
+            (true, ..) => Success::Contender,
+            (_, true, _) => Success::Front,
+            (_, _, true) => Success::Admitted,
+            _ => Success::Nothing,
+        }
+    }
+
+    fn give_account(&mut self, candidate: CandidateId, verdict: &Verdict, success: Success, evaluation: &Evaluation) {
+        let Some(proposer) = self.candidates[candidate.index()].proposer else { return };
+        let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
+        self.bandit.ended(proposer, success, seconds);
+        let Some(account) = self.bandit.account(proposer) else { return };
+        account.rejected += u64::from(*verdict == Verdict::Rejected);
+        account.outclassed += u64::from(*verdict == Verdict::Outclassed);
+        account.admitted += u64::from(success != Success::Nothing);
+        account.contenders += u64::from(success == Success::Contender);
+    }
+
+    /// An island that has not got better for long starts anew from somebody else of the front.
+    fn pass_time(&mut self, candidate: CandidateId) {
+        if candidate == CandidateId::SEED {
+            return;
+        }
+        let island = self.candidates[candidate.index()].island;
+        self.islands.pass(island);
+        if !self.islands.is_stale(island) {
+            return;
+        }
+        let judged = (self.tally.measured + self.tally.outclassed + self.tally.rejected) as u64;
+        let mut rng = stream(self.started.settings.rng_seed, judged, Purpose::Restart);
+        let front: Vec<Member> = self.archive.front().copied().collect();
+        if let Some(founder) = select::anyone(&front, &mut rng) {
+            self.islands.restart(island, founder);
+        }
+    }
+
+    /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither; whether
+    /// it looks better than the best.
+    fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
         let interval = self.interval(measurement);
         let best = self.best.as_ref();
         // The baseline needs no confirmation: what it is worth is 0 on any windows.
         let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
         if self.holds_out() && !is_baseline {
             let contender = Contender { candidate, score, interval, measurement: measurement.clone() };
-            if contender.exceeds(best) {
-                self.contenders.push(contender);
-            }
-        } else if best.is_none_or(|best| (score, best.candidate) > (best.score, candidate)) {
+            let contends = contender.exceeds(best);
+            self.contenders.extend(contends.then_some(contender));
+            return contends;
+        }
+        let is_best = best.is_none_or(|best| (score, best.candidate) > (best.score, candidate));
+        if is_best {
             self.best = Some(Best { candidate, score, interval, held_out: None });
         }
+        is_best
     }
 
     fn interval(&self, measurement: &Measurement) -> f64 {
@@ -622,12 +747,17 @@ impl Search {
     /// What was seen on both sides together is what a refuted candidate is worth from here on.
     fn refute(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
         let contender = self.no_contender_any_more(candidate);
-        self.population.remove(candidate);
+        self.archive.remove(candidate);
+        let homes = self.islands.remove(candidate);
         let held_out = evaluation.measured();
         let scores = held_out.and_then(|held_out| self.held_out_scores(held_out)).map(Box::new);
         let verdict = held_out.map_or(Verdict::Rejected, |held_out| {
             let pooled = self.pooled_scores(&contender.measurement.pooled(held_out));
-            self.population.admit(Member::new(candidate, &pooled));
+            let member = Member::new(candidate, &pooled);
+            self.archive.admit(member);
+            for island in homes {
+                self.islands.admit(island, member);
+            }
             Verdict::Measured(Box::new(pooled))
         });
         if verdict == Verdict::Rejected {
@@ -643,5 +773,18 @@ impl Search {
         let known = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
         let (seen, held_out) = known.expect("BUG: the baseline is measured first");
         scores(measurement, &seen.pooled(held_out), self.started.settings.evaluation.weights, &self.unit)
+    }
+}
+
+/// The proposers that take part, in a fixed order; the corpus comes before all of them and is none.
+fn proposers(settings: &SearchSettings) -> impl Iterator<Item = Proposer> {
+    settings.mutate.then_some(Proposer::Mutate).into_iter()
+}
+
+/// How many other candidates a proposer needs, and how many it is shown.
+fn inspirations(proposer: Proposer) -> (usize, usize) {
+    match proposer {
+        Proposer::Cross => (1, 1),
+        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose => (0, 0),
     }
 }

@@ -35,6 +35,11 @@ fn judged(world: &World) -> Vec<CandidateId> {
     world.events.iter().filter_map(of).collect()
 }
 
+/// Whether there is nobody who could be a parent.
+fn is_deserted(search: &Search) -> bool {
+    (0..search.islands().count()).all(|island| search.islands().members(island).is_empty())
+}
+
 /// How many attempts in a row made no candidate, at the end.
 fn declined_last(events: &[Event]) -> usize {
     let outcomes = events.iter().rev();
@@ -42,6 +47,48 @@ fn declined_last(events: &[Event]) -> usize {
         .take_while(|event| !matches!(event, Event::CandidateCreated(_)))
         .filter(|event| matches!(event, Event::ProposalDeclined { .. }))
         .count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_candidate_is_lost(script in Script::any()) {
+        let world = World::finished(script);
+        let search = &world.search;
+        let measured = |id: CandidateId| search.scores_of(id).map(|scores| Member::new(id, scores));
+        let all: Vec<Member> = search.candidates().filter_map(|(id, _)| measured(id)).collect();
+        let tally = search.tally();
+        prop_assert_eq!((tally.measured, tally.outclassed + tally.rejected), (all.len(), search.candidates().len() - all.len()));
+        // What the archive and the islands hold goes by the scores that it has now, and somebody is as good as anybody.
+        let kept = search.archive().members();
+        for member in &kept {
+            prop_assert_eq!(measured(member.candidate), Some(*member));
+        }
+        let refuted = |id: CandidateId| search.candidate(id).is_some_and(|known| known.ruling.as_ref().is_some_and(|r| !r.confirmed));
+        if !search.candidates().any(|(id, _)| refuted(id)) {
+            let best = all.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
+            prop_assert!(best.is_none_or(|best| kept.contains(&best)));
+        }
+        for island in 0..search.islands().count() {
+            for member in search.islands().members(island) {
+                prop_assert_eq!(measured(member.candidate), Some(*member));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_proposers_brought_adds_up(script in Script::any()) {
+        let world = World::finished(script.clone());
+        let accounts = world.search.bandit().arms().iter().map(|arm| arm.account);
+        let tried: u64 = accounts.clone().map(|account| account.tried).sum();
+        let drawn = selections(&world.events).filter(|(_, s)| !matches!(s.proposer, Proposer::Corpus(_))).count();
+        prop_assert_eq!(tried, drawn as u64);
+        for account in accounts {
+            prop_assert!(account.declined + account.rejected + account.outclassed <= account.tried);
+            prop_assert!(account.contenders <= account.admitted && account.admitted <= account.tried);
+        }
+    }
 }
 
 proptest! {
@@ -84,7 +131,7 @@ proptest! {
             Some(StopReason::Candidates) => prop_assert_eq!(made, script.candidates),
             Some(StopReason::Exhausted) => {
                 let tried_all = world.seen_at.len() >= script.corpus.len();
-                let no_parents = world.search.members().is_empty();
+                let no_parents = is_deserted(&world.search);
                 let nothing_left = tried_all && (!script.mutate || no_parents);
                 prop_assert!(nothing_left || declined_last(&world.events) == EXHAUSTED_AFTER as usize);
             }
@@ -102,7 +149,9 @@ proptest! {
         let mut made = vec![None; script.corpus.len()];
         for (place, (attempt, selection)) in corpus.iter().enumerate() {
             let parent = script.corpus[place].and_then(|parent| made[parent]).unwrap_or(CandidateId::SEED);
-            let expected = Selection { proposer: Proposer::Corpus(place), parent, outclassed_below: None };
+            let island = place % script.islands;
+            let (proposer, inspirations) = (Proposer::Corpus(place), Vec::new());
+            let expected = Selection { proposer, island, parent, inspirations, outclassed_below: None };
             prop_assert_eq!(*selection, &expected);
             let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
             made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
@@ -114,11 +163,12 @@ proptest! {
     }
 
     #[test]
-    fn a_mutation_has_a_member_of_the_population_for_a_parent(script in Script::any()) {
+    fn a_mutation_has_a_member_of_its_island_for_a_parent(script in Script::any()) {
         let world = World::finished(script.clone());
         for (attempt, selection) in selections(&world.events).skip(script.corpus.len()) {
             let members = &world.seen_at[&attempt];
-            prop_assert!(members.len() <= script.population);
+            prop_assert!(members.iter().all(|members| members.len() <= script.population));
+            let members = &members[selection.island];
             prop_assert!(members.contains(&selection.parent), "{selection:?} of {members:?}");
             prop_assert_eq!(selection.outclassed_below.is_some(), members.len() == script.population);
         }
@@ -188,7 +238,7 @@ proptest! {
         let mut world = World::finished(script.clone());
         let (reason, before) = (world.search.stopped(), world.search.candidates().len() as u64);
         world.resume(script.candidates + more);
-        if reason == Some(StopReason::Candidates) && script.mutate && !world.search.members().is_empty() {
+        if reason == Some(StopReason::Candidates) && script.mutate && !is_deserted(&world.search) {
             let goes_on = matches!(world.search.next(), Next::Attempt { .. });
             prop_assert!(goes_on);
         }
@@ -208,7 +258,8 @@ fn under_way() -> World {
 }
 
 fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
-    let selection = Selection { proposer, parent: CandidateId(parent), outclassed_below: None };
+    let parent = CandidateId(parent);
+    let selection = Selection { proposer, island: 0, parent, inspirations: Vec::new(), outclassed_below: None };
     Event::Selected { attempt, selection }
 }
 
@@ -253,9 +304,15 @@ fn what_no_run_writes_is_refused_and_named() {
         (made(created(2, 0, seed)), "attempt 0 is not open"),
         (made(created(1, 1, seed)), "candidate 1, but 2 is the next"),
         (made(created(3, 1, seed)), "candidate 3, but 2 is the next"),
-        (made(created(2, 1, CandidateId(2))), "there is no candidate 2"),
-        (made(created(2, 1, CandidateId(1))), "candidate 2 is no edit of 0"),
-        (made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }), "candidate 2 is no edit of 0"),
+        (made(created(2, 1, CandidateId(1))), "candidate 2 has other parents than were selected"),
+        (
+            made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }),
+            "candidate 2 has other parents than were selected",
+        ),
+        (
+            made(CandidateCreated { normalised: blob(1), ..created(2, 1, seed) }),
+            "candidate 2 is the same program as candidate 1",
+        ),
         (
             made(CandidateCreated { program: blob(1), ..created(2, 1, seed) }),
             "candidate 2 is the same program as candidate 1",
@@ -368,7 +425,7 @@ fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
     assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
     let pooled = world.search.scores_of(CandidateId(1)).unwrap();
     assert!(pooled.combined_score.abs() < 1e-9 && pooled.cases[0].windows == 6, "{pooled:?}");
-    let member = world.search.members().iter().find(|member| member.candidate == CandidateId(1));
+    let member = world.search.islands().members(0).iter().find(|member| member.candidate == CandidateId(1));
     assert!(member.is_none_or(|member| member.score.abs() < 1e-9));
     assert_eq!(world.search.tasks().next(), None);
 }
@@ -380,7 +437,9 @@ fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
     world
         .record(world.search.ruling(CandidateId(1), Evaluation::Rejected { rejection, evidence: Evidence::default() }));
     assert_eq!(world.search.candidate(CandidateId(1)).unwrap().verdict, Some(Verdict::Rejected));
-    assert!(world.search.members().iter().all(|member| member.candidate == CandidateId::SEED));
+    let lives = |island| world.search.islands().members(island).iter().any(|member| member.candidate == CandidateId(1));
+    assert!(!lives(0) && !lives(1));
+    assert!(world.search.archive().members().iter().all(|member| member.candidate == CandidateId::SEED));
     assert_eq!(world.search.tally(), Tally { measured: 1, outclassed: 0, rejected: 1 });
 }
 

@@ -25,7 +25,9 @@ pub struct Script {
     pub key: u64,
     /// Candidates of the run.
     pub candidates: u64,
-    /// Room in the population.
+    /// Populations.
+    pub islands: usize,
+    /// Room in each.
     pub population: usize,
     /// Evaluations at the same time.
     pub slots: usize,
@@ -53,6 +55,7 @@ impl Script {
         Self {
             key: 1,
             candidates: 20,
+            islands: 2,
             population: 4,
             slots: 2,
             corpus: vec![None, Some(0), None],
@@ -73,11 +76,11 @@ impl Script {
         let corpus = (0..6usize).prop_flat_map(move |length| (0..length).map(parent).collect::<Vec<_>>());
         let sizes = (any::<u64>(), 1..40u64, 1..6usize, 1..5usize, corpus);
         let chances = (chance(), chance(), chance(), 0.0..0.1);
-        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)]);
-        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out), chances)| {
+        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize);
+        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out, islands), chances)| {
             let (key, candidates, population, slots, corpus) = sizes;
             let (declined, rejected, outclassed, broken_off) = chances;
-            let sizes = Self { key, candidates, population, slots, corpus, ..Self::smooth() };
+            let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
             Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
@@ -87,6 +90,7 @@ impl Script {
         let mut started = RunStarted::example();
         started.settings.rng_seed = self.key;
         started.settings.search.candidates = self.candidates;
+        started.settings.search.islands = self.islands;
         started.settings.search.population = self.population;
         started.settings.search.mutate = self.mutate;
         started.settings.evaluation.held_out = self.held_out;
@@ -109,8 +113,8 @@ pub struct World {
     pub search: Search,
     /// All that happened after the run had started.
     pub events: Vec<Event>,
-    /// For each attempt, the best of the population when it was selected and the score to beat.
-    pub seen_at: BTreeMap<u64, Vec<CandidateId>>,
+    /// For each attempt, the members of each island when it was selected.
+    pub seen_at: BTreeMap<u64, Vec<Vec<CandidateId>>>,
     script: Script,
     in_flight: Vec<Task>,
     rng: Stream,
@@ -180,7 +184,9 @@ impl World {
     }
 
     fn attempt(&mut self, attempt: u64, selection: &Selection) {
-        let members = self.search.members().iter().map(|member| member.candidate).collect();
+        let numbers =
+            |island: usize| self.search.islands().members(island).iter().map(|member| member.candidate).collect();
+        let members = (0..self.script.islands).map(numbers).collect();
         self.seen_at.insert(attempt, members);
         self.record(Event::Selected { attempt, selection: selection.clone() });
         // A process that dies here leaves a selection without an outcome.
@@ -191,10 +197,12 @@ impl World {
         let count = self.search.candidates().len() as u64;
         if self.chance(self.script.declined) {
             let of = CandidateId(self.rng.random_range(0..count));
-            let reason = if self.chance(0.5) { Declined::NothingNew } else { Declined::Duplicate { of } };
+            let reasons = [Declined::NothingNew, Declined::Duplicate { of }, Declined::NotNovel { of }];
+            let reason = reasons[self.rng.random_range(0..3)].clone();
             return self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
         }
-        self.record(Event::CandidateCreated(created(count, attempt, selection.parent)));
+        let parents = selection.parents().collect();
+        self.record(Event::CandidateCreated(CandidateCreated { parents, ..created(count, attempt, selection.parent) }));
     }
 
     fn finish_one(&mut self) {
@@ -282,6 +290,7 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
         parents: vec![parent],
         commit: CommitId::from_bytes(*blob(number).as_bytes()),
         program: blob(number),
+        normalised: blob(number),
     }
 }
 
