@@ -127,6 +127,7 @@ pub struct SearchConfig {
 #[allow(missing_docs)]
 pub struct ProposersConfig {
     pub corpus: Option<PathBuf>,
+    pub compose: Option<PathBuf>,
     pub mutate: bool,
 }
 
@@ -253,7 +254,7 @@ impl Default for SearchConfig {
 
 impl Default for ProposersConfig {
     fn default() -> Self {
-        Self { corpus: Some("candidates/proposals".into()), mutate: true }
+        Self { corpus: Some("candidates/proposals".into()), compose: Some("candidates/blocks".into()), mutate: true }
     }
 }
 
@@ -285,7 +286,8 @@ impl Config {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
         // A name alone is looked for where the system looks for programs.
         let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
-        let optional = [self.loads.as_mut(), python, self.proposers.corpus.as_mut()];
+        let ProposersConfig { corpus, compose, .. } = &mut self.proposers;
+        let optional = [self.loads.as_mut(), python, corpus.as_mut(), compose.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -333,6 +335,7 @@ impl Config {
                 front: self.search.front,
                 slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
                 mutate: self.proposers.mutate,
+                compose: self.proposers.compose.is_some(),
             },
         })
     }

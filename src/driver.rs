@@ -21,7 +21,7 @@ use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
-use crate::propose::propose;
+use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::normalised;
 use crate::repository::{Kept, Repository, RepositoryError};
@@ -48,6 +48,8 @@ pub struct Start {
     pub baseline: String,
     /// The corpus.
     pub corpus: Vec<Document>,
+    /// The text of the catalogue of building blocks.
+    pub catalogue: Option<String>,
     /// Unix time that commit times count from.
     pub epoch: i64,
 }
@@ -66,6 +68,8 @@ pub enum DriverError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
     #[error("the baseline program was not measured: {0}")]
@@ -102,6 +106,7 @@ pub struct Driver<'a> {
     folder: RunFolder,
     journal: Journal<Event>,
     repository: Repository,
+    proposers: Proposers,
     search: Search,
     slots: Slots<Task>,
     signals: mpsc::Receiver<()>,
@@ -136,7 +141,7 @@ impl<'a> Driver<'a> {
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
         keep_named(&mut kept, &event);
-        Ok(Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer))
+        Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -170,7 +175,7 @@ impl<'a> Driver<'a> {
         let mut kept = Kept::new(started.epoch);
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
-        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer);
+        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
@@ -185,11 +190,12 @@ impl<'a> Driver<'a> {
         (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
         kept: Kept,
         observer: &'a mut Observer<'a>,
-    ) -> Self {
+    ) -> Result<Self, DriverError> {
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
-        Self {
+        Ok(Self {
             folder,
             journal,
+            proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
             slots,
@@ -199,7 +205,7 @@ impl<'a> Driver<'a> {
             since_checkpoint: 0,
             began,
             observer,
-        }
+        })
     }
 
     /// Runs until there is nothing more to do, and says why it ended.
@@ -285,7 +291,8 @@ impl<'a> Driver<'a> {
 
     /// What the chosen proposer proposes.
     fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
-        Ok(propose(&self.search, &self.repository, attempt, selection, |candidate| self.program(candidate))?)
+        let program = |candidate| self.program(candidate);
+        self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
     }
 
     fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
@@ -479,6 +486,7 @@ fn archive_start(
         file_name: &start.file_name,
         epoch: start.epoch,
     };
+    let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
     let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
     Ok(RunStarted {
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
@@ -489,6 +497,7 @@ fn archive_start(
         baseline: repository.blob(start.baseline.as_bytes())?,
         cases,
         corpus,
+        catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
         settings: start.settings,
@@ -501,6 +510,7 @@ fn keep_named(kept: &mut Kept, event: &Event) {
         Event::RunStarted(started) => {
             kept.add_candidate(CandidateId::SEED.0, started.commit);
             started.corpus.iter().for_each(|entry| kept.add_blob(entry.proposal));
+            started.catalogue.into_iter().for_each(|catalogue| kept.add_blob(catalogue));
             kept.add_blob(started.baseline);
         }
         Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),

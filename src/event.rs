@@ -103,6 +103,8 @@ pub struct RunStarted {
     pub cases: Vec<Case>,
     /// The corpus, in the order in which it is applied.
     pub corpus: Vec<CorpusEntry>,
+    /// The building blocks of `compose`, as they were when the run started.
+    pub catalogue: Option<BlobId>,
     /// What the measurements are taken with.
     pub judge: Ready,
 }
@@ -292,6 +294,7 @@ impl RunStarted {
             baseline: BlobId::from_bytes([0; 20]),
             cases: cases.expect("BUG: the example can be packed"),
             corpus: Vec::new(),
+            catalogue: None,
             judge: Ready::default(),
             settings,
         }

@@ -1,15 +1,31 @@
 //! Proposers: where proposals come from. A proposer turns a parent, and what it is told of the run, into a proposal;
 //! it never judges one, and never looks at a clock or a random number that it was not given.
 
+use crate::proposal::NAME_LENGTH;
+
 pub mod corpus;
+
+mod draw;
 
 mod literal;
 
 mod syntax;
+
+pub mod catalogue;
+
+mod recipe;
+
+pub mod compose;
 
 pub mod mutate;
 
 /// placeholder
 pub fn normalised(program: &str) -> String {
     program.to_owned()
+}
+
+/// A name cut to the length that a name may have.
+fn fitted(name: &str) -> String {
+    // What git would take off an author's end must not stand there after the cut.
+    name.chars().take(NAME_LENGTH).collect::<String>().trim_end_matches(['.', '-', '_']).to_owned()
 }

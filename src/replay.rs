@@ -14,7 +14,7 @@ use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
 use crate::event::{Event, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
-use crate::propose::propose;
+use crate::propose::{ProposeError, Proposers};
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
@@ -29,6 +29,8 @@ pub enum Divergence {
     NotDerived { candidate: CandidateId, name: String, reason: String },
     #[error(transparent)]
     Archive(#[from] RepositoryError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
 }
@@ -65,6 +67,7 @@ pub enum Remeasured {
 struct Maker<'a> {
     started: &'a RunStarted,
     repository: &'a Repository,
+    proposers: Proposers,
     programs: HashMap<CandidateId, String>,
 }
 
@@ -78,7 +81,7 @@ pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Re
         line.push(parent);
     }
     line.reverse();
-    let mut maker = Maker::new(&run.search, repository);
+    let mut maker = Maker::new(&run.search, repository)?;
     line.iter().map(|candidate| maker.make(&run.search, *candidate)).collect()
 }
 
@@ -89,7 +92,7 @@ pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Re
 pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence> {
     let started = run.search.started();
     let mut search = Search::new(started.clone());
-    let mut maker = Maker::new(&run.search, repository);
+    let mut maker = Maker::new(&run.search, repository)?;
     let mut steps = vec![maker.make(&run.search, CandidateId::SEED)?];
     repository.read_blob(started.baseline)?;
     for entry in &run.entries[1..] {
@@ -164,8 +167,10 @@ pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(search: &'a Search, repository: &'a Repository) -> Self {
-        Self { started: search.started(), repository, programs: HashMap::new() }
+    fn new(search: &'a Search, repository: &'a Repository) -> Result<Self, ProposeError> {
+        let started = search.started();
+        let proposers = Proposers::open(started, repository)?;
+        Ok(Self { started, repository, proposers, programs: HashMap::new() })
     }
 
     /// Makes one candidate whose parents were made.
@@ -231,7 +236,7 @@ impl<'a> Maker<'a> {
         what: &str,
     ) -> Result<(), Divergence> {
         let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
-        let again = propose(search, self.repository, attempt, selection, program)?;
+        let again = self.proposers.draw(search, self.repository, (attempt, selection), program)?;
         same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
     }
 }

@@ -73,6 +73,8 @@ pub struct SearchSettings {
     pub slots: usize,
     /// Whether the `mutate` proposer takes part.
     pub mutate: bool,
+    /// Whether the `compose` proposer takes part.
+    pub compose: bool,
 }
 
 #[cfg(test)]
@@ -116,6 +118,7 @@ impl Settings {
                 front: 50,
                 slots: 2,
                 mutate: true,
+                compose: false,
             },
         }
     }

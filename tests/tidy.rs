@@ -37,8 +37,8 @@ const DOORS: [(&str, &[&str]); 23] = [
     ("tch", &["evaluator/src/tensor.rs"]),
     ("tokio", &["src/cli", "src/driver.rs", "src/judge.rs", "src/slots.rs"]),
     ("tracing_subscriber", &["evaluator/src/main.rs", "src/log.rs"]),
-    ("tree_sitter", &["src/proposer/syntax.rs"]),
-    ("tree_sitter_python", &["src/proposer/syntax.rs"]),
+    ("tree_sitter", &["src/proposer/syntax"]),
+    ("tree_sitter_python", &["src/proposer/syntax"]),
 ];
 
 /// Dependencies that are part of how we write Rust: any file may name them.

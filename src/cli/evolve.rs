@@ -18,6 +18,7 @@ use crate::inspect::{self, Row};
 use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
+use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::{Run, RunFolder};
 use crate::search::Search;
@@ -96,6 +97,7 @@ impl Evolve {
             program: read_text(&config.program)?,
             baseline: read_text(&config.baseline)?,
             corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
+            catalogue: config.proposers.compose.as_deref().map(catalogue_text).transpose()?,
             epoch: epoch(now)?,
         };
         let mut progress = Progress::start();
@@ -120,6 +122,13 @@ impl Resume {
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }
+}
+
+/// The text of the building blocks in `folder`, which were found to be whole.
+fn catalogue_text(folder: &Path) -> anyhow::Result<String> {
+    let text = catalogue::gather(folder)?;
+    Catalogue::parse(&text)?;
+    Ok(text)
 }
 
 /// Tells how a run ended.

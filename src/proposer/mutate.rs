@@ -5,12 +5,12 @@
 //! that the caller gives, so a proposal can be made again. Never proposes a program that the caller has seen.
 
 use packevolve_contract::stream::Stream;
-use rand::RngExt;
 use rand::seq::IndexedRandom;
 
+use super::draw::weighted;
 use super::syntax::{Number, Role, numbers};
 use crate::edit::Edit;
-use crate::proposal::{NAME_LENGTH, Proposal};
+use crate::proposal::Proposal;
 use crate::region::Region;
 
 /// How many mutations are drawn before giving up.
@@ -111,19 +111,6 @@ fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a N
     of_class.choose(rng).copied()
 }
 
-/// One of `items`, each as often as its weight says.
-fn weighted<'a, T>(items: &'a [T], rng: &mut Stream, weight: impl Fn(&T) -> u32) -> Option<&'a T> {
-    let total: u32 = items.iter().map(&weight).sum();
-    let mut ticket = rng.random_range(0..total.max(1));
-    items.iter().find(|item| match ticket.checked_sub(weight(item)) {
-        Some(rest) => {
-            ticket = rest;
-            false
-        }
-        None => true,
-    })
-}
-
 /// The parent with the changes, which are in its order, made.
 fn child(parent: &str, changes: &[Change<'_>]) -> String {
     let mut child = String::with_capacity(parent.len() + 16);
@@ -153,9 +140,7 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
         0 | 1 => String::new(),
         several => format!("_and_{}_more", several - 1),
     };
-    let name = format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default());
-    // What git would take off an author's end must not stand there after the cut.
-    name.chars().take(NAME_LENGTH).collect::<String>().trim_end_matches(['.', '-', '_']).to_owned()
+    super::fitted(&format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default()))
 }
 
 /// A number without the blanks after its sign.
@@ -187,6 +172,7 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
+    use crate::proposal::NAME_LENGTH;
 
     const PARENT: &str = "LIMIT = 4\n\n# EVOLVE-BLOCK-START\n\
         def pack(weight, packs, num_attempts: int = 5):\n    \"\"\"Pack 7 things.\"\"\"\n    best = weight.sum(1)[0]  # 9\n    \

@@ -1,85 +1,30 @@
-//! Syntax: the numbers of a Python program, found on its syntax tree, each with the part that it plays.
+//! Syntax: what the proposers know of a Python program, read off its syntax tree.
 //!
-//! The only file that knows tree-sitter. Numbers in strings, comments and annotations are none. Time is linear in the
-//! program, and the depth of its nesting costs no stack.
+//! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
 
-use std::ops::Range;
+mod function;
+mod number;
+
+pub(crate) use function::{Call, Function, functions};
+pub(crate) use number::{Number, Role, numbers};
 
 use tree_sitter::{Node, Parser, Tree};
 
-use super::literal::Literal;
-
-/// What a number is there for; what is likeliest to be worth a change comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// The default of a parameter.
-    Default,
-    /// In the arguments of `range`.
-    Bound,
-    /// Anything else that computes.
-    Other,
-    /// An index, a dimension, part of a shape, or 0, 1 and -1 where they are not the number of anything.
-    Structural,
-}
-
-/// A number of a program.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Number {
-    /// Its bytes in the program, with its sign.
-    pub(crate) span: Range<usize>,
-    /// Its line, from 1.
-    pub(crate) line: usize,
-    pub(crate) literal: Literal,
-    pub(crate) role: Role,
-    /// The parameter, argument or variable that it is the value of.
-    pub(crate) name: Option<String>,
-    /// The function in which it stands.
-    pub(crate) function: Option<String>,
-}
-
-/// Whatever stands in one of these is not computed with.
-const SKIPPED: [&str; 3] = ["string", "comment", "type"];
-
-/// Arguments that name dimensions or sizes.
-const DIMENSIONS: [&str; 9] = ["dim", "dims", "dim0", "dim1", "axis", "size", "shape", "start_dim", "end_dim"];
-
-/// Methods and functions of a module whose positional integers are dimensions or sizes.
-#[rustfmt::skip]
-const SHAPED: [&str; 61] = [
-    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cat", "cummax", "cummin", "cumprod", "cumsum", "empty",
-    "expand", "expand_dims", "flatten", "flip", "full", "gather", "index_add", "index_add_", "index_copy_", "index_fill_",
-    "index_select", "max", "mean", "min", "movedim", "narrow", "new_empty", "new_full", "new_zeros", "ones", "permute",
-    "prod", "rand", "randn", "randperm", "repeat", "reshape", "scatter", "scatter_", "scatter_add", "scatter_add_",
-    "scatter_reduce", "scatter_reduce_", "select", "size", "softmax", "sort", "squeeze", "stack", "std", "sum", "swapaxes",
-    "take_along_dim", "transpose", "unflatten", "unsqueeze", "view", "zeros",
-];
-
-/// The numbers of `program`, in its order.
-pub(crate) fn numbers(program: &str) -> Vec<Number> {
+/// Whether `program` can be read as Python without a guess.
+pub(crate) fn is_sound(program: &str) -> bool {
     let tree = parse(program);
-    let mut numbers = Vec::new();
-    let mut cursor = tree.walk();
-    // The nodes from the root to where the cursor stands.
-    let mut path = Vec::new();
-    loop {
-        let step = Step { node: cursor.node(), field: cursor.field_name() };
-        path.push(step);
-        if matches!(step.node.kind(), "integer" | "float") {
-            numbers.extend(number(program, &path));
-        }
-        if !SKIPPED.contains(&step.node.kind()) && cursor.goto_first_child() {
-            continue;
-        }
-        loop {
-            path.pop();
-            if cursor.goto_next_sibling() {
-                break;
-            }
-            if !cursor.goto_parent() {
-                return numbers;
-            }
-        }
-    }
+    let mut sound = !tree.root_node().has_error();
+    visit(tree.root_node(), |node, _| {
+        // The grammar lets a block be empty; Python does not.
+        sound &= node.kind() != "block" || has_statement(node);
+        sound
+    });
+    sound
+}
+
+fn has_statement(block: Node<'_>) -> bool {
+    let mut cursor = block.walk();
+    block.named_children(&mut cursor).any(|child| child.kind() != "comment")
 }
 
 fn parse(program: &str) -> Tree {
@@ -88,187 +33,55 @@ fn parse(program: &str) -> Tree {
     parser.parse(program, None).expect("BUG: parsing was given no reason to stop early")
 }
 
-/// A node on the way from the root, and the field of its parent in which it stands.
-#[derive(Clone, Copy)]
-struct Step<'tree> {
-    node: Node<'tree>,
-    field: Option<&'tree str>,
-}
-
-/// The number at the end of `path`.
-fn number(program: &str, path: &[Step<'_>]) -> Option<Number> {
-    let (leaf, mut above) = path.split_last()?;
-    let mut value = *leaf;
-    if let Some((sign, rest)) = above.split_last()
-        && sign.node.kind() == "unary_operator"
-        && text(program, sign.node).starts_with('-')
-    {
-        (value, above) = (*sign, rest);
-    }
-    let written = text(program, value.node).replace(|char: char| char.is_whitespace(), "");
-    let literal = Literal::parse(&written)?;
-    let place = Place { program, value, above };
-    Some(Number {
-        span: value.node.byte_range(),
-        line: value.node.start_position().row + 1,
-        literal,
-        role: place.role(literal),
-        name: place.name().map(str::to_owned),
-        function: place.function().map(str::to_owned),
-    })
-}
-
 fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {
     &program[node.byte_range()]
 }
 
-fn field<'a>(program: &'a str, node: Node<'_>, field: &str) -> Option<&'a str> {
-    node.child_by_field_name(field).map(|node| text(program, node))
-}
-
-/// Where a number stands.
-struct Place<'a, 'tree> {
-    program: &'a str,
-    /// The number with its sign.
-    value: Step<'tree>,
-    /// The nodes above it, from the root.
-    above: &'a [Step<'tree>],
-}
-
-impl<'a, 'tree> Place<'a, 'tree> {
-    /// The nodes above the number, innermost first, each with the one below it, up to the statement that it is in.
-    fn outwards(&self) -> impl Iterator<Item = (Step<'tree>, Step<'tree>)> {
-        let below = std::iter::once(self.value).chain(self.above.iter().rev().copied());
-        let statement = |kind: &str| matches!(kind, "block" | "module" | "function_definition" | "lambda");
-        self.above.iter().rev().copied().zip(below).take_while(move |(node, _)| !statement(node.node.kind()))
-    }
-
-    /// The node that has the number as its value, parentheses aside.
-    fn holder(&self) -> Option<(Step<'tree>, Step<'tree>)> {
-        self.outwards().find(|(node, _)| node.node.kind() != "parenthesized_expression")
-    }
-
-    fn role(&self, literal: Literal) -> Role {
-        if let Some((holder, below)) = self.holder()
-            && matches!(holder.node.kind(), "default_parameter" | "typed_default_parameter")
-            && below.field == Some("value")
-        {
-            let count = !literal.is_structural() || literal == Literal::Integer(1);
-            return if count { Role::Default } else { Role::Structural };
+/// Visits `node` and all below it, each with the field of its parent that it stands in, in the order of the program;
+/// what is below a node only if the visit of it says so.
+fn visit<'tree>(node: Node<'tree>, mut visit: impl FnMut(Node<'tree>, Option<&str>) -> bool) {
+    let mut cursor = node.walk();
+    loop {
+        if visit(cursor.node(), cursor.field_name()) && cursor.goto_first_child() {
+            continue;
         }
-        for (node, below) in self.outwards() {
-            match node.node.kind() {
-                "subscript" if below.field != Some("value") => return Role::Structural,
-                "slice" => return Role::Structural,
-                "keyword_argument" if self.is_dimension(node.node) => return Role::Structural,
-                "call" if below.node.kind() == "argument_list" => {
-                    return self.role_in_call(node.node, below.node, literal);
-                }
-                _ => {}
+        while !cursor.goto_next_sibling() {
+            // A cursor does not leave the node that it began at.
+            if !cursor.goto_parent() {
+                return;
             }
         }
-        by_value(literal)
     }
-
-    fn is_dimension(&self, argument: Node<'_>) -> bool {
-        field(self.program, argument, "name").is_some_and(|name| DIMENSIONS.contains(&name))
-    }
-
-    fn role_in_call(&self, call: Node<'_>, arguments: Node<'_>, literal: Literal) -> Role {
-        let function = call.child_by_field_name("function");
-        let name = function.map(|function| match function.kind() {
-            "attribute" => field(self.program, function, "attribute").unwrap_or_default(),
-            _ => text(self.program, function),
-        });
-        let is_method = function.is_some_and(|function| function.kind() == "attribute");
-        let alone = arguments.named_child_count() == 1 && self.holder().is_some_and(|(node, _)| node.node == arguments);
-        match (name, literal) {
-            (Some("range"), Literal::Integer(1)) if alone => Role::Bound,
-            (Some("range"), _) if !literal.is_structural() => Role::Bound,
-            (Some(name), Literal::Integer(_)) if is_method && SHAPED.contains(&name) => Role::Structural,
-            _ => by_value(literal),
-        }
-    }
-
-    /// What the number is the value of.
-    fn name(&self) -> Option<&'a str> {
-        let (holder, below) = self.holder()?;
-        match (holder.node.kind(), below.field) {
-            ("default_parameter" | "typed_default_parameter" | "keyword_argument", Some("value")) => {
-                field(self.program, holder.node, "name")
-            }
-            ("assignment", Some("right")) => {
-                let left = holder.node.child_by_field_name("left")?;
-                (left.kind() == "identifier").then(|| text(self.program, left))
-            }
-            _ => None,
-        }
-    }
-
-    fn function(&self) -> Option<&'a str> {
-        let function = self.above.iter().rfind(|step| step.node.kind() == "function_definition")?;
-        field(self.program, function.node, "name")
-    }
-}
-
-fn by_value(literal: Literal) -> Role {
-    if literal.is_structural() { Role::Structural } else { Role::Other }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The numbers of `program` that play `role`, as they are written.
-    fn with_role(program: &str, role: Role) -> Vec<&str> {
-        let numbers = numbers(program);
-        numbers.iter().filter(|number| number.role == role).map(|number| &program[number.span.clone()]).collect()
+    #[test]
+    fn a_program_with_a_slip_is_not_sound() {
+        for sound in ["", "x = 1\n", "def f(x):\n    return x\n", "# only words\n"] {
+            assert!(is_sound(sound), "{sound}");
+        }
+        for broken in ["def f(:\n", "x = = 1\n", "for x in y:\n", "x = (1\n", "if x\n    y\n"] {
+            assert!(!is_sound(broken), "{broken}");
+        }
     }
 
     #[test]
-    fn defaults_and_bounds_are_told_from_other_numbers() {
-        let program = "def f(a, b=5, c: int = 20, d: float = (1e-5), e=1, g=0, h=-1):\n    for i in range(20):\n        \
-            for j in range(0, 4 * a + 1, 2):\n            x = 1.05 * b\n    y = lambda k=7: range(1)\n";
-        assert_eq!(with_role(program, Role::Default), ["5", "20", "1e-5", "1", "7"]);
-        assert_eq!(with_role(program, Role::Bound), ["20", "4", "2", "1"]);
-        assert_eq!(with_role(program, Role::Other), ["1.05"]);
-        assert_eq!(with_role(program, Role::Structural), ["0", "-1", "0", "1"]);
-    }
-
-    #[test]
-    fn indices_dimensions_and_shapes_are_structural() {
-        let program = "x[2], x[:, 3:4], y.view(5, -1), z.max(dim=6), torch.zeros((7, n), dtype=t), w.gather(8, i)\n\
-            a = max(9, n) + torch.full_like(b, 10.5) + torch.topk(c, 11).values[x * 12] + 13 ** d\n";
-        assert_eq!(with_role(program, Role::Structural), ["2", "3", "4", "5", "-1", "6", "7", "8", "12"]);
-        assert_eq!(with_role(program, Role::Other), ["9", "10.5", "11", "13"]);
-    }
-
-    #[test]
-    fn strings_comments_and_annotations_hold_no_numbers() {
-        let program = "\"\"\"5 packs\"\"\"\n# 20 rounds\ndef f(x: Pair[2, 3]) -> Pair[4]:\n    '''6'''\n    \
-            s = f\"{x + 7:.8f} 9\"  # 10\n    s: T[11] = '12'\n    return 13\n";
-        assert_eq!(numbers(program).iter().map(|number| &program[number.span.clone()]).collect::<Vec<_>>(), ["13"]);
-    }
-
-    #[test]
-    fn a_number_knows_its_name_its_function_and_its_line() {
-        let program =
-            "ROUNDS = 3\ndef outer(tries=5):\r\n    def inner():\r\n        g(k=6, *[7])\r\n    a.b = - 8\r\n";
-        let found: Vec<_> = numbers(program);
-        let about = |n: usize| (found[n].name.as_deref(), found[n].function.as_deref(), found[n].line);
-        assert_eq!(about(0), (Some("ROUNDS"), None, 1));
-        assert_eq!(about(1), (Some("tries"), Some("outer"), 2));
-        assert_eq!(about(2), (Some("k"), Some("inner"), 4));
-        assert_eq!(about(3), (None, Some("inner"), 4));
-        assert_eq!(about(4), (None, Some("outer"), 5));
-        assert_eq!((found[4].literal, &program[found[4].span.clone()]), (Literal::Integer(-8), "- 8"));
-    }
-
-    #[test]
-    fn broken_and_deeply_nested_programs_are_no_trouble() {
-        assert_eq!(numbers("").len(), 0);
-        numbers("def f(:\n  x = = 5 ]\n\0\u{2028}");
-        let deep = format!("x = {}5{}\n", "(".repeat(20_000), ")".repeat(20_000));
-        assert!(numbers(&deep).len() <= 1);
+    fn a_visit_ends_where_it_began_and_leaves_out_what_it_is_told_to() {
+        let program = "def f(a):\n    return g(a, 1)\nb = 2\n";
+        let tree = parse(program);
+        let first = tree.root_node().named_child(0).unwrap();
+        let mut numbers = Vec::new();
+        visit(first, |node, _| {
+            numbers.extend((node.kind() == "integer").then(|| text(program, node)));
+            true
+        });
+        assert_eq!(numbers, ["1"]);
+        visit(first, |node, _| {
+            assert_ne!(node.kind(), "integer");
+            node.kind() != "block"
+        });
     }
 }

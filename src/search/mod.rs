@@ -778,7 +778,8 @@ impl Search {
 
 /// The proposers that take part, in a fixed order; the corpus comes before all of them and is none.
 fn proposers(settings: &SearchSettings) -> impl Iterator<Item = Proposer> {
-    settings.mutate.then_some(Proposer::Mutate).into_iter()
+    let taking_part = [(settings.compose, Proposer::Compose), (settings.mutate, Proposer::Mutate)];
+    taking_part.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, proposer)| proposer)
 }
 
 /// How many other candidates a proposer needs, and how many it is shown.

@@ -1,0 +1,18 @@
+# block: assign_rounds
+# kind: assign
+# says: a round of items to all packs, the first of them to the least loaded
+def _assign_rounds(items, num_packs):
+    """In each round every pack gets an item, the least loaded the first of them."""
+    rows, count = items.shape
+    first = (np.arange(rows) * num_packs)[:, None]
+    packs = np.empty((count // num_packs, rows * num_packs))
+    packs[0] = items[:, :num_packs].ravel()
+    loads = packs[0].copy()
+    by_row = loads.reshape(rows, num_packs)
+    for rank in range(1, len(packs)):
+        pack = by_row.argsort(1)
+        pack += first
+        item = items[:, rank * num_packs:(rank + 1) * num_packs]
+        packs[rank][pack] = item
+        loads[pack] += item
+    return packs, by_row

@@ -1,0 +1,19 @@
+# block: restart_noisy
+# kind: restart
+# needs: unfinished put_back select_lowest
+# says: {attempts} further attempts with {noise} noise on the order, for rows that are {tolerance} above the bound
+# attempts: 1 2 3 4
+# noise: 0.01 0.02 0.05 0.1 0.2
+# tolerance: 0.0002 0.0005 0.001 0.002 0.005
+def _restart_noisy(items, packs, loads, bound, num_packs, attempts, noise, tolerance):
+    """Pack the rows that are not done again, with their items in a slightly other order, and keep what is better."""
+    random = np.random.default_rng(1)
+    for _ in range(attempts):
+        which, part, part_loads = _unfinished(packs, loads, bound, tolerance)
+        if len(which) == 0:
+            break
+        again = items[which]
+        factor = 1 + noise * random.random(again.shape)
+        again = np.take_along_axis(again, (again * -factor).argsort(1), 1)
+        _select_lowest(part, part_loads, *_pack(again, bound[which], num_packs))
+        _put_back(packs, loads, which, part, part_loads)

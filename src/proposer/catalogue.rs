@@ -1,0 +1,310 @@
+//! Catalogue: the building blocks that `compose` assembles programs from, read from text. `candidates/blocks/README.md`
+//! says what a block is, how it is called, and what its header holds.
+//!
+//! A catalogue is one text, the files one after the other, so that it is one object of the record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::syntax::functions;
+use crate::line::{bare, lines};
+
+/// What a file of a catalogue is called, but for the name of its block.
+const EXTENSION: &str = "py";
+/// What a block begins with.
+const BEGINS: &str = "# block: ";
+
+/// The blocks, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Catalogue {
+    blocks: BTreeMap<String, Block>,
+}
+
+/// A building block: one function and its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// The name of its function, but for the underscore that this begins with.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// The blocks that its function calls.
+    pub(crate) needs: Vec<String>,
+    /// What it does, in words, with its parameters in braces.
+    pub(crate) says: String,
+    /// Its parameters, each with the values that it may have, in order.
+    pub(crate) parameters: Vec<(String, Vec<String>)>,
+    /// Its function as it stands in a program, with a newline at the end.
+    pub(crate) text: String,
+}
+
+/// What a block is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    Frame,
+    Helper,
+    Order,
+    Assign,
+    Select,
+    Refine,
+    Bound,
+    Restart,
+}
+
+impl Kind {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Frame, "frame"),
+        (Self::Helper, "helper"),
+        (Self::Order, "order"),
+        (Self::Assign, "assign"),
+        (Self::Select, "select"),
+        (Self::Refine, "refine"),
+        (Self::Bound, "bound"),
+        (Self::Restart, "restart"),
+    ];
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(kind, name)| (name == word).then_some(kind))
+    }
+}
+
+/// The frame: blocks that every program has, and that a catalogue must therefore have.
+pub(crate) const FRAME: [&str; 2] = ["sorted", "placement"];
+
+/// Why a text is no catalogue.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum CatalogueError {
+    /// Something stands before the first block.
+    #[error("line {line}: a block begins with `{BEGINS}` and its name")]
+    Stray {
+        /// The line.
+        line: usize,
+    },
+    /// A block's header is not complete, or cannot be read.
+    #[error("block {block}: {problem}")]
+    Block {
+        /// Its name.
+        block: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A catalogue from which nothing can be made.
+    #[error("there is no {missing}")]
+    Missing {
+        /// What every program needs.
+        missing: String,
+    },
+}
+
+/// A folder of blocks cannot be read.
+#[derive(Debug, Error)]
+#[error("cannot read the building blocks: {}", path.display())]
+pub struct FolderError {
+    /// File or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// The text of the catalogue in `folder`: its files, in the order of their names.
+///
+/// # Errors
+/// A folder or file that cannot be read.
+pub fn gather(folder: &Path) -> Result<String, FolderError> {
+    let error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FolderError { path, source }
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error(folder))? {
+        let path = entry.map_err(error(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == EXTENSION) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| fs::read_to_string(path).map_err(error(path))).collect()
+}
+
+impl Catalogue {
+    /// Reads the text that [`gather`] makes.
+    ///
+    /// # Errors
+    /// A block without a header or with one that does not fit its function, or a catalogue that lacks what every
+    /// program needs.
+    pub fn parse(text: &str) -> Result<Self, CatalogueError> {
+        let mut parts: Vec<(&str, String)> = Vec::new();
+        for (number, line) in (1..).zip(lines(text)) {
+            match (line.strip_prefix(BEGINS), parts.last_mut()) {
+                (Some(name), _) => parts.push((bare(name), String::new())),
+                (None, Some((_, part))) => *part += line,
+                (None, None) => return Err(CatalogueError::Stray { line: number }),
+            }
+        }
+        let mut blocks = BTreeMap::new();
+        for (name, part) in parts {
+            let wrong = |problem: String| CatalogueError::Block { block: name.to_owned(), problem };
+            let block = Block::parse(name, &part).map_err(wrong)?;
+            if blocks.insert(name.to_owned(), block).is_some() {
+                return Err(wrong("is there twice".to_owned()));
+            }
+        }
+        let catalogue = Self { blocks };
+        catalogue.check()?;
+        Ok(catalogue)
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        let of_frame = |name: &str| self.get(name).is_some_and(|block| block.kind == Kind::Frame);
+        if let Some(missing) = FRAME.iter().find(|name| !of_frame(name)) {
+            return Err(CatalogueError::Missing { missing: format!("block `{missing}` of kind frame") });
+        }
+        for (kind, name) in [(Kind::Assign, "assign"), (Kind::Bound, "bound")] {
+            if self.of_kind(kind).next().is_none() {
+                return Err(CatalogueError::Missing { missing: format!("block of kind {name}") });
+            }
+        }
+        for block in self.blocks.values() {
+            if let Some(need) = block.needs.iter().find(|need| self.get(need).is_none()) {
+                let problem = format!("it needs {need}, which is no block");
+                return Err(CatalogueError::Block { block: block.name.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all blocks, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.blocks.keys().map(String::as_str)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Block> {
+        self.blocks.get(name)
+    }
+
+    /// The blocks of a kind, in the order of their names.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Block> {
+        self.blocks.values().filter(move |block| block.kind == kind)
+    }
+
+    /// Adds the blocks that `name` needs, then itself, to `all`, each once.
+    pub(crate) fn require(&self, name: &str, all: &mut Vec<String>) {
+        let mut open = BTreeSet::new();
+        self.require_once(name, &mut open, all);
+    }
+
+    fn require_once(&self, name: &str, open: &mut BTreeSet<String>, all: &mut Vec<String>) {
+        if all.iter().any(|known| known == name) || !open.insert(name.to_owned()) {
+            return;
+        }
+        for need in self.get(name).into_iter().flat_map(|block| &block.needs) {
+            self.require_once(need, open, all);
+        }
+        all.push(name.to_owned());
+    }
+}
+
+impl Block {
+    /// The name of its function.
+    pub(crate) fn function(&self) -> String {
+        format!("_{}", self.name)
+    }
+
+    fn parse(name: &str, part: &str) -> Result<Self, String> {
+        let header: Vec<&str> = lines(part).take_while(|line| line.starts_with('#')).collect();
+        let text = part[header.concat().len()..].trim_end().to_owned() + "\n";
+        let (mut kind, mut needs, mut says) = (None, Vec::new(), String::new());
+        let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
+        for line in header {
+            let (key, value) =
+                line[1..].trim().split_once(':').ok_or(format!("{:?} is no line of a header", bare(line)))?;
+            let words = || value.split_whitespace().map(str::to_owned);
+            match key {
+                "kind" => kind = Some(Kind::parse(value.trim()).ok_or(format!("{:?} is no kind", value.trim()))?),
+                "needs" => needs = words().collect(),
+                "says" => says = value.trim().to_owned(),
+                _ => parameters.push((key.to_owned(), words().collect())),
+            }
+        }
+        let block = Self { name: name.to_owned(), kind: kind.ok_or("it has no kind")?, needs, says, parameters, text };
+        block.check()?;
+        Ok(block)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let names: Vec<String> = functions(&self.text).into_iter().map(|function| function.name).collect();
+        if names != [self.function()] {
+            return Err(format!("it must hold the function {} and no other, but holds {names:?}", self.function()));
+        }
+        for (parameter, values) in &self.parameters {
+            if values.is_empty() || values.iter().any(|value| value.parse::<f64>().is_err()) {
+                return Err(format!("the values of {parameter} must be numbers"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(name: &str, header: &str) -> String {
+        format!("# block: {name}\n{header}def _{name}(items):\n    return items\n\n")
+    }
+
+    fn least() -> String {
+        let kinds = [("sorted", "frame"), ("placement", "frame"), ("deal", "assign"), ("mean", "bound")];
+        kinds.map(|(name, kind)| block(name, &format!("# kind: {kind}\n"))).concat()
+    }
+
+    fn problem(header: &str) -> String {
+        Catalogue::parse(&(least() + &block("b", header))).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_block_is_read_with_its_header() {
+        let text =
+            least() + &block("b", "# kind: refine\n# needs: deal mean\n# says: {steps} steps\n# steps: 1 2.5 4\n");
+        let catalogue = Catalogue::parse(&text).unwrap();
+        let block = catalogue.get("b").unwrap();
+        assert_eq!((block.kind, block.needs.len(), block.says.as_str()), (Kind::Refine, 2, "{steps} steps"));
+        assert_eq!(block.parameters, [("steps".to_owned(), ["1", "2.5", "4"].map(str::to_owned).to_vec())]);
+        assert_eq!(block.text, "def _b(items):\n    return items\n");
+        assert_eq!(catalogue.names().count(), 5);
+    }
+
+    #[test]
+    fn what_is_needed_comes_first_and_once_even_in_a_circle() {
+        let text = least()
+            + &block("a", "# kind: helper\n# needs: b c\n")
+            + &block("b", "# kind: helper\n# needs: c\n")
+            + &block("c", "# kind: helper\n# needs: a\n");
+        let mut all = Vec::new();
+        let catalogue = Catalogue::parse(&text).unwrap();
+        catalogue.require("a", &mut all);
+        catalogue.require("b", &mut all);
+        assert_eq!(all, ["c", "b", "a"]);
+    }
+
+    #[test]
+    fn a_header_that_does_not_fit_is_told_with_its_block() {
+        assert_eq!(problem("# says: x\n"), "block b: it has no kind");
+        assert_eq!(problem("# kind: x\n"), "block b: \"x\" is no kind");
+        assert_eq!(problem("# kind: helper\n# what\n"), "block b: \"# what\" is no line of a header");
+        assert_eq!(problem("# kind: helper\n# steps: 1 few\n"), "block b: the values of steps must be numbers");
+        assert_eq!(problem("# kind: helper\n# needs: x\n"), "block b: it needs x, which is no block");
+        assert!(problem("# kind: helper\ndef f():\n    pass\n").contains("must hold the function _b and no other"));
+    }
+
+    #[test]
+    fn a_catalogue_from_which_nothing_can_be_made_is_refused() {
+        let error = |text: &str| Catalogue::parse(text).unwrap_err().to_string();
+        assert_eq!(error("\n"), "line 1: a block begins with `# block: ` and its name");
+        assert_eq!(error(""), "there is no block `sorted` of kind frame");
+        assert_eq!(error(&least().replace("bound", "helper")), "there is no block of kind bound");
+        assert_eq!(error(&(least() + &least())), "block sorted: is there twice");
+    }
+}

@@ -1,0 +1,331 @@
+//! Compose: the proposer that assembles a whole `balanced_packing` from the building blocks of a catalogue.
+//!
+//! From a parent that it made itself, or that was made from one of those, it mostly takes a step or two: another value of
+//! a parameter, another block. What else has happened to the parent's functions stays. Any other parent is replaced.
+//! Everything is drawn from the stream that the caller gives. Never proposes a program that the caller has seen.
+
+use packevolve_contract::stream::Stream;
+
+use super::catalogue::{Catalogue, FRAME, Kind};
+use super::draw::sometimes;
+use super::recipe::{ENTRY, PACK, Part, Recipe, Variation, short};
+use super::syntax::{Function, functions, is_sound};
+use crate::edit::Edit;
+use crate::proposal::Proposal;
+use crate::region::Region;
+
+/// How many programs are drawn before giving up.
+const DRAWS: usize = 64;
+/// How many proposals of a hundred are a new draw though the parent could be varied.
+const AFRESH: u32 = 15;
+/// How many variations of a hundred take one step more, and of those again.
+const FURTHER: u32 = 30;
+
+/// Proposes a program that takes the place of what is in the editable region of `parent`, and that was not yet `seen`;
+/// `None` when a bounded number of draws found none, or when there is not one region that holds `balanced_packing`.
+pub fn propose(parent: &str, catalogue: &Catalogue, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let ground = Ground::of(parent)?;
+    let recipe = Recipe::of(parent, catalogue);
+    (0..DRAWS).find_map(|_| {
+        let varied = recipe.as_ref().filter(|_| !sometimes(AFRESH, rng));
+        let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, rng));
+        let plan = plan.unwrap_or_else(|| Plan { recipe: Recipe::drawn(catalogue, rng), variations: Vec::new() });
+        let kept = if plan.variations.is_empty() { &[][..] } else { &ground.functions };
+        let child = ground.with(&region_text(&plan.recipe, catalogue, |name| ground.text(kept, name)));
+        if child == parent || seen(&child) || !is_sound(&child) {
+            return None;
+        }
+        let edit = Edit::between(parent, &child).ok()?;
+        Proposal::new(&plan.name(), &plan.description(catalogue), edit).ok()
+    })
+}
+
+/// A recipe, and how it came about; a new draw without variations.
+struct Plan {
+    recipe: Recipe,
+    variations: Vec<Variation>,
+}
+
+impl Plan {
+    fn varied(recipe: &Recipe, catalogue: &Catalogue, rng: &mut Stream) -> Option<Self> {
+        let (recipe, first) = recipe.varied(catalogue, rng)?;
+        let mut plan = Self { recipe, variations: vec![first] };
+        while sometimes(FURTHER, rng) {
+            let (recipe, next) = plan.recipe.varied(catalogue, rng)?;
+            plan.recipe = recipe;
+            plan.variations.push(next);
+        }
+        Some(plan)
+    }
+
+    /// `compose_chunked4_opposite8x4`, or of a variation its first step.
+    fn name(&self) -> String {
+        let Some(first) = self.variations.first() else {
+            let named = self.recipe.parts().iter().filter(|part| !matches!(part.kind, Kind::Bound | Kind::Select));
+            return super::fitted(&format!("compose_{}", named.map(part_name).collect::<Vec<_>>().join("_")));
+        };
+        let step = match first {
+            Variation::Tuned { block, parameter, from, to } => format!("{}_{parameter}_{from}_to_{to}", short(block)),
+            Variation::Exchanged { from, to } => format!("{}_for_{}", short(to), short(from)),
+            Variation::Added { block } => format!("with_{}", short(block)),
+            Variation::Dropped { block } => format!("without_{}", short(block)),
+        };
+        let more = match self.variations.len() {
+            1 => String::new(),
+            several => format!("_and_{}_more", several - 1),
+        };
+        super::fitted(&format!("compose_{step}{more}"))
+    }
+
+    fn description(&self, catalogue: &Catalogue) -> String {
+        let mut lines: Vec<String> = self.variations.iter().map(sentence).collect();
+        lines.push("Assembled of the building blocks".to_owned());
+        lines.extend(self.recipe.parts().iter().map(|part| format!("* {}: {}", part.block, said(part, catalogue))));
+        lines.join("\n")
+    }
+}
+
+fn part_name(part: &Part) -> String {
+    let values: Vec<&str> = part.values.iter().map(|(_, value)| value.as_str()).collect();
+    format!("{}{}", part.short(), values.join("x"))
+}
+
+fn sentence(variation: &Variation) -> String {
+    match variation {
+        Variation::Tuned { block, parameter, from, to } => {
+            format!("Changes `{parameter}` of {block} from {from} to {to}.")
+        }
+        Variation::Exchanged { from, to } => format!("Exchanges {from} for {to}."),
+        Variation::Added { block } => format!("Adds {block}."),
+        Variation::Dropped { block } => format!("Leaves out {block}."),
+    }
+}
+
+/// What a block says of itself, with the values of its parameters.
+fn said(part: &Part, catalogue: &Catalogue) -> String {
+    let says = catalogue.get(&part.block).map_or("", |block| block.says.as_str()).to_owned();
+    part.values.iter().fold(says, |says, (name, value)| says.replace(&format!("{{{name}}}"), value))
+}
+
+/// A parent, and where in it a program is to stand.
+struct Ground<'a> {
+    before: &'a str,
+    region: &'a str,
+    after: &'a str,
+    /// The functions in the region.
+    functions: Vec<Function>,
+}
+
+impl<'a> Ground<'a> {
+    fn of(parent: &'a str) -> Option<Self> {
+        let region = Region::of(parent).ok()?;
+        let [span] = region.spans() else { return None };
+        let (before, rest) = parent.split_at(span.start);
+        let (region, after) = rest.split_at(span.len());
+        let functions = functions(region);
+        let has_entry = functions.iter().any(|function| function.name == ENTRY);
+        has_entry.then_some(Self { before, region, after, functions })
+    }
+
+    /// The text of one of its functions, or of those of them that are to be kept.
+    fn text(&self, kept: &[Function], name: &str) -> Option<String> {
+        let function = kept.iter().find(|function| function.name == name)?;
+        Some(self.region[function.span.clone()].trim_end().to_owned() + "\n")
+    }
+
+    /// The parent with `region` in place of its own.
+    fn with(&self, region: &str) -> String {
+        let torch = if self.before.lines().any(|line| line == "import torch") { "" } else { "import torch\n" };
+        format!("{}import numpy as np\n{torch}\n\n{region}{}", self.before, self.after)
+    }
+}
+
+/// The functions of a composed program; `kept` may know a text of a block's function that is to stand instead.
+fn region_text(recipe: &Recipe, catalogue: &Catalogue, kept: impl Fn(&str) -> Option<String>) -> String {
+    let mut blocks = Vec::new();
+    let (sorted, placement) = (FRAME[0], FRAME[1]);
+    catalogue.require(sorted, &mut blocks);
+    let parts = |restart: bool| recipe.parts().iter().filter(move |part| (part.kind == Kind::Restart) == restart);
+    parts(false).for_each(|part| catalogue.require(&part.block, &mut blocks));
+    parts(true).for_each(|part| catalogue.require(&part.block, &mut blocks));
+    catalogue.require(placement, &mut blocks);
+    let block = |name: &String| {
+        let block = catalogue.get(name).expect("BUG: a recipe names a block that the catalogue lacks");
+        kept(&block.function()).unwrap_or_else(|| block.text.clone())
+    };
+    let mut texts: Vec<String> = blocks.iter().map(block).collect();
+    texts.extend([pack_text(recipe), entry_text(recipe)]);
+    texts.join("\n\n")
+}
+
+/// A call of a block with these arguments and its parameters.
+fn call(part: &Part, arguments: &str) -> String {
+    let values: String = part.values.iter().map(|(name, value)| format!(", {name}={value}")).collect();
+    format!("_{}({arguments}{values})", part.block)
+}
+
+fn pack_text(recipe: &Recipe) -> String {
+    let mut lines = vec![
+        format!("def {PACK}(items, bound, num_packs):"),
+        "    \"\"\"One attempt at all rows: `items` in order, into packs, and those refined.\"\"\"".to_owned(),
+    ];
+    let order = recipe.of_kind(Kind::Order).map(|part| format!("    items = {}", call(part, "items, num_packs")));
+    lines.extend(order);
+    let mut assignments = recipe.of_kind(Kind::Assign);
+    lines.extend(assignments.next().map(|part| format!("    packs, loads = {}", call(part, "items, num_packs"))));
+    for (select, second) in recipe.of_kind(Kind::Select).zip(assignments) {
+        let second = call(second, "items, num_packs");
+        lines.push(format!("    {}", call(select, &format!("packs, loads, *{second}"))));
+    }
+    lines.extend(recipe.of_kind(Kind::Refine).map(|part| format!("    {}", call(part, "packs, loads, bound"))));
+    lines.push("    return packs, loads\n".to_owned());
+    lines.join("\n")
+}
+
+fn entry_text(recipe: &Recipe) -> String {
+    let bound = recipe.of_kind(Kind::Bound).map(|part| call(part, "items, num_packs")).collect::<String>();
+    let arguments = "items, packs, loads, bound, num_packs";
+    let restart: String =
+        recipe.of_kind(Kind::Restart).map(|part| format!("    {}\n", call(part, arguments))).collect();
+    format!(
+        r#"def {ENTRY}(weight: torch.Tensor, num_packs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Pack the items of each row into `num_packs` packs of equally many, so that the heaviest pack is as light as possible.
+
+    Parameters:
+        weight: [X, n], the weight of each item
+        num_packs: number of packs
+
+    Returns:
+        pack_index: [X, n], the pack index of each item
+        rank_in_pack: [X, n], the rank of the item in the pack
+    """
+    rows, count = weight.shape
+    assert count % num_packs == 0
+    size = count // num_packs
+    if rows == 0 or num_packs == 1 or size == 1:
+        place = torch.arange(count, device=weight.device).expand(rows, count)
+        return place // size, place % size
+    items = _sorted(weight)
+    bound = {bound}
+    packs, loads = {PACK}(items, bound, num_packs)
+{restart}    return _placement(packs, weight, num_packs)
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use packevolve_contract::stream::{Purpose, stream};
+
+    use super::*;
+    use crate::proposal::NAME_LENGTH;
+    use crate::proposer::catalogue::gather;
+
+    const PARENT: &str = "import torch\n\n\n# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    \
+        return 5\n# EVOLVE-BLOCK-END\n\n\ndef outside():\n    return 6\n";
+
+    fn catalogue() -> Catalogue {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates/blocks");
+        Catalogue::parse(&gather(&folder).unwrap()).unwrap()
+    }
+
+    fn proposed(parent: &str, number: u64) -> (Proposal, String) {
+        let proposal = propose(parent, &catalogue(), &mut stream(3, number, Purpose::Proposal), &|_| false).unwrap();
+        let child = proposal.edit.apply(parent).unwrap();
+        (proposal, child)
+    }
+
+    #[test]
+    fn a_composed_program_holds_the_functions_that_it_mentions_and_no_other() {
+        for number in 0..100 {
+            let (proposal, child) = proposed(PARENT, number);
+            let functions = functions(&child);
+            let region = functions.iter().filter(|function| function.name != "outside");
+            for function in region.clone().filter(|function| function.name != ENTRY) {
+                let mentioned = region.clone().any(|other| other.mentions.contains(&function.name));
+                assert!(mentioned, "nobody calls {} in\n{child}", function.name);
+                let earlier = &child[..function.span.start];
+                let late = function.mentions.iter().find(|name| {
+                    let defined = functions.iter().any(|function| function.name == **name);
+                    // What is packed again is packed by a function that is put together last.
+                    defined && *name != PACK && !earlier.contains(&format!("def {name}("))
+                });
+                assert_eq!(late, None, "{} mentions it before it is there:\n{child}", function.name);
+            }
+            assert!(child.starts_with("import torch\n") && child.ends_with("def outside():\n    return 6\n"));
+            assert_eq!(Proposal::parse(&proposal.to_string()), Ok(proposal));
+        }
+    }
+
+    #[test]
+    fn what_was_composed_is_varied_by_small_edits_and_what_else_was_done_to_it_stays() {
+        let (_, composed) = proposed(PARENT, 1);
+        let parent = composed.replace("least = np.float32(1e-30)", "least = np.float32(2e-30)");
+        assert_ne!(parent, composed);
+        let (mut varied, mut sizes) = (0, Vec::new());
+        for number in 0..100 {
+            let (proposal, child) = proposed(&parent, number);
+            if proposal.description.starts_with("Assembled") {
+                continue;
+            }
+            varied += 1;
+            assert!(child.contains("least = np.float32(2e-30)"), "{proposal}");
+            sizes.push(proposal.edit.to_string().lines().count());
+        }
+        sizes.sort_unstable();
+        assert!((70..100).contains(&varied), "{varied}");
+        assert!(sizes[0] <= 7, "{sizes:?}");
+    }
+
+    #[test]
+    fn a_proposal_says_what_it_changes() {
+        let (proposal, composed) = proposed(PARENT, 1);
+        assert!(proposal.name.starts_with("compose_"), "{}", proposal.name);
+        assert!(proposal.description.contains("\n* assign_"), "{}", proposal.description);
+        let proposals: Vec<Proposal> = (0..200).map(|number| proposed(&composed, number).0).collect();
+        for (name, first) in
+            [("_to_", "Changes `"), ("_for_", "Exchanges "), ("with_", "Adds "), ("without_", "Leaves out ")]
+        {
+            let one = proposals.iter().find(|proposal| proposal.description.starts_with(first)).unwrap();
+            assert!(one.name.contains(name), "{}", one.name);
+        }
+        assert!(proposals.iter().all(|one| !one.description.contains(['{', '}']) && one.name.len() <= NAME_LENGTH));
+    }
+
+    #[test]
+    fn a_region_that_names_no_torch_gets_it() {
+        let (_, child) = proposed("def balanced_packing(weight, num_packs):\n    return 1\n", 1);
+        assert!(child.starts_with("import numpy as np\nimport torch\n\n\ndef _sorted("));
+    }
+
+    #[test]
+    fn equal_streams_make_equal_proposals_and_nothing_seen_is_proposed_again() {
+        assert_eq!(proposed(PARENT, 5), proposed(PARENT, 5));
+        let seen = RefCell::new(BTreeSet::new());
+        let (catalogue, mut rng) = (catalogue(), stream(3, 1, Purpose::Proposal));
+        let mut parent = PARENT.to_owned();
+        for _ in 0..50 {
+            let proposal = propose(&parent, &catalogue, &mut rng, &|text| seen.borrow().contains(text)).unwrap();
+            parent = proposal.edit.apply(&parent).unwrap();
+            assert!(seen.borrow_mut().insert(parent.clone()));
+        }
+        assert_eq!(propose(&parent, &catalogue, &mut rng, &|_| true), None);
+    }
+
+    #[test]
+    fn a_program_without_one_region_that_holds_the_function_is_left_alone() {
+        let two = format!("{PARENT}# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n");
+        for parent in ["", "x = 1\n", "# EVOLVE-BLOCK-START\n", two.as_str(), &PARENT.replace("balanced", "even")] {
+            assert_eq!(
+                propose(parent, &catalogue(), &mut stream(3, 1, Purpose::Proposal), &|_| false),
+                None,
+                "{parent}"
+            );
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Recipe: which building blocks a composed program is made of, with which parameters; drawn, varied by one step, and
+//! read back from a program, by the calls in it rather than by what comments say of them.
+
+use packevolve_contract::stream::Stream;
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use super::catalogue::{Block, Catalogue, Kind};
+use super::draw::{sometimes, weighted};
+use super::syntax::functions;
+
+/// The functions of a composed program that call its blocks.
+pub(crate) const PACK: &str = "_pack";
+/// The function that the judge calls.
+pub(crate) const ENTRY: &str = "balanced_packing";
+
+/// How many refinements are drawn, and how often.
+const REFINEMENTS: [(usize, u32); 4] = [(0, 5), (1, 35), (2, 45), (3, 15)];
+/// In how many of a hundred drawn recipes the order is not the usual one, ...
+const REORDERED: u32 = 30;
+/// ... there are two assignments, ...
+const SELECTED: u32 = 10;
+/// ... and rows that need it are packed again.
+const RESTARTED: u32 = 15;
+/// What a variation does, and how often.
+const STEPS: [(Step, u32); 4] = [(Step::Tune, 50), (Step::Exchange, 25), (Step::Add, 12), (Step::Drop, 13)];
+/// How many values away a parameter moves at most.
+const REACH: usize = 2;
+/// How many variations are drawn before giving up.
+const DRAWS: usize = 64;
+
+/// The blocks of a program, in the order of their kinds, the refinements in the order in which they run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    parts: Vec<Part>,
+}
+
+/// A block with a value for each of its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) block: String,
+    pub(crate) kind: Kind,
+    /// Parameters and values, in the order of the block's header.
+    pub(crate) values: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Tune,
+    Exchange,
+    Add,
+    Drop,
+}
+
+/// What a variation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Variation {
+    /// A parameter got another value.
+    Tuned { block: String, parameter: String, from: String, to: String },
+    /// A block gave way to another one of its kind.
+    Exchanged { from: String, to: String },
+    /// A block was put in.
+    Added { block: String },
+    /// A block was left out.
+    Dropped { block: String },
+}
+
+/// How many blocks of a kind a recipe has: at least, and at most.
+fn allowed(kind: Kind) -> (usize, usize) {
+    match kind {
+        Kind::Order | Kind::Restart | Kind::Select => (0, 1),
+        Kind::Assign => (1, 2),
+        Kind::Refine => (0, 4),
+        Kind::Bound => (1, 1),
+        Kind::Frame | Kind::Helper => (0, 0),
+    }
+}
+
+impl Part {
+    fn drawn(block: &Block, rng: &mut Stream) -> Self {
+        let value = |values: &Vec<String>| values.choose(rng).cloned().unwrap_or_default();
+        let names = block.parameters.iter().map(|(name, _)| name.clone());
+        let values = block.parameters.iter().map(|(_, values)| values).map(value);
+        Self { block: block.name.clone(), kind: block.kind, values: names.zip(values).collect() }
+    }
+
+    /// The block's name without its kind, which is what one calls it.
+    pub(crate) fn short(&self) -> &str {
+        short(&self.block)
+    }
+}
+
+/// A block's name without what stands before its first underscore, its kind.
+pub(crate) fn short(block: &str) -> &str {
+    block.split_once('_').map_or(block, |(_, short)| short)
+}
+
+impl Recipe {
+    /// In the order of their kinds.
+    pub(crate) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| part.kind == kind)
+    }
+
+    /// Any recipe.
+    pub(crate) fn drawn(catalogue: &Catalogue, rng: &mut Stream) -> Self {
+        let refinements = weighted(&REFINEMENTS, rng, |&(_, weight)| weight).map_or(0, |&(number, _)| number);
+        let selected = catalogue.of_kind(Kind::Select).next().is_some() && sometimes(SELECTED, rng);
+        let kinds = [
+            (Kind::Order, usize::from(sometimes(REORDERED, rng))),
+            (Kind::Assign, 1 + usize::from(selected)),
+            (Kind::Select, usize::from(selected)),
+            (Kind::Refine, refinements),
+            (Kind::Bound, 1),
+            (Kind::Restart, usize::from(sometimes(RESTARTED, rng))),
+        ];
+        let mut parts = Vec::new();
+        for (kind, number) in kinds {
+            let blocks: Vec<&Block> = catalogue.of_kind(kind).collect();
+            for _ in 0..number {
+                parts.extend(blocks.choose(rng).map(|block| Part::drawn(block, rng)));
+            }
+        }
+        Self { parts }
+    }
+
+    /// The recipe of a composed program, whatever has been done to its functions and numbers since; `None` if it is none.
+    pub(crate) fn of(program: &str, catalogue: &Catalogue) -> Option<Self> {
+        let functions = functions(program);
+        let function = |name: &str| functions.iter().find(|function| function.name == name);
+        let calls = [PACK, ENTRY].iter().map(|name| function(name).map(|function| &function.calls));
+        let calls = calls.collect::<Option<Vec<_>>>()?;
+        let mut parts = Vec::new();
+        for call in calls.into_iter().flatten() {
+            let block = call.function.strip_prefix('_').and_then(|name| catalogue.get(name));
+            let Some(block) = block.filter(|block| allowed(block.kind).1 > 0) else { continue };
+            let value = |(parameter, _): &(String, _)| {
+                let given = call.keywords.iter().find(|(name, _)| name == parameter)?;
+                given.1.parse::<f64>().is_ok().then(|| given.clone())
+            };
+            let values = block.parameters.iter().map(value).collect::<Option<Vec<_>>>()?;
+            parts.push(Part { block: block.name.clone(), kind: block.kind, values });
+        }
+        let recipe = Self { parts }.in_order();
+        recipe.is_whole().then_some(recipe)
+    }
+
+    fn in_order(mut self) -> Self {
+        self.parts.sort_by_key(|part| part.kind);
+        self
+    }
+
+    fn number_of(&self, kind: Kind) -> usize {
+        self.of_kind(kind).count()
+    }
+
+    /// Whether each kind is there as often as it must, and a second assignment with what chooses between the two.
+    fn is_whole(&self) -> bool {
+        let kinds = [Kind::Order, Kind::Assign, Kind::Select, Kind::Refine, Kind::Bound, Kind::Restart];
+        let fits = |&kind: &Kind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
+        kinds.iter().all(fits) && self.number_of(Kind::Assign) == 1 + self.number_of(Kind::Select)
+    }
+
+    /// This recipe with one step taken, and what that was; `None` when a bounded number of draws found none.
+    pub(crate) fn varied(&self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(Self, Variation)> {
+        (0..DRAWS).find_map(|_| {
+            let mut recipe = self.clone();
+            let variation = match weighted(&STEPS, rng, |&(_, weight)| weight)?.0 {
+                Step::Tune => recipe.tune(catalogue, rng),
+                Step::Exchange => recipe.exchange(catalogue, rng),
+                Step::Add => recipe.add(catalogue, rng),
+                Step::Drop => recipe.drop_one(rng),
+            }?;
+            (recipe != *self && recipe.is_whole()).then_some((recipe, variation))
+        })
+    }
+
+    fn tune(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+        let knob = |(place, part): (usize, &Part)| (0..part.values.len()).map(move |value| (place, value));
+        let knobs: Vec<(usize, usize)> =
+            self.parts.iter().enumerate().flat_map(|part| knob(part).collect::<Vec<_>>()).collect();
+        let &(place, at) = knobs.choose(rng)?;
+        let part = &mut self.parts[place];
+        let (parameter, from) = part.values[at].clone();
+        let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| *name == parameter)?;
+        let to = neighbours(values, &from).choose(rng)?.clone();
+        part.values[at].1.clone_from(&to);
+        Some(Variation::Tuned { block: part.block.clone(), parameter, from, to })
+    }
+
+    fn exchange(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+        let place = rng.random_range(0..self.parts.len().max(1));
+        let part = self.parts.get_mut(place)?;
+        let others: Vec<&Block> = catalogue.of_kind(part.kind).filter(|block| block.name != part.block).collect();
+        let new = Part::drawn(others.choose(rng)?, rng);
+        let variation = Variation::Exchanged { from: part.block.clone(), to: new.block.clone() };
+        *part = new;
+        Some(variation)
+    }
+
+    fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+        let kind = *[Kind::Order, Kind::Refine, Kind::Restart, Kind::Select].choose(rng)?;
+        if self.number_of(kind) >= allowed(kind).1 {
+            return None;
+        }
+        let draw = |kind: Kind, rng: &mut Stream| {
+            let blocks: Vec<&Block> = catalogue.of_kind(kind).collect();
+            Some(Part::drawn(blocks.choose(rng)?, rng))
+        };
+        let mut new = draw(kind, rng)?;
+        if kind == Kind::Select {
+            // Between what is chosen is more telling than how.
+            self.parts.push(new);
+            new = draw(Kind::Assign, rng)?;
+        }
+        // Anywhere among its like: which refinement comes first matters.
+        let first = self.parts.iter().take_while(|part| part.kind < new.kind).count();
+        let place = first + rng.random_range(0..=self.number_of(new.kind));
+        let block = new.block.clone();
+        self.parts.insert(place, new);
+        *self = self.clone().in_order();
+        Some(Variation::Added { block })
+    }
+
+    fn drop_one(&mut self, rng: &mut Stream) -> Option<Variation> {
+        let place = rng.random_range(0..self.parts.len().max(1));
+        let part = self.parts.get(place).filter(|part| part.kind != Kind::Select)?.clone();
+        self.parts.remove(place);
+        if part.kind == Kind::Assign {
+            self.parts.retain(|part| part.kind != Kind::Select);
+        }
+        Some(Variation::Dropped { block: part.block })
+    }
+}
+
+/// The values next to `value` on either side; it need not be among them.
+fn neighbours(values: &[String], value: &str) -> Vec<String> {
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let here = number(value);
+    let mut sorted: Vec<&String> = values.iter().collect();
+    sorted.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    let below = sorted.iter().rev().filter(|other| number(other) < here).take(REACH);
+    let above = sorted.iter().filter(|other| number(other) > here).take(REACH);
+    below.chain(above).map(|other| (*other).clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::stream::{Purpose, stream};
+
+    use super::*;
+
+    pub(crate) fn catalogue() -> Catalogue {
+        let block = |name: &str, header: &str| format!("# block: {name}\n# kind: {header}\ndef _{name}():\n    pass\n");
+        let text = [
+            block("sorted", "frame"),
+            block("placement", "frame"),
+            block("order_snake", "order"),
+            block("assign_dealt", "assign"),
+            block("assign_chunked", "assign\n# parts: 1 2 4 8 16"),
+            block("select_lowest", "select"),
+            block("refine_top", "refine\n# steps: 1 2 4\n# share: 2 3"),
+            block("refine_all", "refine"),
+            block("bound_mean", "bound"),
+            block("restart_noisy", "restart\n# noise: 0.1 0.2"),
+        ];
+        Catalogue::parse(&text.concat()).unwrap()
+    }
+
+    fn rng(number: u64) -> Stream {
+        stream(5, number, Purpose::Proposal)
+    }
+
+    fn short_names(recipe: &Recipe) -> Vec<&str> {
+        recipe.parts().iter().map(Part::short).collect()
+    }
+
+    #[test]
+    fn every_drawn_recipe_is_whole_and_every_block_is_drawn() {
+        let catalogue = catalogue();
+        let recipes: Vec<Recipe> = (0..300).map(|number| Recipe::drawn(&catalogue, &mut rng(number))).collect();
+        assert!(recipes.iter().all(|recipe| recipe.is_whole() && recipe.clone().in_order() == *recipe));
+        for name in catalogue.names().filter(|name| name.contains('_')) {
+            let drawn = recipes.iter().filter(|recipe| recipe.parts().iter().any(|part| part.block == name)).count();
+            assert!(drawn >= 15, "{name} was drawn {drawn} times");
+        }
+    }
+
+    #[test]
+    fn a_variation_is_one_step_away_and_still_whole() {
+        let catalogue = catalogue();
+        let mut seen = [0; 4];
+        for number in 0..400 {
+            let mut rng = rng(number);
+            let recipe = Recipe::drawn(&catalogue, &mut rng);
+            let (varied, variation) = recipe.varied(&catalogue, &mut rng).unwrap();
+            assert!(varied.is_whole() && varied != recipe);
+            let (before, after) = (recipe.parts().len(), varied.parts().len());
+            match variation {
+                Variation::Tuned { .. } | Variation::Exchanged { .. } => assert_eq!(before, after),
+                Variation::Added { .. } => assert!(after > before),
+                Variation::Dropped { .. } => assert!(after < before),
+            }
+            seen[match variation {
+                Variation::Tuned { .. } => 0,
+                Variation::Exchanged { .. } => 1,
+                Variation::Added { .. } => 2,
+                Variation::Dropped { .. } => 3,
+            }] += 1;
+        }
+        assert!(seen.iter().all(|&times| times > 20), "{seen:?}");
+    }
+
+    #[test]
+    fn parameters_move_to_near_values_even_from_one_that_is_not_in_the_header() {
+        let values = ["1", "2", "4", "8", "16"].map(str::to_owned);
+        assert_eq!(neighbours(&values, "4"), ["2", "1", "8", "16"]);
+        assert_eq!(neighbours(&values, "16.0"), ["8", "4"]);
+        assert_eq!(neighbours(&values, "5"), ["4", "2", "8", "16"]);
+    }
+
+    #[test]
+    fn a_recipe_is_read_off_the_calls_of_a_program() {
+        let program = "def _refine_top(p, steps, share):\n    steps = 3\n\ndef _pack(items, bound, n):\n    \
+            # _refine_all()\n    items = _order_snake(items, n)\n    packs = _assign_chunked(items, n, parts=5)\n    \
+            _select_lowest(packs, *_assign_dealt(items, n))\n    _refine_top(packs, share=2, steps=9)\n    \
+            _refine_all(packs)\n    return packs\n\ndef balanced_packing(weight, n):\n    items = _sorted(weight)\n    \
+            return _placement(_pack(items, _bound_mean(items), n))\n";
+        let recipe = Recipe::of(program, &catalogue()).unwrap();
+        assert_eq!(short_names(&recipe), ["snake", "chunked", "dealt", "lowest", "top", "all", "mean"]);
+        let values = |place: usize| recipe.parts()[place].values.clone();
+        assert_eq!(values(1), [("parts".to_owned(), "5".to_owned())]);
+        assert_eq!(values(4), [("steps".to_owned(), "9".to_owned()), ("share".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_not_composed_has_no_recipe() {
+        let composed =
+            "def _pack(i):\n    return _assign_dealt(i)\n\ndef balanced_packing(i):\n    _pack(_bound_mean(i))\n";
+        assert!(Recipe::of(composed, &catalogue()).is_some());
+        for broken in [
+            composed.replace("_bound_mean", "_bound_best"),
+            composed.replace("_assign_dealt(i)", "_assign_chunked(i)"),
+            composed.replace("_assign_dealt(i)", "_assign_chunked(i, parts=n)"),
+            composed.replace("_assign_dealt(i)", "_assign_dealt(_assign_dealt(i))"),
+            composed.replace("def _pack", "def _unpack"),
+            String::new(),
+        ] {
+            assert_eq!(Recipe::of(&broken, &catalogue()), None, "{broken}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Function: the functions at the top level of a Python program, what they call, and what they mention.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use tree_sitter::Node;
+
+use super::{parse, text, visit};
+
+/// A function at the top level of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    /// Its bytes in the program: whole lines, decorators among them.
+    pub(crate) span: Range<usize>,
+    /// The names in it, those of attributes and keywords left out.
+    pub(crate) mentions: BTreeSet<String>,
+    /// Its calls of plain names, in the order in which they are written.
+    pub(crate) calls: Vec<Call>,
+}
+
+/// A call of a plain name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) function: String,
+    /// Its arguments that are passed by name, as they are written.
+    pub(crate) keywords: Vec<(String, String)>,
+}
+
+/// The functions at the top level of `program`, in its order.
+pub(crate) fn functions(program: &str) -> Vec<Function> {
+    let tree = parse(program);
+    let mut cursor = tree.walk();
+    let children: Vec<Node<'_>> = tree.root_node().named_children(&mut cursor).collect();
+    children.into_iter().filter_map(|node| function(program, node)).collect()
+}
+
+fn function(program: &str, node: Node<'_>) -> Option<Function> {
+    let definition = match node.kind() {
+        "decorated_definition" => node.child_by_field_name("definition")?,
+        _ => node,
+    };
+    if definition.kind() != "function_definition" {
+        return None;
+    }
+    let name = definition.child_by_field_name("name")?;
+    let mut mentions = BTreeSet::new();
+    let mut calls = Vec::new();
+    visit(node, |below, field| {
+        // The name of an attribute, a keyword or a parameter names nothing of the program.
+        if below.kind() == "identifier" && !matches!(field, Some("attribute" | "name")) {
+            mentions.insert(text(program, below).to_owned());
+        }
+        calls.extend(call(program, below));
+        true
+    });
+    Some(Function { name: text(program, name).to_owned(), span: whole_lines(program, node), mentions, calls })
+}
+
+fn call(program: &str, node: Node<'_>) -> Option<Call> {
+    let function = node.child_by_field_name("function").filter(|_| node.kind() == "call")?;
+    if function.kind() != "identifier" {
+        return None;
+    }
+    let arguments = node.child_by_field_name("arguments")?;
+    let mut cursor = arguments.walk();
+    let keywords = arguments.named_children(&mut cursor).filter_map(|argument| {
+        let part = |field| argument.child_by_field_name(field).map(|part| text(program, part).to_owned());
+        (argument.kind() == "keyword_argument").then(|| Some((part("name")?, part("value")?))).flatten()
+    });
+    Some(Call { function: text(program, function).to_owned(), keywords: keywords.collect() })
+}
+
+/// The bytes of the lines that a node stands on.
+fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
+    let start = program[..node.start_byte()].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = program[node.end_byte()..].find('\n').map_or(program.len(), |newline| node.end_byte() + newline + 1);
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = "import x\n\n@x.cached(size=3)\ndef one(a, b=two):\n    c.d = three(a, k=2, *four(-5))\n    \
+        return x.five(a)  # six\n\ndef two(): return 1  # seven\nclass Eight:\n    def nine(self): pass\n";
+
+    #[test]
+    fn functions_are_whole_lines_with_their_decorators() {
+        let found = functions(PROGRAM);
+        let names: Vec<&str> = found.iter().map(|function| function.name.as_str()).collect();
+        assert_eq!(names, ["one", "two"]);
+        assert!(PROGRAM[found[0].span.clone()].starts_with("@x.cached"));
+        assert!(PROGRAM[found[0].span.clone()].ends_with("# six\n"));
+        assert_eq!(&PROGRAM[found[1].span.clone()], "def two(): return 1  # seven\n");
+    }
+
+    #[test]
+    fn a_function_knows_the_names_that_it_mentions_and_the_calls_that_it_makes() {
+        let one = &functions(PROGRAM)[0];
+        assert_eq!(
+            one.mentions.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["a", "c", "four", "three", "two", "x"]
+        );
+        let calls: Vec<_> = one.calls.iter().map(|call| (call.function.as_str(), call.keywords.clone())).collect();
+        assert_eq!(calls, [("three", vec![("k".to_owned(), "2".to_owned())]), ("four", vec![])]);
+    }
+}
