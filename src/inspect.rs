@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::candidate::{CandidateId, CommitId};
 use crate::event::{Event, Proposer, StopReason};
 use crate::journal::Entry;
+use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
 use crate::table::{Column, draw};
 
@@ -85,12 +86,44 @@ pub fn top(search: &Search, count: usize) -> Vec<Row> {
 /// The seed program, what the corpus made, and the best candidate: the closing table of a run.
 pub fn closing(search: &Search) -> Vec<Row> {
     let best = search.best().map(|best| best.candidate);
-    let is_named = |known: &Known| !matches!(known.proposer, Some(Proposer::Mutate));
+    let is_named = |known: &Known| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
     search
         .candidates()
         .filter(|(id, known)| is_named(known) || Some(*id) == best)
         .map(|(id, known)| Row::of(id, known))
         .collect()
+}
+
+/// What a proposer was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Asked {
+    /// Who.
+    pub proposer: Proposer,
+    /// How often, and how that ended.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// The accounts of all proposers that are drawn from.
+pub fn asked(search: &Search) -> Vec<Asked> {
+    let arms = search.bandit().arms().iter();
+    arms.map(|arm| Asked { proposer: arm.proposer, account: arm.account }).collect()
+}
+
+/// Accounts as a table.
+pub fn asked_table(asked: &[Asked]) -> String {
+    let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
+    let mut header = vec![("proposer", Column::Left)];
+    header.extend(names.map(|name| (name, Column::Right)));
+    let cells = |asked: &Asked| {
+        let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds } = asked.account;
+        let counts = [tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string());
+        let mut cells = vec![asked.proposer.to_string()];
+        cells.extend(counts);
+        cells.push(format!("{seconds:.1}"));
+        cells
+    };
+    draw(&header, &asked.iter().map(cells).collect::<Vec<_>>())
 }
 
 /// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores. Names are

@@ -14,7 +14,7 @@ use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
 use crate::exit::Exit;
 use crate::gain::Gain;
-use crate::inspect::{self, Row};
+use crate::inspect::{self, Asked, Row};
 use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
@@ -171,13 +171,15 @@ struct Closing {
     format: u32,
     best: Option<CandidateId>,
     candidates: Vec<Row>,
+    proposers: Vec<Asked>,
     gain: Option<Gain>,
 }
 
 impl Closing {
     fn of(search: &Search) -> Self {
         let best = search.best().map(|best| best.candidate);
-        Self { format: FORMAT, best, candidates: inspect::closing(search), gain: Gain::of(search) }
+        let (candidates, proposers) = (inspect::closing(search), inspect::asked(search));
+        Self { format: FORMAT, best, candidates, proposers, gain: Gain::of(search) }
     }
 }
 
@@ -185,7 +187,8 @@ impl Closing {
 fn closing(search: &Search, run: &Path) -> String {
     let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.started().cases);
-    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate)) + "\n";
+    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate));
+    let table = format!("{table}\n\n{}\n", inspect::asked_table(&inspect::asked(search)));
     let Some(best) = best else { return table };
     let gain = Gain::of(search).map_or(String::new(), |gain| gain.text() + "\n");
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");

@@ -5,6 +5,8 @@
 //! tries)` (the form of PUCT, Rosin 2011). Only +, *, / and sqrt, so every machine decides alike. Old tries fade, as what
 //! helps early is not what helps late.
 
+use serde::Serialize;
+
 use crate::event::Proposer;
 
 /// How much an arm that was tried seldom is preferred.
@@ -39,7 +41,7 @@ impl Success {
 }
 
 /// How many attempts of a proposer ended in which way, for the closing table.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Account {
     /// Attempts.
     pub tried: u64,
