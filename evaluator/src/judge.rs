@@ -4,10 +4,8 @@
 //! Invariants: every scored call is timed and every timed call is scored; of a child nothing is believed but the
 //! placements that it returns; a candidate's failure is a [`Rejection`], a [`JudgeError`] means that we broke.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Instant;
 
 use packevolve_contract::case::Case;
@@ -19,13 +17,13 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 use thiserror::Error;
 
-use crate::child::{Call, Child, Failure, Guest, Returned};
+use crate::child::{Call, Child, Failure, Guest};
 use crate::nursery::{Nursery, NurseryError};
-use crate::placement;
 use crate::process;
-use crate::reference::{Reference, ReferenceError};
+use crate::reference::ReferenceError;
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
+use crate::slot::{Pair, Slot, SlotError, check};
 use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
@@ -73,22 +71,21 @@ pub enum JudgeError {
 pub struct Judge {
     session: Session,
     python: PathBuf,
-    device: String,
     device_name: String,
     jail: Jail,
     nursery: Nursery,
-    reference: Reference,
+    slot: Slot,
     pool: Pool,
     /// By window and case; made when first needed.
     inputs: Vec<Vec<Option<CaseInput>>>,
-    device_lock: Option<Rc<File>>,
 }
 
-impl From<ReferenceError> for JudgeError {
-    fn from(error: ReferenceError) -> Self {
+impl From<SlotError> for JudgeError {
+    fn from(error: SlotError) -> Self {
         match error {
-            ReferenceError::Nursery(error) => Self::Nursery(error),
-            ReferenceError::Fails(rejection) => Self::Reference(rejection),
+            SlotError::Nursery(error) | SlotError::Reference(ReferenceError::Nursery(error)) => Self::Nursery(error),
+            SlotError::Reference(ReferenceError::Fails(rejection)) => Self::Reference(rejection),
+            SlotError::Lock { device, source } => Self::Lock { device, source },
         }
     }
 }
@@ -101,15 +98,6 @@ enum Ended {
 
 /// Outcome of the calls of an evaluation: we may break, and if not, the candidate may fail.
 type Run = Result<Result<Ended, Failure>, JudgeError>;
-
-/// A GPU is one judge's alone while a call is timed on it; free again when this is dropped.
-struct DeviceLock(Rc<File>);
-
-impl Drop for DeviceLock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
 
 /// An evaluation under way.
 struct Course {
@@ -145,23 +133,22 @@ impl Judge {
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
         let mut jail = Jail::new(session.sandbox);
-        let (nursery, reference, device, device_name) = loop {
+        let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
                     if jail.leave_out(&step, &reason) => {}
                 started => break started?,
             }
         };
-        let device_lock = lock_file(&device)?;
         let inputs = vec![vec![None; session.cases.len()]; pool.held_out().end];
-        Ok(Self { python, device, device_name, jail, nursery, reference, pool, inputs, device_lock, session })
+        Ok(Self { python, device_name, jail, nursery, slot, pool, inputs, session })
     }
 
     /// What the measurements are taken with.
     pub fn ready(&self) -> Ready {
         Ready {
             version: VERSION,
-            device: self.device.clone(),
+            device: self.slot.device().to_owned(),
             device_name: self.device_name.clone(),
             python: self.nursery.hello.python.clone(),
             torch: self.nursery.hello.torch.clone(),
@@ -189,7 +176,7 @@ impl Judge {
     }
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
-        (self.nursery, self.reference, self.device, self.device_name) = start(&self.python, &self.jail, &self.session)?;
+        (self.nursery, self.slot, self.device_name) = start(&self.python, &self.jail, &self.session)?;
         Ok(())
     }
 
@@ -249,11 +236,11 @@ impl Judge {
         let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = self.session.cases[case].rows * self.session.cases[case].items;
         let limits = &self.session.limits;
-        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, &self.device)?;
+        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, self.slot.device())?;
         course.children.push(child);
         course.called = case;
         "loading".clone_into(&mut course.during);
-        if let Err(failure) = course.children[case].load(&request.file_name, &self.device)? {
+        if let Err(failure) = course.children[case].load(&request.file_name, self.slot.device())? {
             return Ok(Err(failure));
         }
         let tried = if case == 0 { AWKWARD.len() } else { 1 };
@@ -313,16 +300,11 @@ impl Judge {
         let input = self.input(case, window).permuted(&mut course.order);
         let weights = input.rows().to_f32();
         let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
-        let _lock = self.lock_device()?;
         course.called = case;
-        let child = &mut course.children[case];
-        child.unpause();
-        let returned = match child.call(call, &weights)? {
-            Ok(returned) => returned,
+        let Pair { returned, reference_seconds } = match self.slot.pair(&mut course.children[case], call, &weights)? {
+            Ok(pair) => pair,
             Err(failure) => return Ok(Err(failure)),
         };
-        child.pause();
-        let reference_seconds = self.reference.time()?;
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
         }
@@ -344,12 +326,6 @@ impl Judge {
         inputs[window][case].get_or_insert_with(|| {
             CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
         })
-    }
-
-    fn lock_device(&self) -> Result<Option<DeviceLock>, JudgeError> {
-        let Some(file) = &self.device_lock else { return Ok(None) };
-        file.lock().map_err(|source| JudgeError::Lock { device: self.device.clone(), source })?;
-        Ok(Some(DeviceLock(file.clone())))
     }
 }
 
@@ -380,18 +356,6 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
     Ok(Ok(()))
 }
 
-/// Whether a call kept the contract: a valid placement, and its input as it was.
-fn check(returned: &Returned, weights: &[f32], call: Call) -> Result<(), Failure> {
-    let Call { rows, items, packs, .. } = call;
-    let outputs = &returned.outputs;
-    if let Some(at) = (0..weights.len()).find(|&at| outputs.input[at].to_bits() != weights[at].to_bits()) {
-        let message = format!("row {}, item {}: {} became {}", at / items, at % items, weights[at], outputs.input[at]);
-        return Err(Rejection::MutatedInput { message }.into());
-    }
-    placement::verify(&outputs.pack_index, &outputs.rank_in_pack, rows, items, packs)
-        .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() }.into())
-}
-
 fn outclassed(measurement: &Measurement, threshold: Option<&Threshold>) -> Option<f64> {
     let threshold = threshold?;
     score_at_best(measurement, &threshold.baseline, threshold.weights).filter(|at_best| *at_best < threshold.score)
@@ -406,11 +370,11 @@ fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluat
 }
 
 /// Starts a nursery and, in the same jail as every child to come, the reference program; on which device they are.
-fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Reference, String, String), JudgeError> {
+fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Slot, String), JudgeError> {
     let mut nursery = Nursery::start(python, jail)?;
     let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
-    let reference = Reference::start(&mut nursery, &session.limits, &device)?;
-    Ok((nursery, reference, device, device_name))
+    let slot = Slot::open(&mut nursery, &session.limits, &device)?;
+    Ok((nursery, slot, device_name))
 }
 
 /// The interpreter that this judge was built with, if it is still there.
@@ -436,14 +400,6 @@ fn choose_device(wanted: &str, gpus: &[String]) -> Result<(String, String), Judg
 fn offered(gpus: &[String]) -> String {
     let named = gpus.iter().enumerate().map(|(number, name)| format!(", cuda:{number} ({name})"));
     format!("there is cpu{}", named.collect::<String>())
-}
-
-/// One lock a GPU for all judges of this machine.
-fn lock_file(device: &str) -> Result<Option<Rc<File>>, JudgeError> {
-    let Some(number) = device.strip_prefix("cuda:") else { return Ok(None) };
-    let path = std::env::temp_dir().join(format!("packevolve-cuda-{number}.lock"));
-    let open = File::options().create(true).truncate(false).write(true).open(path);
-    Ok(Some(Rc::new(open.map_err(|source| JudgeError::Lock { device: device.to_owned(), source })?)))
 }
 
 #[cfg(test)]

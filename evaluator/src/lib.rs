@@ -13,7 +13,7 @@
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
-//! * [`judge`], which brings both together
+//! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`
 
 pub mod window;
@@ -49,6 +49,8 @@ pub mod nursery;
 pub mod child;
 
 pub mod reference;
+
+pub mod slot;
 
 pub mod judge;
 
