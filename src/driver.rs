@@ -263,6 +263,7 @@ impl<'a> Driver<'a> {
             windows: WindowSet::Search,
             budget_seconds: None,
             outclassed: None,
+            rebalance: false,
         };
         self.slots.dispatch(CandidateId(number), request);
         let mut stopping = None;
@@ -385,6 +386,7 @@ impl<'a> Driver<'a> {
                 Some(Proposer::Corpus(_)) | None => None,
             },
             outclassed,
+            rebalance: false,
         };
         self.in_flight.insert(candidate);
         self.slots.dispatch(candidate, request);

@@ -110,6 +110,7 @@ async fn measure(judge: &mut Judge, program: String) -> Measurement {
         windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
+        rebalance: false,
     };
     judge.evaluate(request).await.unwrap().measured().unwrap().clone()
 }

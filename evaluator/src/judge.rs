@@ -4,7 +4,11 @@
 //! Invariants: every scored call is timed and every timed call is scored; of a child nothing is believed but the
 //! placements that it returns; a candidate's failure is a [`Rejection`], a [`JudgeError`] means that we broke.
 
+mod rebalance;
+mod repeat;
+
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,12 +21,14 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 use thiserror::Error;
 
+use self::repeat::Answered;
 use crate::child::{Call, Child, Failure, Guest};
 use crate::nursery::{Nursery, NurseryError};
 use crate::process;
 use crate::reference::ReferenceError;
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
+use crate::shared::Outputs;
 use crate::slot::{Pair, Slot, SlotError, check};
 use crate::tensor;
 use crate::window::LoadsError;
@@ -96,18 +102,22 @@ enum Ended {
     Outclassed { at_best: f64 },
 }
 
-/// Outcome of the calls of an evaluation: we may break, and if not, the candidate may fail.
-type Run = Result<Result<Ended, Failure>, JudgeError>;
+/// Outcome of a part of an evaluation: we may break, and if not, the candidate may fail.
+type Stage<T> = Result<Result<T, Failure>, JudgeError>;
 
 /// An evaluation under way.
 struct Course {
-    /// One for each case that was begun, stopped between its calls. A case has a child of its own because all cases of
+    /// One for each case that was begun, then one for each policy of rebalancing, stopped between their calls. A case has a child of its own because all cases of
     /// a window are made from the same loads: a child that saw two of them could solve the one while it is timed on
     /// the other. So no child sees the same loads twice.
     children: Vec<Child>,
-    /// The child that was called last, by its case.
+    /// The child that was called last.
     called: usize,
     measurement: Measurement,
+    /// What the first child answered to the first small call.
+    first_outputs: Option<Outputs>,
+    /// The last call of the case that is repeated.
+    answered: Option<Answered>,
     /// What the child is doing, for the evidence.
     during: String,
     order: Stream,
@@ -183,7 +193,10 @@ impl Judge {
     fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let started = Instant::now();
         let mut course = self.start(request);
-        let outcome = self.run(&mut course, request, started)?;
+        let outcome = match self.run(&mut course, request, started)? {
+            Ok(Ended::Fully) => self.after_the_cases(&mut course, request)?.map(|()| Ended::Fully),
+            other => other,
+        };
         let Course { children, called, mut measurement, during, .. } = course;
         measurement.peak_memory_bytes = children.iter().map(Child::peak_memory).max().unwrap_or(0);
         let (failure, ended) = match outcome {
@@ -192,9 +205,9 @@ impl Judge {
         };
         let (rejection, traceback) = failure.map_or((None, String::new()), |f| (Some(f.rejection), f.traceback));
         let mut last = (String::new(), Evidence::default());
-        for (case, child) in children.into_iter().enumerate() {
+        for (number, child) in children.into_iter().enumerate() {
             let ended = child.end(&mut self.nursery, &during, traceback.clone())?;
-            if case == called {
+            if number == called {
                 last = ended;
             }
         }
@@ -219,6 +232,8 @@ impl Judge {
             children: Vec::new(),
             called: 0,
             measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
+            first_outputs: None,
+            answered: None,
             during: "loading".to_owned(),
             order: key(order),
             seeds: key(seeds),
@@ -227,11 +242,7 @@ impl Judge {
 
     /// Forks the child of the next case, loads the program in it, and warms it up; all awkward shapes are tried in the
     /// first one alone.
-    fn begin_case(
-        &mut self,
-        course: &mut Course,
-        request: &EvaluateRequest,
-    ) -> Result<Result<(), Failure>, JudgeError> {
+    fn begin_case(&mut self, course: &mut Course, request: &EvaluateRequest) -> Stage<()> {
         let case = course.children.len();
         let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = self.session.cases[case].rows * self.session.cases[case].items;
@@ -251,12 +262,9 @@ impl Judge {
         Ok(Ok(()))
     }
 
-    fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {
+    fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Stage<Ended> {
         let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
-        let windows = match request.windows {
-            WindowSet::Search => 0..self.pool.len(),
-            WindowSet::HeldOut => self.pool.held_out(),
-        };
+        let windows = self.windows(request.windows);
         for window in windows.clone() {
             // What was charged is what counts: a program that sleeps does not buy itself fewer windows.
             if window > windows.start && course.charged_seconds() > budget {
@@ -285,13 +293,23 @@ impl Judge {
         Ok(Ok(Ended::Fully))
     }
 
+    /// What a program that was measured on every case is asked beyond its scores.
+    fn after_the_cases(&mut self, course: &mut Course, request: &EvaluateRequest) -> Stage<()> {
+        match self.repeat(course)? {
+            Ok(()) if request.rebalance => self.rebalance(course, request),
+            repeated => Ok(repeated),
+        }
+    }
+
+    fn windows(&self, set: WindowSet) -> Range<usize> {
+        match set {
+            WindowSet::Search => 0..self.pool.len(),
+            WindowSet::HeldOut => self.pool.held_out(),
+        }
+    }
+
     /// One call of a case on a window: made, verified, scored, and timed beside the reference.
-    fn sample(
-        &mut self,
-        course: &mut Course,
-        case: usize,
-        window: usize,
-    ) -> Result<Result<Sample, Failure>, JudgeError> {
+    fn sample(&mut self, course: &mut Course, case: usize, window: usize) -> Stage<Sample> {
         let (rows, items, packs) = {
             let case = &self.session.cases[case];
             course.during = format!("{case}, window {window}");
@@ -309,14 +327,20 @@ impl Judge {
             return Ok(Err(failure));
         }
         let score = input.score(&returned.outputs.pack_index);
+        let next = input.next_loads(&returned.outputs.pack_index);
+        let (seconds, wall_seconds) = (returned.time.as_secs_f64(), returned.wall.as_secs_f64());
+        if case == self.repeated_case() {
+            course.answered = Some(Answered { case, window, call, weights, outputs: returned.outputs });
+        }
         Ok(Ok(Sample {
             window,
             mean_load: score.mean_load,
             max_load: score.max_load,
             bound: score.bound,
             worst_row_gap: score.worst_row_gap,
-            seconds: returned.time.as_secs_f64(),
-            wall_seconds: returned.wall.as_secs_f64(),
+            next,
+            seconds,
+            wall_seconds,
             reference_seconds,
         }))
     }
@@ -324,7 +348,8 @@ impl Judge {
     fn input(&mut self, case: usize, window: usize) -> &CaseInput {
         let Self { pool, session, inputs, .. } = self;
         inputs[window][case].get_or_insert_with(|| {
-            CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
+            let (now, next) = (pool.window(window), pool.after(window));
+            CaseInput::of_case(&session.cases[case], &session.topology, now, next, window, session.rng_seed)
         })
     }
 }
@@ -351,6 +376,9 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
         }
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
+        }
+        if number == 0 {
+            course.compare_first(returned.outputs);
         }
     }
     Ok(Ok(()))

@@ -8,7 +8,7 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`], [`plan`],
 //!   [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
@@ -29,6 +29,8 @@ pub mod rows;
 pub mod bound;
 
 pub mod placement;
+
+pub mod plan;
 
 pub mod tensor;
 

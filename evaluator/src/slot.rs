@@ -9,10 +9,11 @@ use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::Rejection;
 use thiserror::Error;
 
-use crate::child::{Call, Child, Failure, Returned};
+use crate::child::{Call, Child, Failure, PlanCall, Returned};
 use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::reference::{Reference, ReferenceError};
+use crate::shared::{Outputs, PlanOutputs};
 
 /// Nothing can be timed here.
 #[derive(Debug, Error)]
@@ -36,9 +37,9 @@ pub struct Slot {
 
 /// A call of a candidate and one of the reference program beside it.
 #[derive(Debug)]
-pub struct Pair {
+pub struct Pair<T = Outputs> {
     /// What the candidate returned, when.
-    pub returned: Returned,
+    pub returned: Returned<T>,
     /// Time of the reference program, by the same clock.
     pub reference_seconds: f64,
 }
@@ -82,6 +83,28 @@ impl Slot {
         Ok(Ok(Pair { returned, reference_seconds: self.reference.time()? }))
     }
 
+    /// Has a stopped child plan a rebalance, and the reference program make a call; `None` if the child's program has no
+    /// `rebalance_experts`.
+    ///
+    /// # Errors
+    /// When our own machinery broke.
+    pub fn plan(
+        &mut self,
+        child: &mut Child,
+        call: PlanCall<'_>,
+        loads: &[f32],
+    ) -> Result<Result<Option<Pair<PlanOutputs>>, Failure>, SlotError> {
+        let _lock = self.lock()?;
+        child.unpause();
+        let returned = match child.plan(call, loads)? {
+            Ok(Some(returned)) => returned,
+            Ok(None) => return Ok(Ok(None)),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        child.pause();
+        Ok(Ok(Some(Pair { returned, reference_seconds: self.reference.time()? })))
+    }
+
     fn lock(&self) -> Result<Option<DeviceLock>, SlotError> {
         let Some(file) = &self.lock else { return Ok(None) };
         file.lock().map_err(|source| SlotError::Lock { device: self.device.clone(), source })?;
@@ -96,12 +119,23 @@ impl Slot {
 pub fn check(returned: &Returned, weights: &[f32], call: Call) -> Result<(), Failure> {
     let Call { rows, items, packs, .. } = call;
     let outputs = &returned.outputs;
-    if let Some(at) = (0..weights.len()).find(|&at| outputs.input[at].to_bits() != weights[at].to_bits()) {
-        let message = format!("row {}, item {}: {} became {}", at / items, at % items, weights[at], outputs.input[at]);
-        return Err(Rejection::MutatedInput { message }.into());
-    }
+    unchanged(&outputs.input, weights, |at| format!("row {}, item {}", at / items, at % items))?;
     placement::verify(&outputs.pack_index, &outputs.rank_in_pack, rows, items, packs)
         .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() }.into())
+}
+
+/// Whether the input is as it was, to the bit.
+///
+/// # Errors
+/// Where it is not, by `place`.
+pub fn unchanged(input: &[f32], given: &[f32], place: impl Fn(usize) -> String) -> Result<(), Failure> {
+    match (0..given.len()).find(|&at| input[at].to_bits() != given[at].to_bits()) {
+        Some(at) => {
+            let message = format!("{}: {} became {}", place(at), given[at], input[at]);
+            Err(Rejection::MutatedInput { message }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// One lock a GPU for all judges of this machine.

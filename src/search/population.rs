@@ -88,7 +88,7 @@ mod tests {
                 speed_score: speed,
                 balancedness_score: 0.0,
                 unit_seconds: None,
-                cases: Vec::new(),
+                ..Scores::default()
             },
         )
     }

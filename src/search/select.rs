@@ -37,7 +37,7 @@ mod tests {
             speed_score: combined_score,
             balancedness_score: 0.0,
             unit_seconds: None,
-            cases: Vec::new(),
+            ..Scores::default()
         };
         let member = |(candidate, score)| Member::new(CandidateId(candidate), &scores(score));
         let members = [(0, 0.9), (1, 0.5), (2, 0.1)].map(member);
