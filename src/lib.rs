@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   mutate, with tree-sitter), [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
-//! * views: [`table`], [`inspect`], [`output`], [`progress`], [`log`]
+//! * views: [`table`], `figures`, [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -78,6 +78,8 @@ pub mod driver;
 pub mod replay;
 
 pub mod table;
+
+mod figures;
 
 pub mod inspect;
 
