@@ -130,6 +130,7 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         windows: WindowSet::Search,
         budget_seconds,
         outclassed: None,
+        rebalance: false,
     };
     match judge.evaluate(request).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
