@@ -164,7 +164,10 @@ class Child:
         if self.device != "cpu":
             weight = weight.to(self.device)
         seed = request["seed"]
-        torch.manual_seed(seed)
+        # torch.manual_seed also notes a stack trace for each kind of device that is not in use: 0.6 ms of a call.
+        torch.default_generator.manual_seed(seed)
+        if self.device != "cpu":
+            torch.cuda.manual_seed_all(seed)
         numpy.random.seed(seed & 0xFFFFFFFF)
         random.seed(seed)
         return weight
