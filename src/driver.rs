@@ -373,6 +373,7 @@ impl<'a> Driver<'a> {
             windows: task.windows,
             budget_seconds: evaluation.budget_seconds.filter(|_| drawn),
             outclassed,
+            rebalance: task.windows == WindowSet::HeldOut,
         })
     }
 

@@ -307,7 +307,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::edit::Edit;
-    use packevolve_contract::evaluation::{CaseMeasurement, Sample};
+    use packevolve_contract::evaluation::{CaseMeasurement, NextLoads, Sample};
+    use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
     use packevolve_contract::rejection::{Evidence, Rejection};
 
     /// The word of an event in the journal. A new kind of event is missed here first.
@@ -338,9 +339,30 @@ mod tests {
             seconds: 1.0 / 3.0,
             wall_seconds: 123_456_789.123_456_79,
             reference_seconds: 0.0,
+            next: Some(NextLoads { mean_load: 2.0f64.sqrt(), max_load: f64::MAX }),
         };
         let cases = vec![CaseMeasurement { case: "8->4".to_owned(), samples: vec![sample] }];
-        Measurement { cases, peak_memory_bytes: u64::MAX, ..Measurement::default() }
+        let plan = PlanLoads { mean_gpu: 0.1, max_gpu: 0.7, mean_replica: 1.0 / 7.0, max_replica: 1e-7 };
+        let rebalance = vec![RebalanceSample {
+            policy: Policy::Hierarchical,
+            window: 3,
+            now: plan,
+            next: Some(plan),
+            moved: Some(u64::MAX),
+            replicas: 16_704,
+            seconds: 0.1,
+            wall_seconds: 0.3,
+            reference_seconds: 0.7,
+        }];
+        let differs_in = Some("8->4, window 3".to_owned());
+        Measurement {
+            cases,
+            rebalance,
+            deterministic: Some(false),
+            differs_in,
+            peak_memory_bytes: u64::MAX,
+            ..Measurement::default()
+        }
     }
 
     fn mismatch(search: &str) -> Mismatch {

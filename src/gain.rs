@@ -4,6 +4,7 @@ use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
 
 use crate::candidate::CandidateId;
+use crate::figures::{self, milliseconds};
 use crate::search::Search;
 use crate::table::{Column, draw};
 
@@ -58,12 +59,14 @@ impl Gain {
             1 => "on one window that the search never saw".to_owned(),
             count => format!("on {count} windows that the search never saw"),
         };
+        let rebalances = [("baseline", &self.baseline.rebalance), ("best", &self.best.rebalance)];
+        let rebalances = figures::rebalance(&rebalances);
         let times = self.baseline.unit_seconds.zip(self.best.unit_seconds);
         let unit = times.map_or(String::new(), |(baseline, best)| {
-            format!("all packing calls of one rebalance: {} ms -> {} ms\n", ms(baseline), ms(best))
+            format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))
         });
         format!(
-            "{} ({}) against the baseline, {where_seen}:\n\n{}\n\n{unit}balancedness_score {:.4} -> {:.4}   \
+            "{} ({}) against the baseline, {where_seen}:\n\n{}\n\n{rebalances}\n{unit}balancedness_score {:.4} -> {:.4}   \
              combined_score {:.4}\n",
             self.candidate,
             self.name,
@@ -80,15 +83,8 @@ impl Gain {
         let mut cells = vec![best.case.clone()];
         cells.extend(both(&|case| format!("{:.4}", case.balancedness)));
         cells.extend(both(&|case| format!("{:.3}", case.gap * 100.0)));
-        cells.extend(both(&|case| ms(case.seconds)));
+        cells.extend(both(&|case| milliseconds(case.seconds)));
         cells.push(format!("{:.1}x", best.speedup));
         cells
     }
-}
-
-/// Milliseconds with three digits.
-fn ms(seconds: f64) -> String {
-    let ms = seconds * 1e3;
-    let digits = if ms < 9.95 { 2 } else { usize::from(ms < 99.5) };
-    format!("{ms:.digits$}")
 }

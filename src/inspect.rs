@@ -1,14 +1,18 @@
 //! Inspect: what a run, a candidate or an evaluation looks like, for people and as JSON. Only reads.
 
+use packevolve_contract::adrs::AdrsScores;
 use packevolve_contract::case::Case;
+use packevolve_contract::comparison::Comparison;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::protocol::Ready;
+use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::rejection::Evidence;
 use serde::Serialize;
 
 use crate::candidate::{CandidateId, CommitId};
 use crate::event::{Event, Proposer, StopReason};
+use crate::figures::{self, milliseconds, percent, quartiles};
 use crate::journal::Entry;
 use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
@@ -164,7 +168,8 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: b
     cells.push(format!("{:.4}", scores.speed_score));
     cells.push(format!("{:.4}", scores.combined_score));
     cells.extend(held_out.then(|| held_out_cell(row)));
-    cells.push(row.name.clone());
+    let flag = if scores.deterministic == Some(false) { " (not deterministic)" } else { "" };
+    cells.push(format!("{}{flag}", row.name));
     cells
 }
 
@@ -181,16 +186,6 @@ fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
     row.scores.as_ref()?.cases.iter().find(|case| case.case == name)
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.3}", share * 100.0)
-}
-
-fn milliseconds(seconds: f64) -> String {
-    let ms = seconds * 1e3;
-    let digits = if ms < 9.95 { 2 } else { usize::from(ms < 99.5) };
-    format!("{ms:.digits$}")
-}
-
 /// An evaluated program, as `packevolve evaluate` tells it. The shape of its JSON is part of the interface.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluated {
@@ -202,10 +197,29 @@ pub struct Evaluated {
     pub against: String,
     /// What it was measured with.
     pub judge: Ready,
+    /// The score preset that was asked for: `packevolve` or `adrs`.
+    pub score: &'static str,
     /// `None` if it was rejected.
     pub scores: Option<Scores>,
+    /// `rebalance_experts` of what scores are relative to.
+    pub rebalance_against: Vec<RebalanceScore>,
+    /// The published scores of both; `None` unless they were asked for and can be computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adrs: Option<Adrs>,
+    /// Both held against each other; `None` unless that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// All raw samples, or the rejection with its evidence.
     pub evaluation: Evaluation,
+}
+
+/// The published scores of a program and of what it is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Adrs {
+    /// The program's.
+    pub program: AdrsScores,
+    /// The other's, if it has them.
+    pub against: Option<AdrsScores>,
 }
 
 /// An evaluation as text: a line a case, then the scores; or why it was rejected.
@@ -217,12 +231,46 @@ pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case]) -> String {
     );
     match (&evaluated.scores, &evaluated.evaluation) {
         (Some(scores), Evaluation::Measured { measurement }) => {
-            head + &scores_text(scores, measurement, cases, &evaluated.against)
+            let parts = [
+                scores_text(scores, measurement, cases, &evaluated.against),
+                rebalance_text(evaluated, scores),
+                comparison_text(evaluated),
+                adrs_text(evaluated),
+            ];
+            head + &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
         }
         (_, Evaluation::Rejected { rejection, evidence }) => {
             format!("{head}rejected: it {rejection}\n{}", evidence_text(evidence))
         }
         _ => head,
+    }
+}
+
+/// `rebalance_experts` of the program and of what it is held against.
+fn rebalance_text(evaluated: &Evaluated, scores: &Scores) -> String {
+    let mut sides = vec![(evaluated.program.as_str(), &scores.rebalance)];
+    if evaluated.against != evaluated.program {
+        sides.push((&evaluated.against, &evaluated.rebalance_against));
+    }
+    figures::rebalance(&sides)
+}
+
+fn comparison_text(evaluated: &Evaluated) -> String {
+    let Some(comparison) = &evaluated.comparison else { return String::new() };
+    figures::comparison(comparison, &evaluated.program, &evaluated.against)
+}
+
+fn adrs_text(evaluated: &Evaluated) -> String {
+    match &evaluated.adrs {
+        Some(adrs) => {
+            let against = adrs.against.map(|scores| (evaluated.against.as_str(), scores));
+            let sides: Vec<_> = std::iter::once((evaluated.program.as_str(), adrs.program)).chain(against).collect();
+            figures::adrs(&sides)
+        }
+        None if evaluated.score == "adrs" => {
+            "score preset adrs: no score, it needs a rebalance_experts and two windows of loads\n".to_owned()
+        }
+        None => String::new(),
     }
 }
 
@@ -232,10 +280,12 @@ pub fn scores_text(scores: &Scores, measurement: &Measurement, cases: &[Case], a
         ("case", Column::Left),
         ("rows", Column::Right),
         ("windows", Column::Right),
-        ("balancedness", Column::Right),
+        ("balanced-\nness", Column::Right),
+        ("on the next\nwindow", Column::Right),
         ("gap %", Column::Right),
-        ("worst row %", Column::Right),
-        ("time ms", Column::Right),
+        ("worst\nrow %", Column::Right),
+        ("time ms,\nmedian", Column::Right),
+        ("\nquartiles", Column::Right),
         ("speedup", Column::Right),
         ("quality", Column::Right),
     ];
@@ -244,7 +294,7 @@ pub fn scores_text(scores: &Scores, measurement: &Measurement, cases: &[Case], a
     let unit = scores.unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
     format!(
         "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
-         unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n\
+         unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n{}\
          quality and speed are relative to {against}\n",
         draw(&header, &rows),
         scores.balancedness_score,
@@ -252,7 +302,19 @@ pub fn scores_text(scores: &Scores, measurement: &Measurement, cases: &[Case], a
         scores.combined_score,
         milliseconds(measurement.first_call_seconds),
         measurement.peak_memory_bytes >> 20,
+        determinism_text(measurement),
     )
+}
+
+fn determinism_text(measurement: &Measurement) -> String {
+    match (measurement.deterministic, &measurement.differs_in) {
+        (Some(false), call) => {
+            let call = call.as_deref().unwrap_or("a call");
+            format!("NOT deterministic: {call} was answered differently when it was made again with the same seed\n")
+        }
+        (Some(true), _) => "deterministic: a call that was made again was answered as before\n".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
@@ -262,9 +324,11 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
         rows,
         score.windows.to_string(),
         format!("{:.6}", score.balancedness),
+        score.next_balancedness.map_or("-".to_owned(), |next| format!("{next:.6}")),
         format!("{:.4}", score.gap * 100.0),
         percent(score.worst_row_gap),
         milliseconds(score.seconds),
+        quartiles(score.seconds_quartiles),
         format!("{:.2}x", score.speedup),
         score.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")),
     ]

@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
-//! * views: [`table`], [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
+//! * views: [`table`], `figures`, [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -80,6 +80,8 @@ pub mod driver;
 pub mod replay;
 
 pub mod table;
+
+mod figures;
 
 pub mod gain;
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::median;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::statistic::median;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -144,6 +144,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
         windows: WindowSet::Search,
         budget_seconds: settings.evaluation.budget_seconds,
         outclassed: None,
+        rebalance: false,
     };
     let again = judge.evaluate(request).await?;
     match (recorded.measurement(), again.measurement()) {

@@ -6,10 +6,12 @@ use packevolve::config::Config;
 use packevolve::derive::derive;
 use packevolve::judge::{self as judges, Judge};
 use packevolve::settings::EvaluationSettings;
+use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case;
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::rebalance::{Policy, rebalance_scores};
 
 use crate::support::{World, judge, repository, text_of};
 
@@ -40,11 +42,100 @@ fn a_program_is_compared_with_the_one_that_is_named() {
     let heavy = repository("tests/testdata/fates/measured/heaviest_together.py").display().to_string();
     let output = world.run(&["evaluate", &seed_program(), "--against", &heavy, "--format", "json"]).ends(0);
     let json = output.json();
-    for field in ["format", "program", "against", "judge", "scores", "evaluation"] {
+    for field in ["format", "program", "against", "judge", "score", "scores", "comparison", "evaluation"] {
         assert!(json.get(field).is_some(), "{field}");
     }
+    let speedup = &json["comparison"]["speedup"];
+    let [low, ratio, high] = ["low", "ratio", "high"].map(|field| speedup[field].as_f64().unwrap());
+    assert!(0.0 < low && low <= ratio && ratio <= high, "{speedup}");
+    let case = &json["comparison"]["cases"][1];
+    assert!(case["gap"].as_f64().unwrap() < case["gap_against"].as_f64().unwrap(), "{case}");
+    // The other has no rebalance_experts.
+    assert_eq!(json["rebalance_against"], serde_json::json!([]));
+    assert_eq!(json["comparison"]["rebalance"], serde_json::json!([]));
     assert!(json["scores"]["quality"].as_f64().unwrap() > 0.5, "{}", json["scores"]);
     assert_eq!(json["evaluation"]["outcome"], "measured");
+}
+
+#[test]
+fn a_program_held_against_itself_is_measured_twice() {
+    judge();
+    let world = World::new();
+    let json =
+        world.run(&["evaluate", &seed_program(), "--against", &seed_program(), "--format", "json"]).ends(0).json();
+    assert_ne!(json["comparison"]["speedup"]["ratio"], 1.0, "the same samples");
+    for case in json["comparison"]["cases"].as_array().unwrap() {
+        assert_eq!(case["gap"], case["gap_against"], "the same inputs");
+    }
+    assert_eq!(json["comparison"]["rebalance"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn rebalances_spread_and_determinism_are_told() {
+    judge();
+    let world = World::new();
+    let text = world.run(&["evaluate", &seed_program()]).ends(0).stdout;
+    for wanted in ["quartiles", "hierarchical ", "global ", "replicas %", "next", "deterministic: a call"] {
+        assert!(text.contains(wanted), "{wanted:?} is missing:\n{text}");
+    }
+    assert!(!text.contains("as fast") && !text.contains("adrs"), "{text}");
+    let scores = &world.run(&["evaluate", &seed_program(), "--format", "json"]).ends(0).json()["scores"];
+    assert_eq!(scores["deterministic"], true);
+    for (place, policy) in ["hierarchical", "global"].into_iter().enumerate() {
+        let score = &scores["rebalance"][place];
+        assert_eq!((score["policy"].as_str(), score["windows"].as_u64()), (Some(policy), Some(2)));
+        for field in ["balancedness", "next_balancedness", "moved"] {
+            assert!((0.0..=1.0).contains(&score[field].as_f64().unwrap()), "{field}: {score}");
+        }
+        assert!(score["seconds"].as_f64().unwrap() >= score["seconds_quartiles"]["lower"].as_f64().unwrap());
+    }
+    assert!(scores["cases"][1]["next_balancedness"].as_f64().unwrap() < 1.0);
+}
+
+#[test]
+fn a_program_that_answers_differently_is_scored_and_flagged() {
+    judge();
+    let program = repository("tests/testdata/fates/measured/other_answers_for_equal_input.py").display().to_string();
+    let output = World::new().run(&["evaluate", &program]).ends(0).stdout;
+    assert!(output.contains("NOT deterministic: a small call, three items a pack: 12->4 was answered"), "{output}");
+    assert!(output.contains("combined_score"), "{output}");
+}
+
+#[test]
+fn the_published_scores_are_told_under_their_name() {
+    judge();
+    let world = World::new();
+    let text = world.run(&["evaluate", &seed_program(), "--score", "adrs"]).ends(0).stdout;
+    assert!(text.contains("score preset adrs") && text.contains("leaderboard"), "{text}");
+    let json = world.run(&["evaluate", &seed_program(), "--score", "adrs", "--format", "json"]).ends(0).json();
+    assert_eq!(json["score"], "adrs");
+    let adrs = &json["adrs"]["program"];
+    let number = |field: &str| adrs[field].as_f64().unwrap();
+    let speed = 0.002 / number("seconds");
+    assert!((number("combined") - (number("balancedness_expert") + speed) / 2.0).abs() < 1e-9, "{adrs}");
+    let heavy = repository("tests/testdata/fates/measured/heaviest_together.py").display().to_string();
+    let without = world.run(&["evaluate", &heavy, "--score", "adrs"]).ends(0).stdout;
+    assert!(without.contains("score preset adrs: no score"), "{without}");
+}
+
+/// What evaluators of others let pass.
+#[test]
+fn plans_that_claim_what_is_not_so_are_rejected() {
+    judge();
+    let world = World::new();
+    world.set("topology", "{layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20}");
+    for (cheat, told) in [
+        ("over_claims_counts", "replicas claimed, but phy2log has"),
+        ("lists_a_replica_twice", "stands there twice"),
+        ("crowds_an_idle_gpu", "replicas claimed, but phy2log has"),
+    ] {
+        let program = repository(&format!("tests/testdata/fates/invalid-rebalance/{cheat}.py")).display().to_string();
+        let json = world.run(&["evaluate", &program, "--format", "json"]).ends(4).json();
+        let rejection = &json["evaluation"]["rejection"];
+        assert_eq!(rejection["kind"], "invalid-rebalance", "{cheat}");
+        assert!(rejection["message"].as_str().unwrap().contains(told), "{cheat}: {rejection}");
+        assert!(json["evaluation"]["evidence"]["during"].as_str().unwrap().contains("rebalance"), "{cheat}");
+    }
 }
 
 #[test]
@@ -103,7 +194,7 @@ fn edited(files: &[&str]) -> String {
     })
 }
 
-async fn measure(judge: &mut Judge, program: String) -> Measurement {
+async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measurement {
     let request = EvaluateRequest {
         candidate: 0,
         file_name: "eplb.py".to_owned(),
@@ -111,6 +202,7 @@ async fn measure(judge: &mut Judge, program: String) -> Measurement {
         windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
+        rebalance,
     };
     judge.evaluate(request).await.unwrap().measured().unwrap().clone()
 }
@@ -134,12 +226,54 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
         edited(&["004_refine_packing"]),
     ];
     for (program, (name, gaps)) in programs.into_iter().zip(FIELD_GAPS) {
-        let measured = measure(&mut judge, program).await;
+        let measured = measure(&mut judge, program, false).await;
         let scores = scores(&measured, &measured, settings.weights, &[]);
         for (case, wanted) in FIELD_CASES.into_iter().zip(gaps) {
             let gap = scores.cases.iter().find(|score| score.case == case).unwrap().gap * 100.0;
             // The published figures are rounded to three digits.
             assert!((gap - wanted).abs() <= TOLERANCE + 0.0005, "{name} on {case}: {gap} %, published {wanted} %");
         }
+    }
+}
+
+/// By an own program in plain Python, of the plans of the seed program for the eight windows: balancedness, then of the
+/// first seven on the window after theirs, and the share of replicas that the later seven move.
+const REAL_PLANS: [(Policy, [f64; 3]); 2] = [
+    (Policy::Hierarchical, [0.8180684109740921, 0.7852695140394292, 0.8083692528735632]),
+    (Policy::Global, [0.993359159169348, 0.9239864858424012, 0.9320265462506843]),
+];
+/// Of the same plans, as the published evaluator computes them: means over the windows, hierarchical.
+const REAL_ADRS: [f64; 2] = [0.7758236074530441, 0.31267970330481026];
+/// Packers differ by no more than this on the next window (FIELD.md section 2).
+const NEXT_WINDOW: f64 = 0.011;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plans_for_real_loads_weigh_what_an_independent_program_says() {
+    let loads = repository("../shared/loads/dsv3_sglang");
+    if !loads.is_dir() {
+        eprintln!("skipped: {} is not there", loads.display());
+        return;
+    }
+    judge();
+    let settings = field_settings(loads);
+    let cases = case::unit(&settings.topology);
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None)).await.unwrap();
+    // The same placements as the seed program's, in less time.
+    let vectorised = measure(&mut judge, edited(&["000_0_bridge_vectorized_lpt"]), true).await;
+    let refined = measure(&mut judge, edited(&["001_vectorized_iterative_greedy"]), true).await;
+    let figures = |measurement: &Measurement| rebalance_scores(&measurement.rebalance, &[]);
+    for ((policy, wanted), score) in REAL_PLANS.into_iter().zip(figures(&vectorised)) {
+        assert_eq!((score.policy, score.windows), (policy, 8));
+        let found = [score.balancedness, score.next_balancedness.unwrap(), score.moved.unwrap()];
+        let close = found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-6);
+        assert!(close, "{policy:?}: {found:?}, not {wanted:?}");
+    }
+    let adrs = adrs_scores(&vectorised).unwrap();
+    assert!((adrs.balancedness_gpu - REAL_ADRS[0]).abs() < 1e-6, "{adrs:?}");
+    assert!((adrs.balancedness_expert - REAL_ADRS[1]).abs() < 1e-6, "{adrs:?}");
+    for (one, other) in figures(&vectorised).iter().zip(figures(&refined)) {
+        let apart = other.next_balancedness.unwrap() - one.next_balancedness.unwrap();
+        assert!(apart.abs() <= NEXT_WINDOW, "{:?}: {apart}", one.policy);
+        assert!(other.balancedness > one.balancedness, "{:?}", one.policy);
     }
 }

@@ -29,10 +29,30 @@ fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
     for field in ["candidate", "name", "proposer", "parents", "commit", "outcome", "scores", "held_out"] {
         assert!(rows[0].get(field).is_some(), "{field}");
     }
-    for field in ["balancedness_score", "quality", "speed_score", "combined_score", "unit_seconds", "cases"] {
+    for field in [
+        "balancedness_score",
+        "quality",
+        "speed_score",
+        "combined_score",
+        "unit_seconds",
+        "cases",
+        "rebalance",
+        "deterministic",
+    ] {
         assert!(rows[0]["scores"].get(field).is_some(), "scores.{field}");
     }
-    for field in ["case", "gap", "balancedness", "seconds", "speedup", "quality", "windows", "worst_row_gap"] {
+    for field in [
+        "case",
+        "gap",
+        "balancedness",
+        "seconds",
+        "speedup",
+        "quality",
+        "windows",
+        "worst_row_gap",
+        "next_balancedness",
+        "seconds_quartiles",
+    ] {
         assert!(rows[0]["scores"]["cases"][0].get(field).is_some(), "scores.cases.{field}");
     }
 }
@@ -56,7 +76,14 @@ fn a_candidate_is_found_by_number_name_commit_prefix_and_as_the_best() {
 fn show_tells_origin_scores_and_proposal_of_a_candidate() {
     let world = finished::world();
     let output = world.run(&["show", "refine_packing"]).ends(0).stdout;
-    for wanted in ["an edit of 0 (seed), proposed by corpus", "commit ", "balancedness_score ", "<<<<<<< SEARCH"] {
+    for wanted in [
+        "an edit of 0 (seed), proposed by corpus",
+        "commit ",
+        "balancedness_score ",
+        "quartiles",
+        "deterministic: ",
+        "<<<<<<< SEARCH",
+    ] {
         assert!(output.contains(wanted), "{wanted:?} is missing:\n{output}");
     }
     let json = world.run(&["show", "refine_packing", "--format", "json"]).ends(0).json();

@@ -1,7 +1,7 @@
 //! Child: one candidate's process, from its fork to its end. What goes wrong in it is a [`Failure`] of the candidate;
 //! what goes wrong with our means of talking to it is a [`NurseryError`].
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::topology::Topology;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::channel::Received;
 use crate::nursery::{Forked, Nursery, NurseryError};
+use crate::plan::Plan;
 use crate::process;
-use crate::shared::{Layout, Outputs};
+use crate::shared::{Layout, Outputs, PlanLayout, PlanOutputs, SharedMemory};
 use crate::timing::Clock;
 
 /// How often a running child is looked at: its memory, its threads and its output.
@@ -45,9 +47,9 @@ pub type Guest<T> = Result<Result<T, Failure>, NurseryError>;
 
 /// One call's outputs and times.
 #[derive(Debug)]
-pub struct Returned {
+pub struct Returned<T = Outputs> {
     /// The judge's copy.
-    pub outputs: Outputs,
+    pub outputs: T,
     /// By the device's clock, from the previous done (or load) to this one.
     pub time: Duration,
     /// Wall time.
@@ -82,6 +84,19 @@ pub struct Call {
     pub seed: u64,
 }
 
+/// The arguments of a rebalance besides its loads.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanCall<'a> {
+    /// Shape of the loads, replicas and GPUs.
+    pub topology: &'a Topology,
+    /// `num_groups`, which may be another than the topology's.
+    pub groups: usize,
+    /// `num_nodes`, too.
+    pub nodes: usize,
+    /// What torch, numpy and random are seeded with.
+    pub seed: u64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raised {
@@ -109,7 +124,7 @@ impl Child {
     ) -> Result<Self, NurseryError> {
         let on_cpu = device == "cpu";
         let forked = nursery.fork(program, items, limits, on_cpu)?;
-        fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(std::io::Error::from)?;
+        fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::wall() };
         Ok(Self {
             clock,
@@ -144,31 +159,76 @@ impl Child {
         }))
     }
 
-    /// Makes one call. The span: the clocks start before the first byte of input is written and stop when the judge
-    /// holds its own copy of the outputs.
+    /// Makes one call.
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Guest<Returned> {
+        let Call { rows, items, packs, seed } = call;
+        let layout = Layout::of(weights.len());
+        let request = json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
+                             "pack_at": layout.pack_at, "rank_at": layout.rank_at});
+        let exchanged = self.exchange(
+            |memory| memory.write_input(weights),
+            &request,
+            |memory, _| memory.copy_outputs(weights.len()),
+        );
+        Ok(match exchanged? {
+            Ok((returned, reply)) if reply == json!({"returned": true}) => Ok(returned),
+            Ok((_, reply)) => Err(self.failed_call(&reply)),
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Has it plan a whole rebalance; `None` if the program has no `rebalance_experts`.
+    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Guest<Option<Returned<PlanOutputs>>> {
+        let PlanCall { topology, groups, nodes, seed } = call;
+        let (layout, most) = (PlanLayout::of(topology), Plan::most_columns(topology));
+        let request = json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
+                             "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus,
+                             "seed": seed, "most_columns": most, "phy2log_at": layout.phy2log_at,
+                             "logcnt_at": layout.logcnt_at, "log2phy_at": layout.log2phy_at});
+        self.forked.memory.blank_plan(layout)?;
+        let columns = |reply: &Value| -> usize {
+            let said = reply.get("columns").and_then(Value::as_u64).and_then(|columns| usize::try_from(columns).ok());
+            said.unwrap_or(1).clamp(1, most)
+        };
+        let exchanged = self.exchange(
+            |memory| memory.write_floats(loads),
+            &request,
+            |memory, reply| memory.copy_plan(topology, columns(reply)),
+        );
+        Ok(match exchanged? {
+            Ok((returned, reply)) if reply == json!({"returned": true, "columns": columns(&reply)}) => {
+                Ok(Some(returned))
+            }
+            Ok((_, reply)) if reply == json!({"absent": true}) => Ok(None),
+            Ok((_, reply)) => Err(self.failed_call(&reply)),
+            Err(failure) => Err(failure),
+        })
+    }
+
+    /// Gives it a request and takes its reply. The span: the clocks start before the first byte of input is written and
+    /// stop when the judge holds its own copy of the outputs.
+    fn exchange<T>(
+        &mut self,
+        write: impl FnOnce(&SharedMemory) -> io::Result<()>,
+        request: &Value,
+        copy: impl FnOnce(&SharedMemory, &Value) -> io::Result<T>,
+    ) -> Guest<(Returned<T>, Value)> {
         if let Some(failure) = self.spoke_out_of_turn()? {
             return Ok(Err(failure));
         }
-        let Call { rows, items, packs, seed } = call;
-        let layout = Layout::of(weights.len());
         let started = Instant::now();
         let before = if self.on_cpu { self.done_at } else { self.clock.now()? };
-        self.forked.memory.write_input(weights)?;
-        self.send(&json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
-                          "pack_at": layout.pack_at, "rank_at": layout.rank_at}));
+        write(&self.forked.memory)?;
+        self.send(request);
         let reply = match self.receive(Duration::from_secs_f64(self.limits.call_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
-        let outputs = self.forked.memory.copy_outputs(weights.len())?;
+        let outputs = copy(&self.forked.memory, &reply)?;
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
         self.look();
-        if reply != json!({"returned": true}) {
-            return Ok(Err(self.failed_call(&reply)));
-        }
-        Ok(Ok(Returned { outputs, time, wall }))
+        Ok(Ok((Returned { outputs, time, wall }, reply)))
     }
 
     /// Stops it while another program is timed.

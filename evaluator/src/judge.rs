@@ -4,10 +4,12 @@
 //! Invariants: every scored call is timed and every timed call is scored; of a child nothing is believed but the
 //! placements that it returns; a candidate's failure is a [`Rejection`], a [`JudgeError`] means that we broke.
 
-use std::fs::File;
+mod rebalance;
+mod repeat;
+
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::Instant;
 
 use packevolve_contract::case::Case;
@@ -19,13 +21,15 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 use thiserror::Error;
 
-use crate::child::{Call, Child, Failure, Guest, Returned};
+use self::repeat::Answered;
+use crate::child::{Call, Child, Failure, Guest};
 use crate::nursery::{Nursery, NurseryError};
-use crate::placement;
 use crate::process;
-use crate::reference::{Reference, ReferenceError};
+use crate::reference::ReferenceError;
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
+use crate::shared::Outputs;
+use crate::slot::{Pair, Slot, SlotError, check};
 use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
@@ -73,22 +77,21 @@ pub enum JudgeError {
 pub struct Judge {
     session: Session,
     python: PathBuf,
-    device: String,
     device_name: String,
     jail: Jail,
     nursery: Nursery,
-    reference: Reference,
+    slot: Slot,
     pool: Pool,
     /// By window and case; made when first needed.
     inputs: Vec<Vec<Option<CaseInput>>>,
-    device_lock: Option<Rc<File>>,
 }
 
-impl From<ReferenceError> for JudgeError {
-    fn from(error: ReferenceError) -> Self {
+impl From<SlotError> for JudgeError {
+    fn from(error: SlotError) -> Self {
         match error {
-            ReferenceError::Nursery(error) => Self::Nursery(error),
-            ReferenceError::Fails(rejection) => Self::Reference(rejection),
+            SlotError::Nursery(error) | SlotError::Reference(ReferenceError::Nursery(error)) => Self::Nursery(error),
+            SlotError::Reference(ReferenceError::Fails(rejection)) => Self::Reference(rejection),
+            SlotError::Lock { device, source } => Self::Lock { device, source },
         }
     }
 }
@@ -99,27 +102,22 @@ enum Ended {
     Outclassed { at_best: f64 },
 }
 
-/// Outcome of the calls of an evaluation: we may break, and if not, the candidate may fail.
-type Run = Result<Result<Ended, Failure>, JudgeError>;
-
-/// A GPU is one judge's alone while a call is timed on it; free again when this is dropped.
-struct DeviceLock(Rc<File>);
-
-impl Drop for DeviceLock {
-    fn drop(&mut self) {
-        let _ = self.0.unlock();
-    }
-}
+/// Outcome of a part of an evaluation: we may break, and if not, the candidate may fail.
+type Stage<T> = Result<Result<T, Failure>, JudgeError>;
 
 /// An evaluation under way.
 struct Course {
-    /// One for each case that was begun, stopped between its calls. A case has a child of its own because all cases of
+    /// One for each case that was begun, then one for each policy of rebalancing, stopped between their calls. A case has a child of its own because all cases of
     /// a window are made from the same loads: a child that saw two of them could solve the one while it is timed on
     /// the other. So no child sees the same loads twice.
     children: Vec<Child>,
-    /// The child that was called last, by its case.
+    /// The child that was called last.
     called: usize,
     measurement: Measurement,
+    /// What the first child answered to the first small call.
+    first_outputs: Option<Outputs>,
+    /// The last call of the case that is repeated.
+    answered: Option<Answered>,
     /// What the child is doing, for the evidence.
     during: String,
     order: Stream,
@@ -145,23 +143,22 @@ impl Judge {
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
         let mut jail = Jail::new(session.sandbox);
-        let (nursery, reference, device, device_name) = loop {
+        let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
                     if jail.leave_out(&step, &reason) => {}
                 started => break started?,
             }
         };
-        let device_lock = lock_file(&device)?;
         let inputs = vec![vec![None; session.cases.len()]; pool.held_out().end];
-        Ok(Self { python, device, device_name, jail, nursery, reference, pool, inputs, device_lock, session })
+        Ok(Self { python, device_name, jail, nursery, slot, pool, inputs, session })
     }
 
     /// What the measurements are taken with.
     pub fn ready(&self) -> Ready {
         Ready {
             version: VERSION,
-            device: self.device.clone(),
+            device: self.slot.device().to_owned(),
             device_name: self.device_name.clone(),
             python: self.nursery.hello.python.clone(),
             torch: self.nursery.hello.torch.clone(),
@@ -189,14 +186,17 @@ impl Judge {
     }
 
     fn replace_nursery(&mut self) -> Result<(), JudgeError> {
-        (self.nursery, self.reference, self.device, self.device_name) = start(&self.python, &self.jail, &self.session)?;
+        (self.nursery, self.slot, self.device_name) = start(&self.python, &self.jail, &self.session)?;
         Ok(())
     }
 
     fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let started = Instant::now();
         let mut course = self.start(request);
-        let outcome = self.run(&mut course, request, started)?;
+        let outcome = match self.run(&mut course, request, started)? {
+            Ok(Ended::Fully) => self.after_the_cases(&mut course, request)?.map(|()| Ended::Fully),
+            other => other,
+        };
         let Course { children, called, mut measurement, during, .. } = course;
         measurement.peak_memory_bytes = children.iter().map(Child::peak_memory).max().unwrap_or(0);
         let (failure, ended) = match outcome {
@@ -205,9 +205,9 @@ impl Judge {
         };
         let (rejection, traceback) = failure.map_or((None, String::new()), |f| (Some(f.rejection), f.traceback));
         let mut last = (String::new(), Evidence::default());
-        for (case, child) in children.into_iter().enumerate() {
+        for (number, child) in children.into_iter().enumerate() {
             let ended = child.end(&mut self.nursery, &during, traceback.clone())?;
-            if case == called {
+            if number == called {
                 last = ended;
             }
         }
@@ -232,6 +232,8 @@ impl Judge {
             children: Vec::new(),
             called: 0,
             measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
+            first_outputs: None,
+            answered: None,
             during: "loading".to_owned(),
             order: key(order),
             seeds: key(seeds),
@@ -240,20 +242,16 @@ impl Judge {
 
     /// Forks the child of the next case, loads the program in it, and warms it up; all awkward shapes are tried in the
     /// first one alone.
-    fn begin_case(
-        &mut self,
-        course: &mut Course,
-        request: &EvaluateRequest,
-    ) -> Result<Result<(), Failure>, JudgeError> {
+    fn begin_case(&mut self, course: &mut Course, request: &EvaluateRequest) -> Stage<()> {
         let case = course.children.len();
         let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = self.session.cases[case].rows * self.session.cases[case].items;
         let limits = &self.session.limits;
-        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, &self.device)?;
+        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, self.slot.device())?;
         course.children.push(child);
         course.called = case;
         "loading".clone_into(&mut course.during);
-        if let Err(failure) = course.children[case].load(&request.file_name, &self.device)? {
+        if let Err(failure) = course.children[case].load(&request.file_name, self.slot.device())? {
             return Ok(Err(failure));
         }
         let tried = if case == 0 { AWKWARD.len() } else { 1 };
@@ -264,12 +262,9 @@ impl Judge {
         Ok(Ok(()))
     }
 
-    fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {
+    fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Stage<Ended> {
         let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
-        let windows = match request.windows {
-            WindowSet::Search => 0..self.pool.len(),
-            WindowSet::HeldOut => self.pool.held_out(),
-        };
+        let windows = self.windows(request.windows);
         for window in windows.clone() {
             // What was charged is what counts: a program that sleeps does not buy itself fewer windows.
             if window > windows.start && course.charged_seconds() > budget {
@@ -298,13 +293,23 @@ impl Judge {
         Ok(Ok(Ended::Fully))
     }
 
+    /// What a program that was measured on every case is asked beyond its scores.
+    fn after_the_cases(&mut self, course: &mut Course, request: &EvaluateRequest) -> Stage<()> {
+        match self.repeat(course)? {
+            Ok(()) if request.rebalance => self.rebalance(course, request),
+            repeated => Ok(repeated),
+        }
+    }
+
+    fn windows(&self, set: WindowSet) -> Range<usize> {
+        match set {
+            WindowSet::Search => 0..self.pool.len(),
+            WindowSet::HeldOut => self.pool.held_out(),
+        }
+    }
+
     /// One call of a case on a window: made, verified, scored, and timed beside the reference.
-    fn sample(
-        &mut self,
-        course: &mut Course,
-        case: usize,
-        window: usize,
-    ) -> Result<Result<Sample, Failure>, JudgeError> {
+    fn sample(&mut self, course: &mut Course, case: usize, window: usize) -> Stage<Sample> {
         let (rows, items, packs) = {
             let case = &self.session.cases[case];
             course.during = format!("{case}, window {window}");
@@ -313,28 +318,29 @@ impl Judge {
         let input = self.input(case, window).permuted(&mut course.order);
         let weights = input.rows().to_f32();
         let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
-        let _lock = self.lock_device()?;
         course.called = case;
-        let child = &mut course.children[case];
-        child.unpause();
-        let returned = match child.call(call, &weights)? {
-            Ok(returned) => returned,
+        let Pair { returned, reference_seconds } = match self.slot.pair(&mut course.children[case], call, &weights)? {
+            Ok(pair) => pair,
             Err(failure) => return Ok(Err(failure)),
         };
-        child.pause();
-        let reference_seconds = self.reference.time()?;
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
         }
         let score = input.score(&returned.outputs.pack_index);
+        let next = input.next_loads(&returned.outputs.pack_index);
+        let (seconds, wall_seconds) = (returned.time.as_secs_f64(), returned.wall.as_secs_f64());
+        if case == self.repeated_case() {
+            course.answered = Some(Answered { case, window, call, weights, outputs: returned.outputs });
+        }
         Ok(Ok(Sample {
             window,
             mean_load: score.mean_load,
             max_load: score.max_load,
             bound: score.bound,
             worst_row_gap: score.worst_row_gap,
-            seconds: returned.time.as_secs_f64(),
-            wall_seconds: returned.wall.as_secs_f64(),
+            next,
+            seconds,
+            wall_seconds,
             reference_seconds,
         }))
     }
@@ -342,14 +348,9 @@ impl Judge {
     fn input(&mut self, case: usize, window: usize) -> &CaseInput {
         let Self { pool, session, inputs, .. } = self;
         inputs[window][case].get_or_insert_with(|| {
-            CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), window, session.rng_seed)
+            let (now, next) = (pool.window(window), pool.after(window));
+            CaseInput::of_case(&session.cases[case], &session.topology, now, next, window, session.rng_seed)
         })
-    }
-
-    fn lock_device(&self) -> Result<Option<DeviceLock>, JudgeError> {
-        let Some(file) = &self.device_lock else { return Ok(None) };
-        file.lock().map_err(|source| JudgeError::Lock { device: self.device.clone(), source })?;
-        Ok(Some(DeviceLock(file.clone())))
     }
 }
 
@@ -376,20 +377,11 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
         }
+        if number == 0 {
+            course.compare_first(returned.outputs);
+        }
     }
     Ok(Ok(()))
-}
-
-/// Whether a call kept the contract: a valid placement, and its input as it was.
-fn check(returned: &Returned, weights: &[f32], call: Call) -> Result<(), Failure> {
-    let Call { rows, items, packs, .. } = call;
-    let outputs = &returned.outputs;
-    if let Some(at) = (0..weights.len()).find(|&at| outputs.input[at].to_bits() != weights[at].to_bits()) {
-        let message = format!("row {}, item {}: {} became {}", at / items, at % items, weights[at], outputs.input[at]);
-        return Err(Rejection::MutatedInput { message }.into());
-    }
-    placement::verify(&outputs.pack_index, &outputs.rank_in_pack, rows, items, packs)
-        .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() }.into())
 }
 
 fn outclassed(measurement: &Measurement, threshold: Option<&Threshold>) -> Option<f64> {
@@ -406,11 +398,11 @@ fn rejected(rejection: Rejection, evidence: Evidence, status: String) -> Evaluat
 }
 
 /// Starts a nursery and, in the same jail as every child to come, the reference program; on which device they are.
-fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Reference, String, String), JudgeError> {
+fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Slot, String), JudgeError> {
     let mut nursery = Nursery::start(python, jail)?;
     let (device, device_name) = choose_device(&session.device, &nursery.hello.cuda)?;
-    let reference = Reference::start(&mut nursery, &session.limits, &device)?;
-    Ok((nursery, reference, device, device_name))
+    let slot = Slot::open(&mut nursery, &session.limits, &device)?;
+    Ok((nursery, slot, device_name))
 }
 
 /// The interpreter that this judge was built with, if it is still there.
@@ -436,14 +428,6 @@ fn choose_device(wanted: &str, gpus: &[String]) -> Result<(String, String), Judg
 fn offered(gpus: &[String]) -> String {
     let named = gpus.iter().enumerate().map(|(number, name)| format!(", cuda:{number} ({name})"));
     format!("there is cpu{}", named.collect::<String>())
-}
-
-/// One lock a GPU for all judges of this machine.
-fn lock_file(device: &str) -> Result<Option<Rc<File>>, JudgeError> {
-    let Some(number) = device.strip_prefix("cuda:") else { return Ok(None) };
-    let path = std::env::temp_dir().join(format!("packevolve-cuda-{number}.lock"));
-    let open = File::options().create(true).truncate(false).write(true).open(path);
-    Ok(Some(Rc::new(open.map_err(|source| JudgeError::Lock { device: device.to_owned(), source })?)))
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`],
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`], [`plan`],
 //!   [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
-//! * [`judge`], which brings both together
+//! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`
 
 pub mod window;
@@ -29,6 +29,8 @@ pub mod rows;
 pub mod bound;
 
 pub mod placement;
+
+pub mod plan;
 
 pub mod tensor;
 
@@ -49,6 +51,8 @@ pub mod nursery;
 pub mod child;
 
 pub mod reference;
+
+pub mod slot;
 
 pub mod judge;
 

@@ -21,6 +21,12 @@ Judge to child over the channel, and back. `memory` is shared with the judge and
                                                     -> {"returned": true} | {"wrong_result": TEXT}
                                                      | {"raised": LINE, "traceback": TEXT, "memory": BOOL}
 The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes named.
+    {"op": "rebalance", "layers": L, "experts": E, "replicas": R, "groups": G, "nodes": N, "gpus": M, "seed": S,
+     "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
+                                                    -> {"returned": true, "columns": K} | {"absent": true}
+                                                     | as to a call, if it failed
+The input float32 [L, E] lies at byte 0; the child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], K at most C,
+int64, at the bytes named. `absent`: the program has no such function.
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
 """
 
@@ -28,6 +34,7 @@ import errno
 import gc
 import json
 import linecache
+import math
 import mmap
 import os
 import random
@@ -81,11 +88,13 @@ class Child:
         self.memory = mmap.mmap(jail.MEMORY, 0)
         self.device = "cpu"
         self.packing = None
+        self.rebalancing = None
+        self.operations = {"load": self.load, "call": self.call, "rebalance": self.rebalance}
 
     def serve(self):
         while packet := self.channel.recv(PACKET):
             request = json.loads(packet)
-            reply = self.load(request) if request["op"] == "load" else self.call(request)
+            reply = self.operations[request["op"]](request)
             sys.stdout.flush()
             sys.stderr.flush()
             # Text as it is, and no half of a character: what the judge could not read would pass for a breach.
@@ -106,35 +115,67 @@ class Child:
             self.packing = module.balanced_packing
             if not callable(self.packing):
                 raise TypeError("balanced_packing is not a function")
+            self.rebalancing = getattr(module, "rebalance_experts", None)
         except BaseException as error:
             return {"load_error": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"loaded": True}
 
     def call(self, request):
         shape = (request["rows"], request["items"])
-        count = shape[0] * shape[1]
         try:
-            weight = torch.frombuffer(self.memory, dtype=torch.float32, count=count).view(shape)
-            if self.device != "cpu":
-                weight = weight.to(self.device)
-            seed = request["seed"]
-            # torch.manual_seed also notes a stack trace for each kind of device that is not in use: 0.6 ms of a call.
-            torch.default_generator.manual_seed(seed)
-            if self.device != "cpu":
-                torch.cuda.manual_seed_all(seed)
-            numpy.random.seed(seed & 0xFFFFFFFF)
-            random.seed(seed)
-            result = self.packing(weight, request["packs"])
+            result = self.packing(self.prepare(request, shape), request["packs"])
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 return {"wrong_result": f"{type(result).__name__}, not a pair of tensors"}
             for name, at, tensor in zip(("pack_index", "rank_in_pack"), ("pack_at", "rank_at"), result):
                 if wrong := wrong_tensor(name, tensor, shape):
                     return {"wrong_result": wrong}
-                out = torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=request[at])
-                out.view(shape).copy_(tensor)
+                self.put(tensor, shape, request[at])
         except BaseException as error:
             return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"returned": True}
+
+    def rebalance(self, request):
+        if self.rebalancing is None:
+            return {"absent": True}
+        layers, experts, replicas = request["layers"], request["experts"], request["replicas"]
+        try:
+            weight = self.prepare(request, (layers, experts))
+            result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"])
+            if not isinstance(result, (tuple, list)) or len(result) != 3:
+                return {"wrong_result": f"{type(result).__name__}, not phy2log, log2phy and logcnt"}
+            phy2log, log2phy, logcnt = result
+            columns = log2phy.size(2) if isinstance(log2phy, torch.Tensor) and log2phy.dim() == 3 else 1
+            columns = min(max(int(columns), 1), request["most_columns"])
+            for name, tensor, shape in (
+                ("phy2log", phy2log, (layers, replicas)),
+                ("log2phy", log2phy, (layers, experts, columns)),
+                ("logcnt", logcnt, (layers, experts)),
+            ):
+                if wrong := wrong_tensor(name, tensor, shape):
+                    return {"wrong_result": wrong}
+                self.put(tensor, shape, request[name + "_at"])
+        except BaseException as error:
+            return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
+        return {"returned": True, "columns": columns}
+
+    def prepare(self, request, shape):
+        """The input of a call, with all generators seeded."""
+        weight = torch.frombuffer(self.memory, dtype=torch.float32, count=shape[0] * shape[1]).view(shape)
+        if self.device != "cpu":
+            weight = weight.to(self.device)
+        seed = request["seed"]
+        # torch.manual_seed also notes a stack trace for each kind of device that is not in use: 0.6 ms of a call.
+        torch.default_generator.manual_seed(seed)
+        if self.device != "cpu":
+            torch.cuda.manual_seed_all(seed)
+        numpy.random.seed(seed & 0xFFFFFFFF)
+        random.seed(seed)
+        return weight
+
+    def put(self, tensor, shape, at):
+        """Copies an output of a call to its place."""
+        count = math.prod(shape)
+        torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=at).view(shape).copy_(tensor)
 
 
 def wrong_tensor(name, tensor, shape):

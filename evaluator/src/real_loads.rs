@@ -69,7 +69,7 @@ fn cases() -> [Case; 6] {
 fn gap(case: &Case, topology: &Topology, pool: &Pool) -> f64 {
     let (mut max_load, mut bound) = (0.0, 0.0);
     for window in 0..pool.len() {
-        let scores = scores(&CaseInput::of_case(case, topology, pool.window(window), window, 1));
+        let scores = scores(&CaseInput::of_case(case, topology, pool.window(window), None, window, 1));
         max_load += scores.max_load;
         bound += scores.bound;
     }

@@ -11,6 +11,32 @@ use rand::seq::{SliceRandom, index};
 
 use crate::window::Window;
 
+/// What every item of a call is: an expert, a group of experts or a replica of an expert. Chosen on one window, they
+/// can be weighed on any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Items {
+    items: usize,
+    origins: Vec<Origin>,
+}
+
+/// What one item is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Origin {
+    layer: usize,
+    first_expert: usize,
+    experts: usize,
+    /// Over how many items the load of these experts is spread.
+    replicas: f64,
+}
+
+/// An order of rows, and one of the items of each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    rows: Vec<usize>,
+    /// Items of the new first row first.
+    items: Vec<usize>,
+}
+
 /// Weights `[rows, items]`, row-major, each exactly representable in float32, finite and not negative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
@@ -33,29 +59,6 @@ impl Rows {
         let weights: Vec<f64> = weights.iter().map(|weight| f64::from(*weight as f32)).collect();
         assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "BUG: an impossible weight");
         Self { rows: weights.len() / items, items, weights }
-    }
-
-    /// The weights of `case` on `window`, number `window_number` of the pool. They depend on the arguments alone, so
-    /// every candidate of a run gets the same; only [`Source::Random`] draws, from a stream of its own.
-    ///
-    /// # Panics
-    /// If the window has not the shape of the topology or the case cannot be made from it.
-    pub fn of_case(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Self {
-        assert_eq!(
-            (window.layers(), window.experts()),
-            (topology.layers, topology.experts),
-            "BUG: a window of another topology"
-        );
-        let layers = (0..window.layers()).map(|layer| window.layer(layer));
-        let weights: Vec<f64> = match case.source {
-            Source::Groups => layers.flat_map(|layer| group_sums(layer, topology.groups)).collect(),
-            Source::NodeReplicas => layers.flat_map(|layer| node_replicas(layer, topology, case.items)).collect(),
-            Source::GlobalReplicas => layers.flat_map(|layer| replicated(layer, case.items)).collect(),
-            Source::Random => drawn(case, window, &mut random_stream(case, window_number, rng_seed)),
-        };
-        let made = Self::new(case.items, &weights);
-        assert_eq!(made.rows, case.rows, "BUG: case {case} made from its topology has other rows");
-        made
     }
 
     /// X, the rows.
@@ -83,35 +86,100 @@ impl Rows {
         self.weights.iter().map(|weight| *weight as f32).collect()
     }
 
-    /// The same rows in another order, and the items of each in another order of its own; the second value tells which
-    /// row each one was.
-    pub fn permuted(&self, rng: &mut Stream) -> (Self, Vec<usize>) {
-        let mut order: Vec<usize> = (0..self.rows).collect();
-        order.shuffle(rng);
-        let mut weights = Vec::with_capacity(self.weights.len());
-        for &row in &order {
-            let start = weights.len();
-            weights.extend_from_slice(self.row(row));
-            weights[start..].shuffle(rng);
-        }
-        (Self { weights, ..*self }, order)
+    /// The same rows and items in another order.
+    pub fn reordered(&self, order: &Order) -> Self {
+        let from_row = |(row, &was): (usize, &usize)| {
+            let items = &order.items[row * self.items..][..self.items];
+            items.iter().map(move |&item| self.weights[was * self.items + item])
+        };
+        Self { weights: order.rows.iter().enumerate().flat_map(from_row).collect(), ..*self }
     }
 }
 
-/// Loads of the groups of a layer: neighbouring experts are a group.
-fn group_sums(layer: &[f64], groups: usize) -> Vec<f64> {
-    layer.chunks(layer.len() / groups).map(|group| group.iter().sum()).collect()
+impl Order {
+    /// A random order of `rows` rows of `items` items.
+    pub fn draw(rows: usize, items: usize, rng: &mut Stream) -> Self {
+        let mut order = Self { rows: (0..rows).collect(), items: Vec::with_capacity(rows * items) };
+        order.rows.shuffle(rng);
+        for row in 0..rows {
+            order.items.extend(0..items);
+            order.items[row * items..].shuffle(rng);
+        }
+        order
+    }
+
+    /// Which row each one was.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+}
+
+impl Items {
+    /// The items of `case` on `window`, number `window_number` of the pool. They depend on the arguments alone, so
+    /// every candidate of a run gets the same; only [`Source::Random`] draws, from a stream of its own.
+    ///
+    /// # Panics
+    /// If the window has not the shape of the topology or the case cannot be made from it.
+    pub fn of_case(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Self {
+        assert_eq!(
+            (window.layers(), window.experts()),
+            (topology.layers, topology.experts),
+            "BUG: a window of another topology"
+        );
+        let layers = 0..window.layers();
+        let origins: Vec<Origin> = match case.source {
+            Source::Groups => layers.flat_map(|layer| groups(layer, window, topology.groups)).collect(),
+            Source::NodeReplicas => {
+                layers.flat_map(|layer| node_replicas(layer, window, topology, case.items)).collect()
+            }
+            Source::GlobalReplicas => layers.flat_map(|layer| layer_replicas(layer, window, case.items)).collect(),
+            Source::Random => drawn(case, window, &mut random_stream(case, window_number, rng_seed)),
+        };
+        assert_eq!(origins.len(), case.rows * case.items, "BUG: case {case} made from its topology has other rows");
+        Self { items: case.items, origins }
+    }
+
+    /// Their weights on `window`, of the shape of the one that they were made on.
+    pub fn weigh(&self, window: &Window) -> Rows {
+        let weights: Vec<f64> = self.origins.iter().map(|origin| origin.weight(window)).collect();
+        Rows::new(self.items, &weights)
+    }
+}
+
+impl Origin {
+    fn expert(layer: usize, expert: usize, replicas: f64) -> Self {
+        Self { layer, first_expert: expert, experts: 1, replicas }
+    }
+
+    fn weight(&self, window: &Window) -> f64 {
+        window.layer(self.layer)[self.first_expert..][..self.experts].iter().sum::<f64>() / self.replicas
+    }
+}
+
+/// The groups of a layer: neighbouring experts are a group.
+fn groups(layer: usize, window: &Window, groups: usize) -> impl Iterator<Item = Origin> {
+    let experts = window.experts() / groups;
+    (0..groups).map(move |group| Origin { layer, first_expert: group * experts, experts, replicas: 1.0 })
 }
 
 /// The replicas of a layer, node after node, each node's replicated by itself.
-fn node_replicas(layer: &[f64], topology: &Topology, replicas: usize) -> Vec<f64> {
-    let experts_of_group = layer.len() / topology.groups;
+fn node_replicas(layer: usize, window: &Window, topology: &Topology, replicas: usize) -> Vec<Origin> {
+    let experts_of_group = window.experts() / topology.groups;
     let on_node = |groups: &Vec<usize>| {
-        let experts: Vec<f64> =
-            groups.iter().flat_map(|group| &layer[group * experts_of_group..][..experts_of_group]).copied().collect();
-        replicated(&experts, replicas)
+        let experts: Vec<usize> = groups
+            .iter()
+            .flat_map(|group| (0..experts_of_group).map(move |at| group * experts_of_group + at))
+            .collect();
+        replicated(layer, window, &experts, replicas)
     };
-    groups_of_nodes(&group_sums(layer, topology.groups), topology.nodes).iter().flat_map(on_node).collect()
+    let sums: Vec<f64> = groups(layer, window, topology.groups).map(|group| group.weight(window)).collect();
+    groups_of_nodes(&sums, topology.nodes).iter().flat_map(on_node).collect()
+}
+
+/// The replicas of a layer, replicated over all of it.
+fn layer_replicas(layer: usize, window: &Window, replicas: usize) -> Vec<Origin> {
+    let experts: Vec<usize> = (0..window.experts()).collect();
+    replicated(layer, window, &experts, replicas)
 }
 
 /// Which groups each node gets, equally many: the heaviest group left goes to the lightest node that is not full.
@@ -134,18 +202,19 @@ fn groups_of_nodes(sums: &[f64], nodes: usize) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Weights of `replicas` items for the experts of `loads`: every expert once, in order, then one more replica at a time
-/// for the expert whose replicas are heaviest (the first of equals), in float64. A replica weighs load / count.
-fn replicated(loads: &[f64], replicas: usize) -> Vec<f64> {
-    assert!(replicas >= loads.len(), "BUG: {replicas} replicas of {} experts", loads.len());
+/// `replicas` items for `experts` of a layer: every expert once, in order, then one more replica at a time for the
+/// expert whose replicas are heaviest (the first of equals), in float64. A replica weighs load / count.
+fn replicated(layer: usize, window: &Window, experts: &[usize], replicas: usize) -> Vec<Origin> {
+    assert!(replicas >= experts.len(), "BUG: {replicas} replicas of {} experts", experts.len());
+    let loads: Vec<f64> = experts.iter().map(|&expert| window.layer(layer)[expert]).collect();
     let mut counts = vec![1.0; loads.len()];
-    let mut experts: Vec<usize> = (0..loads.len()).collect();
-    while experts.len() < replicas {
-        let heaviest = first_heaviest(loads, &counts);
+    let mut chosen: Vec<usize> = (0..loads.len()).collect();
+    while chosen.len() < replicas {
+        let heaviest = first_heaviest(&loads, &counts);
         counts[heaviest] += 1.0;
-        experts.push(heaviest);
+        chosen.push(heaviest);
     }
-    experts.into_iter().map(|expert| loads[expert] / counts[expert]).collect()
+    chosen.into_iter().map(|at| Origin::expert(layer, experts[at], counts[at])).collect()
 }
 
 fn first_heaviest(loads: &[f64], counts: &[f64]) -> usize {
@@ -167,20 +236,21 @@ fn random_stream(case: &Case, window_number: usize, rng_seed: u64) -> Stream {
 }
 
 /// Rows of drawn layers, each with drawn experts.
-fn drawn(case: &Case, window: &Window, rng: &mut Stream) -> Vec<f64> {
+fn drawn(case: &Case, window: &Window, rng: &mut Stream) -> Vec<Origin> {
     let layers: Vec<usize> = if case.rows <= window.layers() {
         index::sample(rng, window.layers(), case.rows).into_vec()
     } else {
         (0..case.rows).map(|_| rng.random_range(0..window.layers())).collect()
     };
-    layers.into_iter().flat_map(|layer| drawn_items(window.layer(layer), case.items, rng)).collect()
+    layers.into_iter().flat_map(|layer| drawn_items(layer, window, case.items, rng)).collect()
 }
 
-fn drawn_items(layer: &[f64], items: usize, rng: &mut Stream) -> Vec<f64> {
-    if items > layer.len() {
-        return replicated(layer, items);
+fn drawn_items(layer: usize, window: &Window, items: usize, rng: &mut Stream) -> Vec<Origin> {
+    if items > window.experts() {
+        return layer_replicas(layer, window, items);
     }
-    index::sample(rng, layer.len(), items).into_iter().map(|expert| layer[expert]).collect()
+    let experts = index::sample(rng, window.experts(), items).into_iter();
+    experts.map(|expert| Origin::expert(layer, expert, 1.0)).collect()
 }
 
 #[cfg(test)]
@@ -197,6 +267,10 @@ mod tests {
         (topology, Window::new(8, [layer, [0.0; 8]].concat()))
     }
 
+    fn rows_of(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Rows {
+        Items::of_case(case, topology, window, window_number, rng_seed).weigh(window)
+    }
+
     fn case(source: Source, rows: usize, items: usize) -> Case {
         Case { source, rows, items, packs: 2 }
     }
@@ -204,14 +278,14 @@ mod tests {
     #[test]
     fn groups_are_sums_of_neighbouring_experts() {
         let (topology, window) = small();
-        let made = Rows::of_case(&case(Source::Groups, 2, 4), &topology, &window, 0, 1);
+        let made = rows_of(&case(Source::Groups, 2, 4), &topology, &window, 0, 1);
         assert_eq!(made.weights(), [2.0, 6.0, 30.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
     fn nodes_get_the_heaviest_group_with_the_lightest_and_replicate_their_own_experts() {
         let (topology, window) = small();
-        let made = Rows::of_case(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
+        let made = rows_of(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
         // groups 30 and 2: experts 20, 10, 1, 1; two more replicas halve 20, then the first 10 of three equal ones
         assert_eq!(made.row(0), [20.0f32 / 3.0, 10.0, 1.0, 1.0, 20.0 / 3.0, 20.0 / 3.0].map(f64::from));
         // groups 10 and 6: experts 8, 2, 5, 1; 8 is halved, then 5
@@ -222,10 +296,10 @@ mod tests {
     #[test]
     fn the_global_policy_replicates_over_the_whole_layer_and_not_at_all_without_redundancy() {
         let (topology, window) = small();
-        let made = Rows::of_case(&case(Source::GlobalReplicas, 2, 10), &topology, &window, 0, 1);
+        let made = rows_of(&case(Source::GlobalReplicas, 2, 10), &topology, &window, 0, 1);
         assert_eq!(made.row(0)[..6], [1.0, 1.0, 5.0, 1.0, f64::from(20.0f32 / 3.0), 10.0]);
         assert_eq!(made.row(0)[8..], [f64::from(20.0f32 / 3.0); 2]);
-        let made = Rows::of_case(&case(Source::GlobalReplicas, 2, 8), &topology, &window, 0, 1);
+        let made = rows_of(&case(Source::GlobalReplicas, 2, 8), &topology, &window, 0, 1);
         assert_eq!(made.weights(), window.counts());
     }
 
@@ -245,7 +319,7 @@ mod tests {
     fn random_rows_are_drawn_from_layers_and_their_experts() {
         let topology = Topology { layers: 5, experts: 16, ..small().0 };
         let window = Series::new(&topology, 1).window(0);
-        let made = Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 1);
+        let made = rows_of(&case(Source::Random, 9, 6), &topology, &window, 3, 1);
         for row in 0..9 {
             let holds = |layer| made.row(row).iter().all(|weight| window.layer(layer).contains(weight));
             assert!((0..5).any(holds));
@@ -254,11 +328,11 @@ mod tests {
             sorted.dedup();
             assert_eq!(sorted.len(), 6, "an expert was drawn twice");
         }
-        assert_eq!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 1));
-        assert_ne!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 4, 1));
-        assert_ne!(made, Rows::of_case(&case(Source::Random, 9, 6), &topology, &window, 3, 2));
+        assert_eq!(made, rows_of(&case(Source::Random, 9, 6), &topology, &window, 3, 1));
+        assert_ne!(made, rows_of(&case(Source::Random, 9, 6), &topology, &window, 4, 1));
+        assert_ne!(made, rows_of(&case(Source::Random, 9, 6), &topology, &window, 3, 2));
         // More items than experts: all experts, replicated. Few rows: no layer twice.
-        let made = Rows::of_case(&case(Source::Random, 5, 20), &topology, &window, 3, 1);
+        let made = rows_of(&case(Source::Random, 5, 20), &topology, &window, 3, 1);
         let mut heaviest: Vec<f64> = (0..5).map(|row| made.row(row).iter().sum()).collect();
         let total: f64 = window.layer(0).iter().sum();
         assert!(heaviest.iter().all(|sum| (sum / total - 1.0).abs() < 1e-5), "{heaviest:?}");
@@ -274,7 +348,7 @@ mod tests {
             let topology = Topology { layers: 3, ..preset };
             let window = Series::new(&topology, 2).window(0);
             for case in cases(&topology, &global_shapes(&topology), 6, 1).unwrap() {
-                let made = Rows::of_case(&case, &topology, &window, 0, 1);
+                let made = rows_of(&case, &topology, &window, 0, 1);
                 assert_eq!((made.rows(), made.items()), (case.rows, case.items), "{name}, {case}");
                 assert!(made.to_f32().iter().zip(made.weights()).all(|(given, judged)| f64::from(*given) == *judged));
             }
@@ -284,17 +358,35 @@ mod tests {
     #[test]
     fn permuting_keeps_every_row_and_says_which_it_was() {
         let (topology, window) = small();
-        let made = Rows::of_case(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
-        let (other, order) = made.permuted(&mut stream(1, 0, Purpose::Permutation));
+        let made = rows_of(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
+        let draw = || Order::draw(4, 6, &mut stream(1, 0, Purpose::Permutation));
+        let other = made.reordered(&draw());
         assert_ne!(made, other);
         let sorted = |row: &[f64]| {
             let mut row = row.to_vec();
             row.sort_by(f64::total_cmp);
             row
         };
-        for (row, &was) in order.iter().enumerate() {
+        for (row, &was) in draw().rows().iter().enumerate() {
             assert_eq!(sorted(other.row(row)), sorted(made.row(was)));
         }
-        assert_eq!((other, order), made.permuted(&mut stream(1, 0, Purpose::Permutation)));
+        assert_eq!(other, made.reordered(&draw()));
+    }
+
+    #[test]
+    fn items_chosen_on_one_window_are_weighed_on_another() {
+        let (topology, window) = small();
+        let next = Window::new(8, [[6.0, 1.0, 1.0, 1.0, 3.0, 2.0, 0.0, 4.0], [1.0; 8]].concat());
+        let weights =
+            |source, rows, items| Items::of_case(&case(source, rows, items), &topology, &window, 0, 1).weigh(&next);
+        assert_eq!(weights(Source::Groups, 2, 4).weights(), [7.0, 2.0, 5.0, 4.0, 2.0, 2.0, 2.0, 2.0]);
+        // Experts 4, 5, 0, 1 of the first node, of which 4 had three replicas, its own one and two more.
+        assert_eq!(weights(Source::NodeReplicas, 4, 6).row(0), [1.0, 2.0, 6.0, 1.0, 1.0, 1.0]);
+        let of_random = weights(Source::Random, 2, 8);
+        let mut of_next = next.counts().to_vec();
+        of_next.sort_by(f64::total_cmp);
+        let mut drawn = of_random.weights().to_vec();
+        drawn.sort_by(f64::total_cmp);
+        assert_eq!(drawn, of_next);
     }
 }

@@ -2,11 +2,12 @@
 //! [`Sample`](packevolve_contract::evaluation::Sample) that say how balanced it is.
 
 use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::NextLoads;
 use packevolve_contract::stream::Stream;
 use packevolve_contract::topology::Topology;
 
 use crate::placement::RowLoads;
-use crate::rows::Rows;
+use crate::rows::{Items, Order, Rows};
 use crate::tensor;
 use crate::window::Window;
 
@@ -15,6 +16,8 @@ use crate::window::Window;
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaseInput {
     rows: Rows,
+    /// What the same items weigh on the window after.
+    next: Option<Rows>,
     packs: usize,
     bounds: Vec<f64>,
 }
@@ -36,12 +39,21 @@ impl CaseInput {
     /// The input of a call of `rows` with `packs` packs.
     pub fn new(rows: Rows, packs: usize) -> Self {
         let bounds = tensor::bounds(&rows, packs);
-        Self { rows, packs, bounds }
+        Self { rows, next: None, packs, bounds }
     }
 
-    /// The input of `case` on window `window_number` of the pool, in its original order (see [`Rows::of_case`]).
-    pub fn of_case(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Self {
-        Self::new(Rows::of_case(case, topology, window, window_number, rng_seed), case.packs)
+    /// The input of `case` on window `number` of the pool, in its original order (see [`Items::of_case`]); `next` is the
+    /// window after it.
+    pub fn of_case(
+        case: &Case,
+        topology: &Topology,
+        window: &Window,
+        next: Option<&Window>,
+        number: usize,
+        rng_seed: u64,
+    ) -> Self {
+        let items = Items::of_case(case, topology, window, number, rng_seed);
+        Self { next: next.map(|next| items.weigh(next)), ..Self::new(items.weigh(window), case.packs) }
     }
 
     /// The weights.
@@ -61,14 +73,24 @@ impl CaseInput {
 
     /// The same with rows and items in another order, drawn from `rng`.
     pub fn permuted(&self, rng: &mut Stream) -> Self {
-        let (rows, order) = self.rows.permuted(rng);
-        let bounds = order.into_iter().map(|row| self.bounds[row]).collect();
-        Self { rows, packs: self.packs, bounds }
+        let order = Order::draw(self.rows.rows(), self.rows.items(), rng);
+        Self {
+            rows: self.rows.reordered(&order),
+            next: self.next.as_ref().map(|next| next.reordered(&order)),
+            packs: self.packs,
+            bounds: order.rows().iter().map(|&row| self.bounds[row]).collect(),
+        }
     }
 
     /// Scores a `pack_index` that [`verify`](crate::placement::verify) found valid.
     pub fn score(&self, pack_index: &[i64]) -> Scores {
         Scores::new(&tensor::row_loads(&self.rows, pack_index, self.packs), &self.bounds)
+    }
+
+    /// What the packs of such a `pack_index` carry on the window after, if there is one.
+    pub fn next_loads(&self, pack_index: &[i64]) -> Option<NextLoads> {
+        let loads = tensor::row_loads(self.next.as_ref()?, pack_index, self.packs);
+        Some(NextLoads { mean_load: loads.mean.iter().sum(), max_load: loads.max.iter().sum() })
     }
 }
 
@@ -93,6 +115,7 @@ fn row_gap(max: f64, bound: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::case::Source;
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
@@ -114,5 +137,21 @@ mod tests {
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
         assert_ne!(other.bounds(), input.bounds());
         assert_eq!(other, CaseInput::new(other.rows().clone(), 2));
+    }
+
+    #[test]
+    fn packs_are_weighed_on_the_window_after_in_the_order_in_which_they_were_given() {
+        let topology = Topology { layers: 1, experts: 4, groups: 1, nodes: 1, gpus: 2, replicas: 4 };
+        let case = Case { source: Source::GlobalReplicas, rows: 1, items: 4, packs: 2 };
+        let (window, next) = (Window::new(4, vec![1.0, 2.0, 3.0, 4.0]), Window::new(4, vec![10.0, 30.0, 50.0, 70.0]));
+        let input = CaseInput::of_case(&case, &topology, &window, Some(&next), 0, 1);
+        assert_eq!(input.next_loads(&[0, 1, 1, 0]), Some(NextLoads { mean_load: 80.0, max_load: 80.0 }));
+        assert_eq!(input.next_loads(&[0, 0, 1, 1]), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
+        let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
+        assert_ne!(other.rows(), input.rows());
+        // The items that weigh 1 and 2 together, wherever they stand.
+        let light: Vec<i64> = other.rows().weights().iter().map(|&weight| i64::from(weight > 2.0)).collect();
+        assert_eq!(other.next_loads(&light), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
+        assert_eq!(CaseInput::of_case(&case, &topology, &window, None, 0, 1).next_loads(&light), None);
     }
 }

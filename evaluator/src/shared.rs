@@ -10,6 +10,9 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use packevolve_contract::topology::Topology;
+
+use crate::plan::{Maps, Plan};
 
 /// Where a call's outputs lie in the memory, in bytes; the input lies at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,37 @@ impl Layout {
     }
 }
 
+/// Where the maps of a rebalance lie in the memory, in bytes; the loads lie at 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanLayout {
+    /// `phy2log`, int64 `[layers, replicas]`.
+    pub phy2log_at: u64,
+    /// `logcnt`, int64 `[layers, experts]`.
+    pub logcnt_at: u64,
+    /// `log2phy`, int64 `[layers, experts, columns]`, of as many columns as the child says.
+    pub log2phy_at: u64,
+    /// End of the outputs with the most columns that there can be.
+    pub end: u64,
+}
+
+impl PlanLayout {
+    /// For a rebalance of `topology`.
+    pub fn of(topology: &Topology) -> Self {
+        let (layers, experts) = (topology.layers as u64, topology.experts as u64);
+        let phy2log_at = (layers * experts * 4).next_multiple_of(64);
+        let logcnt_at = phy2log_at + layers * topology.replicas as u64 * 8;
+        let log2phy_at = logcnt_at + layers * experts * 8;
+        let end = log2phy_at + layers * experts * Plan::most_columns(topology) as u64 * 8;
+        Self { phy2log_at, logcnt_at, log2phy_at, end }
+    }
+
+    /// The items of a packing call that takes as much memory.
+    pub fn items(&self) -> usize {
+        // An item takes a float32 and two int64; a multiple of 64 of them leaves nothing between input and outputs.
+        (self.end as usize).div_ceil(4 + 2 * 8).next_multiple_of(64)
+    }
+}
+
 /// A file in memory whose size is sealed: a child that shrinks it cannot make the judge fail.
 #[derive(Debug)]
 pub struct SharedMemory(File);
@@ -43,6 +77,15 @@ pub struct Outputs {
     /// `rank_in_pack`, row-major.
     pub rank_in_pack: Vec<i64>,
     /// The input as the candidate left it.
+    pub input: Vec<f32>,
+}
+
+/// The judge's own copy of a plan and of what then stood at its input.
+#[derive(Debug, PartialEq)]
+pub struct PlanOutputs {
+    /// The maps.
+    pub maps: Maps,
+    /// The loads as the candidate left them.
     pub input: Vec<f32>,
 }
 
@@ -60,9 +103,24 @@ impl SharedMemory {
     /// write is not an old answer.
     pub fn write_input(&self, weights: &[f32]) -> io::Result<()> {
         let layout = Layout::of(weights.len());
-        let bytes: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-        self.0.write_all_at(&bytes, 0)?;
-        self.0.write_all_at(&vec![0xff; (layout.end - layout.pack_at) as usize], layout.pack_at)
+        self.write_floats(weights)?;
+        self.blank(layout.pack_at, layout.end)
+    }
+
+    /// Puts over the outputs of a rebalance what no valid one has: no expert is -1, and a list that was not written is
+    /// empty.
+    pub fn blank_plan(&self, layout: PlanLayout) -> io::Result<()> {
+        self.blank(layout.phy2log_at, layout.end)
+    }
+
+    /// Puts the loads of a rebalance there.
+    pub fn write_floats(&self, values: &[f32]) -> io::Result<()> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.0.write_all_at(&bytes, 0)
+    }
+
+    fn blank(&self, from: u64, end: u64) -> io::Result<()> {
+        self.0.write_all_at(&vec![0xff; (end - from) as usize], from)
     }
 
     /// Copies the outputs of a call with `count` items.
@@ -71,8 +129,24 @@ impl SharedMemory {
         Ok(Outputs {
             pack_index: self.integers(count, layout.pack_at)?,
             rank_in_pack: self.integers(count, layout.rank_at)?,
-            input: self.bytes(count * 4, 0)?.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            input: self.floats(count)?,
         })
+    }
+
+    /// Copies the maps of a rebalance of `topology`, `log2phy` with this many `columns`.
+    pub fn copy_plan(&self, topology: &Topology, columns: usize) -> io::Result<PlanOutputs> {
+        let (layout, count) = (PlanLayout::of(topology), topology.layers * topology.experts);
+        let maps = Maps {
+            phy2log: self.integers(topology.layers * topology.replicas, layout.phy2log_at)?,
+            log2phy: self.integers(count * columns, layout.log2phy_at)?,
+            columns,
+            logcnt: self.integers(count, layout.logcnt_at)?,
+        };
+        Ok(PlanOutputs { maps, input: self.floats(count)? })
+    }
+
+    fn floats(&self, count: usize) -> io::Result<Vec<f32>> {
+        Ok(self.bytes(count * 4, 0)?.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
 
     fn integers(&self, count: usize, at: u64) -> io::Result<Vec<i64>> {
@@ -113,6 +187,20 @@ mod tests {
         assert_eq!(outputs.pack_index, [-1; 4]);
         assert_eq!(outputs.rank_in_pack, [-1; 4]);
         assert_eq!(outputs.input, [1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_plan_that_a_child_does_not_write_is_none() {
+        let topology = Topology { layers: 1, experts: 3, groups: 1, nodes: 1, gpus: 2, replicas: 4 };
+        let layout = PlanLayout::of(&topology);
+        let memory = SharedMemory::new(layout.items()).unwrap();
+        assert!(Layout::of(layout.items()).end >= layout.end);
+        memory.blank_plan(layout).unwrap();
+        memory.write_floats(&[1.0, 2.0, 3.0]).unwrap();
+        let PlanOutputs { maps, input } = memory.copy_plan(&topology, 2).unwrap();
+        assert_eq!((maps.phy2log.len(), maps.log2phy.len(), maps.logcnt.len()), (4, 6, 3));
+        assert!([maps.phy2log, maps.log2phy, maps.logcnt].concat().iter().all(|&value| value == -1));
+        assert_eq!(input, [1.0, 2.0, 3.0]);
     }
 
     #[test]

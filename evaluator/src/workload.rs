@@ -112,6 +112,11 @@ impl Pool {
         &self.windows[number]
     }
 
+    /// The window after `number` on its side.
+    pub fn after(&self, number: usize) -> Option<&Window> {
+        (number + 1 != self.search).then(|| self.windows.get(number + 1)).flatten()
+    }
+
     /// SHA-256 over shapes and loads, in hex: two runs with the same digest were judged on the same loads. It also
     /// shows where another machine's `exp` or `ln` made a derived window differ.
     pub fn digest(&self) -> &str {
@@ -249,6 +254,13 @@ mod tests {
         assert_eq!(Pool::open(&loads, &small(), None, 0, 1).unwrap().len(), MADE_UP_WINDOWS);
         let pool = Pool::open(&loads, &small(), Some(11), 0, 1).unwrap();
         assert_eq!((pool.len(), pool.real()), (11, 11));
+    }
+
+    #[test]
+    fn no_window_comes_after_the_last_of_a_side() {
+        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), Some(2), 2, 1).unwrap();
+        assert_eq!((pool.after(0), pool.after(1)), (Some(pool.window(1)), None));
+        assert_eq!((pool.after(2), pool.after(3)), (Some(pool.window(3)), None));
     }
 
     #[test]

@@ -118,6 +118,7 @@ pub fn evaluate_request(program: &str) -> Request {
         windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
+        rebalance: true,
     }))
 }
 
@@ -148,7 +149,7 @@ pub fn session() -> Session {
 }
 
 fn topology() -> Topology {
-    Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16 }
+    Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20 }
 }
 
 fn small_cases() -> Vec<Case> {

@@ -30,6 +30,12 @@ const NEED_A_JAIL: [&str; 10] = [
     "measured/reads_what_is_not_its_own.py",
     "measured/writes_outside_its_scratch_folder.py",
 ];
+/// What these answer depends on more than input and seed.
+const NOT_DETERMINISTIC: [&str; 3] = [
+    "measured/answers_in_turn.py",
+    "measured/other_answers_for_equal_input.py",
+    "measured/raises_at_loads_seen_before.py",
+];
 /// What the programs that write call their files, and where they try.
 const LEFT_BEHIND: &str = "packevolve-left-behind";
 const FOLDERS: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/root", "/usr/lib", "/run", "."];
@@ -71,6 +77,11 @@ fn every_fate(client: &mut Client, secrets: &Path) {
         let took = started.elapsed();
         if !name.starts_with(&format!("{}/", kind(&evaluation))) {
             wrong.push(format!("{name}: {evaluation:?}"));
+        }
+        if let Some(measurement) = evaluation.measured()
+            && measurement.deterministic != Some(!NOT_DETERMINISTIC.contains(&name.as_str()))
+        {
+            wrong.push(format!("{name}: is it deterministic? {measurement:?}"));
         }
         if took > EVALUATION_LIMIT {
             wrong.push(format!("{name}: took {took:?}"));

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case::{self, Case};
+use packevolve_contract::comparison::compare;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::rebalance::rebalance_scores;
 
 use super::{BadInput, Format, config_path, print_json, read_text};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::inspect::{self, Evaluated};
+use crate::inspect::{self, Adrs, Evaluated};
 use crate::judge::{self, Judge};
 use crate::output::{data, talk};
 use crate::settings::Settings;
@@ -19,14 +22,37 @@ use crate::settings::Settings;
 /// Version of the JSON that `--format json` prints.
 const FORMAT: u32 = 1;
 
-/// Measures one program on every case and all windows, beside the baseline that its scores are relative to.
+/// By which formula programs are scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Score {
+    /// Quality and speed of packing, as the search does.
+    Packevolve,
+    /// The ADRS benchmark's formulas for whole rebalances, too.
+    Adrs,
+}
+
+impl Score {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Packevolve => "packevolve",
+            Self::Adrs => "adrs",
+        }
+    }
+}
+
+/// Measures one program on every case and all windows, its packing and its whole rebalances, beside the baseline that
+/// its scores are relative to.
 #[derive(Debug, Args)]
 pub struct Evaluate {
     /// The program; it holds `balanced_packing`.
     program: PathBuf,
-    /// What quality and speed are relative to, instead of the baseline of the settings.
+    /// Another program to hold it against, instead of the baseline of the settings: both are measured on the same
+    /// inputs, and the ratio of their times is told with its interval.
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
+    /// By which formula.
+    #[arg(long, value_enum, default_value_t = Score::Packevolve)]
+    score: Score,
     /// Settings; `config.yaml` of the current folder if it is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -64,39 +90,43 @@ impl Evaluate {
         talk(format_args!("measuring {} ...", self.program.display()));
         let evaluation = judge.evaluate(request(&self.program, &program)).await?;
         let baseline = match evaluation.measured() {
-            Some(measurement) if program == against_text => Some(measurement.clone()),
+            // A program that is held against itself on purpose is measured twice: that shows how well times repeat.
+            Some(measurement) if program == against_text && self.against.is_none() => Some(measurement.clone()),
             Some(_) => Some(measure_baseline(&mut judge, against, &against_text).await?),
             None => None,
         };
-        self.print(&settings, &cases, &judge, against, evaluation, baseline.as_ref())
+        let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
+        match self.format {
+            Format::Json => print_json(&evaluated)?,
+            Format::Table => data(inspect::evaluated_text(&evaluated, &cases))?,
+        }
+        Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }
 
-    fn print(
+    fn evaluated(
         &self,
         settings: &Settings,
-        cases: &[Case],
         judge: &Judge,
         against: &Path,
         evaluation: Evaluation,
         baseline: Option<&Measurement>,
-    ) -> anyhow::Result<Exit> {
+    ) -> Evaluated {
         let unit: Vec<String> = case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect();
         let weights = settings.evaluation.weights;
-        let scores =
-            evaluation.measured().zip(baseline).map(|(measured, baseline)| scores(measured, baseline, weights, &unit));
-        let evaluated = Evaluated {
+        let both = evaluation.measured().zip(baseline);
+        let adrs = |(ours, theirs)| Some(Adrs { program: adrs_scores(ours)?, against: adrs_scores(theirs) });
+        Evaluated {
             format: FORMAT,
             program: self.program.display().to_string(),
             against: against.display().to_string(),
             judge: judge.ready().clone(),
-            scores,
+            score: self.score.name(),
+            scores: both.map(|(ours, theirs)| scores(ours, theirs, weights, &unit)),
+            rebalance_against: baseline.map_or(Vec::new(), |base| rebalance_scores(&base.rebalance, &base.rebalance)),
+            adrs: both.filter(|_| self.score == Score::Adrs).and_then(adrs),
+            comparison: both.filter(|_| self.against.is_some()).and_then(|(ours, theirs)| compare(ours, theirs)),
             evaluation,
-        };
-        match self.format {
-            Format::Json => print_json(&evaluated)?,
-            Format::Table => data(inspect::evaluated_text(&evaluated, cases))?,
         }
-        Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }
 }
 
@@ -114,6 +144,7 @@ fn request(path: &Path, program: &str) -> EvaluateRequest {
         windows: WindowSet::Search,
         budget_seconds: None,
         outclassed: None,
+        rebalance: true,
     }
 }
 

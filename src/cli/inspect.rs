@@ -10,6 +10,7 @@ use super::{Format, RunArguments, print_json};
 use crate::candidate::CandidateId;
 use crate::event::{Event, Selection};
 use crate::exit::Exit;
+use crate::figures;
 use crate::inspect::{self, Row};
 use crate::output::data;
 use crate::repository::Repository;
@@ -178,7 +179,9 @@ fn verdict(run: &Run, shown: &Shown<'_>) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
             let cases = &run.search.started().cases;
-            format!("\n{}", inspect::scores_text(scores, measurement, cases, "the baseline program of the run"))
+            let text = inspect::scores_text(scores, measurement, cases, "the baseline program of the run");
+            let rebalance = figures::rebalance(&[(&shown.row.name, &scores.rebalance)]);
+            format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })
         }
         (Some(Evaluation::Rejected { rejection, evidence }), _) => {
             format!("\nit {rejection}\n{}", inspect::evidence_text(evidence))

@@ -329,5 +329,6 @@ pub fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
         seconds,
         wall_seconds: seconds,
         reference_seconds: 0.01,
+        ..Sample::default()
     }
 }

@@ -14,8 +14,9 @@ use packevolve::judge::{Judge, session};
 use packevolve::proposer::corpus;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::{Weights, median, scores};
+use packevolve_contract::objective::{Weights, scores};
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::statistic::median;
 
 /// Evaluations of each program, for the spread.
 const TIMES: usize = 5;
@@ -129,6 +130,7 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         windows: WindowSet::Search,
         budget_seconds,
         outclassed: None,
+        rebalance: false,
     };
     match judge.evaluate(request).await? {
         Evaluation::Measured { measurement } => Ok(measurement),

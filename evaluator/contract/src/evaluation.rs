@@ -3,11 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
 
 /// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
 /// timed call is scored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Number of the window in the pool of the run.
     pub window: usize,
@@ -19,12 +20,32 @@ pub struct Sample {
     pub bound: f64,
     /// Largest `heaviest / bound - 1` of a row; 0 for a row without load.
     pub worst_row_gap: f64,
+    /// What the same packs carry on the next window; `None` for the last one of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextLoads>,
     /// Time of the call by the device's clock: CPU time of the whole child process on `cpu`, wall time on `cuda`.
     pub seconds: f64,
     /// Wall time of the call.
     pub wall_seconds: f64,
     /// Time, by the same clock, of the reference program in the same slot right after.
     pub reference_seconds: f64,
+}
+
+impl Sample {
+    /// Time in units of the reference program's.
+    pub fn relative_time(&self) -> f64 {
+        self.seconds / self.reference_seconds
+    }
+}
+
+/// What a placement carries on the window after the one that it was made for: every item has become as heavy as its
+/// expert, or group, is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NextLoads {
+    /// Σ over rows of the mean pack load, tokens.
+    pub mean_load: f64,
+    /// Σ over rows of the heaviest pack's load, tokens.
+    pub max_load: f64,
 }
 
 /// All samples of one case, in the order they were taken.
@@ -41,6 +62,16 @@ pub struct CaseMeasurement {
 pub struct Measurement {
     /// In the order of the cases of the run; cases without a sample are absent.
     pub cases: Vec<CaseMeasurement>,
+    /// The calls of `rebalance_experts`, window after window; empty if they were not asked for, or if the program has
+    /// no such function.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rebalance: Vec<RebalanceSample>,
+    /// Whether equal input with an equal seed was always answered equally; `None` if that was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
+    /// Which call was answered differently.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs_in: Option<String>,
     /// Time of the very first call in the child, on a small shape, by the device's clock.
     pub first_call_seconds: f64,
     /// Largest memory seen above what a fresh child uses.
@@ -124,6 +155,14 @@ impl Measurement {
         rest
     }
 
+    /// Notes whether a call that was made again was answered as before.
+    pub fn note_repeat(&mut self, same: bool, call: impl FnOnce() -> String) {
+        self.deterministic = Some(same && self.deterministic != Some(false));
+        if !same && self.differs_in.is_none() {
+            self.differs_in = Some(call());
+        }
+    }
+
     /// The samples of both, which were taken on different windows of the same cases.
     #[must_use]
     pub fn pooled(&self, other: &Self) -> Self {
@@ -131,6 +170,42 @@ impl Measurement {
         for case in &mut both.cases {
             case.samples.extend_from_slice(other.samples(&case.case));
         }
+        both.rebalance.extend_from_slice(&other.rebalance);
+        if let Some(same) = other.deterministic {
+            both.note_repeat(same, || other.differs_in.clone().unwrap_or_default());
+        }
         both
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a judge wrote it before there were rebalances, next windows and repeated calls.
+    const OLDER: &str = r#"{"cases":[{"case":"8->4","samples":[{"window":0,"mean_load":1.0,"max_load":2.0,"bound":1.5,
+        "worst_row_gap":0.1,"seconds":0.5,"wall_seconds":0.5,"reference_seconds":0.25}]}],
+        "first_call_seconds":0.1,"peak_memory_bytes":7,"evaluation_seconds":1.0}"#;
+
+    #[test]
+    fn what_an_older_journal_does_not_say_is_unknown_and_is_not_said_again() {
+        let older: Measurement = serde_json::from_str(OLDER).unwrap();
+        assert_eq!((older.deterministic, older.rebalance.len(), older.cases[0].samples[0].next), (None, 0, None));
+        let text = OLDER.split_whitespace().collect::<String>();
+        assert_eq!(serde_json::to_string(&older).unwrap(), text);
+    }
+
+    #[test]
+    fn one_call_that_was_answered_differently_makes_a_program_nondeterministic() {
+        let mut measurement = Measurement::default();
+        measurement.note_repeat(true, || unreachable!());
+        assert_eq!(measurement.deterministic, Some(true));
+        measurement.note_repeat(false, || "72->8, window 1".to_owned());
+        measurement.note_repeat(false, || "another".to_owned());
+        measurement.note_repeat(true, || unreachable!());
+        assert_eq!(measurement.deterministic, Some(false));
+        let pooled = Measurement { deterministic: Some(true), ..Measurement::default() }.pooled(&measurement);
+        assert_eq!((pooled.deterministic, pooled.differs_in.as_deref()), (Some(false), Some("72->8, window 1")));
+        assert_eq!(measurement.pooled(&Measurement::default()), measurement);
     }
 }

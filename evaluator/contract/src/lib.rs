@@ -5,10 +5,12 @@
 //! and must run on machines that have no torch.
 //!
 //! A file imports only from the files above it:
-//! [`stream`] (keyed random numbers), [`topology`], [`case`], [`loads`], [`rejection`], [`evaluation`], [`objective`],
-//! [`protocol`].
+//! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`rebalance`],
+//! [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
 
 pub mod stream;
+
+pub mod statistic;
 
 pub mod topology;
 
@@ -18,8 +20,14 @@ pub mod loads;
 
 pub mod rejection;
 
+pub mod rebalance;
+
 pub mod evaluation;
 
 pub mod objective;
+
+pub mod comparison;
+
+pub mod adrs;
 
 pub mod protocol;

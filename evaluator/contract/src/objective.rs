@@ -5,6 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{CaseMeasurement, Measurement, Sample};
+use crate::rebalance::{RebalanceScore, rebalance_scores};
+use crate::statistic::{Quartiles, mean, median, quartiles, two_standard_errors};
 
 /// Cases where the baseline's own gap is below this have nothing to gain and are left out of `quality` and
 /// `speed_score` (8 -> 4, which LPT solves exactly, always is).
@@ -37,8 +39,12 @@ pub struct CaseScore {
     pub balancedness: f64,
     /// Σ max load / Σ lower bound - 1; 0 is provably optimal.
     pub gap: f64,
+    /// Balancedness of the same packs on the window after the one that they were made for; `None` with a single window.
+    pub next_balancedness: Option<f64>,
     /// Median time of a call, seconds.
     pub seconds: f64,
+    /// Quartiles of that time, seconds.
+    pub seconds_quartiles: Quartiles,
     /// Time of the baseline over time of this program, both relative to the reference program, over shared windows.
     pub speedup: f64,
     /// `1 - gap / gap of the baseline`, cut to [-1, 1]; `None` where the baseline has (nearly) no gap.
@@ -48,7 +54,7 @@ pub struct CaseScore {
 }
 
 /// The scores of one program.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Weighted sum of `quality` and `speed_score`; the baseline has 0, provably optimal packing at a thousand times
     /// the baseline's speed has 1.
@@ -63,6 +69,10 @@ pub struct Scores {
     pub unit_seconds: Option<f64>,
     /// In the order of the cases of the run.
     pub cases: Vec<CaseScore>,
+    /// The figures of `rebalance_experts`, which enter no score; empty where it was not measured.
+    pub rebalance: Vec<RebalanceScore>,
+    /// Whether equal input was always answered equally; `None` if that was not tried.
+    pub deterministic: Option<bool>,
 }
 
 /// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit.
@@ -85,6 +95,8 @@ pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weight
             .map(|name| cases.iter().find(|case| case.case == *name).map(|case| case.seconds))
             .sum(),
         cases,
+        rebalance: rebalance_scores(&measurement.rebalance, &baseline.rebalance),
+        deterministic: measurement.deterministic,
     }
 }
 
@@ -95,7 +107,7 @@ pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weight
 /// `None` until it has a case that counts, so that nothing is concluded from solved cases.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
     let so_far = scores(measurement, baseline, weights, &[]);
-    let counting = baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
+    let counting = baseline.cases.iter().filter(|case| gap_of(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
     let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
     let to_come = (counting - counted.len()) as f64;
@@ -105,8 +117,7 @@ pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights:
 }
 
 /// Half the width of the interval that a `combined_score` is known to: two standard errors by the jackknife over
-/// windows (Quenouille 1956, Tukey 1958), each of which carries both its loads and its times. 0 of a single window,
-/// which says nothing of its spread.
+/// windows, each of which carries both its loads and its times. 0 of a single window, which says nothing of its spread.
 pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> f64 {
     let windows: Vec<usize> = measurement.windows();
     if windows.len() < 2 {
@@ -117,27 +128,38 @@ pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights
         scores(&rest, baseline, weights, &[]).combined_score
     };
     let left_out: Vec<f64> = windows.iter().map(without).collect();
-    let count = left_out.len() as f64;
-    let center = left_out.iter().sum::<f64>() / count;
-    let squares: f64 = left_out.iter().map(|score| (score - center).powi(2)).sum();
-    2.0 * ((count - 1.0) / count * squares).sqrt()
+    two_standard_errors(&left_out)
+}
+
+/// The gap of a case over all of its samples; 0 if there is none.
+pub fn gap(measurement: &Measurement, case: &str) -> f64 {
+    gap_of(measurement.samples(case))
 }
 
 fn case_score(case: &CaseMeasurement, baseline: &[Sample]) -> CaseScore {
     let samples = &case.samples;
     let (shared, theirs) = shared_windows(samples, baseline);
-    let baseline_gap = gap(&theirs);
+    let baseline_gap = gap_of(&theirs);
     let sum = |figure: fn(&Sample) -> f64| samples.iter().map(figure).sum::<f64>();
+    let seconds = || samples.iter().map(|s| s.seconds);
     CaseScore {
         case: case.case.clone(),
         windows: samples.len(),
         balancedness: ratio(sum(|s| s.mean_load), sum(|s| s.max_load)),
-        gap: gap(samples),
-        seconds: median(samples.iter().map(|s| s.seconds)),
+        gap: gap_of(samples),
+        next_balancedness: next_balancedness(samples),
+        seconds: median(seconds()),
+        seconds_quartiles: quartiles(seconds()),
         speedup: relative_time(&theirs) / relative_time(&shared),
-        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap(&shared) / baseline_gap).clamp(-1.0, 1.0)),
+        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap_of(&shared) / baseline_gap).clamp(-1.0, 1.0)),
         worst_row_gap: samples.iter().map(|s| s.worst_row_gap).fold(0.0, f64::max),
     }
+}
+
+fn next_balancedness(samples: &[Sample]) -> Option<f64> {
+    let next = || samples.iter().filter_map(|sample| sample.next);
+    next().next()?;
+    Some(ratio(next().map(|loads| loads.mean_load).sum(), next().map(|loads| loads.max_load).sum()))
 }
 
 /// The samples of both that were taken on the same windows.
@@ -149,7 +171,7 @@ fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sampl
 }
 
 /// Σ max load / Σ lower bound - 1; 0 where there is no load at all.
-fn gap(samples: &[Sample]) -> f64 {
+fn gap_of(samples: &[Sample]) -> f64 {
     let max: f64 = samples.iter().map(|s| s.max_load).sum();
     let bound: f64 = samples.iter().map(|s| s.bound).sum();
     ratio(max, bound) - 1.0
@@ -162,7 +184,7 @@ fn ratio(numerator: f64, denominator: f64) -> f64 {
 
 /// Median of the times in units of the reference program's time, which was taken right beside each of them.
 fn relative_time(samples: &[Sample]) -> f64 {
-    median(samples.iter().map(|s| s.seconds / s.reference_seconds))
+    median(samples.iter().map(Sample::relative_time))
 }
 
 fn speed_score(cases: &[CaseScore]) -> f64 {
@@ -182,25 +204,10 @@ fn combine(quality: Option<f64>, speed_score: f64, weights: Weights) -> f64 {
     }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / count as f64)
-}
-
-/// Median; of an even number of values the mean of the middle two, of none 0.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::NextLoads;
 
     fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
         Sample {
@@ -212,6 +219,7 @@ mod tests {
             seconds,
             wall_seconds: seconds,
             reference_seconds: 0.004,
+            ..Sample::default()
         }
     }
 
@@ -322,6 +330,21 @@ mod tests {
         spread.cases[0].samples[1].seconds = 0.003;
         let left_out = score_interval(&spread, &baseline(), weights());
         assert!((left_out - 1.0 / 6.0).abs() < 1e-9, "{left_out}");
+    }
+
+    #[test]
+    fn packs_are_scored_on_the_window_after_theirs_too() {
+        let mut samples = vec![sample(0, 0.0, 0.1), sample(1, 0.0, 0.3), sample(2, 0.0, 0.4), sample(3, 0.0, 0.5)];
+        let alone = measurement(&[("72->8", samples.clone())]);
+        assert_eq!(scores(&alone, &alone, weights(), &[]).cases[0].next_balancedness, None);
+        samples[0].next = Some(NextLoads { mean_load: 1.0, max_load: 2.0 });
+        samples[1].next = Some(NextLoads { mean_load: 5.0, max_load: 6.0 });
+        let both = measurement(&[("72->8", samples)]);
+        let score = &scores(&both, &both, weights(), &[]).cases[0];
+        assert_close(score.next_balancedness.unwrap(), 0.75);
+        assert_close(score.seconds, 0.35);
+        assert_close(score.seconds_quartiles.lower, 0.25);
+        assert_close(score.seconds_quartiles.upper, 0.425);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::objective::Weights;
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the harness asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,6 +154,9 @@ pub struct EvaluateRequest {
     pub budget_seconds: Option<f64>,
     /// Stop as soon as the program is plainly outclassed; `None`: never.
     pub outclassed: Option<Threshold>,
+    /// Whether its whole `rebalance_experts` is measured too, after the cases: on all windows, or as many, two at
+    /// least, as another `budget_seconds` allow.
+    pub rebalance: bool,
 }
 
 /// The two halves of a run's windows. No window is in both, and none of one was derived from one of the other.

@@ -53,7 +53,7 @@ pub enum Rejection {
         /// The limit.
         limit_bytes: u64,
     },
-    /// What a call returned is not a pair of int64 tensors `[X, n]`.
+    /// What a call returned is not a pair of int64 tensors `[X, n]`, or of `rebalance_experts` not its three.
     #[error("returns {message}")]
     WrongResult {
         /// What was returned and what is wanted.
@@ -63,6 +63,13 @@ pub enum Rejection {
     #[error("invalid placement: {message}")]
     InvalidPlacement {
         /// Row, pack and what is wrong with it.
+        message: String,
+    },
+    /// The plan that `rebalance_experts` returned breaks its contract: maps that do not agree, an expert without a
+    /// replica, a replica that is none.
+    #[error("invalid rebalance: {message}")]
+    InvalidRebalance {
+        /// Layer, expert or replica, and what is wrong with it.
         message: String,
     },
     /// The call changed its input `weight`.
@@ -92,6 +99,7 @@ impl Rejection {
             Self::Output { .. } => "output",
             Self::WrongResult { .. } => "wrong-result",
             Self::InvalidPlacement { .. } => "invalid-placement",
+            Self::InvalidRebalance { .. } => "invalid-rebalance",
             Self::MutatedInput { .. } => "mutated-input",
             Self::Protocol { .. } => "protocol",
         }

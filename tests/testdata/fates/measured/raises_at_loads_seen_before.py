@@ -1,4 +1,5 @@
-"""Raises if a row of an earlier call comes again, in whatever order, for whatever packs: it must not be able to."""
+"""Raises if a row of an earlier call comes again, in whatever order, for whatever packs. That happens only once it is
+measured: in the call that is made twice to see whether the answer is the same. It is not."""
 import torch
 
 seen = set()

@@ -1,0 +1,224 @@
+//! Comparison: two programs that were measured in one session, side by side. Both got the same rows, items and seeds on
+//! every window, and each call's time is in units of the reference program's right after it, so what is compared are
+//! pairs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evaluation::Measurement;
+use crate::objective;
+use crate::rebalance::Policy;
+use crate::statistic::{mean, two_standard_errors};
+
+/// A ratio, and two standard errors to either side of it on the scale of its logarithm.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The ratio.
+    pub ratio: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+/// One case of both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComparedCase {
+    /// Name of the case.
+    pub case: String,
+    /// Windows that both have.
+    pub windows: usize,
+    /// Gap of the program, over those windows.
+    pub gap: f64,
+    /// Gap of the other, over those windows.
+    pub gap_against: f64,
+    /// How many times as fast as the other the program is.
+    pub speedup: Ratio,
+}
+
+/// `rebalance_experts` of both, by one policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComparedRebalance {
+    /// The policy.
+    pub policy: Policy,
+    /// How many times as fast as the other the program is.
+    pub speedup: Ratio,
+}
+
+/// A program and the one that it is held against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// In the order of the cases of the run.
+    pub cases: Vec<ComparedCase>,
+    /// In all: the geometric mean over the cases.
+    pub speedup: Ratio,
+    /// By policy; empty if one of the two was not measured so.
+    pub rebalance: Vec<ComparedRebalance>,
+}
+
+/// The logarithm of a speedup at a place: of a case or a policy, by its number, on a window.
+struct Pair {
+    group: usize,
+    window: usize,
+    log_speedup: f64,
+}
+
+/// Holds `ours` against `theirs`, over the windows that both have.
+///
+/// `None` if they share no window of any case.
+pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
+    let pairs = case_pairs(ours, theirs);
+    let speedup = ratio(&pairs)?;
+    let names = ours.cases.iter().map(|case| case.case.clone()).enumerate();
+    let cases = names.filter_map(|(group, case)| {
+        let pairs = of_group(&pairs, group);
+        let windows: Vec<usize> = pairs.iter().map(|pair| pair.window).collect();
+        let gap = |of: &Measurement| objective::gap(&of.only(|sample| windows.contains(&sample.window)), &case);
+        Some(ComparedCase {
+            windows: windows.len(),
+            gap: gap(ours),
+            gap_against: gap(theirs),
+            speedup: ratio(&pairs)?,
+            case,
+        })
+    });
+    Some(Comparison { cases: cases.collect(), speedup, rebalance: compared_rebalance(ours, theirs) })
+}
+
+fn case_pairs(ours: &Measurement, theirs: &Measurement) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for (group, case) in ours.cases.iter().enumerate() {
+        for sample in &case.samples {
+            if let Some(other) = theirs.samples(&case.case).iter().find(|other| other.window == sample.window) {
+                let log_speedup = (other.relative_time() / sample.relative_time()).ln();
+                pairs.push(Pair { group, window: sample.window, log_speedup });
+            }
+        }
+    }
+    pairs
+}
+
+fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedRebalance> {
+    let policies = [Policy::Hierarchical, Policy::Global];
+    let compared = |policy: Policy| {
+        let of = |measurement: &Measurement| {
+            measurement.rebalance.iter().filter(|sample| sample.policy == policy).cloned().collect::<Vec<_>>()
+        };
+        let theirs = of(theirs);
+        let pair = |sample: &crate::rebalance::RebalanceSample| {
+            let other = theirs.iter().find(|other| other.window == sample.window)?;
+            let log_speedup = (other.relative_time() / sample.relative_time()).ln();
+            Some(Pair { group: 0, window: sample.window, log_speedup })
+        };
+        let pairs: Vec<Pair> = of(ours).iter().filter_map(pair).collect();
+        Some(ComparedRebalance { policy, speedup: ratio(&pairs)? })
+    };
+    policies.into_iter().filter_map(compared).collect()
+}
+
+fn of_group(pairs: &[Pair], group: usize) -> Vec<Pair> {
+    pairs.iter().filter(|pair| pair.group == group).map(|pair| Pair { ..*pair }).collect()
+}
+
+/// The geometric mean over the groups of each one's geometric mean over windows, with its interval by the jackknife
+/// over windows; `None` of no pair.
+fn ratio(pairs: &[Pair]) -> Option<Ratio> {
+    let log = log_ratio(pairs.iter())?;
+    let mut windows: Vec<usize> = pairs.iter().map(|pair| pair.window).collect();
+    windows.sort_unstable();
+    windows.dedup();
+    let without = |window: &usize| log_ratio(pairs.iter().filter(|pair| pair.window != *window));
+    let left_out: Vec<f64> = windows.iter().filter_map(without).collect();
+    let half = two_standard_errors(&left_out);
+    Some(Ratio { ratio: log.exp(), low: (log - half).exp(), high: (log + half).exp() })
+}
+
+fn log_ratio<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<f64> {
+    let pairs: Vec<&Pair> = pairs.collect();
+    let mut groups: Vec<usize> = pairs.iter().map(|pair| pair.group).collect();
+    groups.dedup();
+    let of_group = |group: &usize| mean(pairs.iter().filter(|pair| pair.group == *group).map(|pair| pair.log_speedup));
+    mean(groups.iter().filter_map(of_group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::{CaseMeasurement, Sample};
+    use crate::rebalance::{PlanLoads, RebalanceSample};
+
+    #[track_caller]
+    fn assert_close(left: f64, right: f64) {
+        assert!((left - right).abs() < 1e-9 * right.abs().max(1.0), "{left} != {right}");
+    }
+
+    fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
+        let (bound, reference_seconds) = (100.0, 0.5);
+        Sample { window, max_load: bound * (1.0 + gap), bound, seconds, reference_seconds, ..Sample::default() }
+    }
+
+    fn measurement(cases: &[(&str, Vec<Sample>)]) -> Measurement {
+        let case = |(case, samples): &(&str, Vec<Sample>)| CaseMeasurement {
+            case: (*case).to_owned(),
+            samples: samples.clone(),
+        };
+        Measurement { cases: cases.iter().map(case).collect(), ..Measurement::default() }
+    }
+
+    #[test]
+    fn pairs_are_of_the_windows_that_both_have() {
+        let ours =
+            measurement(&[("a", vec![sample(0, 0.1, 1.0), sample(1, 0.3, 1.0)]), ("b", vec![sample(0, 0.0, 1.0)])]);
+        let theirs = measurement(&[("a", vec![sample(1, 0.5, 4.0), sample(2, 9.0, 9.0)]), ("c", vec![])]);
+        let compared = compare(&ours, &theirs).unwrap();
+        let [case] = &compared.cases[..] else { panic!("{compared:?}") };
+        assert_eq!((case.case.as_str(), case.windows), ("a", 1));
+        assert_close(case.gap, 0.3);
+        assert_close(case.gap_against, 0.5);
+        assert_close(case.speedup.ratio, 4.0);
+        assert_eq!((case.speedup.low, case.speedup.high), (case.speedup.ratio, case.speedup.ratio));
+        assert_eq!(compared.speedup, case.speedup);
+        assert_eq!(compare(&ours, &measurement(&[])), None);
+    }
+
+    #[test]
+    fn the_interval_is_two_standard_errors_of_the_mean_logarithm() {
+        let ours = measurement(&[("a", (0..3).map(|window| sample(window, 0.0, 1.0)).collect())]);
+        let theirs = measurement(&[("a", (0..3).map(|window| sample(window, 0.0, (window as f64).exp())).collect())]);
+        let speedup = compare(&ours, &theirs).unwrap().speedup;
+        // Logarithms 0, 1, 2.
+        assert_close(speedup.ratio, 1f64.exp());
+        assert_close(speedup.high, (1.0 + 2.0 / 3f64.sqrt()).exp());
+        assert_close(speedup.low, (1.0 - 2.0 / 3f64.sqrt()).exp());
+    }
+
+    #[test]
+    fn every_case_counts_alike_in_all() {
+        let one = |seconds: [f64; 2]| {
+            measurement(&[("a", vec![sample(0, 0.0, seconds[0])]), ("b", vec![sample(0, 0.0, seconds[1])])])
+        };
+        assert_close(compare(&one([1.0, 1.0]), &one([2.0, 8.0])).unwrap().speedup.ratio, 4.0);
+    }
+
+    #[test]
+    fn rebalances_are_compared_by_policy() {
+        let rebalance = |policy, seconds| RebalanceSample {
+            policy,
+            window: 0,
+            now: PlanLoads::default(),
+            next: None,
+            moved: None,
+            replicas: 1,
+            seconds,
+            wall_seconds: seconds,
+            reference_seconds: 1.0,
+        };
+        let with =
+            |seconds, rebalance| Measurement { rebalance, ..measurement(&[("a", vec![sample(0, 0.0, seconds)])]) };
+        let ours = with(1.0, vec![rebalance(Policy::Hierarchical, 1.0), rebalance(Policy::Global, 2.0)]);
+        let theirs = with(1.0, vec![rebalance(Policy::Global, 6.0)]);
+        let compared = compare(&ours, &theirs).unwrap().rebalance;
+        assert_eq!(compared.len(), 1);
+        assert_eq!(compared[0].policy, Policy::Global);
+        assert_close(compared[0].speedup.ratio, 3.0);
+    }
+}

@@ -1,0 +1,235 @@
+//! Rebalance: what the judge measured of a program's whole `rebalance_experts`, and its figures. Beside the cases of
+//! packing: it enters no score of the search.
+
+use serde::{Deserialize, Serialize};
+
+use crate::statistic::{Quartiles, mean, median, quartiles};
+use crate::topology::Topology;
+
+/// By which of EPLB's two policies `rebalance_experts` is asked to plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Groups go to nodes first: the topology's own groups and nodes.
+    Hierarchical,
+    /// Any replica may go to any GPU: one group, one node.
+    Global,
+}
+
+impl Policy {
+    /// The policies that differ on `topology`, its own first.
+    pub fn of(topology: &Topology) -> &'static [Self] {
+        if topology.is_hierarchical() && topology.nodes > 1 {
+            &[Self::Hierarchical, Self::Global]
+        } else {
+            &[Self::Global]
+        }
+    }
+
+    /// `num_groups` and `num_nodes` of a call.
+    pub fn groups_and_nodes(self, topology: &Topology) -> (usize, usize) {
+        match self {
+            Self::Hierarchical => (topology.groups, topology.nodes),
+            Self::Global => (1, 1),
+        }
+    }
+
+    /// The policy as one word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hierarchical => "hierarchical",
+            Self::Global => "global",
+        }
+    }
+}
+
+/// What a plan carries on a window, tokens: each figure of a layer, summed over the layers. An expert's load is spread
+/// evenly over its replicas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanLoads {
+    /// Mean load of a GPU.
+    pub mean_gpu: f64,
+    /// Load of the heaviest GPU.
+    pub max_gpu: f64,
+    /// Mean load of a replica.
+    pub mean_replica: f64,
+    /// Load of the heaviest replica.
+    pub max_replica: f64,
+}
+
+impl PlanLoads {
+    /// Mean over heaviest GPU; 1 is perfect, and so is no load at all.
+    pub fn balancedness(&self) -> f64 {
+        share(self.mean_gpu, self.max_gpu)
+    }
+
+    /// Mean over heaviest replica. How replicas are packed onto GPUs does not enter it.
+    pub fn replica_balancedness(&self) -> f64 {
+        share(self.mean_replica, self.max_replica)
+    }
+}
+
+/// One call of `rebalance_experts` with the loads of a window: its plan verified and scored, and its time taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RebalanceSample {
+    /// The policy that was asked for.
+    pub policy: Policy,
+    /// Number of the window in the pool of the run.
+    pub window: usize,
+    /// The plan on the window that it was made for.
+    pub now: PlanLoads,
+    /// The plan on the window after it; `None` for the last one of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<PlanLoads>,
+    /// Replicas, of all layers, that this plan has on a GPU where the plan for the window before had them not, so that
+    /// they are to be loaded there; `None` for the first window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u64>,
+    /// Replicas of all layers.
+    pub replicas: u64,
+    /// Time of the call by the device's clock, as in [`Sample`](crate::evaluation::Sample).
+    pub seconds: f64,
+    /// Wall time of the call.
+    pub wall_seconds: f64,
+    /// Time, by the same clock, of the reference program in the same slot right after.
+    pub reference_seconds: f64,
+}
+
+impl RebalanceSample {
+    /// Time in units of the reference program's.
+    pub fn relative_time(&self) -> f64 {
+        self.seconds / self.reference_seconds
+    }
+}
+
+/// The figures of `rebalance_experts` by one policy, pooled over windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RebalanceScore {
+    /// The policy.
+    pub policy: Policy,
+    /// Windows that it planned for.
+    pub windows: usize,
+    /// Σ mean / Σ heaviest GPU on the windows that were planned for; 1 is perfect.
+    pub balancedness: f64,
+    /// The same of each plan on the window after its own; `None` with a single window.
+    pub next_balancedness: Option<f64>,
+    /// Share of the replicas that the next plan moves; `None` with a single window.
+    pub moved: Option<f64>,
+    /// Median time of a call, seconds.
+    pub seconds: f64,
+    /// Quartiles of that time, seconds.
+    pub seconds_quartiles: Quartiles,
+    /// Time of the baseline over time of this program, both relative to the reference program, over shared windows;
+    /// `None` if the baseline was not measured so.
+    pub speedup: Option<f64>,
+}
+
+/// The figures of `samples` by policy, in the order in which the policies come; `baseline` is what times are relative
+/// to.
+pub fn rebalance_scores(samples: &[RebalanceSample], baseline: &[RebalanceSample]) -> Vec<RebalanceScore> {
+    let policies = [Policy::Hierarchical, Policy::Global];
+    let of = |samples: &[RebalanceSample], policy| -> Vec<RebalanceSample> {
+        samples.iter().filter(|sample| sample.policy == policy).cloned().collect()
+    };
+    let both = policies.map(|policy| (policy, of(samples, policy), of(baseline, policy)));
+    both.iter()
+        .filter(|(_, ours, _)| !ours.is_empty())
+        .map(|(policy, ours, theirs)| score(*policy, ours, theirs))
+        .collect()
+}
+
+fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample]) -> RebalanceScore {
+    let balancedness = |loads: &[PlanLoads]| {
+        share(loads.iter().map(|plan| plan.mean_gpu).sum(), loads.iter().map(|plan| plan.max_gpu).sum())
+    };
+    let now: Vec<PlanLoads> = ours.iter().map(|sample| sample.now).collect();
+    let next: Vec<PlanLoads> = ours.iter().filter_map(|sample| sample.next).collect();
+    let moved = ours.iter().filter_map(|sample| sample.moved.map(|moved| moved as f64 / sample.replicas as f64));
+    let seconds = || ours.iter().map(|sample| sample.seconds);
+    RebalanceScore {
+        policy,
+        windows: ours.len(),
+        balancedness: balancedness(&now),
+        next_balancedness: (!next.is_empty()).then(|| balancedness(&next)),
+        moved: mean(moved),
+        seconds: median(seconds()),
+        seconds_quartiles: quartiles(seconds()),
+        speedup: speedup(ours, theirs),
+    }
+}
+
+fn speedup(ours: &[RebalanceSample], theirs: &[RebalanceSample]) -> Option<f64> {
+    let time = |of: &[RebalanceSample], with: &[RebalanceSample]| {
+        let shared = of.iter().filter(|sample| with.iter().any(|other| other.window == sample.window));
+        median(shared.map(RebalanceSample::relative_time))
+    };
+    let (theirs, ours) = (time(theirs, ours), time(ours, theirs));
+    (ours > 0.0).then(|| theirs / ours)
+}
+
+/// `part / whole`, and 1 of nothing: no load is perfectly balanced.
+fn share(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 1.0 } else { part / whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loads(mean_gpu: f64, max_gpu: f64) -> PlanLoads {
+        PlanLoads { mean_gpu, max_gpu, mean_replica: mean_gpu / 2.0, max_replica: max_gpu / 2.0 }
+    }
+
+    fn sample(policy: Policy, window: usize, seconds: f64) -> RebalanceSample {
+        RebalanceSample {
+            policy,
+            window,
+            now: loads(3.0, 4.0),
+            next: (window < 2).then(|| loads(1.0, 2.0)),
+            moved: (window > 0).then_some(window as u64),
+            replicas: 4,
+            seconds,
+            wall_seconds: seconds,
+            reference_seconds: 0.5,
+        }
+    }
+
+    #[test]
+    fn figures_are_pooled_over_the_windows_of_a_policy() {
+        let samples: Vec<_> = (0..3).map(|window| sample(Policy::Global, window, window as f64 + 1.0)).collect();
+        let baseline =
+            [sample(Policy::Global, 1, 8.0), sample(Policy::Global, 9, 1e9), sample(Policy::Hierarchical, 1, 1e9)];
+        let scores = rebalance_scores(&samples, &baseline);
+        assert_eq!(
+            scores,
+            [RebalanceScore {
+                policy: Policy::Global,
+                windows: 3,
+                balancedness: 0.75,
+                next_balancedness: Some(0.5),
+                moved: Some(0.375),
+                seconds: 2.0,
+                seconds_quartiles: Quartiles { lower: 1.5, upper: 2.5 },
+                speedup: Some(4.0),
+            }]
+        );
+    }
+
+    #[test]
+    fn of_a_single_window_nothing_is_said_of_a_next_one() {
+        let mut only = sample(Policy::Hierarchical, 0, 1.0);
+        only.next = None;
+        let [score] = &rebalance_scores(&[only], &[])[..] else { panic!() };
+        assert_eq!((score.next_balancedness, score.moved, score.speedup), (None, None, None));
+    }
+
+    #[test]
+    fn a_topology_on_one_node_or_with_odd_groups_has_the_global_policy_alone() {
+        let topology = Topology::deepseek_v3();
+        assert_eq!(Policy::of(&topology), [Policy::Hierarchical, Policy::Global]);
+        assert_eq!(Policy::of(&Topology { groups: 1, ..topology.clone() }), [Policy::Global]);
+        assert_eq!(Policy::of(&Topology { nodes: 1, ..topology.clone() }), [Policy::Global]);
+        assert_eq!(Policy::Hierarchical.groups_and_nodes(&topology), (8, 4));
+        assert_eq!(Policy::Global.groups_and_nodes(&topology), (1, 1));
+    }
+}

@@ -1,0 +1,81 @@
+//! Statistic: medians, quartiles and intervals of a few numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// How far numbers spread: half of them lie between the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quartiles {
+    /// First quartile.
+    pub lower: f64,
+    /// Third quartile.
+    pub upper: f64,
+}
+
+/// Median; of an even number of values the mean of the middle two, of none 0.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quantile(&sorted(values), 0.5)
+}
+
+/// First and third quartile, between two values on the line that joins them; of no value 0.
+pub fn quartiles(values: impl Iterator<Item = f64>) -> Quartiles {
+    let sorted = sorted(values);
+    Quartiles { lower: quantile(&sorted, 0.25), upper: quantile(&sorted, 0.75) }
+}
+
+/// Mean, `None` of nothing.
+pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// Two standard errors by the jackknife (Quenouille 1956, Tukey 1958) of a figure, given what it is with each of the
+/// observations left out in turn. 0 of a single one, which says nothing of its spread.
+pub fn two_standard_errors(left_out: &[f64]) -> f64 {
+    if left_out.len() < 2 {
+        return 0.0;
+    }
+    let count = left_out.len() as f64;
+    let center = left_out.iter().sum::<f64>() / count;
+    let squares: f64 = left_out.iter().map(|figure| (figure - center).powi(2)).sum();
+    2.0 * ((count - 1.0) / count * squares).sqrt()
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = share * last as f64;
+    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    if at.fract() == 0.5 { f64::midpoint(low, high) } else { low + (high - low) * at.fract() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_in_the_middle_of_two() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), 2.5);
+        assert_eq!(median(std::iter::empty()), 0.0);
+    }
+
+    #[test]
+    fn half_of_the_values_lie_between_the_quartiles() {
+        assert_eq!(quartiles([5.0, 1.0, 2.0, 4.0, 3.0].into_iter()), Quartiles { lower: 2.0, upper: 4.0 });
+        assert_eq!(quartiles([0.0, 1.0, 2.0, 3.0].into_iter()), Quartiles { lower: 0.75, upper: 2.25 });
+        assert_eq!(quartiles(std::iter::once(7.0)), Quartiles { lower: 7.0, upper: 7.0 });
+    }
+
+    #[test]
+    fn of_a_mean_the_jackknife_gives_the_standard_error() {
+        // 1, 2, 3: standard deviation 1, standard error 1 / sqrt(3).
+        let left_out = [2.5, 2.0, 1.5];
+        assert!((two_standard_errors(&left_out) - 2.0 / 3f64.sqrt()).abs() < 1e-12);
+        assert_eq!(two_standard_errors(&[1.0]), 0.0);
+    }
+}
