@@ -5,7 +5,7 @@
 mod function;
 mod number;
 
-pub(crate) use function::{Call, Function, functions};
+pub(crate) use function::{Function, functions};
 pub(crate) use number::{Number, Role, numbers};
 
 use tree_sitter::{Node, Parser, Tree};
