@@ -11,11 +11,17 @@ mod literal;
 
 mod syntax;
 
+pub use syntax::normalised;
+
 pub mod catalogue;
 
 mod recipe;
 
 pub mod compose;
+
+mod dead;
+
+pub mod cross;
 
 pub mod mutate;
 

@@ -3,9 +3,11 @@
 //! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
 
 mod function;
+mod normal;
 mod number;
 
-pub(crate) use function::{Function, functions};
+pub(crate) use function::{Function, assigned, functions, imports};
+pub use normal::normalised;
 pub(crate) use number::{Number, Role, numbers};
 
 use tree_sitter::{Node, Parser, Tree};
