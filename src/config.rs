@@ -82,6 +82,7 @@ pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
     pub windows: Option<usize>,
+    pub held_out: usize,
     #[serde(with = "humantime_serde")]
     pub budget: Option<Duration>,
     pub weights: Weights,
@@ -111,7 +112,12 @@ pub struct SearchConfig {
     pub candidates: u64,
     #[serde(with = "humantime_serde")]
     pub wall_time: Option<Duration>,
+    pub target_score: Option<f64>,
+    pub islands: usize,
     pub population: usize,
+    pub migration: u64,
+    pub restart: u64,
+    pub front: usize,
     pub slots: Option<usize>,
 }
 
@@ -121,6 +127,7 @@ pub struct SearchConfig {
 #[allow(missing_docs)]
 pub struct ProposersConfig {
     pub corpus: Option<PathBuf>,
+    pub compose: Option<PathBuf>,
     pub mutate: bool,
 }
 
@@ -208,6 +215,7 @@ impl Default for EvaluationConfig {
             device: "auto".to_owned(),
             python: None,
             windows: Some(4),
+            held_out: 4,
             budget: Some(Duration::from_secs(15)),
             weights: Weights::default(),
         }
@@ -230,13 +238,23 @@ impl Default for LimitsConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { candidates: 80, wall_time: None, population: 12, slots: None }
+        Self {
+            candidates: 80,
+            wall_time: None,
+            target_score: None,
+            islands: 2,
+            population: 12,
+            migration: 20,
+            restart: 40,
+            front: 50,
+            slots: None,
+        }
     }
 }
 
 impl Default for ProposersConfig {
     fn default() -> Self {
-        Self { corpus: Some("candidates/proposals".into()), mutate: true }
+        Self { corpus: Some("candidates/proposals".into()), compose: Some("candidates/blocks".into()), mutate: true }
     }
 }
 
@@ -268,7 +286,8 @@ impl Config {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
         // A name alone is looked for where the system looks for programs.
         let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
-        let optional = [self.loads.as_mut(), python, self.proposers.corpus.as_mut()];
+        let ProposersConfig { corpus, compose, .. } = &mut self.proposers;
+        let optional = [self.loads.as_mut(), python, corpus.as_mut(), compose.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -291,7 +310,11 @@ impl Config {
         }
         let counts = [
             ("evaluation.windows", self.evaluation.windows),
+            ("search.islands", Some(self.search.islands)),
             ("search.population", Some(self.search.population)),
+            ("search.migration", usize::try_from(self.search.migration).ok()),
+            ("search.restart", usize::try_from(self.search.restart).ok()),
+            ("search.front", Some(self.search.front)),
             ("search.slots", self.search.slots),
             ("search.candidates", usize::try_from(self.search.candidates).ok()),
         ];
@@ -304,9 +327,15 @@ impl Config {
             search: SearchSettings {
                 candidates: self.search.candidates,
                 wall_seconds: self.search.wall_time.map(|time| time.as_secs_f64()),
+                target_score: self.search.target_score,
+                islands: self.search.islands,
                 population: self.search.population,
+                migration: self.search.migration,
+                restart: self.search.restart,
+                front: self.search.front,
                 slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
                 mutate: self.proposers.mutate,
+                compose: self.proposers.compose.is_some(),
             },
         })
     }
@@ -360,6 +389,7 @@ impl Config {
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
+            held_out: self.evaluation.held_out,
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {

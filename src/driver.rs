@@ -12,21 +12,21 @@ use std::time::{Duration, Instant};
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
-use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::candidate::CandidateId;
+use crate::candidate::{BlobId, CandidateId};
 use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
+use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
-use crate::proposer::mutate;
+use crate::proposer::normalised;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::run::{self, RunError, RunFolder};
-use crate::search::{Next, Search};
+use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
 use crate::slots::{Done, Slots};
 
@@ -48,6 +48,8 @@ pub struct Start {
     pub baseline: String,
     /// The corpus.
     pub corpus: Vec<Document>,
+    /// The text of the catalogue of building blocks.
+    pub catalogue: Option<String>,
     /// Unix time that commit times count from.
     pub epoch: i64,
 }
@@ -67,6 +69,8 @@ pub enum DriverError {
     #[error(transparent)]
     Repository(#[from] RepositoryError),
     #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
     Judge(#[from] JudgeError),
     #[error("the baseline program was not measured: {0}")]
     Baseline(String),
@@ -80,7 +84,7 @@ pub enum DriverError {
 
 /// What a live run waits for.
 enum Heard {
-    Done(Box<Done>),
+    Done(Box<Done<Task>>),
     Signal,
     TimeIsUp,
 }
@@ -102,10 +106,11 @@ pub struct Driver<'a> {
     folder: RunFolder,
     journal: Journal<Event>,
     repository: Repository,
+    proposers: Proposers,
     search: Search,
-    slots: Slots,
+    slots: Slots<Task>,
     signals: mpsc::Receiver<()>,
-    in_flight: BTreeSet<CandidateId>,
+    in_flight: BTreeSet<Task>,
     kept: Kept,
     since_checkpoint: usize,
     began: Instant,
@@ -136,7 +141,7 @@ impl<'a> Driver<'a> {
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
         keep_named(&mut kept, &event);
-        Ok(Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer))
+        Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -170,7 +175,9 @@ impl<'a> Driver<'a> {
         let mut kept = Kept::new(started.epoch);
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
-        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer);
+        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
+        // It has been obeyed.
+        let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
         Ok(driver)
     }
@@ -180,14 +187,15 @@ impl<'a> Driver<'a> {
         journal: Journal<Event>,
         repository: Repository,
         search: Search,
-        (slots, signals): (Slots, mpsc::Receiver<()>),
+        (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
         kept: Kept,
         observer: &'a mut Observer<'a>,
-    ) -> Self {
+    ) -> Result<Self, DriverError> {
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
-        Self {
+        Ok(Self {
             folder,
             journal,
+            proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
             slots,
@@ -197,7 +205,7 @@ impl<'a> Driver<'a> {
             since_checkpoint: 0,
             began,
             observer,
-        }
+        })
     }
 
     /// Runs until there is nothing more to do, and says why it ended.
@@ -205,11 +213,14 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Our own machinery broke; what was written stays and can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
-        let mut stopping = self.measure_baseline().await?;
+        let mut stopping = None;
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
         loop {
+            if stopping.is_none() && self.folder.stop_file().exists() {
+                stopping = self.stop(StopReason::StopFile);
+            }
             if stopping.is_none() {
                 stopping = self.fill_slots()?;
             }
@@ -249,48 +260,12 @@ impl<'a> Driver<'a> {
         Some(reason)
     }
 
-    /// Measures the baseline program if it is not known yet; the reason to stop, if one came up meanwhile.
-    async fn measure_baseline(&mut self) -> Result<Option<StopReason>, DriverError> {
-        if self.search.baseline().is_some() {
-            return Ok(None);
-        }
-        let started = self.search.started();
-        let number = if self.search.baseline_is_seed() { CandidateId::SEED.0 } else { BASELINE_NUMBER };
-        let request = EvaluateRequest {
-            candidate: number,
-            file_name: started.file_name.clone(),
-            program: self.baseline_text()?,
-            windows: WindowSet::Search,
-            budget_seconds: None,
-            outclassed: None,
-        };
-        self.slots.dispatch(CandidateId(number), request);
-        let mut stopping = None;
-        let done = loop {
-            tokio::select! {
-                done = self.slots.done() => break done,
-                Some(()) = self.signals.recv() => match stopping {
-                    None => stopping = self.stop(StopReason::Interrupted),
-                    Some(_) => return Err(DriverError::Aborted),
-                },
-            }
-        };
-        match done.evaluation? {
-            Evaluation::Measured { measurement } => {
-                self.record(&Event::BaselineEvaluated { measurement })?;
-                Ok(stopping)
-            }
-            Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
-            Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
-        }
-    }
-
     /// Gives every free slot something to measure; the reason to stop, if there is one.
     fn fill_slots(&mut self) -> Result<Option<StopReason>, DriverError> {
         while self.slots.has_free() {
-            let waiting = self.search.unevaluated().find(|candidate| !self.in_flight.contains(candidate));
-            if let Some(candidate) = waiting {
-                self.dispatch(candidate)?;
+            let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
+            if let Some(task) = task {
+                self.dispatch(task)?;
                 continue;
             }
             match self.search.next() {
@@ -316,16 +291,8 @@ impl<'a> Driver<'a> {
 
     /// What the chosen proposer proposes.
     fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
-        let started = self.search.started();
-        match selection.proposer {
-            Proposer::Corpus(place) => Ok(Some(self.repository.read_blob(started.corpus[place].proposal)?)),
-            Proposer::Mutate => {
-                let parent = self.program(selection.parent)?;
-                let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
-                let seen = |program: &str| self.search.seen(&Repository::blob_id(program.as_bytes())).is_some();
-                Ok(mutate::propose(&parent, &mut rng, &seen).map(|proposal| proposal.to_string().into_bytes()))
-            }
-        }
+        let program = |candidate| self.program(candidate);
+        self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
     }
 
     fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
@@ -337,11 +304,16 @@ impl<'a> Driver<'a> {
         if let Some(of) = self.search.seen(&Repository::blob_id(derived.program.as_bytes())) {
             return self.decline(attempt, document, Declined::Duplicate { of });
         }
+        let normalised = normalised_id(&derived.program);
+        if let Some(of) = self.search.seen_normalised(&normalised) {
+            return self.decline(attempt, document, Declined::NotNovel { of });
+        }
         let started = self.search.started();
         let candidate = CandidateId(self.search.candidates().len() as u64);
+        let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
         let descent = Descent {
             candidate,
-            parents: &[(selection.parent, self.known(selection.parent).commit)],
+            parents: &parents,
             proposer: Some(selection.proposer),
             file_name: &started.file_name,
             epoch: started.epoch,
@@ -355,9 +327,10 @@ impl<'a> Driver<'a> {
             candidate,
             attempt,
             name,
-            parents: vec![selection.parent],
+            parents: selection.parents().collect(),
             commit: written.commit,
             program: written.program,
+            normalised,
         }))
     }
 
@@ -366,42 +339,69 @@ impl<'a> Driver<'a> {
         Ok(Event::ProposalDeclined { attempt, proposal, reason })
     }
 
-    fn dispatch(&mut self, candidate: CandidateId) -> Result<(), DriverError> {
-        let started = self.search.started();
-        let known = self.known(candidate);
-        let outclassed = known.outclassed_below.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
-            score,
-            baseline: baseline.clone(),
-            weights: started.settings.evaluation.weights,
-        });
-        let request = EvaluateRequest {
-            candidate: candidate.0,
-            file_name: started.file_name.clone(),
-            program: self.program(candidate)?,
-            windows: WindowSet::Search,
-            // What somebody proposed by hand is measured in full.
-            budget_seconds: match known.proposer {
-                Some(Proposer::Mutate) => started.settings.evaluation.budget_seconds,
-                Some(Proposer::Corpus(_)) | None => None,
-            },
-            outclassed,
-        };
-        self.in_flight.insert(candidate);
-        self.slots.dispatch(candidate, request);
+    fn dispatch(&mut self, task: Task) -> Result<(), DriverError> {
+        let request = self.request(task)?;
+        self.in_flight.insert(task);
+        self.slots.dispatch(task, request);
         Ok(())
     }
 
-    fn finish(&mut self, done: Done) -> Result<(), DriverError> {
-        let Done { candidate, evaluation } = done;
-        self.in_flight.remove(&candidate);
-        let best = self.search.best();
-        self.record(&Event::CandidateEvaluated { candidate, evaluation: evaluation? })?;
-        if self.search.best() != best
-            && let Some(best) = self.search.best()
-        {
-            self.repository.set_best(self.known(best.candidate).commit)?;
-        }
-        Ok(())
+    fn request(&self, task: Task) -> Result<EvaluateRequest, DriverError> {
+        let started = self.search.started();
+        let evaluation = &started.settings.evaluation;
+        let (candidate, program) = match task.subject {
+            Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, self.baseline_text()?),
+            Subject::Baseline => (BASELINE_NUMBER, self.baseline_text()?),
+            Subject::Candidate(candidate) => (candidate.0, self.program(candidate)?),
+        };
+        let known = match task.subject {
+            Subject::Baseline => None,
+            Subject::Candidate(candidate) => Some(self.known(candidate)),
+        };
+        // What somebody proposed by hand is measured in full.
+        let drawn = known.is_some_and(|known| !matches!(known.proposer, None | Some(Proposer::Corpus(_))));
+        let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
+        let outclassed = threshold.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
+            score,
+            baseline: baseline.clone(),
+            weights: evaluation.weights,
+        });
+        Ok(EvaluateRequest {
+            candidate,
+            file_name: started.file_name.clone(),
+            program,
+            windows: task.windows,
+            budget_seconds: evaluation.budget_seconds.filter(|_| drawn),
+            outclassed,
+        })
+    }
+
+    fn finish(&mut self, done: Done<Task>) -> Result<(), DriverError> {
+        let Done { task, evaluation } = done;
+        self.in_flight.remove(&task);
+        let event = match (task.subject, task.windows, evaluation?) {
+            (Subject::Candidate(candidate), WindowSet::Search, evaluation) => {
+                Event::CandidateEvaluated { candidate, evaluation }
+            }
+            (Subject::Candidate(candidate), WindowSet::HeldOut, evaluation) => {
+                self.search.ruling(candidate, evaluation)
+            }
+            (Subject::Baseline, WindowSet::Search, Evaluation::Measured { measurement }) => {
+                Event::BaselineEvaluated { measurement }
+            }
+            (Subject::Baseline, WindowSet::HeldOut, Evaluation::Measured { measurement }) => {
+                Event::BaselineHeldOut { measurement }
+            }
+            (Subject::Baseline, _, Evaluation::Rejected { rejection, .. }) => {
+                return Err(DriverError::Baseline(format!("it {rejection}")));
+            }
+            (Subject::Baseline, _, Evaluation::Outclassed { .. }) => {
+                unreachable!("BUG: the baseline has no threshold")
+            }
+        };
+        let best = self.best();
+        self.record(&event)?;
+        if self.best() != best { self.set_best() } else { Ok(()) }
     }
 
     /// Makes an event happen.
@@ -421,13 +421,21 @@ impl<'a> Driver<'a> {
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
         self.repository.keep(&mut self.kept)?;
-        if let Some(best) = self.search.best() {
-            self.repository.set_best(self.known(best.candidate).commit)?;
-        }
-        Ok(())
+        self.set_best()
     }
 
-    fn known(&self, candidate: CandidateId) -> &crate::search::Known {
+    fn best(&self) -> Option<CandidateId> {
+        self.search.best().map(|best| best.candidate)
+    }
+
+    fn set_best(&self) -> Result<(), DriverError> {
+        match self.best() {
+            Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
+            None => Ok(()),
+        }
+    }
+
+    fn known(&self, candidate: CandidateId) -> &Known {
         self.search.candidate(candidate).expect("BUG: selections name known candidates")
     }
 
@@ -454,6 +462,11 @@ async fn sleep(time: Duration) {
     tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
 }
 
+/// The id of a program without what makes no difference to it.
+fn normalised_id(program: &str) -> BlobId {
+    Repository::blob_id(normalised(program).as_bytes())
+}
+
 /// Archives all that a run starts from; its first event.
 fn archive_start(
     repository: &Repository,
@@ -473,15 +486,18 @@ fn archive_start(
         file_name: &start.file_name,
         epoch: start.epoch,
     };
+    let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
     let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
     Ok(RunStarted {
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: start.epoch,
         program: seed.program,
+        normalised: normalised_id(&start.program),
         commit: seed.commit,
         baseline: repository.blob(start.baseline.as_bytes())?,
         cases,
         corpus,
+        catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
         settings: start.settings,
@@ -494,6 +510,7 @@ fn keep_named(kept: &mut Kept, event: &Event) {
         Event::RunStarted(started) => {
             kept.add_candidate(CandidateId::SEED.0, started.commit);
             started.corpus.iter().for_each(|entry| kept.add_blob(entry.proposal));
+            started.catalogue.into_iter().for_each(|catalogue| kept.add_blob(catalogue));
             kept.add_blob(started.baseline);
         }
         Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),

@@ -24,6 +24,11 @@ pub enum Event {
         /// Of the baseline program.
         measurement: Measurement,
     },
+    /// The same program was measured on the windows that are held out from the search.
+    BaselineHeldOut {
+        /// Of the baseline program.
+        measurement: Measurement,
+    },
     /// It was decided what to try next.
     Selected {
         /// Number of the attempt, from 0.
@@ -47,6 +52,20 @@ pub enum Event {
         /// Which one.
         candidate: CandidateId,
         /// How it went.
+        evaluation: Evaluation,
+    },
+    /// What looked better than the best was measured on the held-out windows, and is better there: it is the best now.
+    Confirmed {
+        /// Which candidate.
+        candidate: CandidateId,
+        /// On the held-out windows.
+        measurement: Measurement,
+    },
+    /// What looked better than the best was judged on the held-out windows, and is not better there.
+    Refuted {
+        /// Which candidate.
+        candidate: CandidateId,
+        /// How it went on the held-out windows.
         evaluation: Evaluation,
     },
     /// The run came to an orderly end; it can be resumed.
@@ -74,6 +93,8 @@ pub struct RunStarted {
     pub file_name: String,
     /// The seed program.
     pub program: BlobId,
+    /// Id of the seed program without what makes no difference to it; nothing has that id in the archive.
+    pub normalised: BlobId,
     /// Its commit, candidate 0.
     pub commit: CommitId,
     /// The baseline program.
@@ -82,6 +103,8 @@ pub struct RunStarted {
     pub cases: Vec<Case>,
     /// The corpus, in the order in which it is applied.
     pub corpus: Vec<CorpusEntry>,
+    /// The building blocks of `compose`, as they were when the run started.
+    pub catalogue: Option<BlobId>,
     /// What the measurements are taken with.
     pub judge: Ready,
 }
@@ -112,6 +135,8 @@ pub struct CandidateCreated {
     pub commit: CommitId,
     /// Its program.
     pub program: BlobId,
+    /// Id of its program without comments, blank lines and the names of locals; nothing has that id in the archive.
+    pub normalised: BlobId,
 }
 
 /// What to try next: a decision of the search.
@@ -119,10 +144,23 @@ pub struct CandidateCreated {
 pub struct Selection {
     /// Who is asked for a proposal.
     pub proposer: Proposer,
+    /// Where what comes of it is to live.
+    pub island: usize,
     /// What is to be edited.
     pub parent: CandidateId,
+    /// Others that the proposer is shown; the first of them is the second parent of a crossing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inspirations: Vec<CandidateId>,
     /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
     pub outclassed_below: Option<f64>,
+}
+
+impl Selection {
+    /// What comes of it is an edit of the first of these.
+    pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
+        let second = (self.proposer == Proposer::Cross).then(|| self.inspirations.first().copied()).flatten();
+        std::iter::once(self.parent).chain(second)
+    }
 }
 
 /// A source of proposals.
@@ -131,8 +169,12 @@ pub struct Selection {
 pub enum Proposer {
     /// The document at this place of the corpus.
     Corpus(usize),
-    /// Changes constants of the parent.
+    /// Changes the parent a little.
     Mutate,
+    /// Puts a program together from building blocks.
+    Compose,
+    /// Joins the parent with another candidate.
+    Cross,
 }
 
 impl fmt::Display for Proposer {
@@ -140,6 +182,8 @@ impl fmt::Display for Proposer {
         f.write_str(match self {
             Self::Corpus(_) => "corpus",
             Self::Mutate => "mutate",
+            Self::Compose => "compose",
+            Self::Cross => "cross",
         })
     }
 }
@@ -163,6 +207,11 @@ pub enum Declined {
         /// As this candidate.
         of: CandidateId,
     },
+    /// It differs from a program that was seen before in comments, blank lines and names of locals only.
+    NotNovel {
+        /// From this candidate's.
+        of: CandidateId,
+    },
     /// The proposer found nothing new for this parent.
     NothingNew,
 }
@@ -174,6 +223,7 @@ impl Declined {
             Self::Unreadable { .. } => "unreadable",
             Self::DoesNotApply { .. } => "does-not-apply",
             Self::Duplicate { .. } => "duplicate",
+            Self::NotNovel { .. } => "not-novel",
             Self::NothingNew => "nothing-new",
         }
     }
@@ -185,6 +235,7 @@ impl fmt::Display for Declined {
             Self::Unreadable { error } => write!(f, "not a proposal: {error}"),
             Self::DoesNotApply { mismatch } => write!(f, "does not apply: {mismatch}"),
             Self::Duplicate { of } => write!(f, "the same program as candidate {of}"),
+            Self::NotNovel { of } => write!(f, "differs from candidate {of} in comments, blank lines and names only"),
             Self::NothingNew => f.write_str("nothing new was found for its parent"),
         }
     }
@@ -198,6 +249,10 @@ pub enum StopReason {
     Candidates,
     /// The time of the run is used up.
     WallTime,
+    /// The best has the score that was asked for.
+    Target,
+    /// Somebody made the run's stop file.
+    StopFile,
     /// Nothing new is found any more.
     Exhausted,
     /// Ctrl-C or a termination signal.
@@ -209,6 +264,8 @@ impl fmt::Display for StopReason {
         f.write_str(match self {
             Self::Candidates => "all candidates asked for were made",
             Self::WallTime => "the time of the run is used up",
+            Self::Target => "the score asked for is reached",
+            Self::StopFile => "the stop file was found",
             Self::Exhausted => "nothing new is found any more",
             Self::Interrupted => "interrupted",
         })
@@ -232,10 +289,12 @@ impl RunStarted {
             epoch: 1_700_000_000,
             file_name: "eplb.py".to_owned(),
             program: BlobId::from_bytes([0; 20]),
+            normalised: BlobId::from_bytes([0; 20]),
             commit: CommitId::from_bytes([0; 20]),
             baseline: BlobId::from_bytes([0; 20]),
             cases: cases.expect("BUG: the example can be packed"),
             corpus: Vec::new(),
+            catalogue: None,
             judge: Ready::default(),
             settings,
         }
@@ -256,10 +315,13 @@ mod tests {
         match event {
             Event::RunStarted(_) => "run-started",
             Event::BaselineEvaluated { .. } => "baseline-evaluated",
+            Event::BaselineHeldOut { .. } => "baseline-held-out",
             Event::Selected { .. } => "selected",
             Event::ProposalDeclined { .. } => "proposal-declined",
             Event::CandidateCreated(_) => "candidate-created",
             Event::CandidateEvaluated { .. } => "candidate-evaluated",
+            Event::Confirmed { .. } => "confirmed",
+            Event::Refuted { .. } => "refuted",
             Event::RunStopped { .. } => "run-stopped",
             Event::RunResumed { .. } => "run-resumed",
         }
@@ -298,15 +360,24 @@ mod tests {
             parents: vec![CandidateId::SEED, CandidateId(3)],
             commit: CommitId::from_bytes([1; 20]),
             program: id,
+            normalised: BlobId::from_bytes([2; 20]),
         };
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
             Event::BaselineEvaluated { measurement: measurement() },
+            Event::BaselineHeldOut { measurement: measurement() },
+            Event::Confirmed { candidate: CandidateId(7), measurement: measurement() },
             Event::CandidateCreated(created),
             Event::RunResumed { candidates: 40 },
         ];
-        for (proposer, outclassed_below) in [(Proposer::Corpus(2), None), (Proposer::Mutate, Some(-0.25))] {
-            let selection = Selection { proposer, parent: CandidateId(3), outclassed_below };
+        for (proposer, outclassed_below) in [
+            (Proposer::Corpus(2), None),
+            (Proposer::Mutate, Some(-0.25)),
+            (Proposer::Compose, None),
+            (Proposer::Cross, None),
+        ] {
+            let inspirations = vec![CandidateId(1)];
+            let selection = Selection { proposer, island: 1, parent: CandidateId(3), inspirations, outclassed_below };
             events.push(Event::Selected { attempt: 4, selection });
         }
         for reason in [
@@ -314,6 +385,7 @@ mod tests {
             Declined::DoesNotApply { mismatch: mismatch("x = 2") },
             Declined::DoesNotApply { mismatch: mismatch("y = 1") },
             Declined::Duplicate { of: CandidateId(1) },
+            Declined::NotNovel { of: CandidateId(1) },
             Declined::NothingNew,
         ] {
             events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(id), reason: reason.clone() });
@@ -326,9 +398,11 @@ mod tests {
             Evaluation::Outclassed { measurement: measurement(), at_best: -0.125 },
             Evaluation::Rejected { rejection, evidence },
         ] {
+            events.push(Event::Refuted { candidate: CandidateId(7), evaluation: evaluation.clone() });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
-        let reasons = [StopReason::Candidates, StopReason::WallTime, StopReason::Exhausted, StopReason::Interrupted];
+        use StopReason::{Candidates, Exhausted, Interrupted, StopFile, Target, WallTime};
+        let reasons = [Candidates, WallTime, Target, StopFile, Exhausted, Interrupted];
         events.extend(reasons.map(|reason| Event::RunStopped { reason }));
         events
     }
@@ -341,7 +415,7 @@ mod tests {
             assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
             assert!(!text.contains('\n'), "an event is one line");
         }
-        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 8, "an event of each kind");
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 11, "an event of each kind");
     }
 
     #[test]

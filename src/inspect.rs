@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::candidate::{CandidateId, CommitId};
 use crate::event::{Event, Proposer, StopReason};
 use crate::journal::Entry;
+use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
 use crate::table::{Column, draw};
 
@@ -28,7 +29,18 @@ pub struct Row {
     pub commit: CommitId,
     /// `waiting`, `measured`, `outclassed` or `rejected`.
     pub outcome: &'static str,
-    /// Its scores, if it was measured in full.
+    /// Its scores, if it was measured in full; after a refutation those of all windows together.
+    pub scores: Option<Scores>,
+    /// What came of it on the windows that are held out from the search, if it looked like the best.
+    pub held_out: Option<HeldOutRow>,
+}
+
+/// What a candidate is worth on windows that the search had not seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldOutRow {
+    /// Whether it became the best.
+    pub confirmed: bool,
+    /// Its scores there; `None` if it was rejected there.
     pub scores: Option<Scores>,
 }
 
@@ -49,29 +61,69 @@ impl Row {
             commit: known.commit,
             outcome,
             scores,
+            held_out: known
+                .ruling
+                .as_ref()
+                .map(|ruling| HeldOutRow { confirmed: ruling.confirmed, scores: ruling.scores.as_deref().cloned() }),
         }
     }
 }
 
-/// The best `count` candidates of a run, best first.
+/// The `count` candidates of a run with the highest scores, best first; behind them the best of the run, if it is not one
+/// of them.
 pub fn top(search: &Search, count: usize) -> Vec<Row> {
     let mut rows: Vec<Row> = search.candidates().map(|(id, known)| Row::of(id, known)).collect();
     let score = |row: &Row| row.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.combined_score);
     rows.retain(|row| row.scores.is_some());
     rows.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.candidate.cmp(&b.candidate)));
+    let best = search.best().and_then(|best| rows.iter().position(|row| row.candidate == best.candidate));
+    let beyond = best.filter(|at| *at >= count).map(|at| rows[at].clone());
     rows.truncate(count);
+    rows.extend(beyond);
     rows
 }
 
 /// The seed program, what the corpus made, and the best candidate: the closing table of a run.
 pub fn closing(search: &Search) -> Vec<Row> {
-    let best = search.best().map(|member| member.candidate);
-    let is_named = |known: &Known| !matches!(known.proposer, Some(Proposer::Mutate));
+    let best = search.best().map(|best| best.candidate);
+    let is_named = |known: &Known| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
     search
         .candidates()
         .filter(|(id, known)| is_named(known) || Some(*id) == best)
         .map(|(id, known)| Row::of(id, known))
         .collect()
+}
+
+/// What a proposer was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Asked {
+    /// Who.
+    pub proposer: Proposer,
+    /// How often, and how that ended.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// The accounts of all proposers that are drawn from.
+pub fn asked(search: &Search) -> Vec<Asked> {
+    let arms = search.bandit().arms().iter();
+    arms.map(|arm| Asked { proposer: arm.proposer, account: arm.account }).collect()
+}
+
+/// Accounts as a table.
+pub fn asked_table(asked: &[Asked]) -> String {
+    let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
+    let mut header = vec![("proposer", Column::Left)];
+    header.extend(names.map(|name| (name, Column::Right)));
+    let cells = |asked: &Asked| {
+        let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds } = asked.account;
+        let counts = [tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string());
+        let mut cells = vec![asked.proposer.to_string()];
+        cells.extend(counts);
+        cells.push(format!("{seconds:.1}"));
+        cells
+    };
+    draw(&header, &asked.iter().map(cells).collect::<Vec<_>>())
 }
 
 /// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores. Names are
@@ -86,17 +138,22 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>) -> St
     let mut header = vec![("#", Column::Right), ("balanced-\nness", Column::Right)];
     header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
     header.extend(["unit\nms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    let held_out = rows.iter().any(|row| row.held_out.is_some());
+    if held_out {
+        header.push(("held\nout", Column::Left));
+    }
     header.push(("name", Column::Left));
-    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best)).collect();
+    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best, held_out)).collect();
     draw(&header, &lines)
 }
 
-fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<String> {
+fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: bool) -> Vec<String> {
     let mark = if Some(row.candidate) == best { "*" } else { "" };
     let mut cells = vec![format!("{mark}{}", row.candidate)];
     let Some(scores) = &row.scores else {
         cells.push(row.outcome.to_owned());
         cells.resize(cases.len() + 6, String::new());
+        cells.extend(held_out.then(|| held_out_cell(row)));
         cells.push(row.name.clone());
         return cells;
     };
@@ -106,8 +163,18 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>) -> Vec<Stri
     cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
     cells.push(format!("{:.4}", scores.speed_score));
     cells.push(format!("{:.4}", scores.combined_score));
+    cells.extend(held_out.then(|| held_out_cell(row)));
     cells.push(row.name.clone());
     cells
+}
+
+fn held_out_cell(row: &Row) -> String {
+    match &row.held_out {
+        None => String::new(),
+        Some(HeldOutRow { scores: None, .. }) => "rejected".to_owned(),
+        Some(HeldOutRow { scores: Some(scores), confirmed: true }) => format!("{:.4}", scores.combined_score),
+        Some(HeldOutRow { scores: Some(scores), confirmed: false }) => format!("{:.4} refuted", scores.combined_score),
+    }
 }
 
 fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
@@ -234,6 +301,9 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::BaselineEvaluated { measurement } => {
             format!("baseline measured in {:.1} s", measurement.evaluation_seconds)
         }
+        Event::BaselineHeldOut { measurement } => {
+            format!("baseline measured on the held-out windows in {:.1} s", measurement.evaluation_seconds)
+        }
         Event::Selected { attempt, selection } => {
             format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
         }
@@ -248,6 +318,9 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::CandidateEvaluated { candidate, evaluation } => {
             format!("candidate {candidate} ({}) {}", name(*candidate), outcome_text(evaluation, search))
         }
+        Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => {
+            format!("candidate {candidate} ({}) {}", name(*candidate), ruling_text(event, search))
+        }
         Event::RunStopped { reason } => stop_text(*reason),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
     }
@@ -255,6 +328,22 @@ pub fn event_text(event: &Event, search: &Search) -> String {
 
 fn stop_text(reason: StopReason) -> String {
     format!("stopped: {reason}")
+}
+
+fn ruling_text(event: &Event, search: &Search) -> String {
+    let scores = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+    match event {
+        Event::Confirmed { measurement, .. } => {
+            format!("is the best: confirmed with {:.4} on the held-out windows", scores(measurement))
+        }
+        Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
+            format!("is not the best: refuted with {:.4} on the held-out windows", scores(measurement))
+        }
+        Event::Refuted { evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
+            format!("is rejected on the held-out windows: it {rejection}")
+        }
+        _ => unreachable!("BUG: no ruling, or one that the search refuses"),
+    }
 }
 
 fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {

@@ -16,9 +16,9 @@
 //!   `merge`, [`proposal`], [`settings`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
-//!   compose, cross and mutate, with tree-sitter), [`mod@derive`], [`judge`] and [`slots`] (processes)
+//!   compose, cross and mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
-//! * views: [`table`], [`inspect`], [`output`], [`progress`], [`log`]
+//! * views: [`table`], [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -67,6 +67,8 @@ pub mod repository;
 
 pub mod proposer;
 
+pub mod propose;
+
 pub mod derive;
 
 pub mod judge;
@@ -80,6 +82,8 @@ pub mod driver;
 pub mod replay;
 
 pub mod table;
+
+pub mod gain;
 
 pub mod inspect;
 

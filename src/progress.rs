@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::driver::News;
 use crate::event::{Event, StopReason};
 use crate::output::talk;
-use crate::search::{Search, Verdict};
+use crate::search::best::Best;
+use crate::search::{Search, Tally};
 
 /// Between two lines without news, where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -53,13 +54,13 @@ impl Progress {
     }
 
     fn show(&mut self, search: &Search) {
-        let judged = search.candidates().filter(|(_, known)| known.verdict.is_some()).count();
+        let judged = judged(search);
         let (since, before) = *self.before.get_or_insert_with(|| {
             self.bar.iter().for_each(|bar| bar.set_style(style(RUNNING)));
             (Instant::now(), judged)
         });
         let text = text(search, judged, judged - before, since.elapsed());
-        let best = search.best().map(|member| member.score);
+        let best = search.best().map(Best::told_score);
         let is_news = best > self.best || self.last_line.elapsed() > LINE_EVERY;
         self.best = best;
         match &self.bar {
@@ -114,14 +115,14 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     let mut parts = Vec::new();
     if let Some(best) = search.best() {
         let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
-        parts.push(format!("best {:.4} (#{} {name})", best.score, best.candidate));
+        let held_out = if best.held_out.is_some() { " on held-out windows" } else { "" };
+        parts.push(format!("best {:.4}{held_out} (#{} {name})", best.told_score(), best.candidate));
     }
     if judged_now > 0 && elapsed > Duration::from_secs(1) {
         parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));
     }
-    for (count, outcome) in
-        [(count(search, &Verdict::Rejected), "rejected"), (count(search, &Verdict::Outclassed), "outclassed")]
-    {
+    let Tally { rejected, outclassed, .. } = search.tally();
+    for (count, outcome) in [(rejected, "rejected"), (outclassed, "outclassed")] {
         if count > 0 {
             parts.push(format!("{count} {outcome}"));
         }
@@ -129,6 +130,7 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     parts.join(", ")
 }
 
-fn count(search: &Search, outcome: &Verdict) -> usize {
-    search.candidates().filter(|(_, known)| known.verdict.as_ref() == Some(outcome)).count()
+fn judged(search: &Search) -> usize {
+    let Tally { measured, outclassed, rejected } = search.tally();
+    measured + outclassed + rejected
 }

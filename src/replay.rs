@@ -7,7 +7,6 @@ use std::fmt;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::median;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
-use packevolve_contract::stream::{Purpose, stream};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -15,7 +14,7 @@ use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
 use crate::event::{Event, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
-use crate::proposer::mutate;
+use crate::propose::{ProposeError, Proposers};
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
@@ -30,6 +29,8 @@ pub enum Divergence {
     NotDerived { candidate: CandidateId, name: String, reason: String },
     #[error(transparent)]
     Archive(#[from] RepositoryError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
 }
@@ -66,6 +67,7 @@ pub enum Remeasured {
 struct Maker<'a> {
     started: &'a RunStarted,
     repository: &'a Repository,
+    proposers: Proposers,
     programs: HashMap<CandidateId, String>,
 }
 
@@ -79,7 +81,7 @@ pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Re
         line.push(parent);
     }
     line.reverse();
-    let mut maker = Maker::new(&run.search, repository);
+    let mut maker = Maker::new(&run.search, repository)?;
     line.iter().map(|candidate| maker.make(&run.search, *candidate)).collect()
 }
 
@@ -90,7 +92,7 @@ pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Re
 pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence> {
     let started = run.search.started();
     let mut search = Search::new(started.clone());
-    let mut maker = Maker::new(&run.search, repository);
+    let mut maker = Maker::new(&run.search, repository)?;
     let mut steps = vec![maker.make(&run.search, CandidateId::SEED)?];
     repository.read_blob(started.baseline)?;
     for entry in &run.entries[1..] {
@@ -165,8 +167,10 @@ pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(search: &'a Search, repository: &'a Repository) -> Self {
-        Self { started: search.started(), repository, programs: HashMap::new() }
+    fn new(search: &'a Search, repository: &'a Repository) -> Result<Self, ProposeError> {
+        let started = search.started();
+        let proposers = Proposers::open(started, repository)?;
+        Ok(Self { started, repository, proposers, programs: HashMap::new() })
     }
 
     /// Makes one candidate whose parents were made.
@@ -175,7 +179,7 @@ impl<'a> Maker<'a> {
         self.repository.verify_candidate(known.commit)?;
         let (written, program) = match known.parents.first() {
             None => self.seed(known.commit)?,
-            Some(parent) => self.child(search, candidate, *parent)?,
+            Some(edited) => self.child(search, candidate, *edited)?,
         };
         let what = |part: &str| format!("{part} of candidate {candidate} ({})", known.name);
         same(|| what("program"), &known.program, &written.program)?;
@@ -194,7 +198,7 @@ impl<'a> Maker<'a> {
         &self,
         search: &Search,
         candidate: CandidateId,
-        parent: CandidateId,
+        edited: CandidateId,
     ) -> Result<(Written, String), Divergence> {
         let known = search.candidate(candidate).expect("BUG: made again from this search");
         let not_derived = |reason: String| Divergence::NotDerived { candidate, name: known.name.clone(), reason };
@@ -203,9 +207,9 @@ impl<'a> Maker<'a> {
             .proposal(known.commit)?
             .ok_or_else(|| not_derived("its commit holds no proposal".to_owned()))?;
         let Derived { proposal, program } =
-            derive(&self.programs[&parent], &document).map_err(|reason| not_derived(reason.to_string()))?;
-        let parent_commit = search.candidate(parent).expect("BUG: parents are older").commit;
-        let parents = [(parent, parent_commit)];
+            derive(&self.programs[&edited], &document).map_err(|reason| not_derived(reason.to_string()))?;
+        let commit = |parent: &CandidateId| search.candidate(*parent).expect("BUG: parents are older").commit;
+        let parents: Vec<_> = known.parents.iter().map(|parent| (*parent, commit(parent))).collect();
         let descent = self.descent(candidate, &parents, known.proposer);
         let (name, description) = (&proposal.name, &proposal.description);
         let written = descent.as_new(name, description, &program, Some(&document), |new| new.ids())?;
@@ -231,15 +235,8 @@ impl<'a> Maker<'a> {
         recorded: Option<&[u8]>,
         what: &str,
     ) -> Result<(), Divergence> {
-        let again = match selection.proposer {
-            Proposer::Corpus(place) => Some(self.repository.read_blob(self.started.corpus[place].proposal)?),
-            Proposer::Mutate => {
-                let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Proposal);
-                let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
-                let proposal = mutate::propose(&self.programs[&selection.parent], &mut rng, &seen);
-                proposal.map(|proposal| proposal.to_string().into_bytes())
-            }
-        };
+        let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
+        let again = self.proposers.draw(search, self.repository, (attempt, selection), program)?;
         same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
     }
 }

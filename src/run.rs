@@ -90,6 +90,11 @@ impl RunFolder {
         self.0.join("archive.git")
     }
 
+    /// Whoever makes this file ends the run, in good order.
+    pub fn stop_file(&self) -> PathBuf {
+        self.0.join("stop")
+    }
+
     /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -130,7 +135,7 @@ impl Run {
     /// When there is none, or a prefix or NAME fits several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
         if wanted == "best" {
-            return self.search.best().map(|member| member.candidate).ok_or(RunError::NoBest);
+            return self.search.best().map(|best| best.candidate).ok_or(RunError::NoBest);
         }
         if let Ok(number) = wanted.parse() {
             let id = CandidateId(number);

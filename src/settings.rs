@@ -38,6 +38,8 @@ pub struct EvaluationSettings {
     pub loads: Loads,
     /// Windows of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
+    /// Windows that the search never sees, on which what looks best is judged again; 0: none.
+    pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.
@@ -55,12 +57,24 @@ pub struct SearchSettings {
     pub candidates: u64,
     /// Wall time of the run, seconds; `None`: no limit.
     pub wall_seconds: Option<f64>,
-    /// How many of the best are kept as parents.
+    /// A run ends when its best has this `combined_score`; `None`: no target.
+    pub target_score: Option<f64>,
+    /// Populations that evolve apart.
+    pub islands: usize,
+    /// How many of the best of each are kept as parents.
     pub population: usize,
+    /// After so many evaluations the best of each island is copied to the next.
+    pub migration: u64,
+    /// After so many evaluations without a better best an island starts anew.
+    pub restart: u64,
+    /// Members of the front for each unit of quality, at most.
+    pub front: usize,
     /// Judges that work at the same time.
     pub slots: usize,
     /// Whether the `mutate` proposer takes part.
     pub mutate: bool,
+    /// Whether the `compose` proposer takes part.
+    pub compose: bool,
 }
 
 #[cfg(test)]
@@ -87,12 +101,25 @@ impl Settings {
                 random_cases: 1,
                 loads: Loads::MadeUp { rng_seed: 1 },
                 windows: Some(3),
+                held_out: 3,
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,
                 sandbox: Sandbox::default(),
             },
-            search: SearchSettings { candidates: 20, wall_seconds: None, population: 12, slots: 2, mutate: true },
+            search: SearchSettings {
+                candidates: 20,
+                wall_seconds: None,
+                target_score: None,
+                islands: 2,
+                population: 12,
+                migration: 5,
+                restart: 10,
+                front: 50,
+                slots: 2,
+                mutate: true,
+                compose: false,
+            },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Slots: as many judges as evaluate at the same time, each on a CPU of its own.
 
+use std::fmt;
+
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 use packevolve_contract::evaluation::Evaluation;
@@ -7,33 +9,29 @@ use packevolve_contract::protocol::{EvaluateRequest, Ready, Session};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::candidate::CandidateId;
 use crate::judge::{Judge, JudgeError};
 
 /// An evaluation has ended.
 #[derive(Debug)]
-pub struct Done {
-    /// Of which candidate.
-    pub candidate: CandidateId,
+pub struct Done<T> {
+    /// What it was dispatched as.
+    pub task: T,
     /// How; an error means that the judge broke.
     pub evaluation: Result<Evaluation, JudgeError>,
 }
 
-/// What a slot is to do.
-type Order = (CandidateId, EvaluateRequest);
-
-/// Judges at work. They end when this is dropped.
+/// Judges at work, on what the caller calls a `T`. They end when this is dropped.
 #[derive(Debug)]
-pub struct Slots {
+pub struct Slots<T> {
     ready: Ready,
-    orders: Vec<mpsc::Sender<Order>>,
+    orders: Vec<mpsc::Sender<(T, EvaluateRequest)>>,
     free: Vec<usize>,
-    results: mpsc::Receiver<(usize, Done)>,
+    results: mpsc::Receiver<(usize, Done<T>)>,
     /// The judges' tasks, ended with this.
     _tasks: JoinSet<()>,
 }
 
-impl Slots {
+impl<T: fmt::Debug + Send + 'static> Slots<T> {
     /// Starts `count` judges at once, each with the session for its CPU, and waits until all are ready.
     ///
     /// # Errors
@@ -71,23 +69,28 @@ impl Slots {
     }
 
     /// Has a free judge evaluate; [`Slots::done`] brings the result.
-    pub fn dispatch(&mut self, candidate: CandidateId, request: EvaluateRequest) {
+    pub fn dispatch(&mut self, task: T, request: EvaluateRequest) {
         let slot = self.free.pop().expect("BUG: dispatched without a free slot");
-        self.orders[slot].try_send((candidate, request)).expect("BUG: a free slot takes an order");
+        self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
     }
 
     /// Waits for the next evaluation to end.
-    pub async fn done(&mut self) -> Done {
+    pub async fn done(&mut self) -> Done<T> {
         let (slot, done) = self.results.recv().await.expect("BUG: slots outlive their results");
         self.free.push(slot);
         done
     }
 }
 
-async fn serve(slot: usize, mut judge: Judge, mut inbox: mpsc::Receiver<Order>, results: mpsc::Sender<(usize, Done)>) {
-    while let Some((candidate, request)) = inbox.recv().await {
+async fn serve<T>(
+    slot: usize,
+    mut judge: Judge,
+    mut inbox: mpsc::Receiver<(T, EvaluateRequest)>,
+    results: mpsc::Sender<(usize, Done<T>)>,
+) {
+    while let Some((task, request)) = inbox.recv().await {
         let evaluation = judge.evaluate(request).await;
-        if results.send((slot, Done { candidate, evaluation })).await.is_err() {
+        if results.send((slot, Done { task, evaluation })).await.is_err() {
             return;
         }
     }

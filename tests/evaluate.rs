@@ -92,6 +92,7 @@ fn field_settings(loads: PathBuf) -> EvaluationSettings {
     config.cases.random = 0;
     config.evaluation.device = "cpu".to_owned();
     config.evaluation.windows = None;
+    config.evaluation.held_out = 0;
     config.settings(Path::new("config.yaml")).unwrap().evaluation
 }
 

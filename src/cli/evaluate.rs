@@ -45,9 +45,11 @@ impl Evaluate {
         let mut config = Config::read(self.config.as_deref())?;
         if let Some(loads) = &self.loads {
             config.loads = Some(loads.clone());
-            // All windows that were given, none held out, none made up beside them.
+            // All windows that were given, none made up beside them.
             config.evaluation.windows = None;
         }
+        // Nothing is searched, so there is nothing to hold out.
+        config.evaluation.held_out = 0;
         if let Some(device) = &self.device {
             config.evaluation.device.clone_from(device);
         }

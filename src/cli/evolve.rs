@@ -5,19 +5,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
 use super::{BadInput, Format, RunArguments, config_path, print_json, read_text};
+use crate::candidate::CandidateId;
 use crate::config::Config;
 use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
 use crate::exit::Exit;
-use crate::inspect;
+use crate::gain::Gain;
+use crate::inspect::{self, Asked, Row};
 use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
+use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::{Run, RunFolder};
 use crate::search::Search;
+
+/// Version of the JSON that `--format json` prints.
+const FORMAT: u32 = 1;
 
 /// The last second of the year 9999; git and its readers take no later time.
 const LATEST_EPOCH: i64 = 253_402_300_799;
@@ -90,6 +97,7 @@ impl Evolve {
             program: read_text(&config.program)?,
             baseline: read_text(&config.baseline)?,
             corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
+            catalogue: config.proposers.compose.as_deref().map(catalogue_text).transpose()?,
             epoch: epoch(now)?,
         };
         let mut progress = Progress::start();
@@ -116,6 +124,13 @@ impl Resume {
     }
 }
 
+/// The text of the building blocks in `folder`, which were found to be whole.
+fn catalogue_text(folder: &Path) -> anyhow::Result<String> {
+    let text = catalogue::gather(folder)?;
+    Catalogue::parse(&text)?;
+    Ok(text)
+}
+
 /// Tells how a run ended.
 fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> anyhow::Result<Exit> {
     let path = driver.folder().path().to_owned();
@@ -132,7 +147,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
     talk(format_args!("stopped: {reason}"));
     tell_declined(&Run::open(RunFolder::new(path.clone()))?);
     match format {
-        Format::Json => print_json(&inspect::closing(&search))?,
+        Format::Json => print_json(&Closing::of(&search))?,
         Format::Table => data(closing(&search, &path))?,
     }
     if reason == StopReason::Interrupted {
@@ -150,22 +165,43 @@ fn tell_declined(run: &Run) {
     }
 }
 
+/// What came of a run. The shape of its JSON is part of the interface.
+#[derive(Serialize)]
+struct Closing {
+    format: u32,
+    best: Option<CandidateId>,
+    candidates: Vec<Row>,
+    proposers: Vec<Asked>,
+    gain: Option<Gain>,
+}
+
+impl Closing {
+    fn of(search: &Search) -> Self {
+        let best = search.best().map(|best| best.candidate);
+        let (candidates, proposers) = (inspect::closing(search), inspect::asked(search));
+        Self { format: FORMAT, best, candidates, proposers, gain: Gain::of(search) }
+    }
+}
+
 /// What came of a run: the named proposals, and what the best program is and where it lies.
 fn closing(search: &Search, run: &Path) -> String {
     let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.started().cases);
-    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate)) + "\n";
+    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate));
+    let table = format!("{table}\n\n{}\n", inspect::asked_table(&inspect::asked(search)));
     let Some(best) = best else { return table };
+    let gain = Gain::of(search).map_or(String::new(), |gain| gain.text() + "\n");
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
     format!(
         "{table}\n\
-         best: candidate {} ({}), combined_score {:.4}\n      \
+         best: candidate {} ({}), combined_score {:.4}{}\n      \
          commit {}\n      \
          packevolve show best {run}\n      \
-         git -C {run}/archive.git show best:{}\n",
+         git -C {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,
-        best.score,
+        best.told_score(),
+        if best.held_out.is_some() { " on held-out windows" } else { "" },
         known.commit,
         search.started().file_name,
         run = run.display(),

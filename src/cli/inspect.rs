@@ -34,7 +34,7 @@ impl Top {
         match self.format {
             Format::Json => print_json(&rows)?,
             Format::Table => {
-                let best = run.search.best().map(|member| member.candidate);
+                let best = run.search.best().map(|best| best.candidate);
                 data(inspect::rows_table(&rows, &run.search.started().cases, best) + "\n")?;
             }
         }

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::journal::JournalError;
 use crate::judge::JudgeError;
 use crate::output::{data, talk};
+use crate::proposer::catalogue::{CatalogueError, FolderError};
 use crate::proposer::corpus::CorpusError;
 use crate::run::{Run, RunError, RunFolder};
 
@@ -155,7 +156,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 }
 
 fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    if cause.is::<ConfigError>() || cause.is::<CorpusError>() || cause.is::<BadInput>() {
+    let is_input = cause.is::<ConfigError>() || cause.is::<CorpusError>() || cause.is::<BadInput>();
+    if is_input || cause.is::<CatalogueError>() || cause.is::<FolderError>() {
         return Some(Exit::Input);
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {

@@ -1,8 +1,12 @@
 //! Search: decides what to try next, from nothing but the events so far.
 //!
 //! No IO, clock, thread or global generator; it cannot fail. State changes only through [`Search::apply`], which a live
-//! run, `resume` and `replay` call alike; [`Search::next`] is a pure function of that state.
+//! run, `resume` and `replay` call alike; [`Search::next`] and [`Search::tasks`] are pure functions of that state.
 
+pub mod archive;
+pub mod bandit;
+pub mod best;
+pub mod island;
 pub mod population;
 mod select;
 #[cfg(test)]
@@ -10,19 +14,28 @@ mod tests;
 #[cfg(test)]
 mod world;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use packevolve_contract::case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::{Scores, scores};
+use packevolve_contract::objective::{Scores, score_interval, scores};
+use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{CandidateCreated, Declined, Event, Proposer, RunStarted, Selection, StopReason};
-use crate::search::population::{Member, Population};
+use crate::search::archive::Archive;
+use crate::search::bandit::{Bandit, Success};
+use crate::search::best::{Best, Contender, HeldOut};
+use crate::search::island::{Climate, Islands};
+use crate::search::population::Member;
+use crate::settings::SearchSettings;
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
 const EXHAUSTED_AFTER: u64 = 100;
+
+/// Other candidates that a proposer is shown, at most.
+const MOST_INSPIRATIONS: usize = 3;
 
 /// What is known of a candidate.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +46,8 @@ pub struct Known {
     pub proposer: Option<Proposer>,
     /// What it is an edit of.
     pub parents: Vec<CandidateId>,
+    /// The island that it was born on.
+    pub island: usize,
     /// Its commit.
     pub commit: CommitId,
     /// Its program.
@@ -41,6 +56,8 @@ pub struct Known {
     pub outclassed_below: Option<f64>,
     /// How its evaluation ended, once it has.
     pub verdict: Option<Verdict>,
+    /// What came of its evaluation on held-out windows, if it looked like the best.
+    pub ruling: Option<Ruling>,
     /// How often it was chosen as a parent.
     pub times_chosen: u64,
 }
@@ -48,12 +65,50 @@ pub struct Known {
 /// How an evaluation ended, and the scores if it was measured in full.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Measured in full.
+    /// Measured in full; after a refutation the scores are those of all windows together.
     Measured(Box<Scores>),
     /// Stopped early.
     Outclassed,
     /// It has no score.
     Rejected,
+}
+
+/// What came of a candidate on the windows that are held out from the search.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// Whether it was better there than the best at that time, and so became the best.
+    pub confirmed: bool,
+    /// What it is worth there; `None` if it was rejected there.
+    pub scores: Option<Box<Scores>>,
+}
+
+/// A program to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// What scores are relative to.
+    Baseline,
+    /// A candidate.
+    Candidate(CandidateId),
+}
+
+/// A measurement that the search waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    /// Of which program.
+    pub subject: Subject,
+    /// On which windows.
+    pub windows: WindowSet,
+}
+
+/// How many evaluations ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Measured in full.
+    pub measured: usize,
+    /// Stopped early.
+    pub outclassed: usize,
+    /// Without a score.
+    pub rejected: usize,
 }
 
 /// What to do next.
@@ -80,15 +135,26 @@ pub struct Search {
     unit: Vec<String>,
     candidate_limit: u64,
     baseline: Option<Measurement>,
+    /// The baseline on the windows that are held out.
+    baseline_held_out: Option<Measurement>,
     candidates: Vec<Known>,
+    /// Candidates without an evaluation.
+    waiting: BTreeSet<CandidateId>,
+    tally: Tally,
     by_program: HashMap<BlobId, CandidateId>,
+    by_normalised: HashMap<BlobId, CandidateId>,
     /// By place in the corpus.
     corpus: Vec<Option<CandidateId>>,
     attempts: u64,
     /// Selections whose attempt has not made a candidate or been declined yet.
     open: Vec<(u64, Selection)>,
     declined_in_a_row: u64,
-    population: Population,
+    islands: Islands,
+    archive: Archive,
+    bandit: Bandit,
+    best: Option<Best>,
+    /// Those that looked better than the best when they were judged, and were not judged on held-out windows yet.
+    contenders: Vec<Contender>,
     stopped: Option<StopReason>,
 }
 
@@ -99,24 +165,36 @@ impl Search {
             name: "seed".to_owned(),
             proposer: None,
             parents: Vec::new(),
+            island: 0,
             commit: started.commit,
             program: started.program,
             outclassed_below: None,
             verdict: None,
+            ruling: None,
             times_chosen: 0,
         };
         let settings = &started.settings;
+        let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
+        let climate = Climate { islands, population, migrate_every: migration, restart_after: restart };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
             baseline: None,
+            baseline_held_out: None,
             by_program: HashMap::from([(started.program, CandidateId::SEED)]),
+            by_normalised: HashMap::from([(started.normalised, CandidateId::SEED)]),
             candidates: vec![seed],
+            waiting: BTreeSet::from([CandidateId::SEED]),
+            tally: Tally::default(),
             corpus: vec![None; started.corpus.len()],
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
-            population: Population::new(settings.search.population),
+            islands: Islands::new(climate),
+            archive: Archive::new(front),
+            bandit: Bandit::new(proposers(&settings.search)),
+            best: None,
+            contenders: Vec::new(),
             stopped: None,
             started,
         }
@@ -133,6 +211,7 @@ impl Search {
         match event {
             Event::RunStarted(_) => Err("a run starts once".to_owned()),
             Event::BaselineEvaluated { .. } if self.baseline.is_some() => Err("the baseline is known".to_owned()),
+            Event::BaselineHeldOut { .. } => self.check_baseline_held_out(),
             Event::Selected { .. } | Event::CandidateEvaluated { .. } if self.baseline.is_none() => {
                 Err("there is no baseline yet".to_owned())
             }
@@ -140,6 +219,8 @@ impl Search {
             Event::ProposalDeclined { attempt, reason, .. } => self.check_declined(*attempt, reason),
             Event::CandidateCreated(created) => self.check_created(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.check_evaluated(*candidate, evaluation),
+            Event::Confirmed { candidate, measurement } => self.check_confirmed(*candidate, measurement),
+            Event::Refuted { candidate, evaluation } => self.check_refuted(*candidate, evaluation),
             Event::BaselineEvaluated { .. } | Event::RunStopped { .. } | Event::RunResumed { .. } => Ok(()),
         }
     }
@@ -155,15 +236,19 @@ impl Search {
             Proposer::Corpus(place) if self.corpus[place].is_some() => {
                 return Err(format!("the document at place {place} of the corpus made a candidate before"));
             }
-            Proposer::Corpus(_) | Proposer::Mutate => {}
+            _ => {}
         }
-        self.existing(selection.parent).map(drop)
+        if selection.island >= self.islands.count() {
+            return Err(format!("there is no island {}", selection.island));
+        }
+        selection.parents().try_for_each(|parent| self.existing(parent).map(drop))?;
+        selection.inspirations.iter().try_for_each(|other| self.existing(*other).map(drop))
     }
 
     fn check_declined(&self, attempt: u64, reason: &Declined) -> Result<(), String> {
         self.opened(attempt)?;
         match reason {
-            Declined::Duplicate { of } => self.existing(*of).map(drop),
+            Declined::Duplicate { of } | Declined::NotNovel { of } => self.existing(*of).map(drop),
             Declined::Unreadable { .. } | Declined::DoesNotApply { .. } | Declined::NothingNew => Ok(()),
         }
     }
@@ -173,11 +258,10 @@ impl Search {
         if created.candidate.index() != self.candidates.len() {
             return Err(format!("candidate {}, but {} is the next", created.candidate, self.candidates.len()));
         }
-        created.parents.iter().try_for_each(|parent| self.existing(*parent).map(drop))?;
-        if !created.parents.contains(&selection.parent) {
-            return Err(format!("candidate {} is no edit of {}", created.candidate, selection.parent));
+        if !selection.parents().eq(created.parents.iter().copied()) {
+            return Err(format!("candidate {} has other parents than were selected", created.candidate));
         }
-        match self.seen(&created.program) {
+        match self.seen(&created.program).or_else(|| self.seen_normalised(&created.normalised)) {
             Some(of) => Err(format!("candidate {} is the same program as candidate {of}", created.candidate)),
             None => Ok(()),
         }
@@ -193,6 +277,47 @@ impl Search {
             return Err(format!("candidate {candidate} was to be measured in full"));
         }
         Ok(())
+    }
+
+    fn check_baseline_held_out(&self) -> Result<(), String> {
+        if !self.holds_out() {
+            return Err("no windows are held out".to_owned());
+        }
+        match self.baseline_held_out {
+            Some(_) => Err("the baseline is known on the held-out windows".to_owned()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_confirmed(&self, candidate: CandidateId, measurement: &Measurement) -> Result<(), String> {
+        self.contender(candidate)?;
+        if self.beats_best(measurement)? {
+            return Ok(());
+        }
+        Err(format!("candidate {candidate} is refuted by this"))
+    }
+
+    fn check_refuted(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), String> {
+        self.contender(candidate)?;
+        match evaluation {
+            Evaluation::Measured { measurement } if self.beats_best(measurement)? => {
+                Err(format!("candidate {candidate} is confirmed by this"))
+            }
+            Evaluation::Measured { .. } | Evaluation::Rejected { .. } => Ok(()),
+            Evaluation::Outclassed { .. } => Err(format!("candidate {candidate} was to be measured in full")),
+        }
+    }
+
+    fn contender(&self, candidate: CandidateId) -> Result<&Contender, String> {
+        let contender = self.contenders.iter().find(|contender| contender.candidate == candidate);
+        contender.ok_or_else(|| format!("candidate {candidate} is not to be judged on held-out windows"))
+    }
+
+    /// Whether what was measured on held-out windows is better than the best there.
+    fn beats_best(&self, measurement: &Measurement) -> Result<bool, String> {
+        let scores = self.held_out_scores(measurement).ok_or("the baseline is not known on the held-out windows")?;
+        let best = self.best.as_ref().and_then(|best| best.held_out.as_ref());
+        Ok(best.is_none_or(|best| scores.combined_score > best.scores.combined_score))
     }
 
     fn existing(&self, id: CandidateId) -> Result<&Known, String> {
@@ -216,13 +341,13 @@ impl Search {
         match event {
             Event::RunStarted(_) => unreachable!("BUG: refused by check"),
             Event::BaselineEvaluated { measurement } => self.know_baseline(measurement),
+            Event::BaselineHeldOut { measurement } => self.know_held_out_baseline(measurement),
             Event::Selected { attempt, selection } => self.open_attempt(*attempt, selection),
-            Event::ProposalDeclined { attempt, .. } => {
-                self.close_attempt(*attempt);
-                self.declined_in_a_row += 1;
-            }
+            Event::ProposalDeclined { attempt, .. } => self.decline(*attempt),
             Event::CandidateCreated(created) => self.add(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.judge(*candidate, evaluation),
+            Event::Confirmed { candidate, measurement } => self.confirm(*candidate, measurement),
+            Event::Refuted { candidate, evaluation } => self.refute(*candidate, evaluation),
             Event::RunStopped { reason } => self.stopped = Some(*reason),
             Event::RunResumed { candidates } => {
                 self.stopped = None;
@@ -239,13 +364,44 @@ impl Search {
         if self.candidates.len() as u64 >= self.candidate_limit {
             return self.stop_or_wait(StopReason::Candidates);
         }
+        if self.has_reached_target() {
+            return self.stop_or_wait(StopReason::Target);
+        }
+        if (self.candidates.len() + self.open.len()) as u64 >= self.candidate_limit {
+            return Next::Wait;
+        }
         if self.declined_in_a_row >= EXHAUSTED_AFTER {
             return self.stop_or_wait(StopReason::Exhausted);
         }
         let attempt = self.attempts;
-        match self.next_of_corpus().or_else(|| self.mutation(attempt)) {
+        match self.next_of_corpus().or_else(|| self.drawn(attempt)) {
             Some(selection) => Next::Attempt { attempt, selection },
             None => self.stop_or_wait(StopReason::Exhausted),
+        }
+    }
+
+    /// The measurements to be made, what matters most first. One that is under way stays among them until its event.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        let task = |windows| move |subject| Task { subject, windows };
+        let baseline = self.baseline.is_none().then_some(Subject::Baseline).map(task(WindowSet::Search));
+        let held_out = self.holds_out() && self.baseline_held_out.is_none();
+        let held_out = held_out.then_some(Subject::Baseline).map(task(WindowSet::HeldOut));
+        let candidate = |id: &CandidateId| Subject::Candidate(*id);
+        let contenders = self.standing_contenders().into_iter().map(Subject::Candidate).map(task(WindowSet::HeldOut));
+        let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(candidate);
+        baseline.into_iter().chain(held_out).chain(contenders).chain(waiting.map(task(WindowSet::Search)))
+    }
+
+    /// What is to be recorded when a candidate was judged on held-out windows.
+    ///
+    /// # Panics
+    /// If it was not to be.
+    pub fn ruling(&self, candidate: CandidateId, evaluation: Evaluation) -> Event {
+        match evaluation {
+            Evaluation::Measured { measurement } if self.beats_best(&measurement).expect("BUG: no baseline there") => {
+                Event::Confirmed { candidate, measurement }
+            }
+            evaluation => Event::Refuted { candidate, evaluation },
         }
     }
 
@@ -259,6 +415,11 @@ impl Search {
         self.baseline.as_ref()
     }
 
+    /// Measurement of the baseline program on the windows that are held out, once there is one.
+    pub fn baseline_held_out(&self) -> Option<&Measurement> {
+        self.baseline_held_out.as_ref()
+    }
+
     /// Whether the baseline program is the seed program, so that one evaluation serves both.
     pub fn baseline_is_seed(&self) -> bool {
         self.started.baseline == self.started.program
@@ -268,6 +429,20 @@ impl Search {
     pub fn scores(&self, measurement: &Measurement) -> Option<Scores> {
         let weights = self.started.settings.evaluation.weights;
         self.baseline.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+    }
+
+    /// Scores of a measurement on held-out windows; `None` before the baseline was measured there.
+    pub fn held_out_scores(&self, measurement: &Measurement) -> Option<Scores> {
+        let weights = self.started.settings.evaluation.weights;
+        self.baseline_held_out.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+    }
+
+    /// The scores that a candidate goes by in the search; `None` if it has none.
+    pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
+        match self.candidate(candidate)?.verdict.as_ref()? {
+            Verdict::Measured(scores) => Some(scores),
+            Verdict::Outclassed | Verdict::Rejected => None,
+        }
     }
 
     /// All candidates with their numbers.
@@ -285,19 +460,35 @@ impl Search {
         self.by_program.get(program).copied()
     }
 
-    /// The candidates that the population holds, best first.
-    pub fn members(&self) -> &[Member] {
-        self.population.members()
+    /// The candidate whose program is the same but for comments, blank lines and names, if there is one.
+    pub fn seen_normalised(&self, normalised: &BlobId) -> Option<CandidateId> {
+        self.by_normalised.get(normalised).copied()
     }
 
-    /// The candidate with the highest `combined_score`; of equal ones the oldest.
-    pub fn best(&self) -> Option<Member> {
-        self.population.members().first().copied()
+    /// The populations.
+    pub fn islands(&self) -> &Islands {
+        &self.islands
     }
 
-    /// Candidates that wait for their evaluation.
-    pub fn unevaluated(&self) -> impl Iterator<Item = CandidateId> {
-        self.candidates().filter(|(_, known)| known.verdict.is_none()).map(|(id, _)| id)
+    /// The front and the best of each cell.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// The proposers that are drawn from, each with what it has brought.
+    pub fn bandit(&self) -> &Bandit {
+        &self.bandit
+    }
+
+    /// The best candidate. With windows held out it is the last that was confirmed on them, or what was measured first;
+    /// otherwise the one with the highest `combined_score`, of equal ones the oldest.
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
+    /// How many candidates were judged, and how it went.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// Selections without an outcome yet: what a crash left between a decision and what came of it.
@@ -316,7 +507,7 @@ impl Search {
     }
 
     fn stop_or_wait(&self, reason: StopReason) -> Next {
-        let settled = self.open.is_empty() && self.unevaluated().next().is_none();
+        let settled = self.open.is_empty() && self.tasks().next().is_none();
         if settled { Next::Stop(reason) } else { Next::Wait }
     }
 
@@ -327,37 +518,85 @@ impl Search {
         let parent = self.started.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
         Some(Selection {
             proposer: Proposer::Corpus(place),
+            island: place % self.islands.count(),
             parent: parent.unwrap_or(CandidateId::SEED),
+            inspirations: Vec::new(),
             outclassed_below: None,
         })
     }
 
-    fn mutation(&self, attempt: u64) -> Option<Selection> {
-        if !self.started.settings.search.mutate {
-            return None;
-        }
+    /// The islands take turns; who proposes is the bandit's choice, the parent is drawn.
+    fn drawn(&self, attempt: u64) -> Option<Selection> {
         let mut rng = stream(self.started.settings.rng_seed, attempt, Purpose::Selection);
+        let count = self.islands.count();
+        let turn = usize::try_from(attempt % count as u64).expect("BUG: fewer islands than a usize holds");
+        let island = (0..count).map(|on| (turn + on) % count).find(|at| !self.islands.members(*at).is_empty())?;
         let times_chosen = |id: CandidateId| self.candidates[id.index()].times_chosen;
-        let parent = select::parent(self.population.members(), times_chosen, &mut rng)?;
-        Some(Selection { proposer: Proposer::Mutate, parent, outclassed_below: self.population.admission_score() })
+        let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
+        let others = select::inspirations(&self.ranked(), parent, MOST_INSPIRATIONS, &mut rng);
+        let proposer = self.bandit.choose(|proposer| others.len() >= inspirations(proposer).0)?;
+        let inspirations = others.into_iter().take(inspirations(proposer).1).collect();
+        let outclassed_below = self.islands.admission_score(island);
+        Some(Selection { proposer, island, parent, inspirations, outclassed_below })
+    }
+
+    /// The archive, best first.
+    fn ranked(&self) -> Vec<Member> {
+        let mut members = self.archive.members();
+        members.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        members
+    }
+
+    fn has_reached_target(&self) -> bool {
+        let target = self.started.settings.search.target_score;
+        let best = self.best.as_ref().filter(|best| best.held_out.is_some() || !self.holds_out());
+        target.zip(best).is_some_and(|(target, best)| best.told_score() >= target)
     }
 
     fn know_baseline(&mut self, measurement: &Measurement) {
         self.baseline = Some(measurement.clone());
         if self.baseline_is_seed() {
             self.judge(CandidateId::SEED, &Evaluation::Measured { measurement: measurement.clone() });
+            self.complete_seed();
         }
+    }
+
+    fn know_held_out_baseline(&mut self, measurement: &Measurement) {
+        self.baseline_held_out = Some(measurement.clone());
+        self.complete_seed();
+    }
+
+    /// Where the seed program is the baseline, what is known of the one on held-out windows is known of the other.
+    fn complete_seed(&mut self) {
+        let Some(measurement) = self.baseline_held_out.clone().filter(|_| self.baseline_is_seed()) else { return };
+        let held_out = self.held_out(&measurement);
+        if let Some(best) = self.best.as_mut().filter(|best| best.candidate == CandidateId::SEED) {
+            best.held_out = Some(held_out);
+        }
+    }
+
+    fn held_out(&self, measurement: &Measurement) -> Box<HeldOut> {
+        let scores = self.held_out_scores(measurement).expect("BUG: the baseline is measured there first");
+        Box::new(HeldOut { measurement: measurement.clone(), scores })
     }
 
     fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
         self.attempts += 1;
         self.candidates[selection.parent.index()].times_chosen += 1;
+        self.bandit.tried(selection.proposer);
         self.open.push((attempt, selection.clone()));
     }
 
     fn close_attempt(&mut self, attempt: u64) -> Selection {
         let at = self.open.iter().position(|(open, _)| *open == attempt).expect("BUG: an attempt is selected first");
         self.open.remove(at).1
+    }
+
+    fn decline(&mut self, attempt: u64) {
+        let proposer = self.close_attempt(attempt).proposer;
+        self.declined_in_a_row += 1;
+        self.bandit.ended(proposer, Success::Nothing, 0.0);
+        self.bandit.account(proposer).into_iter().for_each(|account| account.declined += 1);
     }
 
     fn add(&mut self, created: &CandidateCreated) {
@@ -367,28 +606,186 @@ impl Search {
             self.corpus[place] = Some(created.candidate);
         }
         self.by_program.insert(created.program, created.candidate);
+        self.by_normalised.insert(created.normalised, created.candidate);
+        self.waiting.insert(created.candidate);
         self.candidates.push(Known {
             name: created.name.clone(),
             proposer: Some(selection.proposer),
             parents: created.parents.clone(),
+            island: selection.island,
             commit: created.commit,
             program: created.program,
             outclassed_below: selection.outclassed_below,
             verdict: None,
+            ruling: None,
             times_chosen: 0,
         });
     }
 
     fn judge(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
-        let verdict = match evaluation {
+        self.waiting.remove(&candidate);
+        let (verdict, success) = match evaluation {
             Evaluation::Measured { measurement } => {
+                self.tally.measured += 1;
                 let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
-                self.population.admit(Member::new(candidate, &scores));
-                Verdict::Measured(Box::new(scores))
+                let success = self.settle(Member::new(candidate, &scores), measurement);
+                (Verdict::Measured(Box::new(scores)), success)
             }
-            Evaluation::Outclassed { .. } => Verdict::Outclassed,
-            Evaluation::Rejected { .. } => Verdict::Rejected,
+            Evaluation::Outclassed { .. } => {
+                self.tally.outclassed += 1;
+                (Verdict::Outclassed, Success::Nothing)
+            }
+            Evaluation::Rejected { .. } => {
+                self.tally.rejected += 1;
+                (Verdict::Rejected, Success::Nothing)
+            }
         };
+        self.give_account(candidate, &verdict, success, evaluation);
         self.candidates[candidate.index()].verdict = Some(verdict);
+        self.pass_time(candidate);
+    }
+
+    /// Gives a candidate its places; what it was the best at.
+    fn settle(&mut self, member: Member, measurement: &Measurement) -> Success {
+        let candidate = member.candidate;
+        let contends = self.compare_with_best(candidate, member.score, measurement);
+        let on_front = self.archive.admit(member);
+        let admitted = if candidate == CandidateId::SEED {
+            self.islands.found(member);
+            true
+        } else {
+            self.islands.admit(self.candidates[candidate.index()].island, member)
+        };
+        match (contends, on_front, admitted) {
+            (true, ..) => Success::Contender,
+            (_, true, _) => Success::Front,
+            (_, _, true) => Success::Admitted,
+            _ => Success::Nothing,
+        }
+    }
+
+    fn give_account(&mut self, candidate: CandidateId, verdict: &Verdict, success: Success, evaluation: &Evaluation) {
+        let Some(proposer) = self.candidates[candidate.index()].proposer else { return };
+        let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
+        self.bandit.ended(proposer, success, seconds);
+        let Some(account) = self.bandit.account(proposer) else { return };
+        account.rejected += u64::from(*verdict == Verdict::Rejected);
+        account.outclassed += u64::from(*verdict == Verdict::Outclassed);
+        account.admitted += u64::from(success != Success::Nothing);
+        account.contenders += u64::from(success == Success::Contender);
+    }
+
+    /// An island that has not got better for long starts anew from somebody else of the front.
+    fn pass_time(&mut self, candidate: CandidateId) {
+        if candidate == CandidateId::SEED {
+            return;
+        }
+        let island = self.candidates[candidate.index()].island;
+        self.islands.pass(island);
+        if !self.islands.is_stale(island) {
+            return;
+        }
+        let judged = (self.tally.measured + self.tally.outclassed + self.tally.rejected) as u64;
+        let mut rng = stream(self.started.settings.rng_seed, judged, Purpose::Restart);
+        let front: Vec<Member> = self.archive.front().copied().collect();
+        if let Some(founder) = select::anyone(&front, &mut rng) {
+            self.islands.restart(island, founder);
+        }
+    }
+
+    /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither; whether
+    /// it looks better than the best.
+    fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
+        let interval = self.interval(measurement);
+        let best = self.best.as_ref();
+        // The baseline needs no confirmation: what it is worth is 0 on any windows.
+        let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
+        if self.holds_out() && !is_baseline {
+            let contender = Contender { candidate, score, interval, measurement: measurement.clone() };
+            let contends = contender.exceeds(best);
+            self.contenders.extend(contends.then_some(contender));
+            return contends;
+        }
+        let is_best = best.is_none_or(|best| (score, best.candidate) > (best.score, candidate));
+        if is_best {
+            self.best = Some(Best { candidate, score, interval, held_out: None });
+        }
+        is_best
+    }
+
+    fn interval(&self, measurement: &Measurement) -> f64 {
+        let weights = self.started.settings.evaluation.weights;
+        self.baseline.as_ref().map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
+    }
+
+    fn holds_out(&self) -> bool {
+        self.started.settings.evaluation.held_out > 0
+    }
+
+    /// Contenders that still look better than the best, those that look best first; none before they can be judged.
+    fn standing_contenders(&self) -> Vec<CandidateId> {
+        let standing = |contender: &&Contender| contender.exceeds(self.best.as_ref());
+        let can_be_judged = self.baseline_held_out.is_some();
+        let mut standing: Vec<_> = self.contenders.iter().filter(standing).filter(|_| can_be_judged).collect();
+        standing.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        standing.into_iter().map(|contender| contender.candidate).collect()
+    }
+
+    fn no_contender_any_more(&mut self, candidate: CandidateId) -> Contender {
+        let at = self.contenders.iter().position(|contender| contender.candidate == candidate);
+        self.contenders.swap_remove(at.expect("BUG: a contender is ruled on"))
+    }
+
+    fn confirm(&mut self, candidate: CandidateId, measurement: &Measurement) {
+        let Contender { score, interval, .. } = self.no_contender_any_more(candidate);
+        let held_out = self.held_out(measurement);
+        self.candidates[candidate.index()].ruling =
+            Some(Ruling { confirmed: true, scores: Some(Box::new(held_out.scores.clone())) });
+        self.best = Some(Best { candidate, score, interval, held_out: Some(held_out) });
+    }
+
+    /// What was seen on both sides together is what a refuted candidate is worth from here on.
+    fn refute(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
+        let contender = self.no_contender_any_more(candidate);
+        self.archive.remove(candidate);
+        let homes = self.islands.remove(candidate);
+        let held_out = evaluation.measured();
+        let scores = held_out.and_then(|held_out| self.held_out_scores(held_out)).map(Box::new);
+        let verdict = held_out.map_or(Verdict::Rejected, |held_out| {
+            let pooled = self.pooled_scores(&contender.measurement.pooled(held_out));
+            let member = Member::new(candidate, &pooled);
+            self.archive.admit(member);
+            for island in homes {
+                self.islands.admit(island, member);
+            }
+            Verdict::Measured(Box::new(pooled))
+        });
+        if verdict == Verdict::Rejected {
+            self.tally.measured -= 1;
+            self.tally.rejected += 1;
+        }
+        let known = &mut self.candidates[candidate.index()];
+        known.ruling = Some(Ruling { confirmed: false, scores });
+        known.verdict = Some(verdict);
+    }
+
+    fn pooled_scores(&self, measurement: &Measurement) -> Scores {
+        let known = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
+        let (seen, held_out) = known.expect("BUG: the baseline is measured first");
+        scores(measurement, &seen.pooled(held_out), self.started.settings.evaluation.weights, &self.unit)
+    }
+}
+
+/// The proposers that take part, in a fixed order; the corpus comes before all of them and is none.
+fn proposers(settings: &SearchSettings) -> impl Iterator<Item = Proposer> {
+    let taking_part = [(settings.compose, Proposer::Compose), (settings.mutate, Proposer::Mutate)];
+    taking_part.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, proposer)| proposer)
+}
+
+/// How many other candidates a proposer needs, and how many it is shown.
+fn inspirations(proposer: Proposer) -> (usize, usize) {
+    match proposer {
+        Proposer::Cross => (1, 1),
+        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose => (0, 0),
     }
 }

@@ -27,21 +27,40 @@ pub struct Member {
     pub candidate: CandidateId,
     /// Its `combined_score`.
     pub score: f64,
-    /// Its place in the grid: quality and speed.
-    cell: (i64, i64),
+    /// Its `quality`; 0 where no case counts.
+    pub quality: f64,
+    /// Its `speed_score`.
+    pub speed: f64,
 }
 
 impl Member {
     /// A candidate with its scores.
     pub fn new(candidate: CandidateId, scores: &Scores) -> Self {
+        let Scores { combined_score: score, quality, speed_score: speed, .. } = *scores;
+        Self { candidate, score, quality: quality.unwrap_or(0.0), speed }
+    }
+
+    /// Its place in the grid over quality and speed.
+    pub fn cell(&self) -> (i64, i64) {
         let cell = |value: f64| (value / CELL).floor() as i64;
-        let cell = (cell(scores.quality.unwrap_or(0.0)), cell(scores.speed_score));
-        Self { candidate, score: scores.combined_score, cell }
+        (cell(self.quality), cell(self.speed))
     }
 
     /// Whether it comes before another: the higher score, or else the lower number.
-    fn precedes(&self, other: &Self) -> bool {
+    pub fn precedes(&self, other: &Self) -> bool {
         self.score > other.score || (self.score == other.score && self.candidate < other.candidate)
+    }
+
+    /// Whether it is faster than another, or as fast and better, or else has the lower number.
+    pub fn is_faster(&self, other: &Self) -> bool {
+        let order = self.speed.total_cmp(&other.speed).then(self.quality.total_cmp(&other.quality));
+        order.then(other.candidate.cmp(&self.candidate)).is_gt()
+    }
+
+    /// Whether it is at least as good as another in quality and in speed; of two that are alike, the older one.
+    pub fn dominates(&self, other: &Self) -> bool {
+        let alike = self.quality == other.quality && self.speed == other.speed;
+        self.quality >= other.quality && self.speed >= other.speed && (!alike || self.candidate < other.candidate)
     }
 }
 
@@ -51,16 +70,23 @@ impl Population {
         Self { capacity: capacity.max(1), members: Vec::new() }
     }
 
-    /// Takes in a candidate if it is the best of its cell and among the best of all; the worse ones make room.
-    pub fn admit(&mut self, member: Member) {
-        match self.members.iter().position(|other| other.cell == member.cell) {
+    /// Takes in a candidate if it is the best of its cell and among the best of all; the worse ones make room. Whether
+    /// it is a member now.
+    pub fn admit(&mut self, member: Member) -> bool {
+        match self.members.iter().position(|other| other.cell() == member.cell()) {
             Some(at) if member.precedes(&self.members[at]) => drop(self.members.remove(at)),
-            Some(_) => return,
+            Some(at) => return self.members[at].candidate == member.candidate,
             None => {}
         }
         let rank = self.members.iter().take_while(|other| other.precedes(&member)).count();
         self.members.insert(rank, member);
         self.members.truncate(self.capacity);
+        rank < self.capacity
+    }
+
+    /// Takes a candidate out, if it is a member.
+    pub fn remove(&mut self, candidate: CandidateId) {
+        self.members.retain(|member| member.candidate != candidate);
     }
 
     /// Best first.
@@ -75,27 +101,26 @@ impl Population {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    impl Member {
+        /// With equal weights.
+        pub(crate) fn at(candidate: CandidateId, quality: f64, speed: f64) -> Self {
+            Self { candidate, score: 0.5 * quality + 0.5 * speed, quality, speed }
+        }
+    }
+
     fn member(candidate: u64, quality: f64, speed: f64) -> Member {
-        Member::new(
-            CandidateId(candidate),
-            &Scores {
-                combined_score: 0.5 * quality + 0.5 * speed,
-                quality: Some(quality),
-                speed_score: speed,
-                balancedness_score: 0.0,
-                unit_seconds: None,
-                cases: Vec::new(),
-            },
-        )
+        Member::at(CandidateId(candidate), quality, speed)
     }
 
     fn filled(members: &[Member], capacity: usize) -> Population {
         let mut population = Population::new(capacity);
-        members.iter().for_each(|member| population.admit(*member));
+        for member in members {
+            population.admit(*member);
+        }
         population
     }
 
@@ -118,7 +143,7 @@ mod tests {
         assert_eq!(numbers(&filled(&members, 3)), [3, 0]);
     }
 
-    fn some_members() -> impl Strategy<Value = Vec<Member>> {
+    pub(crate) fn some_members() -> impl Strategy<Value = Vec<Member>> {
         let scores = prop::collection::vec((-1.0f64..1.0, -1.0f64..1.0), 0..40);
         scores.prop_map(|scores| {
             let numbered = scores.into_iter().enumerate();

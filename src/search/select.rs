@@ -2,6 +2,7 @@
 
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use crate::candidate::CandidateId;
 use crate::search::population::Member;
@@ -24,22 +25,31 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     members.last().map(|member| member.candidate)
 }
 
+/// Draws one of `members`, each as likely as the other; `None` of nobody.
+pub fn anyone(members: &[Member], rng: &mut Stream) -> Option<Member> {
+    members.choose(rng).copied()
+}
+
+/// Draws up to `count` of `members` other than `parent`, the better ranks of `members` likelier.
+pub fn inspirations(members: &[Member], parent: CandidateId, count: usize, rng: &mut Stream) -> Vec<CandidateId> {
+    let mut left: Vec<Member> = members.iter().filter(|member| member.candidate != parent).copied().collect();
+    let mut drawn = Vec::new();
+    while drawn.len() < count
+        && let Some(candidate) = self::parent(&left, |_| 0, rng)
+    {
+        left.retain(|member| member.candidate != candidate);
+        drawn.push(candidate);
+    }
+    drawn
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use packevolve_contract::objective::Scores;
     use packevolve_contract::stream::{Purpose, stream};
 
     fn draws(times_chosen: impl Fn(CandidateId) -> u64 + Copy) -> [usize; 3] {
-        let scores = |combined_score| Scores {
-            combined_score,
-            quality: None,
-            speed_score: combined_score,
-            balancedness_score: 0.0,
-            unit_seconds: None,
-            cases: Vec::new(),
-        };
-        let member = |(candidate, score)| Member::new(CandidateId(candidate), &scores(score));
+        let member = |(candidate, score)| Member::at(CandidateId(candidate), score, score);
         let members = [(0, 0.9), (1, 0.5), (2, 0.1)].map(member);
         let mut counts = [0; 3];
         for number in 0..1000 {
@@ -55,6 +65,18 @@ mod tests {
         assert!(fresh[0] > fresh[1] && fresh[1] > fresh[2] && fresh[2] > 0, "{fresh:?}");
         let worn = draws(|candidate| if candidate.0 == 0 { 99 } else { 0 });
         assert!(worn[0] < worn[1], "{worn:?}");
+    }
+
+    #[test]
+    fn inspirations_are_others_than_the_parent_and_each_another() {
+        let members = [0, 1, 2, 3].map(|number| Member::at(CandidateId(number), 0.5, 0.1 * number as f64));
+        for number in 0..50 {
+            let mut rng = stream(1, number, Purpose::Selection);
+            let mut drawn = inspirations(&members, CandidateId(2), 5, &mut rng);
+            drawn.sort();
+            assert_eq!(drawn, [CandidateId(0), CandidateId(1), CandidateId(3)]);
+        }
+        assert_eq!(inspirations(&members[..1], CandidateId(0), 2, &mut stream(1, 1, Purpose::Selection)), []);
     }
 
     #[test]

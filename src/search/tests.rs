@@ -6,7 +6,7 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
-use super::world::{Script, World, blob, created, measurement, sample};
+use super::world::{Script, World, blob, created, first_window, measurement, sample};
 use super::*;
 
 /// Selections in order, each with its attempt.
@@ -35,6 +35,11 @@ fn judged(world: &World) -> Vec<CandidateId> {
     world.events.iter().filter_map(of).collect()
 }
 
+/// Whether there is nobody who could be a parent.
+fn is_deserted(search: &Search) -> bool {
+    (0..search.islands().count()).all(|island| search.islands().members(island).is_empty())
+}
+
 /// How many attempts in a row made no candidate, at the end.
 fn declined_last(events: &[Event]) -> usize {
     let outcomes = events.iter().rev();
@@ -42,6 +47,48 @@ fn declined_last(events: &[Event]) -> usize {
         .take_while(|event| !matches!(event, Event::CandidateCreated(_)))
         .filter(|event| matches!(event, Event::ProposalDeclined { .. }))
         .count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_candidate_is_lost(script in Script::any()) {
+        let world = World::finished(script);
+        let search = &world.search;
+        let measured = |id: CandidateId| search.scores_of(id).map(|scores| Member::new(id, scores));
+        let all: Vec<Member> = search.candidates().filter_map(|(id, _)| measured(id)).collect();
+        let tally = search.tally();
+        prop_assert_eq!((tally.measured, tally.outclassed + tally.rejected), (all.len(), search.candidates().len() - all.len()));
+        // What the archive and the islands hold goes by the scores that it has now, and somebody is as good as anybody.
+        let kept = search.archive().members();
+        for member in &kept {
+            prop_assert_eq!(measured(member.candidate), Some(*member));
+        }
+        let refuted = |id: CandidateId| search.candidate(id).is_some_and(|known| known.ruling.as_ref().is_some_and(|r| !r.confirmed));
+        if !search.candidates().any(|(id, _)| refuted(id)) {
+            let best = all.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
+            prop_assert!(best.is_none_or(|best| kept.contains(&best)));
+        }
+        for island in 0..search.islands().count() {
+            for member in search.islands().members(island) {
+                prop_assert_eq!(measured(member.candidate), Some(*member));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_proposers_brought_adds_up(script in Script::any()) {
+        let world = World::finished(script.clone());
+        let accounts = world.search.bandit().arms().iter().map(|arm| arm.account);
+        let tried: u64 = accounts.clone().map(|account| account.tried).sum();
+        let drawn = selections(&world.events).filter(|(_, s)| !matches!(s.proposer, Proposer::Corpus(_))).count();
+        prop_assert_eq!(tried, drawn as u64);
+        for account in accounts {
+            prop_assert!(account.declined + account.rejected + account.outclassed <= account.tried);
+            prop_assert!(account.contenders <= account.admitted && account.admitted <= account.tried);
+        }
+    }
 }
 
 proptest! {
@@ -84,7 +131,7 @@ proptest! {
             Some(StopReason::Candidates) => prop_assert_eq!(made, script.candidates),
             Some(StopReason::Exhausted) => {
                 let tried_all = world.seen_at.len() >= script.corpus.len();
-                let no_parents = world.search.members().is_empty();
+                let no_parents = is_deserted(&world.search);
                 let nothing_left = tried_all && (!script.mutate || no_parents);
                 prop_assert!(nothing_left || declined_last(&world.events) == EXHAUSTED_AFTER as usize);
             }
@@ -102,7 +149,9 @@ proptest! {
         let mut made = vec![None; script.corpus.len()];
         for (place, (attempt, selection)) in corpus.iter().enumerate() {
             let parent = script.corpus[place].and_then(|parent| made[parent]).unwrap_or(CandidateId::SEED);
-            let expected = Selection { proposer: Proposer::Corpus(place), parent, outclassed_below: None };
+            let island = place % script.islands;
+            let (proposer, inspirations) = (Proposer::Corpus(place), Vec::new());
+            let expected = Selection { proposer, island, parent, inspirations, outclassed_below: None };
             prop_assert_eq!(*selection, &expected);
             let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
             made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
@@ -114,25 +163,65 @@ proptest! {
     }
 
     #[test]
-    fn a_mutation_has_a_member_of_the_population_for_a_parent(script in Script::any()) {
+    fn a_mutation_has_a_member_of_its_island_for_a_parent(script in Script::any()) {
         let world = World::finished(script.clone());
         for (attempt, selection) in selections(&world.events).skip(script.corpus.len()) {
             let members = &world.seen_at[&attempt];
-            prop_assert!(members.len() <= script.population);
+            prop_assert!(members.iter().all(|members| members.len() <= script.population));
+            let members = &members[selection.island];
             prop_assert!(members.contains(&selection.parent), "{selection:?} of {members:?}");
             prop_assert_eq!(selection.outclassed_below.is_some(), members.len() == script.population);
         }
     }
 
     #[test]
-    fn the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
-        let world = World::finished(script);
+    fn without_hold_out_the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
+        let world = World::finished(Script { held_out: 0, ..script });
         let scored = world.search.candidates().filter_map(|(id, known)| match &known.verdict {
             Some(Verdict::Measured(scores)) => Some((id, scores.combined_score)),
             _ => None,
         });
         let best = scored.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        prop_assert_eq!(world.search.best().map(|member| (member.candidate, member.score)), best);
+        prop_assert_eq!(world.search.best().map(|best| (best.candidate, best.score)), best);
+    }
+
+    #[test]
+    fn with_hold_out_the_best_is_the_last_that_was_confirmed_and_every_one_was_better_there(script in Script::any()) {
+        let world = World::finished(Script { held_out: 3, ..script });
+        let held_out = |measurement| world.search.held_out_scores(measurement).unwrap().combined_score;
+        let mut best = world.search.baseline_is_seed().then_some((CandidateId::SEED, 0.0));
+        for event in &world.events {
+            match event {
+                Event::Confirmed { candidate, measurement } => {
+                    prop_assert!(best.is_none_or(|(_, score)| held_out(measurement) > score));
+                    best = Some((*candidate, held_out(measurement)));
+                }
+                Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
+                    prop_assert!(best.is_some_and(|(_, score)| held_out(measurement) <= score));
+                }
+                _ => {}
+            }
+        }
+        let found = world.search.best().map(|best| (best.candidate, best.told_score()));
+        prop_assert_eq!(found, best);
+    }
+
+    #[test]
+    fn nobody_who_looks_clearly_better_than_the_best_is_left_unjudged_on_held_out_windows(script in Script::any()) {
+        let world = World::finished(Script { held_out: 3, ..script });
+        prop_assert_eq!(world.search.tasks().next(), None);
+        let rulings = world.events.iter().filter_map(|event| match event {
+            Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => Some(*candidate),
+            _ => None,
+        });
+        let ruled: Vec<CandidateId> = rulings.collect();
+        prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "somebody was judged there twice");
+        for (id, known) in world.search.candidates() {
+            prop_assert_eq!(known.ruling.is_some(), ruled.contains(&id));
+            let refuted = known.ruling.as_ref().is_some_and(|ruling| !ruling.confirmed);
+            let was_rejected = known.ruling.as_ref().is_some_and(|ruling| ruling.scores.is_none());
+            prop_assert!(!was_rejected || (refuted && known.verdict == Some(Verdict::Rejected)));
+        }
     }
 
     #[test]
@@ -149,7 +238,7 @@ proptest! {
         let mut world = World::finished(script.clone());
         let (reason, before) = (world.search.stopped(), world.search.candidates().len() as u64);
         world.resume(script.candidates + more);
-        if reason == Some(StopReason::Candidates) && script.mutate && !world.search.members().is_empty() {
+        if reason == Some(StopReason::Candidates) && script.mutate && !is_deserted(&world.search) {
             let goes_on = matches!(world.search.next(), Next::Attempt { .. });
             prop_assert!(goes_on);
         }
@@ -161,8 +250,7 @@ proptest! {
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
-    let baseline = measurement(&world.search.started().cases, |_, window| sample(window, 0.02, 0.1));
-    world.record(Event::BaselineEvaluated { measurement: baseline });
+    world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Corpus(0), 0));
     world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
     world.record(selected(1, Proposer::Mutate, 0));
@@ -170,7 +258,8 @@ fn under_way() -> World {
 }
 
 fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
-    let selection = Selection { proposer, parent: CandidateId(parent), outclassed_below: None };
+    let parent = CandidateId(parent);
+    let selection = Selection { proposer, island: 0, parent, inspirations: Vec::new(), outclassed_below: None };
     Event::Selected { attempt, selection }
 }
 
@@ -196,6 +285,14 @@ fn what_no_run_writes_is_refused_and_named() {
     let refused = [
         (Event::RunStarted(Box::new(search.started().clone())), "a run starts once"),
         (Event::BaselineEvaluated { measurement: Measurement::default() }, "the baseline is known"),
+        (
+            Event::Confirmed { candidate: seed, measurement: Measurement::default() },
+            "candidate 0 is not to be judged on held-out windows",
+        ),
+        (
+            Event::Refuted { candidate: CandidateId(1), evaluation: outclassed.clone() },
+            "candidate 1 is not to be judged on held-out windows",
+        ),
         (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
         (selected(3, Proposer::Mutate, 0), "attempt 3, but 2 is the next"),
         (selected(2, Proposer::Mutate, 7), "there is no candidate 7"),
@@ -207,9 +304,15 @@ fn what_no_run_writes_is_refused_and_named() {
         (made(created(2, 0, seed)), "attempt 0 is not open"),
         (made(created(1, 1, seed)), "candidate 1, but 2 is the next"),
         (made(created(3, 1, seed)), "candidate 3, but 2 is the next"),
-        (made(created(2, 1, CandidateId(2))), "there is no candidate 2"),
-        (made(created(2, 1, CandidateId(1))), "candidate 2 is no edit of 0"),
-        (made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }), "candidate 2 is no edit of 0"),
+        (made(created(2, 1, CandidateId(1))), "candidate 2 has other parents than were selected"),
+        (
+            made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }),
+            "candidate 2 has other parents than were selected",
+        ),
+        (
+            made(CandidateCreated { normalised: blob(1), ..created(2, 1, seed) }),
+            "candidate 2 is the same program as candidate 1",
+        ),
         (
             made(CandidateCreated { program: blob(1), ..created(2, 1, seed) }),
             "candidate 2 is the same program as candidate 1",
@@ -253,6 +356,7 @@ fn an_event_that_is_refused_is_never_taken_in() {
 #[test]
 fn a_run_stops_only_when_everything_in_flight_has_landed() {
     let mut world = under_way();
+    world.record(world.baseline(WindowSet::HeldOut));
     world.record(declined(1, Declined::NothingNew));
     let mut limited = world.search.clone();
     limited.apply(&Event::RunResumed { candidates: 2 });
@@ -263,9 +367,93 @@ fn a_run_stops_only_when_everything_in_flight_has_landed() {
 
 #[test]
 fn a_baseline_that_is_another_program_leaves_the_seed_program_to_be_judged() {
-    let mut world = World::new(Script { baseline_is_seed: false, ..Script::smooth() });
-    world.step();
-    assert_eq!(world.search.unevaluated().collect::<Vec<_>>(), [CandidateId::SEED]);
+    let mut world = World::new(Script { baseline_is_seed: false, held_out: 0, ..Script::smooth() });
+    world.record(world.baseline(WindowSet::Search));
+    let judge_seed = Task { subject: Subject::Candidate(CandidateId::SEED), windows: WindowSet::Search };
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [judge_seed]);
     assert_eq!(world.search.best(), None);
     assert!(world.search.baseline().is_some());
+}
+
+/// The evaluation of every case with this gap and time.
+fn measured(world: &World, windows: WindowSet, gap: f64, seconds: f64) -> Measurement {
+    measurement(&world.search.started().cases, first_window(windows), |_, window| sample(window, gap, seconds))
+}
+
+fn scored(world: &World, gap: f64) -> Evaluation {
+    Evaluation::Measured { measurement: measured(world, WindowSet::Search, gap, 0.1) }
+}
+
+fn held_out_task(candidate: u64) -> Task {
+    Task { subject: Subject::Candidate(CandidateId(candidate)), windows: WindowSet::HeldOut }
+}
+
+/// A search whose candidate 1 looks better than the seed program.
+fn challenged() -> World {
+    let mut world = under_way();
+    world.record(world.baseline(WindowSet::HeldOut));
+    world.record(evaluated(1, scored(&world, 0.01)));
+    world
+}
+
+#[test]
+fn what_looks_best_is_judged_on_held_out_windows_before_anything_else() {
+    let mut world = challenged();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
+    assert_eq!(world.search.tasks().next(), Some(held_out_task(1)));
+    let worse = Measurement::default();
+    let measurement = measured(&world, WindowSet::HeldOut, 0.015, 0.1);
+    let wrong = Event::Refuted {
+        candidate: CandidateId(1),
+        evaluation: Evaluation::Measured { measurement: measurement.clone() },
+    };
+    assert_eq!(world.search.check(&wrong), Err("candidate 1 is confirmed by this".to_owned()));
+    let wrong = Event::Confirmed { candidate: CandidateId(1), measurement: worse };
+    assert_eq!(world.search.check(&wrong), Err("candidate 1 is refuted by this".to_owned()));
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    let best = world.search.best().unwrap();
+    assert_eq!(best.candidate, CandidateId(1));
+    assert!((best.told_score() - 0.125).abs() < 1e-9 && (best.score - 0.25).abs() < 1e-9, "{best:?}");
+}
+
+#[test]
+fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
+    let mut world = challenged();
+    let measurement = measured(&world, WindowSet::HeldOut, 0.03, 0.1);
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
+    let pooled = world.search.scores_of(CandidateId(1)).unwrap();
+    assert!(pooled.combined_score.abs() < 1e-9 && pooled.cases[0].windows == 6, "{pooled:?}");
+    let member = world.search.islands().members(0).iter().find(|member| member.candidate == CandidateId(1));
+    assert!(member.is_none_or(|member| member.score.abs() < 1e-9));
+    assert_eq!(world.search.tasks().next(), None);
+}
+
+#[test]
+fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
+    let mut world = challenged();
+    let rejection = Rejection::Hang { limit_seconds: 1.0 };
+    world
+        .record(world.search.ruling(CandidateId(1), Evaluation::Rejected { rejection, evidence: Evidence::default() }));
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().verdict, Some(Verdict::Rejected));
+    let lives = |island| world.search.islands().members(island).iter().any(|member| member.candidate == CandidateId(1));
+    assert!(!lives(0) && !lives(1));
+    assert!(world.search.archive().members().iter().all(|member| member.candidate == CandidateId::SEED));
+    assert_eq!(world.search.tally(), Tally { measured: 1, outclassed: 0, rejected: 1 });
+}
+
+#[test]
+fn whoever_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
+    let mut world = challenged();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    world.record(evaluated(2, scored(&world, 0.005)));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [held_out_task(2), held_out_task(1)]);
+    let measurement = measured(&world, WindowSet::HeldOut, 0.005, 0.1);
+    world.record(world.search.ruling(CandidateId(2), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.tasks().next(), None);
+    // It may have been under way: what comes of it is taken in.
+    let measurement = measured(&world, WindowSet::HeldOut, 0.01, 0.1);
+    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(2));
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
+use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ use rand::RngExt;
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
-use crate::search::{Next, Search};
+use crate::search::{Next, Search, Subject, Task};
 
 /// What happens how often.
 #[derive(Clone, Debug)]
@@ -24,7 +25,9 @@ pub struct Script {
     pub key: u64,
     /// Candidates of the run.
     pub candidates: u64,
-    /// Room in the population.
+    /// Populations.
+    pub islands: usize,
+    /// Room in each.
     pub population: usize,
     /// Evaluations at the same time.
     pub slots: usize,
@@ -34,6 +37,8 @@ pub struct Script {
     pub mutate: bool,
     /// Whether the seed program is the baseline too.
     pub baseline_is_seed: bool,
+    /// Windows that are held out.
+    pub held_out: usize,
     /// How many attempts make no candidate.
     pub declined: f64,
     /// How many evaluations end in a rejection.
@@ -50,11 +55,13 @@ impl Script {
         Self {
             key: 1,
             candidates: 20,
+            islands: 2,
             population: 4,
             slots: 2,
             corpus: vec![None, Some(0), None],
             mutate: true,
             baseline_is_seed: true,
+            held_out: 3,
             declined: 0.0,
             rejected: 0.0,
             outclassed: 0.0,
@@ -69,11 +76,12 @@ impl Script {
         let corpus = (0..6usize).prop_flat_map(move |length| (0..length).map(parent).collect::<Vec<_>>());
         let sizes = (any::<u64>(), 1..40u64, 1..6usize, 1..5usize, corpus);
         let chances = (chance(), chance(), chance(), 0.0..0.1);
-        (sizes, any::<bool>(), any::<bool>(), chances).prop_map(|(sizes, mutate, baseline_is_seed, chances)| {
+        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize);
+        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out, islands), chances)| {
             let (key, candidates, population, slots, corpus) = sizes;
             let (declined, rejected, outclassed, broken_off) = chances;
-            let sizes = Self { key, candidates, population, slots, corpus, ..Self::smooth() };
-            Self { mutate, baseline_is_seed, declined, rejected, outclassed, broken_off, ..sizes }
+            let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
+            Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
 
@@ -82,8 +90,10 @@ impl Script {
         let mut started = RunStarted::example();
         started.settings.rng_seed = self.key;
         started.settings.search.candidates = self.candidates;
+        started.settings.search.islands = self.islands;
         started.settings.search.population = self.population;
         started.settings.search.mutate = self.mutate;
+        started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
             started.baseline = BlobId::from_bytes([255; 20]);
         }
@@ -103,10 +113,10 @@ pub struct World {
     pub search: Search,
     /// All that happened after the run had started.
     pub events: Vec<Event>,
-    /// For each attempt, the best of the population when it was selected and the score to beat.
-    pub seen_at: BTreeMap<u64, Vec<CandidateId>>,
+    /// For each attempt, the members of each island when it was selected.
+    pub seen_at: BTreeMap<u64, Vec<Vec<CandidateId>>>,
     script: Script,
-    in_flight: Vec<CandidateId>,
+    in_flight: Vec<Task>,
     rng: Stream,
 }
 
@@ -152,17 +162,13 @@ impl World {
         if self.chance(self.script.broken_off) {
             return if self.chance(0.5) { self.die() } else { self.interrupt() };
         }
-        if self.search.baseline().is_none() {
-            let measurement = measurement(&self.search.started().cases, |_, window| sample(window, 0.02, 0.1));
-            return self.record(Event::BaselineEvaluated { measurement });
-        }
         let is_full = self.in_flight.len() >= self.script.slots;
         if is_full || (!self.in_flight.is_empty() && self.chance(0.3)) {
             return self.finish_one();
         }
-        let waiting = self.search.unevaluated().find(|candidate| !self.in_flight.contains(candidate));
-        if let Some(candidate) = waiting {
-            return self.in_flight.push(candidate);
+        let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
+        if let Some(task) = task {
+            return self.in_flight.push(task);
         }
         let next = self.search.next();
         assert_eq!(next, self.search.next(), "asked twice");
@@ -178,7 +184,9 @@ impl World {
     }
 
     fn attempt(&mut self, attempt: u64, selection: &Selection) {
-        let members = self.search.members().iter().map(|member| member.candidate).collect();
+        let numbers =
+            |island: usize| self.search.islands().members(island).iter().map(|member| member.candidate).collect();
+        let members = (0..self.script.islands).map(numbers).collect();
         self.seen_at.insert(attempt, members);
         self.record(Event::Selected { attempt, selection: selection.clone() });
         // A process that dies here leaves a selection without an outcome.
@@ -189,25 +197,48 @@ impl World {
         let count = self.search.candidates().len() as u64;
         if self.chance(self.script.declined) {
             let of = CandidateId(self.rng.random_range(0..count));
-            let reason = if self.chance(0.5) { Declined::NothingNew } else { Declined::Duplicate { of } };
+            let reasons = [Declined::NothingNew, Declined::Duplicate { of }, Declined::NotNovel { of }];
+            let reason = reasons[self.rng.random_range(0..3)].clone();
             return self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
         }
-        self.record(Event::CandidateCreated(created(count, attempt, selection.parent)));
+        let parents = selection.parents().collect();
+        self.record(Event::CandidateCreated(CandidateCreated { parents, ..created(count, attempt, selection.parent) }));
     }
 
     fn finish_one(&mut self) {
         assert!(!self.in_flight.is_empty(), "the search waits for nothing");
-        let candidate = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
-        let evaluation = self.evaluation(candidate);
-        self.record(Event::CandidateEvaluated { candidate, evaluation });
+        let task = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
+        let event = match (task.subject, task.windows) {
+            (Subject::Baseline, windows) => self.baseline(windows),
+            (Subject::Candidate(candidate), WindowSet::Search) => {
+                let evaluation = self.evaluation(candidate, WindowSet::Search);
+                Event::CandidateEvaluated { candidate, evaluation }
+            }
+            (Subject::Candidate(candidate), WindowSet::HeldOut) => {
+                let evaluation = self.evaluation(candidate, WindowSet::HeldOut);
+                self.search.ruling(candidate, evaluation)
+            }
+        };
+        self.record(event);
     }
 
-    fn evaluation(&mut self, candidate: CandidateId) -> Evaluation {
+    /// The baseline measured on these windows.
+    pub fn baseline(&self, windows: WindowSet) -> Event {
+        let first = first_window(windows);
+        let measurement = measurement(&self.search.started().cases, first, |_, window| sample(window, 0.02, 0.1));
+        match windows {
+            WindowSet::Search => Event::BaselineEvaluated { measurement },
+            WindowSet::HeldOut => Event::BaselineHeldOut { measurement },
+        }
+    }
+
+    fn evaluation(&mut self, candidate: CandidateId, windows: WindowSet) -> Evaluation {
         if self.chance(self.script.rejected) {
             let rejection = Rejection::Hang { limit_seconds: 1.0 };
             return Evaluation::Rejected { rejection, evidence: Evidence::default() };
         }
         let threshold = self.search.candidate(candidate).and_then(|known| known.outclassed_below);
+        let threshold = threshold.filter(|_| windows == WindowSet::Search);
         if let Some(threshold) = threshold
             && self.chance(self.script.outclassed)
         {
@@ -216,8 +247,11 @@ impl World {
         // Few values, so that there are equal scores too.
         let gap = [0.0, 0.01, 0.02, 0.04][self.rng.random_range(0..4)];
         let rng = &mut self.rng;
-        let measurement = measurement(&self.search.started().cases, |_, window| {
-            sample(window, gap, [0.001, 0.01, 0.1, 1.0][rng.random_range(0..4)])
+        let time = [0.001, 0.01, 0.1, 1.0][rng.random_range(0..4)];
+        // Some are measured evenly, some not at all.
+        let noise = [0.0, 0.01, 3.0][rng.random_range(0..3)];
+        let measurement = measurement(&self.search.started().cases, first_window(windows), |_, window| {
+            sample(window, gap, time * (1.0 + noise * rng.random::<f64>()))
         });
         Evaluation::Measured { measurement }
     }
@@ -256,6 +290,7 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
         parents: vec![parent],
         commit: CommitId::from_bytes(*blob(number).as_bytes()),
         program: blob(number),
+        normalised: blob(number),
     }
 }
 
@@ -266,11 +301,19 @@ pub fn blob(number: u64) -> BlobId {
     BlobId::from_bytes(bytes)
 }
 
+/// The number of the first window of a side.
+pub fn first_window(windows: WindowSet) -> usize {
+    match windows {
+        WindowSet::Search => 0,
+        WindowSet::HeldOut => 3,
+    }
+}
+
 /// Three windows of each case.
-pub fn measurement(cases: &[Case], mut sample: impl FnMut(&Case, usize) -> Sample) -> Measurement {
+pub fn measurement(cases: &[Case], first: usize, mut sample: impl FnMut(&Case, usize) -> Sample) -> Measurement {
     let mut case = |case: &Case| CaseMeasurement {
         case: case.to_string(),
-        samples: (0..3).map(|window| sample(case, window)).collect(),
+        samples: (first..first + 3).map(|window| sample(case, window)).collect(),
     };
     Measurement { cases: cases.iter().map(&mut case).collect(), ..Measurement::default() }
 }

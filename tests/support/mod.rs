@@ -19,7 +19,7 @@ pub const EPOCH: &str = "1700000000";
 const SMALL: &str = "
 topology: {layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16}
 cases: {global: [{replicas: 16, gpus: 4}], random: 1}
-evaluation: {device: cpu, windows: 2}
+evaluation: {device: cpu, windows: 2, held_out: 2}
 ";
 /// Makes any program slow, and all that are made from it, without being in the way of any edit.
 const SLOW: &str = "

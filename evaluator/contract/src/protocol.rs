@@ -157,7 +157,7 @@ pub struct EvaluateRequest {
 }
 
 /// The two halves of a run's windows. No window is in both, and none of one was derived from one of the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WindowSet {
     /// What the search looks at.

@@ -26,6 +26,8 @@ pub enum Purpose {
     HeldOutPermutation = 7,
     /// As `CallSeed`, for the windows that are held out from the search.
     HeldOutCallSeed = 8,
+    /// From which member of the archive an island starts anew.
+    Restart = 9,
 }
 
 /// The stream keyed by `rng_seed`, a `number` (of an attempt, a candidate, a window: what the purpose counts) and a

@@ -1,0 +1,194 @@
+//! Islands: populations that evolve apart, so that one idea that is ahead does not crowd out all others at once.
+//!
+//! Now and then the best of each island is copied to the next one, in a ring. An island that has not got better for long
+//! starts anew from a single member of the archive.
+
+use crate::candidate::CandidateId;
+use crate::search::population::{Member, Population};
+
+/// What islands are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Climate {
+    /// How many islands, at least one.
+    pub islands: usize,
+    /// Members of each.
+    pub population: usize,
+    /// The best move on after so many evaluations in all.
+    pub migrate_every: u64,
+    /// An island starts anew after so many of its own evaluations without a better best.
+    pub restart_after: u64,
+}
+
+/// One island.
+#[derive(Clone, Debug, PartialEq)]
+struct Island {
+    population: Population,
+    /// The highest score since it started.
+    best: f64,
+    since_better: u64,
+}
+
+/// All islands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Islands {
+    climate: Climate,
+    islands: Vec<Island>,
+    evaluations: u64,
+}
+
+impl Islands {
+    /// Without inhabitants.
+    pub fn new(climate: Climate) -> Self {
+        let island =
+            Island { population: Population::new(climate.population), best: f64::NEG_INFINITY, since_better: 0 };
+        Self { climate, islands: vec![island; climate.islands.max(1)], evaluations: 0 }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.islands.len()
+    }
+
+    /// Members of one, best first.
+    pub fn members(&self, island: usize) -> &[Member] {
+        self.islands[island].population.members()
+    }
+
+    /// The score that a candidate has to beat to live there; `None` while there is room.
+    pub fn admission_score(&self, island: usize) -> Option<f64> {
+        self.islands[island].population.admission_score()
+    }
+
+    /// Settles a founder on every island.
+    pub fn found(&mut self, member: Member) {
+        for island in &mut self.islands {
+            island.admit(member);
+        }
+    }
+
+    /// Settles a candidate on its island, if it is good enough; whether it is.
+    pub fn admit(&mut self, island: usize, member: Member) -> bool {
+        self.islands[island].admit(member)
+    }
+
+    /// Takes a candidate off all islands; on which it was.
+    pub fn remove(&mut self, candidate: CandidateId) -> Vec<usize> {
+        let inhabited =
+            |island: &Island| island.population.members().iter().any(|member| member.candidate == candidate);
+        let of: Vec<usize> = (0..self.count()).filter(|number| inhabited(&self.islands[*number])).collect();
+        self.islands.iter_mut().for_each(|island| island.population.remove(candidate));
+        of
+    }
+
+    /// An evaluation of a candidate of that island has ended: time passes.
+    pub fn pass(&mut self, island: usize) {
+        self.islands[island].since_better += 1;
+        self.evaluations += 1;
+        if self.count() > 1 && self.evaluations.is_multiple_of(self.climate.migrate_every.max(1)) {
+            self.migrate();
+        }
+    }
+
+    /// Whether an island has not got better for long.
+    pub fn is_stale(&self, island: usize) -> bool {
+        self.count() > 1 && self.islands[island].since_better >= self.climate.restart_after
+    }
+
+    /// Starts an island anew from one member.
+    pub fn restart(&mut self, island: usize, founder: Member) {
+        let fresh = &mut self.islands[island];
+        fresh.population = Population::new(self.climate.population);
+        (fresh.best, fresh.since_better) = (f64::NEG_INFINITY, 0);
+        fresh.admit(founder);
+    }
+
+    /// The best of each, as it was before, is copied to the next.
+    fn migrate(&mut self) {
+        let best: Vec<Option<Member>> = (0..self.count()).map(|island| self.members(island).first().copied()).collect();
+        for (from, member) in best.into_iter().enumerate() {
+            let to = (from + 1) % self.count();
+            if let Some(member) = member {
+                self.islands[to].admit(member);
+            }
+        }
+    }
+}
+
+impl Island {
+    fn admit(&mut self, member: Member) -> bool {
+        if member.score > self.best {
+            (self.best, self.since_better) = (member.score, 0);
+        }
+        self.population.admit(member)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::population::tests::some_members;
+    use proptest::prelude::*;
+
+    fn climate() -> Climate {
+        Climate { islands: 3, population: 4, migrate_every: 5, restart_after: 7 }
+    }
+
+    fn ids(islands: &Islands, island: usize) -> Vec<CandidateId> {
+        islands.members(island).iter().map(|member| member.candidate).collect()
+    }
+
+    #[test]
+    fn the_best_of_each_moves_on_by_one_island() {
+        let mut islands = Islands::new(climate());
+        for (island, score) in [0.1, 0.5, 0.9].into_iter().enumerate() {
+            islands.admit(island, Member::at(CandidateId(island as u64), score, score));
+        }
+        (0..4).for_each(|_| islands.pass(0));
+        assert_eq!(ids(&islands, 1), [CandidateId(1)]);
+        islands.pass(0);
+        let two = |a, b| vec![CandidateId(a), CandidateId(b)];
+        assert_eq!([ids(&islands, 0), ids(&islands, 1), ids(&islands, 2)], [two(2, 0), two(1, 0), two(2, 1)]);
+    }
+
+    #[test]
+    fn an_island_that_does_not_get_better_is_stale_until_it_starts_anew() {
+        let mut islands = Islands::new(climate());
+        islands.found(Member::at(CandidateId(0), 0.5, 0.5));
+        (0..7).for_each(|_| islands.pass(1));
+        assert!(islands.is_stale(1) && !islands.is_stale(0));
+        islands.restart(1, Member::at(CandidateId(9), 0.1, 0.1));
+        assert!(!islands.is_stale(1));
+        assert_eq!(ids(&islands, 1), [CandidateId(9)]);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_lives_twice_on_an_island_and_none_is_overcrowded(members in some_members(), places in any::<u64>()) {
+            let mut islands = Islands::new(climate());
+            for (number, member) in members.iter().enumerate() {
+                let island = (places.rotate_left(number as u32) % 3) as usize;
+                islands.admit(island, *member);
+                islands.pass(island);
+                for island in 0..3 {
+                    let mut numbers = ids(&islands, island);
+                    prop_assert!(numbers.len() <= 4);
+                    numbers.sort();
+                    numbers.dedup();
+                    prop_assert_eq!(numbers.len(), islands.members(island).len());
+                }
+            }
+        }
+
+        #[test]
+        fn whoever_is_the_best_of_all_lives_somewhere(members in some_members()) {
+            let mut islands = Islands::new(climate());
+            for (number, member) in members.iter().enumerate() {
+                islands.admit(number % 3, *member);
+                islands.pass(number % 3);
+            }
+            let best = members.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
+            let lives = |member: Member| (0..3).any(|island| ids(&islands, island).contains(&member.candidate));
+            prop_assert!(best.is_none_or(lives));
+        }
+    }
+}
