@@ -23,6 +23,8 @@ mod dead;
 
 pub mod cross;
 
+mod alter;
+
 pub mod mutate;
 
 /// A name cut to the length that a name may have.

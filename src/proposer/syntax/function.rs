@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use tree_sitter::Node;
 
-use super::{parse, text, visit};
+use super::{parse, text, visit, whole_lines};
 
 /// A function at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,13 +109,6 @@ fn call(program: &str, node: Node<'_>) -> Option<Call> {
         (argument.kind() == "keyword_argument").then(|| Some((part("name")?, part("value")?))).flatten()
     });
     Some(Call { function: text(program, function).to_owned(), keywords: keywords.collect() })
-}
-
-/// The bytes of the lines that a node stands on.
-fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
-    let start = program[..node.start_byte()].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = program[node.end_byte()..].find('\n').map_or(program.len(), |newline| node.end_byte() + newline + 1);
-    start..end
 }
 
 #[cfg(test)]
