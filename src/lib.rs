@@ -13,10 +13,10 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   [`proposal`], [`settings`], [`event`]
+//!   `merge`, [`proposal`], [`settings`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
-//!   mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
+//!   compose, cross and mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
 //! * views: [`table`], `figures`, [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -48,6 +48,8 @@ mod block;
 pub mod edit;
 
 mod rewrite;
+
+mod merge;
 
 pub mod proposal;
 

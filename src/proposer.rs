@@ -11,18 +11,21 @@ mod literal;
 
 mod syntax;
 
+pub use syntax::normalised;
+
 pub mod catalogue;
 
 mod recipe;
 
 pub mod compose;
 
-pub mod mutate;
+mod dead;
 
-/// placeholder
-pub fn normalised(program: &str) -> String {
-    program.to_owned()
-}
+pub mod cross;
+
+mod alter;
+
+pub mod mutate;
 
 /// A name cut to the length that a name may have.
 fn fitted(name: &str) -> String {

@@ -42,12 +42,13 @@ impl Edit {
 
 /// Lines of the parent that give way to lines of the child; one of the two ranges may be empty.
 #[derive(Debug)]
-struct Hunk {
-    old: Range<usize>,
-    new: Range<usize>,
+pub(crate) struct Hunk {
+    pub(crate) old: Range<usize>,
+    pub(crate) new: Range<usize>,
 }
 
-fn hunks(parent: &[&str], child: &[&str]) -> Vec<Hunk> {
+/// What differs between the lines of two programs, in order; between two hunks lies at least one equal line.
+pub(crate) fn hunks(parent: &[&str], child: &[&str]) -> Vec<Hunk> {
     let ops = capture_diff_slices(Algorithm::Myers, parent, child);
     ops.chunk_by(|one, next| !equal(one) && !equal(next))
         .filter(|run| !equal(&run[0]))

@@ -5,6 +5,7 @@ mod support;
 
 mod apply;
 mod archive;
+mod blocks;
 mod config;
 mod doctor;
 mod edits;

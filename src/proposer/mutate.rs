@@ -1,14 +1,18 @@
-//! Mutate: the proposer that changes numeric constants of the parent, one mostly, two or three at times.
+//! Mutate: the proposer that changes numeric constants of the parent, one mostly, two or three at times, and now and then
+//! its structure: a statement, an operator, an early exit, the type of a tensor.
 //!
 //! Most programs have a few numbers that nobody has tuned: rounds, attempts, thresholds. Defaults of parameters and
 //! bounds of loops are tried first, 0, 1 and -1 and whatever shapes a tensor last. Everything is drawn from the stream
-//! that the caller gives, so a proposal can be made again. Never proposes a program that the caller has seen.
+//! that the caller gives, so a proposal can be made again. Never proposes a program that the caller has seen, or one that
+//! does not parse.
 
 use packevolve_contract::stream::Stream;
 use rand::seq::IndexedRandom;
 
+use super::alter::{Alteration, Family, alterations};
+use super::dead::buried;
 use super::draw::weighted;
-use super::syntax::{Number, Role, numbers};
+use super::syntax::{Number, Role, is_sound, numbers};
 use crate::edit::Edit;
 use crate::proposal::Proposal;
 use crate::region::Region;
@@ -17,6 +21,14 @@ use crate::region::Region;
 const DRAWS: usize = 256;
 /// How often one, two and three constants change together.
 const TOGETHER: [(usize, u32); 3] = [(1, 70), (2, 20), (3, 10)];
+/// How often constants change, and how often what else; `None`: constants.
+const WHAT: [(Option<Family>, u32); 5] = [
+    (None, 72),
+    (Some(Family::Statements), 12),
+    (Some(Family::Operators), 6),
+    (Some(Family::Exits), 4),
+    (Some(Family::Types), 6),
+];
 /// How many characters of a constant's name stand in the proposal's.
 const NAME_PART: usize = 20;
 
@@ -46,26 +58,41 @@ impl Class {
     }
 }
 
-/// Proposes a change of constants in the editable region of `parent` that leads to a program not yet `seen`; `None` when
-/// a bounded number of draws found none.
+/// Proposes a change of the editable region of `parent` that leads to a program not yet `seen`; `None` when a bounded
+/// number of draws found none.
 pub fn propose(parent: &str, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
     let constants = constants(parent);
-    for _ in 0..DRAWS {
-        let mut changes = draw(&constants, rng)?;
-        changes.sort_by_key(|change| change.number.span.start);
-        let child = child(parent, &changes);
-        if child == parent || seen(&child) {
-            continue;
+    // A parent that was measured may be in a newer Python than our grammar's.
+    let readable = is_sound(parent);
+    // Found when first asked for: most proposals need none of them.
+    let mut found: Vec<(Family, Vec<Alteration>)> = Vec::new();
+    (0..DRAWS).find_map(|_| {
+        let (child, name, description) = match weighted(&WHAT, rng, |&(_, weight)| weight)?.0 {
+            None => with_constants(parent, &constants, rng)?,
+            Some(family) => {
+                if !found.iter().any(|(known, _)| *known == family) {
+                    found.push((family, alterations(parent, family)));
+                }
+                let (_, all) = found.iter().find(|(known, _)| *known == family)?;
+                let one = all.choose(rng)?;
+                let child = buried(parent, &one.made(parent));
+                (child, super::fitted(&format!("mutate_{}", one.name)), one.description.clone())
+            }
+        };
+        if child == parent || seen(&child) || readable && !is_sound(&child) {
+            return None;
         }
         // A change that no SEARCH text can single out is not proposed; there are others.
-        let edit = Edit::between(parent, &child).ok();
-        let proposal =
-            edit.and_then(|edit| Proposal::new(&name(parent, &changes), &description(parent, &changes), edit).ok());
-        if proposal.is_some() {
-            return proposal;
-        }
-    }
-    None
+        let edit = Edit::between(parent, &child).ok()?;
+        Proposal::new(&name, &description, edit).ok()
+    })
+}
+
+/// The parent with a drawn change of constants, and the change's name and description; `None` without constants.
+fn with_constants(parent: &str, constants: &[Number], rng: &mut Stream) -> Option<(String, String, String)> {
+    let mut changes = draw(constants, rng)?;
+    changes.sort_by_key(|change| change.number.span.start);
+    Some((child(parent, &changes), name(parent, &changes), description(parent, &changes)))
 }
 
 /// A constant and the literal that takes its place.
@@ -193,6 +220,33 @@ mod tests {
     }
 
     #[test]
+    fn structure_changes_too_and_what_comes_of_it_parses() {
+        let parent = "# EVOLVE-BLOCK-START\nimport math\n\n\ndef _root(x):\n    return math.sqrt(x)\n\n\ndef pack(w, n=3):\n    \
+            w = w.cpu().float()\n    for i in range(n):\n        better = w > i\n        w = w + 1\n        \
+            w = _root(w)\n    return w\n# EVOLVE-BLOCK-END\n";
+        let proposals = draw_many(parent, 400);
+        let names: BTreeSet<&str> = proposals.iter().map(|proposal| proposal.name.as_str()).collect();
+        for name in [
+            "mutate_drop_pack_13",
+            "mutate_repeat_pack_14",
+            "mutate_exchange_pack_12",
+            "mutate_pack_13_plus_to_minus",
+            "mutate_pack_12_exit",
+            "mutate_pack_10_float_to_double",
+            "mutate_n_3_to_6",
+        ] {
+            assert!(names.contains(name), "{name} is not among {names:?}");
+        }
+        let dropped = proposals.iter().find(|proposal| proposal.name == "mutate_drop_pack_14").unwrap();
+        let child = dropped.edit.apply(parent).unwrap();
+        assert!(
+            !child.contains("_root") && !child.contains("import"),
+            "what has lost its use is still there:\n{child}"
+        );
+        assert!(proposals.iter().all(|proposal| is_sound(&proposal.edit.apply(parent).unwrap())));
+    }
+
+    #[test]
     fn a_proposal_says_what_it_changes() {
         let proposals = draw_many(PARENT, 200);
         let find = |name: &str| proposals.iter().find(|proposal| proposal.name == name);
@@ -206,8 +260,10 @@ mod tests {
     }
 
     #[test]
-    fn only_constants_of_the_region_change_and_never_strings_or_comments() {
-        for proposal in draw_many(PARENT, 300) {
+    fn only_the_region_changes_and_never_strings_or_comments() {
+        // With a statement that is left out goes the comment on its line.
+        let kept = |proposal: &Proposal| !proposal.name.starts_with("mutate_drop");
+        for proposal in draw_many(PARENT, 300).into_iter().filter(kept) {
             let child = proposal.edit.apply(PARENT).unwrap();
             for kept in ["LIMIT = 4\n", "Pack 7 things", "# 9\n", "TAIL = 6\n"] {
                 assert!(child.contains(kept), "{kept} is gone:\n{proposal}");

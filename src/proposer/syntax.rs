@@ -3,10 +3,16 @@
 //! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
 
 mod function;
+mod normal;
 mod number;
+mod statement;
+mod token;
 
-pub(crate) use function::{Call, Function, functions};
+pub(crate) use function::{Function, assigned, functions, imports};
+pub use normal::normalised;
 pub(crate) use number::{Number, Role, numbers};
+pub(crate) use statement::{Mask, Statement, masks, statements};
+pub(crate) use token::{Token, tokens};
 
 use tree_sitter::{Node, Parser, Tree};
 
@@ -31,6 +37,13 @@ fn parse(program: &str) -> Tree {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_python::LANGUAGE.into()).expect("BUG: the grammar is of another tree-sitter");
     parser.parse(program, None).expect("BUG: parsing was given no reason to stop early")
+}
+
+/// The bytes of the lines that a node stands on.
+fn whole_lines(program: &str, node: Node<'_>) -> std::ops::Range<usize> {
+    let start = program[..node.start_byte()].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = program[node.end_byte()..].find('\n').map_or(program.len(), |newline| node.end_byte() + newline + 1);
+    start..end
 }
 
 fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {

@@ -1,11 +1,12 @@
-//! Function: the functions at the top level of a Python program, what they call, and what they mention.
+//! Function: what stands at the top level of a Python program: its functions, what they call and what they mention, its
+//! imports, and the names that it assigns.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use tree_sitter::Node;
 
-use super::{parse, text, visit};
+use super::{parse, text, visit, whole_lines};
 
 /// A function at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +28,51 @@ pub(crate) struct Call {
     pub(crate) keywords: Vec<(String, String)>,
 }
 
+/// An import at the top level of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Import {
+    /// Its bytes in the program: whole lines.
+    pub(crate) span: Range<usize>,
+    /// The names that it brings; none where it brings all that there are.
+    pub(crate) names: Vec<String>,
+}
+
 /// The functions at the top level of `program`, in its order.
 pub(crate) fn functions(program: &str) -> Vec<Function> {
+    at_top(program, |node| function(program, node))
+}
+
+/// The imports at the top level of `program`, in its order.
+pub(crate) fn imports(program: &str) -> Vec<Import> {
+    at_top(program, |node| {
+        if !matches!(node.kind(), "import_statement" | "import_from_statement") {
+            return None;
+        }
+        let mut cursor = node.walk();
+        let brought = node.children_by_field_name("name", &mut cursor).filter_map(|name| {
+            let whole = text(program, name.child_by_field_name("alias").unwrap_or(name));
+            // `import a.b` brings `a`.
+            whole.split('.').next().map(str::to_owned)
+        });
+        let names = brought.collect();
+        Some(Import { span: whole_lines(program, node), names })
+    })
+}
+
+/// The names that `program` assigns at its top level.
+pub(crate) fn assigned(program: &str) -> BTreeSet<String> {
+    let names = at_top(program, |node| {
+        let assignment = node.named_child(0).filter(|child| child.kind() == "assignment")?;
+        let left = assignment.child_by_field_name("left").filter(|left| left.kind() == "identifier")?;
+        Some(text(program, left).to_owned())
+    });
+    names.into_iter().collect()
+}
+
+fn at_top<T>(program: &str, read: impl Fn(Node<'_>) -> Option<T>) -> Vec<T> {
     let tree = parse(program);
     let mut cursor = tree.walk();
-    let children: Vec<Node<'_>> = tree.root_node().named_children(&mut cursor).collect();
-    children.into_iter().filter_map(|node| function(program, node)).collect()
+    tree.root_node().named_children(&mut cursor).filter_map(read).collect()
 }
 
 fn function(program: &str, node: Node<'_>) -> Option<Function> {
@@ -71,13 +111,6 @@ fn call(program: &str, node: Node<'_>) -> Option<Call> {
     Some(Call { function: text(program, function).to_owned(), keywords: keywords.collect() })
 }
 
-/// The bytes of the lines that a node stands on.
-fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
-    let start = program[..node.start_byte()].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = program[node.end_byte()..].find('\n').map_or(program.len(), |newline| node.end_byte() + newline + 1);
-    start..end
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +126,17 @@ mod tests {
         assert!(PROGRAM[found[0].span.clone()].starts_with("@x.cached"));
         assert!(PROGRAM[found[0].span.clone()].ends_with("# six\n"));
         assert_eq!(&PROGRAM[found[1].span.clone()], "def two(): return 1  # seven\n");
+    }
+
+    #[test]
+    fn imports_know_the_names_that_they_bring() {
+        let program =
+            "import a\nimport b.c, d as e\nfrom f.g import h, i as j\nfrom k import *\nx = 1\ny += 2\n(z, w) = 3, 4\n";
+        let found = imports(program);
+        let names: Vec<Vec<&str>> = found.iter().map(|one| one.names.iter().map(String::as_str).collect()).collect();
+        assert_eq!(names, [vec!["a"], vec!["b", "e"], vec!["h", "j"], vec![]]);
+        assert_eq!(&program[found[1].span.clone()], "import b.c, d as e\n");
+        assert_eq!(assigned(program), BTreeSet::from(["x".to_owned()]));
     }
 
     #[test]

@@ -1,0 +1,240 @@
+//! Alter: the changes of a program's structure that `mutate` draws from: statements left out, repeated or exchanged,
+//! operators, early exits, and of which type and where tensors are.
+
+use std::ops::Range;
+
+use super::syntax::{Statement, functions, masks, statements, tokens};
+use crate::line::number;
+use crate::region::Region;
+
+/// How many characters of a line stand in a description.
+const SHOWN: usize = 80;
+
+/// A family of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Statements are left out, repeated or exchanged with the next one.
+    Statements,
+    /// An operator gives way to another one.
+    Operators,
+    /// A loop ends when there is nothing left to do.
+    Exits,
+    /// Types and devices of tensors.
+    Types,
+}
+
+/// A change, not made yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alteration {
+    /// What is replaced by what, in the order of the program.
+    replacements: Vec<(Range<usize>, String)>,
+    /// What is changed, as part of a name.
+    pub(crate) name: String,
+    /// What is changed, as a sentence.
+    pub(crate) description: String,
+}
+
+impl Alteration {
+    /// The program with the change made.
+    pub(crate) fn made(&self, program: &str) -> String {
+        let mut child = program.to_owned();
+        for (span, text) in self.replacements.iter().rev() {
+            child.replace_range(span.clone(), text);
+        }
+        child
+    }
+}
+
+/// All changes of a family in the editable region of `program`.
+pub(crate) fn alterations(program: &str, family: Family) -> Vec<Alteration> {
+    let Ok(region) = Region::of(program) else { return Vec::new() };
+    let mut all = match family {
+        Family::Statements => of_statements(program),
+        Family::Operators => of_tokens(program, true),
+        Family::Types => of_tokens(program, false),
+        Family::Exits => of_loops(program),
+    };
+    all.retain(|one| one.replacements.iter().all(|(span, _)| region.around(span).is_some()));
+    all
+}
+
+fn of_statements(program: &str) -> Vec<Alteration> {
+    let statements = statements(program);
+    let computing = statements.iter().filter(|one| one.computes && ends_its_line(program, one));
+    let mut all: Vec<Alteration> = computing.clone().flat_map(|one| alone(program, one)).collect();
+    for (one, next) in computing.clone().zip(computing.skip(1)) {
+        if one.block == next.block && !apart(program, one, next) {
+            all.push(exchanged(program, one, next));
+        }
+    }
+    all
+}
+
+/// Whether a line can follow: the last line of a program may lack its end.
+fn ends_its_line(program: &str, statement: &Statement) -> bool {
+    program[statement.span.clone()].ends_with('\n')
+}
+
+/// Whether something other than blank lines and comments stands between two statements.
+fn apart(program: &str, one: &Statement, next: &Statement) -> bool {
+    let between = program[one.span.end..next.span.start].lines().map(str::trim);
+    between.into_iter().any(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// A statement left out, and repeated.
+fn alone(program: &str, one: &Statement) -> Vec<Alteration> {
+    let what = shown(program, one.span.start);
+    let place = place(program, one.span.start);
+    let text = program[one.span.clone()].to_owned();
+    let repeated = Alteration {
+        replacements: vec![(one.span.end..one.span.end, text)],
+        name: format!("repeat_{}", name_at(program, one.line)),
+        description: format!("Repeats the statement of {place}: {what}"),
+    };
+    let dropped = Alteration {
+        replacements: vec![(one.span.clone(), String::new())],
+        name: format!("drop_{}", name_at(program, one.line)),
+        description: format!("Leaves out the statement of {place}: {what}"),
+    };
+    if one.alone { vec![repeated] } else { vec![repeated, dropped] }
+}
+
+fn exchanged(program: &str, one: &Statement, next: &Statement) -> Alteration {
+    let (first, second) = (program[one.span.clone()].to_owned(), program[next.span.clone()].to_owned());
+    Alteration {
+        replacements: vec![(one.span.clone(), second), (next.span.clone(), first)],
+        name: format!("exchange_{}", name_at(program, one.line)),
+        description: format!(
+            "Exchanges the statement of {}, {}, with the next one.",
+            place(program, one.span.start),
+            shown(program, one.span.start)
+        ),
+    }
+}
+
+fn of_tokens(program: &str, operators: bool) -> Vec<Alteration> {
+    let wanted = tokens(program).into_iter().filter(|token| token.is_operator == operators);
+    let alteration = |token: &super::syntax::Token, other: &String| {
+        let own = &program[token.span.clone()];
+        let (from, to) = (word(own), word(other));
+        Alteration {
+            replacements: vec![(token.span.clone(), other.clone())],
+            name: format!("{}_{from}_to_{to}", name_at(program, token.line)),
+            description: format!(
+                "Puts {} in place of {} in {}.",
+                quoted(other),
+                quoted(own),
+                place(program, token.span.start)
+            ),
+        }
+    };
+    wanted.flat_map(|token| token.others.iter().map(|other| alteration(&token, other)).collect::<Vec<_>>()).collect()
+}
+
+fn of_loops(program: &str) -> Vec<Alteration> {
+    let exit = |mask: super::syntax::Mask| {
+        let super::syntax::Mask { name, span, line, indent } = mask;
+        let text = format!("{indent}if not {name}.any():\n{indent}    break\n");
+        Alteration {
+            replacements: vec![(span.end..span.end, text)],
+            name: format!("{}_exit", name_at(program, line)),
+            description: format!("Ends the loop around {} when `{name}` is nowhere set.", place(program, span.start)),
+        }
+    };
+    masks(program).into_iter().filter(|mask| program[..mask.span.end].ends_with('\n')).map(exit).collect()
+}
+
+/// `pack_12`: the function that a line is in, and its number.
+fn name_at(program: &str, line: usize) -> String {
+    let inside = |span: &Range<usize>| (number(program, span.start)..=number(program, span.end - 1)).contains(&line);
+    let function = functions(program).into_iter().find(|function| inside(&function.span));
+    let name = function.map_or(String::new(), |function| {
+        let name = function.name.trim_start_matches('_').chars().filter(char::is_ascii).take(30);
+        format!("{}_", name.collect::<String>())
+    });
+    format!("{name}{line}")
+}
+
+fn place(program: &str, offset: usize) -> String {
+    let function = functions(program).into_iter().find(|function| function.span.contains(&offset));
+    let inside = function.map(|function| format!(" in `{}`", function.name)).unwrap_or_default();
+    format!("line {}{inside}", number(program, offset))
+}
+
+/// The line at `offset`, cut short.
+fn shown(program: &str, offset: usize) -> String {
+    let line = program[offset..].lines().next().unwrap_or_default().trim();
+    quoted(line)
+}
+
+fn quoted(text: &str) -> String {
+    let short: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(SHOWN).collect();
+    let more = if text.chars().count() > SHOWN { " ..." } else { "" };
+    format!("`{short}{more}`")
+}
+
+/// A token as part of a name.
+fn word(token: &str) -> &str {
+    match token {
+        "<" => "lt",
+        "<=" => "le",
+        ">" => "gt",
+        ">=" => "ge",
+        "==" => "eq",
+        "!=" => "ne",
+        "+" => "plus",
+        "-" => "minus",
+        "*" => "times",
+        "/" => "over",
+        "//" => "floordiv",
+        _ if token.ends_with(".cpu()") => "cpu",
+        _ if token.chars().all(|char| char.is_ascii_alphanumeric()) => token,
+        _ => "stay",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "import torch\nx = a < b\n# EVOLVE-BLOCK-START\ndef pack(w):\n    a = w.cpu()\n    b = a + 1\n    \
+        for i in range(3):\n        done = a > b\n    return b.float()\n# EVOLVE-BLOCK-END\n";
+
+    fn children(family: Family) -> Vec<(String, String)> {
+        alterations(PARENT, family).into_iter().map(|one| (one.name.clone(), one.made(PARENT))).collect()
+    }
+
+    fn only(family: Family, name: &str) -> String {
+        let found: Vec<_> = children(family).into_iter().filter(|(other, _)| other == name).collect();
+        assert_eq!(found.len(), 1, "{name} of {:?}", children(family));
+        found[0].1.clone()
+    }
+
+    #[test]
+    fn statements_are_left_out_repeated_and_exchanged() {
+        let line = "    b = a + 1\n";
+        assert_eq!(only(Family::Statements, "drop_pack_6"), PARENT.replace(line, ""));
+        assert_eq!(only(Family::Statements, "repeat_pack_6"), PARENT.replace(line, &line.repeat(2)));
+        let exchanged = PARENT.replace(line, "").replace("    a = w", "    b = a + 1\n    a = w");
+        assert_eq!(only(Family::Statements, "exchange_pack_5"), exchanged);
+        let names: Vec<String> = children(Family::Statements).into_iter().map(|(name, _)| name).collect();
+        assert!(!names.iter().any(|name| name == "drop_pack_8" || name.ends_with("_9")), "{names:?}");
+    }
+
+    #[test]
+    fn operators_and_types_are_exchanged_in_the_region_alone() {
+        assert_eq!(only(Family::Operators, "pack_6_plus_to_minus"), PARENT.replace("a + 1", "a - 1"));
+        assert_eq!(only(Family::Operators, "pack_8_gt_to_ge"), PARENT.replace("a > b", "a >= b"));
+        assert_eq!(only(Family::Types, "pack_9_float_to_double"), PARENT.replace("float()", "double()"));
+        assert_eq!(only(Family::Types, "pack_5_cpu_to_w"), PARENT.replace("w.cpu()", "w"));
+        assert!(children(Family::Operators).iter().all(|(_, child)| child.contains("x = a < b\n")));
+    }
+
+    #[test]
+    fn a_loop_gets_an_early_exit() {
+        let exit = "        done = a > b\n        if not done.any():\n            break\n";
+        assert_eq!(only(Family::Exits, "pack_8_exit"), PARENT.replace("        done = a > b\n", exit));
+        let said = &alterations(PARENT, Family::Exits)[0].description;
+        assert_eq!(said, "Ends the loop around line 8 in `pack` when `done` is nowhere set.");
+    }
+}

@@ -1,0 +1,229 @@
+//! Cross: the proposer that makes one program of two: a function of the other one with what it needs, or the changes of
+//! both since their common ancestor. Where both changed the same lines there is no proposal. Takes texts; knows no run.
+
+use std::collections::BTreeSet;
+
+use packevolve_contract::stream::Stream;
+use rand::seq::SliceRandom;
+
+use super::dead::buried;
+use super::draw::sometimes;
+use super::recipe::ENTRY;
+use super::syntax::{Function, assigned, functions, imports, is_sound};
+use crate::edit::Edit;
+use crate::merge::merged;
+use crate::proposal::Proposal;
+use crate::region::Region;
+
+/// How many of a hundred proposals try a merge first, where there is an ancestor.
+const MERGED_FIRST: u32 = 50;
+
+/// The program that a parent is crossed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Mate<'a> {
+    /// What it is called in names and descriptions: its number.
+    pub label: &'a str,
+    /// Its text.
+    pub program: &'a str,
+    /// The text of the last program that both come from, if there is one.
+    pub ancestor: Option<&'a str>,
+}
+
+/// Proposes an edit of `parent` that takes something over from `mate` and leads to a program not yet `seen`; `None` when
+/// there is nothing to take, or only what does not fit.
+pub fn propose(parent: &str, mate: Mate<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let merge_first = sometimes(MERGED_FIRST, rng);
+    let merge = |_: &mut Stream| merge(parent, mate, seen);
+    let graft = |rng: &mut Stream| graft(parent, mate, rng, seen);
+    if merge_first { merge(rng).or_else(|| graft(rng)) } else { graft(rng).or_else(|| merge(rng)) }
+}
+
+/// What both programs changed since their ancestor.
+fn merge(parent: &str, mate: Mate<'_>, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let child = merged(mate.ancestor?, parent, mate.program).ok()?;
+    // With nothing of either left out it is new; otherwise one of the two had all of it.
+    let child = (child != mate.program).then_some(child)?;
+    let name = format!("cross_merge_with_{}", mate.label);
+    let description = format!("Makes the changes of candidate {} since the ancestor of both, too.", mate.label);
+    proposal(parent, &child, &name, &description, seen)
+}
+
+/// One function of the mate with the functions that it needs, in place of the parent's function of that name.
+fn graft(parent: &str, mate: Mate<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let (stock, scion) = (Side::of(parent)?, Side::of(mate.program)?);
+    let mut names: Vec<&str> = scion.functions.iter().map(|function| function.name.as_str()).collect();
+    names.retain(|name| stock.text(name).is_some() && stock.text(name) != scion.text(name));
+    names.shuffle(rng);
+    names.into_iter().find_map(|name| {
+        let child = grafted(parent, &stock, &scion, name)?;
+        if child == mate.program {
+            return None;
+        }
+        let what = name.trim_start_matches('_');
+        let description =
+            format!("Takes `{name}` over from candidate {}, with the functions that it calls.", mate.label);
+        proposal(parent, &child, &format!("cross_{what}_of_{}", mate.label), &description, seen)
+    })
+}
+
+fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let child = buried(parent, child);
+    if child == parent || seen(&child) || !is_sound(&child) {
+        return None;
+    }
+    let edit = Edit::between(parent, &child).ok()?;
+    Proposal::new(&super::fitted(name), description, edit).ok()
+}
+
+/// The parent with the scion's function `name` and what it needs.
+fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Option<String> {
+    let taken = scion.closure(name);
+    let lacking = |known: &BTreeSet<String>| {
+        let mentioned = taken.iter().flat_map(|function| &function.mentions);
+        let lacking: BTreeSet<&String> = mentioned.filter(|name| known.contains(*name)).collect();
+        lacking.into_iter().any(|name| !stock.assigned.contains(name))
+    };
+    // A value at the top level would have to come along, and may mean something else here.
+    if lacking(&scion.assigned) {
+        return None;
+    }
+    let mut region = stock.region.to_owned();
+    // From the end, so that what stands before keeps its place.
+    let at = stock.functions.iter().find(|function| function.name == name)?.span.start;
+    let mut changes: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    let mut added = String::new();
+    for function in taken {
+        let text = &scion.region[function.span.clone()];
+        match stock.functions.iter().find(|own| own.name == function.name) {
+            Some(own) if stock.region[own.span.clone()] == *text => {}
+            Some(own) => changes.push((own.span.clone(), text.to_owned())),
+            None => added += &format!("{}\n\n\n", text.trim_end()),
+        }
+    }
+    changes.push((at..at, added));
+    let imports: String = scion.imports.difference(&stock.imports).map(|line| format!("{line}\n")).collect();
+    let blank = if imports.is_empty() || region.starts_with("import ") { "" } else { "\n\n" };
+    changes.push((0..0, imports + blank));
+    changes.sort_by_key(|(span, _)| (span.start, span.end));
+    for (span, text) in changes.into_iter().rev() {
+        region.replace_range(span, &text);
+    }
+    let span = Region::of(parent).ok()?.spans().first()?.clone();
+    Some(format!("{}{region}{}", &parent[..span.start], &parent[span.end..]))
+}
+
+/// The editable region of one of the two programs.
+struct Side<'a> {
+    region: &'a str,
+    functions: Vec<Function>,
+    /// Its lines of imports.
+    imports: BTreeSet<&'a str>,
+    assigned: BTreeSet<String>,
+}
+
+impl<'a> Side<'a> {
+    /// `None` unless there is one region that holds the function that the judge calls.
+    fn of(program: &'a str) -> Option<Self> {
+        let region = Region::of(program).ok()?;
+        let [span] = region.spans() else { return None };
+        let region = &program[span.clone()];
+        let functions = functions(region);
+        functions.iter().find(|function| function.name == ENTRY)?;
+        let imports = imports(region).into_iter().map(|import| region[import.span].trim_end()).collect();
+        Some(Self { region, functions, imports, assigned: assigned(region) })
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let function = self.functions.iter().find(|function| function.name == name)?;
+        Some(&self.region[function.span.clone()])
+    }
+
+    /// A function and all that it needs, in the order of the program.
+    fn closure(&self, name: &str) -> Vec<&Function> {
+        let mut names = BTreeSet::from([name]);
+        loop {
+            let known = names.len();
+            let inside = self.functions.iter().filter(|function| names.contains(function.name.as_str()));
+            let mentioned: Vec<&str> = inside.flat_map(|function| &function.mentions).map(String::as_str).collect();
+            // The entry is never a helper: its name inside another function means something else.
+            let is_helper = |name: &&str| *name != ENTRY && self.text(name).is_some();
+            names.extend(mentioned.into_iter().filter(is_helper));
+            if names.len() == known {
+                break;
+            }
+        }
+        self.functions.iter().filter(|function| names.contains(function.name.as_str())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::stream::{Purpose, stream};
+
+    use super::*;
+
+    fn program(imports: &str, functions: &[(&str, &str)]) -> String {
+        let function = |(name, body): &(&str, &str)| format!("def {name}(x):\n    return {body}\n");
+        let functions: Vec<String> = functions.iter().map(function).collect();
+        format!("import torch\n\n\n# EVOLVE-BLOCK-START\n{imports}{}# EVOLVE-BLOCK-END\n", functions.join("\n\n"))
+    }
+
+    fn crossed(parent: &str, other: &str, ancestor: Option<&str>, number: u64) -> Option<(Proposal, String)> {
+        let mate = Mate { label: "7", program: other, ancestor };
+        let proposal = propose(parent, mate, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
+        let child = proposal.edit.apply(parent).unwrap();
+        Some((proposal, child))
+    }
+
+    #[test]
+    fn a_function_comes_with_what_it_needs_and_what_is_no_longer_needed_goes() {
+        let parent = program("", &[("_old", "x"), ("_pack", "_old(x)"), (ENTRY, "_pack(x) + 1")]);
+        let other = program(
+            "import numpy as np\n\n\n",
+            &[("_new", "np.abs(x)"), ("_pack", "_new(x)"), (ENTRY, "_pack(x) + 2")],
+        );
+        let expected = program(
+            "import numpy as np\n\n\n",
+            &[("_new", "np.abs(x)"), ("_pack", "_new(x)"), (ENTRY, "_pack(x) + 1")],
+        );
+        let found: Vec<_> = (0..20).filter_map(|number| crossed(&parent, &other, None, number)).collect();
+        let (proposal, _) = found.iter().find(|(_, child)| *child == expected).unwrap();
+        assert_eq!(proposal.name, "cross_pack_of_7");
+        assert!(found.iter().all(|(_, child)| *child != other && *child != parent));
+    }
+
+    #[test]
+    fn the_changes_of_both_since_their_ancestor_are_merged() {
+        let ancestor = program("", &[("_a", "1"), ("_b", "_a(2)"), (ENTRY, "_b(3)")]);
+        let parent = ancestor.replace("return 1", "return 10");
+        let other = ancestor.replace("_b(3)", "_b(30)");
+        let both = parent.replace("_b(3)", "_b(30)");
+        let merged = (0..20).filter_map(|number| crossed(&parent, &other, Some(&ancestor), number));
+        let (proposal, _) = merged.into_iter().find(|(proposal, _)| proposal.name == "cross_merge_with_7").unwrap();
+        assert_eq!(proposal.edit.apply(&parent).unwrap(), both);
+        let conflict =
+            Mate { label: "7", program: &ancestor.replace("return 1", "return 11"), ancestor: Some(&ancestor) };
+        assert_eq!(merge(&parent, conflict, &|_| false), None);
+    }
+
+    #[test]
+    fn there_is_no_proposal_where_there_is_nothing_to_take() {
+        let parent = program("", &[("_a", "1"), (ENTRY, "_a(3)")]);
+        for other in [parent.as_str(), "", "x = 1\n", "# EVOLVE-BLOCK-START\n"] {
+            for number in 0..4 {
+                assert_eq!(crossed(&parent, other, None, number), None);
+                assert_eq!(crossed(other, &parent, None, number), None);
+            }
+        }
+        // All that the other one has is what would become of the parent.
+        let other = program("", &[("_a", "2"), (ENTRY, "_a(3)")]);
+        assert_eq!(crossed(&parent, &other, None, 1), None);
+        // It needs a value that does not come along.
+        let other = program("SIZE = 5\n\n\n", &[("_a", "SIZE"), (ENTRY, "_a(4)")]);
+        assert!(
+            (0..20)
+                .filter_map(|number| crossed(&parent, &other, None, number))
+                .all(|(_, child)| !child.contains("SIZE"))
+        );
+    }
+}

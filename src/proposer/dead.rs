@@ -1,0 +1,91 @@
+//! Dead: what an edit left without use: functions and imports that nobody mentions any more.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::syntax::{functions, imports};
+use crate::region::Region;
+
+/// `child`, an edit of `parent`, without the functions and imports of its editable region that were of use in `parent`,
+/// or were not there, and are of no use in `child`. What was dead before is left alone: it is not this edit's.
+pub(crate) fn buried(parent: &str, child: &str) -> String {
+    let before = defined(parent);
+    let idle_before: BTreeSet<String> = idle(parent).into_iter().map(|(name, _)| name).collect();
+    let mut child = child.to_owned();
+    loop {
+        let mut idle = idle(&child);
+        idle.retain(|(name, _)| !(before.contains(name) && idle_before.contains(name)));
+        let Some((_, span)) = idle.pop() else { return child };
+        remove(&mut child, span);
+    }
+}
+
+/// The names of functions and imports.
+fn defined(program: &str) -> BTreeSet<String> {
+    let functions = functions(program).into_iter().map(|function| function.name);
+    functions.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
+}
+
+/// The functions and imports of the region that nothing else in the program mentions, with their lines.
+fn idle(program: &str) -> Vec<(String, Range<usize>)> {
+    let Ok(region) = Region::of(program) else { return Vec::new() };
+    let functions = functions(program);
+    // A function that is only called by itself is of no use either.
+    let used = |name: &str, but: Option<&Range<usize>>| {
+        let others = functions.iter().filter(|function| Some(&function.span) != but);
+        others.into_iter().any(|function| function.mentions.contains(name))
+    };
+    let of_functions = functions.iter().filter(|function| function.name.starts_with('_'));
+    let of_functions = of_functions.filter(|function| !used(&function.name, Some(&function.span)));
+    let of_functions = of_functions.map(|function| (function.name.clone(), function.span.clone()));
+    let of_imports = imports(program)
+        .into_iter()
+        .filter(|import| !import.names.is_empty() && !import.names.iter().any(|name| used(name, None)));
+    let of_imports = of_imports.map(|import| (import.names.join(","), import.span));
+    let all = of_functions.chain(of_imports).filter(|(_, span)| region.around(span).is_some());
+    // Names that something else at the top level mentions are found in its text; that is rare, and cheap to be sure of.
+    all.filter(|(name, span)| !mentioned_at_top(program, name, span, &functions)).collect()
+}
+
+/// Whether a word stands anywhere outside all functions and outside `own` lines.
+fn mentioned_at_top(program: &str, name: &str, own: &Range<usize>, functions: &[super::syntax::Function]) -> bool {
+    let inside = |at: usize| own.contains(&at) || functions.iter().any(|function| function.span.contains(&at));
+    name.split(',').any(|name| program.match_indices(name).any(|(at, _)| !inside(at)))
+}
+
+/// Takes lines out, and the blank lines after them.
+fn remove(program: &mut String, span: Range<usize>) {
+    let rest = &program[span.end..];
+    let blank: usize = rest.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
+    program.replace_range(span.start..span.end + blank, "");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARENT: &str = "import torch\n\n# EVOLVE-BLOCK-START\nimport numpy as np\n\n\ndef _a():\n    return _b()\n\n\n\
+        def _b():\n    return np.ones(1)\n\n\ndef _idle():\n    return 1\n\n\ndef pack():\n    return _a()\n# EVOLVE-BLOCK-END\n";
+
+    #[test]
+    fn what_an_edit_leaves_without_use_is_taken_out_and_nothing_else() {
+        let child = PARENT.replace("return _a()", "return 1");
+        let expected = "import torch\n\n# EVOLVE-BLOCK-START\ndef _idle():\n    return 1\n\n\ndef pack():\n    return 1\n\
+            # EVOLVE-BLOCK-END\n";
+        assert_eq!(buried(PARENT, &child), expected);
+    }
+
+    #[test]
+    fn what_is_of_use_stays_even_if_only_at_the_top_level() {
+        let child = PARENT.replace("return _a()", "return 2 * _a()");
+        assert_eq!(buried(PARENT, &child), child);
+        let child = PARENT.replace("return _a()", "return TABLE") + "TABLE = _a()\n";
+        assert_eq!(buried(PARENT, &child), child);
+    }
+
+    #[test]
+    fn what_was_added_and_is_never_called_goes_too() {
+        let child = PARENT.replace("def pack", "def _new():\n    return _new()\n\n\ndef pack");
+        assert_eq!(buried(PARENT, &child), PARENT);
+    }
+}

@@ -1,0 +1,171 @@
+//! Statement: the statements in the blocks of a Python program, each on lines of its own.
+
+use std::ops::Range;
+
+use tree_sitter::Node;
+
+use super::{parse, text, visit, whole_lines};
+
+/// A statement in a block. Statements that share a line with another one are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    /// Its bytes: whole lines.
+    pub(crate) span: Range<usize>,
+    /// Its line, from 1.
+    pub(crate) line: usize,
+    /// Which block it stands in; equal for those of one block.
+    pub(crate) block: usize,
+    /// Whether it is all that its block does.
+    pub(crate) alone: bool,
+    /// Whether it only computes: no return, break, continue or definition, and no words for the reader.
+    pub(crate) computes: bool,
+}
+
+/// What is assigned in a loop by a comparison: a mask that an early exit can ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mask {
+    pub(crate) name: String,
+    /// The lines of its assignment.
+    pub(crate) span: Range<usize>,
+    /// The line of its assignment, from 1.
+    pub(crate) line: usize,
+    /// What its line begins with.
+    pub(crate) indent: String,
+}
+
+/// The statements in the blocks of `program`, those of a block in order.
+pub(crate) fn statements(program: &str) -> Vec<Statement> {
+    let tree = parse(program);
+    let mut all = Vec::new();
+    let mut blocks = 0;
+    visit(tree.root_node(), |node, _| {
+        if node.kind() == "block" {
+            blocks += 1;
+            all.extend(of_block(program, node, blocks));
+        }
+        true
+    });
+    all
+}
+
+fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
+    let mut cursor = block.walk();
+    let nodes: Vec<Node<'_>> = block.named_children(&mut cursor).filter(|node| node.kind() != "comment").collect();
+    let statement = |node: &Node<'_>| Statement {
+        span: whole_lines(program, *node),
+        line: node.start_position().row + 1,
+        block: number,
+        alone: nodes.len() == 1,
+        computes: computes(*node),
+    };
+    let statements: Vec<Statement> = nodes.iter().map(statement).collect();
+    let rows = |node: &Node<'_>| node.start_position().row..=node.end_position().row;
+    let header = block.parent().map_or(0, |parent| parent.start_position().row);
+    let own_lines = |place: usize| {
+        let mine = rows(&nodes[place]);
+        let shares = |(other, node): (usize, &Node<'_>)| {
+            other != place && rows(node).start() <= mine.end() && mine.start() <= rows(node).end()
+        };
+        *mine.start() != header && !nodes.iter().enumerate().any(shares)
+    };
+    let own: Vec<usize> = (0..nodes.len()).filter(|place| own_lines(*place)).collect();
+    own.into_iter().map(|place| statements[place].clone()).collect()
+}
+
+fn computes(node: Node<'_>) -> bool {
+    let is_words = || node.named_child(0).is_some_and(|child| child.kind() == "string");
+    match node.kind() {
+        "expression_statement" => !is_words(),
+        "for_statement" | "while_statement" | "if_statement" | "with_statement" | "assert_statement" => true,
+        _ => false,
+    }
+}
+
+/// The masks of the loops of `program` that nothing asks yet whether any of them is set.
+pub(crate) fn masks(program: &str) -> Vec<Mask> {
+    let tree = parse(program);
+    let mut masks = Vec::new();
+    visit(tree.root_node(), |node, _| {
+        if matches!(node.kind(), "for_statement" | "while_statement") {
+            masks.extend(node.child_by_field_name("body").into_iter().flat_map(|body| of_loop(program, body)));
+        }
+        true
+    });
+    masks
+}
+
+fn of_loop(program: &str, body: Node<'_>) -> Vec<Mask> {
+    let mut cursor = body.walk();
+    let assigned = body.named_children(&mut cursor).filter_map(|statement| {
+        let assignment = statement.named_child(0).filter(|child| child.kind() == "assignment")?;
+        let left = assignment.child_by_field_name("left").filter(|left| left.kind() == "identifier")?;
+        let right = assignment.child_by_field_name("right").filter(|right| is_mask(program, *right))?;
+        let name = text(program, left);
+        let asked = text(program, body).contains(&format!("not {name}.any()"));
+        // On a line of its own, and not one that goes on after what stands on it.
+        let span = whole_lines(program, statement);
+        let indent = &program[span.start..statement.start_byte()];
+        (!asked && indent.trim().is_empty() && right.end_byte() == statement.end_byte()).then(|| Mask {
+            name: name.to_owned(),
+            line: statement.start_position().row + 1,
+            indent: indent.to_owned(),
+            span,
+        })
+    });
+    assigned.collect()
+}
+
+/// A comparison, or several joined by `&` and `|`.
+fn is_mask(program: &str, node: Node<'_>) -> bool {
+    match node.kind() {
+        "comparison_operator" => true,
+        "parenthesized_expression" => node.named_child(0).is_some_and(|inside| is_mask(program, inside)),
+        "binary_operator" => {
+            let joined =
+                node.child_by_field_name("operator").is_some_and(|sign| matches!(text(program, sign), "&" | "|"));
+            joined && node.child_by_field_name("left").is_some_and(|left| is_mask(program, left))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = "def f(a):\n    '''Doc.'''\n    x = 1; y = 2\n    for i in a:  # all\n        x = (\n            \
+        i)\n\n        better = (x > 1) & (x < y)\n        if x: y = 3\n    return x\n";
+
+    #[test]
+    fn statements_are_whole_lines_of_their_own() {
+        let found = statements(PROGRAM);
+        let about = |one: &Statement| (one.line, one.block, one.alone, one.computes);
+        let all: Vec<_> = found.iter().map(about).collect();
+        assert_eq!(
+            all,
+            [
+                (2, 1, false, false),
+                (4, 1, false, true),
+                (10, 1, false, false),
+                (5, 2, false, true),
+                (8, 2, false, true),
+                (9, 2, false, true)
+            ]
+        );
+        assert_eq!(&PROGRAM[found[3].span.clone()], "        x = (\n            i)\n");
+        assert!(PROGRAM[found[1].span.clone()].ends_with("if x: y = 3\n"));
+    }
+
+    #[test]
+    fn masks_are_comparisons_in_loops_that_nothing_asks_yet() {
+        let found = masks(PROGRAM);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].name.as_str(), found[0].line, found[0].indent.as_str()), ("better", 8, "        "));
+        let asked = PROGRAM.replace("        if x: y = 3\n", "        if not better.any():\n            break\n");
+        assert_eq!(masks(&asked), []);
+        assert_eq!(
+            masks("def f(x):\n    y = x > 1\n    for i in x:\n        y += x > 1\n        z = x + (x > 1)\n"),
+            []
+        );
+    }
+}
