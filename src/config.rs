@@ -16,7 +16,7 @@ use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::settings::{EvaluationSettings, SearchSettings, Settings};
+use crate::settings::{EvaluationSettings, Parts, SearchSettings, Settings};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config.yaml";
@@ -128,6 +128,7 @@ pub struct SearchConfig {
 pub struct ProposersConfig {
     pub corpus: Option<PathBuf>,
     pub compose: Option<PathBuf>,
+    pub cross: bool,
     pub mutate: bool,
 }
 
@@ -254,7 +255,12 @@ impl Default for SearchConfig {
 
 impl Default for ProposersConfig {
     fn default() -> Self {
-        Self { corpus: Some("candidates/proposals".into()), compose: Some("candidates/blocks".into()), mutate: true }
+        Self {
+            corpus: Some("candidates/proposals".into()),
+            compose: Some("candidates/blocks".into()),
+            cross: true,
+            mutate: true,
+        }
     }
 }
 
@@ -334,8 +340,11 @@ impl Config {
                 restart: self.search.restart,
                 front: self.search.front,
                 slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
-                mutate: self.proposers.mutate,
-                compose: self.proposers.compose.is_some(),
+                proposers: Parts {
+                    compose: self.proposers.compose.is_some(),
+                    cross: self.proposers.cross,
+                    mutate: self.proposers.mutate,
+                },
             },
         })
     }

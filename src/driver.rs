@@ -24,6 +24,7 @@ use crate::judge::{self, JudgeError};
 use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::normalised;
+
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::run::{self, RunError, RunFolder};
 use crate::search::{Known, Next, Search, Subject, Task};

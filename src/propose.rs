@@ -6,7 +6,8 @@ use thiserror::Error;
 use crate::candidate::CandidateId;
 use crate::event::{Proposer, RunStarted, Selection};
 use crate::proposer::catalogue::{Catalogue, CatalogueError};
-use crate::proposer::{compose, mutate};
+use crate::proposer::cross::Mate;
+use crate::proposer::{compose, cross, mutate};
 use crate::repository::{Repository, RepositoryError};
 use crate::search::Search;
 
@@ -61,7 +62,16 @@ impl Proposers {
                 let catalogue = self.catalogue.as_ref();
                 catalogue.and_then(|catalogue| compose::propose(&parent, catalogue, &mut rng, &seen))
             }
-            Proposer::Corpus(_) | Proposer::Cross => None,
+            Proposer::Cross => {
+                let Some(mate) = selection.inspirations.first().copied() else { return Ok(None) };
+                // Where one comes from the other there is nothing to merge.
+                let ancestor = search.common_ancestor(selection.parent, mate);
+                let ancestor = ancestor.filter(|ancestor| ![selection.parent, mate].contains(ancestor));
+                let (label, text, ancestor) = (mate.to_string(), program(mate)?, ancestor.map(&program).transpose()?);
+                let mate = Mate { label: &label, program: &text, ancestor: ancestor.as_deref() };
+                cross::propose(&parent, mate, &mut rng, &seen)
+            }
+            Proposer::Corpus(_) => None,
         };
         Ok(proposal.map(|proposal| proposal.to_string().into_bytes()))
     }

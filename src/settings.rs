@@ -71,10 +71,19 @@ pub struct SearchSettings {
     pub front: usize,
     /// Judges that work at the same time.
     pub slots: usize,
-    /// Whether the `mutate` proposer takes part.
-    pub mutate: bool,
-    /// Whether the `compose` proposer takes part.
+    /// Who takes part beside the corpus.
+    pub proposers: Parts,
+}
+
+/// Which proposers take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// Programs put together from building blocks.
     pub compose: bool,
+    /// Two programs joined.
+    pub cross: bool,
+    /// Small changes.
+    pub mutate: bool,
 }
 
 #[cfg(test)]
@@ -117,8 +126,7 @@ impl Settings {
                 restart: 10,
                 front: 50,
                 slots: 2,
-                mutate: true,
-                compose: false,
+                proposers: Parts { compose: false, cross: false, mutate: true },
             },
         }
     }

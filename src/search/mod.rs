@@ -29,7 +29,7 @@ use crate::search::bandit::{Bandit, Success};
 use crate::search::best::{Best, Contender, HeldOut};
 use crate::search::island::{Climate, Islands};
 use crate::search::population::Member;
-use crate::settings::SearchSettings;
+use crate::settings::{Parts, SearchSettings};
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
 const EXHAUSTED_AFTER: u64 = 100;
@@ -501,6 +501,24 @@ impl Search {
         self.candidate_limit
     }
 
+    /// The youngest candidate that both come from; one of them, if the other comes from it.
+    pub fn common_ancestor(&self, one: CandidateId, other: CandidateId) -> Option<CandidateId> {
+        let (one, other) = (self.line_of(one), self.line_of(other));
+        one.intersection(&other).max().copied()
+    }
+
+    /// A candidate and all that it comes from.
+    fn line_of(&self, candidate: CandidateId) -> BTreeSet<CandidateId> {
+        let mut line = BTreeSet::new();
+        let mut left = vec![candidate];
+        while let Some(candidate) = left.pop() {
+            if line.insert(candidate) {
+                left.extend_from_slice(&self.candidates[candidate.index()].parents);
+            }
+        }
+        line
+    }
+
     /// Why the run stopped, if it has.
     pub fn stopped(&self) -> Option<StopReason> {
         self.stopped
@@ -778,7 +796,8 @@ impl Search {
 
 /// The proposers that take part, in a fixed order; the corpus comes before all of them and is none.
 fn proposers(settings: &SearchSettings) -> impl Iterator<Item = Proposer> {
-    let taking_part = [(settings.compose, Proposer::Compose), (settings.mutate, Proposer::Mutate)];
+    let Parts { compose, cross, mutate } = settings.proposers;
+    let taking_part = [(compose, Proposer::Compose), (mutate, Proposer::Mutate), (cross, Proposer::Cross)];
     taking_part.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, proposer)| proposer)
 }
 

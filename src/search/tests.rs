@@ -156,7 +156,7 @@ proptest! {
             let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
             made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
         }
-        prop_assert!(rest.iter().all(|(_, selection)| selection.proposer == Proposer::Mutate));
+        prop_assert!(rest.iter().all(|(_, selection)| !matches!(selection.proposer, Proposer::Corpus(_))));
         prop_assert!(script.mutate || rest.is_empty());
         let cut_short = world.search.stopped() == Some(StopReason::Candidates);
         prop_assert!(cut_short || corpus.len() == script.corpus.len());

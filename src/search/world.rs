@@ -17,6 +17,7 @@ use rand::RngExt;
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
 use crate::search::{Next, Search, Subject, Task};
+use crate::settings::Parts;
 
 /// What happens how often.
 #[derive(Clone, Debug)]
@@ -92,7 +93,8 @@ impl Script {
         started.settings.search.candidates = self.candidates;
         started.settings.search.islands = self.islands;
         started.settings.search.population = self.population;
-        started.settings.search.mutate = self.mutate;
+        // Compose and cross need nothing that mutate does not; the world makes what nobody proposed.
+        started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
             started.baseline = BlobId::from_bytes([255; 20]);
