@@ -262,6 +262,7 @@ impl<'a> Driver<'a> {
             program: self.baseline_text()?,
             windows: WindowSet::Search,
             budget_seconds: None,
+            limits: None,
             outclassed: None,
         };
         self.slots.dispatch(CandidateId(number), request);
@@ -384,6 +385,7 @@ impl<'a> Driver<'a> {
                 Some(Proposer::Mutate) => started.settings.evaluation.budget_seconds,
                 Some(Proposer::Corpus(_)) | None => None,
             },
+            limits: Some(started.settings.evaluation.limits.times(self.search.baseline())),
             outclassed,
         };
         self.in_flight.insert(candidate);

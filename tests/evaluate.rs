@@ -109,6 +109,7 @@ async fn measure(judge: &mut Judge, program: String) -> Measurement {
         program,
         windows: WindowSet::Search,
         budget_seconds: None,
+        limits: None,
         outclassed: None,
     };
     judge.evaluate(request).await.unwrap().measured().unwrap().clone()

@@ -20,6 +20,8 @@ use crate::timing::Clock;
 
 /// How often a running child is looked at: its memory, its threads and its output.
 const LOOK_EVERY_MS: u8 = 10;
+/// A GPU's context takes a second or two, tens of seconds on a machine with many.
+const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 /// How much of what a candidate printed is kept as evidence.
 const EVIDENCE_BYTES: usize = 8 << 10;
 /// How long a child that closed its channel gets to end by itself, so that its own status is seen and not our kill.
@@ -52,6 +54,8 @@ pub struct Returned {
     pub time: Duration,
     /// Wall time.
     pub wall: Duration,
+    /// Time on the GPU as the child tells it, seconds.
+    pub told_seconds: Option<f64>,
 }
 
 /// A forked child.
@@ -62,6 +66,7 @@ pub struct Child {
     on_cpu: bool,
     /// The clock at the previous done.
     done_at: Duration,
+    torch_threads: u32,
     fresh_memory: u64,
     peak_memory: u64,
     peak_threads: u32,
@@ -80,6 +85,19 @@ pub struct Call {
     pub packs: usize,
     /// What torch, numpy and random are seeded with.
     pub seed: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prepared {
+    threads: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    returned: bool,
+    device_seconds: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +133,7 @@ impl Child {
             clock,
             on_cpu,
             done_at: Duration::ZERO,
+            torch_threads: 0,
             fresh_memory: process::usage(forked.pid).memory,
             peak_memory: 0,
             peak_threads: 0,
@@ -124,9 +143,36 @@ impl Child {
         })
     }
 
+    /// Gets it ready for `device`, before any code of the program is there: a GPU's context is made. How long it took.
+    ///
+    /// # Errors
+    /// When it cannot be, which is no program's fault.
+    pub fn prepare(&mut self, device: &str) -> Result<Duration, NurseryError> {
+        let started = Instant::now();
+        self.send(&json!({"op": "prepare", "device": device}));
+        let reply = match self.receive(PREPARE_LIMIT)? {
+            Ok(reply) => reply,
+            Err(failure) => {
+                self.printed.drain(&mut self.forked.output);
+                return Err(NurseryError::Unprepared(format!("it {}: {}", failure.rejection, self.printed.text())));
+            }
+        };
+        let took = started.elapsed();
+        match serde_json::from_value::<Prepared>(reply.clone()) {
+            Ok(Prepared { threads }) => self.torch_threads = threads,
+            Err(_) => return Err(NurseryError::Answer(reply.to_string())),
+        }
+        Ok(took)
+    }
+
+    /// Threads that torch computes with in it.
+    pub fn torch_threads(&self) -> u32 {
+        self.torch_threads
+    }
+
     /// Loads the program under the name `file`.
-    pub fn load(&mut self, file: &str, device: &str) -> Guest<()> {
-        self.send(&json!({"op": "load", "file": file, "device": device}));
+    pub fn load(&mut self, file: &str) -> Guest<()> {
+        self.send(&json!({"op": "load", "file": file}));
         let reply = match self.receive(Duration::from_secs_f64(self.limits.load_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
@@ -157,7 +203,7 @@ impl Child {
         self.forked.memory.write_input(weights)?;
         self.send(&json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
                           "pack_at": layout.pack_at, "rank_at": layout.rank_at}));
-        let reply = match self.receive(Duration::from_secs_f64(self.limits.call_seconds))? {
+        let reply = match self.receive(Duration::from_secs_f64(self.limits.times(None).call_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -165,10 +211,12 @@ impl Child {
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
         self.look();
-        if reply != json!({"returned": true}) {
-            return Ok(Err(self.failed_call(&reply)));
+        match serde_json::from_value(reply.clone()) {
+            Ok(Done { returned: true, device_seconds: told_seconds }) => {
+                Ok(Ok(Returned { outputs, time, wall, told_seconds }))
+            }
+            _ => Ok(Err(self.failed_call(&reply))),
         }
-        Ok(Ok(Returned { outputs, time, wall }))
     }
 
     /// Stops it while another program is timed.

@@ -15,10 +15,12 @@ Either may say, instead of its first words, that a step of the jail cannot be ta
 
 Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
     (it is in its jail)                             -> {"pid": N as the judge sees it}
-    {"op": "load", "file": NAME, "device": D}       -> {"loaded": true}
+    {"op": "prepare", "device": D}                  -> {"threads": N that torch computes with}
+    {"op": "load", "file": NAME}                    -> {"loaded": true}
                                                      | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
-                                                    -> {"returned": true} | {"wrong_result": TEXT}
+                                                    -> {"returned": true, "device_seconds": on a GPU}
+                                                     | {"wrong_result": TEXT}
                                                      | {"raised": LINE, "traceback": TEXT, "memory": BOOL}
 The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes named.
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
@@ -80,19 +82,27 @@ class Child:
         self.channel = socket.socket(fileno=jail.CHANNEL)
         self.memory = mmap.mmap(jail.MEMORY, 0)
         self.device = "cpu"
+        self.stopwatch = None
         self.packing = None
 
     def serve(self):
+        answers = {"prepare": self.prepare, "load": self.load, "call": self.call}
         while packet := self.channel.recv(PACKET):
             request = json.loads(packet)
-            reply = self.load(request) if request["op"] == "load" else self.call(request)
+            reply = answers[request["op"]](request)
             sys.stdout.flush()
             sys.stderr.flush()
             # Text as it is, and no half of a character: what the judge could not read would pass for a breach.
             self.channel.send(json.dumps(reply, ensure_ascii=False).encode(errors="replace"))
 
-    def load(self, request):
+    def prepare(self, request):
+        """Before the program is there: what fails here is not its fault."""
         self.device = request["device"]
+        if self.device != "cpu":
+            self.stopwatch = Stopwatch(self.device)
+        return {"threads": torch.get_num_threads()}
+
+    def load(self, request):
         try:
             with os.fdopen(jail.PROGRAM, "rb") as program:
                 text = program.read().decode()
@@ -121,6 +131,8 @@ class Child:
             torch.manual_seed(seed)
             numpy.random.seed(seed & 0xFFFFFFFF)
             random.seed(seed)
+            if self.stopwatch:
+                self.stopwatch.start()
             result = self.packing(weight, request["packs"])
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 return {"wrong_result": f"{type(result).__name__}, not a pair of tensors"}
@@ -129,9 +141,31 @@ class Child:
                     return {"wrong_result": wrong}
                 out = torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=request[at])
                 out.view(shape).copy_(tensor)
+            if self.stopwatch:
+                return {"returned": True, "device_seconds": self.stopwatch.stop()}
         except BaseException as error:
             return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"returned": True}
+
+
+class Stopwatch:
+    """Takes the time of a call on a GPU by CUDA events, whose context it makes."""
+
+    def __init__(self, device):
+        torch.cuda.set_device(device)
+        torch.zeros(1, device=device)
+        self.synchronize = torch.cuda.synchronize
+        self.events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+        self.synchronize()
+
+    def start(self):
+        self.events[0].record()
+
+    def stop(self):
+        """Seconds since the start. All that the program has begun is waited for, on whatever stream."""
+        self.events[1].record()
+        self.synchronize()
+        return self.events[0].elapsed_time(self.events[1]) / 1e3
 
 
 def wrong_tensor(name, tensor, shape):

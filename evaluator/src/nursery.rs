@@ -50,6 +50,8 @@ pub enum NurseryError {
     Answer(String),
     #[error("a child ended before it was in its jail")]
     Unjailed,
+    #[error("a child does not get ready for its device: {0}")]
+    Unprepared(String),
     #[error(
         "the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` judges without it, at the risk that this brings"
     )]

@@ -117,6 +117,7 @@ pub fn evaluate_request(program: &str) -> Request {
         program: program.to_owned(),
         windows: WindowSet::Search,
         budget_seconds: None,
+        limits: None,
         outclassed: None,
     }))
 }
@@ -135,8 +136,10 @@ pub fn session() -> Session {
         held_out: 0,
         rng_seed: 1,
         limits: Limits {
-            call_seconds: 2.0,
+            call_seconds: Some(2.0),
+            evaluation_seconds: Some(60.0),
             load_seconds: 3.0,
+            compile_seconds: 60.0,
             memory_bytes: 128 << 20,
             output_bytes: 4 << 20,
             threads: 16,
@@ -144,6 +147,7 @@ pub fn session() -> Session {
             scratch_files: 50,
         },
         sandbox: Sandbox::Required,
+        allow_compile: false,
     }
 }
 

@@ -128,6 +128,7 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         program: program.to_owned(),
         windows: WindowSet::Search,
         budget_seconds,
+        limits: None,
         outclassed: None,
     };
     match judge.evaluate(request).await? {

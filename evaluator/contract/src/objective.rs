@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::evaluation::median;
 use crate::evaluation::{CaseMeasurement, Measurement, Sample};
 
 /// Cases where the baseline's own gap is below this have nothing to gain and are left out of `quality` and
@@ -67,6 +68,7 @@ pub struct Scores {
 
 /// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit.
 pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weights, unit: &[String]) -> Scores {
+    let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
         .cases
         .iter()
@@ -185,17 +187,6 @@ fn combine(quality: Option<f64>, speed_score: f64, weights: Weights) -> f64 {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
-}
-
-/// Median; of an even number of values the mean of the middle two, of none 0.
-pub fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
 }
 
 #[cfg(test)]
