@@ -173,7 +173,7 @@ impl Child {
     /// Loads the program under the name `file`.
     pub fn load(&mut self, file: &str) -> Guest<()> {
         self.send(&json!({"op": "load", "file": file}));
-        let reply = match self.receive(Duration::from_secs_f64(self.limits.load_seconds))? {
+        let reply = match self.receive(self.limit(self.limits.load_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -203,7 +203,7 @@ impl Child {
         self.forked.memory.write_input(weights)?;
         self.send(&json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
                           "pack_at": layout.pack_at, "rank_at": layout.rank_at}));
-        let reply = match self.receive(Duration::from_secs_f64(self.limits.times(None).call_seconds))? {
+        let reply = match self.receive(self.limit(self.limits.times(None).call_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -217,6 +217,28 @@ impl Child {
             }
             _ => Ok(Err(self.failed_call(&reply))),
         }
+    }
+
+    /// Forbids it, once it is warm, to start more processes, and kills those that it has started.
+    pub fn seal(&mut self, nursery: &mut Nursery) -> Guest<()> {
+        if !self.forked.may_start {
+            return Ok(Ok(()));
+        }
+        let is_alone = nursery.seal(&self.forked)?;
+        self.forked.may_start = false;
+        let limit = self.limits.threads;
+        Ok(if is_alone { Ok(()) } else { Err(Rejection::Threads { used: self.peak_threads, limit }.into()) })
+    }
+
+    /// Whether it may still start compilers.
+    pub fn may_compile(&self) -> bool {
+        self.forked.may_start
+    }
+
+    /// A compiler takes its time.
+    fn limit(&self, seconds: f64) -> Duration {
+        let seconds = if self.forked.may_start { seconds.max(self.limits.compile_seconds) } else { seconds };
+        Duration::from_secs_f64(seconds)
     }
 
     /// Stops it while another program is timed.
@@ -292,7 +314,8 @@ impl Child {
 
     /// Looks at what it uses now.
     fn look(&mut self) {
-        let usage = process::usage(self.forked.pid);
+        let look = if self.forked.may_start { process::usage_with_all_below } else { process::usage };
+        let usage = look(self.forked.pid);
         self.peak_memory = self.peak_memory.max(usage.memory.saturating_sub(self.fresh_memory));
         self.peak_threads = self.peak_threads.max(usage.threads);
     }

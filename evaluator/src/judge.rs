@@ -46,6 +46,9 @@ const AWKWARD: [(&str, usize, usize, usize, Weight); 6] = [
     ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
 ];
 
+/// Calls of a case in which a program may still compile: the first may be traced, the second compiled.
+const COMPILING_CALLS: u64 = 3;
+
 /// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the messages say it
@@ -138,6 +141,9 @@ impl Judge {
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
         let mut jail = Jail::new(session.sandbox);
+        if session.allow_compile {
+            jail = jail.with_compilers();
+        }
         let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
@@ -272,8 +278,31 @@ impl Judge {
         if let Err(failure) = awkward_calls(course, tried)? {
             return Ok(Err(failure));
         }
+        if course.children[case].may_compile()
+            && let Err(failure) = self.compile(course, case)?
+        {
+            return Ok(Err(failure));
+        }
         course.children[case].pause();
         Ok(Ok(()))
+    }
+
+    /// Lets the program compile what it needs for a case, on weights that are in no window, and then no more.
+    fn compile(&mut self, course: &mut Course, case: usize) -> Result<Result<(), Failure>, JudgeError> {
+        let Case { rows, items, packs, .. } = self.session.cases[case];
+        course.during = format!("compiling for {}", self.session.cases[case]);
+        for seed in 0..COMPILING_CALLS {
+            let call = Call { rows, items, packs, seed };
+            let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
+            let returned = match course.children[case].call(call, &weights)? {
+                Ok(returned) => returned,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            if let Err(failure) = check(&returned, &weights, call) {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(course.children[case].seal(&mut self.nursery)?)
     }
 
     fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {

@@ -5,9 +5,10 @@ never initialises CUDA, because a forked CUDA context is broken: every child doe
 
 Judge to nursery, and back. A pid is what the nursery calls a child, which may be in another pid namespace:
     (it starts)                                     -> {"pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
-    {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N, "filter": HEX | null}
-        with descriptors [channel, memory, program, output]
+    {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
+     "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
                                                     -> {"pid": N}
+    {"op": "seal", "pid": N}                        -> {"sealed": true}: it can start no more processes
     {"op": "reap", "pid": N}                        -> {"status": N}, as waitpid reports it
 
 Either may say, instead of its first words, that a step of the jail cannot be taken, and end:
@@ -26,6 +27,7 @@ The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_p
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
 """
 
+import contextlib
 import errno
 import gc
 import json
@@ -33,6 +35,7 @@ import linecache
 import mmap
 import os
 import random
+import select
 import signal
 import socket
 import sys
@@ -43,6 +46,8 @@ import jail
 
 PACKET = 1 << 16
 TEXT = 1 << 13
+# Where torch runs compilers.
+STARTERS = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/triton/")
 
 
 def tell(fd, message):
@@ -53,7 +58,7 @@ def tell(fd, message):
 def enter_jail():
     """What of the jail comes before torch: its import may start threads, and then it would be too late."""
     jail.die_with_parent()
-    wanted = jail.Jail(json.loads(sys.argv[3])["steps"])
+    wanted = jail.Jail(**json.loads(sys.argv[3]))
     try:
         wanted.enter()
     except jail.Unavailable as error:
@@ -198,7 +203,22 @@ def describe(error):
     """The last line of the traceback, bounded."""
     if not is_short(error):
         return f"{type(error).__name__}, its message too long to tell"
-    return cut("".join(traceback.format_exception_only(error)).strip())[:1000]
+    line = cut("".join(traceback.format_exception_only(error)).strip())[:1000]
+    if not JAIL.allow_compile and starts_programs(error):
+        line += " (compilers and other programs run only with `allow_compile: true`)"
+    return line
+
+
+def starts_programs(error):
+    """Whether it was raised where Python or torch start other programs."""
+    for _ in range(10):
+        if error is None:
+            return False
+        names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if any(name.endswith("/subprocess.py") or part in name for name in names for part in STARTERS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def trace(error):
@@ -217,17 +237,34 @@ class Nursery:
     def __init__(self):
         self.control = socket.socket(fileno=os.dup(0))
         self.living = set()
+        self.poll = select.poll()
+        self.poll.register(self.control, select.POLLIN)
+        # By child, the listeners whose holder says whether it may start a process.
+        self.listeners = {}
 
     def serve(self):
         while True:
-            packet, descriptors, _, _ = socket.recv_fds(self.control, PACKET, 4)
-            if not packet:
-                return
-            request = json.loads(packet)
-            reply = self.fork(request, descriptors) if request["op"] == "fork" else self.reap(request)
-            self.control.send(json.dumps(reply).encode())
+            for fd, events in self.poll.poll():
+                if fd == self.control.fileno():
+                    if not self.answer():
+                        return
+                elif fd in self.listeners.values():
+                    self.supervise(fd, events)
+
+    def answer(self):
+        packet, descriptors, _, _ = socket.recv_fds(self.control, PACKET, 4)
+        if not packet:
+            return False
+        request = json.loads(packet)
+        answers = {"fork": self.fork, "seal": self.seal, "reap": self.reap}
+        reply = answers[request["op"]](request, descriptors)
+        self.control.send(json.dumps(reply).encode())
+        return True
 
     def fork(self, request, descriptors):
+        ours, theirs = socket.socketpair() if request["supervised"] else (None, None)
+        if theirs:
+            descriptors.append(theirs.detach())
         pid = JAIL.fork()
         if pid == 0:
             self.control.close()
@@ -235,9 +272,33 @@ class Nursery:
         for descriptor in descriptors:
             os.close(descriptor)
         self.living.add(pid)
+        if ours:
+            with ours:
+                _, received, _, _ = socket.recv_fds(ours, 1, 1)
+            # None of a child that did not get so far.
+            for listener in received:
+                self.listeners[pid] = listener
+                self.poll.register(listener, select.POLLIN)
         return {"pid": pid}
 
-    def reap(self, request):
+    def supervise(self, fd, events):
+        """Lets a child start what it wants to, as long as its listener is held."""
+        if events & select.POLLIN:
+            jail.allow_call(fd)
+        else:
+            self.poll.unregister(fd)
+
+    def seal(self, request, _):
+        """Nobody answers any more: what waits and what comes fails."""
+        listener = self.listeners.pop(request["pid"], None)
+        if listener is not None:
+            with contextlib.suppress(KeyError):
+                self.poll.unregister(listener)
+            os.close(listener)
+        return {"sealed": True}
+
+    def reap(self, request, _):
+        self.seal(request, _)
         self.living.discard(request["pid"])
         _, status = os.waitpid(request["pid"], 0)
         if JAIL.pid_namespace is None:
@@ -314,6 +375,7 @@ def main():
         return
     gc.collect()
     gc.freeze()
+    jail.collapse_memory()
     tell(0, {"pid": pid, "python": sys.version.split()[0], "torch": torch.__version__, "cuda": names})
     nursery.serve()
 

@@ -53,6 +53,7 @@ impl Reference {
         for _ in 0..WARM_UP {
             sound(child.call(CALL, &input))?;
         }
+        sound(child.seal(nursery))?;
         child.pause();
         #[cfg(test)]
         return Ok(Self { child, input, slowed: 0 });

@@ -17,7 +17,7 @@ use packevolve_contract::protocol::{
 use packevolve_contract::topology::Topology;
 
 /// A reply that takes longer is a judge that hangs.
-const REPLY_LIMIT: Duration = Duration::from_secs(120);
+const REPLY_LIMIT: Duration = Duration::from_secs(900);
 
 /// A judge process; killed when dropped.
 pub struct Client {

@@ -5,6 +5,7 @@
 
 mod cheats;
 mod client;
+mod compilers;
 mod fates;
 mod layers;
 mod processes;
