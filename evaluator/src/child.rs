@@ -181,13 +181,7 @@ impl Child {
         if reply == json!({"loaded": true}) {
             return Ok(Ok(()));
         }
-        Ok(Err(match serde_json::from_value::<LoadError>(reply.clone()) {
-            Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
-            Ok(LoadError { load_error, traceback, .. }) => {
-                Failure { rejection: Rejection::Load { message: load_error }, traceback }
-            }
-            Err(_) => unexpected(&reply),
-        }))
+        Ok(Err(failed_load(&reply, self.out_of_memory())))
     }
 
     /// Makes one call. The span: the clocks start before the first byte of input is written and stop when the judge
@@ -215,7 +209,7 @@ impl Child {
             Ok(Done { returned: true, device_seconds: told_seconds }) => {
                 Ok(Ok(Returned { outputs, time, wall, told_seconds }))
             }
-            _ => Ok(Err(self.failed_call(&reply))),
+            _ => Ok(Err(failed_call(&reply, self.out_of_memory()))),
         }
     }
 
@@ -342,18 +336,30 @@ impl Child {
     fn out_of_memory(&self) -> Rejection {
         Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes }
     }
+}
 
-    fn failed_call(&self, reply: &Value) -> Failure {
-        if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
-            return Rejection::WrongResult { message: message.to_owned() }.into();
+/// What a reply to a call says that is not "returned".
+pub(crate) fn failed_call(reply: &Value, out_of_memory: Rejection) -> Failure {
+    if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
+        return Rejection::WrongResult { message: message.to_owned() }.into();
+    }
+    match serde_json::from_value::<Raised>(reply.clone()) {
+        Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
+        Ok(Raised { raised, traceback, .. }) => {
+            Failure { rejection: Rejection::Exception { message: raised }, traceback }
         }
-        match serde_json::from_value::<Raised>(reply.clone()) {
-            Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
-            Ok(Raised { raised, traceback, .. }) => {
-                Failure { rejection: Rejection::Exception { message: raised }, traceback }
-            }
-            Err(_) => unexpected(reply),
+        Err(_) => unexpected(reply),
+    }
+}
+
+/// What a reply to a load says that is not "loaded".
+pub(crate) fn failed_load(reply: &Value, out_of_memory: Rejection) -> Failure {
+    match serde_json::from_value::<LoadError>(reply.clone()) {
+        Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
+        Ok(LoadError { load_error, traceback, .. }) => {
+            Failure { rejection: Rejection::Load { message: load_error }, traceback }
         }
+        Err(_) => unexpected(reply),
     }
 }
 
