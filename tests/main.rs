@@ -10,6 +10,7 @@ mod doctor;
 mod edits;
 mod evaluate;
 mod evolve;
+mod fuzz;
 mod golden;
 mod inspect;
 mod linking;
