@@ -158,6 +158,8 @@ impl Child {
             }
         };
         let took = started.elapsed();
+        // A GPU's context is no memory of the program.
+        self.fresh_memory = self.fresh_memory.max(process::usage(self.forked.pid).memory);
         match serde_json::from_value::<Prepared>(reply.clone()) {
             Ok(Prepared { threads }) => self.torch_threads = threads,
             Err(_) => return Err(NurseryError::Answer(reply.to_string())),
@@ -277,9 +279,6 @@ impl Child {
                 Received::Closed => return Ok(Err(self.closed())),
                 Received::Nothing => {}
             }
-            if let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
-                return Ok(Err(rejection.into()));
-            }
             let mut descriptors = [
                 PollFd::new(self.forked.channel.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.forked.output.as_fd(), PollFlags::POLLIN),
@@ -287,6 +286,11 @@ impl Child {
             // A closed output pipe would wake us at once for ever; then only the channel is waited for.
             let watched = if self.printed.closed { 1 } else { 2 };
             let _ = poll(&mut descriptors[..watched], PollTimeout::from(LOOK_EVERY_MS));
+            let answered = descriptors[0].any().unwrap_or(false);
+            // An answer comes first: looking takes longer than many a call.
+            if !answered && let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
+                return Ok(Err(rejection.into()));
+            }
         }
     }
 

@@ -188,6 +188,17 @@ mod tests {
     }
 
     #[test]
+    fn a_gpu_is_one_judges_at_a_time() {
+        let [one, other] = [(); 2].map(|()| lock_file("cuda:9999").unwrap().unwrap());
+        one.lock().unwrap();
+        let held = DeviceLock(one);
+        assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
+        assert!(lock_file("cpu").unwrap().is_none());
+    }
+
+    #[test]
     fn after_so_many_voids_pairs_count_anyway() {
         let mut yardstick = Yardstick::new(&[10.0]);
         assert!((0..MOST_VOIDS).all(|_| yardstick.judge(20.0) == Standing::Void));

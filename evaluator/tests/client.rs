@@ -122,11 +122,25 @@ pub fn evaluate_request(program: &str) -> Request {
     }))
 }
 
-/// A session of small cases and short limits.
+/// The variable that names the device of the tests, `cpu` unless `make gpu-check` sets it.
+const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
+
+/// A session of small cases and short limits on the device of the tests.
 pub fn session() -> Session {
+    session_on(&std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned()))
+}
+
+/// How much longer than on a CPU things may take on `device`, where every child makes a context first.
+pub fn patience(device: &str) -> u32 {
+    if device == "cpu" { 1 } else { 10 }
+}
+
+/// A session of small cases and short limits.
+pub fn session_on(device: &str) -> Session {
+    let patience = patience(device);
     Session {
         version: VERSION,
-        device: "cpu".to_owned(),
+        device: device.to_owned(),
         cpu: None,
         python: None,
         topology: topology(),
@@ -137,8 +151,8 @@ pub fn session() -> Session {
         rng_seed: 1,
         limits: Limits {
             call_seconds: Some(2.0),
-            evaluation_seconds: Some(60.0),
-            load_seconds: 3.0,
+            evaluation_seconds: Some(60.0 * f64::from(patience)),
+            load_seconds: 3.0 * f64::from(patience),
             compile_seconds: 60.0,
             memory_bytes: 128 << 20,
             output_bytes: 4 << 20,

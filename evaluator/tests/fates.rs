@@ -11,7 +11,7 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
 use tempfile::TempDir;
 
-use crate::client::{Client, fates, program, session};
+use crate::client::{Client, fates, patience, program, session};
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
 
@@ -72,7 +72,7 @@ fn every_fate(client: &mut Client, secrets: &Path) {
         if !name.starts_with(&format!("{}/", kind(&evaluation))) {
             wrong.push(format!("{name}: {evaluation:?}"));
         }
-        if took > EVALUATION_LIMIT {
+        if took > EVALUATION_LIMIT * patience(&session().device) {
             wrong.push(format!("{name}: took {took:?}"));
         }
         let left = left_of(&(&descendants(client.process.id()) - &ours));
