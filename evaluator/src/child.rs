@@ -172,13 +172,22 @@ impl Child {
         self.torch_threads
     }
 
-    /// Loads the program under the name `file`.
-    pub fn load(&mut self, file: &str) -> Guest<()> {
-        self.send(&json!({"op": "load", "file": file}));
-        let reply = match self.receive(self.limit(self.limits.load_seconds))? {
+    /// Loads the program under the name `file`, from its `code` if a child of the same program has compiled it before;
+    /// if not, and it is not too long, leaves the code there.
+    pub fn load(&mut self, file: &str, code: &mut Option<String>) -> Guest<()> {
+        self.send(&json!({"op": "load", "file": file, "code": code}));
+        let mut reply = match self.receive(self.limit(self.limits.load_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
+        // It is said before any code of the program runs, so this is what the compiler made of its text.
+        if let (None, Some(compiled)) = (&code, reply.get("compiled").and_then(Value::as_str)) {
+            *code = Some(compiled.to_owned());
+            reply = match self.receive(self.limit(self.limits.load_seconds))? {
+                Ok(reply) => reply,
+                Err(failure) => return Ok(Err(failure)),
+            };
+        }
         self.done_at = self.clock.now()?;
         if reply == json!({"loaded": true}) {
             return Ok(Ok(()));

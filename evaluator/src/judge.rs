@@ -120,6 +120,8 @@ struct Course {
     seeds: Stream,
     /// Key of the streams of calls that are made again.
     repeats: u64,
+    /// The program as the first child compiled it, before any code of it ran.
+    code: Option<String>,
 }
 
 impl Judge {
@@ -247,6 +249,7 @@ impl Judge {
             order: key(order),
             seeds: key(seeds),
             repeats: key(Purpose::Repeat).random(),
+            code: None,
         }
     }
 
@@ -271,7 +274,7 @@ impl Judge {
         course.children.push(child);
         course.called = case;
         "loading".clone_into(&mut course.during);
-        if let Err(failure) = course.children[case].load(&request.file_name)? {
+        if let Err(failure) = course.children[case].load(&request.file_name, &mut course.code)? {
             return Ok(Err(failure));
         }
         let tried = if case == 0 { AWKWARD.len() } else { 1 };
@@ -298,6 +301,7 @@ impl Judge {
                 Ok(returned) => returned,
                 Err(failure) => return Ok(Err(failure)),
             };
+            course.measurement.trial_seconds += returned.time.as_secs_f64();
             if let Err(failure) = check(&returned, &weights, call) {
                 return Ok(Err(failure));
             }
@@ -446,6 +450,7 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
             Ok(returned) => returned,
             Err(failure) => return Ok(Err(failure)),
         };
+        course.measurement.trial_seconds += returned.time.as_secs_f64();
         if number == 0 && course.called == 0 {
             course.measurement.first_call_seconds = returned.time.as_secs_f64();
             course.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();

@@ -17,7 +17,8 @@ Either may say, instead of its first words, that a step of the jail cannot be ta
 Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
     (it is in its jail)                             -> {"pid": N as the judge sees it}
     {"op": "prepare", "device": D}                  -> {"threads": N that torch computes with}
-    {"op": "load", "file": NAME}                    -> {"loaded": true}
+    {"op": "load", "file": NAME, "code": null}      -> {"compiled": CODE}, unless that is too long, and then
+    {"op": "load", "file": NAME, "code": CODE}      -> {"loaded": true}
                                                      | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
                                                     -> {"returned": true, "device_seconds": on a GPU}
@@ -27,11 +28,13 @@ The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_p
 Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
 """
 
+import base64
 import contextlib
 import errno
 import gc
 import json
 import linecache
+import marshal
 import mmap
 import os
 import random
@@ -117,13 +120,25 @@ class Child:
             module = types.ModuleType("candidate")
             module.__file__ = name
             sys.modules["candidate"] = module
-            exec(compile(text, name, "exec"), module.__dict__)
+            code = self.compiled(text, name, request["code"])
+            exec(code, module.__dict__)
             self.packing = module.balanced_packing
             if not callable(self.packing):
                 raise TypeError("balanced_packing is not a function")
         except BaseException as error:
             return {"load_error": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
         return {"loaded": True}
+
+    def compiled(self, text, name, known):
+        """The program's code. Compiling takes longer than all else that a child does before its first call, so its text
+        is compiled once for all children of an evaluation."""
+        if known is not None:
+            return marshal.loads(base64.b64decode(known))
+        code = compile(text, name, "exec")
+        packed = base64.b64encode(marshal.dumps(code)).decode()
+        if len(packed) <= PACKET // 2:
+            self.channel.send(json.dumps({"compiled": packed}).encode())
+        return code
 
     def call(self, request):
         shape = (request["rows"], request["items"])

@@ -83,6 +83,8 @@ pub struct Nursery {
     process: Process,
     control: Channel,
     jail: Jail,
+    /// The filters of system calls for children on a GPU and on the CPU.
+    filters: [Option<String>; 2],
     /// What it said when it was ready.
     pub hello: Hello,
 }
@@ -120,7 +122,8 @@ impl Nursery {
             .spawn()
             .map_err(|source| NurseryError::Start { path: python.to_owned(), source })?;
         let hello = Hello { pid: 0, python: String::new(), torch: String::new(), cuda: Vec::new() };
-        let mut nursery = Self { process, control, jail: jail.clone(), hello };
+        let filters = [false, true].map(|on_cpu| jail.filter(on_cpu).map(hex::encode));
+        let mut nursery = Self { process, control, jail: jail.clone(), filters, hello };
         match answer(&nursery.control, START_LIMIT) {
             Ok(hello) => nursery.hello = parse(&hello)?,
             Err(NurseryError::Ended) => {
@@ -146,7 +149,7 @@ impl Nursery {
             "threads": limits.threads,
             "scratch_bytes": limits.scratch_bytes.max(if self.jail.allows_compilers() { COMPILERS_SCRATCH } else { 0 }),
             "scratch_files": limits.scratch_files,
-            "filter": self.jail.filter(on_cpu).map(hex::encode),
+            "filter": self.filters[usize::from(on_cpu)],
             "supervised": self.jail.supervised().map(hex::encode),
         });
         let descriptors = [theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()];

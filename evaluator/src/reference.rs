@@ -49,7 +49,7 @@ impl Reference {
         let input: Vec<f32> = (0..CALL.rows * CALL.items).map(|_| rng.random_range(1.0..1000.0)).collect();
         let mut child = Child::fork(nursery, PROGRAM, input.len(), limits, device)?;
         child.prepare(device)?;
-        sound(child.load("reference.py"))?;
+        sound(child.load("reference.py", &mut None))?;
         for _ in 0..WARM_UP {
             sound(child.call(CALL, &input))?;
         }

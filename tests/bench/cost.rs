@@ -37,11 +37,11 @@ fn parent_and_ticks(pid: u32) -> Option<(u32, u64)> {
     Some((fields[1].parse().ok()?, ticks))
 }
 
-/// Time of the candidate's calls that count or were void, seconds.
+/// Time of all calls of the candidate: those that count, the void ones, and the trials, seconds.
 pub fn candidate_seconds(measurement: &Measurement) -> f64 {
     let scored = measurement.cases.iter().flat_map(|case| &case.samples);
     let voided = measurement.calibration.voided.iter().map(|voided| &voided.sample);
-    scored.chain(voided).map(|sample| sample.seconds).sum()
+    measurement.trial_seconds + scored.chain(voided).map(|sample| sample.seconds).sum::<f64>()
 }
 
 /// Time of the reference program's calls, seconds.

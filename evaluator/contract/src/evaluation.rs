@@ -92,6 +92,9 @@ pub struct Measurement {
     /// Wall time of that call, in which a compiler may have been at work.
     #[serde(default)]
     pub first_call_wall_seconds: f64,
+    /// Time charged for all calls that are verified but not scored, that one among them, seconds.
+    #[serde(default)]
+    pub trial_seconds: f64,
     /// What the times were held against.
     #[serde(default)]
     pub calibration: Calibration,
