@@ -200,7 +200,8 @@ impl Judge {
         let mut course = self.start(request, calibration);
         let outcome = self.run(&mut course, request, started)?;
         let Course { children, called, mut measurement, during, .. } = course;
-        measurement.peak_memory_bytes = children.iter().map(Child::peak_memory).max().unwrap_or(0);
+        let peaks = children.iter().map(Child::peak_memory).chain([measurement.peak_memory_bytes]);
+        measurement.peak_memory_bytes = peaks.max().unwrap_or(0);
         let (failure, ended) = match outcome {
             Ok(ended) => (None, Some(ended)),
             Err(failure) => (Some(failure), None),
@@ -253,14 +254,31 @@ impl Judge {
         }
     }
 
-    /// Forks the child of the next case, loads the program in it, and warms it up; all awkward shapes are tried in the
-    /// first one alone.
-    fn begin_case(
+    /// Ends the child of a case and begins another one, which has seen no loads yet.
+    fn renew_child(
         &mut self,
         course: &mut Course,
         request: &EvaluateRequest,
+        case: usize,
     ) -> Result<Result<(), Failure>, JudgeError> {
-        let case = course.children.len();
+        if let Err(failure) = self.begin_child(course, request, case)? {
+            return Ok(Err(failure));
+        }
+        let earlier = course.children.swap_remove(case);
+        course.measurement.peak_memory_bytes = course.measurement.peak_memory_bytes.max(earlier.peak_memory());
+        earlier.end(&mut self.nursery, "", String::new())?;
+        course.called = case;
+        Ok(Ok(()))
+    }
+
+    /// Forks a child for a case, loads the program in it, and warms it up; all awkward shapes are tried in the
+    /// first one alone.
+    fn begin_child(
+        &mut self,
+        course: &mut Course,
+        request: &EvaluateRequest,
+        case: usize,
+    ) -> Result<Result<(), Failure>, JudgeError> {
         let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
         let items = self.session.cases[case].rows * self.session.cases[case].items;
         let call_seconds = Some(course.limits.call_seconds);
@@ -271,22 +289,23 @@ impl Judge {
         if let Some(gpu) = &mut course.measurement.gpu {
             gpu.context_seconds.push(prepared.as_secs_f64());
         }
+        let place = course.children.len();
         course.children.push(child);
-        course.called = case;
+        course.called = place;
         "loading".clone_into(&mut course.during);
-        if let Err(failure) = course.children[case].load(&request.file_name, &mut course.code)? {
+        if let Err(failure) = course.children[place].load(&request.file_name, &mut course.code)? {
             return Ok(Err(failure));
         }
-        let tried = if case == 0 { AWKWARD.len() } else { 1 };
+        let tried = if place == 0 { AWKWARD.len() } else { 1 };
         if let Err(failure) = awkward_calls(course, tried)? {
             return Ok(Err(failure));
         }
-        if course.children[case].may_compile()
+        if course.children[place].may_compile()
             && let Err(failure) = self.compile(course, case)?
         {
             return Ok(Err(failure));
         }
-        course.children[case].pause();
+        course.children[place].pause();
         Ok(Ok(()))
     }
 
@@ -297,7 +316,7 @@ impl Judge {
         for seed in 0..COMPILING_CALLS {
             let call = Call { rows, items, packs, seed };
             let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
-            let returned = match course.children[case].call(call, &weights)? {
+            let returned = match course.children[course.called].call(call, &weights)? {
                 Ok(returned) => returned,
                 Err(failure) => return Ok(Err(failure)),
             };
@@ -306,7 +325,7 @@ impl Judge {
                 return Ok(Err(failure));
             }
         }
-        Ok(course.children[case].seal(&mut self.nursery)?)
+        Ok(course.children[course.called].seal(&mut self.nursery)?)
     }
 
     fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Run {
@@ -327,11 +346,11 @@ impl Judge {
                     return Ok(Err(Rejection::Hang { limit_seconds }.into()));
                 }
                 if case == course.children.len()
-                    && let Err(failure) = self.begin_case(course, request)?
+                    && let Err(failure) = self.begin_child(course, request, case)?
                 {
                     return Ok(Err(failure));
                 }
-                let sample = match self.sample(course, case, window)? {
+                let sample = match self.sample(course, request, case, window)? {
                     Ok(sample) => sample,
                     Err(failure) => return Ok(Err(failure)),
                 };
@@ -344,10 +363,12 @@ impl Judge {
         Ok(Ok(Ended::Fully))
     }
 
-    /// A sample of a case on a window. A void pair is made again.
+    /// A sample of a case on a window. A void pair is made again, by another child: this one has seen the window, and an
+    /// order of its own is not enough to make the loads new to it.
     fn sample(
         &mut self,
         course: &mut Course,
+        request: &EvaluateRequest,
         case: usize,
         window: usize,
     ) -> Result<Result<Sample, Failure>, JudgeError> {
@@ -364,8 +385,11 @@ impl Judge {
                     return Ok(Ok(sample));
                 }
                 Standing::Void => {
-                    let case = course.measurement.cases[case].case.clone();
-                    calibration.voided.push(Voided { case, sample });
+                    let name = course.measurement.cases[case].case.clone();
+                    calibration.voided.push(Voided { case: name, sample });
+                    if let Err(failure) = self.renew_child(course, request, case)? {
+                        return Ok(Err(failure));
+                    }
                 }
             }
         }
@@ -373,7 +397,7 @@ impl Judge {
     }
 
     /// One call of a case on a window: made, verified, scored, and timed beside the reference. A later attempt has an
-    /// order and a seed of its own, so that nothing can be prepared for it.
+    /// order and a seed of its own, so that no two calls are alike.
     fn attempt(
         &mut self,
         course: &mut Course,
@@ -562,13 +586,21 @@ mod tests {
         }
     }
 
+    /// Refuses to be called on loads that it has seen before.
+    const RECOGNISES: &str = include_str!("../../tests/testdata/fates/measured/raises_at_loads_seen_before.py");
+
     /// An evaluation in which the reference program takes twice its time, so many times from the first pair on.
     fn beside_a_slowed_reference(judge: &mut Judge, times: usize) -> Measurement {
         let calibration = Calibration { before: judge.slot.calibrate().unwrap(), ..Calibration::default() };
-        let mut course = judge.start(&request(), calibration);
+        let request = EvaluateRequest { program: RECOGNISES.to_owned(), ..request() };
+        let mut course = judge.start(&request, calibration);
         judge.slot.slow_reference(times);
-        assert!(judge.run(&mut course, &request(), Instant::now()).unwrap().is_ok());
+        let run = judge.run(&mut course, &request, Instant::now()).unwrap();
+        assert!(run.is_ok(), "a child was given loads that it had seen: {:?}", run.err());
         judge.slot.slow_reference(0);
+        for child in course.children {
+            child.end(&mut judge.nursery, "", String::new()).unwrap();
+        }
         course.measurement
     }
 

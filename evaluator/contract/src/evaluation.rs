@@ -64,8 +64,7 @@ pub struct Calibration {
 /// What is told apart on a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GpuTimes {
-    /// Wall time in which the children made their contexts, before the program was loaded, seconds; in the order of
-    /// the cases.
+    /// Wall time in which the children made their contexts, before the program was loaded, seconds.
     pub context_seconds: Vec<f64>,
     /// Time between CUDA events around the calls, as the children tell it: not believed, and never scored.
     pub told: Vec<ToldTime>,
