@@ -15,8 +15,8 @@ use crate::client::{Client, fates, patience, program, session};
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
 
-/// Beyond the limits of a session nothing may hold the judge up for long.
-const EVALUATION_LIMIT: Duration = Duration::from_secs(8);
+/// Beyond the limits of a session nothing may hold the judge up for long, voids and a busy machine counted.
+const EVALUATION_LIMIT: Duration = Duration::from_secs(20);
 /// What these programs do is forbidden by the jail alone: without it they meet another fate, and may do harm.
 const NEED_A_JAIL: [&str; 10] = [
     "exception/fork_bomb.py",
