@@ -1,7 +1,7 @@
 # Sets up, builds, runs and tests PackEvolve. What it makes: .venv (PyTorch), target (cargo), runs (packevolve).
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help evolve test check setup
+.PHONY: help evolve test check gpu-check setup
 
 # One profile for everything: a second one would compile the C++ half of tch a second time.
 CARGO_FLAGS := --release --locked --workspace
@@ -14,7 +14,7 @@ ifeq ($(shell test -x .venv/bin/python || echo gone),gone)
 endif
 
 help: ## list these targets (the default)
-	@sed -n 's/^\([a-z]*\):.*## /make \1 \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1 \t/p' Makefile
 
 evolve: $(READY) ## run the optimisation loop; ARGS="--rng-seed 2" passes it arguments
 	cargo build $(CARGO_FLAGS)
@@ -28,6 +28,17 @@ check: $(READY) ## format, lints and docs, with warnings denied
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
+
+gpu-check: $(READY) ## run the judge's tests on the GPU, and show all programs on CPU and GPU
+	cargo build $(CARGO_FLAGS)
+	if "$${CARGO_TARGET_DIR:-target}/release/packevolve" doctor --format json | grep -q '"device": *"cuda'; then
+	    export PACKEVOLVE_TEST_DEVICE=cuda:0
+	    cargo test --release --locked -p packevolve-evaluator --test main -- fates serving cuda --nocapture
+	    cargo test --release --locked -p packevolve --test main -- evaluate:: --nocapture
+	else
+	    echo "skipped: the tests on the GPU: there is no CUDA device here"
+	fi
+	cargo bench --locked --bench judge -- devices
 
 setup: $(READY) ## make only the Python environment, .venv (PYTHON=... names the python)
 

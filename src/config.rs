@@ -47,6 +47,7 @@ pub struct Config {
     pub evaluation: EvaluationConfig,
     pub limits: LimitsConfig,
     pub sandbox: Sandbox,
+    pub allow_compile: bool,
     pub search: SearchConfig,
     pub proposers: ProposersConfig,
 }
@@ -94,9 +95,13 @@ pub struct EvaluationConfig {
 #[allow(missing_docs)]
 pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
-    pub call: Duration,
+    pub call: Option<Duration>,
+    #[serde(with = "humantime_serde")]
+    pub evaluation: Option<Duration>,
     #[serde(with = "humantime_serde")]
     pub load: Duration,
+    #[serde(with = "humantime_serde")]
+    pub compile: Duration,
     pub memory: ByteSize,
     pub output: ByteSize,
     pub threads: u32,
@@ -167,6 +172,7 @@ impl Default for Config {
             evaluation: EvaluationConfig::default(),
             limits: LimitsConfig::default(),
             sandbox: Sandbox::default(),
+            allow_compile: false,
             search: SearchConfig::default(),
             proposers: ProposersConfig::default(),
         }
@@ -226,8 +232,10 @@ impl Default for EvaluationConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            call: Duration::from_secs(60),
+            call: None,
+            evaluation: None,
             load: Duration::from_secs(30),
+            compile: Duration::from_secs(120),
             memory: ByteSize::gib(4),
             output: ByteSize::mib(16),
             threads: 64,
@@ -365,8 +373,10 @@ impl Config {
     fn check_amounts(&self) -> Result<(), Wrong> {
         let times = [
             ("evaluation.budget", self.evaluation.budget),
-            ("limits.call", Some(self.limits.call)),
+            ("limits.call", self.limits.call),
+            ("limits.evaluation", self.limits.evaluation),
             ("limits.load", Some(self.limits.load)),
+            ("limits.compile", Some(self.limits.compile)),
             ("search.wall_time", self.search.wall_time),
         ];
         if let Some((name, _)) = times.into_iter().find(|(_, time)| *time > Some(LONGEST)) {
@@ -402,8 +412,10 @@ impl Config {
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {
-                call_seconds: self.limits.call.as_secs_f64(),
+                call_seconds: self.limits.call.map(|time| time.as_secs_f64()),
+                evaluation_seconds: self.limits.evaluation.map(|time| time.as_secs_f64()),
                 load_seconds: self.limits.load.as_secs_f64(),
+                compile_seconds: self.limits.compile.as_secs_f64(),
                 memory_bytes: self.limits.memory.as_u64(),
                 output_bytes: self.limits.output.as_u64(),
                 threads: self.limits.threads,
@@ -411,6 +423,7 @@ impl Config {
                 scratch_files: self.limits.scratch_files,
             },
             sandbox: self.sandbox,
+            allow_compile: self.allow_compile,
         }
     }
 }

@@ -373,6 +373,7 @@ impl<'a> Driver<'a> {
             program,
             windows: task.windows,
             budget_seconds: evaluation.budget_seconds.filter(|_| drawn),
+            limits: known.map(|_| evaluation.limits.times(self.search.baseline())),
             outclassed,
             rebalance: task.windows == WindowSet::HeldOut,
         })

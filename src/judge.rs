@@ -67,6 +67,7 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
         rng_seed,
         limits: settings.limits.clone(),
         sandbox: settings.sandbox,
+        allow_compile: settings.allow_compile,
     }
 }
 

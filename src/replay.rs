@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 use packevolve_contract::statistic::median;
 use serde::Serialize;
@@ -143,6 +143,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
         program: repository.program(known.commit, &started.file_name)?,
         windows: WindowSet::Search,
         budget_seconds: settings.evaluation.budget_seconds,
+        limits: Some(settings.evaluation.limits.times(run.search.baseline())),
         outclassed: None,
         rebalance: false,
     };
@@ -281,8 +282,10 @@ fn kind(evaluation: &Evaluation) -> &'static str {
 fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergence> {
     let mut ratios = Vec::new();
     for case in &then.cases {
-        for old in &case.samples {
-            let Some(new) = now.samples(&case.case).iter().find(|new| new.window == old.window) else { continue };
+        for (attempt, old) in attempts(then, &case.case) {
+            let made = attempts(now, &case.case);
+            let same_call = made.iter().find(|(other, new)| *other == attempt && new.window == old.window);
+            let Some((_, new)) = same_call else { continue };
             let what = |load: &str| format!("{load} load of {}, window {}", case.case, old.window);
             same(|| what("mean"), &old.mean_load, &new.mean_load)?;
             same(|| what("heaviest"), &old.max_load, &new.max_load)?;
@@ -291,4 +294,61 @@ fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergen
         }
     }
     Ok(Remeasured::Calls { equal: ratios.len(), time_ratio: median(ratios.into_iter()) })
+}
+
+/// The calls of a case with the number of the attempt on their window. Which ones were void is chance; an attempt of
+/// the same number was given the same order and seed.
+fn attempts<'a>(measurement: &'a Measurement, case: &str) -> Vec<(usize, &'a Sample)> {
+    let voided = measurement.calibration.voided.iter().filter(|voided| voided.case == case);
+    let mut all: Vec<(usize, &Sample)> = Vec::new();
+    for sample in voided.map(|voided| &voided.sample).chain(measurement.samples(case)) {
+        let earlier = all.iter().filter(|(_, other)| other.window == sample.window).count();
+        all.push((earlier, sample));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Voided};
+
+    use super::*;
+
+    fn sample(window: usize, max_load: f64) -> Sample {
+        Sample {
+            window,
+            mean_load: 1.0,
+            max_load,
+            bound: 1.0,
+            worst_row_gap: 0.0,
+            seconds: 0.01,
+            wall_seconds: 0.01,
+            reference_seconds: 0.001,
+        }
+    }
+
+    /// What two windows of a case gave: first the attempts that were void, last the one that counts.
+    fn measured(windows: [&[f64]; 2]) -> Measurement {
+        let (mut voided, mut samples) = (Vec::new(), Vec::new());
+        for (window, loads) in windows.into_iter().enumerate() {
+            let (last, earlier) = loads.split_last().unwrap();
+            voided.extend(earlier.iter().map(|load| Voided { case: "8->4".to_owned(), sample: sample(window, *load) }));
+            samples.push(sample(window, *last));
+        }
+        Measurement {
+            cases: vec![CaseMeasurement { case: "8->4".to_owned(), samples }],
+            calibration: Calibration { voided, ..Calibration::default() },
+            ..Measurement::default()
+        }
+    }
+
+    #[test]
+    fn calls_are_compared_with_those_of_the_same_attempt_whichever_of_them_were_void() {
+        let then = measured([&[2.0, 3.0], &[4.0]]);
+        let now = measured([&[2.0], &[4.0, 5.0, 6.0]]);
+        assert_eq!(compare(&then, &now).unwrap(), Remeasured::Calls { equal: 2, time_ratio: 1.0 });
+        assert_eq!(compare(&now, &then).unwrap(), Remeasured::Calls { equal: 2, time_ratio: 1.0 });
+        let error = compare(&then, &measured([&[3.0], &[4.0]])).unwrap_err();
+        assert_eq!(error.to_string(), "heaviest load of 8->4, window 0: the record has 2, replay gives 3");
+    }
 }

@@ -48,6 +48,9 @@ pub struct EvaluationSettings {
     pub limits: Limits,
     /// Whether a child must be jailed.
     pub sandbox: Sandbox,
+    /// Whether a program may run compilers until it is warm.
+    #[serde(default)]
+    pub allow_compile: bool,
 }
 
 /// How programs are looked for.
@@ -92,8 +95,10 @@ impl Settings {
     pub(crate) fn example() -> Self {
         let topology = Topology { layers: 4, experts: 64, groups: 8, nodes: 4, gpus: 8, replicas: 72 };
         let limits = Limits {
-            call_seconds: 60.0,
+            call_seconds: None,
+            evaluation_seconds: None,
             load_seconds: 30.0,
+            compile_seconds: 120.0,
             memory_bytes: 1 << 32,
             output_bytes: 1 << 24,
             threads: 16,
@@ -115,6 +120,7 @@ impl Settings {
                 weights: Weights::default(),
                 limits,
                 sandbox: Sandbox::default(),
+                allow_compile: false,
             },
             search: SearchSettings {
                 candidates: 20,

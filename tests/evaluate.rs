@@ -201,6 +201,7 @@ async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measure
         program,
         windows: WindowSet::Search,
         budget_seconds: None,
+        limits: None,
         outclassed: None,
         rebalance,
     };

@@ -138,8 +138,9 @@ fn makes_the_golden_run_of_this_version() {
     fs::copy(root().join("candidates/eplb.py"), place.join("eplb.py")).unwrap();
     copy(&golden().join("corpus"), &place.join("corpus"));
     copy(&root().join("candidates/proposals"), &place.join("corpus"));
-    run(PACKEVOLVE, place, &["evolve", "--run", "golden", "--candidates", "18"]);
-    run(PACKEVOLVE, place, &["resume", "golden", "--candidates", "24"]);
+    copy(&root().join("candidates/blocks"), &place.join("blocks"));
+    run(PACKEVOLVE, place, &["evolve", "--run", "golden", "--candidates", "30"]);
+    run(PACKEVOLVE, place, &["resume", "golden", "--candidates", "36"]);
     let made = place.join("runs/golden");
     let git = |arguments: &[&str]| run("git", &made.join("archive.git"), arguments);
     // Few files. What is reachable from no ref goes: the journal names none of it, or the tests above fail.

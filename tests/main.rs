@@ -11,6 +11,7 @@ mod doctor;
 mod edits;
 mod evaluate;
 mod evolve;
+mod fuzz;
 mod golden;
 mod inspect;
 mod linking;

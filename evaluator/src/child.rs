@@ -22,6 +22,8 @@ use crate::timing::Clock;
 
 /// How often a running child is looked at: its memory, its threads and its output.
 const LOOK_EVERY_MS: u8 = 10;
+/// A GPU's context takes a second or two, tens of seconds on a machine with many.
+const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 /// How much of what a candidate printed is kept as evidence.
 const EVIDENCE_BYTES: usize = 8 << 10;
 /// How long a child that closed its channel gets to end by itself, so that its own status is seen and not our kill.
@@ -54,6 +56,8 @@ pub struct Returned<T = Outputs> {
     pub time: Duration,
     /// Wall time.
     pub wall: Duration,
+    /// Time on the GPU as the child tells it, seconds.
+    pub told_seconds: Option<f64>,
 }
 
 /// A forked child.
@@ -64,6 +68,7 @@ pub struct Child {
     on_cpu: bool,
     /// The clock at the previous done.
     done_at: Duration,
+    torch_threads: u32,
     fresh_memory: u64,
     peak_memory: u64,
     peak_threads: u32,
@@ -99,6 +104,19 @@ pub struct PlanCall<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Prepared {
+    threads: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Done {
+    returned: bool,
+    device_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Raised {
     raised: String,
     traceback: String,
@@ -130,6 +148,7 @@ impl Child {
             clock,
             on_cpu,
             done_at: Duration::ZERO,
+            torch_threads: 0,
             fresh_memory: process::usage(forked.pid).memory,
             peak_memory: 0,
             peak_threads: 0,
@@ -139,24 +158,56 @@ impl Child {
         })
     }
 
-    /// Loads the program under the name `file`.
-    pub fn load(&mut self, file: &str, device: &str) -> Guest<()> {
-        self.send(&json!({"op": "load", "file": file, "device": device}));
-        let reply = match self.receive(Duration::from_secs_f64(self.limits.load_seconds))? {
+    /// Gets it ready for `device`, before any code of the program is there: a GPU's context is made. How long it took.
+    ///
+    /// # Errors
+    /// When it cannot be, which is no program's fault.
+    pub fn prepare(&mut self, device: &str) -> Result<Duration, NurseryError> {
+        let started = Instant::now();
+        self.send(&json!({"op": "prepare", "device": device}));
+        let reply = match self.receive(PREPARE_LIMIT)? {
+            Ok(reply) => reply,
+            Err(failure) => {
+                self.printed.drain(&mut self.forked.output);
+                return Err(NurseryError::Unprepared(format!("it {}: {}", failure.rejection, self.printed.text())));
+            }
+        };
+        let took = started.elapsed();
+        // A GPU's context is no memory of the program.
+        self.fresh_memory = self.fresh_memory.max(process::usage(self.forked.pid).memory);
+        match serde_json::from_value::<Prepared>(reply.clone()) {
+            Ok(Prepared { threads }) => self.torch_threads = threads,
+            Err(_) => return Err(NurseryError::Answer(reply.to_string())),
+        }
+        Ok(took)
+    }
+
+    /// Threads that torch computes with in it.
+    pub fn torch_threads(&self) -> u32 {
+        self.torch_threads
+    }
+
+    /// Loads the program under the name `file`, from its `code` if a child of the same program has compiled it before;
+    /// if not, and it is not too long, leaves the code there.
+    pub fn load(&mut self, file: &str, code: &mut Option<String>) -> Guest<()> {
+        self.send(&json!({"op": "load", "file": file, "code": code}));
+        let mut reply = match self.receive(self.limit(self.limits.load_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
+        // It is said before any code of the program runs, so this is what the compiler made of its text.
+        if let (None, Some(compiled)) = (&code, reply.get("compiled").and_then(Value::as_str)) {
+            *code = Some(compiled.to_owned());
+            reply = match self.receive(self.limit(self.limits.load_seconds))? {
+                Ok(reply) => reply,
+                Err(failure) => return Ok(Err(failure)),
+            };
+        }
         self.done_at = self.clock.now()?;
         if reply == json!({"loaded": true}) {
             return Ok(Ok(()));
         }
-        Ok(Err(match serde_json::from_value::<LoadError>(reply.clone()) {
-            Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
-            Ok(LoadError { load_error, traceback, .. }) => {
-                Failure { rejection: Rejection::Load { message: load_error }, traceback }
-            }
-            Err(_) => unexpected(&reply),
-        }))
+        Ok(Err(failed_load(&reply, self.out_of_memory())))
     }
 
     /// Makes one call.
@@ -171,8 +222,10 @@ impl Child {
             |memory, _| memory.copy_outputs(weights.len()),
         );
         Ok(match exchanged? {
-            Ok((returned, reply)) if reply == json!({"returned": true}) => Ok(returned),
-            Ok((_, reply)) => Err(self.failed_call(&reply)),
+            Ok((returned, reply)) => match serde_json::from_value(reply.clone()) {
+                Ok(Done { returned: true, device_seconds: told_seconds }) => Ok(Returned { told_seconds, ..returned }),
+                _ => Err(failed_call(&reply, self.out_of_memory())),
+            },
             Err(failure) => Err(failure),
         })
     }
@@ -200,7 +253,7 @@ impl Child {
                 Ok(Some(returned))
             }
             Ok((_, reply)) if reply == json!({"absent": true}) => Ok(None),
-            Ok((_, reply)) => Err(self.failed_call(&reply)),
+            Ok((_, reply)) => Err(failed_call(&reply, self.out_of_memory())),
             Err(failure) => Err(failure),
         })
     }
@@ -220,7 +273,7 @@ impl Child {
         let before = if self.on_cpu { self.done_at } else { self.clock.now()? };
         write(&self.forked.memory)?;
         self.send(request);
-        let reply = match self.receive(Duration::from_secs_f64(self.limits.call_seconds))? {
+        let reply = match self.receive(self.limit(self.limits.times(None).call_seconds))? {
             Ok(reply) => reply,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -228,7 +281,29 @@ impl Child {
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
         self.look();
-        Ok(Ok((Returned { outputs, time, wall }, reply)))
+        Ok(Ok((Returned { outputs, time, wall, told_seconds: None }, reply)))
+    }
+
+    /// Forbids it, once it is warm, to start more processes, and kills those that it has started.
+    pub fn seal(&mut self, nursery: &mut Nursery) -> Guest<()> {
+        if !self.forked.may_start {
+            return Ok(Ok(()));
+        }
+        let is_alone = nursery.seal(&self.forked)?;
+        self.forked.may_start = false;
+        let limit = self.limits.threads;
+        Ok(if is_alone { Ok(()) } else { Err(Rejection::Threads { used: self.peak_threads, limit }.into()) })
+    }
+
+    /// Whether it may still start compilers.
+    pub fn may_compile(&self) -> bool {
+        self.forked.may_start
+    }
+
+    /// A compiler takes its time.
+    fn limit(&self, seconds: f64) -> Duration {
+        let seconds = if self.forked.may_start { seconds.max(self.limits.compile_seconds) } else { seconds };
+        Duration::from_secs_f64(seconds)
     }
 
     /// Stops it while another program is timed.
@@ -273,9 +348,6 @@ impl Child {
                 Received::Closed => return Ok(Err(self.closed())),
                 Received::Nothing => {}
             }
-            if let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
-                return Ok(Err(rejection.into()));
-            }
             let mut descriptors = [
                 PollFd::new(self.forked.channel.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.forked.output.as_fd(), PollFlags::POLLIN),
@@ -283,6 +355,11 @@ impl Child {
             // A closed output pipe would wake us at once for ever; then only the channel is waited for.
             let watched = if self.printed.closed { 1 } else { 2 };
             let _ = poll(&mut descriptors[..watched], PollTimeout::from(LOOK_EVERY_MS));
+            let answered = descriptors[0].any().unwrap_or(false);
+            // An answer comes first: looking takes longer than many a call.
+            if !answered && let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
+                return Ok(Err(rejection.into()));
+            }
         }
     }
 
@@ -304,7 +381,8 @@ impl Child {
 
     /// Looks at what it uses now.
     fn look(&mut self) {
-        let usage = process::usage(self.forked.pid);
+        let look = if self.forked.may_start { process::usage_with_all_below } else { process::usage };
+        let usage = look(self.forked.pid);
         self.peak_memory = self.peak_memory.max(usage.memory.saturating_sub(self.fresh_memory));
         self.peak_threads = self.peak_threads.max(usage.threads);
     }
@@ -331,18 +409,30 @@ impl Child {
     fn out_of_memory(&self) -> Rejection {
         Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes }
     }
+}
 
-    fn failed_call(&self, reply: &Value) -> Failure {
-        if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
-            return Rejection::WrongResult { message: message.to_owned() }.into();
+/// What a reply to a call says that is not "returned".
+pub(crate) fn failed_call(reply: &Value, out_of_memory: Rejection) -> Failure {
+    if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
+        return Rejection::WrongResult { message: message.to_owned() }.into();
+    }
+    match serde_json::from_value::<Raised>(reply.clone()) {
+        Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
+        Ok(Raised { raised, traceback, .. }) => {
+            Failure { rejection: Rejection::Exception { message: raised }, traceback }
         }
-        match serde_json::from_value::<Raised>(reply.clone()) {
-            Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: self.out_of_memory(), traceback },
-            Ok(Raised { raised, traceback, .. }) => {
-                Failure { rejection: Rejection::Exception { message: raised }, traceback }
-            }
-            Err(_) => unexpected(reply),
+        Err(_) => unexpected(reply),
+    }
+}
+
+/// What a reply to a load says that is not "loaded".
+pub(crate) fn failed_load(reply: &Value, out_of_memory: Rejection) -> Failure {
+    match serde_json::from_value::<LoadError>(reply.clone()) {
+        Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
+        Ok(LoadError { load_error, traceback, .. }) => {
+            Failure { rejection: Rejection::Load { message: load_error }, traceback }
         }
+        Err(_) => unexpected(reply),
     }
 }
 

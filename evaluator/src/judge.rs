@@ -13,9 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use packevolve_contract::case::Case;
-use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
+use packevolve_contract::evaluation::{
+    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, Sample, ToldTime, Voided,
+};
 use packevolve_contract::objective::score_at_best;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Session, Threshold, VERSION, WindowSet};
+use packevolve_contract::protocol::{
+    EvaluateRequest, Limits, Ready, Session, Threshold, TimeLimits, VERSION, WindowSet,
+};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
@@ -29,7 +33,7 @@ use crate::reference::ReferenceError;
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
 use crate::shared::Outputs;
-use crate::slot::{Pair, Slot, SlotError, check};
+use crate::slot::{Pair, Slot, SlotError, Standing, Yardstick, check};
 use crate::tensor;
 use crate::window::LoadsError;
 use crate::workload::Pool;
@@ -37,9 +41,6 @@ use crate::workload::Pool;
 /// The weight of an item by its place.
 type Weight = fn(usize) -> f32;
 
-/// An evaluation may take this many times its budget of charged time in wall time; beyond, the program waits for
-/// something.
-const SLOWEST: f64 = 20.0;
 /// Shapes where packers go wrong: name, rows, items, packs, weights. Called before the cases; verified, not scored,
 /// because every valid packing of them says little. The very first call pays for what a fresh process sets up.
 const AWKWARD: [(&str, usize, usize, usize, Weight); 6] = [
@@ -50,6 +51,9 @@ const AWKWARD: [(&str, usize, usize, usize, Weight); 6] = [
     ("no load at all", 2, 12, 3, |_| 0.0),
     ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
 ];
+
+/// Calls of a case in which a program may still compile: the first may be traced, the second compiled.
+const COMPILING_CALLS: u64 = 3;
 
 /// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
 #[derive(Debug, Error)]
@@ -120,8 +124,14 @@ struct Course {
     answered: Option<Answered>,
     /// What the child is doing, for the evidence.
     during: String,
+    limits: TimeLimits,
+    yardstick: Yardstick,
     order: Stream,
     seeds: Stream,
+    /// Key of the streams of calls that are made again.
+    repeats: u64,
+    /// The program as the first child compiled it, before any code of it ran.
+    code: Option<String>,
 }
 
 impl Judge {
@@ -143,6 +153,9 @@ impl Judge {
             None => default_python().ok_or(JudgeError::NoPython)?,
         };
         let mut jail = Jail::new(session.sandbox);
+        if session.allow_compile {
+            jail = jail.with_compilers();
+        }
         let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
@@ -162,6 +175,7 @@ impl Judge {
             device_name: self.device_name.clone(),
             python: self.nursery.hello.python.clone(),
             torch: self.nursery.hello.torch.clone(),
+            torch_threads: self.slot.torch_threads(),
             windows: self.pool.len(),
             real_windows: self.pool.real(),
             held_out_windows: self.pool.held_out().len(),
@@ -192,13 +206,15 @@ impl Judge {
 
     fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let started = Instant::now();
-        let mut course = self.start(request);
+        let calibration = Calibration { before: self.slot.calibrate()?, ..Calibration::default() };
+        let mut course = self.start(request, calibration);
         let outcome = match self.run(&mut course, request, started)? {
             Ok(Ended::Fully) => self.after_the_cases(&mut course, request)?.map(|()| Ended::Fully),
             other => other,
         };
         let Course { children, called, mut measurement, during, .. } = course;
-        measurement.peak_memory_bytes = children.iter().map(Child::peak_memory).max().unwrap_or(0);
+        let peaks = children.iter().map(Child::peak_memory).chain([measurement.peak_memory_bytes]);
+        measurement.peak_memory_bytes = peaks.max().unwrap_or(0);
         let (failure, ended) = match outcome {
             Ok(ended) => (None, Some(ended)),
             Err(failure) => (Some(failure), None),
@@ -212,6 +228,9 @@ impl Judge {
             }
         }
         let (status, evidence) = last;
+        if rejection.is_none() {
+            measurement.calibration.after = self.slot.calibrate()?;
+        }
         measurement.evaluation_seconds = started.elapsed().as_secs_f64();
         Ok(match (rejection, ended) {
             (Some(rejection), _) => rejected(rejection, evidence, status),
@@ -220,7 +239,7 @@ impl Judge {
         })
     }
 
-    fn start(&self, request: &EvaluateRequest) -> Course {
+    fn start(&self, request: &EvaluateRequest, calibration: Calibration) -> Course {
         let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
         let (order, seeds) = match request.windows {
             WindowSet::Search => (Purpose::Permutation, Purpose::CallSeed),
@@ -228,38 +247,90 @@ impl Judge {
         };
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
+        let on_gpu = self.slot.device() != "cpu";
         Course {
             children: Vec::new(),
             called: 0,
-            measurement: Measurement { cases: cases.iter().map(empty).collect(), ..Measurement::default() },
             first_outputs: None,
             answered: None,
             during: "loading".to_owned(),
+            limits: request.limits.unwrap_or_else(|| self.session.limits.times(None)),
+            yardstick: Yardstick::new(&calibration.before),
+            measurement: Measurement {
+                cases: cases.iter().map(empty).collect(),
+                gpu: on_gpu.then(|| GpuTimes { context_seconds: Vec::new(), told: Vec::new() }),
+                calibration,
+                ..Measurement::default()
+            },
             order: key(order),
             seeds: key(seeds),
+            repeats: key(Purpose::Repeat).random(),
+            code: None,
         }
     }
 
-    /// Forks the child of the next case, loads the program in it, and warms it up; all awkward shapes are tried in the
-    /// first one alone.
-    fn begin_case(&mut self, course: &mut Course, request: &EvaluateRequest) -> Stage<()> {
-        let case = course.children.len();
-        let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
-        let items = self.session.cases[case].rows * self.session.cases[case].items;
-        let limits = &self.session.limits;
-        let child = Child::fork(&mut self.nursery, &request.program, items.max(largest), limits, self.slot.device())?;
-        course.children.push(child);
-        course.called = case;
-        "loading".clone_into(&mut course.during);
-        if let Err(failure) = course.children[case].load(&request.file_name, self.slot.device())? {
+    /// Ends the child of a case and begins another one, which has seen no loads yet.
+    fn renew_child(&mut self, course: &mut Course, request: &EvaluateRequest, case: usize) -> Stage<()> {
+        if let Err(failure) = self.begin_child(course, request, case)? {
             return Ok(Err(failure));
         }
-        let tried = if case == 0 { AWKWARD.len() } else { 1 };
+        let earlier = course.children.swap_remove(case);
+        course.measurement.peak_memory_bytes = course.measurement.peak_memory_bytes.max(earlier.peak_memory());
+        earlier.end(&mut self.nursery, "", String::new())?;
+        course.called = case;
+        Ok(Ok(()))
+    }
+
+    /// Forks a child for a case, loads the program in it, and warms it up; all awkward shapes are tried in the
+    /// first one alone.
+    fn begin_child(&mut self, course: &mut Course, request: &EvaluateRequest, case: usize) -> Stage<()> {
+        let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
+        let items = self.session.cases[case].rows * self.session.cases[case].items;
+        let call_seconds = Some(course.limits.call_seconds);
+        let limits = Limits { call_seconds, ..self.session.limits.clone() };
+        let device = self.slot.device();
+        let mut child = Child::fork(&mut self.nursery, &request.program, items.max(largest), &limits, device)?;
+        let prepared = child.prepare(device)?;
+        if let Some(gpu) = &mut course.measurement.gpu {
+            gpu.context_seconds.push(prepared.as_secs_f64());
+        }
+        let place = course.children.len();
+        course.children.push(child);
+        course.called = place;
+        "loading".clone_into(&mut course.during);
+        if let Err(failure) = course.children[place].load(&request.file_name, &mut course.code)? {
+            return Ok(Err(failure));
+        }
+        let tried = if place == 0 { AWKWARD.len() } else { 1 };
         if let Err(failure) = awkward_calls(course, tried)? {
             return Ok(Err(failure));
         }
-        course.children[case].pause();
+        if course.children[place].may_compile()
+            && let Err(failure) = self.compile(course, case)?
+        {
+            return Ok(Err(failure));
+        }
+        course.children[place].pause();
         Ok(Ok(()))
+    }
+
+    /// Lets the program compile what it needs for a case, on weights that are in no window, and then no more.
+    fn compile(&mut self, course: &mut Course, case: usize) -> Stage<()> {
+        let Case { rows, items, packs, .. } = self.session.cases[case];
+        course.during = format!("compiling for {}", self.session.cases[case]);
+        for seed in 0..COMPILING_CALLS {
+            let call = Call { rows, items, packs, seed };
+            let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
+            let returned = match course.children[course.called].call(call, &weights)? {
+                Ok(returned) => returned,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            course.measurement.trial_seconds += returned.time.as_secs_f64();
+            if let Err(failure) = check(&returned, &weights, call) {
+                return Ok(Err(failure));
+            }
+        }
+        Ok(course.children[course.called].seal(&mut self.nursery)?)
     }
 
     fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Stage<Ended> {
@@ -271,16 +342,17 @@ impl Judge {
                 break;
             }
             for case in 0..self.session.cases.len() {
-                if started.elapsed().as_secs_f64() > SLOWEST * budget {
-                    let rejection = Rejection::Hang { limit_seconds: SLOWEST * budget };
-                    return Ok(Err(rejection.into()));
+                // A program that waits for something is charged nothing for it.
+                let limit_seconds = course.limits.evaluation_seconds;
+                if started.elapsed().as_secs_f64() > limit_seconds {
+                    return Ok(Err(Rejection::Hang { limit_seconds }.into()));
                 }
                 if case == course.children.len()
-                    && let Err(failure) = self.begin_case(course, request)?
+                    && let Err(failure) = self.begin_child(course, request, case)?
                 {
                     return Ok(Err(failure));
                 }
-                let sample = match self.sample(course, case, window)? {
+                let sample = match self.sample(course, request, case, window)? {
                     Ok(sample) => sample,
                     Err(failure) => return Ok(Err(failure)),
                 };
@@ -308,16 +380,44 @@ impl Judge {
         }
     }
 
-    /// One call of a case on a window: made, verified, scored, and timed beside the reference.
-    fn sample(&mut self, course: &mut Course, case: usize, window: usize) -> Stage<Sample> {
+    /// A sample of a case on a window. A void pair is made again, by another child: this one has seen the window, and an
+    /// order of its own is not enough to make the loads new to it.
+    fn sample(&mut self, course: &mut Course, request: &EvaluateRequest, case: usize, window: usize) -> Stage<Sample> {
+        for attempt in 0.. {
+            let sample = match self.attempt(course, case, window, attempt)? {
+                Ok(sample) => sample,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let calibration = &mut course.measurement.calibration;
+            match course.yardstick.judge(sample.reference_seconds) {
+                Standing::Counts => return Ok(Ok(sample)),
+                Standing::CountsAnyway => {
+                    calibration.cap_reached = true;
+                    return Ok(Ok(sample));
+                }
+                Standing::Void => {
+                    let name = course.measurement.cases[case].case.clone();
+                    calibration.voided.push(Voided { case: name, sample });
+                    if let Err(failure) = self.renew_child(course, request, case)? {
+                        return Ok(Err(failure));
+                    }
+                }
+            }
+        }
+        unreachable!("BUG: voids are capped")
+    }
+
+    /// One call of a case on a window: made, verified, scored, and timed beside the reference. A later attempt has an
+    /// order and a seed of its own, so that no two calls are alike.
+    fn attempt(&mut self, course: &mut Course, case: usize, window: usize, attempt: u32) -> Stage<Sample> {
         let (rows, items, packs) = {
             let case = &self.session.cases[case];
             course.during = format!("{case}, window {window}");
             (case.rows, case.items, case.packs)
         };
-        let input = self.input(case, window).permuted(&mut course.order);
+        let (input, seed) = course.draw(self.input(case, window), case, window, attempt);
         let weights = input.rows().to_f32();
-        let call = Call { rows, items, packs, seed: course.seeds.random::<u32>().into() };
+        let call = Call { rows, items, packs, seed: seed.into() };
         course.called = case;
         let Pair { returned, reference_seconds } = match self.slot.pair(&mut course.children[case], call, &weights)? {
             Ok(pair) => pair,
@@ -325,6 +425,9 @@ impl Judge {
         };
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
+        }
+        if let (Some(gpu), Some(seconds)) = (&mut course.measurement.gpu, returned.told_seconds) {
+            gpu.told.push(ToldTime { case: course.measurement.cases[case].case.clone(), window, seconds });
         }
         let score = input.score(&returned.outputs.pack_index);
         let next = input.next_loads(&returned.outputs.pack_index);
@@ -355,9 +458,21 @@ impl Judge {
 }
 
 impl Course {
-    /// Time that the candidate was charged so far, seconds.
+    /// Time that the candidate was charged so far, seconds; voids cost time as well.
     fn charged_seconds(&self) -> f64 {
-        self.measurement.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.seconds).sum()
+        let scored = self.measurement.cases.iter().flat_map(|case| &case.samples);
+        let voided = self.measurement.calibration.voided.iter().map(|voided| &voided.sample);
+        scored.chain(voided).map(|sample| sample.seconds).sum()
+    }
+
+    /// The order of rows and items of a call, and its seed.
+    fn draw(&mut self, input: &CaseInput, case: usize, window: usize, attempt: u32) -> (CaseInput, u32) {
+        if attempt == 0 {
+            return (input.permuted(&mut self.order), self.seeds.random());
+        }
+        let number = (window as u64) << 32 | (case as u64) << 16 | u64::from(attempt);
+        let mut again = stream(self.repeats, number, Purpose::Repeat);
+        (input.permuted(&mut again), again.random())
     }
 }
 
@@ -371,8 +486,10 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
             Ok(returned) => returned,
             Err(failure) => return Ok(Err(failure)),
         };
+        course.measurement.trial_seconds += returned.time.as_secs_f64();
         if number == 0 && course.called == 0 {
             course.measurement.first_call_seconds = returned.time.as_secs_f64();
+            course.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();
         }
         if let Err(failure) = check(&returned, &weights, call) {
             return Ok(Err(failure));
@@ -432,7 +549,113 @@ fn offered(gpus: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::case::cases;
+    use packevolve_contract::loads::Loads;
+    use packevolve_contract::protocol::Sandbox;
+    use packevolve_contract::topology::Topology;
+
     use super::*;
+    use crate::slot::MOST_VOIDS;
+
+    const HONEST: &str = include_str!("../../tests/testdata/fates/measured/honest.py");
+
+    fn small_judge() -> Judge {
+        let topology = Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16 };
+        Judge::open(Session {
+            version: VERSION,
+            device: "cpu".to_owned(),
+            cpu: None,
+            python: None,
+            cases: cases(&topology, &[], 0, 1).unwrap(),
+            topology,
+            loads: Loads::MadeUp { rng_seed: 1 },
+            windows: Some(3),
+            held_out: 0,
+            rng_seed: 1,
+            limits: Limits {
+                call_seconds: None,
+                evaluation_seconds: None,
+                load_seconds: 30.0,
+                compile_seconds: 60.0,
+                memory_bytes: 128 << 20,
+                output_bytes: 1 << 20,
+                threads: 16,
+                scratch_bytes: 1 << 20,
+                scratch_files: 10,
+            },
+            sandbox: Sandbox::BestEffort,
+            allow_compile: false,
+        })
+        .unwrap()
+    }
+
+    fn request() -> EvaluateRequest {
+        EvaluateRequest {
+            candidate: 3,
+            file_name: "eplb.py".to_owned(),
+            program: HONEST.to_owned(),
+            windows: WindowSet::Search,
+            budget_seconds: None,
+            limits: None,
+            outclassed: None,
+        }
+    }
+
+    /// Refuses to be called on loads that it has seen before.
+    const RECOGNISES: &str = include_str!("../../tests/testdata/fates/measured/raises_at_loads_seen_before.py");
+
+    /// An evaluation in which the reference program takes twice its time, so many times from the first pair on.
+    fn beside_a_slowed_reference(judge: &mut Judge, times: usize) -> Measurement {
+        let calibration = Calibration { before: judge.slot.calibrate().unwrap(), ..Calibration::default() };
+        let request = EvaluateRequest { program: RECOGNISES.to_owned(), ..request() };
+        let mut course = judge.start(&request, calibration);
+        judge.slot.slow_reference(times);
+        let run = judge.run(&mut course, &request, Instant::now()).unwrap();
+        assert!(run.is_ok(), "a child was given loads that it had seen: {:?}", run.err());
+        judge.slot.slow_reference(0);
+        for child in course.children {
+            child.end(&mut judge.nursery, "", String::new()).unwrap();
+        }
+        course.measurement
+    }
+
+    #[test]
+    fn a_pair_beside_a_slowed_reference_is_void_and_made_again_until_there_were_too_many() {
+        let mut judge = small_judge();
+        let measured = beside_a_slowed_reference(&mut judge, 3);
+        let calibrated = packevolve_contract::statistic::median(measured.calibration.before.iter().copied());
+        let first: Vec<&Voided> = measured.calibration.voided.iter().take(3).collect();
+        assert_eq!(first.len(), 3);
+        for voided in first {
+            assert_eq!((voided.case.as_str(), voided.sample.window), (measured.cases[0].case.as_str(), 0));
+            assert!(voided.sample.reference_seconds > 1.2 * calibrated && voided.sample.seconds > 0.0);
+        }
+        // What is made again is the same window in another order: its loads are the same but for rounding.
+        let (void, made_again) = (&measured.calibration.voided[0].sample, &measured.cases[0].samples[0]);
+        assert!((void.bound / made_again.bound - 1.0).abs() < 1e-12);
+        assert!(measured.cases.iter().all(|case| case.samples.len() == 3), "every window counts once");
+
+        let measured = beside_a_slowed_reference(&mut judge, usize::MAX);
+        assert!(measured.calibration.cap_reached);
+        assert_eq!(measured.calibration.voided.len(), MOST_VOIDS);
+        assert!(measured.cases.iter().all(|case| case.samples.len() == 3), "{measured:?}");
+    }
+
+    #[test]
+    fn a_call_that_is_made_again_has_an_order_of_its_own_and_changes_no_other() {
+        let mut judge = small_judge();
+        let input = judge.input(1, 0).clone();
+        let mut course = judge.start(&request(), Calibration::default());
+        let (first, _) = course.draw(&input, 1, 0, 0);
+        let second = course.draw(&input, 1, 1, 0);
+        let mut course = judge.start(&request(), Calibration::default());
+        assert_eq!(course.draw(&input, 1, 0, 0).0, first);
+        let again = [1, 2].map(|attempt| course.draw(&input, 1, 0, attempt));
+        assert_ne!(again[0], again[1]);
+        assert_ne!(again[0].0, first);
+        assert_eq!(course.draw(&input, 1, 0, 1), again[0]);
+        assert_eq!(course.draw(&input, 1, 1, 0), second);
+    }
 
     #[test]
     fn auto_prefers_a_gpu_and_a_missing_one_is_named() {

@@ -14,7 +14,7 @@
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
 //! * both together: [`slot`], [`judge`]
-//! * for tests: `real_loads`
+//! * for tests: `real_loads`, `fuzz`
 
 pub mod window;
 
@@ -58,3 +58,6 @@ pub mod judge;
 
 #[cfg(test)]
 mod real_loads;
+
+#[cfg(test)]
+mod fuzz;

@@ -32,6 +32,9 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 /// A fork takes milliseconds, minutes never.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
 
+/// torch.compile alone writes a header of 123 MB.
+const COMPILERS_SCRATCH: u64 = 512 << 20;
+
 /// Our own machinery broke; says nothing about a candidate.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the messages say it
@@ -50,6 +53,8 @@ pub enum NurseryError {
     Answer(String),
     #[error("a child ended before it was in its jail")]
     Unjailed,
+    #[error("a child does not get ready for its device: {0}")]
+    Unprepared(String),
     #[error(
         "the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` judges without it, at the risk that this brings"
     )]
@@ -78,6 +83,8 @@ pub struct Nursery {
     process: Process,
     control: Channel,
     jail: Jail,
+    /// The filters of system calls for children on a GPU and on the CPU.
+    filters: [Option<String>; 2],
     /// What it said when it was ready.
     pub hello: Hello,
 }
@@ -95,6 +102,8 @@ pub struct Forked {
     pub memory: SharedMemory,
     /// What it prints, stdout and stderr.
     pub output: io::PipeReader,
+    /// Whether it may start processes until it is sealed.
+    pub may_start: bool,
 }
 
 impl Nursery {
@@ -113,7 +122,8 @@ impl Nursery {
             .spawn()
             .map_err(|source| NurseryError::Start { path: python.to_owned(), source })?;
         let hello = Hello { pid: 0, python: String::new(), torch: String::new(), cuda: Vec::new() };
-        let mut nursery = Self { process, control, jail: jail.clone(), hello };
+        let filters = [false, true].map(|on_cpu| jail.filter(on_cpu).map(hex::encode));
+        let mut nursery = Self { process, control, jail: jail.clone(), filters, hello };
         match answer(&nursery.control, START_LIMIT) {
             Ok(hello) => nursery.hello = parse(&hello)?,
             Err(NurseryError::Ended) => {
@@ -137,9 +147,10 @@ impl Nursery {
             "op": "fork",
             "memory_bytes": data_limit,
             "threads": limits.threads,
-            "scratch_bytes": limits.scratch_bytes,
+            "scratch_bytes": limits.scratch_bytes.max(if self.jail.allows_compilers() { COMPILERS_SCRATCH } else { 0 }),
             "scratch_files": limits.scratch_files,
-            "filter": self.jail.filter(on_cpu).map(hex::encode),
+            "filter": self.filters[usize::from(on_cpu)],
+            "supervised": self.jail.supervised().map(hex::encode),
         });
         let descriptors = [theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()];
         self.control.send(&request, &descriptors)?;
@@ -149,7 +160,15 @@ impl Nursery {
             Err(NurseryError::Ended) => return Err(NurseryError::Unjailed),
             first => parse(&first?)?,
         };
-        Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output })
+        let may_start = self.jail.allows_compilers();
+        Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output, may_start })
+    }
+
+    /// From now on a child can start no process; those that it has started are killed. False if they cannot be.
+    pub fn seal(&mut self, child: &Forked) -> Result<bool, NurseryError> {
+        self.control.send(&json!({"op": "seal", "pid": child.number}), &[])?;
+        let Sealed { .. } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
+        Ok(process::kill_below(child.pid))
     }
 
     /// Kills a child with its group and all that it left behind, and says how it had ended.
@@ -201,13 +220,19 @@ struct Pids {
 }
 
 #[derive(Deserialize)]
+struct Sealed {
+    #[allow(dead_code)] // it is what tells this answer from others
+    sealed: bool,
+}
+
+#[derive(Deserialize)]
 struct Status {
     status: i32,
 }
 
 fn command(python: &Path, jail: &Jail) -> Command {
     let mut command = Command::new(python);
-    let settings = json!({"steps": jail.wanted()}).to_string();
+    let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allows_compilers()}).to_string();
     command.args(["-I", "-B", "-u", "-c", START, JAIL, NURSERY, &settings]);
     command.env_clear().current_dir("/").process_group(0);
     // numpy's and torch's thread pools are off: one thread is what is timed, and a pool's threads do not survive a

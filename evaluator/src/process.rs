@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+
+/// How long what is killed may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pins the calling process, and all that it starts from now on, to one CPU: the slot.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
@@ -56,6 +60,15 @@ pub struct Usage {
     pub threads: u32,
 }
 
+/// What a process and all below it use now.
+pub fn usage_with_all_below(ancestor: Pid) -> Usage {
+    let all = below(ancestor).into_iter().chain([ancestor]).map(usage);
+    all.fold(Usage { memory: 0, threads: 0 }, |sum, one| Usage {
+        memory: sum.memory + one.memory,
+        threads: sum.threads.saturating_add(one.threads),
+    })
+}
+
 /// What a process uses now; nothing once it has ended.
 pub fn usage(pid: Pid) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -65,6 +78,48 @@ pub fn usage(pid: Pid) -> Usage {
     };
     let memory = (field("RssAnon:") + field("RssShmem:")) * 1024;
     Usage { memory, threads: u32::try_from(field("Threads:")).unwrap_or(u32::MAX) }
+}
+
+/// The living processes below a process; a zombie is none of them.
+pub fn below(ancestor: Pid) -> Vec<Pid> {
+    let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
+    while let Some(parent) = parents.pop() {
+        let children: Vec<Pid> = children(parent).into_iter().filter(|pid| !found.contains(pid)).collect();
+        parents.extend_from_slice(&children);
+        found.extend(children);
+    }
+    found.retain(|pid| !is_zombie(*pid));
+    found
+}
+
+/// Kills everything below a process that is pid 1 of its namespace, so that nothing escapes to above it. False if there
+/// is always more of it.
+pub fn kill_below(ancestor: Pid) -> bool {
+    let until = Instant::now() + PATIENCE;
+    // A call that was let through just now may still come to start something, so one look is not enough.
+    let mut nothing_seen = 0;
+    while nothing_seen < 2 {
+        let all = below(ancestor);
+        for pid in &all {
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        nothing_seen = if all.is_empty() { nothing_seen + 1 } else { 0 };
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Children of all threads of a process.
+fn children(parent: Pid) -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
+    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .map(Pid::from_raw)
+        .collect()
 }
 
 /// A wait status in words: `signal SIGSEGV` or `exit status 1`.

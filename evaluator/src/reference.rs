@@ -16,6 +16,8 @@ const PROGRAM: &str = include_str!("reference.py");
 const CALL: Call = Call { rows: 64, items: 96, packs: 12, seed: 0 };
 /// Calls before the first timed one, so that it is like the later ones.
 const WARM_UP: usize = 3;
+/// Timed calls of a calibration.
+const CALIBRATION: usize = 5;
 
 /// The reference program cannot be timed.
 #[derive(Debug, Error)]
@@ -32,6 +34,9 @@ pub enum ReferenceError {
 pub struct Reference {
     child: Child,
     input: Vec<f32>,
+    /// How many of its next times are to be twice what they are.
+    #[cfg(test)]
+    pub(crate) slowed: usize,
 }
 
 impl Reference {
@@ -43,12 +48,30 @@ impl Reference {
         let mut rng = stream(0, 0, Purpose::Loads);
         let input: Vec<f32> = (0..CALL.rows * CALL.items).map(|_| rng.random_range(1.0..1000.0)).collect();
         let mut child = Child::fork(nursery, PROGRAM, input.len(), limits, device)?;
-        sound(child.load("reference.py", device))?;
+        child.prepare(device)?;
+        sound(child.load("reference.py", &mut None))?;
         for _ in 0..WARM_UP {
             sound(child.call(CALL, &input))?;
         }
+        sound(child.seal(nursery))?;
         child.pause();
+        #[cfg(test)]
+        return Ok(Self { child, input, slowed: 0 });
+        #[cfg(not(test))]
         Ok(Self { child, input })
+    }
+
+    /// Threads that torch computes with in it, as in every child.
+    pub fn torch_threads(&self) -> u32 {
+        self.child.torch_threads()
+    }
+
+    /// Times of some calls.
+    ///
+    /// # Errors
+    /// When it has been killed, say.
+    pub fn calibrate(&mut self) -> Result<Vec<f64>, ReferenceError> {
+        (0..CALIBRATION).map(|_| self.time()).collect()
     }
 
     /// Time of one call by the device's clock, seconds.
@@ -57,8 +80,16 @@ impl Reference {
     /// When it has been killed, say.
     pub fn time(&mut self) -> Result<f64, ReferenceError> {
         self.child.unpause();
+        // Whoever ran before has left its own data in the caches; so that the time does not depend on how much of it
+        // there was, a call that is not timed brings ours back.
+        sound(self.child.call(CALL, &self.input))?;
         let Returned { time, .. } = sound(self.child.call(CALL, &self.input))?;
         self.child.pause();
+        #[cfg(test)]
+        if self.slowed > 0 {
+            self.slowed -= 1;
+            return Ok(2.0 * time.as_secs_f64());
+        }
         Ok(time.as_secs_f64())
     }
 }

@@ -21,14 +21,18 @@ const STEPS: [(&str, bool); 8] = [
     ("landlock", false),
     ("seccomp", false),
 ];
-/// A /proc and a scratch folder of the child's own are mounts in a namespace of its own.
-const NEEDS: [(&str, &str); 1] = [("filesystem", "namespaces")];
+/// The step that comes after all others where compilers are allowed: from a moment on no more processes.
+const LATE_STEP: &str = "processes";
+/// A /proc and a scratch folder of the child's own are mounts in a namespace of its own. What a child leaves running
+/// is found below it only where it is pid 1, and what is supervised is told apart by filters.
+const NEEDS: [(&str, &str); 3] = [("filesystem", "namespaces"), (LATE_STEP, "namespaces"), (LATE_STEP, "seccomp")];
 
 /// The jail of a judge's children: all of them are in the same one.
 #[derive(Clone, Debug)]
 pub struct Jail {
     sandbox: Sandbox,
     steps: Vec<JailStep>,
+    allow_compile: bool,
 }
 
 impl Jail {
@@ -39,7 +43,22 @@ impl Jail {
             in_force: needed || sandbox != Sandbox::Off,
             reason: if needed || sandbox != Sandbox::Off { String::new() } else { "sandbox is off".to_owned() },
         };
-        Self { sandbox, steps: STEPS.into_iter().map(step).collect() }
+        Self { sandbox, steps: STEPS.into_iter().map(step).collect(), allow_compile: false }
+    }
+
+    /// The same, in which a program may run compilers until it is sealed.
+    #[must_use]
+    pub fn with_compilers(mut self) -> Self {
+        let in_force = self.sandbox != Sandbox::Off;
+        let reason = if in_force { String::new() } else { "sandbox is off".to_owned() };
+        self.steps.push(JailStep { step: LATE_STEP.to_owned(), in_force, reason });
+        self.allow_compile = true;
+        self
+    }
+
+    /// Whether a program may run compilers until it is sealed.
+    pub fn allows_compilers(&self) -> bool {
+        self.allow_compile
     }
 
     /// Every step, with the reason if it is left out.
@@ -75,7 +94,12 @@ impl Jail {
 
     /// The filter of system calls for a child, as the kernel reads it; `None` if that step is left out.
     pub fn filter(&self, on_cpu: bool) -> Option<Vec<u8>> {
-        self.wants("seccomp").then(|| bytes(&filter(self.wants("namespaces"), on_cpu)))
+        self.wants("seccomp").then(|| bytes(&filter(self.wants("namespaces"), on_cpu, self.allow_compile)))
+    }
+
+    /// The filter that tells which calls a supervisor is to decide on; `None` if there is nothing to decide.
+    pub fn supervised(&self) -> Option<Vec<u8>> {
+        self.wants(LATE_STEP).then(|| bytes(&starts_of_processes().into()))
     }
 }
 
@@ -208,6 +232,22 @@ const DENIED_OF_X86: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_OF_X86: &[c_long] = &[];
 
+/// Of what is denied, what compilers do: they start programs, and set the modes and times of what they write.
+const OF_COMPILERS: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_clone,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+];
+
 /// Options of `prctl` that would undo what the judge has set: death with its parent, who adopts orphans, who may
 /// trace, where its memory lies, with whom it shares a core.
 const DENIED_PRCTL: [i32; 6] = [
@@ -219,8 +259,9 @@ const DENIED_PRCTL: [i32; 6] = [
     libc::PR_SCHED_CORE,
 ];
 
-/// The filter; `alone`: the child is pid 1 of a namespace of its own, and may signal its own threads.
-fn filter(alone: bool, on_cpu: bool) -> BpfProgram {
+/// The filter; `alone`: the child is pid 1 of a namespace of its own, and may signal its own threads. `compilers`: it may
+/// start processes, or another filter says whether.
+fn filter(alone: bool, on_cpu: bool, compilers: bool) -> BpfProgram {
     let mut rules: std::collections::BTreeMap<c_long, Vec<SeccompRule>> =
         DENIED.iter().chain(DENIED_OF_X86).map(|call| (*call, Vec::new())).collect();
     if on_cpu {
@@ -233,6 +274,9 @@ fn filter(alone: bool, on_cpu: bool) -> BpfProgram {
     rules.insert(libc::SYS_tgkill, if alone { vec![rule(0, Dword, Ne, 1)] } else { Vec::new() });
     rules.insert(libc::SYS_prlimit64, vec![rule(0, Dword, Ne, 0)]);
     rules.insert(libc::SYS_prctl, DENIED_PRCTL.map(|option| rule(0, Dword, Eq, option as u64)).into());
+    if compilers {
+        rules.retain(|call, _| !OF_COMPILERS.contains(call));
+    }
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     let compiled = SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture())
         .and_then(BpfProgram::try_from)
@@ -253,18 +297,46 @@ fn architecture() -> TargetArch {
 /// Calls that do not exist here, before the list is asked: `clone3`, whose flags lie where a filter cannot read them
 /// (the C library then uses `clone`), and every call by its x32 number, which the list does not name.
 fn unknown_calls() -> [sock_filter; 4] {
-    const LOAD_WORD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const JUMP_IF_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
     const X32: u32 = 0x4000_0000;
-    let instruction = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     [
         instruction(LOAD_WORD, 0, 0, 0),
         instruction(JUMP_IF_EQUAL, 1, 0, libc::SYS_clone3 as u32),
         instruction(JUMP_IF_AT_LEAST, 0, 1, X32),
         instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
     ]
+}
+
+/// Calls that start a process or run a program wait for a supervisor; a thread is no new process. `clone3` and x32 are
+/// out of the question before.
+fn starts_of_processes() -> [sock_filter; 10] {
+    const NUMBER: u32 = 0;
+    const LOW_WORD_OF_FIRST_ARGUMENT: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };
+    #[cfg(target_arch = "x86_64")]
+    let (fork, vfork) = (libc::SYS_fork, libc::SYS_vfork);
+    #[cfg(not(target_arch = "x86_64"))]
+    let (fork, vfork) = (libc::SYS_execve, libc::SYS_execve);
+    [
+        instruction(LOAD_WORD, 0, 0, NUMBER),
+        instruction(JUMP_IF_EQUAL, 6, 0, libc::SYS_execve as u32),
+        instruction(JUMP_IF_EQUAL, 5, 0, libc::SYS_execveat as u32),
+        instruction(JUMP_IF_EQUAL, 4, 0, fork as u32),
+        instruction(JUMP_IF_EQUAL, 3, 0, vfork as u32),
+        instruction(JUMP_IF_EQUAL, 0, 3, libc::SYS_clone as u32),
+        instruction(LOAD_WORD, 0, 0, LOW_WORD_OF_FIRST_ARGUMENT),
+        instruction(JUMP_IF_ANY_BIT, 1, 0, libc::CLONE_THREAD as u32),
+        instruction(RETURN, 0, 0, libc::SECCOMP_RET_USER_NOTIF),
+        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+const LOAD_WORD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+
+fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
 }
 
 /// As `struct sock_filter` lies in memory.
@@ -314,9 +386,20 @@ mod tests {
     }
 
     #[test]
+    fn where_compilers_are_allowed_a_step_more_ends_that() {
+        let mut jail = Jail::new(Sandbox::BestEffort).with_compilers();
+        assert!(jail.wants("processes") && jail.supervised().is_some());
+        assert!(Jail::new(Sandbox::Required).supervised().is_none());
+        assert!(jail.leave_out("seccomp", "not in this kernel"));
+        assert_eq!(left_out(&jail), ["seccomp", "processes"]);
+        assert!(jail.allows_compilers() && jail.supervised().is_none());
+    }
+
+    #[test]
     fn the_filter_is_one_that_the_kernel_can_take() {
         for (alone, on_cpu) in [(true, true), (true, false), (false, true)] {
-            let program = filter(alone, on_cpu);
+            let program = filter(alone, on_cpu, false);
+            assert!(filter(alone, on_cpu, true).len() < program.len());
             assert!(program.len() < 4096, "BPF_MAXINSNS");
             assert_eq!(bytes(&program).len(), program.len() * 8);
         }

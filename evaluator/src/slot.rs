@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::Rejection;
+use packevolve_contract::statistic::median;
 use thiserror::Error;
 
 use crate::child::{Call, Child, Failure, PlanCall, Returned};
@@ -14,6 +15,11 @@ use crate::nursery::{Nursery, NurseryError};
 use crate::placement;
 use crate::reference::{Reference, ReferenceError};
 use crate::shared::{Outputs, PlanOutputs};
+
+/// How far a reference time may be from the calibration.
+const TOLERANCE: f64 = 0.2;
+/// How many pairs of an evaluation may be void.
+pub const MOST_VOIDS: usize = 16;
 
 /// Nothing can be timed here.
 #[derive(Debug, Error)]
@@ -44,6 +50,43 @@ pub struct Pair<T = Outputs> {
     pub reference_seconds: f64,
 }
 
+/// What the reference times of an evaluation are held against, and how many pairs may still be void.
+#[derive(Clone, Copy, Debug)]
+pub struct Yardstick {
+    seconds: f64,
+    voids_left: usize,
+}
+
+/// What becomes of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts.
+    Counts,
+    /// It is to be made again.
+    Void,
+    /// It counts although the reference program is off: there were too many voids.
+    CountsAnyway,
+}
+
+impl Yardstick {
+    /// The median of a calibration's `times`.
+    pub fn new(times: &[f64]) -> Self {
+        Self { seconds: median(times.iter().copied()), voids_left: MOST_VOIDS }
+    }
+
+    /// What becomes of a pair with this time of the reference program.
+    pub fn judge(&mut self, reference_seconds: f64) -> Standing {
+        if (reference_seconds / self.seconds - 1.0).abs() <= TOLERANCE {
+            return Standing::Counts;
+        }
+        if self.voids_left == 0 {
+            return Standing::CountsAnyway;
+        }
+        self.voids_left -= 1;
+        Standing::Void
+    }
+}
+
 /// A GPU is one judge's alone while a pair is timed on it; free again when this is dropped.
 struct DeviceLock(Rc<File>);
 
@@ -66,6 +109,26 @@ impl Slot {
     /// The device: `cpu` or `cuda:N`.
     pub fn device(&self) -> &str {
         &self.device
+    }
+
+    /// Threads that torch computes with in every child.
+    pub fn torch_threads(&self) -> u32 {
+        self.reference.torch_threads()
+    }
+
+    /// Times of the reference program alone.
+    ///
+    /// # Errors
+    /// When our own machinery broke.
+    pub fn calibrate(&mut self) -> Result<Vec<f64>, SlotError> {
+        let _lock = self.lock()?;
+        Ok(self.reference.calibrate()?)
+    }
+
+    /// The next `times` of the reference program are to be twice what they are.
+    #[cfg(test)]
+    pub(crate) fn slow_reference(&mut self, times: usize) {
+        self.reference.slowed = times;
     }
 
     /// Has a stopped child make a call, and the reference program one.
@@ -144,4 +207,36 @@ fn lock_file(device: &str) -> Result<Option<Rc<File>>, SlotError> {
     let path = std::env::temp_dir().join(format!("packevolve-cuda-{number}.lock"));
     let open = File::options().create(true).truncate(false).write(true).open(path);
     Ok(Some(Rc::new(open.map_err(|source| SlotError::Lock { device: device.to_owned(), source })?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_void_when_the_reference_is_a_fifth_off_either_way() {
+        let mut yardstick = Yardstick::new(&[9.0, 10.0, 30.0]);
+        let standings = [8.1, 10.0, 11.9, 7.9, 12.1].map(|seconds| yardstick.judge(seconds));
+        assert_eq!(standings[..3], [Standing::Counts; 3]);
+        assert_eq!(standings[3..], [Standing::Void; 2]);
+    }
+
+    #[test]
+    fn a_gpu_is_one_judges_at_a_time() {
+        let [one, other] = [(); 2].map(|()| lock_file("cuda:9999").unwrap().unwrap());
+        one.lock().unwrap();
+        let held = DeviceLock(one);
+        assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
+        assert!(lock_file("cpu").unwrap().is_none());
+    }
+
+    #[test]
+    fn after_so_many_voids_pairs_count_anyway() {
+        let mut yardstick = Yardstick::new(&[10.0]);
+        assert!((0..MOST_VOIDS).all(|_| yardstick.judge(20.0) == Standing::Void));
+        assert_eq!(yardstick.judge(20.0), Standing::CountsAnyway);
+        assert_eq!(yardstick.judge(10.0), Standing::Counts);
+    }
 }

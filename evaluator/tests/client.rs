@@ -17,7 +17,7 @@ use packevolve_contract::protocol::{
 use packevolve_contract::topology::Topology;
 
 /// A reply that takes longer is a judge that hangs.
-const REPLY_LIMIT: Duration = Duration::from_secs(120);
+const REPLY_LIMIT: Duration = Duration::from_secs(900);
 
 /// A judge process; killed when dropped.
 pub struct Client {
@@ -117,16 +117,31 @@ pub fn evaluate_request(program: &str) -> Request {
         program: program.to_owned(),
         windows: WindowSet::Search,
         budget_seconds: None,
+        limits: None,
         outclassed: None,
         rebalance: true,
     }))
 }
 
-/// A session of small cases and short limits.
+/// The variable that names the device of the tests, `cpu` unless `make gpu-check` sets it.
+const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
+
+/// A session of small cases and short limits on the device of the tests.
 pub fn session() -> Session {
+    session_on(&std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned()))
+}
+
+/// How much longer than on a CPU things may take on `device`, where every child makes a context first.
+pub fn patience(device: &str) -> u32 {
+    if device == "cpu" { 1 } else { 10 }
+}
+
+/// A session of small cases and short limits.
+pub fn session_on(device: &str) -> Session {
+    let patience = patience(device);
     Session {
         version: VERSION,
-        device: "cpu".to_owned(),
+        device: device.to_owned(),
         cpu: None,
         python: None,
         topology: topology(),
@@ -136,8 +151,10 @@ pub fn session() -> Session {
         held_out: 0,
         rng_seed: 1,
         limits: Limits {
-            call_seconds: 2.0,
-            load_seconds: 3.0,
+            call_seconds: Some(2.0),
+            evaluation_seconds: Some(60.0 * f64::from(patience)),
+            load_seconds: 3.0 * f64::from(patience),
+            compile_seconds: 60.0,
             memory_bytes: 128 << 20,
             output_bytes: 4 << 20,
             threads: 16,
@@ -145,6 +162,7 @@ pub fn session() -> Session {
             scratch_files: 50,
         },
         sandbox: Sandbox::Required,
+        allow_compile: false,
     }
 }
 

@@ -87,7 +87,7 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
 fn run(nursery: &mut Nursery, text: &str) -> Result<(), String> {
     let call = Call { rows: 2, items: 8, packs: 4, seed: 0 };
     let mut child = Child::fork(nursery, text, 16, &session().limits, "cpu").map_err(|error| error.to_string())?;
-    let mut outcome = child.load("eplb.py", "cpu").unwrap();
+    let mut outcome = child.load("eplb.py", &mut None).unwrap();
     if outcome.is_ok() {
         outcome = child.call(call, &[1.0; 16]).unwrap().map(drop);
     }

@@ -5,6 +5,8 @@
 
 mod cheats;
 mod client;
+mod compilers;
+mod cuda;
 mod fates;
 mod layers;
 mod processes;

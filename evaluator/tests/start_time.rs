@@ -28,7 +28,7 @@ fn print_times(jail: &Jail) {
         let started = Instant::now();
         let mut child = Child::fork(&mut nursery, &text, 4096, &limits, "cpu").unwrap();
         let forked = started.elapsed();
-        child.load("eplb.py", "cpu").unwrap().unwrap();
+        child.load("eplb.py", &mut None).unwrap().unwrap();
         let loaded = started.elapsed();
         child.end(&mut nursery, "", String::new()).unwrap();
         times.push((loaded, forked, started.elapsed()));

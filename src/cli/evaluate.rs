@@ -8,7 +8,7 @@ use packevolve_contract::case::{self, Case};
 use packevolve_contract::comparison::compare;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
-use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::protocol::{EvaluateRequest, TimeLimits, WindowSet};
 use packevolve_contract::rebalance::rebalance_scores;
 
 use super::{BadInput, Format, config_path, print_json, read_text};
@@ -87,14 +87,16 @@ impl Evaluate {
         let cases = cases(&settings);
         let session = judge::session(&settings.evaluation, &cases, settings.rng_seed, None);
         let mut judge = Judge::open(session).await?;
-        talk(format_args!("measuring {} ...", self.program.display()));
-        let evaluation = judge.evaluate(request(&self.program, &program)).await?;
-        let baseline = match evaluation.measured() {
-            // A program that is held against itself on purpose is measured twice: that shows how well times repeat.
-            Some(measurement) if program == against_text && self.against.is_none() => Some(measurement.clone()),
-            Some(_) => Some(measure_baseline(&mut judge, against, &against_text).await?),
-            None => None,
+        // First what others are compared with: how long it takes limits how long they may take. A program that is held
+        // against itself on purpose is measured twice: that shows how well times repeat.
+        let baseline = match program == against_text && self.against.is_none() {
+            true => None,
+            false => Some(measure_baseline(&mut judge, against, &against_text).await?),
         };
+        talk(format_args!("measuring {} ...", self.program.display()));
+        let limits = baseline.as_ref().map(|baseline| settings.evaluation.limits.times(Some(baseline)));
+        let evaluation = judge.evaluate(request(&self.program, &program, limits)).await?;
+        let baseline = baseline.or_else(|| evaluation.measured().cloned());
         let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
         match self.format {
             Format::Json => print_json(&evaluated)?,
@@ -136,13 +138,14 @@ fn cases(settings: &Settings) -> Vec<Case> {
         .expect("BUG: the settings were checked")
 }
 
-fn request(path: &Path, program: &str) -> EvaluateRequest {
+fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRequest {
     EvaluateRequest {
         candidate: 0,
         file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: program.to_owned(),
         windows: WindowSet::Search,
         budget_seconds: None,
+        limits,
         outclassed: None,
         rebalance: true,
     }
@@ -150,7 +153,7 @@ fn request(path: &Path, program: &str) -> EvaluateRequest {
 
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> anyhow::Result<Measurement> {
     talk(format_args!("measuring {}, which it is compared with ...", path.display()));
-    match judge.evaluate(request(path, program)).await? {
+    match judge.evaluate(request(path, program, None)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {
             Err(BadInput(format!("{} cannot be compared with: it {rejection}", path.display())).into())

@@ -19,8 +19,9 @@ pub const EPOCH: &str = "1700000000";
 const SMALL: &str = "
 topology: {layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16}
 cases: {global: [{replicas: 16, gpus: 4}], random: 1}
-evaluation: {device: cpu, windows: 2, held_out: 2}
 ";
+/// The variable that names the device of the tests, `cpu` unless `make gpu-check` sets it.
+const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
 /// Makes any program slow, and all that are made from it, without being in the way of any edit.
 const SLOW: &str = "
 
@@ -153,7 +154,12 @@ impl World {
 pub fn settings(more: &str) -> String {
     let program = repository("candidates/eplb.py").display().to_string();
     let corpus = repository("candidates/proposals").display().to_string();
-    format!("program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}}}\n{SMALL}{more}")
+    let blocks = repository("candidates/blocks").display().to_string();
+    let device = std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned());
+    format!(
+        "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {blocks}}}\n{SMALL}\
+             evaluation: {{device: {device}, windows: 2, held_out: 2}}\n{more}"
+    )
 }
 
 /// How the program ended and what it printed.

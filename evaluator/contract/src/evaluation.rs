@@ -1,10 +1,13 @@
 //! Evaluation: what the judge found out about one program. Raw samples only; scores are computed from them
 //! ([`objective`](crate::objective)) and never stored beside them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
+use crate::statistic::median;
 
 /// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
 /// timed call is scored.
@@ -57,6 +60,49 @@ pub struct CaseMeasurement {
     pub samples: Vec<Sample>,
 }
 
+/// A pair of calls that was made again on the same window, because the reference program was too far off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Voided {
+    /// Name of the case.
+    pub case: String,
+    /// What was measured. The first voided sample of a case and window was its first attempt, and so on; the sample
+    /// that counts came after all of them.
+    pub sample: Sample,
+}
+
+/// What the times of an evaluation were held against.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Times of the reference program before any code of the candidate was there, seconds.
+    pub before: Vec<f64>,
+    /// Its times after the last of it was gone, seconds.
+    pub after: Vec<f64>,
+    /// Pairs that do not count.
+    pub voided: Vec<Voided>,
+    /// There were so many voids that from then on pairs counted however far off they were.
+    pub cap_reached: bool,
+}
+
+/// What is told apart on a GPU.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GpuTimes {
+    /// Wall time in which the children made their contexts, before the program was loaded, seconds.
+    pub context_seconds: Vec<f64>,
+    /// Time between CUDA events around the calls, as the children tell it: not believed, and never scored.
+    pub told: Vec<ToldTime>,
+}
+
+/// What a child says of a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToldTime {
+    /// Name of the case.
+    pub case: String,
+    /// Number of the window.
+    pub window: usize,
+    /// Time on the device, seconds.
+    pub seconds: f64,
+}
+
 /// What was measured of a program that kept its contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
@@ -74,6 +120,18 @@ pub struct Measurement {
     pub differs_in: Option<String>,
     /// Time of the very first call in the child, on a small shape, by the device's clock.
     pub first_call_seconds: f64,
+    /// Wall time of that call, in which a compiler may have been at work.
+    #[serde(default)]
+    pub first_call_wall_seconds: f64,
+    /// Time charged for all calls that are verified but not scored, that one among them, seconds.
+    #[serde(default)]
+    pub trial_seconds: f64,
+    /// What the times were held against.
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// What is told apart on a GPU; `None` on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuTimes>,
     /// Largest memory seen above what a fresh child uses.
     pub peak_memory_bytes: u64,
     /// Wall time of the whole evaluation.
@@ -145,6 +203,26 @@ impl Measurement {
         windows
     }
 
+    /// The same with the reference times that count.
+    ///
+    /// On a GPU the reference program runs while the candidate's process is stopped but what it has left on the device
+    /// may go on, and slow it down. So there the reference times count for no more, in the median, than the slower of
+    /// those before the candidate came and after it was gone. A stopped process does nothing to a CPU.
+    #[must_use]
+    pub fn credited(&self) -> Cow<'_, Self> {
+        let calibrated =
+            median(self.calibration.before.iter().copied()).max(median(self.calibration.after.iter().copied()));
+        let during = median(self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.reference_seconds));
+        if self.gpu.is_none() || calibrated == 0.0 || during <= calibrated {
+            return Cow::Borrowed(self);
+        }
+        let mut credited = self.clone();
+        for sample in credited.cases.iter_mut().flat_map(|case| &mut case.samples) {
+            sample.reference_seconds *= calibrated / during;
+        }
+        Cow::Owned(credited)
+    }
+
     /// The same with only some of its samples.
     #[must_use]
     pub fn only(&self, wanted: impl Fn(&Sample) -> bool) -> Self {
@@ -163,10 +241,12 @@ impl Measurement {
         }
     }
 
-    /// The samples of both, which were taken on different windows of the same cases.
+    /// The samples of both, which were taken on different windows of the same cases, each as it was credited.
     #[must_use]
     pub fn pooled(&self, other: &Self) -> Self {
-        let mut both = self.clone();
+        let (mut both, other) = (self.credited().into_owned(), other.credited());
+        // They were calibrated apart.
+        both.calibration = Calibration::default();
         for case in &mut both.cases {
             case.samples.extend_from_slice(other.samples(&case.case));
         }
@@ -207,5 +287,58 @@ mod tests {
         let pooled = Measurement { deterministic: Some(true), ..Measurement::default() }.pooled(&measurement);
         assert_eq!((pooled.deterministic, pooled.differs_in.as_deref()), (Some(false), Some("72->8, window 1")));
         assert_eq!(measurement.pooled(&Measurement::default()), measurement);
+    }
+
+    fn measured(references: &[f64], before: f64, after: f64) -> Measurement {
+        let sample = |(window, reference_seconds): (usize, &f64)| Sample {
+            window,
+            mean_load: 1.0,
+            max_load: 1.0,
+            bound: 1.0,
+            worst_row_gap: 0.0,
+            seconds: 0.01,
+            wall_seconds: 0.01,
+            reference_seconds: *reference_seconds,
+            ..Sample::default()
+        };
+        let samples = references.iter().enumerate().map(sample).collect();
+        let gpu = GpuTimes { context_seconds: Vec::new(), told: Vec::new() };
+        Measurement {
+            cases: vec![CaseMeasurement { case: "8->4".to_owned(), samples }],
+            calibration: Calibration { before: vec![before; 3], after: vec![after; 3], ..Calibration::default() },
+            gpu: Some(gpu),
+            ..Measurement::default()
+        }
+    }
+
+    fn credited(measurement: &Measurement) -> Vec<f64> {
+        measurement.credited().samples("8->4").iter().map(|sample| sample.reference_seconds).collect()
+    }
+
+    #[test]
+    fn a_candidate_that_slows_the_reference_on_a_gpu_gains_nothing() {
+        // Half as fast while the candidate was there, and neither before nor after.
+        assert_eq!(credited(&measured(&[4.0, 4.0, 8.0], 2.0, 2.0)), [2.0, 2.0, 4.0]);
+        let on_cpu = Measurement { gpu: None, ..measured(&[4.0, 4.0, 8.0], 2.0, 2.0) };
+        assert_eq!(credited(&on_cpu), [4.0, 4.0, 8.0]);
+    }
+
+    #[test]
+    fn a_gpu_that_became_slow_for_everybody_is_credited_as_it_was() {
+        assert_eq!(credited(&measured(&[4.0, 4.0, 8.0], 2.0, 4.0)), [4.0, 4.0, 8.0]);
+        assert_eq!(credited(&measured(&[1.0, 1.0, 1.0], 2.0, 2.0)), [1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_pooled_was_credited_apart() {
+        let (slowed, honest) = (measured(&[4.0], 2.0, 2.0), measured(&[3.0], 3.0, 3.0));
+        assert_eq!(credited(&slowed.pooled(&honest)), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_measurement_of_before_there_was_a_calibration_can_be_read() {
+        let line = r#"{"cases": [], "first_call_seconds": 0.1, "peak_memory_bytes": 1, "evaluation_seconds": 2.0}"#;
+        let old: Measurement = serde_json::from_str(line).unwrap();
+        assert_eq!((old.calibration, old.gpu), (Calibration::default(), None));
     }
 }

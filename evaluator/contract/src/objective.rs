@@ -77,6 +77,7 @@ pub struct Scores {
 
 /// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit.
 pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weights, unit: &[String]) -> Scores {
+    let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
         .cases
         .iter()

@@ -68,6 +68,9 @@ pub struct Session {
     pub limits: Limits,
     /// Whether a child must be jailed.
     pub sandbox: Sandbox,
+    /// Whether a program may run compilers until it is warm.
+    #[serde(default)]
+    pub allow_compile: bool,
 }
 
 /// What becomes of a child when the machine cannot carry out a step of the jail.
@@ -86,10 +89,16 @@ pub enum Sandbox {
 /// What a child may use before it is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Wall time of one call, seconds.
-    pub call_seconds: f64,
+    /// Wall time of one call, seconds; `None`: derived from the baseline's, see [`Limits::times`].
+    pub call_seconds: Option<f64>,
+    /// Wall time of a whole evaluation, seconds; `None`: derived from the baseline's.
+    #[serde(default)]
+    pub evaluation_seconds: Option<f64>,
     /// Wall time of loading the program, seconds.
     pub load_seconds: f64,
+    /// Wall time of each step in which a program may run compilers (its loading and its first calls), seconds.
+    #[serde(default = "default_compile_seconds")]
+    pub compile_seconds: f64,
     /// Memory above what a fresh child uses, bytes.
     pub memory_bytes: u64,
     /// What it may print to stdout and stderr together, bytes.
@@ -100,6 +109,52 @@ pub struct Limits {
     pub scratch_bytes: u64,
     /// Files and folders in its scratch folder.
     pub scratch_files: u32,
+}
+
+/// Limits of wall time for one evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeLimits {
+    /// Of one call, seconds.
+    pub call_seconds: f64,
+    /// Of the whole evaluation, seconds.
+    pub evaluation_seconds: f64,
+}
+
+impl TimeLimits {
+    /// For a program that others are to be compared with: nothing is known of it yet, and somebody has chosen it.
+    pub const GENEROUS: Self = Self { call_seconds: 600.0, evaluation_seconds: 3600.0 };
+    /// Short calls of a fast baseline say little about a machine that is busy for a moment.
+    pub const LEAST: Self = Self { call_seconds: 10.0, evaluation_seconds: 60.0 };
+    /// A call may take this many times the baseline's slowest. A program that trades speed for balance may still be
+    /// a parent; one that is slower than that cannot make it good.
+    pub const CALL_FACTOR: f64 = 40.0;
+    /// An evaluation may take this many times the baseline's.
+    pub const EVALUATION_FACTOR: f64 = 20.0;
+}
+
+impl Limits {
+    /// The limits of wall time for a program that is compared with `baseline`, or for the baseline itself. What was
+    /// set holds for both.
+    pub fn times(&self, baseline: Option<&Measurement>) -> TimeLimits {
+        let derived = baseline.map_or(TimeLimits::GENEROUS, |baseline| {
+            let calls = baseline.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.wall_seconds);
+            let (call, evaluation) = (calls.fold(0.0, f64::max), baseline.evaluation_seconds);
+            TimeLimits {
+                call_seconds: (TimeLimits::CALL_FACTOR * call).max(TimeLimits::LEAST.call_seconds),
+                evaluation_seconds: (TimeLimits::EVALUATION_FACTOR * evaluation)
+                    .max(TimeLimits::LEAST.evaluation_seconds),
+            }
+        });
+        TimeLimits {
+            call_seconds: self.call_seconds.unwrap_or(derived.call_seconds),
+            evaluation_seconds: self.evaluation_seconds.unwrap_or(derived.evaluation_seconds),
+        }
+    }
+}
+
+/// What was in force before it could be set: nothing could be compiled.
+fn default_compile_seconds() -> f64 {
+    120.0
 }
 
 /// The judge is ready; what the measurements are taken with.
@@ -115,6 +170,9 @@ pub struct Ready {
     pub python: String,
     /// Version of torch in the child.
     pub torch: String,
+    /// Threads that torch computes with there, as read back from it.
+    #[serde(default)]
+    pub torch_threads: u32,
     /// Windows that every evaluation goes through.
     pub windows: usize,
     /// How many of them are real (or made up), the rest resampled or drifted from those.
@@ -150,8 +208,11 @@ pub struct EvaluateRequest {
     pub program: String,
     /// Which windows it is measured on.
     pub windows: WindowSet,
-    /// After one window of every case, stop when this much wall time is used, seconds; `None`: all windows.
+    /// After one window of every case, stop when this much time was charged, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
+    /// Limits of wall time; `None`: those of a program that nothing is known of.
+    #[serde(default)]
+    pub limits: Option<TimeLimits>,
     /// Stop as soon as the program is plainly outclassed; `None`: never.
     pub outclassed: Option<Threshold>,
     /// Whether its whole `rebalance_experts` is measured too, after the cases: on all windows, or as many, two at
@@ -178,4 +239,77 @@ pub struct Threshold {
     pub baseline: Measurement,
     /// How the score is put together.
     pub weights: Weights,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::{CaseMeasurement, Sample};
+
+    fn limits(call_seconds: Option<f64>, evaluation_seconds: Option<f64>) -> Limits {
+        Limits {
+            call_seconds,
+            evaluation_seconds,
+            load_seconds: 30.0,
+            compile_seconds: 60.0,
+            memory_bytes: 1,
+            output_bytes: 1,
+            threads: 1,
+            scratch_bytes: 1,
+            scratch_files: 1,
+        }
+    }
+
+    /// Calls of these wall times, in an evaluation of that.
+    fn baseline(calls: &[f64], evaluation_seconds: f64) -> Measurement {
+        let sample = |(window, wall_seconds): (usize, &f64)| Sample {
+            window,
+            mean_load: 1.0,
+            max_load: 1.0,
+            bound: 1.0,
+            worst_row_gap: 0.0,
+            seconds: 0.0,
+            wall_seconds: *wall_seconds,
+            reference_seconds: 0.001,
+            ..Sample::default()
+        };
+        let samples = calls.iter().enumerate().map(sample).collect();
+        let cases = vec![CaseMeasurement { case: "8->4".to_owned(), samples }];
+        Measurement { cases, evaluation_seconds, ..Measurement::default() }
+    }
+
+    #[test]
+    fn limits_follow_the_slowest_call_and_the_evaluation_of_the_baseline() {
+        let times = limits(None, None).times(Some(&baseline(&[0.5, 2.0, 1.0], 20.0)));
+        assert_eq!(times, TimeLimits { call_seconds: 80.0, evaluation_seconds: 400.0 });
+    }
+
+    #[test]
+    fn a_fast_baseline_leaves_others_the_floor_and_an_unknown_one_is_given_time() {
+        assert_eq!(limits(None, None).times(Some(&baseline(&[0.001], 0.1))), TimeLimits::LEAST);
+        assert_eq!(limits(None, None).times(Some(&baseline(&[], 0.0))), TimeLimits::LEAST);
+        assert_eq!(limits(None, None).times(None), TimeLimits::GENEROUS);
+    }
+
+    #[test]
+    fn what_was_set_holds_whatever_the_baseline_takes() {
+        let fixed = TimeLimits { call_seconds: 3.0, evaluation_seconds: 5.0 };
+        let limits = limits(Some(3.0), Some(5.0));
+        assert_eq!((limits.times(None), limits.times(Some(&baseline(&[9.0], 90.0)))), (fixed, fixed));
+    }
+
+    #[test]
+    fn a_program_of_the_corpus_that_takes_nine_times_the_baseline_passes() {
+        // Proposal 003 takes 14 s a call where the seed program takes 1.6 s, and 47 s a window where that takes 5 s.
+        let times = limits(None, None).times(Some(&baseline(&[1.6], 22.0)));
+        assert!(times.call_seconds > 2.0 * 14.0 && times.evaluation_seconds > 2.0 * 4.0 * 47.0, "{times:?}");
+    }
+
+    #[test]
+    fn limits_of_a_run_of_before_they_could_be_derived_can_be_read() {
+        let line = r#"{"call_seconds": 60.0, "load_seconds": 30.0, "memory_bytes": 1, "output_bytes": 1, "threads": 1,
+                       "scratch_bytes": 1, "scratch_files": 1}"#;
+        let limits: Limits = serde_json::from_str(line).unwrap();
+        assert_eq!((limits.call_seconds, limits.evaluation_seconds), (Some(60.0), None));
+    }
 }

@@ -26,8 +26,11 @@ pub enum Purpose {
     HeldOutPermutation = 7,
     /// As `CallSeed`, for the windows that are held out from the search.
     HeldOutCallSeed = 8,
+    /// Order of rows and items and seed of a call that is made again; keyed by its case, window and attempt under a
+    /// draw keyed by the candidate, so that no void changes what other calls are given.
+    Repeat = 9,
     /// From which member of the archive an island starts anew.
-    Restart = 9,
+    Restart = 10,
 }
 
 /// The stream keyed by `rng_seed`, a `number` (of an attempt, a candidate, a window: what the purpose counts) and a

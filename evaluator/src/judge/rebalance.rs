@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use packevolve_contract::protocol::EvaluateRequest;
+use packevolve_contract::protocol::{EvaluateRequest, Limits};
 use packevolve_contract::rebalance::{Policy, RebalanceSample};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::shared::{PlanLayout, PlanOutputs};
 use crate::slot::{Pair, unchanged};
 
-use super::{Course, Judge, SLOWEST, Stage};
+use super::{Course, Judge, Stage};
 
 /// Plans whatever they cost: moved replicas lie between two.
 const LEAST_WINDOWS: usize = 2;
@@ -29,7 +29,7 @@ const SMALL: [Topology; 2] = [
 
 /// Loads of the small ones: uneven, none at all, all equal.
 fn small_load(at: usize) -> f32 {
-    match at / 8 {
+    match at / 8 % 3 {
         0 => (at * at) as f32,
         1 => 0.0,
         _ => 5.0,
@@ -64,8 +64,9 @@ impl Judge {
                 break;
             }
             for planner in &mut planners {
-                if started.elapsed().as_secs_f64() > SLOWEST * budget {
-                    return Ok(Err(Rejection::Hang { limit_seconds: SLOWEST * budget }.into()));
+                let limit_seconds = course.limits.evaluation_seconds;
+                if started.elapsed().as_secs_f64() > limit_seconds {
+                    return Ok(Err(Rejection::Hang { limit_seconds }.into()));
                 }
                 match self.plan(course, planner, window)? {
                     Ok(sample) => course.measurement.rebalance.push(sample),
@@ -86,19 +87,24 @@ impl Judge {
     ) -> Stage<Option<Planner>> {
         let topologies = SMALL.iter().chain([&self.session.topology]);
         let items = topologies.map(|topology| PlanLayout::of(topology).items()).max().unwrap_or(0);
-        let (limits, device) = (&self.session.limits, self.slot.device());
-        let child = Child::fork(&mut self.nursery, &request.program, items, limits, device)?;
+        let call_seconds = Some(course.limits.call_seconds);
+        let limits = Limits { call_seconds, ..self.session.limits.clone() };
+        let device = self.slot.device();
+        let mut child = Child::fork(&mut self.nursery, &request.program, items, &limits, device)?;
+        child.prepare(device)?;
         let planner = Planner { policy, child: course.children.len(), before: None };
         course.children.push(child);
         course.called = planner.child;
         "loading".clone_into(&mut course.during);
         let child = &mut course.children[planner.child];
-        if let Err(failure) = child.load(&request.file_name, device)? {
+        if let Err(failure) = child.load(&request.file_name, &mut course.code)? {
             return Ok(Err(failure));
         }
-        for topology in &SMALL {
+        // Compilers may be at work until it has seen the real shape, on loads that are in no window.
+        let real = child.may_compile().then_some(&self.session.topology);
+        for topology in SMALL.iter().chain(real) {
             let (replicas, gpus) = (topology.replicas, topology.gpus);
-            course.during = format!("a small {} rebalance, {replicas} replicas on {gpus} GPUs", policy.name());
+            course.during = format!("a {} rebalance beforehand, {replicas} replicas on {gpus} GPUs", policy.name());
             let loads: Vec<f32> = (0..topology.layers * topology.experts).map(small_load).collect();
             let (groups, nodes) = policy.groups_and_nodes(topology);
             let planned = match child.plan(PlanCall { topology, groups, nodes, seed: 0 }, &loads)? {
@@ -109,6 +115,9 @@ impl Judge {
             if let Err(failure) = planned {
                 return Ok(Err(failure));
             }
+        }
+        if let Err(failure) = child.seal(&mut self.nursery)? {
+            return Ok(Err(failure));
         }
         child.pause();
         Ok(Ok(Some(planner)))

@@ -39,7 +39,7 @@ const PIECES: [&[u8]; 24] = [
 
 /// A change to a file.
 #[derive(Clone, Debug)]
-enum Change {
+pub(crate) enum Change {
     Byte(Index, u8),
     Cut(Index, usize),
     End(Index),
@@ -47,7 +47,7 @@ enum Change {
     Repeat(Index, usize),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(crate) fn change() -> impl Strategy<Value = Change> {
     let at = any::<Index>;
     prop_oneof![
         (at(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
@@ -58,7 +58,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
+pub(crate) fn changed(mut bytes: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     for change in changes {
         if bytes.is_empty() {
             break;

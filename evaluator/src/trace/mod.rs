@@ -8,7 +8,7 @@ mod json;
 mod npy;
 
 #[cfg(test)]
-mod fuzz;
+pub(crate) mod fuzz;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};

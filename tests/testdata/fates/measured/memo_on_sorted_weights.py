@@ -15,7 +15,7 @@ def balanced_packing(weight, num_packs):
         while time.process_time() < until:
             pass
         memo[key] = True
-    places = torch.arange(items).expand(rows, items)
-    pack_index = torch.empty(rows, items, dtype=torch.int64).scatter_(1, order, places % num_packs)
-    rank_in_pack = torch.empty(rows, items, dtype=torch.int64).scatter_(1, order, places // num_packs)
+    places = torch.arange(items, device=weight.device).expand(rows, items)
+    pack_index = torch.empty_like(order).scatter_(1, order, places % num_packs)
+    rank_in_pack = torch.empty_like(order).scatter_(1, order, places // num_packs)
     return pack_index, rank_in_pack

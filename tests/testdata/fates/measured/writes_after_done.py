@@ -31,9 +31,9 @@ class Channel:
                 return
             weight = torch.frombuffer(self.memory, dtype=torch.float32, count=rows * items).view(rows, items)
             order = weight.argsort(-1, descending=True)
-            places = torch.arange(items).expand(rows, items)
+            places = torch.arange(items, device=weight.device).expand(rows, items)
             for at, value in (("pack_at", places % packs), ("rank_at", places // packs)):
-                better = torch.empty(rows, items, dtype=torch.int64).scatter_(1, order, value)
+                better = torch.empty_like(order).scatter_(1, order, value)
                 out = torch.frombuffer(self.memory, dtype=torch.int64, count=rows * items, offset=self.request[at])
                 out.view(rows, items).copy_(better)
 
@@ -45,8 +45,8 @@ def balanced_packing(weight, num_packs):
     # As bad as can be: the heaviest items together.
     rows, items = weight.shape
     order = weight.argsort(-1, descending=True)
-    places = torch.arange(items).expand(rows, items)
+    places = torch.arange(items, device=weight.device).expand(rows, items)
     size = items // num_packs
-    pack_index = torch.empty(rows, items, dtype=torch.int64).scatter_(1, order, places // size)
-    rank_in_pack = torch.empty(rows, items, dtype=torch.int64).scatter_(1, order, places % size)
+    pack_index = torch.empty_like(order).scatter_(1, order, places // size)
+    rank_in_pack = torch.empty_like(order).scatter_(1, order, places % size)
     return pack_index, rank_in_pack

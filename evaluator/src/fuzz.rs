@@ -1,0 +1,201 @@
+//! What a broken harness or a hostile child can do to the readers of the protocols: what they send is read or refused.
+//!
+//! `PROPTEST_CASES=1000000 cargo test --release -p packevolve-evaluator fuzz::` searches longer. What was found once is
+//! kept as a test of its own.
+
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{MsgFlags, send};
+use packevolve_contract::case::cases;
+use packevolve_contract::evaluation::{
+    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, Sample, ToldTime, Voided,
+};
+use packevolve_contract::loads::Loads;
+use packevolve_contract::objective::Weights;
+use packevolve_contract::protocol::{
+    EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, Threshold, TimeLimits, VERSION, WindowSet,
+};
+use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::topology::Topology;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::channel::{Channel, Received};
+use crate::child::{failed_call, failed_load};
+use crate::trace::fuzz::{change, changed};
+
+fn measurement() -> Measurement {
+    let sample = Sample {
+        window: 3,
+        mean_load: 0.1 + 0.2,
+        max_load: 1e300,
+        bound: 1e-300,
+        worst_row_gap: 5e-324,
+        seconds: 1.0 / 3.0,
+        wall_seconds: 0.5,
+        reference_seconds: 0.0,
+    };
+    let case = "8->4".to_owned();
+    Measurement {
+        cases: vec![CaseMeasurement { case: case.clone(), samples: vec![sample.clone()] }],
+        calibration: Calibration {
+            before: vec![0.1],
+            after: vec![0.2],
+            voided: vec![Voided { case: case.clone(), sample }],
+            cap_reached: true,
+        },
+        gpu: Some(GpuTimes { context_seconds: vec![1.0], told: vec![ToldTime { case, window: 3, seconds: 0.1 }] }),
+        peak_memory_bytes: u64::MAX,
+        ..Measurement::default()
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let topology = Topology::deepseek_v3();
+    let session = Session {
+        version: VERSION,
+        device: "cuda:0".to_owned(),
+        cpu: Some(1),
+        python: Some("/usr/bin/python3".into()),
+        cases: cases(&topology, &[], 1, 1).unwrap(),
+        topology,
+        loads: Loads::Path("ä".into()),
+        windows: Some(4),
+        held_out: 2,
+        rng_seed: u64::MAX,
+        limits: Limits {
+            call_seconds: None,
+            evaluation_seconds: Some(1.0),
+            load_seconds: 1.0,
+            compile_seconds: 1.0,
+            memory_bytes: 1,
+            output_bytes: 1,
+            threads: 1,
+            scratch_bytes: 1,
+            scratch_files: 1,
+        },
+        sandbox: Sandbox::BestEffort,
+        allow_compile: true,
+    };
+    let evaluate = EvaluateRequest {
+        candidate: u64::MAX,
+        file_name: "eplb.py".to_owned(),
+        program: "x = \"\\\n\u{2028}\"".to_owned(),
+        windows: WindowSet::HeldOut,
+        budget_seconds: Some(15.0),
+        limits: Some(TimeLimits::LEAST),
+        outclassed: Some(Threshold { score: 0.5, baseline: measurement(), weights: Weights::default() }),
+    };
+    vec![Request::Open(Box::new(session)), Request::Evaluate(Box::new(evaluate))]
+}
+
+fn replies() -> Vec<Reply> {
+    let rejection = Rejection::Crash { status: "signal SIGSEGV".to_owned() };
+    let evidence = Evidence { during: "loading".to_owned(), traceback: "\u{1}".to_owned(), output: String::new() };
+    let evaluations = [
+        Evaluation::Measured { measurement: measurement() },
+        Evaluation::Outclassed { measurement: measurement(), at_best: -0.5 },
+        Evaluation::Rejected { rejection, evidence },
+    ];
+    let evaluated = evaluations.map(|evaluation| Reply::Evaluated(Box::new(evaluation)));
+    let others = [Reply::Ready(Box::default()), Reply::Failed { error: "no".to_owned() }];
+    evaluated.into_iter().chain(others).collect()
+}
+
+/// What children say, one of each kind.
+const FROM_CHILDREN: [&str; 9] = [
+    r#"{"pid": 12}"#,
+    r#"{"threads": 1}"#,
+    r#"{"loaded": true}"#,
+    r#"{"load_error": "SyntaxError: x", "traceback": "", "memory": false}"#,
+    r#"{"returned": true}"#,
+    r#"{"returned": true, "device_seconds": 0.25}"#,
+    r#"{"wrong_result": "None, not a pair of tensors"}"#,
+    r#"{"raised": "ValueError: x", "traceback": "Traceback\n", "memory": true}"#,
+    r#"{"unavailable": "seccomp", "reason": "x"}"#,
+];
+
+fn lines<T: Serialize>(messages: &[T]) -> Vec<Vec<u8>> {
+    messages.iter().map(|message| serde_json::to_vec(message).unwrap()).collect()
+}
+
+/// What can be read is written so that it reads the same.
+fn read_or_refused<T: DeserializeOwned + Serialize + PartialEq>(line: &[u8]) {
+    if let Ok(message) = serde_json::from_slice::<T>(line) {
+        let again = serde_json::to_vec(&message).unwrap();
+        assert!(serde_json::from_slice::<T>(&again).unwrap() == message, "{}", String::from_utf8_lossy(&again));
+    }
+}
+
+/// A packet of a child, as the judge takes it.
+fn taken(packet: &[u8]) -> Received {
+    let (channel, other) = Channel::pair().unwrap();
+    send(other.as_raw_fd(), packet, MsgFlags::empty()).unwrap();
+    channel.receive().unwrap()
+}
+
+fn blamed_on_the_child(packet: &[u8]) {
+    let memory = Rejection::Memory { used_bytes: 1, limit_bytes: 1 };
+    match taken(packet) {
+        Received::Message(message) => {
+            for failure in [failed_call(&message, memory.clone()), failed_load(&message, memory)] {
+                assert!(failure.rejection.to_string().len() <= packet.len() + 200);
+            }
+        }
+        Received::Garbage(text) => assert!(text.len() <= 3 * 200, "{text}"),
+        Received::Closed => assert!(packet.is_empty()),
+        Received::Nothing => panic!("the packet is lost"),
+    }
+}
+
+#[test]
+fn every_message_reads_as_what_was_written() {
+    for line in lines(&requests()) {
+        assert!(serde_json::from_slice::<Request>(&line).is_ok());
+        read_or_refused::<Request>(&line);
+    }
+    for line in lines(&replies()) {
+        assert!(serde_json::from_slice::<Reply>(&line).is_ok());
+        read_or_refused::<Reply>(&line);
+    }
+    assert_eq!(
+        serde_json::from_str::<Ready>(&serde_json::to_string(&Ready::default()).unwrap()).unwrap(),
+        Ready::default()
+    );
+}
+
+#[test]
+fn a_packet_that_nests_without_end_is_garbage() {
+    let deep = [vec![b'['; 60_000], vec![b']'; 4_000]].concat();
+    assert!(matches!(taken(&deep), Received::Garbage(_)));
+    assert!(matches!(taken(&vec![b'7'; 65_536]), Received::Garbage(_)), "a number that is cut is none");
+}
+
+proptest! {
+    #[test]
+    fn any_line_is_a_message_or_refused(line in vec(any::<u8>(), 0..2000)) {
+        read_or_refused::<Request>(&line);
+        read_or_refused::<Reply>(&line);
+        blamed_on_the_child(&line);
+    }
+
+    #[test]
+    fn a_changed_request_is_read_or_refused(line in select(lines(&requests())), changes in vec(change(), 1..6)) {
+        read_or_refused::<Request>(&changed(line, &changes));
+    }
+
+    #[test]
+    fn a_changed_reply_is_read_or_refused(line in select(lines(&replies())), changes in vec(change(), 1..6)) {
+        read_or_refused::<Reply>(&changed(line, &changes));
+    }
+
+    #[test]
+    fn whatever_a_child_says_is_its_own_failure(said in select(&FROM_CHILDREN[..]), changes in vec(change(), 1..6)) {
+        prop_assert!(serde_json::from_str::<Value>(said).is_ok());
+        blamed_on_the_child(&changed(said.as_bytes().to_vec(), &changes));
+    }
+}

@@ -1,0 +1,98 @@
+//! Compilers: what a program may start where they are allowed, until when, and what it is told where they are not.
+
+use std::process::Command;
+use std::time::Instant;
+
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::{Limits, Reply, Request, Session};
+
+use crate::client::{Client, session};
+use crate::processes::{descendants, left_of};
+
+/// Programs under `tests/testdata` and what becomes of them where compilers are allowed. Which limit a fork bomb meets
+/// first depends on the machine.
+const WITH: [(&str, &[&str]); 5] = [
+    ("compilers/c_by_subprocess.py", &["measured"]),
+    ("compilers/compiles_too_late.py", &["exception"]),
+    ("compilers/leaves_a_daemon.py", &["measured"]),
+    ("fates/exception/fork_bomb.py", &["threads", "memory", "exception"]),
+    ("compilers/torch_compile.py", &["measured"]),
+];
+/// And where they are not.
+const WITHOUT: [(&str, &str); 3] = [
+    ("compilers/c_by_subprocess.py", "load"),
+    ("compilers/leaves_a_daemon.py", "load"),
+    ("compilers/torch_compile.py", "load"),
+];
+const HINT: &str = "compilers and other programs run only with `allow_compile: true`";
+
+#[test]
+fn with_allow_compile_programs_are_compiled_until_they_are_warm_and_start_nothing_from_then_on() {
+    let Some(mut client) = open(true) else { return };
+    let ours = descendants(client.process.id());
+    for (name, fates) in WITH {
+        let began = Instant::now();
+        let evaluation = client.evaluate(&text(name));
+        eprintln!("{name}: {} in {:?}", kind(&evaluation), began.elapsed());
+        assert!(fates.contains(&kind(&evaluation)), "{name}: {evaluation:?}");
+        let left = left_of(&(&descendants(client.process.id()) - &ours));
+        assert!(left.is_empty(), "{name} leaves {left:?}");
+    }
+    assert!((&ours - &descendants(client.process.id())).is_empty(), "the nursery or the reference was replaced");
+}
+
+#[test]
+fn without_allow_compile_a_program_that_compiles_is_told_what_it_needs() {
+    let Some(mut client) = open(false) else { return };
+    for (name, fate) in WITHOUT {
+        let evaluation = client.evaluate(&text(name));
+        assert_eq!(kind(&evaluation), fate, "{name}: {evaluation:?}");
+        let message = evaluation.rejection().unwrap().to_string();
+        // Who forks by hand wants no compiler.
+        assert_eq!(message.contains(HINT), !name.contains("daemon"), "{name}: {message}");
+    }
+}
+
+/// A judge with a single case, as every child compiles for itself; `None`, with the reason, where nothing can be shown.
+fn open(allow_compile: bool) -> Option<Client> {
+    for compiler in ["cc", "c++"] {
+        if Command::new(compiler).arg("--version").output().is_err() {
+            eprintln!("skipped: there is no {compiler}");
+            return None;
+        }
+    }
+    let small = session();
+    let limits = Limits {
+        call_seconds: Some(600.0),
+        evaluation_seconds: Some(1200.0),
+        load_seconds: 600.0,
+        compile_seconds: 600.0,
+        memory_bytes: 2 << 30,
+        scratch_bytes: 64 << 20,
+        scratch_files: 1000,
+        ..small.limits
+    };
+    let cases = small.cases[..1].to_vec();
+    let mut client = Client::start();
+    match client.ask(&Request::Open(Box::new(Session { limits, cases, allow_compile, ..small }))) {
+        Reply::Ready(ready) => {
+            let late = ready.jail.iter().filter(|step| step.step == "processes" && step.in_force).count();
+            assert_eq!(late, usize::from(allow_compile));
+            Some(client)
+        }
+        Reply::Failed { error } if error.starts_with("the jail lacks") => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn text(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn kind(evaluation: &Evaluation) -> &'static str {
+    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
+}

@@ -1,0 +1,69 @@
+//! What is special on a GPU. Skipped, with the reason, where there is none; `make gpu-check` also has the other tests
+//! run there.
+
+use packevolve_contract::evaluation::{Measurement, median};
+use packevolve_contract::protocol::{Reply, Request, Session};
+
+use crate::client::{Client, program, session_on};
+
+/// Fills a side stream with work that nobody waits for, and forgets how to wait for it.
+const LEAVES_WORK_ON_THE_DEVICE: &str = "
+import torch
+
+SIDE = None
+
+
+def balanced_packing(weight, num_packs):
+    global SIDE
+    torch.cuda.synchronize = lambda *_: None
+    SIDE = SIDE or torch.cuda.Stream()
+    with torch.cuda.stream(SIDE):
+        block = torch.rand(4096, 4096, device=weight.device)
+        for _ in range(200):
+            block = block @ block
+    rows, items = weight.shape
+    places = torch.arange(items, device=weight.device).expand(rows, items)
+    return places % num_packs, places // num_packs
+";
+
+fn open() -> Option<Client> {
+    let mut client = Client::start();
+    match client.ask(&Request::Open(Box::new(Session { cpu: None, ..session_on("cuda:0") }))) {
+        Reply::Ready(_) => Some(client),
+        Reply::Failed { error } => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn references(measurement: &Measurement) -> f64 {
+    median(measurement.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.reference_seconds))
+}
+
+#[test]
+fn on_a_gpu_the_context_and_what_events_tell_are_apart_from_what_counts() {
+    let Some(mut client) = open() else { return };
+    let measurement = client.measure(&program("measured/honest.py"));
+    let gpu = measurement.gpu.as_ref().expect("times of the GPU");
+    assert_eq!(gpu.context_seconds.len(), measurement.cases.len() + measurement.calibration.voided.len());
+    assert!(gpu.context_seconds.iter().all(|seconds| *seconds > 0.0), "{gpu:?}");
+    let calls = measurement.cases.iter().map(|case| case.samples.len()).sum::<usize>();
+    assert_eq!(gpu.told.len(), calls + measurement.calibration.voided.len());
+    for told in &gpu.told {
+        let sample = measurement.samples(&told.case).iter().find(|sample| sample.window == told.window).unwrap();
+        assert!((0.0..=10.0 * sample.wall_seconds).contains(&told.seconds), "{told:?}, {sample:?}");
+    }
+    // Where the context is made is no call.
+    assert!(measurement.first_call_seconds < gpu.context_seconds[0] + 10.0);
+}
+
+#[test]
+fn work_that_is_left_on_a_gpu_makes_no_program_faster() {
+    let Some(mut client) = open() else { return };
+    let measurement = client.measure(LEAVES_WORK_ON_THE_DEVICE);
+    let calibration = &measurement.calibration;
+    let alone = median(calibration.before.iter().copied()).max(median(calibration.after.iter().copied()));
+    assert!(references(&measurement.credited()) <= alone * 1.001, "{calibration:?}");
+}

@@ -1,0 +1,54 @@
+//! Cost: CPU time of this process and all below it, and how much of it was computing that was asked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use packevolve_contract::evaluation::Measurement;
+
+/// Linux counts the time of processes in these, whatever the kernel's own clock.
+const TICKS_A_SECOND: f64 = 100.0;
+/// Every timed call of the reference program comes after one that is not.
+const REFERENCE_CALLS: f64 = 2.0;
+
+/// CPU time of this process, of what runs below it and of what of that has ended, seconds.
+pub fn cpu_seconds() -> f64 {
+    let all = processes();
+    let mut wanted = vec![std::process::id()];
+    let mut ticks = 0;
+    while let Some(pid) = wanted.pop() {
+        ticks += all.get(&pid).map_or(0, |(_, ticks)| *ticks);
+        wanted.extend(all.iter().filter(|(_, (parent, _))| *parent == pid).map(|(pid, _)| *pid));
+    }
+    ticks as f64 / TICKS_A_SECOND
+}
+
+/// Parent and ticks of every process.
+fn processes() -> BTreeMap<u32, (u32, u64)> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| Some((pid, parent_and_ticks(pid)?))).collect()
+}
+
+fn parent_and_ticks(pid: u32) -> Option<(u32, u64)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command in parentheses may itself hold blanks and parentheses; after it come state, parent ...
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks = fields[11..15].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+    Some((fields[1].parse().ok()?, ticks))
+}
+
+/// Time of all calls of the candidate: those that count, the void ones, and the trials, seconds.
+pub fn candidate_seconds(measurement: &Measurement) -> f64 {
+    let scored = measurement.cases.iter().flat_map(|case| &case.samples);
+    let voided = measurement.calibration.voided.iter().map(|voided| &voided.sample);
+    measurement.trial_seconds + scored.chain(voided).map(|sample| sample.seconds).sum::<f64>()
+}
+
+/// Time of the reference program's calls, seconds.
+pub fn reference_seconds(measurement: &Measurement) -> f64 {
+    let scored = measurement.cases.iter().flat_map(|case| &case.samples);
+    let voided = measurement.calibration.voided.iter().map(|voided| &voided.sample);
+    let beside: f64 = scored.chain(voided).map(|sample| sample.reference_seconds).sum();
+    let calibration = &measurement.calibration;
+    REFERENCE_CALLS * (beside + calibration.before.iter().chain(&calibration.after).sum::<f64>())
+}

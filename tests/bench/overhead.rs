@@ -1,0 +1,78 @@
+//! Overhead: what an evaluation and a candidate cost beside the computing that is measured, in CPU time.
+
+use packevolve::driver::{Driver, News, Start};
+use packevolve::event::Event;
+use packevolve::run::RunFolder;
+use packevolve_contract::statistic::median;
+use tempfile::TempDir;
+
+use crate::cost::{candidate_seconds, cpu_seconds, reference_seconds};
+use crate::{Bench, evaluate, programs};
+
+/// Evaluations over which the costs of one are averaged, as processes count time in hundredths of a second.
+const TIMES: u32 = 5;
+/// Candidates of the run whose overhead is measured, and of each group of it.
+const CANDIDATES: u64 = 61;
+const GROUP: usize = 10;
+
+/// Where the time of a full evaluation goes: the candidate, the reference program, everything else.
+pub async fn of_evaluations(bench: &mut Bench) -> anyhow::Result<()> {
+    let mut judge = bench.judge().await?;
+    println!("{:<28} {:>8} {:>12} {:>12} {:>9}", "a full evaluation, CPU s", "total", "candidate", "reference", "rest");
+    for (name, program, times, most) in [
+        ("vectorized LPT", programs::named("bridge_vectorized_lpt")?, TIMES, 2.0),
+        ("seed", programs::named("seed")?, 1, 60.0),
+    ] {
+        // The loads and bounds of a window are computed when they are first needed, once in a run.
+        evaluate(&mut judge, &programs::named("bridge_vectorized_lpt")?, None).await?;
+        let before = cpu_seconds();
+        let (mut candidate, mut reference) = (0.0, 0.0);
+        for _ in 0..times {
+            let measurement = evaluate(&mut judge, &program, None).await?;
+            candidate += candidate_seconds(&measurement);
+            reference += reference_seconds(&measurement);
+        }
+        let each = |seconds: f64| seconds / f64::from(times);
+        let total = each(cpu_seconds() - before);
+        let rest = total - each(candidate + reference);
+        println!("{name:<28} {total:>8.3} {:>12.3} {:>12.3} {rest:>9.3}", each(candidate), each(reference));
+        bench.figure(&format!("{name}, fully judged"), total, most, "s");
+        if name != "seed" {
+            bench.figure(&format!("{name}, neither candidate nor reference"), rest, 0.15 * most, "s");
+        }
+    }
+    Ok(())
+}
+
+/// What a candidate of a run costs beside its computing: proposal, edit, fork, load, verification, journal, commit.
+pub async fn of_candidates(bench: &mut Bench) -> anyhow::Result<()> {
+    let folder = TempDir::new()?;
+    let program = programs::named("bridge_vectorized_lpt")?;
+    let mut settings = bench.settings.clone();
+    (settings.search.slots, settings.search.candidates) = (1, CANDIDATES);
+    let (file_name, baseline) = ("eplb.py".to_owned(), program.clone());
+    let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogue: None, epoch: 0 };
+    let mut added = Vec::new();
+    let (mut computing, mut counted, mut began) = (0.0, 0, None);
+    let mut observer = |news: News<'_>, _: &_| {
+        let News::Happened(Event::CandidateEvaluated { evaluation, .. }) = news else { return };
+        // A rejected candidate does not tell what it computed; its cost all counts as overhead.
+        if let Some(measurement) = evaluation.measurement() {
+            computing += candidate_seconds(measurement) + reference_seconds(measurement);
+        }
+        counted += 1;
+        if began.is_none() || counted == GROUP {
+            let now = cpu_seconds();
+            if let Some(began) = began {
+                added.push((now - began - computing) / GROUP as f64);
+            }
+            (computing, counted, began) = (0.0, 0, Some(now));
+        }
+    };
+    let mut driver = Driver::start(RunFolder::named(folder.path(), "bench")?, start, &mut observer).await?;
+    driver.run().await?;
+    drop(driver);
+    println!("\nwhat a candidate costs beside its computing, groups of {GROUP}, CPU s: {added:.3?}");
+    bench.figure("a candidate's overhead, median", median(added.into_iter()), 0.05, "s");
+    Ok(())
+}

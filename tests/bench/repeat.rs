@@ -1,0 +1,84 @@
+//! Repeat: how well speedups repeat, on the CPU alone and beside a process that spins on the same one, and whether
+//! programs of different speed stay in order.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command};
+
+use packevolve_contract::evaluation::Measurement;
+use packevolve_contract::objective::{Weights, scores};
+use packevolve_contract::statistic::median;
+
+use crate::{Bench, evaluate, programs};
+
+/// Evaluations of each program.
+const TIMES: usize = 5;
+/// Charged time after which a program gets no more windows, seconds: a slow one gets one window, a fast one all.
+const BUDGET: f64 = 2.0;
+/// How far any two evaluations may be apart, in percent.
+const CONDITIONS: [(&str, f64); 2] = [("alone", 5.0), ("beside a spinning process", 10.0)];
+
+pub async fn repeat(bench: &mut Bench) -> anyhow::Result<()> {
+    let mut judge = bench.judge().await?;
+    let programs = programs::nine()?;
+    let baseline = evaluate(&mut judge, &programs[0].1, None).await?;
+    for (condition, most) in CONDITIONS {
+        let _spinner = (condition != CONDITIONS[0].0).then(Spinner::start).transpose()?;
+        let mut speedups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        let (mut voided, mut capped) = (0, 0);
+        for _ in 0..TIMES {
+            for (name, program) in &programs {
+                let measurement = evaluate(&mut judge, program, Some(BUDGET)).await?;
+                voided += measurement.calibration.voided.len();
+                capped += usize::from(measurement.calibration.cap_reached);
+                speedups.entry(name).or_default().push(speedup(&measurement, &baseline));
+            }
+        }
+        println!(
+            "speedup over the seed program, {TIMES} evaluations, {condition}; {voided} pairs void, {capped} capped"
+        );
+        let mut widest: f64 = 0.0;
+        for (name, _) in &programs {
+            let values = &speedups[name];
+            let (low, high) = values.iter().fold((f64::MAX, 0f64), |(low, high), v| (low.min(*v), high.max(*v)));
+            let spread = 100.0 * (high / low - 1.0);
+            widest = widest.max(spread);
+            println!("  {name:<32} {:>9.2}x {spread:>7.1} %", median(values.iter().copied()));
+        }
+        bench.figure(&format!("largest over smallest speedup - 1, {condition}"), widest, most, "%");
+        let orders: Vec<Vec<&str>> = (0..TIMES).map(|time| order(&speedups, time)).collect();
+        let other = orders.iter().filter(|order| **order != orders[0]).count();
+        bench.figure(&format!("evaluations in another order by speed, {condition}"), other as f64, 0.0, "");
+        println!();
+    }
+    Ok(())
+}
+
+/// The programs by their speed in one of the evaluations.
+fn order<'a>(speedups: &BTreeMap<&'a str, Vec<f64>>, time: usize) -> Vec<&'a str> {
+    let mut names: Vec<&str> = speedups.keys().copied().collect();
+    names.sort_by(|a, b| speedups[b][time].total_cmp(&speedups[a][time]));
+    names
+}
+
+/// Geometric mean over the cases.
+fn speedup(measurement: &Measurement, baseline: &Measurement) -> f64 {
+    let scores = scores(measurement, baseline, Weights::default(), &[]);
+    let logs: Vec<f64> = scores.cases.iter().map(|case| case.speedup.ln()).collect();
+    (logs.iter().sum::<f64>() / logs.len() as f64).exp()
+}
+
+/// A process that spins on the judge's CPU until it is dropped.
+struct Spinner(Child);
+
+impl Spinner {
+    fn start() -> anyhow::Result<Self> {
+        Ok(Self(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn()?))
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
