@@ -14,6 +14,7 @@ mod evolve;
 mod golden;
 mod inspect;
 mod linking;
+mod llm;
 mod programs;
 mod readme;
 mod replay;
