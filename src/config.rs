@@ -2,6 +2,7 @@
 //!
 //! `config.yaml` in the repository is the commented reference; a test keeps it equal to [`Config::default`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -16,7 +17,7 @@ use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::settings::{EvaluationSettings, Parts, SearchSettings, Settings};
+use crate::settings::{EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config.yaml";
@@ -31,6 +32,15 @@ const LARGEST: ByteSize = ByteSize::pib(1);
 const LARGEST_WINDOW: usize = 1 << 22;
 /// Entries of one call, `rows * items`: 128 MiB of weights.
 const LARGEST_CALL: usize = 1 << 24;
+
+/// A reply of a model that is still read.
+const LARGEST_REPLY: ByteSize = ByteSize::gib(1);
+/// More tries would only hide that an endpoint is down.
+const MOST_RETRIES: u32 = 20;
+/// For a million tokens: beyond any price, and such that no cost overflows.
+const MOST_DOLLARS: f64 = 1e6;
+/// What a request consists of, and what would change how a reply is to be read or counted.
+const OUR_PARAMETERS: [&str; 4] = ["model", "messages", "stream", "n"];
 
 /// Settings as written. Every field has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +145,32 @@ pub struct ProposersConfig {
     pub compose: Option<PathBuf>,
     pub cross: bool,
     pub mutate: bool,
+    pub models: Vec<ModelConfig>,
+    pub prompts: Option<PathBuf>,
+    pub repairs: u32,
+    pub summary_every: u64,
+}
+
+/// An entry of `proposers.models:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct ModelConfig {
+    pub name: Option<String>,
+    pub base_url: String,
+    pub model: String,
+    pub key_env: Option<String>,
+    pub parameters: BTreeMap<String, serde_json::Value>,
+    pub requests: usize,
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    pub retries: u32,
+    #[serde(with = "humantime_serde")]
+    pub retry_wait: Duration,
+    #[serde(with = "humantime_serde")]
+    pub longest_wait: Duration,
+    pub reply: ByteSize,
+    pub prices: Prices,
 }
 
 /// Why settings cannot be used.
@@ -268,6 +304,96 @@ impl Default for ProposersConfig {
             compose: Some("candidates/blocks".into()),
             cross: true,
             mutate: true,
+            models: Vec::new(),
+            prompts: None,
+            repairs: 2,
+            summary_every: 25,
+        }
+    }
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            base_url: String::new(),
+            model: String::new(),
+            key_env: None,
+            parameters: BTreeMap::from([("max_tokens".to_owned(), 16_384.into())]),
+            requests: 2,
+            timeout: Duration::from_secs(5 * 60),
+            retries: 3,
+            retry_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(60),
+            reply: ByteSize::mib(4),
+            prices: Prices::default(),
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Checked and complete.
+    fn settings(&self) -> Result<ModelSettings, String> {
+        self.check_address()?;
+        let settings = ModelSettings {
+            name: self.name.clone().unwrap_or_else(|| self.model.clone()),
+            base_url: self.base_url.clone(),
+            model: self.model.clone(),
+            key_env: self.key_env.clone(),
+            parameters: self.parameters.clone(),
+            requests: self.requests,
+            timeout_seconds: self.timeout.as_secs_f64(),
+            retries: self.retries,
+            retry_wait_seconds: self.retry_wait.as_secs_f64(),
+            longest_wait_seconds: self.longest_wait.as_secs_f64(),
+            reply_bytes: self.reply.as_u64(),
+            prices: self.prices,
+        };
+        if let Some(name) = OUR_PARAMETERS.into_iter().find(|name| self.parameters.contains_key(*name)) {
+            return Err(format!("parameters: {name} cannot be set here"));
+        }
+        if settings.most_completion_tokens() == 0 {
+            let limits = ModelSettings::COMPLETION_LIMITS.join(" or ");
+            return Err(format!("parameters: {limits} is wanted, so that the cost of a reply is bounded"));
+        }
+        self.check_amounts()?;
+        Ok(settings)
+    }
+
+    fn check_address(&self) -> Result<(), String> {
+        let rest = self.base_url.strip_prefix("https://").or_else(|| self.base_url.strip_prefix("http://"));
+        let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
+            return Err(format!("base_url: {:?}, an http:// or https:// address is wanted", self.base_url));
+        };
+        // A password in an address would be recorded with it.
+        if rest.contains(['@', '?', '#']) || rest.contains(char::is_whitespace) {
+            return Err("base_url: no user, password, `?` or `#` can be in it; a key goes through key_env".to_owned());
+        }
+        match () {
+            () if self.model.is_empty() => Err("model: the name by which the endpoint knows it is wanted".to_owned()),
+            () if self.key_env.as_deref().is_some_and(|name| name.is_empty() || name.contains(['=', '\0', ' '])) => {
+                Err("key_env: the name of an environment variable is wanted".to_owned())
+            }
+            () => Ok(()),
+        }
+    }
+
+    fn check_amounts(&self) -> Result<(), String> {
+        let times = [("timeout", self.timeout), ("retry_wait", self.retry_wait), ("longest_wait", self.longest_wait)];
+        if let Some((name, _)) = times.into_iter().find(|(_, time)| *time > LONGEST || time.is_zero()) {
+            return Err(format!("{name}: it must be above 0 and at most 366 days"));
+        }
+        let price = |price: f64| (0.0..=MOST_DOLLARS).contains(&price);
+        match () {
+            () if self.requests == 0 => Err("requests: 0, it must be at least 1".to_owned()),
+            () if self.retries > MOST_RETRIES => Err(format!("retries: it must be at most {MOST_RETRIES}")),
+            () if self.reply == ByteSize(0) || self.reply > LARGEST_REPLY => {
+                Err("reply: it must be above 0 and at most 1 GiB".to_owned())
+            }
+            () if !price(self.prices.prompt) || !price(self.prices.completion) => {
+                Err(format!("prices: from 0 to {MOST_DOLLARS} dollars for a million tokens are possible"))
+            }
+            () => Ok(()),
         }
     }
 }
@@ -300,8 +426,8 @@ impl Config {
         let required = [&mut self.program, &mut self.baseline, &mut self.runs];
         // A name alone is looked for where the system looks for programs.
         let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
-        let ProposersConfig { corpus, compose, .. } = &mut self.proposers;
-        let optional = [self.loads.as_mut(), python, corpus.as_mut(), compose.as_mut()];
+        let ProposersConfig { corpus, compose, prompts, .. } = &mut self.proposers;
+        let optional = [self.loads.as_mut(), python, corpus.as_mut(), compose.as_mut(), prompts.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
@@ -354,7 +480,26 @@ impl Config {
                     mutate: self.proposers.mutate,
                 },
             },
+            llm: self.llm_settings().map_err(|message| wrong("proposers.models", message))?,
         })
+    }
+
+    /// The models, each under a name of its own.
+    fn llm_settings(&self) -> Result<LlmSettings, String> {
+        let ProposersConfig { models: written, prompts, repairs, summary_every, .. } = &self.proposers;
+        if written.is_empty() {
+            return Ok(LlmSettings::default());
+        }
+        let mut models: Vec<ModelSettings> = Vec::new();
+        for (number, model) in (1..).zip(written) {
+            let model = model.settings().map_err(|message| format!("number {number}: {message}"))?;
+            if models.iter().any(|other| other.name == model.name) {
+                return Err(format!("number {number}: {:?} is the name of another one too", model.name));
+            }
+            models.push(model);
+        }
+        let prompts = prompts.as_deref().map(absolute);
+        Ok(LlmSettings { models, prompts, repairs: *repairs, summary_every: *summary_every })
     }
 
     /// Not so many random cases that drawing them never ends, and no case larger than a machine.
@@ -541,6 +686,90 @@ mod tests {
             let message = message_of(text);
             assert!(message.contains(wanted), "{message}");
         }
+    }
+
+    #[test]
+    fn a_model_that_cannot_work_is_refused_by_number_and_name() {
+        for (entry, wanted) in [
+            ("", "number 2: base_url: \"\", an http"),
+            ("base_url: ftp://a, model: m", "base_url: \"ftp://a\""),
+            ("base_url: 'https://', model: m", "base_url: \"https://\""),
+            ("base_url: 'https://user:secret@a/v1', model: m", "base_url: no user, password"),
+            ("base_url: 'https://a/v1?key=secret', model: m", "base_url: no user, password"),
+            ("base_url: 'http://a'", "model: the name"),
+            ("base_url: 'http://a', model: m, key_env: ''", "key_env: the name"),
+            ("base_url: 'http://a', model: m, parameters: {temperature: 1}", "max_completion_tokens or max_tokens"),
+            ("base_url: 'http://a', model: m, parameters: {max_tokens: 9, n: 2}", "parameters: n cannot"),
+            ("base_url: 'http://a', model: m, parameters: {max_tokens: 9, stream: true}", "parameters: stream cannot"),
+            ("base_url: 'http://a', model: m, timeout: 0s", "timeout: it must be above 0"),
+            ("base_url: 'http://a', model: m, longest_wait: 367days", "longest_wait: it must be above 0"),
+            ("base_url: 'http://a', model: m, retries: 21", "retries: it must be at most 20"),
+            ("base_url: 'http://a', model: m, requests: 0", "requests: 0"),
+            ("base_url: 'http://a', model: m, reply: 2GiB", "reply: it must be"),
+            ("base_url: 'http://a', model: m, prices: {prompt: -1}", "prices: from 0"),
+            ("base_url: 'http://a', model: m, prices: {completion: .nan}", "prices: from 0"),
+            ("base_url: 'http://a', model: first", "\"first\" is the name of another"),
+        ] {
+            let first = "{base_url: 'http://a', model: first}";
+            let message = message_of(&format!("proposers: {{models: [{first}, {{{entry}}}]}}"));
+            assert!(message.contains("proposers.models: number 2: ") && message.contains(wanted), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_typo_in_a_model_is_told_with_its_line() {
+        let message = message_of("proposers:\n  models:\n    - base_url: http://a\n      api_key: x\n");
+        assert!(message.starts_with("config.yaml:4:7: ") && message.contains("unknown field `api_key`"), "{message}");
+    }
+
+    /// The commented model of the reference, as it reads when its comment signs are gone.
+    fn documented_model() -> String {
+        let lines = REFERENCE.lines().skip_while(|line| *line != "  models: []").skip(1);
+        let lines = lines.map_while(|line| line.strip_prefix("  #   ").or(line.strip_prefix("  # - ").map(|_| line)));
+        let lines: Vec<String> = lines.map(|line| line.replacen("  # - ", "- ", 1)).collect();
+        let indented = lines.iter().map(|line| if line.starts_with("- ") { line.clone() } else { format!("  {line}") });
+        indented.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn the_documented_model_names_every_setting_with_its_default() {
+        let documented = documented_model();
+        let models: Vec<ModelConfig> = serde_yaml::from_str(&documented).unwrap();
+        let [model] = &models[..] else { panic!("one model is documented:\n{documented}") };
+        let written: Vec<serde_yaml::Value> = serde_yaml::from_str(&documented).unwrap();
+        let all = serde_yaml::to_value(ModelConfig::default()).unwrap();
+        let names =
+            |value: &serde_yaml::Value| names(value).into_iter().filter(|name| !name.starts_with("parameters."));
+        assert!(names(&written[0]).eq(names(&all)));
+        let ModelConfig { name, base_url, model, key_env, parameters, prices, .. } = model.clone();
+        let parts = ModelConfig { name, base_url, model, key_env, parameters, prices, ..ModelConfig::default() };
+        assert_eq!(models, [parts]);
+        models[0].settings().unwrap();
+    }
+
+    #[test]
+    fn what_a_model_is_sent_comes_through_as_it_was_written() {
+        let parameters = "{max_tokens: 100, temperature: 0.30000000000000004, stop: ['a'], deep: {x: null}}";
+        let text = format!("proposers: {{models: [{{base_url: 'http://a/v1/', model: m, parameters: {parameters}}}]}}");
+        let settings = Config::parse(&text).unwrap().settings(Path::new("c")).unwrap();
+        let [model] = &settings.llm.models[..] else { panic!("{settings:?}") };
+        assert_eq!((model.name.as_str(), model.key_env.as_deref(), model.retries), ("m", None, 3));
+        assert_eq!(
+            serde_json::to_string(&model.parameters).unwrap(),
+            r#"{"deep":{"x":null},"max_tokens":100,"stop":["a"],"temperature":0.30000000000000004}"#
+        );
+        let json = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings, "as the journal has them");
+    }
+
+    #[test]
+    fn a_run_without_models_records_nothing_of_them() {
+        let settings = Config::default().settings(Path::new("c")).unwrap();
+        let json = serde_json::to_value(&settings).unwrap();
+        assert_eq!(json.get("llm"), None);
+        let read: Settings = serde_json::from_value(json).unwrap();
+        assert_eq!(read.llm, LlmSettings::default());
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl<'a> Driver<'a> {
         if folder.path().exists() {
             return Err(DriverError::Exists(folder.path().to_owned()));
         }
-        let Settings { evaluation, rng_seed, search } = &start.settings;
+        let Settings { evaluation, rng_seed, search, .. } = &start.settings;
         let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
             .expect("BUG: the settings were checked");
         let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
@@ -165,7 +165,7 @@ impl<'a> Driver<'a> {
         let search = run::fold(&path, &opened.entries)?;
         let repository = Repository::resume(&folder.archive())?;
         let started = search.started().clone();
-        let Settings { evaluation, rng_seed, search: settings } = &started.settings;
+        let Settings { evaluation, rng_seed, search: settings, .. } = &started.settings;
         let session = |cpu| judge::session(evaluation, &started.cases, *rng_seed, cpu);
         let slots = Slots::open(settings.slots, session).await?;
         let signals = signals()?;

@@ -16,7 +16,8 @@
 //!   `merge`, [`proposal`], [`settings`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
-//!   compose, cross and mutate, with tree-sitter), [`mod@propose`], [`mod@derive`], [`judge`] and [`slots`] (processes)
+//!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
+//!   [`mod@derive`], [`judge`] and [`slots`] (processes)
 //! * runs: [`run`], [`driver`], [`replay`]
 //! * views: [`table`], `figures`, [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]

@@ -48,7 +48,7 @@ pub enum Tag {
 impl Tag {
     const ALL: [Self; 3] = [Self::Name, Self::Description, Self::Diff];
 
-    fn open(self) -> &'static str {
+    pub(crate) fn open(self) -> &'static str {
         match self {
             Self::Name => "<NAME>",
             Self::Description => "<DESCRIPTION>",
@@ -56,7 +56,7 @@ impl Tag {
         }
     }
 
-    fn close(self) -> &'static str {
+    pub(crate) fn close(self) -> &'static str {
         match self {
             Self::Name => "</NAME>",
             Self::Description => "</DESCRIPTION>",

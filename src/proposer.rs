@@ -27,6 +27,8 @@ mod alter;
 
 pub mod mutate;
 
+pub mod llm;
+
 /// A name cut to the length that a name may have.
 fn fitted(name: &str) -> String {
     // What git would take off an author's end must not stand there after the cut.

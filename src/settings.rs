@@ -1,6 +1,7 @@
 //! Settings: what a run does, checked and complete. [`config`](crate::config) makes them from what a person wrote; the
 //! first event of a run records them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use packevolve_contract::case::GlobalShape;
@@ -9,6 +10,7 @@ use packevolve_contract::objective::Weights;
 use packevolve_contract::protocol::{Limits, Sandbox};
 use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The effective settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Settings {
     pub evaluation: EvaluationSettings,
     /// How programs are looked for.
     pub search: SearchSettings,
+    /// Language models that are asked for proposals.
+    #[serde(default, skip_serializing_if = "LlmSettings::is_unused")]
+    pub llm: LlmSettings,
 }
 
 /// How programs are measured.
@@ -89,6 +94,94 @@ pub struct Parts {
     pub mutate: bool,
 }
 
+/// Language models that are asked for proposals.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LlmSettings {
+    /// The models, each a proposer of its own; none: no request is ever sent.
+    pub models: Vec<ModelSettings>,
+    /// Folder with templates that take the place of the built-in ones of the same name.
+    pub prompts: Option<PathBuf>,
+    /// How often what does not work goes back to the model with its diagnosis.
+    pub repairs: u32,
+    /// After how many candidates of theirs a summary of what worked is asked for; 0: never.
+    pub summary_every: u64,
+}
+
+impl LlmSettings {
+    fn is_unused(&self) -> bool {
+        self.models.is_empty()
+    }
+}
+
+/// One model behind an OpenAI-compatible endpoint. Holds no key: only the name of the variable that has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSettings {
+    /// What it is called in the run.
+    pub name: String,
+    /// Requests go to `{base_url}/chat/completions`.
+    pub base_url: String,
+    /// What the endpoint calls it.
+    pub model: String,
+    /// The environment variable that holds the key; `None`: no key is sent.
+    pub key_env: Option<String>,
+    /// Sent with every request as they are: `temperature`, `max_tokens` ...
+    pub parameters: BTreeMap<String, Value>,
+    /// Requests to it at the same time.
+    pub requests: usize,
+    /// How long one try may take, seconds.
+    pub timeout_seconds: f64,
+    /// Tries after the first.
+    pub retries: u32,
+    /// The wait before the first of them, seconds; it doubles each time.
+    pub retry_wait_seconds: f64,
+    /// The longest wait before one, seconds.
+    pub longest_wait_seconds: f64,
+    /// A longer reply is not read to its end, bytes.
+    pub reply_bytes: u64,
+    /// What tokens cost.
+    pub prices: Prices,
+}
+
+/// What tokens cost, dollars for a million.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prices {
+    /// Tokens of a request.
+    pub prompt: f64,
+    /// Tokens of a reply.
+    pub completion: f64,
+}
+
+impl ModelSettings {
+    /// The parameters that bound what a reply can cost, newer name first.
+    pub const COMPLETION_LIMITS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
+
+    /// The most tokens of a reply. Settings that were checked name one.
+    pub fn most_completion_tokens(&self) -> u64 {
+        let limits = Self::COMPLETION_LIMITS.iter().filter_map(|name| self.parameters.get(*name)?.as_u64());
+        limits.max().unwrap_or(0)
+    }
+
+    /// For tests: a model behind nothing.
+    #[doc(hidden)]
+    pub fn example() -> Self {
+        Self {
+            name: "example".to_owned(),
+            base_url: "http://127.0.0.1:1/v1".to_owned(),
+            model: "a-model".to_owned(),
+            key_env: None,
+            parameters: BTreeMap::from([("max_tokens".to_owned(), Value::from(1000))]),
+            requests: 2,
+            timeout_seconds: 10.0,
+            retries: 2,
+            retry_wait_seconds: 0.01,
+            longest_wait_seconds: 1.0,
+            reply_bytes: 1 << 20,
+            prices: Prices { prompt: 1.0, completion: 4.0 },
+        }
+    }
+}
+
 #[cfg(test)]
 impl Settings {
     /// For tests: a small run.
@@ -134,6 +227,7 @@ impl Settings {
                 slots: 2,
                 proposers: Parts { compose: false, cross: false, mutate: true },
             },
+            llm: LlmSettings::default(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod fuzz;
 mod golden;
 mod inspect;
 mod linking;
+mod llm;
 mod programs;
 mod readme;
 mod replay;

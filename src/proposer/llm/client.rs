@@ -1,0 +1,353 @@
+//! Client: requests to one endpoint, sent again where that may help. The only file that knows HTTP.
+//!
+//! Every wait has a bound, so a request always ends: at the latest after [`Client::longest`]. A key is in a header and
+//! nowhere else; it is taken out of whatever an endpoint sends back.
+
+use std::error::Error;
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+
+use crate::proposer::llm::charge::{Account, Charge};
+use crate::proposer::llm::error::{LlmError, said};
+use crate::proposer::llm::key::Key;
+use crate::proposer::llm::reply;
+use crate::proposer::llm::request::Request;
+use crate::settings::ModelSettings;
+
+/// How much is read of what comes with an error, and for how long.
+const ERROR_BYTES: u64 = 64 * 1024;
+const ERROR_TIME: Duration = Duration::from_secs(5);
+
+/// An answer and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// The body that was sent.
+    pub request: Vec<u8>,
+    /// The body that came back, to the byte (but for a key in it).
+    pub reply: Vec<u8>,
+    /// What the model answered.
+    pub text: String,
+    /// What it cost: as the endpoint counted, or the worst case where it does not say.
+    pub charge: Charge,
+    /// How long it took, seconds, tries before not counted.
+    pub seconds: f64,
+}
+
+/// What came of a request, all tries counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The tries that brought no answer, in order.
+    pub failures: Vec<Failure>,
+    /// The answer, or why there is none: mostly the error of the last failure.
+    pub result: Result<Exchange, LlmError>,
+}
+
+impl Asked {
+    /// What all tries cost together.
+    pub fn charge(&self) -> Charge {
+        let answer = self.result.as_ref().map_or(Charge::NONE, |exchange| exchange.charge);
+        self.failures.iter().map(|failure| failure.charge).sum::<Charge>() + answer
+    }
+}
+
+/// A try that brought no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// Why.
+    pub error: LlmError,
+    /// As much of a body as came back; empty where none did.
+    pub reply: Vec<u8>,
+    /// What it cost: the worst case where it may have cost something.
+    pub charge: Charge,
+}
+
+/// The way to one model.
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+    key: Option<Key>,
+    model: ModelSettings,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("url", &self.url.as_str()).field("model", &self.model.model).finish()
+    }
+}
+
+impl Client {
+    /// With the key out of the environment, if the settings name one. Sends nothing.
+    ///
+    /// # Errors
+    /// No key where one is wanted, or an address that is none.
+    pub fn open(model: &ModelSettings) -> Result<Self, LlmError> {
+        let key = model.key_env.as_deref().map(Key::from_env).transpose()?;
+        Self::with_key(model, key)
+    }
+
+    /// With this key. Sends nothing.
+    ///
+    /// # Errors
+    /// An address that is none, or a machine without certificates for an `https` one.
+    pub fn with_key(model: &ModelSettings, key: Option<Key>) -> Result<Self, LlmError> {
+        let bad = |detail: String| LlmError::BadEndpoint { base_url: model.base_url.clone(), detail };
+        let url = format!("{}/chat/completions", model.base_url.trim_end_matches('/'));
+        let url = Url::parse(&url).map_err(|error| bad(error.to_string()))?;
+        let mut http = reqwest::Client::builder()
+            .timeout(seconds(model.timeout_seconds))
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .user_agent(concat!("packevolve/", env!("CARGO_PKG_VERSION")));
+        // By ring: reqwest's default, aws-lc-rs, is a C build of minutes. Whoever came first has set the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        if url.scheme() == "http" {
+            // No certificates are read for what does not use them; a server of one's own is not behind a proxy.
+            http = http.tls_certs_only([]).no_proxy();
+        }
+        let http = http.build().map_err(|error| bad(innermost(&error)))?;
+        Ok(Self { http, url, key, model: model.clone() })
+    }
+
+    /// What it was made for.
+    pub fn model(&self) -> &ModelSettings {
+        &self.model
+    }
+
+    /// The longest that [`Client::ask`] can take.
+    pub fn longest(&self) -> Duration {
+        let retries = self.model.retries;
+        let tries = (seconds(self.model.timeout_seconds) + ERROR_TIME).saturating_mul(retries.saturating_add(1));
+        tries.saturating_add(seconds(self.model.longest_wait_seconds).saturating_mul(retries))
+    }
+
+    /// Sends a request, and sends it again where that may help, after the time that the endpoint names or one that
+    /// doubles. The account is asked before each try, and told what it cost after it. A future that is dropped while a
+    /// try is under way leaves that try's worst case set aside: it may well be charged.
+    pub async fn ask(&self, request: &Request, account: &mut impl Account) -> Asked {
+        let mut failures = Vec::new();
+        let result = loop {
+            let failure = match self.accounted(request, account).await {
+                Ok(Ok(exchange)) => break Ok(exchange),
+                Ok(Err(failure)) => failure,
+                Err(not_sent) => break Err(not_sent),
+            };
+            let wait = self.wait(&failure.error, failures.len());
+            let error = failure.error.clone();
+            failures.push(failure);
+            let Some(wait) = wait else { break Err(error) };
+            tracing::info!(model = self.model.name, %error, wait_seconds = wait.as_secs_f64(), "asking again");
+            tokio::time::sleep(wait).await;
+        };
+        Asked { failures, result }
+    }
+
+    /// One try on the account's money; an error when it is not even begun.
+    async fn accounted(
+        &self,
+        request: &Request,
+        account: &mut impl Account,
+    ) -> Result<Result<Exchange, Failure>, LlmError> {
+        if self.key.as_ref().is_some_and(|key| key.is_in(&request.body)) {
+            return Err(LlmError::KeyInRequest);
+        }
+        if !account.begins(request.worst) {
+            return Err(LlmError::OverBudget);
+        }
+        let outcome = self.once(request).await;
+        let charge = outcome.as_ref().map_or_else(|failure| failure.charge, |exchange| exchange.charge);
+        account.ended(request.worst, charge);
+        Ok(outcome)
+    }
+
+    /// How long to wait before another try; `None`: there is none. An endpoint that names a time beyond the longest
+    /// wait is not asked again before it, so it is left to the caller to come back.
+    fn wait(&self, error: &LlmError, retries: usize) -> Option<Duration> {
+        let retries = u32::try_from(retries).ok().filter(|retries| *retries < self.model.retries)?;
+        if !error.is_worth_a_retry() {
+            return None;
+        }
+        let longest = seconds(self.model.longest_wait_seconds);
+        match error.retry_after() {
+            Some(named) => (named <= longest).then_some(named),
+            None => {
+                let first = seconds(self.model.retry_wait_seconds);
+                Some(first.saturating_mul(2u32.saturating_pow(retries)).min(longest))
+            }
+        }
+    }
+
+    async fn once(&self, request: &Request) -> Result<Exchange, Failure> {
+        let began = Instant::now();
+        let mut received = Vec::new();
+        let sent = self.send(request, &mut received).await;
+        // Before anything is made of it: what is cut later must not cut a key in two.
+        let received = self.redacted(received);
+        let reply = match sent {
+            Ok(Status::Success) => reply::read(&received),
+            Ok(Status::Other { status, retry_after_ms }) => {
+                reply::Reply { text: Err(reply::refusal(status, retry_after_ms, &received)), usage: None }
+            }
+            Err(error) => reply::Reply { text: Err(error), usage: None },
+        };
+        let charge = match (reply.usage, &reply.text) {
+            (Some(usage), _) => Charge::of(usage, self.model.prices),
+            (None, Err(error)) if !error.may_be_charged() => Charge::NONE,
+            (None, _) => request.worst,
+        };
+        match reply.text {
+            Ok(text) => {
+                let seconds = began.elapsed().as_secs_f64();
+                Ok(Exchange { request: request.body.clone(), reply: received, text, charge, seconds })
+            }
+            Err(error) => Err(Failure { error, reply: received, charge }),
+        }
+    }
+
+    /// Sends the body and puts what comes back into `received`.
+    async fn send(&self, request: &Request, received: &mut Vec<u8>) -> Result<Status, LlmError> {
+        let mut sending =
+            self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(request.body.clone());
+        if let Some(key) = &self.key {
+            let mut header = HeaderValue::try_from(key.bearer()).expect("BUG: a key is visible ASCII");
+            header.set_sensitive(true);
+            sending = sending.header(AUTHORIZATION, header);
+        }
+        let mut response = sending.send().await.map_err(|error| self.failed(&error, 0))?;
+        let status = response.status();
+        if status.is_success() {
+            return self.receive(&mut response, received, self.model.reply_bytes).await.map(|()| Status::Success);
+        }
+        // Of what comes with an error, as much as comes soon will do.
+        let retry_after_ms = retry_after_ms(response.headers());
+        let reading = self.receive(&mut response, received, ERROR_BYTES);
+        let _ = tokio::time::timeout(ERROR_TIME, reading).await;
+        Ok(Status::Other { status: status.as_u16(), retry_after_ms })
+    }
+
+    async fn receive(&self, response: &mut Response, received: &mut Vec<u8>, limit: u64) -> Result<(), LlmError> {
+        loop {
+            let chunk = response.chunk().await.map_err(|error| self.failed(&error, received.len()))?;
+            let Some(chunk) = chunk else { return Ok(()) };
+            let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(received.len());
+            received.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                return Err(LlmError::TooLong { limit_bytes: limit });
+            }
+        }
+    }
+
+    fn failed(&self, error: &reqwest::Error, received: usize) -> LlmError {
+        let detail = said(&innermost(error));
+        if error.is_timeout() {
+            LlmError::Timeout { milliseconds: (self.model.timeout_seconds * 1e3).round() as u64 }
+        } else if error.is_connect() {
+            LlmError::Unreachable { detail }
+        } else {
+            LlmError::Truncated { received_bytes: received as u64, detail }
+        }
+    }
+
+    fn redacted(&self, bytes: Vec<u8>) -> Vec<u8> {
+        match &self.key {
+            Some(key) => key.redact(bytes),
+            None => bytes,
+        }
+    }
+}
+
+/// What a reply begins with.
+enum Status {
+    Success,
+    Other { status: u16, retry_after_ms: Option<u64> },
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// What is at the bottom of an error, without the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut source = error.source();
+    let mut text = None;
+    while let Some(error) = source {
+        text = Some(error.to_string());
+        source = error.source();
+    }
+    text.unwrap_or_else(|| error.to_string())
+}
+
+/// When an endpoint wants to be asked again: in whole or broken seconds, or as a date.
+fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let of_date = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();
+    let seconds = text.parse().ok().or_else(|| httpdate::parse_http_date(text).ok().map(of_date))?;
+    let bounded = f64::clamp(seconds, 0.0, 1e9);
+    (!bounded.is_nan()).then(|| (bounded * 1e3).ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(change: impl FnOnce(&mut ModelSettings)) -> Client {
+        let mut model = ModelSettings::example();
+        change(&mut model);
+        Client::with_key(&model, None).unwrap()
+    }
+
+    fn limited(retry_after_ms: Option<u64>) -> LlmError {
+        LlmError::RateLimited { retry_after_ms, said: String::new() }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_longest_and_end() {
+        let client = client(|model| {
+            (model.retries, model.retry_wait_seconds, model.longest_wait_seconds) = (4, 1.0, 3.0);
+        });
+        let waits: Vec<_> = (0..5).map(|retries| client.wait(&limited(None), retries)).collect();
+        assert_eq!(waits, [Some(1), Some(2), Some(3), Some(3), None].map(|wait| wait.map(Duration::from_secs)));
+        assert_eq!(client.wait(&LlmError::KeyInRequest, 0), None);
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_again_when_it_said_and_not_before() {
+        let client = client(|model| model.longest_wait_seconds = 3.0);
+        assert_eq!(client.wait(&limited(Some(2500)), 1), Some(Duration::from_millis(2500)));
+        assert_eq!(client.wait(&limited(Some(3001)), 0), None);
+    }
+
+    #[test]
+    fn the_longest_that_a_request_can_take_is_known() {
+        let client = client(|model| {
+            (model.timeout_seconds, model.retries, model.longest_wait_seconds) = (10.0, 2, 60.0);
+        });
+        assert_eq!(client.longest(), Duration::from_secs(3 * 15 + 2 * 60));
+    }
+
+    #[test]
+    fn the_time_to_come_back_is_read_in_all_its_forms() {
+        let read =
+            |value: &str| retry_after_ms(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]));
+        assert_eq!(read("2"), Some(2000));
+        assert_eq!(read(" 0.25 "), Some(250));
+        assert_eq!(read("-3"), Some(0));
+        assert_eq!(read("1e300"), Some(1_000_000_000_000));
+        assert_eq!(read("soon"), None);
+        assert_eq!(read("NaN"), None);
+        let soon = read(&httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100))).unwrap();
+        assert!((98_000..=100_000).contains(&soon), "{soon}");
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_at_once() {
+        let mut model = ModelSettings::example();
+        model.base_url = "http://[".to_owned();
+        let error = Client::with_key(&model, None).map(drop).unwrap_err();
+        assert_eq!(error.kind(), "bad-endpoint");
+    }
+}

@@ -1,0 +1,120 @@
+//! Key: the secret that an endpoint wants. It comes from the environment, goes into one header, and shows nowhere else.
+
+use std::env;
+use std::fmt;
+
+use crate::proposer::llm::error::LlmError;
+
+/// A shorter one is no secret but a word such as `EMPTY`, which may stand anywhere.
+const SECRET: usize = 8;
+/// What stands where a key stood.
+const REDACTED: &[u8] = b"[key]";
+
+/// A key. Cannot be printed, compared or serialised.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl Key {
+    /// Out of this environment variable.
+    ///
+    /// # Errors
+    /// When it is not set or empty, or holds what cannot be sent.
+    pub fn from_env(variable: &str) -> Result<Self, LlmError> {
+        let value = env::var_os(variable).unwrap_or_default();
+        let error = || LlmError::BadKey { variable: variable.to_owned() };
+        let value = value.into_string().map_err(|_| error())?;
+        let value = value.trim();
+        if value.is_empty() {
+            return Err(LlmError::NoKey { variable: variable.to_owned() });
+        }
+        Self::new(value).ok_or_else(error)
+    }
+
+    /// This one; `None` if it holds anything but visible ASCII.
+    pub fn new(value: &str) -> Option<Self> {
+        let sendable = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
+        sendable.then(|| Self(value.to_owned()))
+    }
+
+    /// What the header says.
+    pub(crate) fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// Whether it stands in `bytes`, as it is or as JSON may have it.
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
+        self.forms().iter().any(|form| find(bytes, form).is_some())
+    }
+
+    /// Takes it out of what came from outside: an endpoint may send back what it was sent, and break off amid it.
+    pub(crate) fn redact(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        for form in self.forms() {
+            while let Some(at) = find(&bytes, &form) {
+                bytes.splice(at..at + form.len(), REDACTED.iter().copied());
+            }
+            let begun = (SECRET..form.len()).rev().find(|&length| bytes.ends_with(&form[..length]));
+            if let Some(length) = begun {
+                bytes.truncate(bytes.len() - length);
+                bytes.extend_from_slice(REDACTED);
+            }
+        }
+        bytes
+    }
+
+    /// As it is, and as it stands in JSON, with slashes escaped or not.
+    fn forms(&self) -> Vec<Vec<u8>> {
+        if self.0.len() < SECRET {
+            return Vec::new();
+        }
+        let quoted = serde_json::to_string(&self.0).expect("BUG: a text has its JSON");
+        let quoted = quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default().to_owned();
+        let slashes = quoted.replace('/', "\\/");
+        let mut forms = vec![self.0.clone().into_bytes(), quoted.into_bytes(), slashes.into_bytes()];
+        forms.dedup();
+        forms
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_from_the_environment_and_does_not_show() {
+        // What cargo sets for tests, since setting one would be unsafe.
+        let key = Key::from_env("CARGO_PKG_REPOSITORY").map(drop);
+        assert_eq!(key, Err(LlmError::NoKey { variable: "CARGO_PKG_REPOSITORY".to_owned() }), "set, but empty");
+        let key = Key::from_env("CARGO_PKG_NAME").unwrap();
+        assert_eq!((key.bearer().as_str(), format!("{key:?}").as_str()), ("Bearer packevolve", "Key"));
+        assert_eq!(
+            Key::from_env("CARGO_PKG_DESCRIPTION").map(drop),
+            Err(LlmError::BadKey { variable: "CARGO_PKG_DESCRIPTION".to_owned() }),
+            "blanks"
+        );
+    }
+
+    #[test]
+    fn a_key_is_taken_out_of_what_an_endpoint_says() {
+        let key = Key::new("sk-secret/\"9").unwrap();
+        for text in ["a sk-secret/\"9 b", r#"a sk-secret/\"9 b"#, r#"a sk-secret\/\"9 b"#] {
+            assert!(key.is_in(text.as_bytes()), "{text}");
+            assert_eq!(key.redact(text.as_bytes().to_vec()), b"a [key] b", "{text}");
+        }
+        assert_eq!(key.redact(b"a sk-secret".to_vec()), b"a [key]");
+        assert_eq!(key.redact(b"a sk-secre".to_vec()), b"a [key]");
+        assert_eq!(key.redact(b"a sk-secr".to_vec()), b"a sk-secr");
+        let short = Key::new("EMPTY").unwrap();
+        assert!(!short.is_in(b"EMPTY"));
+        assert_eq!(short.redact(b"EMPTY".to_vec()), b"EMPTY");
+    }
+}

@@ -1,0 +1,292 @@
+//! Prompt: templates and what becomes of them. The only file that knows minijinja.
+//!
+//! The templates of `candidates/prompts` are built in; a folder may hold others for any of them. All of them are tried
+//! on examples when they are read, so that a typo shows before anything was asked or paid for.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
+use crate::proposer::llm::conversation::Conversation;
+use crate::proposer::llm::document::Kind;
+
+/// The built-in templates.
+const BUILT_IN: [(&str, &str); 7] = [
+    ("crossover.jinja", include_str!("../../../candidates/prompts/crossover.jinja")),
+    ("edit.jinja", include_str!("../../../candidates/prompts/edit.jinja")),
+    ("parts.jinja", include_str!("../../../candidates/prompts/parts.jinja")),
+    ("repair.jinja", include_str!("../../../candidates/prompts/repair.jinja")),
+    ("rewrite.jinja", include_str!("../../../candidates/prompts/rewrite.jinja")),
+    ("summary.jinja", include_str!("../../../candidates/prompts/summary.jinja")),
+    ("system.jinja", include_str!("../../../candidates/prompts/system.jinja")),
+];
+/// Steps that a template may take, so that a loop in one ends.
+const FUEL: u64 = 10_000_000;
+/// How much of a summary is kept, bytes: it stands in every later prompt.
+const SUMMARY: usize = 6000;
+
+/// Why templates cannot be used.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum PromptError {
+    #[error("cannot read the prompts: {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is no prompt, they are: {}", path.display(), names())]
+    Unknown { path: PathBuf },
+    #[error("prompt {name}: {detail}")]
+    Template { name: String, detail: String },
+}
+
+/// All templates, tried.
+#[derive(Debug)]
+pub struct Prompts {
+    templates: Environment<'static>,
+}
+
+impl Prompts {
+    /// The built-in templates, and in place of them those of the same name in `folder`.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, a `*.jinja` file in it that is none of ours, or a template that does not work.
+    pub fn read(folder: Option<&Path>) -> Result<Self, PromptError> {
+        let mut sources = BUILT_IN.map(|(name, text)| (name, text.to_owned())).to_vec();
+        if let Some(folder) = folder {
+            for path in templates_in(folder)? {
+                let name = path.file_name().unwrap_or_default();
+                let Some((_, source)) = sources.iter_mut().find(|(known, _)| name == *known) else {
+                    return Err(PromptError::Unknown { path });
+                };
+                *source = fs::read_to_string(&path).map_err(|source| PromptError::Read { path, source })?;
+            }
+        }
+        Self::of(sources)
+    }
+
+    fn of(sources: Vec<(&'static str, String)>) -> Result<Self, PromptError> {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_auto_escape_callback(|_| AutoEscape::None);
+        templates.set_syntax(syntax());
+        templates.set_fuel(Some(FUEL));
+        for (name, source) in sources {
+            templates.add_template_owned(name, source).map_err(|error| wrong(name, &error))?;
+        }
+        let prompts = Self { templates };
+        prompts.try_all()?;
+        Ok(prompts)
+    }
+
+    /// Asks for a proposal.
+    ///
+    /// # Errors
+    /// A template that does not work with this context.
+    pub fn ask(&self, kind: Kind, context: &PromptContext) -> Result<Conversation, PromptError> {
+        let name = match kind {
+            Kind::Edit => "edit.jinja",
+            Kind::Rewrite => "rewrite.jinja",
+            Kind::Crossover => "crossover.jinja",
+        };
+        Ok(Conversation::new(self.render("system.jinja", context)?, self.render(name, context)?))
+    }
+
+    /// Sends back what did not work: the conversation so far, the model's reply to it, and what is wrong with that.
+    ///
+    /// # Errors
+    /// A template that does not work with this.
+    pub fn repair(
+        &self,
+        conversation: Conversation,
+        reply: String,
+        repair: &Repair,
+    ) -> Result<Conversation, PromptError> {
+        Ok(conversation.went_on(reply, self.render("repair.jinja", repair)?))
+    }
+
+    /// Asks what worked and what did not. The answer, through [`summary`], goes into later contexts.
+    ///
+    /// # Errors
+    /// A template that does not work with this context.
+    pub fn summarise(&self, context: &SummaryContext) -> Result<Conversation, PromptError> {
+        Ok(Conversation::new(self.render("system.jinja", context)?, self.render("summary.jinja", context)?))
+    }
+
+    fn render(&self, name: &str, context: impl Serialize) -> Result<String, PromptError> {
+        let template = self.templates.get_template(name).map_err(|error| wrong(name, &error))?;
+        template.render(Serde(context)).map_err(|error| wrong(name, &error))
+    }
+
+    fn try_all(&self) -> Result<(), PromptError> {
+        let full = PromptContext::example();
+        for context in [full.clone(), PromptContext::bare_example()] {
+            self.ask(Kind::Edit, &context)?;
+            self.ask(Kind::Rewrite, &context)?;
+            let other = Some(context.other.clone().unwrap_or(context.parent.clone()));
+            let conversation = self.ask(Kind::Crossover, &PromptContext { other, ..context })?;
+            self.repair(conversation, String::new(), &Repair { diagnosis: String::new(), left: 0 })?;
+        }
+        let best = Some(full.parent);
+        let summary = SummaryContext { previous: full.summary, steps: full.ancestors, failures: full.failures, best };
+        self.summarise(&summary)?;
+        let (previous, best) = (None, None);
+        self.summarise(&SummaryContext { previous, steps: Vec::new(), failures: Vec::new(), best })?;
+        Ok(())
+    }
+}
+
+/// A reply to [`Prompts::summarise`], cut to what later prompts have room for.
+pub fn summary(reply: &str) -> String {
+    let text = reply.trim();
+    text[..text.floor_char_boundary(SUMMARY)].to_owned()
+}
+
+/// Tags that have a line to themselves leave no blank line behind.
+fn syntax() -> SyntaxConfig {
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    syntax.expect("BUG: the usual delimiters are no conflict")
+}
+
+fn templates_in(folder: &Path) -> Result<Vec<PathBuf>, PromptError> {
+    let error = |source| PromptError::Read { path: folder.to_owned(), source };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let path = entry.map_err(error)?.path();
+        if path.extension().is_some_and(|extension| extension == "jinja") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn names() -> String {
+    BUILT_IN.map(|(name, _)| name).join(", ")
+}
+
+/// Names the template in which it really is wrong, and the line.
+fn wrong(name: &str, error: &minijinja::Error) -> PromptError {
+    let name = error.name().unwrap_or(name);
+    let place = error.line().map(|line| format!("{name}:{line}")).unwrap_or(name.to_owned());
+    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    PromptError::Template { name: place, detail: format!("{}{detail}", error.kind()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proposer::llm::conversation::Role;
+    use crate::proposer::llm::document::document;
+
+    const FIGURES: [&str; 4] = ["0.6637184920183746", "0.005431210987654321", "0.094798168724", "1228.25"];
+
+    fn asked(kind: Kind, context: &PromptContext) -> String {
+        let conversation = Prompts::read(None).unwrap().ask(kind, context).unwrap();
+        let [system, user] = conversation.messages() else { panic!("{conversation:?}") };
+        assert_eq!((system.role, user.role), (Role::System, Role::User));
+        assert!(system.content.contains("balanced_packing(weight, num_packs)"), "{}", system.content);
+        // Shown when the test fails, or to whoever wants to read it.
+        println!("{kind:?}:\n{}", user.content);
+        user.content.clone()
+    }
+
+    #[test]
+    fn every_request_shows_all_that_is_known_at_full_precision() {
+        let context = PromptContext::example();
+        for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
+            let text = asked(kind, &context);
+            let told =
+                ["vectorized_lpt", "0.2825", "too_clever", "raises IndexError", "Fewer launches help.", "lines 2 to 3"];
+            for wanted in FIGURES.into_iter().chain(told).chain([context.parent.program.as_str()]) {
+                assert!(text.contains(wanted), "{kind:?}: {wanted} is missing:\n{text}");
+            }
+            let names: &[&str] = if kind == Kind::Crossover { &["other"] } else { &["inspiration"] };
+            assert!(names.iter().all(|name| text.contains(&format!("`{name}`"))), "{kind:?}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_not_there() {
+        for kind in [Kind::Edit, Kind::Rewrite] {
+            let text = asked(kind, &PromptContext::bare_example());
+            for word in ["none", "null", "undefined", "# Failed", "# Summary", "\n\n\n"] {
+                assert!(!text.contains(word), "{kind:?}: {word:?} in:\n{text}");
+            }
+        }
+    }
+
+    /// What a prompt asks for must be what is read: its own example, filled in.
+    #[test]
+    fn the_format_that_a_prompt_asks_for_is_the_one_that_is_read() {
+        let parent = "# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    lines of the program as they \
+                      are\n# EVOLVE-BLOCK-END\n";
+        let mut context = PromptContext::bare_example();
+        context.other = Some(context.parent.clone());
+        for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
+            let text = asked(kind, &context);
+            let format = text.split_once("<NAME>").map(|(_, format)| format!("<NAME>{format}")).unwrap();
+            let format = format.replace("what they become", "    return 1");
+            let document =
+                document(kind, parent, &format).unwrap_or_else(|error| panic!("{kind:?}: {error}:\n{format}"));
+            assert!(!document.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_did_not_work_goes_back_after_the_reply() {
+        let prompts = Prompts::read(None).unwrap();
+        let conversation = prompts.ask(Kind::Edit, &PromptContext::example()).unwrap();
+        let repair = Repair { diagnosis: "SEARCH matches nothing".to_owned(), left: 1 };
+        let conversation = prompts.repair(conversation, "my reply".to_owned(), &repair).unwrap();
+        let [_, _, reply, back] = conversation.messages() else { panic!("{conversation:?}") };
+        assert_eq!((reply.role, reply.content.as_str()), (Role::Assistant, "my reply"));
+        assert!(back.role == Role::User && back.content.contains("SEARCH matches nothing"), "{}", back.content);
+    }
+
+    #[test]
+    fn a_summary_is_asked_for_with_what_was_tried_and_kept_short() {
+        let PromptContext { summary: previous, ancestors: steps, failures, parent, .. } = PromptContext::example();
+        let context = SummaryContext { previous, steps, failures, best: Some(parent) };
+        let conversation = Prompts::read(None).unwrap().summarise(&context).unwrap();
+        let text = &conversation.messages()[1].content;
+        for wanted in ["vectorized_lpt", "0.2825", "too_clever", "raises IndexError", "Fewer launches help."] {
+            assert!(text.contains(wanted), "{wanted} is missing:\n{text}");
+        }
+        assert_eq!(summary(&"\u{e9}".repeat(SUMMARY)).len(), SUMMARY);
+        assert_eq!(summary("\n a \n"), "a");
+    }
+
+    #[test]
+    fn a_folder_replaces_templates_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("edit.jinja"), "Edit {{ parent.name }}!").unwrap();
+        fs::write(folder.path().join("notes.txt"), "{{").unwrap();
+        let prompts = Prompts::read(Some(folder.path())).unwrap();
+        let conversation = prompts.ask(Kind::Edit, &PromptContext::example()).unwrap();
+        assert_eq!(conversation.messages()[1].content, "Edit parent!");
+        assert!(prompts.ask(Kind::Rewrite, &PromptContext::example()).is_ok());
+    }
+
+    #[test]
+    fn a_template_that_cannot_work_is_told_before_anything_is_asked() {
+        for (file, text, wanted) in [
+            ("edit.jinja", "a\n{{ parent.nam }}", "edit.jinja:2: undefined value"),
+            ("edit.jinja", "{% if %}", "edit.jinja:1: syntax error"),
+            ("summary.jinja", "{{ stepz }}", "summary.jinja:1: undefined value"),
+            ("rewrite.jinja", "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "fuel"),
+            ("edits.jinja", "", "edits.jinja is no prompt, they are: crossover.jinja, edit.jinja"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join(file), text).unwrap();
+            let error = Prompts::read(Some(folder.path())).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+        let missing = Prompts::read(Some(Path::new("no/such/folder"))).unwrap_err();
+        assert!(matches!(missing, PromptError::Read { .. }));
+    }
+}

@@ -1,0 +1,68 @@
+//! Request: the body that is sent, to the byte, and the most that it can cost. Holds no key and knows no header.
+
+use serde_json::{Map, Value};
+
+use crate::proposer::llm::charge::{Charge, Usage};
+use crate::proposer::llm::conversation::Conversation;
+use crate::settings::ModelSettings;
+
+/// Tokens that an endpoint may put around each message, and around all of them.
+const AROUND: u64 = 32;
+
+/// A request for an answer to a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The JSON that is sent.
+    pub body: Vec<u8>,
+    /// The most that an answer can cost.
+    pub worst: Charge,
+}
+
+impl Request {
+    /// For one of the models of the settings; its parameters are passed on as they are.
+    pub fn new(model: &ModelSettings, conversation: &Conversation) -> Self {
+        let mut body: Map<String, Value> = model.parameters.clone().into_iter().collect();
+        body.insert("model".to_owned(), model.model.clone().into());
+        let messages = serde_json::to_value(conversation).expect("BUG: messages are plain text");
+        body.insert("messages".to_owned(), messages);
+        let body = serde_json::to_vec(&body).expect("BUG: JSON has a text");
+        let usage =
+            Usage { prompt_tokens: most_tokens(conversation), completion_tokens: model.most_completion_tokens() };
+        Self { body, worst: Charge::of(usage, model.prices) }
+    }
+}
+
+/// Never less than what the conversation has in tokens: each stands for a byte at least.
+fn most_tokens(conversation: &Conversation) -> u64 {
+    let of_message = |content: &str| content.len() as u64 + AROUND;
+    AROUND + conversation.messages().iter().map(|message| of_message(&message.content)).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_sent_exactly_as_they_were_given() {
+        let mut model = ModelSettings::example();
+        model.parameters = serde_json::from_str(
+            r#"{"temperature": 0.7000000000000001, "max_tokens": 100, "stop": ["é", "\n"], "seed": 18446744073709551615}"#,
+        )
+        .unwrap();
+        let request = Request::new(&model, &Conversation::new("s".to_owned(), "u \"\n".to_owned()));
+        assert_eq!(
+            String::from_utf8(request.body).unwrap(),
+            r#"{"max_tokens":100,"messages":[{"content":"s","role":"system"},{"content":"u \"\n","role":"user"}],"#
+                .to_owned()
+                + r#""model":"a-model","seed":18446744073709551615,"stop":["é","\n"],"temperature":0.7000000000000001}"#
+        );
+    }
+
+    #[test]
+    fn the_worst_case_counts_every_byte_and_all_that_may_be_answered() {
+        let model = ModelSettings::example();
+        let request = Request::new(&model, &Conversation::new("é".repeat(100), "u".repeat(300)));
+        let usage = Usage { prompt_tokens: 200 + 300 + 3 * AROUND, completion_tokens: 1000 };
+        assert_eq!(request.worst, Charge::of(usage, model.prices));
+    }
+}
