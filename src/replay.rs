@@ -324,6 +324,7 @@ mod tests {
             seconds: 0.01,
             wall_seconds: 0.01,
             reference_seconds: 0.001,
+            ..Sample::default()
         }
     }
 
