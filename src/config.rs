@@ -284,7 +284,7 @@ impl Default for LimitsConfig {
 impl Default for SearchConfig {
     fn default() -> Self {
         Self {
-            candidates: 80,
+            candidates: 300,
             wall_time: None,
             target_score: None,
             islands: 2,
