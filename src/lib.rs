@@ -13,12 +13,12 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   `merge`, [`proposal`], [`settings`], [`event`]
+//!   `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
-//!   [`mod@derive`], [`judge`] and [`slots`] (processes)
-//! * runs: [`run`], [`driver`], [`replay`]
+//!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
+//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
 //! * views: [`table`], `figures`, [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
@@ -56,6 +56,10 @@ pub mod proposal;
 
 pub mod settings;
 
+pub mod charge;
+
+pub mod llm_error;
+
 pub mod event;
 
 pub mod search;
@@ -76,7 +80,13 @@ pub mod judge;
 
 pub mod slots;
 
+pub mod requests;
+
 pub mod run;
+
+pub mod memory;
+
+pub mod briefing;
 
 pub mod driver;
 
