@@ -16,6 +16,7 @@ use crate::event::{Asking, Event, ModelAsked, Proposer, StopReason};
 use crate::figures::{self, milliseconds, percent, quartiles};
 use crate::journal::Entry;
 use crate::llm_error::Scope;
+use crate::output::harmless;
 use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
 use crate::table::{Column, draw};
@@ -252,7 +253,7 @@ pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case]) -> String {
             head + &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
         }
         (_, Evaluation::Rejected { rejection, evidence }) => {
-            format!("{head}rejected: it {rejection}\n{}", evidence_text(evidence))
+            format!("{head}rejected: it {}\n{}", harmless(&rejection.to_string()), evidence_text(evidence))
         }
         _ => head,
     }
@@ -351,7 +352,7 @@ pub fn evidence_text(evidence: &Evidence) -> String {
     let mut text = format!("during: {}\n", evidence.during);
     for (name, part) in [("traceback", &evidence.traceback), ("it printed", &evidence.output)] {
         if !part.is_empty() {
-            text += &format!("{name}:\n{}\n", part.trim_end());
+            text += &format!("{name}:\n{}\n", harmless(part.trim_end()));
         }
     }
     text
@@ -442,7 +443,7 @@ fn ruling_text(event: &Event, search: &Search) -> String {
             format!("is not the best: refuted with {:.4} on the held-out windows", scores(measurement))
         }
         Event::Refuted { evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
-            format!("is rejected on the held-out windows: it {rejection}")
+            format!("is rejected on the held-out windows: it {}", harmless(&rejection.to_string()))
         }
         _ => unreachable!("BUG: no ruling, or one that the search refuses"),
     }
@@ -455,6 +456,6 @@ fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {
             scores.map_or("measured".to_owned(), |scores| format!("scores {:.4}", scores.combined_score))
         }
         Evaluation::Outclassed { at_best, .. } => format!("outclassed: {at_best:.4} was to be expected at best"),
-        Evaluation::Rejected { rejection, .. } => format!("rejected: it {rejection}"),
+        Evaluation::Rejected { rejection, .. } => format!("rejected: it {}", harmless(&rejection.to_string())),
     }
 }

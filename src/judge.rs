@@ -20,7 +20,7 @@ use crate::settings::EvaluationSettings;
 /// Name of the judge's program, which lies beside the harness's own.
 const PROGRAM: &str = "packevolve-judge";
 /// How many of a judge's last words are kept for the error that tells of its end.
-const LAST_WORDS: usize = 5;
+const LAST_WORDS: usize = 40;
 
 /// The judge or the way to it broke; says nothing about a candidate.
 #[derive(Debug, Error)]

@@ -19,7 +19,7 @@
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
-//! * views: [`table`], `figures`, [`gain`], [`inspect`], [`output`], [`progress`], [`log`]
+//! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -92,6 +92,8 @@ pub mod driver;
 
 pub mod replay;
 
+pub mod output;
+
 pub mod table;
 
 mod figures;
@@ -99,8 +101,6 @@ mod figures;
 pub mod gain;
 
 pub mod inspect;
-
-pub mod output;
 
 pub mod progress;
 

@@ -18,7 +18,28 @@ pub fn data(text: impl Display) -> io::Result<()> {
     }
 }
 
+/// A text that a candidate or a proposal wrote, without what would steer a terminal: control characters are shown as
+/// their escapes, but for line ends and tabs.
+pub fn harmless(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\n' | '\t' => character.to_string(),
+        _ if character.is_control() => character.escape_default().to_string(),
+        _ => character.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
 /// Tells a person something, on a line of its own. What cannot be told is lost.
 pub fn talk(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown_and_lines_stay() {
+        assert_eq!(harmless("a\tb\nc\u{1b}[31md\r\u{9b}e é"), "a\tb\nc\\u{1b}[31md\\r\\u{9b}e é");
+    }
 }

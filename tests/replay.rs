@@ -184,3 +184,11 @@ fn every_candidate_is_made_again_by_itself() {
         assert!(output.stdout.starts_with("     0  "), "{}", output.stdout);
     }
 }
+
+#[test]
+fn a_run_without_its_archive_is_told_as_that() {
+    let world = finished::world();
+    fs::remove_dir_all(world.path("runs").join(NAME).join("archive.git")).unwrap();
+    world.run(&["replay", NAME, "--no-evaluate"]).ends(3).tells(&["not an archive"]);
+    world.run(&["show", "best", NAME]).ends(3).tells(&["not an archive"]);
+}

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{MsgFlags, send};
 use packevolve_contract::case::cases;
 use packevolve_contract::evaluation::{
-    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, Sample, ToldTime, Voided,
+    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, NextLoads, Sample, ToldTime, Voided,
 };
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
@@ -38,6 +38,7 @@ fn measurement() -> Measurement {
         seconds: 1.0 / 3.0,
         wall_seconds: 0.5,
         reference_seconds: 0.0,
+        next: Some(NextLoads { mean_load: 0.1, max_load: 0.7 }),
     };
     let case = "8->4".to_owned();
     Measurement {
@@ -89,6 +90,7 @@ fn requests() -> Vec<Request> {
         budget_seconds: Some(15.0),
         limits: Some(TimeLimits::LEAST),
         outclassed: Some(Threshold { score: 0.5, baseline: measurement(), weights: Weights::default() }),
+        rebalance: true,
     };
     vec![Request::Open(Box::new(session)), Request::Evaluate(Box::new(evaluate))]
 }

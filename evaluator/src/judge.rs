@@ -598,6 +598,7 @@ mod tests {
             budget_seconds: None,
             limits: None,
             outclassed: None,
+            rebalance: false,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What is special on a GPU. Skipped, with the reason, where there is none; `make gpu-check` also has the other tests
 //! run there.
 
-use packevolve_contract::evaluation::{Measurement, median};
+use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{Reply, Request, Session};
+use packevolve_contract::statistic::median;
 
 use crate::client::{Client, program, session_on};
 

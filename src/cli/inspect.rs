@@ -12,7 +12,7 @@ use crate::event::{Event, Selection};
 use crate::exit::Exit;
 use crate::figures;
 use crate::inspect::{self, Row};
-use crate::output::data;
+use crate::output::{data, harmless};
 use crate::repository::Repository;
 use crate::run::Run;
 
@@ -170,7 +170,7 @@ fn text(run: &Run, shown: &Shown<'_>) -> String {
         let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
         format!("an edit of {parents}, proposed by {}\n", selection.proposer)
     });
-    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| format!("\n{}\n", text.trim_end()));
+    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| format!("\n{}\n", harmless(text.trim_end())));
     format!("candidate {candidate}: {name}\n{origin}commit {commit}\n{outcome}\n{}{proposal}", verdict(run, shown))
 }
 
@@ -184,7 +184,7 @@ fn verdict(run: &Run, shown: &Shown<'_>) -> String {
             format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })
         }
         (Some(Evaluation::Rejected { rejection, evidence }), _) => {
-            format!("\nit {rejection}\n{}", inspect::evidence_text(evidence))
+            format!("\nit {}\n{}", harmless(&rejection.to_string()), inspect::evidence_text(evidence))
         }
         (Some(Evaluation::Outclassed { at_best, .. }), _) => {
             format!("stopped early: {at_best:.4} was to be expected at best\n")

@@ -20,6 +20,7 @@ use crate::judge::JudgeError;
 use crate::output::{data, talk};
 use crate::proposer::catalogue::{CatalogueError, FolderError};
 use crate::proposer::corpus::CorpusError;
+use crate::repository::RepositoryError;
 use crate::run::{Run, RunError, RunFolder};
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
@@ -160,6 +161,9 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if is_input || cause.is::<CatalogueError>() || cause.is::<FolderError>() {
         return Some(Exit::Input);
     }
+    if matches!(cause.downcast_ref(), Some(RepositoryError::NotAnArchive { .. })) {
+        return Some(Exit::Input);
+    }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(exit_of_run(error));
     }
@@ -171,6 +175,7 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
         Some(DriverError::Run(error)) => return Some(exit_of_run(error)),
         Some(DriverError::Journal(error)) => return Some(exit_of_journal(error)),
         Some(DriverError::Judge(JudgeError::Refused(_))) => return Some(Exit::Input),
+        Some(DriverError::Repository(RepositoryError::NotAnArchive { .. })) => return Some(Exit::Input),
         _ => {}
     }
     matches!(cause.downcast_ref(), Some(JudgeError::Refused(_))).then_some(Exit::Input)

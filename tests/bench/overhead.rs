@@ -3,6 +3,7 @@
 use packevolve::driver::{Driver, News, Start};
 use packevolve::event::Event;
 use packevolve::run::RunFolder;
+use packevolve::settings::Parts;
 use packevolve_contract::statistic::median;
 use tempfile::TempDir;
 
@@ -11,9 +12,8 @@ use crate::{Bench, evaluate, programs};
 
 /// Evaluations over which the costs of one are averaged, as processes count time in hundredths of a second.
 const TIMES: u32 = 5;
-/// Candidates of the run whose overhead is measured, and of each group of it.
+/// Candidates of the run whose overhead is measured.
 const CANDIDATES: u64 = 61;
-const GROUP: usize = 10;
 
 /// Where the time of a full evaluation goes: the candidate, the reference program, everything else.
 pub async fn of_evaluations(bench: &mut Bench) -> anyhow::Result<()> {
@@ -50,29 +50,27 @@ pub async fn of_candidates(bench: &mut Bench) -> anyhow::Result<()> {
     let program = programs::named("bridge_vectorized_lpt")?;
     let mut settings = bench.settings.clone();
     (settings.search.slots, settings.search.candidates) = (1, CANDIDATES);
+    // One candidate after the other, each judged once.
+    settings.evaluation.held_out = 0;
+    settings.search.proposers = Parts { compose: false, cross: false, mutate: true };
     let (file_name, baseline) = ("eplb.py".to_owned(), program.clone());
     let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogue: None, epoch: 0 };
-    let mut added = Vec::new();
-    let (mut computing, mut counted, mut began) = (0.0, 0, None);
+    let (mut added, mut before) = (Vec::new(), None);
     let mut observer = |news: News<'_>, _: &_| {
         let News::Happened(Event::CandidateEvaluated { evaluation, .. }) = news else { return };
-        // A rejected candidate does not tell what it computed; its cost all counts as overhead.
-        if let Some(measurement) = evaluation.measurement() {
-            computing += candidate_seconds(measurement) + reference_seconds(measurement);
+        let now = cpu_seconds();
+        // A rejected candidate does not tell what it computed.
+        if let (Some(before), Some(measurement)) = (before, evaluation.measurement()) {
+            added.push(now - before - candidate_seconds(measurement) - reference_seconds(measurement));
         }
-        counted += 1;
-        if began.is_none() || counted == GROUP {
-            let now = cpu_seconds();
-            if let Some(began) = began {
-                added.push((now - began - computing) / GROUP as f64);
-            }
-            (computing, counted, began) = (0.0, 0, Some(now));
-        }
+        before = Some(now);
     };
     let mut driver = Driver::start(RunFolder::named(folder.path(), "bench")?, start, &mut observer).await?;
     driver.run().await?;
     drop(driver);
-    println!("\nwhat a candidate costs beside its computing, groups of {GROUP}, CPU s: {added:.3?}");
+    added.sort_by(f64::total_cmp);
+    let (least, most) = (added.first().copied().unwrap_or(0.0), added.last().copied().unwrap_or(0.0));
+    println!("\nwhat each of {} candidates costs beside its computing: {least:.3} to {most:.3} CPU s", added.len());
     bench.figure("a candidate's overhead, median", median(added.into_iter()), 0.05, "s");
     Ok(())
 }

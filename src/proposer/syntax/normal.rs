@@ -130,7 +130,7 @@ fn locals(program: &str, statement: Node<'_>, fixed: &BTreeSet<String>) -> BTree
             "named_expression" => bound.extend(field(program, node, "name")),
             "as_pattern_target" => own(node, &mut bound),
             "parameters" | "lambda_parameters" | "global_statement" | "nonlocal_statement" => {
-                all(program, node, &mut kept)
+                all(program, node, &mut kept);
             }
             "function_definition" | "class_definition" => kept.extend(field(program, node, "name")),
             "call" => kept.extend(
