@@ -390,7 +390,9 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         }
         Event::ModelPaused { model, error } => format!("{} pauses: {error}", model_name(*model, search)),
         Event::ModelResumed { model } => format!("{} is asked again", model_name(*model, search)),
-        Event::ProposalDeclined { attempt, reason, .. } => format!("attempt {attempt} declined: {reason}"),
+        Event::ProposalDeclined { attempt, reason, .. } => {
+            format!("attempt {attempt} declined: {}", harmless(&reason.to_string()))
+        }
         Event::CandidateCreated(created) => format!(
             "candidate {} made by attempt {}: {} [{}]",
             created.candidate,

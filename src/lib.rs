@@ -30,6 +30,8 @@
 //! * A bad candidate is data ([`packevolve_contract::rejection::Rejection`], [`event::Declined`]); an `Err` means that
 //!   our own machinery broke. A rejected candidate has no score at all.
 //! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
+//! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
+//!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
 //! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen.
 
 pub mod candidate;

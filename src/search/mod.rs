@@ -421,7 +421,9 @@ impl Search {
             return self.stop_or_wait(StopReason::Candidates);
         }
         if self.has_reached_target() {
-            return self.stop_or_wait(StopReason::Target);
+            // What models have not answered yet is not waited for.
+            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.kind.is_some());
+            return if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait };
         }
         if (self.candidates.len() + self.open.len()) as u64 >= self.candidate_limit {
             return Next::Wait;

@@ -433,6 +433,20 @@ fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
 }
 
 #[test]
+fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
+    let script = Script { models: 1, corpus: Vec::new(), held_out: 0, ..Script::smooth() };
+    let mut started = script.started();
+    started.settings.search.target_score = Some(-1.0);
+    let mut world = World::new(script);
+    world.search = Search::new(started);
+    world.record(world.baseline(WindowSet::Search));
+    world.record(selected(0, Proposer::Model(0), 0));
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Target));
+    world.record(selected(1, Proposer::Mutate, 0));
+    assert_eq!(world.search.next(), Next::Wait, "what is made at once is waited for");
+}
+
+#[test]
 fn models_are_asked_while_all_slots_are_busy_and_nobody_else_is() {
     let mut world = World::new(Script { models: 1, corpus: Vec::new(), held_out: 0, slots: 1, ..Script::smooth() });
     world.record(world.baseline(WindowSet::Search));
