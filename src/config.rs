@@ -149,6 +149,16 @@ pub struct ProposersConfig {
     pub prompts: Option<PathBuf>,
     pub repairs: u32,
     pub summary_every: u64,
+    pub budget: BudgetConfig,
+}
+
+/// `proposers.budget:`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct BudgetConfig {
+    pub tokens: Option<u64>,
+    pub dollars: Option<f64>,
 }
 
 /// An entry of `proposers.models:`
@@ -308,6 +318,7 @@ impl Default for ProposersConfig {
             prompts: None,
             repairs: 2,
             summary_every: 25,
+            budget: BudgetConfig::default(),
         }
     }
 }
@@ -448,6 +459,10 @@ impl Config {
         if !(quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0) {
             return Err(wrong("evaluation.weights", "two numbers from 0 on, not both 0, are wanted".to_owned()));
         }
+        if let Some(dollars) = self.proposers.budget.dollars.filter(|dollars| !(0.0..=MOST_DOLLARS).contains(dollars)) {
+            let message = format!("{dollars}, from 0 to {MOST_DOLLARS} dollars are possible");
+            return Err(wrong("proposers.budget.dollars", message));
+        }
         let counts = [
             ("evaluation.windows", self.evaluation.windows),
             ("search.islands", Some(self.search.islands)),
@@ -498,8 +513,9 @@ impl Config {
             }
             models.push(model);
         }
-        let prompts = prompts.as_deref().map(absolute);
-        Ok(LlmSettings { models, prompts, repairs: *repairs, summary_every: *summary_every })
+        let BudgetConfig { tokens: budget_tokens, dollars: budget_dollars } = self.proposers.budget;
+        let (prompts, repairs, summary_every) = (prompts.as_deref().map(absolute), *repairs, *summary_every);
+        Ok(LlmSettings { models, prompts, repairs, summary_every, budget_tokens, budget_dollars })
     }
 
     /// Not so many random cases that drawing them never ends, and no case larger than a machine.
@@ -669,6 +685,8 @@ mod tests {
             ("evaluation: {windows: 0}", "evaluation.windows: 0"),
             ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights"),
             ("search: {candidates: 0}", "search.candidates: 0"),
+            ("proposers: {budget: {dollars: -1}}", "proposers.budget.dollars: -1"),
+            ("proposers: {budget: {dollars: .nan}}", "proposers.budget.dollars: NaN"),
             ("cases: {random: 101}", "cases.random: it must be at most 100"),
             ("cases: {global: [{replicas: 320000000, gpus: 32}]}", "cases: rows * items of 320000000->32 must be"),
             ("cases: {global: [{replicas: 9223372036854775808, gpus: 32}]}", "cases: rows * items of 92"),

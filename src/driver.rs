@@ -4,7 +4,9 @@
 //! Order of every step: objects into the archive, synced; the event into the journal, synced (from here on it has
 //! happened); refs; the search's state. So whatever moment the process dies at, `resume` continues.
 
-use std::collections::BTreeSet;
+mod asking;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,11 +23,13 @@ use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
+use crate::memory::Memory;
 use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
+use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::proposer::normalised;
-
 use crate::repository::{Kept, Repository, RepositoryError};
+use crate::requests::{Answered, Order, Requests};
 use crate::run::{self, RunError, RunFolder};
 use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
@@ -72,6 +76,8 @@ pub enum DriverError {
     #[error(transparent)]
     Propose(#[from] ProposeError),
     #[error(transparent)]
+    Prompt(#[from] PromptError),
+    #[error(transparent)]
     Judge(#[from] JudgeError),
     #[error("the baseline program was not measured: {0}")]
     Baseline(String),
@@ -86,8 +92,10 @@ pub enum DriverError {
 /// What a live run waits for.
 enum Heard {
     Done(Box<Done<Task>>),
+    Answered(Box<Answered>),
     Signal,
     TimeIsUp,
+    PauseIsOver,
 }
 
 /// What a live run lets be seen.
@@ -112,6 +120,17 @@ pub struct Driver<'a> {
     slots: Slots<Task>,
     signals: mpsc::Receiver<()>,
     in_flight: BTreeSet<Task>,
+    prompts: Prompts,
+    requests: Requests,
+    /// Requests that wait for what is under way to cost less than it might.
+    parked: Vec<Order>,
+    memory: Memory,
+    is_summing_up: bool,
+    /// By place of the model: requests in a row without an answer, and when a pause ends.
+    failed_in_a_row: Vec<u32>,
+    paused_until: BTreeMap<usize, Instant>,
+    /// Whether the process before this one ended without a word.
+    died: bool,
     kept: Kept,
     since_checkpoint: usize,
     began: Instant,
@@ -127,10 +146,13 @@ impl<'a> Driver<'a> {
         if folder.path().exists() {
             return Err(DriverError::Exists(folder.path().to_owned()));
         }
-        let Settings { evaluation, rng_seed, search, .. } = &start.settings;
+        let Settings { evaluation, rng_seed, search, llm } = &start.settings;
+        // What is wrong with them is told before anything is started.
+        Prompts::read(llm.prompts.as_deref())?;
         let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
             .expect("BUG: the settings were checked");
-        let slots = Slots::open(search.slots, |cpu| judge::session(evaluation, &cases, *rng_seed, cpu)).await?;
+        let session = |cpu| judge::session(evaluation, &cases, *rng_seed, cpu);
+        let slots = Slots::open(search.slots, &llm.key_variables(), session).await?;
         // From the first thing that is written on, a signal ends the run in good order.
         let signals = signals()?;
         std::fs::create_dir_all(folder.log()).map_err(|source| DriverError::Folder { path: folder.log(), source })?;
@@ -165,9 +187,9 @@ impl<'a> Driver<'a> {
         let search = run::fold(&path, &opened.entries)?;
         let repository = Repository::resume(&folder.archive())?;
         let started = search.started().clone();
-        let Settings { evaluation, rng_seed, search: settings, .. } = &started.settings;
+        let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
         let session = |cpu| judge::session(evaluation, &started.cases, *rng_seed, cpu);
-        let slots = Slots::open(settings.slots, session).await?;
+        let slots = Slots::open(settings.slots, &llm.key_variables(), session).await?;
         let signals = signals()?;
         let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
         if now != then {
@@ -176,7 +198,10 @@ impl<'a> Driver<'a> {
         let mut kept = Kept::new(started.epoch);
         opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
+        let died = search.stopped().is_none();
         let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
+        driver.died = died;
+        opened.entries.iter().for_each(|entry| driver.memory.apply(&entry.event, &driver.search));
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
@@ -193,7 +218,16 @@ impl<'a> Driver<'a> {
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
+        let llm = &search.started().settings.llm;
         Ok(Self {
+            prompts: Prompts::read(llm.prompts.as_deref())?,
+            requests: Requests::open(llm, search.models().spent()),
+            parked: Vec::new(),
+            memory: Memory::default(),
+            is_summing_up: false,
+            failed_in_a_row: vec![0; llm.models.len()],
+            paused_until: BTreeMap::new(),
+            died: false,
             folder,
             journal,
             proposers: Proposers::open(search.started(), &repository)?,
@@ -215,33 +249,47 @@ impl<'a> Driver<'a> {
     /// Our own machinery broke; what was written stays and can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
         let mut stopping = None;
+        self.leave_out_broken_models()?;
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
+        self.died = false;
         loop {
             if stopping.is_none() && self.folder.stop_file().exists() {
-                stopping = self.stop(StopReason::StopFile);
+                stopping = self.stop(StopReason::StopFile)?;
             }
             if stopping.is_none() {
+                self.summarise()?;
                 stopping = self.fill_slots()?;
             }
             if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
+                self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
                 return Ok(reason);
             }
-            let time_left = self.time_left();
-            let heard = tokio::select! {
-                done = self.slots.done() => Heard::Done(Box::new(done)),
-                Some(()) = self.signals.recv() => Heard::Signal,
-                () = sleep(time_left), if stopping.is_none() => Heard::TimeIsUp,
-            };
-            match heard {
+            match self.hear(stopping.is_none()).await {
                 Heard::Done(done) => self.finish(*done)?,
+                Heard::Answered(answered) => self.answered(*answered)?,
                 Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
-                Heard::Signal => stopping = self.stop(StopReason::Interrupted),
-                Heard::TimeIsUp => stopping = self.stop(StopReason::WallTime),
+                Heard::Signal => stopping = self.stop(StopReason::Interrupted)?,
+                Heard::TimeIsUp => stopping = self.stop(StopReason::WallTime)?,
+                Heard::PauseIsOver => self.wake()?,
             }
+        }
+    }
+
+    /// Waits for the next thing to happen; once the run is about to stop, only evaluations and signals do.
+    async fn hear(&mut self, is_going_on: bool) -> Heard {
+        let time_left = self.time_left();
+        let pause =
+            self.paused_until.values().min().map_or(Duration::MAX, |until| until.duration_since(Instant::now()));
+        tokio::select! {
+            done = self.slots.done() => Heard::Done(Box::new(done)),
+            Some(()) = self.signals.recv() => Heard::Signal,
+            answered = self.requests.done(), if is_going_on => Heard::Answered(Box::new(answered)),
+            () = sleep(time_left), if is_going_on => Heard::TimeIsUp,
+            () = sleep(pause), if is_going_on => Heard::PauseIsOver,
         }
     }
 
@@ -255,34 +303,47 @@ impl<'a> Driver<'a> {
         &self.folder
     }
 
-    /// Nothing more is begun from here on.
-    fn stop(&mut self, reason: StopReason) -> Option<StopReason> {
+    /// Nothing more is begun from here on, and nothing more is waited for but evaluations.
+    fn stop(&mut self, reason: StopReason) -> Result<Option<StopReason>, DriverError> {
         (self.observer)(News::Stopping(reason), &self.search);
-        Some(reason)
+        self.abandon()?;
+        Ok(Some(reason))
     }
 
-    /// Gives every free slot something to measure; the reason to stop, if there is one.
+    /// Gives every free slot something to measure, and models something to propose; the reason to stop, if there is one.
     fn fill_slots(&mut self) -> Result<Option<StopReason>, DriverError> {
-        while self.slots.has_free() {
-            let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
-            if let Some(task) = task {
+        loop {
+            while let Some(task) = self.next_task() {
                 self.dispatch(task)?;
-                continue;
+            }
+            if let Some(reason) = self.used_up() {
+                // What was paid for is measured first.
+                let is_settled = self.in_flight.is_empty() && self.search.tasks().next().is_none();
+                return Ok(is_settled.then_some(reason));
             }
             match self.search.next() {
-                Next::Attempt { attempt, selection } => {
+                Next::Attempt { attempt, selection }
+                    if self.slots.has_free() || asking::model(&selection).is_some() =>
+                {
                     self.record(&Event::Selected { attempt, selection: selection.clone() })?;
                     self.attempt(attempt, &selection)?;
                 }
-                Next::Wait => return Ok(None),
+                Next::Attempt { .. } | Next::Wait => return Ok(None),
                 Next::Stop(reason) => return Ok(Some(reason)),
             }
         }
-        Ok(None)
     }
 
-    /// Carries out a selection: a candidate comes of it, or the reason why none does.
+    /// What to measure next, if a slot is free.
+    fn next_task(&self) -> Option<Task> {
+        self.search.tasks().find(|task| !self.in_flight.contains(task)).filter(|_| self.slots.has_free())
+    }
+
+    /// Carries out a selection: a candidate comes of it, or the reason why none does; of a model's later.
     fn attempt(&mut self, attempt: u64, selection: &Selection) -> Result<(), DriverError> {
+        if let Some(model) = asking::model(selection) {
+            return self.ask(attempt, model, selection);
+        }
         let event = match self.document(attempt, selection)? {
             Some(document) => self.make_candidate(attempt, selection, &document)?,
             None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
@@ -412,6 +473,7 @@ impl<'a> Driver<'a> {
         self.journal.append(event)?;
         keep_named(&mut self.kept, event);
         self.search.apply(event);
+        self.memory.apply(event, &self.search);
         (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
         if self.since_checkpoint >= CHECKPOINT_EVERY {
@@ -518,6 +580,10 @@ fn keep_named(kept: &mut Kept, event: &Event) {
         }
         Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),
         Event::ProposalDeclined { proposal: Some(proposal), .. } => kept.add_blob(*proposal),
+        Event::ModelAsked(asked) => {
+            kept.add_blob(asked.request);
+            asked.reply.into_iter().for_each(|reply| kept.add_blob(reply));
+        }
         _ => {}
     }
 }

@@ -10,6 +10,8 @@ use packevolve_contract::protocol::Ready;
 use serde::{Deserialize, Serialize};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
+use crate::charge::Charge;
+use crate::llm_error::LlmError;
 use crate::mismatch::Mismatch;
 use crate::settings::Settings;
 
@@ -35,6 +37,20 @@ pub enum Event {
         attempt: u64,
         /// What.
         selection: Selection,
+    },
+    /// A language model was sent a request, and answered or did not.
+    ModelAsked(ModelAsked),
+    /// A language model is not asked any more: for a while, or for good where only other settings can help.
+    ModelPaused {
+        /// Place of the model in the settings.
+        model: usize,
+        /// Why.
+        error: LlmError,
+    },
+    /// It is asked again.
+    ModelResumed {
+        /// Place of the model in the settings.
+        model: usize,
     },
     /// An attempt made no candidate.
     ProposalDeclined {
@@ -120,6 +136,45 @@ pub struct CorpusEntry {
     pub parent: Option<usize>,
 }
 
+/// One request to a language model and what came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelAsked {
+    /// Place of the model in the settings.
+    pub model: usize,
+    /// What for.
+    pub asking: Asking,
+    /// The body that was sent.
+    pub request: BlobId,
+    /// The body that came back, as much of it as came; `None`: nothing.
+    pub reply: Option<BlobId>,
+    /// Why that is no answer; `None`: it is one.
+    pub error: Option<LlmError>,
+    /// What it cost: as the endpoint counted, or at worst where it did not say.
+    pub charge: Charge,
+}
+
+/// What a language model is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asking {
+    /// A proposal, for this attempt.
+    Proposal(u64),
+    /// What worked so far and what did not.
+    Summary,
+}
+
+/// In which form a proposal is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// SEARCH/REPLACE blocks for the parent.
+    Edit,
+    /// The editable region written anew.
+    Rewrite,
+    /// The best of two parents, as either; an edit is one of the first of them.
+    Crossover,
+}
+
 /// A candidate and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CandidateCreated {
@@ -148,17 +203,24 @@ pub struct Selection {
     pub island: usize,
     /// What is to be edited.
     pub parent: CandidateId,
-    /// Others that the proposer is shown; the first of them is the second parent of a crossing.
+    /// Others that the proposer is shown; the first of them is the second parent of a crossing or crossover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inspirations: Vec<CandidateId>,
     /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
     pub outclassed_below: Option<f64>,
+    /// In which form a language model is asked; `None` of anybody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The rejected candidate that goes back to its language model with the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<CandidateId>,
 }
 
 impl Selection {
     /// What comes of it is an edit of the first of these.
     pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
-        let second = (self.proposer == Proposer::Cross).then(|| self.inspirations.first().copied()).flatten();
+        let crosses = self.proposer == Proposer::Cross || self.kind == Some(Kind::Crossover);
+        let second = crosses.then(|| self.inspirations.first().copied()).flatten();
         std::iter::once(self.parent).chain(second)
     }
 }
@@ -175,6 +237,8 @@ pub enum Proposer {
     Compose,
     /// Joins the parent with another candidate.
     Cross,
+    /// The language model at this place of the settings.
+    Model(usize),
 }
 
 impl fmt::Display for Proposer {
@@ -184,6 +248,7 @@ impl fmt::Display for Proposer {
             Self::Mutate => "mutate",
             Self::Compose => "compose",
             Self::Cross => "cross",
+            Self::Model(place) => return write!(f, "model-{place}"),
         })
     }
 }
@@ -214,6 +279,16 @@ pub enum Declined {
     },
     /// The proposer found nothing new for this parent.
     NothingNew,
+    /// The model did not answer.
+    Unanswered {
+        /// Why.
+        error: LlmError,
+    },
+    /// The model's answer proposes nothing that can be tried.
+    Unusable {
+        /// What is wrong with it.
+        error: String,
+    },
 }
 
 impl Declined {
@@ -225,6 +300,8 @@ impl Declined {
             Self::Duplicate { .. } => "duplicate",
             Self::NotNovel { .. } => "not-novel",
             Self::NothingNew => "nothing-new",
+            Self::Unanswered { .. } => "unanswered",
+            Self::Unusable { .. } => "unusable",
         }
     }
 }
@@ -237,6 +314,8 @@ impl fmt::Display for Declined {
             Self::Duplicate { of } => write!(f, "the same program as candidate {of}"),
             Self::NotNovel { of } => write!(f, "differs from candidate {of} in comments, blank lines and names only"),
             Self::NothingNew => f.write_str("nothing new was found for its parent"),
+            Self::Unanswered { error } => write!(f, "no answer: {error}"),
+            Self::Unusable { error } => write!(f, "no proposal that can be tried: {error}"),
         }
     }
 }
@@ -251,6 +330,10 @@ pub enum StopReason {
     WallTime,
     /// The best has the score that was asked for.
     Target,
+    /// Another request to a language model may cost more tokens than the run has left.
+    Tokens,
+    /// Another request to a language model may cost more than the run has left.
+    Dollars,
     /// Somebody made the run's stop file.
     StopFile,
     /// Nothing new is found any more.
@@ -265,6 +348,8 @@ impl fmt::Display for StopReason {
             Self::Candidates => "all candidates asked for were made",
             Self::WallTime => "the time of the run is used up",
             Self::Target => "the score asked for is reached",
+            Self::Tokens => "the tokens of the run are used up",
+            Self::Dollars => "the money of the run is used up",
             Self::StopFile => "the stop file was found",
             Self::Exhausted => "nothing new is found any more",
             Self::Interrupted => "interrupted",
@@ -318,6 +403,9 @@ mod tests {
             Event::BaselineEvaluated { .. } => "baseline-evaluated",
             Event::BaselineHeldOut { .. } => "baseline-held-out",
             Event::Selected { .. } => "selected",
+            Event::ModelAsked(_) => "model-asked",
+            Event::ModelPaused { .. } => "model-paused",
+            Event::ModelResumed { .. } => "model-resumed",
             Event::ProposalDeclined { .. } => "proposal-declined",
             Event::CandidateCreated(_) => "candidate-created",
             Event::CandidateEvaluated { .. } => "candidate-evaluated",
@@ -397,9 +485,13 @@ mod tests {
             (Proposer::Mutate, Some(-0.25)),
             (Proposer::Compose, None),
             (Proposer::Cross, None),
+            (Proposer::Model(1), None),
         ] {
             let inspirations = vec![CandidateId(1)];
-            let selection = Selection { proposer, island: 1, parent: CandidateId(3), inspirations, outclassed_below };
+            let is_model = proposer == Proposer::Model(1);
+            let (kind, repairs) = (is_model.then_some(Kind::Crossover), is_model.then_some(CandidateId(2)));
+            let parent = CandidateId(3);
+            let selection = Selection { proposer, island: 1, parent, inspirations, outclassed_below, kind, repairs };
             events.push(Event::Selected { attempt: 4, selection });
         }
         for reason in [
@@ -409,10 +501,19 @@ mod tests {
             Declined::Duplicate { of: CandidateId(1) },
             Declined::NotNovel { of: CandidateId(1) },
             Declined::NothingNew,
+            Declined::Unanswered { error: LlmError::Timeout { milliseconds: 9 } },
+            Declined::Unusable { error: "no DIFF section".to_owned() },
         ] {
             events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(id), reason: reason.clone() });
             events.push(Event::ProposalDeclined { attempt: 4, proposal: None, reason });
         }
+        for asking in [Asking::Proposal(u64::MAX), Asking::Summary] {
+            let (reply, error) = (Some(id), Some(LlmError::Empty));
+            let charge = Charge { nanodollars: u64::MAX, ..Charge::NONE };
+            events.push(Event::ModelAsked(ModelAsked { model: 1, asking, request: id, reply, error, charge }));
+        }
+        events.push(Event::ModelPaused { model: 1, error: LlmError::Empty });
+        events.push(Event::ModelResumed { model: 1 });
         let rejection = Rejection::Crash { status: "signal 11 (SIGSEGV)".to_owned() };
         let evidence = Evidence { during: "72->8, window 3".to_owned(), ..Evidence::default() };
         for evaluation in [
@@ -423,8 +524,8 @@ mod tests {
             events.push(Event::Refuted { candidate: CandidateId(7), evaluation: evaluation.clone() });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
-        use StopReason::{Candidates, Exhausted, Interrupted, StopFile, Target, WallTime};
-        let reasons = [Candidates, WallTime, Target, StopFile, Exhausted, Interrupted];
+        use StopReason::{Candidates, Dollars, Exhausted, Interrupted, StopFile, Target, Tokens, WallTime};
+        let reasons = [Candidates, WallTime, Target, Tokens, Dollars, StopFile, Exhausted, Interrupted];
         events.extend(reasons.map(|reason| Event::RunStopped { reason }));
         events
     }
@@ -437,7 +538,7 @@ mod tests {
             assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
             assert!(!text.contains('\n'), "an event is one line");
         }
-        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 11, "an event of each kind");
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 14, "an event of each kind");
     }
 
     #[test]

@@ -11,9 +11,11 @@ use packevolve_contract::rejection::Evidence;
 use serde::Serialize;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::event::{Event, Proposer, StopReason};
+use crate::charge::Charge;
+use crate::event::{Asking, Event, ModelAsked, Proposer, StopReason};
 use crate::figures::{self, milliseconds, percent, quartiles};
 use crate::journal::Entry;
+use crate::llm_error::Scope;
 use crate::output::harmless;
 use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
@@ -104,6 +106,8 @@ pub fn closing(search: &Search) -> Vec<Row> {
 pub struct Asked {
     /// Who.
     pub proposer: Proposer,
+    /// What it is called: of a language model, its name in the settings.
+    pub name: String,
     /// How often, and how that ended.
     #[serde(flatten)]
     pub account: Account,
@@ -111,21 +115,29 @@ pub struct Asked {
 
 /// The accounts of all proposers that are drawn from.
 pub fn asked(search: &Search) -> Vec<Asked> {
+    let name = |proposer: Proposer| match proposer {
+        Proposer::Model(model) => model_name(model, search).to_owned(),
+        _ => proposer.to_string(),
+    };
     let arms = search.bandit().arms().iter();
-    arms.map(|arm| Asked { proposer: arm.proposer, account: arm.account }).collect()
+    arms.map(|arm| Asked { proposer: arm.proposer, name: name(arm.proposer), account: arm.account }).collect()
 }
 
-/// Accounts as a table.
+/// Accounts as a table; tokens and money where there are language models.
 pub fn asked_table(asked: &[Asked]) -> String {
     let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
     let mut header = vec![("proposer", Column::Left)];
     header.extend(names.map(|name| (name, Column::Right)));
+    let has_models = asked.iter().any(|asked| matches!(asked.proposer, Proposer::Model(_)));
+    header.extend(["tokens", "$"].into_iter().filter(|_| has_models).map(|name| (name, Column::Right)));
     let cells = |asked: &Asked| {
-        let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds } = asked.account;
+        let Account { tried, declined, rejected, outclassed, admitted, contenders, .. } = asked.account;
         let counts = [tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string());
-        let mut cells = vec![asked.proposer.to_string()];
+        let mut cells = vec![asked.name.clone()];
         cells.extend(counts);
-        cells.push(format!("{seconds:.1}"));
+        cells.push(format!("{:.1}", asked.account.seconds));
+        let costs = [asked.account.tokens.to_string(), format!("{:.4}", asked.account.nanodollars as f64 / 1e9)];
+        cells.extend(costs.into_iter().filter(|_| has_models));
         cells
     };
     draw(&header, &asked.iter().map(cells).collect::<Vec<_>>())
@@ -372,7 +384,15 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::Selected { attempt, selection } => {
             format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
         }
-        Event::ProposalDeclined { attempt, reason, .. } => format!("attempt {attempt} declined: {reason}"),
+        Event::ModelAsked(asked) => asked_text(asked, search),
+        Event::ModelPaused { model, error } if error.scope() == Scope::Settings => {
+            format!("{} is switched off: {error}", model_name(*model, search))
+        }
+        Event::ModelPaused { model, error } => format!("{} pauses: {error}", model_name(*model, search)),
+        Event::ModelResumed { model } => format!("{} is asked again", model_name(*model, search)),
+        Event::ProposalDeclined { attempt, reason, .. } => {
+            format!("attempt {attempt} declined: {}", harmless(&reason.to_string()))
+        }
         Event::CandidateCreated(created) => format!(
             "candidate {} made by attempt {}: {} [{}]",
             created.candidate,
@@ -389,6 +409,26 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::RunStopped { reason } => stop_text(*reason),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
     }
+}
+
+/// A language model by the name that the settings give it.
+pub fn model_name(model: usize, search: &Search) -> &str {
+    search.started().settings.llm.models.get(model).map_or("?", |model| model.name.as_str())
+}
+
+fn asked_text(asked: &ModelAsked, search: &Search) -> String {
+    let name = model_name(asked.model, search);
+    let what = match asked.asking {
+        Asking::Proposal(attempt) => format!("for attempt {attempt}"),
+        Asking::Summary => "for a summary".to_owned(),
+    };
+    let outcome = asked.error.as_ref().map_or("answered".to_owned(), ToString::to_string);
+    format!("{name} asked {what}, {}: {outcome}", charge_text(asked.charge))
+}
+
+/// What something cost.
+pub fn charge_text(charge: Charge) -> String {
+    format!("{} tokens, ${:.4}", charge.tokens(), charge.dollars())
 }
 
 fn stop_text(reason: StopReason) -> String {

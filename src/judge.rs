@@ -50,6 +50,7 @@ pub struct Judge {
     last_words: Arc<Mutex<VecDeque<String>>>,
     ready: Ready,
     session: Session,
+    hidden: Vec<String>,
 }
 
 /// The session that `settings` ask for, on the CPU `cpu`.
@@ -77,7 +78,15 @@ impl Judge {
     /// # Errors
     /// No judge, no torch, no such device, loads that cannot be read.
     pub async fn open(session: Session) -> Result<Self, JudgeError> {
-        let (mut process, stream) = start()?;
+        Self::open_hiding(session, &[]).await
+    }
+
+    /// As [`Judge::open`]; the process does not inherit these environment variables, which hold keys.
+    ///
+    /// # Errors
+    /// As [`Judge::open`].
+    pub async fn open_hiding(session: Session, hidden: &[String]) -> Result<Self, JudgeError> {
+        let (mut process, stream) = start(hidden)?;
         let last_words = Arc::default();
         let errors = process.stderr.take().expect("BUG: the judge's stderr is a pipe");
         tokio::spawn(listen(errors, Arc::clone(&last_words)));
@@ -87,6 +96,7 @@ impl Judge {
             last_words,
             ready: Ready::default(),
             session: session.clone(),
+            hidden: hidden.to_vec(),
         };
         match judge.ask(&Request::Open(Box::new(session))).await {
             Ok(Reply::Ready(ready)) => judge.ready = *ready,
@@ -114,7 +124,7 @@ impl Judge {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::warn!(candidate, %error, "replacing the judge");
-                *self = Box::pin(Self::open(self.session.clone())).await?;
+                *self = Box::pin(Self::open_hiding(self.session.clone(), &self.hidden)).await?;
                 self.ask(&request).await?
             }
         };
@@ -157,11 +167,15 @@ fn program() -> Result<PathBuf, JudgeError> {
 
 /// Starts the process. Its standard input is our stream, both ways; its own process group keeps Ctrl-C of the terminal
 /// away from it, so that running evaluations can end.
-fn start() -> Result<(Child, UnixStream), JudgeError> {
+fn start(hidden: &[String]) -> Result<(Child, UnixStream), JudgeError> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let path = program()?;
-    let process = Command::new(&path)
+    let mut command = Command::new(&path);
+    for variable in hidden {
+        command.env_remove(variable);
+    }
+    let process = command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

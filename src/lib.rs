@@ -13,12 +13,12 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   `merge`, [`proposal`], [`settings`], [`event`]
+//!   `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
-//!   [`mod@derive`], [`judge`] and [`slots`] (processes)
-//! * runs: [`run`], [`driver`], [`replay`]
+//!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
+//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
 //! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
@@ -30,6 +30,8 @@
 //! * A bad candidate is data ([`packevolve_contract::rejection::Rejection`], [`event::Declined`]); an `Err` means that
 //!   our own machinery broke. A rejected candidate has no score at all.
 //! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
+//! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
+//!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
 //! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen.
 
 pub mod candidate;
@@ -56,6 +58,10 @@ pub mod proposal;
 
 pub mod settings;
 
+pub mod charge;
+
+pub mod llm_error;
+
 pub mod event;
 
 pub mod search;
@@ -76,7 +82,13 @@ pub mod judge;
 
 pub mod slots;
 
+pub mod requests;
+
 pub mod run;
+
+pub mod memory;
+
+pub mod briefing;
 
 pub mod driver;
 

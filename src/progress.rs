@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::charge::Charge;
 use crate::driver::News;
 use crate::event::{Event, StopReason};
+use crate::inspect::{charge_text, event_text};
 use crate::output::talk;
 use crate::search::best::Best;
 use crate::search::{Search, Tally};
@@ -48,7 +50,12 @@ impl Progress {
         match news {
             // What is printed from here on must not run into the bar.
             News::Happened(Event::RunStopped { .. }) => self.clear(),
-            News::Happened(_) => self.show(search),
+            News::Happened(event) => {
+                if matches!(event, Event::ModelPaused { .. }) {
+                    self.tell(&format!("note: language model {}", event_text(event, search)));
+                }
+                self.show(search);
+            }
             News::Stopping(reason) => self.tell(stopping(reason)),
         }
     }
@@ -126,6 +133,10 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
         if count > 0 {
             parts.push(format!("{count} {outcome}"));
         }
+    }
+    let spent = search.models().spent();
+    if spent != Charge::NONE {
+        parts.push(charge_text(spent));
     }
     parts.join(", ")
 }

@@ -71,7 +71,8 @@ impl Proposers {
                 let mate = Mate { label: &label, program: &text, ancestor: ancestor.as_deref() };
                 cross::propose(&parent, mate, &mut rng, &seen)
             }
-            Proposer::Corpus(_) => None,
+            // What a model proposes comes of its answer.
+            Proposer::Corpus(_) | Proposer::Model(_) => None,
         };
         Ok(proposal.map(|proposal| proposal.to_string().into_bytes()))
     }

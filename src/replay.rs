@@ -12,9 +12,11 @@ use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
-use crate::event::{Event, Proposer, RunStarted, Selection};
+use crate::event::{Asking, Declined, Event, ModelAsked, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
 use crate::propose::{ProposeError, Proposers};
+use crate::proposer::llm::document::document;
+use crate::proposer::llm::reply;
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
@@ -69,6 +71,8 @@ struct Maker<'a> {
     repository: &'a Repository,
     proposers: Proposers,
     programs: HashMap<CandidateId, String>,
+    /// What models answered last, by the attempts under way.
+    answers: HashMap<u64, String>,
 }
 
 /// Makes `candidate` and its ancestors again, oldest first, and compares every program and commit id.
@@ -106,12 +110,22 @@ pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence
                 let selection = selection_of(&search, created.attempt);
                 let proposal = repository.proposal(created.commit)?.unwrap_or_default();
                 maker.draw_again(&search, created.attempt, selection, Some(&proposal), &at("the proposal"))?;
+                maker.answers.remove(&created.attempt);
                 steps.push(maker.make(&run.search, created.candidate)?);
             }
-            Event::ProposalDeclined { attempt, proposal, .. } => {
+            Event::ModelAsked(asked) => maker.hear(asked)?,
+            Event::ProposalDeclined { attempt, reason: Declined::Unanswered { .. }, .. } => {
+                maker.answers.remove(attempt);
+            }
+            Event::ProposalDeclined { attempt, proposal, reason } => {
                 let selection = selection_of(&search, *attempt);
                 let document = proposal.map(|id| repository.read_blob(id)).transpose()?;
+                if let Declined::Unusable { error } = reason {
+                    let again = maker.document_of_answer(*attempt, selection).err();
+                    same(|| at("what is wrong with the answer"), &Shown(&Some(error.clone())), &Shown(&again))?;
+                }
                 maker.draw_again(&search, *attempt, selection, document.as_deref(), &at("the proposal"))?;
+                maker.answers.remove(attempt);
             }
             _ => {}
         }
@@ -131,7 +145,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
     let started = run.search.started();
     let settings = &started.settings;
     let session = judge::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
-    let mut judge = Judge::open(session).await?;
+    let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
     let ready = judge.ready();
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &ready.loads_digest)?;
     same(|| "the device".to_owned(), &started.judge.device, &ready.device)?;
@@ -172,7 +186,7 @@ impl<'a> Maker<'a> {
     fn new(search: &'a Search, repository: &'a Repository) -> Result<Self, ProposeError> {
         let started = search.started();
         let proposers = Proposers::open(started, repository)?;
-        Ok(Self { started, repository, proposers, programs: HashMap::new() })
+        Ok(Self { started, repository, proposers, programs: HashMap::new(), answers: HashMap::new() })
     }
 
     /// Makes one candidate whose parents were made.
@@ -228,6 +242,23 @@ impl<'a> Maker<'a> {
         Descent { candidate, parents, proposer, file_name, epoch: *epoch }
     }
 
+    /// Takes in a request and its reply as they were recorded; no endpoint is needed.
+    fn hear(&mut self, asked: &ModelAsked) -> Result<(), Divergence> {
+        self.repository.read_blob(asked.request)?;
+        let reply = asked.reply.map(|reply| self.repository.read_blob(reply)).transpose()?;
+        if let (Asking::Proposal(attempt), Some(reply), None) = (asked.asking, reply, &asked.error) {
+            self.answers.insert(attempt, reply::read(&reply).text.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// The document that comes of what a model answered; what is wrong with the answer, if none does.
+    fn document_of_answer(&self, attempt: u64, selection: &Selection) -> Result<Vec<u8>, String> {
+        let answer = self.answers.get(&attempt).ok_or("there was no answer")?;
+        let kind = selection.kind.expect("BUG: the journal was checked when it was read");
+        document(kind, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
+    }
+
     /// Asks the proposer of an attempt again and compares the document.
     fn draw_again(
         &self,
@@ -238,7 +269,10 @@ impl<'a> Maker<'a> {
         what: &str,
     ) -> Result<(), Divergence> {
         let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
-        let again = self.proposers.draw(search, self.repository, (attempt, selection), program)?;
+        let again = match selection.proposer {
+            Proposer::Model(_) => self.document_of_answer(attempt, selection).ok(),
+            _ => self.proposers.draw(search, self.repository, (attempt, selection), program)?,
+        };
         same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
     }
 }

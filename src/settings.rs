@@ -105,11 +105,20 @@ pub struct LlmSettings {
     pub repairs: u32,
     /// After how many candidates of theirs a summary of what worked is asked for; 0: never.
     pub summary_every: u64,
+    /// The most tokens that all requests of the run may cost; `None`: no limit.
+    pub budget_tokens: Option<u64>,
+    /// The most dollars that they may cost; `None`: no limit.
+    pub budget_dollars: Option<f64>,
 }
 
 impl LlmSettings {
     fn is_unused(&self) -> bool {
         self.models.is_empty()
+    }
+
+    /// The environment variables that hold keys; no process that runs programs may have them.
+    pub fn key_variables(&self) -> Vec<String> {
+        self.models.iter().filter_map(|model| model.key_env.clone()).collect()
     }
 }
 

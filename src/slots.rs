@@ -32,15 +32,21 @@ pub struct Slots<T> {
 }
 
 impl<T: fmt::Debug + Send + 'static> Slots<T> {
-    /// Starts `count` judges at once, each with the session for its CPU, and waits until all are ready.
+    /// Starts `count` judges at once, each with the session for its CPU and without the environment variables that are
+    /// to be `hidden` from it, and waits until all are ready.
     ///
     /// # Errors
     /// The first judge that cannot work.
-    pub async fn open(count: usize, session: impl Fn(Option<usize>) -> Session) -> Result<Self, JudgeError> {
+    pub async fn open(
+        count: usize,
+        hidden: &[String],
+        session: impl Fn(Option<usize>) -> Session,
+    ) -> Result<Self, JudgeError> {
         let cpus = own_cpus(count);
         let mut opening = JoinSet::new();
         for slot in 0..count {
-            opening.spawn(Judge::open(session(cpus.get(slot).copied())));
+            let (session, hidden) = (session(cpus.get(slot).copied()), hidden.to_vec());
+            opening.spawn(async move { Judge::open_hiding(session, &hidden).await });
         }
         let mut judges = Vec::new();
         while let Some(judge) = opening.join_next().await {

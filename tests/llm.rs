@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use packevolve::charge::{Budget, Charge, Limit, Usage};
 use packevolve::derive::derive;
-use packevolve::proposer::llm::charge::{Budget, Charge, Limit, Usage};
+use packevolve::event::Kind;
+use packevolve::llm_error::{LlmError, Scope};
 use packevolve::proposer::llm::client::{Asked, Client, Exchange, Failure};
 use packevolve::proposer::llm::context::{ProgramShown, PromptContext, Repair};
 use packevolve::proposer::llm::conversation::Conversation;
-use packevolve::proposer::llm::document::{Kind, document};
-use packevolve::proposer::llm::error::{LlmError, Scope};
+use packevolve::proposer::llm::document::document;
 use packevolve::proposer::llm::key::Key;
 use packevolve::proposer::llm::prompt::Prompts;
 use packevolve::proposer::llm::reply;

@@ -16,6 +16,7 @@ mod golden;
 mod inspect;
 mod linking;
 mod llm;
+mod models;
 mod programs;
 mod readme;
 mod replay;

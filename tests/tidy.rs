@@ -39,7 +39,10 @@ const DOORS: [(&str, &[&str]); 27] = [
     ("similar", &["src/nearest.rs", "src/rewrite.rs"]),
     ("strsim", &["src/config.rs", "src/run.rs"]),
     ("tch", &["evaluator/src/tensor.rs"]),
-    ("tokio", &["src/cli", "src/driver.rs", "src/judge.rs", "src/proposer/llm/client.rs", "src/slots.rs"]),
+    (
+        "tokio",
+        &["src/cli", "src/driver.rs", "src/judge.rs", "src/proposer/llm/client.rs", "src/requests.rs", "src/slots.rs"],
+    ),
     ("tracing_subscriber", &["evaluator/src/main.rs", "src/log.rs"]),
     ("tree_sitter", &["src/proposer/syntax"]),
     ("tree_sitter_python", &["src/proposer/syntax"]),

@@ -27,7 +27,7 @@ impl Doctor {
         let settings = config.settings(config_path(self.config.as_deref()))?;
         super::check_loads(&config)?;
         let session = judge::session(&settings.evaluation, &[], settings.rng_seed, None);
-        let judge = Judge::open(session).await?;
+        let judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         match self.format {
             Format::Json => print_json(judge.ready())?,
             Format::Table => data(text(judge.ready(), settings.search.slots))?,

@@ -86,7 +86,7 @@ impl Evaluate {
         let against_text = read_text(against)?;
         let cases = cases(&settings);
         let session = judge::session(&settings.evaluation, &cases, settings.rng_seed, None);
-        let mut judge = Judge::open(session).await?;
+        let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         // First what others are compared with: how long it takes limits how long they may take. A program that is held
         // against itself on purpose is measured twice: that shows how well times repeat.
         let baseline = match program == against_text && self.against.is_none() {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{BadInput, Format, RunArguments, config_path, print_json, read_text};
 use crate::candidate::CandidateId;
+use crate::charge::Charge;
 use crate::config::Config;
 use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
@@ -172,6 +173,8 @@ struct Closing {
     best: Option<CandidateId>,
     candidates: Vec<Row>,
     proposers: Vec<Asked>,
+    /// What all requests to language models cost.
+    spent: Charge,
     gain: Option<Gain>,
 }
 
@@ -179,7 +182,8 @@ impl Closing {
     fn of(search: &Search) -> Self {
         let best = search.best().map(|best| best.candidate);
         let (candidates, proposers) = (inspect::closing(search), inspect::asked(search));
-        Self { format: FORMAT, best, candidates, proposers, gain: Gain::of(search) }
+        let spent = search.models().spent();
+        Self { format: FORMAT, best, candidates, proposers, spent, gain: Gain::of(search) }
     }
 }
 
@@ -188,7 +192,11 @@ fn closing(search: &Search, run: &Path) -> String {
     let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.started().cases);
     let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate));
-    let table = format!("{table}\n\n{}\n", inspect::asked_table(&inspect::asked(search)));
+    let spent = match search.models().count() {
+        0 => String::new(),
+        _ => format!("language models: {}\n", inspect::charge_text(search.models().spent())),
+    };
+    let table = format!("{table}\n\n{}\n{spent}", inspect::asked_table(&inspect::asked(search)));
     let Some(best) = best else { return table };
     let gain = Gain::of(search).map_or(String::new(), |gain| gain.text() + "\n");
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");

@@ -6,10 +6,6 @@
 //! back to the model with its diagnosis. Decides nothing about the run and judges nothing. A key is seen by [`key`] and
 //! [`client`] alone and is in nothing that they return.
 
-pub mod charge;
-
-pub mod error;
-
 pub mod reply;
 
 pub mod conversation;

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::charge::Charge;
 use crate::event::Proposer;
 
 /// How much an arm that was tried seldom is preferred.
@@ -15,6 +16,8 @@ const EXPLORATION: f64 = 0.4;
 const FADING: f64 = 0.98;
 /// Seconds that an attempt costs beside its evaluation; keeps an arm that costs next to nothing from infinity.
 const OVERHEAD_SECONDS: f64 = 0.5;
+/// Judge seconds that a dollar counts as: an answer for a cent costs as much as an evaluation of ten seconds.
+const SECONDS_OF_A_DOLLAR: f64 = 1000.0;
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,10 @@ pub struct Account {
     pub contenders: u64,
     /// Judge seconds of its candidates.
     pub seconds: f64,
+    /// Tokens of all requests to it, both ways.
+    pub tokens: u64,
+    /// What they cost, in billionths of a dollar.
+    pub nanodollars: u64,
 }
 
 /// A proposer with its account and its recent success.
@@ -126,6 +133,15 @@ impl Bandit {
         arm.account.tried += 1;
     }
 
+    /// What a request to a proposer cost.
+    pub fn charged(&mut self, proposer: Proposer, charge: Charge) {
+        if let Some(arm) = self.arms.iter_mut().find(|arm| arm.proposer == proposer) {
+            arm.cost += charge.dollars() * SECONDS_OF_A_DOLLAR;
+            arm.account.tokens = arm.account.tokens.saturating_add(charge.tokens());
+            arm.account.nanodollars = arm.account.nanodollars.saturating_add(charge.nanodollars);
+        }
+    }
+
     /// What came of an attempt, and what it cost beside being made, in seconds.
     pub fn ended(&mut self, proposer: Proposer, success: Success, seconds: f64) {
         if let Some(arm) = self.arms.iter_mut().find(|arm| arm.proposer == proposer) {
@@ -180,6 +196,22 @@ mod tests {
             _ => (Success::Nothing, 0.5),
         });
         assert!(shares[0] > 3 * shares[1], "{shares:?}");
+    }
+
+    #[test]
+    fn a_model_that_takes_money_has_to_bring_more_than_one_that_takes_none() {
+        let models = [Proposer::Model(0), Proposer::Model(1)];
+        let mut bandit = Bandit::new(models);
+        for _ in 0..300 {
+            let proposer = bandit.choose(|_| true).unwrap();
+            bandit.tried(proposer);
+            let nanodollars = if proposer == models[0] { 20_000_000 } else { 0 };
+            bandit.charged(proposer, Charge { nanodollars, ..Charge::NONE });
+            bandit.ended(proposer, Success::Admitted, 1.0);
+        }
+        let [dear, cheap] = models.map(|model| bandit.account(model).copied().unwrap());
+        assert!(cheap.tried > 3 * dear.tried, "{dear:?} {cheap:?}");
+        assert_eq!((dear.nanodollars, cheap.nanodollars), (dear.tried * 20_000_000, 0));
     }
 
     #[test]

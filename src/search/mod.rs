@@ -7,6 +7,7 @@ pub mod archive;
 pub mod bandit;
 pub mod best;
 pub mod island;
+pub mod models;
 pub mod population;
 mod select;
 #[cfg(test)]
@@ -21,21 +22,28 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::{Scores, score_interval, scores};
 use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
+use rand::RngExt;
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
-use crate::event::{CandidateCreated, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::event::{
+    Asking, CandidateCreated, Declined, Event, Kind, ModelAsked, Proposer, RunStarted, Selection, StopReason,
+};
 use crate::search::archive::Archive;
 use crate::search::bandit::{Bandit, Success};
 use crate::search::best::{Best, Contender, HeldOut};
 use crate::search::island::{Climate, Islands};
+use crate::search::models::Models;
 use crate::search::population::Member;
-use crate::settings::{Parts, SearchSettings};
+use crate::settings::{Parts, SearchSettings, Settings};
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
 const EXHAUSTED_AFTER: u64 = 100;
 
 /// Other candidates that a proposer is shown, at most.
 const MOST_INSPIRATIONS: usize = 3;
+/// How often a language model is asked for a whole program, and for the best of two; else for an edit.
+const REWRITES: f64 = 0.2;
+const CROSSOVERS: f64 = 0.2;
 
 /// What is known of a candidate.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +68,10 @@ pub struct Known {
     pub ruling: Option<Ruling>,
     /// How often it was chosen as a parent.
     pub times_chosen: u64,
+    /// In which form a language model was asked for it.
+    pub kind: Option<Kind>,
+    /// How many rejected candidates went back to the model one after another until it answered with this one.
+    pub repairs: u32,
 }
 
 /// How an evaluation ended, and the scores if it was measured in full.
@@ -152,6 +164,7 @@ pub struct Search {
     islands: Islands,
     archive: Archive,
     bandit: Bandit,
+    models: Models,
     best: Option<Best>,
     /// Those that looked better than the best when they were judged, and were not judged on held-out windows yet.
     contenders: Vec<Contender>,
@@ -172,6 +185,8 @@ impl Search {
             verdict: None,
             ruling: None,
             times_chosen: 0,
+            kind: None,
+            repairs: 0,
         };
         let settings = &started.settings;
         let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
@@ -192,7 +207,8 @@ impl Search {
             declined_in_a_row: 0,
             islands: Islands::new(climate),
             archive: Archive::new(front),
-            bandit: Bandit::new(proposers(&settings.search)),
+            bandit: Bandit::new(proposers(settings)),
+            models: Models::new(&settings.llm),
             best: None,
             contenders: Vec::new(),
             stopped: None,
@@ -216,6 +232,11 @@ impl Search {
                 Err("there is no baseline yet".to_owned())
             }
             Event::Selected { attempt, selection } => self.check_selected(*attempt, selection),
+            Event::ModelAsked(asked) => self.check_asked(asked),
+            Event::ModelPaused { model, .. } if self.models.is_ready(*model) => Ok(()),
+            Event::ModelPaused { model, .. } => Err(format!("language model {model} is not asked anyway")),
+            Event::ModelResumed { model } if self.models.is_paused(*model) => Ok(()),
+            Event::ModelResumed { model } => Err(format!("language model {model} is not paused")),
             Event::ProposalDeclined { attempt, reason, .. } => self.check_declined(*attempt, reason),
             Event::CandidateCreated(created) => self.check_created(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.check_evaluated(*candidate, evaluation),
@@ -236,7 +257,16 @@ impl Search {
             Proposer::Corpus(place) if self.corpus[place].is_some() => {
                 return Err(format!("the document at place {place} of the corpus made a candidate before"));
             }
+            Proposer::Model(model) if model >= self.models.count() => {
+                return Err(format!("there are {} language models, none at place {model}", self.models.count()));
+            }
             _ => {}
+        }
+        if matches!(selection.proposer, Proposer::Model(_)) != selection.kind.is_some() {
+            return Err("a language model, and nobody else, is asked in some form".to_owned());
+        }
+        if let Some(candidate) = selection.repairs.filter(|candidate| !self.models.rejected().contains(candidate)) {
+            return Err(format!("candidate {candidate} is not to go back to a language model"));
         }
         if selection.island >= self.islands.count() {
             return Err(format!("there is no island {}", selection.island));
@@ -245,11 +275,28 @@ impl Search {
         selection.inspirations.iter().try_for_each(|other| self.existing(*other).map(drop))
     }
 
+    fn check_asked(&self, asked: &ModelAsked) -> Result<(), String> {
+        let model = asked.model;
+        if model >= self.models.count() {
+            return Err(format!("there are {} language models, none at place {model}", self.models.count()));
+        }
+        match asked.asking {
+            Asking::Proposal(attempt) if self.opened(attempt)?.proposer != Proposer::Model(model) => {
+                Err(format!("attempt {attempt} is not that of language model {model}"))
+            }
+            Asking::Proposal(_) | Asking::Summary => Ok(()),
+        }
+    }
+
     fn check_declined(&self, attempt: u64, reason: &Declined) -> Result<(), String> {
         self.opened(attempt)?;
         match reason {
             Declined::Duplicate { of } | Declined::NotNovel { of } => self.existing(*of).map(drop),
-            Declined::Unreadable { .. } | Declined::DoesNotApply { .. } | Declined::NothingNew => Ok(()),
+            Declined::Unreadable { .. }
+            | Declined::DoesNotApply { .. }
+            | Declined::NothingNew
+            | Declined::Unanswered { .. }
+            | Declined::Unusable { .. } => Ok(()),
         }
     }
 
@@ -326,8 +373,7 @@ impl Search {
 
     /// What an attempt is to try that has no outcome yet.
     fn opened(&self, attempt: u64) -> Result<&Selection, String> {
-        let open = self.open.iter().find(|(open, _)| *open == attempt);
-        open.map(|(_, selection)| selection).ok_or_else(|| format!("attempt {attempt} is not open"))
+        self.attempt_under_way(attempt).ok_or_else(|| format!("attempt {attempt} is not open"))
     }
 
     /// Takes in what happened.
@@ -343,6 +389,12 @@ impl Search {
             Event::BaselineEvaluated { measurement } => self.know_baseline(measurement),
             Event::BaselineHeldOut { measurement } => self.know_held_out_baseline(measurement),
             Event::Selected { attempt, selection } => self.open_attempt(*attempt, selection),
+            Event::ModelAsked(ModelAsked { model, charge, .. }) => {
+                self.models.spend(*charge);
+                self.bandit.charged(Proposer::Model(*model), *charge);
+            }
+            Event::ModelPaused { model, error } => self.models.pause(*model, error),
+            Event::ModelResumed { model } => self.models.go_on(*model),
             Event::ProposalDeclined { attempt, .. } => self.decline(*attempt),
             Event::CandidateCreated(created) => self.add(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.judge(*candidate, evaluation),
@@ -352,11 +404,15 @@ impl Search {
             Event::RunResumed { candidates } => {
                 self.stopped = None;
                 self.candidate_limit = *candidates;
+                self.models.all_go_on();
             }
         }
     }
 
     /// What to do next. Decided from the state alone: asking twice gives the same answer.
+    ///
+    /// While there is as much to be measured as can be measured at the same time, only language models are asked, whose
+    /// answers take their time.
     pub fn next(&self) -> Next {
         if self.baseline.is_none() {
             return Next::Wait;
@@ -365,7 +421,9 @@ impl Search {
             return self.stop_or_wait(StopReason::Candidates);
         }
         if self.has_reached_target() {
-            return self.stop_or_wait(StopReason::Target);
+            // What models have not answered yet is not waited for.
+            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.kind.is_some());
+            return if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait };
         }
         if (self.candidates.len() + self.open.len()) as u64 >= self.candidate_limit {
             return Next::Wait;
@@ -374,8 +432,10 @@ impl Search {
             return self.stop_or_wait(StopReason::Exhausted);
         }
         let attempt = self.attempts;
-        match self.next_of_corpus().or_else(|| self.drawn(attempt)) {
+        match self.next_of_corpus().or_else(|| self.next_repair()).or_else(|| self.drawn(attempt)) {
             Some(selection) => Next::Attempt { attempt, selection },
+            // Whoever is paused comes back.
+            None if self.models.is_any_paused() => Next::Wait,
             None => self.stop_or_wait(StopReason::Exhausted),
         }
     }
@@ -480,6 +540,11 @@ impl Search {
         &self.bandit
     }
 
+    /// The language models.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
     /// The best candidate. With windows held out it is the last that was confirmed on them, or what was measured first;
     /// otherwise the one with the highest `combined_score`, of equal ones the oldest.
     pub fn best(&self) -> Option<&Best> {
@@ -491,7 +556,13 @@ impl Search {
         self.tally
     }
 
-    /// Selections without an outcome yet: what a crash left between a decision and what came of it.
+    /// What an attempt is to try that has no outcome yet.
+    pub fn attempt_under_way(&self, attempt: u64) -> Option<&Selection> {
+        self.open.iter().find(|(open, _)| *open == attempt).map(|(_, selection)| selection)
+    }
+
+    /// Selections without an outcome yet: what a model was asked for, or a crash left between a decision and what came
+    /// of it.
     pub fn open_attempts(&self) -> &[(u64, Selection)] {
         &self.open
     }
@@ -540,7 +611,46 @@ impl Search {
             parent: parent.unwrap_or(CandidateId::SEED),
             inspirations: Vec::new(),
             outclassed_below: None,
+            kind: None,
+            repairs: None,
         })
+    }
+
+    /// The first rejected candidate that can go back to its language model now.
+    fn next_repair(&self) -> Option<Selection> {
+        let is_free =
+            |candidate: &&CandidateId| self.known(**candidate).proposer.is_some_and(|by| self.can_request(by));
+        let candidate = *self.models.rejected().iter().find(is_free)?;
+        let Known { proposer, island, kind, parents, .. } = self.known(candidate);
+        let (parent, others) = parents.split_first().expect("BUG: a language model edits somebody's program");
+        Some(Selection {
+            proposer: proposer.expect("BUG: a candidate of a language model"),
+            island: *island,
+            parent: *parent,
+            inspirations: others.to_vec(),
+            outclassed_below: self.islands.admission_score(*island),
+            kind: *kind,
+            repairs: Some(candidate),
+        })
+    }
+
+    fn known(&self, candidate: CandidateId) -> &Known {
+        &self.candidates[candidate.index()]
+    }
+
+    /// Whether a proposer is a language model that can be sent a request now. None is as long as more candidates wait
+    /// for a slot than there are slots.
+    fn can_request(&self, proposer: Proposer) -> bool {
+        let Proposer::Model(model) = proposer else { return false };
+        let slots = self.started.settings.search.slots;
+        let open = self.open.iter().filter(|(_, selection)| selection.proposer == proposer).count();
+        let is_backed_up = self.waiting.len().saturating_sub(slots) > slots;
+        self.models.is_ready(model) && open < self.started.settings.llm.models[model].requests && !is_backed_up
+    }
+
+    /// Whether there is as much to be measured as can be measured at the same time.
+    fn is_busy(&self) -> bool {
+        self.tasks().count() >= self.started.settings.search.slots
     }
 
     /// The islands take turns; who proposes is the bandit's choice, the parent is drawn.
@@ -552,10 +662,26 @@ impl Search {
         let times_chosen = |id: CandidateId| self.candidates[id.index()].times_chosen;
         let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
         let others = select::inspirations(&self.ranked(), parent, MOST_INSPIRATIONS, &mut rng);
-        let proposer = self.bandit.choose(|proposer| others.len() >= inspirations(proposer).0)?;
+        let is_busy = self.is_busy();
+        let can = |proposer| match proposer {
+            Proposer::Model(_) => self.can_request(proposer),
+            _ => !is_busy && others.len() >= inspirations(proposer).0,
+        };
+        let proposer = self.bandit.choose(can)?;
+        let kind = matches!(proposer, Proposer::Model(_)).then(|| self.kind(attempt, !others.is_empty()));
         let inspirations = others.into_iter().take(inspirations(proposer).1).collect();
         let outclassed_below = self.islands.admission_score(island);
-        Some(Selection { proposer, island, parent, inspirations, outclassed_below })
+        Some(Selection { proposer, island, parent, inspirations, outclassed_below, kind, repairs: None })
+    }
+
+    /// In which form a language model is asked.
+    fn kind(&self, attempt: u64, has_others: bool) -> Kind {
+        let draw: f64 = stream(self.started.settings.rng_seed, attempt, Purpose::Proposal).random();
+        match draw {
+            draw if draw < REWRITES => Kind::Rewrite,
+            draw if draw < REWRITES + CROSSOVERS && has_others => Kind::Crossover,
+            _ => Kind::Edit,
+        }
     }
 
     /// The archive, best first.
@@ -602,6 +728,7 @@ impl Search {
         self.attempts += 1;
         self.candidates[selection.parent.index()].times_chosen += 1;
         self.bandit.tried(selection.proposer);
+        selection.repairs.into_iter().for_each(|candidate| self.models.sent_back(candidate));
         self.open.push((attempt, selection.clone()));
     }
 
@@ -626,6 +753,7 @@ impl Search {
         self.by_program.insert(created.program, created.candidate);
         self.by_normalised.insert(created.normalised, created.candidate);
         self.waiting.insert(created.candidate);
+        let repairs = selection.repairs.map_or(0, |rejected| self.known(rejected).repairs + 1);
         self.candidates.push(Known {
             name: created.name.clone(),
             proposer: Some(selection.proposer),
@@ -637,6 +765,8 @@ impl Search {
             verdict: None,
             ruling: None,
             times_chosen: 0,
+            kind: selection.kind,
+            repairs,
         });
     }
 
@@ -659,6 +789,10 @@ impl Search {
             }
         };
         self.give_account(candidate, &verdict, success, evaluation);
+        let Known { proposer, repairs, .. } = *self.known(candidate);
+        if verdict == Verdict::Rejected && matches!(proposer, Some(Proposer::Model(_))) {
+            self.models.reject(candidate, repairs);
+        }
         self.candidates[candidate.index()].verdict = Some(verdict);
         self.pass_time(candidate);
     }
@@ -795,16 +929,18 @@ impl Search {
 }
 
 /// The proposers that take part, in a fixed order; the corpus comes before all of them and is none.
-fn proposers(settings: &SearchSettings) -> impl Iterator<Item = Proposer> {
-    let Parts { compose, cross, mutate } = settings.proposers;
+fn proposers(settings: &Settings) -> impl Iterator<Item = Proposer> {
+    let Parts { compose, cross, mutate } = settings.search.proposers;
     let taking_part = [(compose, Proposer::Compose), (mutate, Proposer::Mutate), (cross, Proposer::Cross)];
-    taking_part.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, proposer)| proposer)
+    let offline = taking_part.into_iter().filter(|(takes_part, _)| *takes_part).map(|(_, proposer)| proposer);
+    offline.chain((0..settings.llm.models.len()).map(Proposer::Model))
 }
 
 /// How many other candidates a proposer needs, and how many it is shown.
 fn inspirations(proposer: Proposer) -> (usize, usize) {
     match proposer {
         Proposer::Cross => (1, 1),
+        Proposer::Model(_) => (0, MOST_INSPIRATIONS),
         Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose => (0, 0),
     }
 }

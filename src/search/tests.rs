@@ -6,8 +6,9 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
-use super::world::{Script, World, blob, created, first_window, measurement, sample};
+use super::world::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
 use super::*;
+use crate::llm_error::LlmError;
 
 /// Selections in order, each with its attempt.
 fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
@@ -132,13 +133,17 @@ proptest! {
             Some(StopReason::Exhausted) => {
                 let tried_all = world.seen_at.len() >= script.corpus.len();
                 let no_parents = is_deserted(&world.search);
-                let nothing_left = tried_all && (!script.mutate || no_parents);
-                prop_assert!(nothing_left || declined_last(&world.events) == EXHAUSTED_AFTER as usize);
+                let nobody = !script.mutate && world.search.models().ready().count() == 0;
+                let nothing_left = tried_all && (nobody || no_parents);
+                let declined = declined_last(&world.events);
+                let together = 2 * script.models;
+                prop_assert!(nothing_left || (declined >= 100 && declined <= 100 + together), "{declined} declined");
             }
             other => prop_assert!(false, "it ended with {other:?}"),
         }
         let attempts = world.seen_at.len() as u64;
-        prop_assert!(attempts <= made * EXHAUSTED_AFTER, "{attempts} attempts for {made} candidates");
+        let most_in_a_row = EXHAUSTED_AFTER + 2 * script.models as u64;
+        prop_assert!(attempts <= made * most_in_a_row, "{attempts} attempts for {made} candidates");
     }
 
     #[test]
@@ -151,13 +156,14 @@ proptest! {
             let parent = script.corpus[place].and_then(|parent| made[parent]).unwrap_or(CandidateId::SEED);
             let island = place % script.islands;
             let (proposer, inspirations) = (Proposer::Corpus(place), Vec::new());
-            let expected = Selection { proposer, island, parent, inspirations, outclassed_below: None };
+            let (kind, repairs) = (None, None);
+            let expected = Selection { proposer, island, parent, inspirations, outclassed_below: None, kind, repairs };
             prop_assert_eq!(*selection, &expected);
             let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
             made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
         }
         prop_assert!(rest.iter().all(|(_, selection)| !matches!(selection.proposer, Proposer::Corpus(_))));
-        prop_assert!(script.mutate || rest.is_empty());
+        prop_assert!(script.mutate || rest.iter().all(|(_, selection)| is_of_a_model(selection)));
         let cut_short = world.search.stopped() == Some(StopReason::Candidates);
         prop_assert!(cut_short || corpus.len() == script.corpus.len());
     }
@@ -169,7 +175,8 @@ proptest! {
             let members = &world.seen_at[&attempt];
             prop_assert!(members.iter().all(|members| members.len() <= script.population));
             let members = &members[selection.island];
-            prop_assert!(members.contains(&selection.parent), "{selection:?} of {members:?}");
+            let is_member = members.contains(&selection.parent);
+            prop_assert!(is_member || selection.repairs.is_some(), "{selection:?} of {members:?}");
             prop_assert_eq!(selection.outclassed_below.is_some(), members.len() == script.population);
         }
     }
@@ -247,6 +254,57 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_model_has_more_open_attempts_than_requests_and_none_is_asked_while_candidates_pile_up(script in Script::any()) {
+        let mut world = World::new(Script { models: 2, ..script });
+        let slots = world.search.started().settings.search.slots;
+        while world.search.stopped().is_none() {
+            let waiting = world.search.candidates().filter(|(_, known)| known.verdict.is_none()).count();
+            let seen = world.events.len();
+            world.step();
+            for event in &world.events[seen..] {
+                if let Event::Selected { selection, .. } = event && is_of_a_model(selection) {
+                    prop_assert!(waiting <= 2 * slots, "{waiting} candidates wait for {slots} slots");
+                }
+            }
+            for model in 0..2 {
+                let open = world.search.open_attempts().iter().filter(|(_, s)| s.proposer == Proposer::Model(model));
+                prop_assert!(open.count() <= 2);
+            }
+        }
+    }
+
+    #[test]
+    fn a_rejected_candidate_of_a_model_goes_back_to_it_at_most_so_often(script in Script::any()) {
+        let world = World::finished(Script { models: 2, ..script });
+        let mut back = BTreeSet::new();
+        for (_, selection) in selections(&world.events) {
+            let Some(rejected) = selection.repairs else { continue };
+            let known = world.search.candidate(rejected).unwrap();
+            prop_assert!(back.insert(rejected), "candidate {rejected} goes back twice");
+            prop_assert!(known.repairs < 2 && known.verdict == Some(Verdict::Rejected));
+            prop_assert_eq!((known.proposer, known.kind), (Some(selection.proposer), selection.kind));
+            prop_assert!(selection.parents().eq(known.parents.iter().copied()));
+        }
+    }
+
+    #[test]
+    fn what_was_spent_is_the_sum_of_what_was_charged(script in Script::any()) {
+        let world = World::finished(Script { models: 2, ..script });
+        let charged = world.events.iter().filter_map(|event| match event {
+            Event::ModelAsked(asked) => Some(asked.charge.nanodollars),
+            _ => None,
+        });
+        let spent = world.search.models().spent().nanodollars;
+        prop_assert_eq!(charged.sum::<u64>(), spent);
+        let accounts = world.search.bandit().arms().iter().map(|arm| arm.account.nanodollars);
+        prop_assert_eq!(accounts.sum::<u64>(), spent);
+    }
+}
+
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
@@ -259,7 +317,10 @@ fn under_way() -> World {
 
 fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
     let parent = CandidateId(parent);
-    let selection = Selection { proposer, island: 0, parent, inspirations: Vec::new(), outclassed_below: None };
+    let kind = matches!(proposer, Proposer::Model(_)).then_some(Kind::Edit);
+    let inspirations = Vec::new();
+    let selection =
+        Selection { proposer, island: 0, parent, inspirations, outclassed_below: None, kind, repairs: None };
     Event::Selected { attempt, selection }
 }
 
@@ -324,6 +385,81 @@ fn what_no_run_writes_is_refused_and_named() {
     for (event, reason) in refused {
         assert_eq!(search.check(&event), Err(reason.to_owned()), "{event:?}");
     }
+}
+
+#[test]
+fn what_no_model_can_have_done_is_refused_and_named() {
+    let mut world = World::new(Script { models: 1, corpus: Vec::new(), ..Script::smooth() });
+    world.record(world.baseline(WindowSet::Search));
+    world.record(selected(0, Proposer::Model(0), 0));
+    world.record(selected(1, Proposer::Mutate, 0));
+    let asked = |model, asking| {
+        let (request, charge) = (blob(1), crate::charge::Charge::NONE);
+        Event::ModelAsked(ModelAsked { model, asking, request, reply: None, error: None, charge })
+    };
+    let Event::Selected { selection, .. } = selected(2, Proposer::Mutate, 0) else { unreachable!() };
+    let with =
+        |kind, repairs| Event::Selected { attempt: 2, selection: Selection { kind, repairs, ..selection.clone() } };
+    for (event, reason) in [
+        (selected(2, Proposer::Model(1), 0), "there are 1 language models, none at place 1"),
+        (with(Some(Kind::Edit), None), "a language model, and nobody else, is asked in some form"),
+        (with(None, Some(CandidateId::SEED)), "candidate 0 is not to go back to a language model"),
+        (asked(1, Asking::Summary), "there are 1 language models, none at place 1"),
+        (asked(0, Asking::Proposal(1)), "attempt 1 is not that of language model 0"),
+        (asked(0, Asking::Proposal(7)), "attempt 7 is not open"),
+        (Event::ModelPaused { model: 1, error: LlmError::Empty }, "language model 1 is not asked anyway"),
+        (Event::ModelResumed { model: 0 }, "language model 0 is not paused"),
+    ] {
+        assert_eq!(world.search.check(&event), Err(reason.to_owned()), "{event:?}");
+    }
+    world.record(asked(0, Asking::Proposal(0)));
+    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
+}
+
+#[test]
+fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
+    let mut world =
+        World::new(Script { models: 1, mutate: false, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
+    world.record(world.baseline(WindowSet::Search));
+    assert!(matches!(world.search.next(), Next::Attempt { selection, .. } if is_of_a_model(&selection)));
+    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
+    assert_eq!(world.search.next(), Next::Wait);
+    world.record(Event::ModelResumed { model: 0 });
+    let error = LlmError::Unauthorized { status: 401, said: "no".to_owned() };
+    world.record(Event::ModelPaused { model: 0, error });
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Exhausted));
+    world.resume(20);
+    assert!(matches!(world.search.next(), Next::Attempt { .. }));
+}
+
+#[test]
+fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
+    let script = Script { models: 1, corpus: Vec::new(), held_out: 0, ..Script::smooth() };
+    let mut started = script.started();
+    started.settings.search.target_score = Some(-1.0);
+    let mut world = World::new(script);
+    world.search = Search::new(started);
+    world.record(world.baseline(WindowSet::Search));
+    world.record(selected(0, Proposer::Model(0), 0));
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Target));
+    world.record(selected(1, Proposer::Mutate, 0));
+    assert_eq!(world.search.next(), Next::Wait, "what is made at once is waited for");
+}
+
+#[test]
+fn models_are_asked_while_all_slots_are_busy_and_nobody_else_is() {
+    let mut world = World::new(Script { models: 1, corpus: Vec::new(), held_out: 0, slots: 1, ..Script::smooth() });
+    world.record(world.baseline(WindowSet::Search));
+    world.record(selected(0, Proposer::Mutate, 0));
+    world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    for attempt in 1..=2 {
+        let Next::Attempt { selection, .. } = world.search.next() else { panic!("a model can be asked") };
+        assert_eq!(selection.proposer, Proposer::Model(0));
+        world.record(Event::Selected { attempt, selection });
+    }
+    assert_eq!(world.search.next(), Next::Wait, "as many requests as it may have are open");
+    world.record(rejected(1));
+    assert!(matches!(world.search.next(), Next::Attempt { selection, .. } if !is_of_a_model(&selection)));
 }
 
 #[test]

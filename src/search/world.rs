@@ -15,9 +15,13 @@ use proptest::prelude::*;
 use rand::RngExt;
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
-use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
+use crate::charge::Charge;
+use crate::event::{
+    Asking, CandidateCreated, CorpusEntry, Declined, Event, ModelAsked, Proposer, RunStarted, Selection, StopReason,
+};
+use crate::llm_error::LlmError;
 use crate::search::{Next, Search, Subject, Task};
-use crate::settings::Parts;
+use crate::settings::{ModelSettings, Parts};
 
 /// What happens how often.
 #[derive(Clone, Debug)]
@@ -36,6 +40,10 @@ pub struct Script {
     pub corpus: Vec<Option<usize>>,
     /// Whether there are mutations.
     pub mutate: bool,
+    /// Language models.
+    pub models: usize,
+    /// How many answers of theirs are none, after which a model is left alone.
+    pub unanswered: f64,
     /// Whether the seed program is the baseline too.
     pub baseline_is_seed: bool,
     /// Windows that are held out.
@@ -61,6 +69,8 @@ impl Script {
             slots: 2,
             corpus: vec![None, Some(0), None],
             mutate: true,
+            models: 0,
+            unanswered: 0.0,
             baseline_is_seed: true,
             held_out: 3,
             declined: 0.0,
@@ -76,12 +86,13 @@ impl Script {
         let parent = |place: usize| (0..=place).prop_map(|parent| parent.checked_sub(1));
         let corpus = (0..6usize).prop_flat_map(move |length| (0..length).map(parent).collect::<Vec<_>>());
         let sizes = (any::<u64>(), 1..40u64, 1..6usize, 1..5usize, corpus);
-        let chances = (chance(), chance(), chance(), 0.0..0.1);
-        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize);
-        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out, islands), chances)| {
+        let chances = (chance(), chance(), chance(), 0.0..0.1, chance());
+        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize, 0..3usize);
+        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out, islands, models), chances)| {
             let (key, candidates, population, slots, corpus) = sizes;
-            let (declined, rejected, outclassed, broken_off) = chances;
+            let (declined, rejected, outclassed, broken_off, unanswered) = chances;
             let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
+            let sizes = Self { models, unanswered, ..sizes };
             Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
@@ -95,6 +106,9 @@ impl Script {
         started.settings.search.population = self.population;
         // Compose and cross need nothing that mutate does not; the world makes what nobody proposed.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
+        started.settings.search.slots = self.slots;
+        started.settings.llm.models = vec![ModelSettings::example(); self.models];
+        started.settings.llm.repairs = 2;
         started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
             started.baseline = BlobId::from_bytes([255; 20]);
@@ -119,6 +133,8 @@ pub struct World {
     pub seen_at: BTreeMap<u64, Vec<Vec<CandidateId>>>,
     script: Script,
     in_flight: Vec<Task>,
+    /// Attempts whose model has not answered yet.
+    asked: Vec<(u64, Selection)>,
     rng: Stream,
 }
 
@@ -132,6 +148,7 @@ impl World {
             // Purposes of the search itself are not drawn from: what happens does not depend on what is selected.
             rng: stream(script.key, 0, Purpose::Loads),
             in_flight: Vec::new(),
+            asked: Vec::new(),
             script,
         }
     }
@@ -165,19 +182,56 @@ impl World {
             return if self.chance(0.5) { self.die() } else { self.interrupt() };
         }
         let is_full = self.in_flight.len() >= self.script.slots;
-        if is_full || (!self.in_flight.is_empty() && self.chance(0.3)) {
-            return self.finish_one();
+        let is_busy = !self.in_flight.is_empty() || !self.asked.is_empty();
+        if is_busy && self.chance(0.3) {
+            return self.go_on();
         }
         let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
-        if let Some(task) = task {
+        if let Some(task) = task.filter(|_| !is_full) {
             return self.in_flight.push(task);
         }
         let next = self.search.next();
         assert_eq!(next, self.search.next(), "asked twice");
         match next {
-            Next::Attempt { attempt, selection } => self.attempt(attempt, &selection),
-            Next::Wait => self.finish_one(),
+            Next::Attempt { attempt, selection } if !is_full || is_of_a_model(&selection) => {
+                self.attempt(attempt, &selection);
+            }
+            Next::Attempt { .. } | Next::Wait => self.go_on(),
             Next::Stop(reason) => self.record(Event::RunStopped { reason }),
+        }
+    }
+
+    /// Something ends that is under way: an evaluation, a request, the pause of a model.
+    fn go_on(&mut self) {
+        let models = self.search.models();
+        let paused: Vec<usize> = (0..models.count()).filter(|model| models.is_paused(*model)).collect();
+        match (self.in_flight.is_empty(), self.asked.is_empty()) {
+            (false, true) => self.finish_one(),
+            (false, false) if self.chance(0.5) => self.finish_one(),
+            (_, false) => self.answer_one(),
+            (true, true) => {
+                let model = *paused.first().expect("the search waits for nothing");
+                self.record(Event::ModelResumed { model });
+            }
+        }
+    }
+
+    /// One of the models that were asked answers, or does not.
+    fn answer_one(&mut self) {
+        let (attempt, selection) = self.asked.swap_remove(self.rng.random_range(0..self.asked.len()));
+        let Proposer::Model(model) = selection.proposer else { unreachable!("only models are asked") };
+        let error = self.chance(self.script.unanswered).then_some(LlmError::Empty);
+        let charge = Charge { nanodollars: self.rng.random_range(0..10_000_000), ..Charge::NONE };
+        let (asking, request) = (Asking::Proposal(attempt), blob(attempt));
+        let asked = ModelAsked { model, asking, request, reply: None, error: error.clone(), charge };
+        self.record(Event::ModelAsked(asked));
+        let Some(error) = error else { return self.carry_out(attempt, &selection) };
+        let reason = Declined::Unanswered { error: error.clone() };
+        self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
+        if self.search.models().is_ready(model) {
+            let no_key = LlmError::NoKey { variable: "A_KEY".to_owned() };
+            let error = if self.chance(0.2) { no_key } else { error };
+            self.record(Event::ModelPaused { model, error });
         }
     }
 
@@ -192,7 +246,15 @@ impl World {
         self.seen_at.insert(attempt, members);
         self.record(Event::Selected { attempt, selection: selection.clone() });
         // A process that dies here leaves a selection without an outcome.
-        if self.chance(self.script.broken_off) { self.die() } else { self.carry_out(attempt, selection) }
+        if self.chance(self.script.broken_off) { self.die() } else { self.begin(attempt, selection) }
+    }
+
+    /// Offline something comes of an attempt at once, of a model's later.
+    fn begin(&mut self, attempt: u64, selection: &Selection) {
+        match is_of_a_model(selection) {
+            true => self.asked.push((attempt, selection.clone())),
+            false => self.carry_out(attempt, selection),
+        }
     }
 
     fn carry_out(&mut self, attempt: u64, selection: &Selection) {
@@ -261,12 +323,14 @@ impl World {
     /// The process dies; another one reads the journal and goes on.
     fn die(&mut self) {
         self.in_flight.clear();
+        self.asked.clear();
         self.search = self.replayed();
         self.resume(self.script.candidates);
     }
 
-    /// Somebody stops the run, and resumes it.
+    /// Somebody stops the run, and resumes it. Requests are dropped.
     fn interrupt(&mut self) {
+        self.asked.clear();
         while !self.in_flight.is_empty() {
             self.finish_one();
         }
@@ -278,9 +342,14 @@ impl World {
     pub fn resume(&mut self, candidates: u64) {
         self.record(Event::RunResumed { candidates });
         for (attempt, selection) in self.search.open_attempts().to_vec() {
-            self.carry_out(attempt, &selection);
+            self.begin(attempt, &selection);
         }
     }
+}
+
+/// Whether a language model is asked.
+pub fn is_of_a_model(selection: &Selection) -> bool {
+    matches!(selection.proposer, Proposer::Model(_))
 }
 
 /// A candidate that no other is like.

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 pub enum Act {
     /// Answers with this text, as a model does.
     Say(String),
+    /// Answers with a proposal in the form that is asked for: the program of the prompt with this text before its
+    /// `balanced_packing`. `{n}` in it becomes the number of the request.
+    Insert(String),
     /// Answers with a status, further headers and a body.
     Reply { status: u16, headers: String, body: String },
     /// Announces more than it sends, and closes.
@@ -63,6 +66,15 @@ pub struct Arrived {
     pub head: String,
     pub body: Vec<u8>,
     pub at: Instant,
+}
+
+impl Arrived {
+    /// What its messages say.
+    pub fn said(&self) -> Vec<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        let messages = body["messages"].as_array().unwrap();
+        messages.iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+    }
 }
 
 /// The server. It ends when this is dropped.
@@ -129,9 +141,28 @@ fn serve(mut stream: TcpStream, acts: &[Act], log: &Mutex<Vec<Arrived>>, is_over
         log.push(arrived.clone());
         log.len() - 1
     };
-    let act = &acts[place.min(acts.len() - 1)];
+    let act = match &acts[place.min(acts.len() - 1)] {
+        Act::Insert(text) => &Act::Say(inserting(&text.replace("{n}", &place.to_string()), place, &arrived)),
+        act => act,
+    };
     // A client that has gone is no fault of the server.
     let _ = play(&mut stream, act, &arrived, is_over);
+}
+
+/// A proposal for the program that was shown first.
+fn inserting(text: &str, place: usize, arrived: &Arrived) -> String {
+    let said = arrived.said();
+    let Some((_, shown)) = said[1].split_once("````python\n") else { return "nothing to edit".to_owned() };
+    let program = shown.split_once("\n````").unwrap().0;
+    let line = program.lines().find(|line| line.starts_with("def balanced_packing(")).unwrap();
+    let head = format!("<NAME>\nidea_{place}\n</NAME>\n<DESCRIPTION>\nIt is idea {place}.\n</DESCRIPTION>\n");
+    match said[1].contains("<<<<<<< SEARCH") {
+        true => {
+            let edit = format!("<<<<<<< SEARCH\n{line}\n=======\n{text}\n{line}\n>>>>>>> REPLACE");
+            format!("{head}<DIFF>\n{edit}\n</DIFF>\n")
+        }
+        false => format!("{head}```python\n{}\n```\n", program.replacen(line, &format!("{text}\n{line}"), 1)),
+    }
 }
 
 fn receive(stream: &mut TcpStream) -> Option<Arrived> {
@@ -164,6 +195,7 @@ fn play(stream: &mut TcpStream, act: &Act, arrived: &Arrived, is_over: &AtomicBo
     let is_going_on = || !is_over.load(Ordering::SeqCst);
     match act {
         Act::Say(text) => reply(stream, 200, "", &answer(text)),
+        Act::Insert(_) => unreachable!("became what is said"),
         Act::Reply { status, headers, body } => reply(stream, *status, headers, body),
         Act::Echo { status } => {
             let text = format!("{}\n{}", arrived.head, String::from_utf8_lossy(&arrived.body));

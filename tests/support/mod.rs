@@ -61,6 +61,8 @@ pub fn text_of(path: &str) -> String {
 /// A folder to run the program in.
 pub struct World {
     folder: TempDir,
+    /// All that the program finds in its environment beside the clock of commits.
+    environment: Vec<(String, String)>,
 }
 
 impl World {
@@ -71,18 +73,23 @@ impl World {
 
     /// With small settings and `more` of them.
     pub fn with(more: &str) -> Self {
-        let world = Self { folder: TempDir::new().unwrap() };
+        let world = Self { folder: TempDir::new().unwrap(), environment: Vec::new() };
         world.write("config.yaml", settings(more));
         world
     }
 
     /// Where programs are slow enough to be found at work.
     pub fn slow() -> Self {
-        let world = Self { folder: TempDir::new().unwrap() };
+        let world = Self { folder: TempDir::new().unwrap(), environment: Vec::new() };
         world.write("eplb.py", text_of("candidates/eplb.py") + SLOW);
         world.write("config.yaml", settings("search: {slots: 1}\n"));
         world.set("program", "eplb.py");
         world
+    }
+
+    /// Gives the program a variable in its environment.
+    pub fn export(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// A path in it.
@@ -146,7 +153,13 @@ impl World {
 
     fn of(&self, program: PathBuf) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().env("SOURCE_DATE_EPOCH", EPOCH).current_dir(self.folder.path()).stdin(Stdio::null());
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command
+            .env_clear()
+            .envs(environment)
+            .env("SOURCE_DATE_EPOCH", EPOCH)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
         command
     }
 }

@@ -11,8 +11,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
-use crate::proposer::llm::charge::{Account, Charge};
-use crate::proposer::llm::error::{LlmError, said};
+use crate::charge::{Account, Charge};
+use crate::llm_error::{LlmError, said};
 use crate::proposer::llm::key::Key;
 use crate::proposer::llm::reply;
 use crate::proposer::llm::request::Request;

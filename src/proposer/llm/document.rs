@@ -10,23 +10,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::edit::{Edit, EditError};
+use crate::event::Kind;
 use crate::line::{bare, lines, number};
 use crate::mismatch::Mismatch;
 use crate::proposal::{DESCRIPTION_LENGTH, NAME_LENGTH, Proposal, ProposalError, Tag};
 use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
 use crate::region::{Region, RegionError, RegionMarker};
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// SEARCH/REPLACE blocks for the parent.
-    Edit,
-    /// The editable region written anew.
-    Rewrite,
-    /// The best of two parents, as either; an edit is one of the first of them.
-    Crossover,
-}
 
 /// Why a reply proposes nothing that can be tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::proposer::llm::charge::Usage;
-use crate::proposer::llm::error::{LlmError, said};
+use crate::charge::Usage;
+use crate::llm_error::{LlmError, said};
 
 /// The body of a reply, read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::proposer::llm::charge::{Charge, Usage};
+use crate::charge::{Charge, Usage};
 use crate::proposer::llm::conversation::Conversation;
 use crate::settings::ModelSettings;
 
@@ -30,6 +30,12 @@ impl Request {
             Usage { prompt_tokens: most_tokens(conversation), completion_tokens: model.most_completion_tokens() };
         Self { body, worst: Charge::of(usage, model.prices) }
     }
+
+    /// The conversation that a body, as it was sent, asks to continue; `None` if it is no body of ours.
+    pub fn conversation(body: &[u8]) -> Option<Conversation> {
+        let mut body: Value = serde_json::from_slice(body).ok()?;
+        serde_json::from_value(body.get_mut("messages")?.take()).ok()
+    }
 }
 
 /// Never less than what the conversation has in tokens: each stands for a byte at least.
@@ -56,6 +62,15 @@ mod tests {
                 .to_owned()
                 + r#""model":"a-model","seed":18446744073709551615,"stop":["é","\n"],"temperature":0.7000000000000001}"#
         );
+    }
+
+    #[test]
+    fn a_conversation_is_found_again_in_what_was_sent() {
+        let conversation =
+            Conversation::new("s".to_owned(), "é \"\n".to_owned()).went_on("r".to_owned(), "t".to_owned());
+        let request = Request::new(&ModelSettings::example(), &conversation);
+        assert_eq!(Request::conversation(&request.body), Some(conversation));
+        assert_eq!(Request::conversation(b"{}"), None);
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Charge {
         self.nanodollars as f64 / 1e9
     }
 
-    fn less(self, other: Self) -> Self {
+    /// Without a part of it.
+    pub fn less(self, other: Self) -> Self {
         Self {
             usage: Usage {
                 prompt_tokens: self.usage.prompt_tokens.saturating_sub(other.usage.prompt_tokens),
@@ -130,11 +131,16 @@ impl Budget {
     /// Sets the worst case of a request aside before it is sent. `false`, and nothing set aside: it may cost too much.
     #[must_use]
     pub fn reserve(&mut self, worst: Charge) -> bool {
-        let fits = self.limit.allows(self.spent + self.reserved + worst);
+        let fits = self.has_room(worst);
         if fits {
             self.reserved += worst;
         }
         fits
+    }
+
+    /// Whether it fits beside what is in flight.
+    pub fn has_room(&self, worst: Charge) -> bool {
+        self.limit.allows(self.spent + self.reserved + worst)
     }
 
     /// Whether it will fit when what is in flight turns out to cost nothing: if not, waiting does not help.

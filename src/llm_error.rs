@@ -42,6 +42,9 @@ pub enum LlmError {
     /// There is no money or there are no tokens left for the worst case of a try. It was not sent.
     #[error("it may cost more than is left: it was not sent")]
     OverBudget,
+    /// The run was stopped, or died, before there was an answer, which may well be charged.
+    #[error("given up when the run was stopped")]
+    Abandoned,
     /// There was no whole reply in time.
     #[error("no whole reply after {milliseconds} ms")]
     Timeout {
@@ -163,6 +166,7 @@ impl LlmError {
             Self::BadEndpoint { .. } => "bad-endpoint",
             Self::KeyInRequest => "key-in-request",
             Self::OverBudget => "over-budget",
+            Self::Abandoned => "abandoned",
             Self::Timeout { .. } => "timeout",
             Self::Unreachable { .. } => "unreachable",
             Self::RateLimited { .. } => "rate-limited",
@@ -197,6 +201,7 @@ impl LlmError {
             | Self::NotJson { .. } => Scope::Endpoint,
             Self::KeyInRequest
             | Self::OverBudget
+            | Self::Abandoned
             | Self::NotAccepted { .. }
             | Self::TooLong { .. }
             | Self::NoContent { .. }
