@@ -111,9 +111,9 @@ type Stage<T> = Result<Result<T, Failure>, JudgeError>;
 
 /// An evaluation under way.
 struct Course {
-    /// One for each case that was begun, then one for each policy of rebalancing, stopped between their calls. A case has a child of its own because all cases of
-    /// a window are made from the same loads: a child that saw two of them could solve the one while it is timed on
-    /// the other. So no child sees the same loads twice.
+    /// One for each case that was begun, then one for each policy of rebalancing, stopped between their calls. A case
+    /// has a child of its own because all cases of a window are made from the same loads: a child that saw two of them
+    /// could solve the one while it is timed on the other. So no child sees the same loads twice.
     children: Vec<Child>,
     /// The child that was called last.
     called: usize,
