@@ -487,14 +487,16 @@ impl Search {
 
     /// Scores of a measurement in this run; `None` before the baseline was measured.
     pub fn scores(&self, measurement: &Measurement) -> Option<Scores> {
-        let weights = self.started.settings.evaluation.weights;
-        self.baseline.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+        self.baseline.as_ref().map(|baseline| self.scores_against(measurement, baseline))
     }
 
     /// Scores of a measurement on held-out windows; `None` before the baseline was measured there.
     pub fn held_out_scores(&self, measurement: &Measurement) -> Option<Scores> {
-        let weights = self.started.settings.evaluation.weights;
-        self.baseline_held_out.as_ref().map(|baseline| scores(measurement, baseline, weights, &self.unit))
+        self.baseline_held_out.as_ref().map(|baseline| self.scores_against(measurement, baseline))
+    }
+
+    fn scores_against(&self, measurement: &Measurement, baseline: &Measurement) -> Scores {
+        scores(measurement, baseline, self.started.settings.evaluation.weights, &self.unit)
     }
 
     /// The scores that a candidate goes by in the search; `None` if it has none.
@@ -924,7 +926,7 @@ impl Search {
     fn pooled_scores(&self, measurement: &Measurement) -> Scores {
         let known = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
         let (seen, held_out) = known.expect("BUG: the baseline is measured first");
-        scores(measurement, &seen.pooled(held_out), self.started.settings.evaluation.weights, &self.unit)
+        self.scores_against(measurement, &seen.pooled(held_out))
     }
 }
 

@@ -593,3 +593,14 @@ fn whoever_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
     world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
     assert_eq!(world.search.best().unwrap().candidate, CandidateId(2));
 }
+
+#[test]
+fn the_baseline_may_be_known_on_held_out_windows_first() {
+    let mut world = World::new(Script::smooth());
+    world.record(world.baseline(WindowSet::HeldOut));
+    assert_eq!(world.search.best(), None);
+    world.record(world.baseline(WindowSet::Search));
+    let best = world.search.best().unwrap();
+    assert!(best.candidate == CandidateId::SEED && best.held_out.is_some(), "{best:?}");
+    assert_eq!(world.search, world.replayed());
+}
