@@ -31,12 +31,13 @@ use crate::nursery::{Nursery, NurseryError};
 use crate::process;
 use crate::reference::ReferenceError;
 use crate::sandbox::Jail;
+use crate::schedule::Schedule;
 use crate::score::CaseInput;
 use crate::shared::Outputs;
 use crate::slot::{Pair, Slot, SlotError, Standing, Yardstick, check};
 use crate::tensor;
 use crate::window::LoadsError;
-use crate::workload::Pool;
+use crate::workload::{Pool, Wanted};
 
 /// The weight of an item by its place.
 type Weight = fn(usize) -> f32;
@@ -111,10 +112,10 @@ type Stage<T> = Result<Result<T, Failure>, JudgeError>;
 
 /// An evaluation under way.
 struct Course {
-    /// One for each case that was begun, then one for each policy of rebalancing, stopped between their calls. A case
-    /// has a child of its own because all cases of a window are made from the same loads: a child that saw two of them
-    /// could solve the one while it is timed on the other. So no child sees the same loads twice.
+    /// Those of the cases that were begun, by the [`Schedule`], then one for each policy of rebalancing, stopped between
+    /// their calls. No child sees the same loads twice.
     children: Vec<Child>,
+    schedule: Schedule,
     /// The child that was called last.
     called: usize,
     measurement: Measurement,
@@ -147,7 +148,8 @@ impl Judge {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
-        let pool = Pool::open(&session.loads, &session.topology, session.windows, session.held_out, session.rng_seed)?;
+        let wanted = Wanted { search: session.windows, held_out: session.held_out, cases: session.cases.len() };
+        let pool = Pool::open(&session.loads, &session.topology, wanted, session.rng_seed)?;
         let python = match &session.python {
             Some(python) => python.clone(),
             None => default_python().ok_or(JudgeError::NoPython)?,
@@ -250,6 +252,7 @@ impl Judge {
         let on_gpu = self.slot.device() != "cpu";
         Course {
             children: Vec::new(),
+            schedule: self.schedule(request.windows),
             called: 0,
             first_outputs: None,
             answered: None,
@@ -274,22 +277,24 @@ impl Judge {
         if let Err(failure) = self.begin_child(course, request, case)? {
             return Ok(Err(failure));
         }
-        let earlier = course.children.swap_remove(case);
+        let child = course.schedule.child(case);
+        let earlier = course.children.swap_remove(child);
         course.measurement.peak_memory_bytes = course.measurement.peak_memory_bytes.max(earlier.peak_memory());
         earlier.end(&mut self.nursery, "", String::new())?;
-        course.called = case;
+        course.called = child;
         Ok(Ok(()))
     }
 
-    /// Forks a child for a case, loads the program in it, and warms it up; all awkward shapes are tried in the
-    /// first one alone.
+    /// Forks a child for a case and those that share it, loads the program in it, and warms it up; all awkward shapes
+    /// are tried in the first one alone.
     fn begin_child(&mut self, course: &mut Course, request: &EvaluateRequest, case: usize) -> Stage<()> {
         let largest = AWKWARD.iter().map(|(_, rows, items, ..)| rows * items).max().unwrap_or(0);
-        let items = self.session.cases[case].rows * self.session.cases[case].items;
+        let cases = &self.session.cases[course.schedule.cases_with(case)];
+        let items = cases.iter().map(|case| case.rows * case.items).fold(largest, usize::max);
         let call_seconds = Some(course.limits.call_seconds);
         let limits = Limits { call_seconds, ..self.session.limits.clone() };
         let device = self.slot.device();
-        let mut child = Child::fork(&mut self.nursery, &request.program, items.max(largest), &limits, device)?;
+        let mut child = Child::fork(&mut self.nursery, &request.program, items, &limits, device)?;
         let prepared = child.prepare(device)?;
         if let Some(gpu) = &mut course.measurement.gpu {
             gpu.context_seconds.push(prepared.as_secs_f64());
@@ -306,7 +311,7 @@ impl Judge {
             return Ok(Err(failure));
         }
         if course.children[place].may_compile()
-            && let Err(failure) = self.compile(course, case)?
+            && let Err(failure) = self.compile(course, course.schedule.cases_with(case))?
         {
             return Ok(Err(failure));
         }
@@ -314,19 +319,11 @@ impl Judge {
         Ok(Ok(()))
     }
 
-    /// Lets the program compile what it needs for a case, on weights that are in no window, and then no more.
-    fn compile(&mut self, course: &mut Course, case: usize) -> Stage<()> {
-        let Case { rows, items, packs, .. } = self.session.cases[case];
-        course.during = format!("compiling for {}", self.session.cases[case]);
-        for seed in 0..COMPILING_CALLS {
-            let call = Call { rows, items, packs, seed };
-            let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
-            let returned = match course.children[course.called].call(call, &weights)? {
-                Ok(returned) => returned,
-                Err(failure) => return Ok(Err(failure)),
-            };
-            course.measurement.trial_seconds += returned.time.as_secs_f64();
-            if let Err(failure) = check(&returned, &weights, call) {
+    /// Lets the program compile what it needs for the cases, on weights that are in no window, and then no more.
+    fn compile(&mut self, course: &mut Course, cases: Range<usize>) -> Stage<()> {
+        for case in &self.session.cases[cases] {
+            course.during = format!("compiling for {case}");
+            if let Err(failure) = compiling_calls(course, case)? {
                 return Ok(Err(failure));
             }
         }
@@ -335,10 +332,9 @@ impl Judge {
 
     fn run(&mut self, course: &mut Course, request: &EvaluateRequest, started: Instant) -> Stage<Ended> {
         let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
-        let windows = self.windows(request.windows);
-        for window in windows.clone() {
+        for round in course.schedule.rounds() {
             // What was charged is what counts: a program that sleeps does not buy itself fewer windows.
-            if window > windows.start && course.charged_seconds() > budget {
+            if round > 0 && course.charged_seconds() > budget {
                 break;
             }
             for case in 0..self.session.cases.len() {
@@ -347,12 +343,12 @@ impl Judge {
                 if started.elapsed().as_secs_f64() > limit_seconds {
                     return Ok(Err(Rejection::Hang { limit_seconds }.into()));
                 }
-                if case == course.children.len()
+                if course.schedule.child(case) == course.children.len()
                     && let Err(failure) = self.begin_child(course, request, case)?
                 {
                     return Ok(Err(failure));
                 }
-                let sample = match self.sample(course, request, case, window)? {
+                let sample = match self.sample(course, request, case, course.schedule.window(case, round))? {
                     Ok(sample) => sample,
                     Err(failure) => return Ok(Err(failure)),
                 };
@@ -373,11 +369,12 @@ impl Judge {
         }
     }
 
-    fn windows(&self, set: WindowSet) -> Range<usize> {
-        match set {
-            WindowSet::Search => 0..self.pool.len(),
-            WindowSet::HeldOut => self.pool.held_out(),
-        }
+    fn schedule(&self, set: WindowSet) -> Schedule {
+        let (windows, rounds) = match set {
+            WindowSet::Search => (0..self.pool.len(), self.pool.search_rounds()),
+            WindowSet::HeldOut => (self.pool.held_out(), self.pool.held_out_rounds()),
+        };
+        Schedule::new(windows, rounds, self.session.cases.len())
     }
 
     /// A sample of a case on a window. A void pair is made again, by another child: this one has seen the window, and an
@@ -418,8 +415,9 @@ impl Judge {
         let (input, seed) = course.draw(self.input(case, window), case, window, attempt);
         let weights = input.rows().to_f32();
         let call = Call { rows, items, packs, seed: seed.into() };
-        course.called = case;
-        let Pair { returned, reference_seconds } = match self.slot.pair(&mut course.children[case], call, &weights)? {
+        course.called = course.schedule.child(case);
+        let child = &mut course.children[course.called];
+        let Pair { returned, reference_seconds } = match self.slot.pair(child, call, &weights)? {
             Ok(pair) => pair,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -496,6 +494,24 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
         }
         if number == 0 {
             course.compare_first(returned.outputs);
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Calls of a case in which the child called last may compile.
+fn compiling_calls(course: &mut Course, case: &Case) -> Guest<()> {
+    let &Case { rows, items, packs, .. } = case;
+    for seed in 0..COMPILING_CALLS {
+        let call = Call { rows, items, packs, seed };
+        let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
+        let returned = match course.children[course.called].call(call, &weights)? {
+            Ok(returned) => returned,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        course.measurement.trial_seconds += returned.time.as_secs_f64();
+        if let Err(failure) = check(&returned, &weights, call) {
+            return Ok(Err(failure));
         }
     }
     Ok(Ok(()))

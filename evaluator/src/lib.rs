@@ -24,6 +24,8 @@ pub mod made_up;
 
 pub mod workload;
 
+pub mod schedule;
+
 pub mod rows;
 
 pub mod bound;

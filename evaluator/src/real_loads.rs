@@ -9,7 +9,7 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::topology::Topology;
 
 use crate::score::{CaseInput, Scores};
-use crate::workload::Pool;
+use crate::workload::{Pool, Wanted};
 use crate::{bound, placement};
 
 /// Gaps of the baseline on the eight windows, percent, in the order of [`cases`].
@@ -83,7 +83,7 @@ fn the_baseline_has_the_published_gaps_on_real_loads() {
         return;
     };
     let topology = Topology::deepseek_v3();
-    let pool = Pool::open(&Loads::Path(folder), &topology, None, 0, 1).unwrap();
+    let pool = Pool::open(&Loads::Path(folder), &topology, Wanted { search: None, held_out: 0, cases: 1 }, 1).unwrap();
     assert_eq!(pool.len(), 8);
     for (case, published) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);
@@ -95,7 +95,9 @@ fn the_baseline_has_the_published_gaps_on_real_loads() {
 #[test]
 fn made_up_loads_are_about_as_hard_to_pack_as_real_ones() {
     let topology = Topology::deepseek_v3();
-    let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &topology, Some(4), 0, 1).unwrap();
+    let pool =
+        Pool::open(&Loads::MadeUp { rng_seed: 1 }, &topology, Wanted { search: Some(4), held_out: 0, cases: 1 }, 1)
+            .unwrap();
     for (case, real) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);
         println!("{case}: gap {gap:.4} %, on real loads {real} %");

@@ -2,7 +2,7 @@
 //! search sees and those that are held out from it.
 //!
 //! On each side the measured (or made-up) windows come first, in order; then fresh ones are derived from them until
-//! there are enough that no child sees the same loads twice. Nothing held out is derived from what the search sees, nor
+//! there are enough to call a case on. Nothing held out is derived from what the search sees, nor
 //! the other way round. Window numbers mean the same for every candidate of a run.
 
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::made_up::{Series, derived};
 use crate::trace;
 use crate::window::{LoadsError, Window};
 
-/// Windows of a made-up pool whose size was left open.
+/// Windows that a case is called on where they are made up and their number was left open.
 const MADE_UP_WINDOWS: usize = 8;
 
 /// The number from which held-out windows are drawn: far from those of the search, so that the windows of one side do
@@ -27,31 +27,46 @@ const HELD_OUT_FROM: usize = 1 << 32;
 /// The number of the stream that splits the windows; no window has it.
 const SPLIT: u64 = u64::MAX;
 
+/// How many windows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// For each case of the search; `None`: as many as were read and are not held out.
+    pub search: Option<usize>,
+    /// For each case, held out.
+    pub held_out: usize,
+    /// How many cases could do with windows of their own.
+    pub cases: usize,
+}
+
 /// The windows of a run: first those of the search, then those that are held out.
 #[derive(Clone, Debug)]
 pub struct Pool {
     windows: Vec<Window>,
     /// How many of them the search sees.
     search: usize,
+    search_rounds: usize,
+    held_out_rounds: usize,
     real: usize,
     held_out_real: usize,
     digest: String,
 }
 
-/// Windows of one side; the first `real` of them were read or made up.
+/// Windows of one side; the first `real` of them were read or made up. Each case is called on so many as `rounds`.
 struct Side {
     windows: Vec<Window>,
+    rounds: usize,
     real: usize,
 }
 
 impl Pool {
-    /// Opens `loads` and brings them to exactly `search` windows for the search and `held_out` others.
+    /// Opens `loads` and brings them to what is `wanted`: for each case windows of its own as far as there are so many,
+    /// and enough for one case at least.
     ///
-    /// Which of the windows that were read are held out is drawn for `rng_seed`: `held_out` of them if there are enough
-    /// for both sides, otherwise a share like that of `held_out` in all windows, at least one and never the last one.
-    /// Of the others the search gets the first ones. Either side then gets derived windows, keyed by `rng_seed` and the
-    /// window's number, until it has enough. Without `search` it gets all that are not held out, which is at least
-    /// half of them, or 8 made-up ones.
+    /// Which of the windows that were read are held out is drawn for `rng_seed`: as many as are wanted if there are
+    /// enough for both sides, otherwise a share like theirs in all windows, at least one and never the last one. Of the
+    /// others the search gets the first ones. Where one case could not be called on so many, derived windows, keyed by
+    /// `rng_seed` and the window's number, are added. If no number is wanted, the search gets all that are not held
+    /// out, which is at least half of them, or 8 made-up ones a case.
     ///
     /// A single window that was read cannot be split: the search gets it, and what is held out is derived from it; then
     /// [`held_out_real`](Self::held_out_real) is 0. A made-up series never runs out, so nothing is derived from it.
@@ -59,23 +74,19 @@ impl Pool {
     ///
     /// # Errors
     /// What is wrong with the files, see [`LoadsError`].
-    pub fn open(
-        loads: &Loads,
-        topology: &Topology,
-        search: Option<usize>,
-        held_out: usize,
-        rng_seed: u64,
-    ) -> Result<Self, LoadsError> {
-        if search == Some(0) {
+    pub fn open(loads: &Loads, topology: &Topology, wanted: Wanted, rng_seed: u64) -> Result<Self, LoadsError> {
+        if wanted.search == Some(0) {
             return Err(LoadsError::NoneWanted);
         }
         let (search, held_out) = match loads {
-            Loads::Path(path) => split(trace::read(path, topology)?, search, held_out, rng_seed),
-            Loads::MadeUp { rng_seed } => made_up(topology, *rng_seed, search.unwrap_or(MADE_UP_WINDOWS), held_out),
+            Loads::Path(path) => split(trace::read(path, topology)?, wanted, rng_seed),
+            Loads::MadeUp { rng_seed } => made_up(topology, *rng_seed, wanted),
         };
         let digest = digest(&search.windows, &held_out.windows);
         Ok(Self {
             search: search.windows.len(),
+            search_rounds: search.rounds,
+            held_out_rounds: held_out.rounds,
             real: search.real,
             held_out_real: held_out.real,
             windows: [search.windows, held_out.windows].concat(),
@@ -92,6 +103,16 @@ impl Pool {
     /// How many of them, the first, were read or made up; the others are derived from those.
     pub fn real(&self) -> usize {
         self.real
+    }
+
+    /// Each case is called on so many windows of the search.
+    pub fn search_rounds(&self) -> usize {
+        self.search_rounds
+    }
+
+    /// And on so many of those that are held out.
+    pub fn held_out_rounds(&self) -> usize {
+        self.held_out_rounds
     }
 
     /// The numbers of the windows that are held out from the search.
@@ -124,29 +145,31 @@ impl Pool {
     }
 }
 
-fn made_up(topology: &Topology, rng_seed: u64, search: usize, held_out: usize) -> (Side, Side) {
+fn made_up(topology: &Topology, rng_seed: u64, wanted: Wanted) -> (Side, Side) {
     let series = Series::new(topology, rng_seed);
-    let side = |numbers: Range<usize>| Side {
-        real: numbers.len(),
-        windows: numbers.map(|number| series.window(number)).collect(),
+    let side = |first: usize, rounds: usize| {
+        let windows: Vec<_> = (first..first + rounds * wanted.cases).map(|number| series.window(number)).collect();
+        Side { real: windows.len(), rounds, windows }
     };
-    (side(0..search), side(HELD_OUT_FROM..HELD_OUT_FROM + held_out))
+    (side(0, wanted.search.unwrap_or(MADE_UP_WINDOWS)), side(HELD_OUT_FROM, wanted.held_out))
 }
 
 /// Splits the windows that were `read`, of which there is one at least, and fills both sides.
-fn split(read: Vec<Window>, search: Option<usize>, held_out: usize, rng_seed: u64) -> (Side, Side) {
-    let share = read_held_out(read.len(), search, held_out);
+fn split(read: Vec<Window>, wanted: Wanted, rng_seed: u64) -> (Side, Side) {
+    let share = read_held_out(read.len(), wanted);
     let drawn = index::sample(&mut stream(rng_seed, SPLIT, Purpose::Loads), read.len(), share).into_vec();
     let (kept, seen): (Vec<_>, Vec<_>) = (0..).zip(read).partition(|(number, _)| drawn.contains(number));
     let windows = |side: Vec<(usize, Window)>| side.into_iter().map(|(_, window)| window).collect::<Vec<_>>();
     let (kept, seen) = (windows(kept), windows(seen));
-    let search = search.unwrap_or(seen.len());
-    let held_out = filled(kept, &seen, held_out, HELD_OUT_FROM, rng_seed);
-    (filled(seen, &[], search, 0, rng_seed), held_out)
+    let fill = Fill { cases: wanted.cases, rng_seed };
+    let held_out = fill.side(kept, &seen, wanted.held_out, HELD_OUT_FROM);
+    let rounds = wanted.search.unwrap_or(seen.len());
+    (fill.side(seen, &[], rounds, 0), held_out)
 }
 
 /// How many of `read` windows are held out.
-fn read_held_out(read: usize, search: Option<usize>, held_out: usize) -> usize {
+fn read_held_out(read: usize, Wanted { search, held_out, cases }: Wanted) -> usize {
+    let (search, held_out) = (search.map(|rounds| rounds * cases), held_out * cases);
     if held_out == 0 || read < 2 {
         return 0;
     }
@@ -157,16 +180,25 @@ fn read_held_out(read: usize, search: Option<usize>, held_out: usize) -> usize {
     }
 }
 
-/// `real` windows, cut to those `wanted` or filled up with ones derived from them; if there are none, from `others`.
-fn filled(real: Vec<Window>, others: &[Window], wanted: usize, first_number: usize, rng_seed: u64) -> Side {
-    let bases = if real.is_empty() { others } else { &real };
-    let fresh = |number: usize| {
-        let mut rng = stream(rng_seed, (first_number + number) as u64, Purpose::Loads);
-        derived(&bases[number % bases.len()], &mut rng)
-    };
-    let fresh: Vec<_> = (real.len()..wanted).map(fresh).collect();
-    let kept = real.len().min(wanted);
-    Side { real: kept, windows: real.into_iter().take(kept).chain(fresh).collect() }
+/// How sides are filled.
+struct Fill {
+    cases: usize,
+    rng_seed: u64,
+}
+
+impl Fill {
+    /// As many of the `real` windows as all cases can do with, filled up with ones derived from them until there are
+    /// enough for `rounds` of one case; if there are none, derived from `others`.
+    fn side(&self, real: Vec<Window>, others: &[Window], rounds: usize, first_number: usize) -> Side {
+        let bases = if real.is_empty() { others } else { &real };
+        let fresh = |number: usize| {
+            let mut rng = stream(self.rng_seed, (first_number + number) as u64, Purpose::Loads);
+            derived(&bases[number % bases.len()], &mut rng)
+        };
+        let fresh: Vec<_> = (real.len()..rounds).map(fresh).collect();
+        let kept = real.len().min(rounds * self.cases);
+        Side { rounds, real: kept, windows: real.into_iter().take(kept).chain(fresh).collect() }
+    }
 }
 
 fn digest(search: &[Window], held_out: &[Window]) -> String {
@@ -195,6 +227,11 @@ mod tests {
 
     use super::*;
 
+    /// Of one case.
+    fn wanted(search: Option<usize>, held_out: usize) -> Wanted {
+        Wanted { search, held_out, cases: 1 }
+    }
+
     fn small() -> Topology {
         Topology { layers: 2, experts: 4, groups: 2, nodes: 1, gpus: 2, replicas: 4 }
     }
@@ -210,19 +247,19 @@ mod tests {
     #[test]
     fn loads_stay_as_they_are_unless_more_are_wanted() {
         let (_folder, loads) = two_files();
-        let pool = Pool::open(&loads, &small(), None, 0, 1).unwrap();
+        let pool = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         assert_eq!((pool.len(), pool.real()), (2, 2));
         assert_eq!(pool.window(0).layer(0), [100.0, 200.0, 300.0, 400.0]);
-        let first = Pool::open(&loads, &small(), Some(1), 0, 1).unwrap();
+        let first = Pool::open(&loads, &small(), wanted(Some(1), 0), 1).unwrap();
         assert_eq!((first.len(), first.real()), (1, 1));
         assert_eq!(first.window(0), pool.window(0));
-        assert!(matches!(Pool::open(&loads, &small(), Some(0), 0, 1), Err(LoadsError::NoneWanted)));
+        assert!(matches!(Pool::open(&loads, &small(), wanted(Some(0), 0), 1), Err(LoadsError::NoneWanted)));
     }
 
     #[test]
     fn derived_windows_follow_the_real_ones_and_are_all_different() {
         let (_folder, loads) = two_files();
-        let pool = Pool::open(&loads, &small(), Some(7), 0, 1).unwrap();
+        let pool = Pool::open(&loads, &small(), wanted(Some(7), 0), 1).unwrap();
         assert_eq!((pool.len(), pool.real()), (7, 2));
         for number in 2..7 {
             assert!((0..number).all(|earlier| pool.window(earlier) != pool.window(number)));
@@ -230,15 +267,15 @@ mod tests {
             assert_eq!(total, pool.window(number % 2).layer(0).iter().sum::<f64>());
         }
         // A longer pool begins like a shorter one.
-        let longer = Pool::open(&loads, &small(), Some(9), 0, 1).unwrap();
+        let longer = Pool::open(&loads, &small(), wanted(Some(9), 0), 1).unwrap();
         assert!((0..7).all(|number| pool.window(number) == longer.window(number)));
     }
 
     #[test]
     fn the_digest_tells_loads_and_seeds_apart() {
         let (_folder, loads) = two_files();
-        let digest = |loads: &Loads, wanted, rng_seed| {
-            Pool::open(loads, &small(), wanted, 0, rng_seed).unwrap().digest().to_owned()
+        let digest = |loads: &Loads, search, rng_seed| {
+            Pool::open(loads, &small(), wanted(search, 0), rng_seed).unwrap().digest().to_owned()
         };
         assert_eq!(digest(&loads, None, 1), digest(&loads, None, 2));
         assert_eq!(digest(&loads, Some(4), 1), digest(&loads, Some(4), 1));
@@ -251,14 +288,14 @@ mod tests {
     #[test]
     fn a_made_up_pool_has_any_number_of_windows_of_its_own() {
         let loads = Loads::MadeUp { rng_seed: 1 };
-        assert_eq!(Pool::open(&loads, &small(), None, 0, 1).unwrap().len(), MADE_UP_WINDOWS);
-        let pool = Pool::open(&loads, &small(), Some(11), 0, 1).unwrap();
+        assert_eq!(Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap().len(), MADE_UP_WINDOWS);
+        let pool = Pool::open(&loads, &small(), wanted(Some(11), 0), 1).unwrap();
         assert_eq!((pool.len(), pool.real()), (11, 11));
     }
 
     #[test]
     fn no_window_comes_after_the_last_of_a_side() {
-        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), Some(2), 2, 1).unwrap();
+        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), wanted(Some(2), 2), 1).unwrap();
         assert_eq!((pool.after(0), pool.after(1)), (Some(pool.window(1)), None));
         assert_eq!((pool.after(2), pool.after(3)), (Some(pool.window(3)), None));
     }
@@ -266,7 +303,7 @@ mod tests {
     #[test]
     fn the_digest_of_a_pool_without_hold_out_is_what_it_was_before_there_was_one() {
         let (_folder, loads) = two_files();
-        let pool = Pool::open(&loads, &small(), None, 0, 1).unwrap();
+        let pool = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         assert_eq!(pool.digest(), "43afe3e86c6326192ec3681b87feec32b793ab84039ed0d6f79c1381d215d854");
         assert_eq!((pool.held_out(), pool.held_out_real()), (2..2, 0));
     }
@@ -287,13 +324,13 @@ mod tests {
         let bases = |side: &Side| -> Vec<usize> {
             side.windows.iter().map(|window| window.layer(0).iter().sum::<f64>() as usize / 2 - 1000).collect()
         };
-        let wanted = (0..9).map(|search| (search > 0).then_some(search));
+        let searches = (0..9).map(|search| (search > 0).then_some(search));
         for (read, search, held_out) in (2..8)
-            .flat_map(|read| wanted.clone().map(move |search| (read, search)))
+            .flat_map(|read| searches.clone().map(move |search| (read, search)))
             .flat_map(|(read, search)| (1..9).map(move |held_out| (read, search, held_out)))
         {
             let asked = format!("{read} read, {search:?} and {held_out} wanted");
-            let (seen, kept) = split(windows[..read].to_vec(), search, held_out, 1);
+            let (seen, kept) = split(windows[..read].to_vec(), wanted(search, held_out), 1);
             assert_eq!(seen.windows.len(), search.unwrap_or(seen.real), "{asked}");
             assert_eq!(kept.windows.len(), held_out, "{asked}");
             assert!(seen.real >= 1 && kept.real >= 1, "{asked}");
@@ -314,7 +351,7 @@ mod tests {
     fn the_split_follows_the_seed_and_half_of_the_windows_stay_if_no_number_is_wanted() {
         let (_folder, loads) = files(8);
         let kept = |rng_seed| {
-            let pool = Pool::open(&loads, &small(), None, 6, rng_seed).unwrap();
+            let pool = Pool::open(&loads, &small(), wanted(None, 6), rng_seed).unwrap();
             assert_eq!((pool.len(), pool.real(), pool.held_out_real()), (4, 4, 4));
             let read = pool.held_out().take(pool.held_out_real());
             read.map(|number| pool.window(number).layer(0)[0]).collect::<Vec<_>>()
@@ -326,9 +363,9 @@ mod tests {
     #[test]
     fn a_single_window_is_the_search_s_and_only_what_is_derived_from_it_is_held_out() {
         let (_folder, loads) = files(1);
-        let pool = Pool::open(&loads, &small(), Some(3), 2, 1).unwrap();
+        let pool = Pool::open(&loads, &small(), wanted(Some(3), 2), 1).unwrap();
         assert_eq!((pool.real(), pool.held_out_real(), pool.held_out()), (1, 0, 3..5));
-        let without = Pool::open(&loads, &small(), Some(3), 0, 1).unwrap();
+        let without = Pool::open(&loads, &small(), wanted(Some(3), 0), 1).unwrap();
         assert!((0..3).all(|number| pool.window(number) == without.window(number)));
         assert_ne!(pool.digest(), without.digest());
     }
@@ -336,11 +373,30 @@ mod tests {
     #[test]
     fn made_up_windows_that_are_held_out_change_nothing_for_the_search() {
         let loads = Loads::MadeUp { rng_seed: 1 };
-        let without = Pool::open(&loads, &small(), None, 0, 1).unwrap();
-        let pool = Pool::open(&loads, &small(), None, 3, 1).unwrap();
+        let without = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
+        let pool = Pool::open(&loads, &small(), wanted(None, 3), 1).unwrap();
         assert_eq!((pool.len(), pool.held_out(), pool.held_out_real()), (8, 8..11, 3));
         assert!((0..8).all(|number| pool.window(number) == without.window(number)));
-        let shorter = Pool::open(&loads, &small(), Some(2), 3, 1).unwrap();
+        let shorter = Pool::open(&loads, &small(), wanted(Some(2), 3), 1).unwrap();
         assert!((0..3).all(|number| pool.window(8 + number) == shorter.window(2 + number)));
+    }
+
+    #[test]
+    fn cases_get_windows_of_their_own_as_far_as_there_are_so_many() {
+        let three = |search, held_out| Wanted { search, held_out, cases: 3 };
+        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), three(Some(2), 1), 1).unwrap();
+        assert_eq!((pool.len(), pool.search_rounds(), pool.real()), (6, 2, 6));
+        assert_eq!((pool.held_out().len(), pool.held_out_rounds()), (3, 1));
+        let (_folder, loads) = files(8);
+        for (search, held_out, windows, kept, kept_real) in
+            [(1, 1, 3, 3, 3), (2, 2, 4, 4, 4), (2, 1, 6, 2, 2), (6, 2, 6, 2, 2), (7, 2, 7, 2, 1)]
+        {
+            let pool = Pool::open(&loads, &small(), three(Some(search), held_out), 1).unwrap();
+            assert_eq!((pool.len(), pool.held_out().len()), (windows, kept), "{search} and {held_out} a case");
+            assert_eq!((pool.search_rounds(), pool.held_out_rounds()), (search, held_out));
+            assert_eq!((pool.real(), pool.held_out_real()), (windows, kept_real), "{search} and {held_out} a case");
+        }
+        let all = Pool::open(&loads, &small(), three(None, 0), 1).unwrap();
+        assert_eq!((all.len(), all.search_rounds()), (8, 8));
     }
 }

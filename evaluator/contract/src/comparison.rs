@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Measurement;
 use crate::objective;
-use crate::rebalance::Policy;
+use crate::rebalance::{Policy, RebalanceSample};
 use crate::statistic::{mean, two_standard_errors};
 
 /// A ratio, and two standard errors to either side of it on the scale of its logarithm.
@@ -55,10 +55,11 @@ pub struct Comparison {
     pub rebalance: Vec<ComparedRebalance>,
 }
 
-/// The logarithm of a speedup at a place: of a case or a policy, by its number, on a window.
+/// The logarithm of a speedup at a place: of a case or a policy, by its number, on a window, in a round.
 struct Pair {
     group: usize,
     window: usize,
+    round: usize,
     log_speedup: f64,
 }
 
@@ -87,10 +88,10 @@ pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
 fn case_pairs(ours: &Measurement, theirs: &Measurement) -> Vec<Pair> {
     let mut pairs = Vec::new();
     for (group, case) in ours.cases.iter().enumerate() {
-        for sample in &case.samples {
+        for (round, sample) in case.samples.iter().enumerate() {
             if let Some(other) = theirs.samples(&case.case).iter().find(|other| other.window == sample.window) {
                 let log_speedup = (other.relative_time() / sample.relative_time()).ln();
-                pairs.push(Pair { group, window: sample.window, log_speedup });
+                pairs.push(Pair { group, window: sample.window, round, log_speedup });
             }
         }
     }
@@ -104,12 +105,12 @@ fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedR
             measurement.rebalance.iter().filter(|sample| sample.policy == policy).cloned().collect::<Vec<_>>()
         };
         let theirs = of(theirs);
-        let pair = |sample: &crate::rebalance::RebalanceSample| {
+        let pair = |(round, sample): (usize, &RebalanceSample)| {
             let other = theirs.iter().find(|other| other.window == sample.window)?;
             let log_speedup = (other.relative_time() / sample.relative_time()).ln();
-            Some(Pair { group: 0, window: sample.window, log_speedup })
+            Some(Pair { group: 0, window: sample.window, round, log_speedup })
         };
-        let pairs: Vec<Pair> = of(ours).iter().filter_map(pair).collect();
+        let pairs: Vec<Pair> = of(ours).iter().enumerate().filter_map(pair).collect();
         Some(ComparedRebalance { policy, speedup: ratio(&pairs)? })
     };
     policies.into_iter().filter_map(compared).collect()
@@ -120,14 +121,14 @@ fn of_group(pairs: &[Pair], group: usize) -> Vec<Pair> {
 }
 
 /// The geometric mean over the groups of each one's geometric mean over windows, with its interval by the jackknife
-/// over windows; `None` of no pair.
+/// over rounds; `None` of no pair.
 fn ratio(pairs: &[Pair]) -> Option<Ratio> {
     let log = log_ratio(pairs.iter())?;
-    let mut windows: Vec<usize> = pairs.iter().map(|pair| pair.window).collect();
-    windows.sort_unstable();
-    windows.dedup();
-    let without = |window: &usize| log_ratio(pairs.iter().filter(|pair| pair.window != *window));
-    let left_out: Vec<f64> = windows.iter().filter_map(without).collect();
+    let mut rounds: Vec<usize> = pairs.iter().map(|pair| pair.round).collect();
+    rounds.sort_unstable();
+    rounds.dedup();
+    let without = |round: &usize| log_ratio(pairs.iter().filter(|pair| pair.round != *round));
+    let left_out: Vec<f64> = rounds.iter().filter_map(without).collect();
     let half = two_standard_errors(&left_out);
     Some(Ratio { ratio: log.exp(), low: (log - half).exp(), high: (log + half).exp() })
 }
@@ -144,7 +145,7 @@ fn log_ratio<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::evaluation::{CaseMeasurement, Sample};
-    use crate::rebalance::{PlanLoads, RebalanceSample};
+    use crate::rebalance::PlanLoads;
 
     #[track_caller]
     fn assert_close(left: f64, right: f64) {

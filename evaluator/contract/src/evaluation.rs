@@ -2,6 +2,7 @@
 //! ([`objective`](crate::objective)) and never stored beside them.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -195,12 +196,14 @@ impl Measurement {
         self.cases.iter().find(|measured| measured.case == case).map_or(&[], |measured| &measured.samples)
     }
 
-    /// The numbers of all windows that it has samples of, in order.
-    pub fn windows(&self) -> Vec<usize> {
-        let mut windows: Vec<usize> = self.cases.iter().flat_map(|case| &case.samples).map(|s| s.window).collect();
-        windows.sort_unstable();
-        windows.dedup();
-        windows
+    /// How many different windows it has samples of.
+    pub fn windows(&self) -> usize {
+        self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.window).collect::<BTreeSet<_>>().len()
+    }
+
+    /// How many samples its cases have, the most of them. The samples of one place in their cases are a round.
+    pub fn rounds(&self) -> usize {
+        self.cases.iter().map(|case| case.samples.len()).max().unwrap_or(0)
     }
 
     /// The same with the reference times that count.
@@ -221,6 +224,16 @@ impl Measurement {
             sample.reference_seconds *= calibrated / during;
         }
         Cow::Owned(credited)
+    }
+
+    /// The same without the samples of one round.
+    #[must_use]
+    pub fn without_round(&self, round: usize) -> Self {
+        let mut rest = self.clone();
+        for case in rest.cases.iter_mut().filter(|case| round < case.samples.len()) {
+            case.samples.remove(round);
+        }
+        rest
     }
 
     /// The same with only some of its samples.

@@ -118,17 +118,14 @@ pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights:
 }
 
 /// Half the width of the interval that a `combined_score` is known to: two standard errors by the jackknife over
-/// windows, each of which carries both its loads and its times. 0 of a single window, which says nothing of its spread.
+/// rounds, in each of which every case had a window, for its loads and its times. 0 of a single round, which says
+/// nothing of the spread.
 pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> f64 {
-    let windows: Vec<usize> = measurement.windows();
-    if windows.len() < 2 {
+    if measurement.rounds() < 2 {
         return 0.0;
     }
-    let without = |window: &usize| {
-        let rest = measurement.only(|sample| sample.window != *window);
-        scores(&rest, baseline, weights, &[]).combined_score
-    };
-    let left_out: Vec<f64> = windows.iter().map(without).collect();
+    let without = |round: usize| scores(&measurement.without_round(round), baseline, weights, &[]).combined_score;
+    let left_out: Vec<f64> = (0..measurement.rounds()).map(without).collect();
     two_standard_errors(&left_out)
 }
 

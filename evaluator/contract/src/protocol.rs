@@ -58,9 +58,9 @@ pub struct Session {
     pub cases: Vec<Case>,
     /// Where the windows come from.
     pub loads: Loads,
-    /// Windows of the search; `None`: as many as there are real ones.
+    /// Windows of the search that each case is called on; `None`: as many as there are real ones.
     pub windows: Option<usize>,
-    /// Windows held out from the search.
+    /// Windows held out from the search that each case is called on.
     pub held_out: usize,
     /// Key of all streams of the run.
     pub rng_seed: u64,
@@ -173,7 +173,7 @@ pub struct Ready {
     /// Threads that torch computes with there, as read back from it.
     #[serde(default)]
     pub torch_threads: u32,
-    /// Windows that every evaluation goes through.
+    /// Windows of the search. Where there are more than a case is called on, cases have windows of their own.
     pub windows: usize,
     /// How many of them are real (or made up), the rest resampled or drifted from those.
     pub real_windows: usize,

@@ -34,8 +34,8 @@ impl Judge {
         let Some(Answered { case, window, call, weights, outputs }) = course.answered.take() else { return Ok(Ok(())) };
         let name = format!("{}, window {window}", self.session.cases[case]);
         course.during = format!("{name}, once more");
-        course.called = case;
-        let child = &mut course.children[case];
+        course.called = course.schedule.child(case);
+        let child = &mut course.children[course.called];
         child.unpause();
         let same = match child.call(call, &weights)? {
             Ok(again) => is_same(&again.outputs, &outputs),
