@@ -3,6 +3,7 @@
 //!
 //! The peer may be hostile: every wait has a limit, every packet a size.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -16,7 +17,11 @@ const PACKET: usize = 1 << 16;
 
 /// Our end of a packet socket.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel {
+    socket: OwnedFd,
+    /// Room for a packet, kept: to make it anew at every look would cost more than the look.
+    packet: RefCell<Vec<u8>>,
+}
 
 /// What was there to receive.
 #[derive(Debug, PartialEq)]
@@ -35,7 +40,7 @@ impl Channel {
     /// A new channel and the descriptor of its other end.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((Self(ours), theirs))
+        Ok((Self { socket: ours, packet: RefCell::new(vec![0; PACKET]) }, theirs))
     }
 
     /// Sends `message`, and `descriptors` with it.
@@ -45,14 +50,14 @@ impl Channel {
         let rights = [ControlMessage::ScmRights(&raw)];
         let rights: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(&packet)], rights, flags, None)?;
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&packet)], rights, flags, None)?;
         Ok(())
     }
 
     /// Takes the next packet if there is one; never waits.
     pub fn receive(&self) -> io::Result<Received> {
-        let mut packet = vec![0; PACKET];
-        let length = match recv(self.0.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
+        let mut packet = self.packet.borrow_mut();
+        let length = match recv(self.socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
             Ok(0) | Err(Errno::ECONNRESET) => return Ok(Received::Closed),
             Ok(length) => length,
             Err(Errno::EAGAIN) => return Ok(Received::Nothing),
@@ -68,7 +73,7 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

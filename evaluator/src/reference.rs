@@ -7,7 +7,7 @@ use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 use thiserror::Error;
 
-use crate::child::{Call, Child, Guest, Returned};
+use crate::child::{Call, Child, Guest};
 use crate::nursery::{Nursery, NurseryError};
 
 /// Never edited, never searched: times of different runs are compared through it.
@@ -47,7 +47,7 @@ impl Reference {
     pub fn start(nursery: &mut Nursery, limits: &Limits, device: &str) -> Result<Self, ReferenceError> {
         let mut rng = stream(0, 0, Purpose::Loads);
         let input: Vec<f32> = (0..CALL.rows * CALL.items).map(|_| rng.random_range(1.0..1000.0)).collect();
-        let mut child = Child::fork(nursery, PROGRAM, input.len(), limits, device)?;
+        let mut child = Child::fork(nursery, PROGRAM, input.len(), limits, device)?.of_ours();
         child.prepare(device)?;
         sound(child.load("reference.py", &mut None))?;
         for _ in 0..WARM_UP {
@@ -71,7 +71,7 @@ impl Reference {
     /// # Errors
     /// When it has been killed, say.
     pub fn calibrate(&mut self) -> Result<Vec<f64>, ReferenceError> {
-        (0..CALIBRATION).map(|_| self.time()).collect()
+        self.times(CALIBRATION)
     }
 
     /// Time of one call by the device's clock, seconds.
@@ -79,18 +79,30 @@ impl Reference {
     /// # Errors
     /// When it has been killed, say.
     pub fn time(&mut self) -> Result<f64, ReferenceError> {
+        Ok(self.times(1)?[0])
+    }
+
+    /// Times of so many calls in a row.
+    fn times(&mut self, count: usize) -> Result<Vec<f64>, ReferenceError> {
         self.child.unpause();
-        // Whoever ran before has left its own data in the caches; so that the time does not depend on how much of it
+        // Whoever ran before has left its own data in the caches; so that the times do not depend on how much of it
         // there was, a call that is not timed brings ours back.
         sound(self.child.call(CALL, &self.input))?;
-        let Returned { time, .. } = sound(self.child.call(CALL, &self.input))?;
+        let times = (0..count).map(|_| Ok(sound(self.child.call(CALL, &self.input))?.time.as_secs_f64())).collect();
         self.child.pause();
         #[cfg(test)]
-        if self.slowed > 0 {
-            self.slowed -= 1;
-            return Ok(2.0 * time.as_secs_f64());
-        }
-        Ok(time.as_secs_f64())
+        let times = self.slow(times);
+        times
+    }
+
+    #[cfg(test)]
+    fn slow(&mut self, times: Result<Vec<f64>, ReferenceError>) -> Result<Vec<f64>, ReferenceError> {
+        let slowed = |time: f64| {
+            let is_slowed = self.slowed > 0;
+            self.slowed = self.slowed.saturating_sub(1);
+            if is_slowed { 2.0 * time } else { time }
+        };
+        times.map(|times| times.into_iter().map(slowed).collect())
     }
 }
 

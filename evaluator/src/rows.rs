@@ -88,11 +88,12 @@ impl Rows {
 
     /// The same rows and items in another order.
     pub fn reordered(&self, order: &Order) -> Self {
-        let from_row = |(row, &was): (usize, &usize)| {
-            let items = &order.items[row * self.items..][..self.items];
-            items.iter().map(move |&item| self.weights[was * self.items + item])
-        };
-        Self { weights: order.rows.iter().enumerate().flat_map(from_row).collect(), ..*self }
+        let mut weights = Vec::with_capacity(self.weights.len());
+        for (&was, items) in order.rows.iter().zip(order.items.chunks_exact(self.items)) {
+            let row = self.row(was);
+            weights.extend(items.iter().map(|&item| row[item]));
+        }
+        Self { weights, ..*self }
     }
 }
 

@@ -6,7 +6,7 @@ use packevolve_contract::evaluation::NextLoads;
 use packevolve_contract::stream::Stream;
 use packevolve_contract::topology::Topology;
 
-use crate::placement::RowLoads;
+use crate::placement::{self, RowLoads};
 use crate::rows::{Items, Order, Rows};
 use crate::tensor;
 use crate::window::Window;
@@ -84,12 +84,12 @@ impl CaseInput {
 
     /// Scores a `pack_index` that [`verify`](crate::placement::verify) found valid.
     pub fn score(&self, pack_index: &[i64]) -> Scores {
-        Scores::new(&tensor::row_loads(&self.rows, pack_index, self.packs), &self.bounds)
+        Scores::new(&placement::row_loads(&self.rows, pack_index, self.packs), &self.bounds)
     }
 
     /// What the packs of such a `pack_index` carry on the window after, if there is one.
     pub fn next_loads(&self, pack_index: &[i64]) -> Option<NextLoads> {
-        let loads = tensor::row_loads(self.next.as_ref()?, pack_index, self.packs);
+        let loads = placement::row_loads(self.next.as_ref()?, pack_index, self.packs);
         Some(NextLoads { mean_load: loads.mean.iter().sum(), max_load: loads.max.iter().sum() })
     }
 }

@@ -67,7 +67,11 @@ impl PlanLayout {
 
 /// A file in memory whose size is sealed: a child that shrinks it cannot make the judge fail.
 #[derive(Debug)]
-pub struct SharedMemory(File);
+pub struct SharedMemory {
+    file: File,
+    /// As many bytes as it has that no valid output consists of.
+    blank: Vec<u8>,
+}
 
 /// The judge's own copy of a call's outputs and of what then stood at its input.
 #[derive(Debug, PartialEq)]
@@ -93,10 +97,11 @@ impl SharedMemory {
     /// Memory for calls of up to `count` items.
     pub fn new(count: usize) -> io::Result<Self> {
         let file = File::from(memfd_create("packevolve-call", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
-        file.set_len(Layout::of(count).end)?;
+        let end = Layout::of(count).end;
+        file.set_len(end)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(Self(file))
+        Ok(Self { file, blank: vec![0xff; end as usize] })
     }
 
     /// Puts the input of a call there, and over its outputs a value that no valid output has: what a child does not
@@ -115,12 +120,11 @@ impl SharedMemory {
 
     /// Puts the loads of a rebalance there.
     pub fn write_floats(&self, values: &[f32]) -> io::Result<()> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.0.write_all_at(&bytes, 0)
+        self.file.write_all_at(bytemuck::cast_slice(values), 0)
     }
 
     fn blank(&self, from: u64, end: u64) -> io::Result<()> {
-        self.0.write_all_at(&vec![0xff; (end - from) as usize], from)
+        self.file.write_all_at(&self.blank[..(end - from) as usize], from)
     }
 
     /// Copies the outputs of a call with `count` items.
@@ -146,23 +150,24 @@ impl SharedMemory {
     }
 
     fn floats(&self, count: usize) -> io::Result<Vec<f32>> {
-        Ok(self.bytes(count * 4, 0)?.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        self.values(count, 0)
     }
 
     fn integers(&self, count: usize, at: u64) -> io::Result<Vec<i64>> {
-        Ok(self.bytes(count * 8, at)?.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect())
+        self.values(count, at)
     }
 
-    fn bytes(&self, length: usize, at: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.0.read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
+    /// Both sides are on one machine, so their bytes have one order.
+    fn values<T: bytemuck::Pod>(&self, count: usize, at: u64) -> io::Result<Vec<T>> {
+        let mut values = vec![T::zeroed(); count];
+        self.file.read_exact_at(bytemuck::cast_slice_mut(&mut values), at)?;
+        Ok(values)
     }
 }
 
 impl AsFd for SharedMemory {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 
@@ -182,6 +187,7 @@ mod tests {
     #[test]
     fn what_a_child_does_not_write_is_no_answer() {
         let memory = SharedMemory::new(4).unwrap();
+        memory.file.write_all_at(&[1; 128], 0).unwrap();
         memory.write_input(&[1.0, 2.0, 3.0, 4.0]).unwrap();
         let outputs = memory.copy_outputs(4).unwrap();
         assert_eq!(outputs.pack_index, [-1; 4]);
@@ -206,7 +212,7 @@ mod tests {
     #[test]
     fn a_child_cannot_change_the_size_of_the_memory_nor_its_program() {
         let memory = SharedMemory::new(4).unwrap();
-        assert!(memory.0.set_len(0).is_err());
+        assert!(memory.file.set_len(0).is_err());
         assert!(sealed_copy(b"text").unwrap().write_all_at(b"x", 0).is_err());
     }
 }

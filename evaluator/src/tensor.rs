@@ -1,4 +1,4 @@
-//! Tensor: pack loads and lower bounds of all rows of a call at once, by torch in float64 on the CPU.
+//! Tensor: lower bounds of all rows of a call at once, by torch in float64 on the CPU; in tests the loads of packs too.
 //!
 //! The only file that knows tch. Callers have verified what they hand in (a wrong index is a bug here, not a finding),
 //! and plain numbers go in and come out. What it computes is defined by [`placement`](crate::placement) and
@@ -7,12 +7,17 @@
 use std::fs;
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+#[cfg(test)]
+use tch::Device;
+use tch::{Kind, Tensor};
 
+#[cfg(test)]
 use crate::placement::RowLoads;
 use crate::rows::Rows;
 
-/// Mean and heaviest pack load of each row for a verified `pack_index` `[rows, items]`.
+/// Mean and heaviest pack load of each row for a verified `pack_index` `[rows, items]`. For so few numbers torch takes
+/// four times as long as [`placement::row_loads`](crate::placement::row_loads), which is tested against this.
+#[cfg(test)]
 pub fn row_loads(rows: &Rows, pack_index: &[i64], packs: usize) -> RowLoads {
     assert_eq!(pack_index.len(), rows.weights().len(), "BUG: a placement of other rows");
     let weights = weights(rows);

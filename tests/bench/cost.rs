@@ -7,9 +7,6 @@ use packevolve_contract::evaluation::Measurement;
 
 /// Linux counts the time of processes in these, whatever the kernel's own clock.
 const TICKS_A_SECOND: f64 = 100.0;
-/// Every timed call of the reference program comes after one that is not.
-const REFERENCE_CALLS: f64 = 2.0;
-
 /// CPU time of this process, of what runs below it and of what of that has ended, seconds.
 pub fn cpu_seconds() -> f64 {
     let all = processes();
@@ -44,11 +41,13 @@ pub fn candidate_seconds(measurement: &Measurement) -> f64 {
     measurement.trial_seconds + scored.chain(voided).map(|sample| sample.seconds).sum::<f64>()
 }
 
-/// Time of the reference program's calls, seconds.
+/// Time of the reference program's calls, seconds. Before those that are timed in a row, one alone or those of a
+/// calibration, comes one that is not.
 pub fn reference_seconds(measurement: &Measurement) -> f64 {
     let scored = measurement.cases.iter().flat_map(|case| &case.samples);
     let voided = measurement.calibration.voided.iter().map(|voided| &voided.sample);
-    let beside: f64 = scored.chain(voided).map(|sample| sample.reference_seconds).sum();
-    let calibration = &measurement.calibration;
-    REFERENCE_CALLS * (beside + calibration.before.iter().chain(&calibration.after).sum::<f64>())
+    let alone = scored.chain(voided).map(|sample| vec![sample.reference_seconds]);
+    let calibrations = [measurement.calibration.before.clone(), measurement.calibration.after.clone()];
+    let rows = alone.chain(calibrations).filter(|row| !row.is_empty());
+    rows.map(|row| row.iter().sum::<f64>() * (row.len() + 1) as f64 / row.len() as f64).sum()
 }
