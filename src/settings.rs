@@ -41,9 +41,9 @@ pub struct EvaluationSettings {
     pub random_cases: usize,
     /// Where the windows come from.
     pub loads: Loads,
-    /// Windows of an evaluation; `None`: as many as there are real ones.
+    /// Windows of every case of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
-    /// Windows that the search never sees, on which what looks best is judged again; 0: none.
+    /// Windows of every case that the search never sees, on which what looks best is judged again; 0: none.
     pub held_out: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,

@@ -8,8 +8,8 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`rows`], [`bound`], [`placement`], [`plan`],
-//!   [`tensor`] (the only file that names tch), [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], [`bound`],
+//!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
