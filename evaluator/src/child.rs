@@ -173,7 +173,7 @@ impl Child {
     /// When it cannot be, which is no program's fault.
     pub fn prepare(&mut self, device: &str) -> Result<Duration, NurseryError> {
         let started = Instant::now();
-        self.send(&json!({"op": "prepare", "device": device}));
+        self.send(&json!({"op": "prepare", "device": device, "memory_bytes": self.limits.memory_bytes}));
         let reply = match self.receive(PREPARE_LIMIT)? {
             Ok(reply) => reply,
             Err(failure) => {

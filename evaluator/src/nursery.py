@@ -16,7 +16,8 @@ Either may say, instead of its first words, that a step of the jail cannot be ta
 
 Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
     (it is in its jail)                             -> {"pid": N as the judge sees it}
-    {"op": "prepare", "device": D}                  -> {"threads": N that torch computes with}
+    {"op": "prepare", "device": D, "memory_bytes": N}
+                                                    -> {"threads": N that torch computes with}
     {"op": "load", "file": NAME, "code": null}      -> {"compiled": CODE}, unless that is too long, and then
     {"op": "load", "file": NAME, "code": CODE}      -> {"loaded": true}
                                                      | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
@@ -121,6 +122,9 @@ class Child:
         self.device = request["device"]
         if self.device != "cpu":
             self.stopwatch = Stopwatch(self.device)
+            # The judge does not see the memory of a GPU. This keeps to the limit whoever does not go around torch.
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, request["memory_bytes"] / total), self.device)
         return {"threads": torch.get_num_threads()}
 
     def load(self, request):
@@ -252,7 +256,7 @@ def is_lack_of_memory(error):
     """As Python, the system and torch say it."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or is_short(error) and "can't allocate memory" in str(error)
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_short(error) and "can't allocate memory" in str(error)
 
 
 def is_short(error):

@@ -3,6 +3,7 @@
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{Reply, Request, Session};
+use packevolve_contract::rejection::Rejection;
 use packevolve_contract::statistic::median;
 
 use crate::client::{Client, program, session_on};
@@ -48,7 +49,8 @@ fn on_a_gpu_the_context_and_what_events_tell_are_apart_from_what_counts() {
     let Some(mut client) = open() else { return };
     let measurement = client.measure(&program("measured/honest.py"));
     let gpu = measurement.gpu.as_ref().expect("times of the GPU");
-    assert_eq!(gpu.context_seconds.len(), measurement.cases.len() + measurement.calibration.voided.len());
+    // One child for all cases, and another one for each pair that was void.
+    assert_eq!(gpu.context_seconds.len(), 1 + measurement.calibration.voided.len());
     assert!(gpu.context_seconds.iter().all(|seconds| *seconds > 0.0), "{gpu:?}");
     let calls = measurement.cases.iter().map(|case| case.samples.len()).sum::<usize>();
     assert_eq!(gpu.told.len(), calls + measurement.calibration.voided.len());
@@ -58,6 +60,17 @@ fn on_a_gpu_the_context_and_what_events_tell_are_apart_from_what_counts() {
     }
     // Where the context is made is no call.
     assert!(measurement.first_call_seconds < gpu.context_seconds[0] + 10.0);
+}
+
+#[test]
+fn a_program_that_takes_more_of_a_gpu_than_the_limit_is_rejected_for_its_memory() {
+    let Some(mut client) = open() else { return };
+    let bytes = session_on("cuda:0").limits.memory_bytes + (1 << 30);
+    let greedy = format!(
+        "import torch\n\n\ndef balanced_packing(weight, num_packs):\n    torch.empty({bytes}, dtype=torch.uint8, device=weight.device)\n"
+    );
+    let evaluation = client.evaluate(&greedy);
+    assert_eq!(evaluation.rejection().map(Rejection::kind), Some("memory"), "{evaluation:?}");
 }
 
 #[test]
