@@ -88,6 +88,13 @@ pub enum Layer {
         /// Place, lower and upper edge, from left to right.
         at: Vec<(f64, f64, f64)>,
     },
+    /// Thin lines from one place to another.
+    Links {
+        /// Their colour.
+        ink: Ink,
+        /// Both ends of each.
+        at: Vec<[(f64, f64); 2]>,
+    },
     /// Words that begin at a place.
     Notes {
         /// Their colour.
@@ -228,6 +235,7 @@ mod tests {
         let name = Some(Name::new("compose"));
         layers.push(Layer::Line { ink: Ink::First, path: Path::Steps, at: at.clone(), name });
         layers.push(Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named("somebody") });
+        layers.push(Layer::Links { ink: Ink::Many, at: vec![[at[0], at[2]]] });
         layers.push(Layer::Notes { ink: Ink::Muted, at: named("a note") });
         chart(layers)
     }

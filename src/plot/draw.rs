@@ -177,6 +177,11 @@ impl<'c> Drawing<'c> {
                 around.extend(upper.into_iter().rev());
                 drawn(context, [Polygon::new(around, ink.colour().mix(THIN))]);
             }
+            Layer::Links { ink, at } => {
+                let line = ink.colour().stroke_width((1.2 * FINE) as u32);
+                let ends = at.iter().filter_map(|[from, to]| Some(vec![self.place(*from)?, self.place(*to)?]));
+                drawn(context, ends.map(|ends| PathElement::new(ends, line)));
+            }
             Layer::Notes { .. } => {}
         }
     }
@@ -287,6 +292,7 @@ impl Layer {
             Self::Points { at, .. } | Self::Line { at, .. } => Box::new(at.iter().copied()),
             Self::Named { at, .. } => Box::new(at.iter().map(|(at, _)| *at)),
             Self::Band { at, .. } => Box::new(at.iter().flat_map(|(x, low, high)| [(*x, *low), (*x, *high)])),
+            Self::Links { at, .. } => Box::new(at.iter().flatten().copied()),
             Self::Notes { .. } => Box::new(std::iter::empty()),
         }
     }

@@ -1,0 +1,112 @@
+//! Front: quality against time: every candidate, those with names, and the front that nobody exceeds in both.
+
+use super::cast::Cast;
+use super::figures::{count, milliseconds, or_none, percent, score};
+use super::page::{Block, Figure, Key, Section, Table};
+use super::thin::thinned;
+use crate::candidate::CandidateId;
+use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
+
+pub fn section(cast: &Cast<'_>) -> Section {
+    let all: Vec<Place> = cast.measured().filter_map(|(id, _)| Place::of(cast, id)).collect();
+    let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
+    Section { id: "front", title: "Quality against time", blocks }
+}
+
+/// A candidate in the figure.
+#[derive(Clone, Copy)]
+struct Place {
+    id: CandidateId,
+    at: (f64, f64),
+}
+
+impl Place {
+    fn of(cast: &Cast<'_>, id: CandidateId) -> Option<Self> {
+        let scores = cast.scores(id)?;
+        Some(Self { id, at: (scores.unit_seconds? * 1e3, scores.quality?) })
+    }
+}
+
+fn figure(cast: &Cast<'_>, all: &[Place]) -> Figure {
+    let stays = |place: &&Place| cast.is_named(place.id) || cast.front.contains(&place.id);
+    let others: Vec<Place> = all.iter().filter(|place| !stays(place)).copied().collect();
+    let on_axes: Vec<(f64, f64)> = others.iter().map(|place| (place.at.0.max(1e-9).log10(), place.at.1)).collect();
+    let shown: Vec<Place> = thinned(&on_axes).into_iter().map(|at| others[at]).collect();
+    let left_out = others.len() - shown.len();
+    let leading: Vec<Place> = all.iter().filter(stays).copied().collect();
+    let chart = Chart {
+        x: Axis { title: "time of the unit, ms (less is better)".to_owned(), scale: Scale::Log, reaches: None },
+        y: Axis { title: "quality (more is better)".to_owned(), scale: Scale::Linear, reaches: None },
+        layers: layers(cast, &shown),
+    };
+    let label = "Quality against time of all candidates, with the front and those that have names";
+    let mut figure = Figure::new(&chart, [470, 340], label, table(cast, leading.into_iter().chain(shown).collect()));
+    figure.keys = vec![
+        Key { mark: "◆", class: "k-best", means: "the best" },
+        Key { mark: "●", class: "k-best", means: "on the front" },
+        Key { mark: "▲", class: "k-second", means: "the given proposals" },
+        Key { mark: "○", class: "k-text", means: "the seed program" },
+        Key { mark: "•", class: "k-many", means: "every other candidate" },
+    ];
+    figure.caption = caption(cast, all.len(), left_out);
+    figure
+}
+
+fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
+    let tally = cast.search.tally();
+    let thin = match left_out {
+        0 => String::new(),
+        left_out => format!(
+            " {} that others exceed are left out here and in the table, as they would lie on those shown: of each cell \
+             of a fine grid the oldest is kept.",
+            count(left_out, "candidate", "candidates")
+        ),
+    };
+    format!(
+        "Quality is the share of the baseline's gap that is closed; the unit is all packing calls of one rebalance. \
+         {} measured in full are here; {} outclassed early and {} rejected have no place.{thin}",
+        count(measured, "candidate", "candidates"),
+        tally.outclassed,
+        tally.rejected,
+    )
+}
+
+fn layers(cast: &Cast<'_>, others: &[Place]) -> Vec<Layer> {
+    let places = |ids: &[CandidateId]| ids.iter().filter_map(|id| Place::of(cast, *id)).collect::<Vec<_>>();
+    let named = |ids: &[CandidateId]| -> Vec<((f64, f64), Name)> {
+        places(ids).into_iter().map(|place| (place.at, cast.name(place.id))).collect()
+    };
+    let mut front: Vec<(f64, f64)> = places(&cast.front).into_iter().map(|place| place.at).collect();
+    front.sort_by(|a, b| a.0.total_cmp(&b.0));
+    vec![
+        Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: others.iter().map(|place| place.at).collect() },
+        Layer::Line { ink: Ink::Best, path: Path::Steps, at: front.clone(), name: None },
+        Layer::Points { ink: Ink::Best, mark: Mark::Dot, at: front },
+        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice()) },
+        Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&[CandidateId::SEED]) },
+        Layer::Named { ink: Ink::Second, mark: Mark::Triangle, at: named(&cast.corpus) },
+    ]
+}
+
+fn table(cast: &Cast<'_>, mut shown: Vec<Place>) -> Table {
+    let combined = |place: &Place| cast.scores(place.id).map_or(0.0, |scores| scores.combined_score);
+    shown.sort_by(|a, b| combined(b).total_cmp(&combined(a)).then(a.id.cmp(&b.id)));
+    let columns = ["candidate", "name", "on the front", "unit, ms#", "gap, mean %#", "quality#", "speed#", "combined#"];
+    let mut table = Table::new("The candidates of the figure, the highest score first", columns);
+    for Place { id, .. } in shown {
+        let Some(scores) = cast.scores(id) else { continue };
+        let on_front = if cast.front.contains(&id) { "yes" } else { "" };
+        let cells = [
+            id.to_string(),
+            cast.known(id).name.clone(),
+            on_front.to_owned(),
+            or_none(scores.unit_seconds.map(milliseconds)),
+            or_none(cast.mean_gap(scores).map(percent)),
+            or_none(scores.quality.map(score)),
+            score(scores.speed_score),
+            score(scores.combined_score),
+        ];
+        table.row(cells).is_best = Some(id) == cast.best;
+    }
+    table
+}
