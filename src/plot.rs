@@ -34,6 +34,21 @@ pub struct Axis {
     pub scale: Scale,
     /// A part of the axis that is always seen.
     pub reaches: Option<(f64, f64)>,
+    /// Names of places along it; the numbers of the scale, if there are none.
+    pub names: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// With numbers along it.
+    pub fn new(title: impl Into<String>, scale: Scale) -> Self {
+        Self { title: title.into(), scale, reaches: None, names: Vec::new() }
+    }
+
+    /// With these places in it, too.
+    #[must_use]
+    pub fn reaching(self, low: f64, high: f64) -> Self {
+        Self { reaches: Some((low, high)), ..self }
+    }
 }
 
 /// How far apart numbers stand on an axis.
@@ -43,7 +58,9 @@ pub enum Scale {
     Linear,
     /// By their ratio; what is not above 0 is not shown.
     Log,
-    /// By their difference, without numbers along the axis: rows whose names are in the figure.
+    /// By the ratio of what is left to 1, which they do not exceed.
+    TowardsOne,
+    /// By their difference, without numbers along the axis: rows with names.
     Rows,
 }
 
@@ -216,12 +233,8 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn axis(title: &str, scale: Scale) -> Axis {
-        Axis { title: title.to_owned(), scale, reaches: None }
-    }
-
     fn chart(layers: Vec<Layer>) -> Chart {
-        Chart { x: axis("time, ms", Scale::Log), y: axis("score", Scale::Linear), layers }
+        Chart { x: Axis::new("time, ms", Scale::Log), y: Axis::new("score", Scale::Linear), layers }
     }
 
     fn everything() -> Chart {

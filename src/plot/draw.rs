@@ -25,6 +25,8 @@ const LETTER: f64 = 0.56;
 const ABOVE: f64 = 26.0;
 const BELOW: f64 = 44.0;
 const BESIDE: f64 = 14.0;
+/// Nearer to 1 than this is all the same.
+const LEAST_LEFT: f64 = 1e-4;
 /// How much thinner a band is than its line.
 const THIN: f64 = 0.18;
 
@@ -56,44 +58,57 @@ struct Drawing<'c> {
 
 /// An axis as far as it reaches, on its scale.
 struct Span {
-    scale: Scale,
     low: f64,
     high: f64,
-    /// Where numbers stand.
-    ticks: Vec<f64>,
+    /// Where lines are, and what stands there.
+    ticks: Vec<(f64, String)>,
 }
 
 impl Span {
     fn of(axis: &Axis, values: impl Iterator<Item = f64>, count: usize) -> Self {
         let reaches = axis.reaches.into_iter().flat_map(|(low, high)| [low, high]);
-        let values = values.chain(reaches).map(|value| on_scale(axis.scale, value)).filter(|value| value.is_finite());
+        let values = values.chain(reaches).map(|value| axis.scale.of(value)).filter(|value| value.is_finite());
         let (mut low, mut high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         if low > high {
             (low, high) = (0.0, 1.0);
         }
         let margin = if high > low { 0.04 * (high - low) } else { 0.5 };
         let (low, high) = (low - margin, high + margin);
-        let back = |value: f64| if axis.scale == Scale::Log { 10f64.powf(value) } else { value };
-        let ticks = ticks(axis.scale, back(low), back(high), count);
-        let ticks = ticks.into_iter().map(|tick| on_scale(axis.scale, tick)).collect();
-        Self { scale: axis.scale, low, high, ticks }
-    }
-
-    /// The number of a tick; on a linear axis all have as many digits as one of them needs.
-    fn text(&self, tick: f64) -> String {
-        if self.scale == Scale::Log {
-            return number(10f64.powf(tick));
-        }
-        let digits = |tick: &f64| number(*tick).split_once('.').map_or(0, |(_, digits)| digits.len());
-        match self.ticks.iter().map(digits).max() {
-            Some(digits @ 1..) => format!("{tick:.digits$}"),
-            _ => number(tick),
-        }
+        let ticks = match &axis.names[..] {
+            [] => numbers(axis.scale, &ticks(axis.scale, axis.scale.back(low), axis.scale.back(high), count)),
+            names => names.to_vec(),
+        };
+        let ticks = ticks.into_iter().map(|(tick, name)| (axis.scale.of(tick), name)).collect();
+        Self { low, high, ticks }
     }
 }
 
-fn on_scale(scale: Scale, value: f64) -> f64 {
-    if scale == Scale::Log { value.log10() } else { value }
+/// The names of ticks that are numbers; on a linear axis all have as many digits as one of them needs.
+fn numbers(scale: Scale, ticks: &[f64]) -> Vec<(f64, String)> {
+    let digits = |tick: &f64| number(*tick).split_once('.').map_or(0, |(_, digits)| digits.len());
+    let digits = ticks.iter().map(digits).max().filter(|digits| *digits > 0 && scale == Scale::Linear);
+    let text = |tick: f64| digits.map_or_else(|| number(tick), |digits| format!("{tick:.digits$}"));
+    ticks.iter().map(|tick| (*tick, text(*tick).replace('-', "\u{2212}"))).collect()
+}
+
+impl Scale {
+    /// Where a number stands on it.
+    pub(super) fn of(self, value: f64) -> f64 {
+        match self {
+            Self::Log => value.log10(),
+            Self::TowardsOne => -(1.0 - value).max(LEAST_LEFT).log10(),
+            Self::Linear | Self::Rows => value,
+        }
+    }
+
+    /// The number that stands there.
+    pub(super) fn back(self, place: f64) -> f64 {
+        match self {
+            Self::Log => 10f64.powf(place),
+            Self::TowardsOne => 1.0 - 10f64.powf(-place),
+            Self::Linear | Self::Rows => place,
+        }
+    }
 }
 
 impl<'c> Drawing<'c> {
@@ -107,7 +122,7 @@ impl<'c> Drawing<'c> {
 
     /// Where a point is, if it can be shown.
     fn place(&self, (x, y): (f64, f64)) -> Option<Place> {
-        let place = (on_scale(self.x.scale, x), on_scale(self.y.scale, y));
+        let place = (self.chart.x.scale.of(x), self.chart.y.scale.of(y));
         (place.0.is_finite() && place.1.is_finite()).then_some(place)
     }
 
@@ -124,12 +139,12 @@ impl<'c> Drawing<'c> {
 
     fn context<'a>(&self, root: &Area<'a>) -> Context<'a> {
         let pixels = |pixels: f64| (pixels * FINE) as u32;
-        let numbers = self.y.ticks.iter().map(|tick| width(&self.y.text(*tick))).fold(0.0, f64::max);
+        let numbers = self.y.ticks.iter().map(|(_, name)| width(name)).fold(0.0, f64::max);
         let names = self.ends_of_lines().map(|(_, _, name)| width(self.shown(name)) + 8.0).fold(0.0, f64::max);
         // A long name must leave room for what it names.
         let names = names.min(f64::from(self.size.width) * 0.35);
         ChartBuilder::on(root)
-            .margin_top(pixels(ABOVE))
+            .margin_top(pixels(if self.chart.y.title.is_empty() { 4.0 } else { ABOVE }))
             .margin_right(pixels(BESIDE + names))
             .margin_left(pixels(4.0))
             .margin_bottom(pixels(BELOW - 24.0))
@@ -143,16 +158,16 @@ impl<'c> Drawing<'c> {
     fn axes(&self, root: &Area<'_>, context: &mut Context<'_>) {
         let line = |ends| PathElement::new(ends, Ink::Grid.colour().stroke_width(FINE as u32));
         let (x, y) = (&self.x, &self.y);
-        drawn(context, x.ticks.iter().map(|tick| line(vec![(*tick, y.low), (*tick, y.high)])));
-        drawn(context, y.ticks.iter().map(|tick| line(vec![(x.low, *tick), (x.high, *tick)])));
+        drawn(context, x.ticks.iter().map(|(tick, _)| line(vec![(*tick, y.low), (*tick, y.high)])));
+        drawn(context, y.ticks.iter().map(|(tick, _)| line(vec![(x.low, *tick), (x.high, *tick)])));
         let room = self.room(context);
-        for tick in &x.ticks {
+        for (tick, name) in &x.ticks {
             let at = (self.on_screen(context, (*tick, y.low)).0, room.top + room.height + 6.0);
-            write(root, at, &x.text(*tick), Ink::Muted, (HPos::Center, VPos::Top));
+            write(root, at, name, Ink::Muted, (HPos::Center, VPos::Top));
         }
-        for tick in &y.ticks {
+        for (tick, name) in &y.ticks {
             let at = (room.left - 6.0, self.on_screen(context, (x.low, *tick)).1);
-            write(root, at, &y.text(*tick), Ink::Muted, (HPos::Right, VPos::Center));
+            write(root, at, name, Ink::Muted, (HPos::Right, VPos::Center));
         }
         let below = (room.left + room.width, f64::from(self.size.height) - 2.0);
         write(root, (2.0, 2.0), &self.chart.y.title, Ink::Muted, (HPos::Left, VPos::Top));

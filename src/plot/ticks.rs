@@ -8,6 +8,7 @@ pub fn ticks(scale: Scale, low: f64, high: f64, count: usize) -> Vec<f64> {
         Scale::Rows => Vec::new(),
         Scale::Linear => linear(low, high, count),
         Scale::Log => logarithmic(low, high, count),
+        Scale::TowardsOne => towards_one(low, high, count),
     }
 }
 
@@ -31,6 +32,27 @@ fn logarithmic(low: f64, high: f64, count: usize) -> Vec<f64> {
     let factors: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
     let few = factors.into_iter().map(|factors| within(factors, 1)).find(|ticks| ticks.len() <= count + 1);
     few.unwrap_or_else(|| within(&[1.0], ((last - first) as usize).div_ceil(count.max(1))))
+}
+
+/// Round numbers that crowd towards 1, the roundest first, as long as they keep apart.
+const NEAR_ONE: [&[f64]; 4] = [
+    &[0.0, 0.9, 0.99, 0.999, -9.0],
+    &[0.5, -1.0, 0.8, 0.95, 0.98, 0.995, 0.998],
+    &[0.7, -3.0, 0.6, 0.85, 0.97],
+    &[0.4, 0.2, -0.5, 0.75, 0.82, 0.78, 0.92, 0.94, 0.96],
+];
+
+fn towards_one(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let place = |value: f64| Scale::TowardsOne.of(value);
+    let apart = (place(high) - place(low)) / (count as f64 * 1.6);
+    let mut taken: Vec<f64> = Vec::new();
+    for tick in NEAR_ONE.into_iter().flatten().copied().filter(|tick| (low..=high).contains(tick)) {
+        if taken.iter().all(|other| (place(*other) - place(tick)).abs() >= apart) {
+            taken.push(tick);
+        }
+    }
+    taken.sort_by(f64::total_cmp);
+    taken
 }
 
 /// A number as it stands along an axis or in a table: no more digits than it needs.
@@ -74,6 +96,7 @@ mod tests {
         assert_eq!(texts(Scale::Log, 0.9, 1200.0, 6), ["1", "3", "10", "30", "100", "300", "1000"]);
         assert_eq!(texts(Scale::Log, 1.9, 31.0, 6), ["2", "5", "10", "20"]);
         assert_eq!(texts(Scale::Log, 1e-6, 1e6, 4).len(), 5);
+        assert_eq!(texts(Scale::TowardsOne, -1.2, 0.97, 6), ["-1", "0", "0.5", "0.8", "0.9", "0.95"]);
         assert!(texts(Scale::Rows, 0.0, 9.0, 4).is_empty());
     }
 

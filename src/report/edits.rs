@@ -8,6 +8,9 @@ use crate::candidate::CandidateId;
 use crate::proposal::Proposal;
 use crate::repository::{Repository, RepositoryError};
 
+/// So many lines of a description are seen at once.
+const LEAD: usize = 6;
+
 pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
     let line = cast.winning_line();
     let mut blocks = Vec::new();
@@ -26,7 +29,7 @@ pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, Repo
 }
 
 fn table(cast: &Cast<'_>, line: &[CandidateId]) -> Table {
-    let columns = ["candidate", "edit", "gap, mean %#", "unit, ms#", "quality#", "speed#", "combined#", "brought#"];
+    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#"];
     let mut table = Table::new("From the seed program to the best, edit by edit", columns);
     for id in line {
         let name = cast.known(*id).name.clone();
@@ -35,8 +38,6 @@ fn table(cast: &Cast<'_>, line: &[CandidateId]) -> Table {
             [
                 or_none(cast.mean_gap(scores).map(percent)),
                 or_none(scores.unit_seconds.map(milliseconds)),
-                or_none(scores.quality.map(score)),
-                score(scores.speed_score),
                 score(scores.combined_score),
             ]
         });
@@ -53,6 +54,30 @@ fn brought(cast: &Cast<'_>, id: CandidateId) -> Option<String> {
     Some(difference(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score))
 }
 
+/// What an edit brought, in words.
+fn told(cast: &Cast<'_>, id: CandidateId) -> String {
+    let parent = cast.known(id).parents.first().and_then(|parent| cast.scores(*parent));
+    let (Some(parent), Some(own), Some(brought)) = (parent, cast.scores(id), brought(cast, id)) else {
+        return "not measured in full".to_owned();
+    };
+    let mut parts = vec![format!("{brought} combined_score")];
+    let gaps = cast.mean_gap(parent).zip(cast.mean_gap(own));
+    parts.extend(gaps.map(|(before, after)| format!("gap {} → {} %", percent(before), percent(after))));
+    let units = parent.unit_seconds.zip(own.unit_seconds);
+    parts.extend(units.map(|(before, after)| format!("unit {} → {} ms", milliseconds(before), milliseconds(after))));
+    parts.join(", ")
+}
+
+/// The beginning of a description: what stands before its first list, at most a few lines.
+fn lead(description: &str) -> String {
+    let lines: Vec<&str> = description.lines().collect();
+    // The last line before a list says what is listed.
+    let before =
+        lines.iter().position(|line| line.starts_with("* ")).map_or(lines.len(), |list| list.saturating_sub(1));
+    let shown = if before == 0 { lines.len() } else { before };
+    lines[..shown.min(LEAD)].join("\n").trim().to_owned()
+}
+
 fn shown(cast: &Cast<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
     let bytes = repository.proposal(cast.known(id).commit)?.unwrap_or_default();
     let document = String::from_utf8_lossy(&bytes);
@@ -64,12 +89,12 @@ fn shown(cast: &Cast<'_>, repository: &Repository, id: CandidateId) -> Result<Ed
     Ok(EditShown {
         candidate: id.0,
         name: cast.known(id).name.clone(),
-        brought: brought(cast, id)
-            .map_or("not measured in full".to_owned(), |brought| format!("{brought} combined_score")),
+        brought: told(cast, id),
         proposer: match cast.proposer(id) {
             proposer if proposer == "given" => "given in the corpus".to_owned(),
             proposer => format!("proposed by {proposer}"),
         },
+        lead: lead(&description),
         description,
         lines,
     })

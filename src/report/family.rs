@@ -71,17 +71,18 @@ fn figure(cast: &Cast<'_>, family: &Family) -> Figure {
         ids.iter().filter_map(|id| Some((place(*id)?, cast.name(*id)))).collect()
     };
     let front: Vec<CandidateId> = cast.front.iter().copied().filter(|id| Some(*id) != cast.best).collect();
+    let numbered = front.iter().filter_map(|id| Some((place(*id)?, Name::new(format!("#{id}"))))).collect();
     let chart = Chart {
-        x: Axis { title: "generation".to_owned(), scale: Scale::Linear, reaches: None },
-        y: Axis { title: "combined_score".to_owned(), scale: Scale::Linear, reaches: None },
+        x: Axis::new("generation", Scale::Linear),
+        y: Axis::new("combined_score", Scale::TowardsOne),
         layers: vec![
             Layer::Links { ink: Ink::Second, at: links(&|nth, _| nth > 0) },
             Layer::Links { ink: Ink::Many, at: links(&|nth, _| nth == 0) },
             Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: at(&members) },
             Layer::Line { ink: Ink::Best, path: crate::plot::Path::Straight, at: at(&line), name: None },
-            Layer::Points { ink: Ink::Best, mark: Mark::Dot, at: at(&front) },
             Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice()) },
             Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&[CandidateId::SEED]) },
+            Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: numbered },
         ],
     };
     let label = "The front and its ancestors, by generation and score";

@@ -12,7 +12,7 @@ pub fn or_none(value: Option<impl Into<String>>) -> String {
 
 /// A score with four digits.
 pub fn score(score: f64) -> String {
-    format!("{score:.4}").replace('-', "\u{2212}")
+    format!("{score:.4}").replace('-', "\u{2212}").replace("\u{2212}0.0000", "0.0000")
 }
 
 /// A difference of two scores, with its sign.
@@ -33,6 +33,11 @@ pub fn duration(seconds: f64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// A case as it is printed.
+pub fn arrow(case: &str) -> String {
+    case.replace("->", "→")
 }
 
 /// How many of what.

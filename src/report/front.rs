@@ -23,20 +23,22 @@ struct Place {
 impl Place {
     fn of(cast: &Cast<'_>, id: CandidateId) -> Option<Self> {
         let scores = cast.scores(id)?;
-        Some(Self { id, at: (scores.unit_seconds? * 1e3, scores.quality?) })
+        // The front is one of scores, so time is shown as its score counts it: the mean of the cases' logarithms.
+        Some(Self { id, at: (10f64.powf(3.0 * scores.speed_score), scores.quality?) })
     }
 }
 
 fn figure(cast: &Cast<'_>, all: &[Place]) -> Figure {
     let stays = |place: &&Place| cast.is_named(place.id) || cast.front.contains(&place.id);
     let others: Vec<Place> = all.iter().filter(|place| !stays(place)).copied().collect();
-    let on_axes: Vec<(f64, f64)> = others.iter().map(|place| (place.at.0.max(1e-9).log10(), place.at.1)).collect();
+    let on_axes: Vec<(f64, f64)> =
+        others.iter().map(|place| (place.at.0.log10(), -(1.0001 - place.at.1).log10())).collect();
     let shown: Vec<Place> = thinned(&on_axes).into_iter().map(|at| others[at]).collect();
     let left_out = others.len() - shown.len();
     let leading: Vec<Place> = all.iter().filter(stays).copied().collect();
     let chart = Chart {
-        x: Axis { title: "time of the unit, ms (less is better)".to_owned(), scale: Scale::Log, reaches: None },
-        y: Axis { title: "quality (more is better)".to_owned(), scale: Scale::Linear, reaches: None },
+        x: Axis::new("times as fast as the baseline (more is better)", Scale::Log),
+        y: Axis::new("quality (more is better)", Scale::TowardsOne),
         layers: layers(cast, &shown),
     };
     let label = "Quality against time of all candidates, with the front and those that have names";
@@ -62,9 +64,10 @@ fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
             count(left_out, "candidate", "candidates")
         ),
     };
+    let bands = cast.search.started().settings.search.front;
     format!(
-        "Quality is the share of the baseline's gap that is closed; the unit is all packing calls of one rebalance. \
-         {} measured in full are here; {} outclassed early and {} rejected have no place.{thin}",
+        "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
+         The front keeps the fastest of each 1/{bands} of quality. {} measured in full are here; {} outclassed early and {} rejected have no place.{thin}",
         count(measured, "candidate", "candidates"),
         tally.outclassed,
         tally.rejected,
@@ -77,7 +80,7 @@ fn layers(cast: &Cast<'_>, others: &[Place]) -> Vec<Layer> {
         places(ids).into_iter().map(|place| (place.at, cast.name(place.id))).collect()
     };
     let mut front: Vec<(f64, f64)> = places(&cast.front).into_iter().map(|place| place.at).collect();
-    front.sort_by(|a, b| a.0.total_cmp(&b.0));
+    front.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
     vec![
         Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: others.iter().map(|place| place.at).collect() },
         Layer::Line { ink: Ink::Best, path: Path::Steps, at: front.clone(), name: None },

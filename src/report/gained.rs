@@ -4,11 +4,11 @@
 use packevolve_contract::objective::{CaseScore, Scores};
 
 use super::cast::Cast;
-use super::figures::{milliseconds, or_none, percent, score, time, times};
+use super::figures::{arrow, milliseconds, or_none, percent, score, time, times};
 use super::page::{Block, Figure, Key, Section, Table, Tile};
 use crate::candidate::CandidateId;
 use crate::gain::Gain;
-use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Scale};
+use crate::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
 
 /// Gaps below this are drawn as this: there is no 0 on a logarithmic axis.
 const LEAST_GAP: f64 = 1e-5;
@@ -27,6 +27,7 @@ fn blocks(cast: &Cast<'_>) -> Vec<Block> {
             blocks.push(Block::words(lead(&gain)));
             blocks.push(Block::Tiles { tiles: tiles(cast, &gain) });
             blocks.push(Block::Table(held_out_table(&gain)));
+            blocks.extend(rebalances(&gain).map(Block::Table));
         }
         None => blocks.push(Block::words("Nothing better than the seed program was found yet.")),
     }
@@ -55,32 +56,63 @@ fn tiles(cast: &Cast<'_>, gain: &Gain) -> Vec<Tile> {
     }
     if let Some((before, after)) = cast.mean_gap(&gain.baseline).zip(cast.mean_gap(&gain.best)) {
         let cases = cast.counting.len();
-        let note = format!("of the heaviest pack above its lower bound, mean of {cases} cases");
+        let note = format!("heaviest pack above its bound, mean of {cases} cases");
         let [before, after] = [before, after].map(|gap| format!("{} %", percent(gap)));
         tiles.push(Tile { name: "Gap to the lower bound", before, after, note });
     }
-    for rebalance in &gain.best.rebalance {
-        let before = gain.baseline.rebalance.iter().find(|other| other.policy == rebalance.policy);
-        let (Some(before), Some(speedup)) = (before, rebalance.speedup) else { continue };
-        let name = if rebalance.policy.name() == "global" { "A whole global rebalance" } else { "A whole rebalance" };
-        let balance = |balancedness: f64| format!("{balancedness:.4}");
-        let note = format!(
-            "{} as fast; balancedness {} → {}",
-            times(speedup),
-            balance(before.balancedness),
-            balance(rebalance.balancedness)
-        );
-        tiles.push(Tile { name, before: time(before.seconds), after: time(rebalance.seconds), note });
-    }
+    tiles.extend(rebalance_tile(gain));
     let note = "0 is the baseline; 1 is provably optimal packing at a thousand times its speed".to_owned();
     let after = score(gain.best.combined_score);
     tiles.push(Tile { name: "combined_score", before: String::new(), after, note });
     tiles
 }
 
+/// The first policy is that of the unit.
+fn rebalance_tile(gain: &Gain) -> Option<Tile> {
+    let (before, after) = gain.baseline.rebalance.first().zip(gain.best.rebalance.first())?;
+    let note = format!(
+        "{} as fast; balancedness {:.4} → {:.4}",
+        times(after.speedup?),
+        before.balancedness,
+        after.balancedness
+    );
+    let name = "A whole rebalance of the experts";
+    Some(Tile { name, before: time(before.seconds), after: time(after.seconds), note })
+}
+
+/// Whole rebalances by both; `None` if none was measured.
+fn rebalances(gain: &Gain) -> Option<Table> {
+    let columns = [
+        "policy",
+        "program",
+        "balancedness#",
+        "on the next\nwindow#",
+        "moved\nreplicas, %#",
+        "time, ms#",
+        "times\nas fast#",
+    ];
+    let mut table = Table::new("Whole rebalances, by the hierarchical policy and the global one", columns);
+    for best in &gain.best.rebalance {
+        let baseline = gain.baseline.rebalance.iter().find(|other| other.policy == best.policy);
+        for (program, score) in baseline.map(|score| ("baseline", score)).into_iter().chain([("best", best)]) {
+            let cells = [
+                score.policy.name().to_owned(),
+                program.to_owned(),
+                format!("{:.4}", score.balancedness),
+                or_none(score.next_balancedness.map(|next| format!("{next:.4}"))),
+                or_none(score.moved.map(|moved| format!("{:.1}", moved * 100.0))),
+                milliseconds(score.seconds),
+                or_none(score.speedup.map(times)),
+            ];
+            table.row(cells).is_best = program == "best";
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
 /// The best beside the baseline, case by case.
 fn held_out_table(gain: &Gain) -> Table {
-    let caption = format!("Candidate {} against the baseline, case by case (items->packs)", gain.candidate);
+    let caption = format!("Candidate {} against the baseline, case by case (items→packs)", gain.candidate);
     let columns = [
         "case",
         "gap %\nbaseline#",
@@ -95,7 +127,7 @@ fn held_out_table(gain: &Gain) -> Table {
     for best in &gain.best.cases {
         let baseline = gain.baseline.cases.iter().find(|case| case.case == best.case);
         let both = |figure: fn(&CaseScore) -> String| [or_none(baseline.map(figure)), figure(best)];
-        let mut cells = vec![best.case.clone()];
+        let mut cells = vec![arrow(&best.case)];
         cells.extend(both(|case| percent(case.gap)));
         cells.extend(both(|case| format!("{:.4}", case.balancedness)));
         cells.extend(both(|case| milliseconds(case.seconds)));
@@ -144,25 +176,18 @@ fn figure(cast: &Cast<'_>, compared: &Compared) -> Figure {
         scores.flat_map(|scores| &scores.cases).map(|case| ((compared.drawn)(case), row(&case.case))).collect()
     };
     let points = |ink, mark, ids: &[CandidateId]| Layer::Points { ink, mark, at: at(ids) };
-    let mut layers = vec![
+    let layers = vec![
         points(Ink::Text, Mark::Ring, &[CandidateId::SEED]),
         points(Ink::Second, Mark::Triangle, &cast.corpus),
         points(Ink::Best, Mark::Diamond, cast.best.as_slice()),
     ];
-    let lowest = layers.iter().flat_map(|layer| match layer {
-        Layer::Points { at, .. } => at.as_slice(),
-        _ => &[],
-    });
-    let left = lowest.map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
-    let names = cases.iter().map(|case| ((left, row(case) + 0.38), Name::new(case))).collect();
-    layers.push(Layer::Notes { ink: Ink::Muted, at: names });
-    let rows = (0.6 - cases.len() as f64, 0.45);
+    let names = cases.iter().map(|case| (row(case), arrow(case))).collect();
     let chart = Chart {
-        x: Axis { title: compared.title.to_owned(), scale: Scale::Log, reaches: None },
-        y: Axis { title: String::new(), scale: Scale::Rows, reaches: Some(rows) },
+        x: Axis::new(compared.title, Scale::Log),
+        y: Axis { names, ..Axis::new("", Scale::Rows).reaching(0.4 - cases.len() as f64, 0.6) },
         layers,
     };
-    let height = 60 + 38 * cases.len() as u32;
+    let height = 64 + 26 * cases.len() as u32;
     let mut figure = Figure::new(&chart, [height, height], compared.label, table(cast, compared, &cases));
     figure.keys = keys(cast);
     figure.caption = compared.caption.to_owned();
@@ -179,7 +204,8 @@ fn keys(cast: &Cast<'_>) -> Vec<Key> {
 
 fn table(cast: &Cast<'_>, compared: &Compared, cases: &[String]) -> Table {
     let ends = ["unit, ms#", "combined_score#"].map(str::to_owned);
-    let columns = ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{case}#"))).chain(ends);
+    let columns =
+        ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", arrow(case)))).chain(ends);
     let mut table = Table::new(compared.table, columns);
     if compared.title == GAPS.title {
         let bound = cases.iter().map(|_| percent(0.0));

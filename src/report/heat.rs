@@ -3,7 +3,7 @@
 use packevolve_contract::objective::CaseScore;
 
 use super::cast::Cast;
-use super::figures::{milliseconds, or_none, percent, score};
+use super::figures::{arrow, percent, score};
 use super::page::{Block, Cell, Section, Table};
 use crate::plot::number;
 
@@ -30,18 +30,17 @@ pub fn section(cast: &Cast<'_>) -> Section {
 
 fn table(cast: &Cast<'_>) -> Table {
     let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
-    let ends = ["unit, ms#", "combined#"].map(str::to_owned);
-    let columns =
-        ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", case.replace(' ', "\n"))));
-    let mut table = Table::new("Gap to the lower bound in %, on the windows of the search", columns.chain(ends));
+    let named = cases.iter().map(|case| format!("{}#", arrow(case).replace(' ', "\n")));
+    let columns = ["program", "score#"].map(str::to_owned).into_iter().chain(named);
+    let mut table = Table::new("Gap to the lower bound in %, on the windows of the search", columns);
     let baseline = cast.search.baseline().and_then(|baseline| cast.search.scores(baseline));
     let baseline = baseline.map_or(Vec::new(), |scores| scores.cases);
     for id in cast.leading() {
         let Some(scores) = cast.scores(id) else { continue };
         let name = format!("{id} {}", cast.name(id).long);
         let gaps = cases.iter().map(|case| gap(case, &scores.cases, &baseline));
-        let ends = [or_none(scores.unit_seconds.map(milliseconds)), score(scores.combined_score)];
-        let cells = [Cell::from(name)].into_iter().chain(gaps).chain(ends.map(Cell::from));
+        let first = [Cell::from(name), Cell::from(score(scores.combined_score))];
+        let cells = first.into_iter().chain(gaps);
         table.row(cells).is_best = Some(id) == cast.best;
     }
     table

@@ -151,6 +151,8 @@ pub struct EditShown {
     pub brought: String,
     /// Who proposed it.
     pub proposer: String,
+    /// The beginning of its DESCRIPTION.
+    pub lead: String,
     /// DESCRIPTION of its proposal.
     pub description: String,
     /// The edit.

@@ -1,7 +1,7 @@
 //! Progress: how the best became better, by candidates and by what judging cost.
 
 use super::cast::Cast;
-use super::figures::{duration, or_none, score};
+use super::figures::{count, duration, or_none, score};
 use super::page::{Block, Figure, Key, Section, Table};
 use super::thin::thinned;
 use crate::candidate::CandidateId;
@@ -105,6 +105,13 @@ impl Course {
         }
     }
 
+    /// The figures begin here: below the first score that was better than the seed program's there is nothing to see
+    /// of what came later.
+    fn least(&self) -> f64 {
+        let improved = self.bests.get(1).map(|first| first.held_out.unwrap_or(first.score).min(first.score));
+        improved.map_or(f64::NEG_INFINITY, |score| score - 0.02)
+    }
+
     /// A line of the best, to the end of the run.
     fn line(&self, along: fn(&Moment) -> f64, score: fn(&Became) -> Option<f64>) -> Vec<(f64, f64)> {
         let bests = self.bests.iter().filter_map(|became| Some((along(&became.moment), score(became)?)));
@@ -115,16 +122,20 @@ impl Course {
 }
 
 fn figure(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Figure {
+    let least = course.least();
     let all: Vec<(f64, f64)> = course.scores.iter().map(|(moment, score)| (place(moment), *score)).collect();
+    let below = all.iter().filter(|(_, score)| *score < least).count();
+    let all: Vec<(f64, f64)> = all.into_iter().filter(|(_, score)| *score >= least).collect();
     let shown = thinned(&all);
     let left_out = all.len() - shown.len();
     let line = |ink, name: [&str; 2], score| {
         let name = Name { long: name[0].to_owned(), short: name[1].to_owned() };
-        Layer::Line { ink, path: Path::Steps, at: course.line(place, score), name: Some(name) }
+        let at = course.line(place, score).into_iter().filter(|(_, score)| *score >= least).collect();
+        Layer::Line { ink, path: Path::Steps, at, name: Some(name) }
     };
     let chart = Chart {
-        x: Axis { title: along.to_owned(), scale: Scale::Linear, reaches: Some((0.0, 0.0)) },
-        y: Axis { title: "combined_score".to_owned(), scale: Scale::Linear, reaches: Some((0.0, 0.0)) },
+        x: Axis::new(along, Scale::Linear),
+        y: Axis::new("combined_score", Scale::Linear),
         layers: vec![
             Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: shown.into_iter().map(|at| all[at]).collect() },
             line(Ink::Second, ["in the search", "search"], |became| Some(became.score)),
@@ -134,11 +145,15 @@ fn figure(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Figure {
     let label = format!("Score of the best by {along}");
     let mut figure = Figure::new(&chart, [330, 280], &label, steps(course, along, place));
     figure.keys = vec![Key { mark: "•", class: "k-many", means: "a candidate" }];
+    let below = match below {
+        0 => String::new(),
+        below => format!(" {} below the figure.", count(below, "candidate lies", "candidates lie")),
+    };
     let thin =
         if left_out > 0 { format!(" {left_out} points that would lie on others are left out.") } else { String::new() };
     figure.caption = format!(
         "The best by {along}: its score on the windows of the search, and on those that the search never saw, which decide \
-         who is the best.{thin}"
+         who is the best.{below}{thin}"
     );
     figure
 }

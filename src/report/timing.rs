@@ -87,8 +87,8 @@ fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
         rows().map(|(y, timed)| ((left, y + 0.4), Name::new(format!("{} {}", timed.id, cast.name(timed.id).long))));
     layers.push(Layer::Notes { ink: Ink::Muted, at: names.collect() });
     let chart = Chart {
-        x: Axis { title: "time of the unit, ms".to_owned(), scale: Scale::Log, reaches: None },
-        y: Axis { title: String::new(), scale: Scale::Rows, reaches: Some((0.6 - shown.len() as f64, 0.45)) },
+        x: Axis::new("time of the unit, ms", Scale::Log),
+        y: Axis::new("", Scale::Rows).reaching(0.6 - shown.len() as f64, 0.45),
         layers,
     };
     let height = 60 + 36 * shown.len() as u32;
