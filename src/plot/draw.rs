@@ -20,7 +20,7 @@ const WORDS: f64 = 12.0;
 /// The library divides the size of a font by this.
 const FONT: f64 = 1.24;
 /// Mean width of a letter, in heights of words.
-const LETTER: f64 = 0.56;
+const LETTER: f64 = 0.6;
 /// Space around the axes, pixels.
 const ABOVE: f64 = 26.0;
 const BELOW: f64 = 44.0;

@@ -9,6 +9,9 @@ use crate::plot::Name;
 use crate::run::Run;
 use crate::search::{Known, Search};
 
+/// A longer name is cut in figures.
+const LONGEST: usize = 34;
+
 /// Who is who in a run.
 pub struct Cast<'a> {
     /// The run.
@@ -56,8 +59,9 @@ impl<'a> Cast<'a> {
     /// NAME of its proposal; its number where there is little room.
     pub fn name(&self, id: CandidateId) -> Name {
         let name = &self.known(id).name;
-        let is_long = name.chars().count() > 28;
-        let long = if is_long { format!("{}…", name.chars().take(27).collect::<String>()) } else { name.clone() };
+        let is_long = name.chars().count() > LONGEST;
+        let long =
+            if is_long { format!("{}…", name.chars().take(LONGEST - 1).collect::<String>()) } else { name.clone() };
         Name { long, short: if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") } }
     }
 

@@ -3,7 +3,7 @@
 use super::cast::Cast;
 use super::changes;
 use super::figures::{count, difference, milliseconds, or_none, percent, score};
-use super::page::{Block, DiffLine, EditShown, Section, Table};
+use super::page::{Block, Cell, DiffLine, EditShown, Section, Table};
 use crate::candidate::CandidateId;
 use crate::proposal::Proposal;
 use crate::repository::{Repository, RepositoryError};
@@ -43,7 +43,9 @@ fn table(cast: &Cast<'_>, line: &[CandidateId]) -> Table {
         });
         let figures = figures.unwrap_or_else(|| std::array::from_fn(|_| or_none(None::<String>)));
         let brought = if *id == CandidateId::SEED { String::new() } else { or_none(brought(cast, *id)) };
-        table.row([id.to_string(), name].into_iter().chain(figures).chain([brought])).is_best = Some(*id) == cast.best;
+        let first = [Cell::from(id.to_string()), Cell::name(name)];
+        table.row(first.into_iter().chain(figures.map(Cell::from)).chain([Cell::from(brought)])).is_best =
+            Some(*id) == cast.best;
     }
     table
 }

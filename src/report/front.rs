@@ -2,7 +2,7 @@
 
 use super::cast::Cast;
 use super::figures::{count, milliseconds, or_none, percent, score};
-use super::page::{Block, Figure, Key, Section, Table};
+use super::page::{Block, Cell, Figure, Key, Section, Table};
 use super::thin::thinned;
 use crate::candidate::CandidateId;
 use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
@@ -99,9 +99,8 @@ fn table(cast: &Cast<'_>, mut shown: Vec<Place>) -> Table {
     for Place { id, .. } in shown {
         let Some(scores) = cast.scores(id) else { continue };
         let on_front = if cast.front.contains(&id) { "yes" } else { "" };
-        let cells = [
-            id.to_string(),
-            cast.known(id).name.clone(),
+        let name = Cell::name(cast.known(id).name.clone());
+        let figures = [
             on_front.to_owned(),
             or_none(scores.unit_seconds.map(milliseconds)),
             or_none(cast.mean_gap(scores).map(percent)),
@@ -109,7 +108,8 @@ fn table(cast: &Cast<'_>, mut shown: Vec<Place>) -> Table {
             score(scores.speed_score),
             score(scores.combined_score),
         ];
-        table.row(cells).is_best = Some(id) == cast.best;
+        let first = [Cell::from(id.to_string()), name];
+        table.row(first.into_iter().chain(figures.map(Cell::from))).is_best = Some(id) == cast.best;
     }
     table
 }

@@ -5,7 +5,7 @@ use packevolve_contract::objective::{CaseScore, Scores};
 
 use super::cast::Cast;
 use super::figures::{arrow, milliseconds, or_none, percent, score, time, times};
-use super::page::{Block, Figure, Key, Section, Table, Tile};
+use super::page::{Block, Cell, Figure, Key, Section, Table, Tile};
 use crate::candidate::CandidateId;
 use crate::gain::Gain;
 use crate::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
@@ -213,9 +213,9 @@ fn table(cast: &Cast<'_>, compared: &Compared, cases: &[String]) -> Table {
     }
     for id in cast.best.into_iter().chain(cast.corpus.iter().copied()).chain([CandidateId::SEED]) {
         let Some(scores) = cast.scores(id) else { continue };
-        let mut cells = vec![cast.known(id).name.clone()];
-        cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written)));
-        cells.extend([or_none(scores.unit_seconds.map(milliseconds)), score(scores.combined_score)]);
+        let mut cells = vec![Cell::name(cast.known(id).name.clone())];
+        cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written).into()));
+        cells.extend([or_none(scores.unit_seconds.map(milliseconds)), score(scores.combined_score)].map(Cell::from));
         table.row(cells).is_best = Some(id) == cast.best;
     }
     table

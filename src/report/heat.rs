@@ -18,7 +18,7 @@ pub fn section(cast: &Cast<'_>) -> Section {
     if leading.len() > 1 {
         let shades = SHADES.map(|(share, _)| format!("{} %", number(share * 100.0)));
         let text = format!(
-            "The front, the given proposals and the seed program, the highest score first. The darker blue, the less of the \
+            "The front, the given proposals and the seed program, the highest score first. The stronger blue, the less of the \
              baseline's gap is left: at most {}. Orange is worse than the baseline.",
             shades.join(", ")
         );
@@ -39,7 +39,7 @@ fn table(cast: &Cast<'_>) -> Table {
         let Some(scores) = cast.scores(id) else { continue };
         let name = format!("{id} {}", cast.name(id).long);
         let gaps = cases.iter().map(|case| gap(case, &scores.cases, &baseline));
-        let first = [Cell::from(name), Cell::from(score(scores.combined_score))];
+        let first = [Cell::name(name), Cell::from(score(scores.combined_score))];
         let cells = first.into_iter().chain(gaps);
         table.row(cells).is_best = Some(id) == cast.best;
     }

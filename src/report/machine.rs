@@ -40,7 +40,7 @@ fn date(seconds: f64) -> String {
 }
 
 pub fn section(cast: &Cast<'_>) -> Section {
-    let blocks = vec![Block::Table(machine(cast)), Block::Table(jail(cast)), Block::Behind(settings(cast))];
+    let blocks = vec![Block::Table(machine(cast)), jail(cast), Block::Behind(settings(cast))];
     Section { id: "machine", title: "Machine, jail and settings", blocks }
 }
 
@@ -77,13 +77,22 @@ fn machine(cast: &Cast<'_>) -> Table {
     table
 }
 
-fn jail(cast: &Cast<'_>) -> Table {
+/// The jail in a sentence, or where something was missing, step by step.
+fn jail(cast: &Cast<'_>) -> Block {
+    let steps = &cast.search.started().judge.jail;
+    if steps.iter().all(|step| step.in_force) {
+        let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
+        return Block::words(match &names[..] {
+            [] => "Programs ran without a jail.".to_owned(),
+            names => format!("Every program ran in the whole jail: {}.", names.join(", ")),
+        });
+    }
     let mut table = Table::new("Steps of the jail that every program ran in", ["step", "in force", "why not"]);
-    for step in &cast.search.started().judge.jail {
+    for step in steps {
         table.row([step.step.as_str(), if step.in_force { "yes" } else { "no" }, &step.reason]);
     }
     table.wrap_last();
-    table
+    Block::Table(table)
 }
 
 /// Every setting in force, by its path in the record.

@@ -205,6 +205,13 @@ impl<S: Into<String>> From<S> for Cell {
     }
 }
 
+impl Cell {
+    /// A name, which may be long.
+    pub fn name(text: impl Into<String>) -> Self {
+        Self { text: text.into(), class: "name".to_owned() }
+    }
+}
+
 impl Figure {
     /// Draws a chart for a page that is `heights` pixels high, wide and narrow; `label` is for those who do not see it.
     pub fn new(chart: &Chart, heights: [u32; 2], label: &str, table: Table) -> Self {

@@ -8,7 +8,7 @@ use super::figures::milliseconds;
 use super::page::{Block, Figure, Key, Section, Table};
 use crate::candidate::CandidateId;
 use crate::event::Event;
-use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
+use crate::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
 use crate::replay::evaluation_of;
 
 /// So many of the front are drawn, evenly from the fastest to the best; the table has them all.
@@ -37,6 +37,11 @@ impl Timed {
 
     fn median(&self) -> f64 {
         median(self.seconds.iter().copied())
+    }
+
+    /// How far a sample is off the median, in percent of that.
+    fn off(&self, seconds: f64) -> f64 {
+        (seconds / self.median() - 1.0) * 100.0
     }
 
     fn quartiles(&self) -> Quartiles {
@@ -77,25 +82,24 @@ fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
     let shown = some(all);
     let row = |place: usize| -(place as f64);
     let rows = || shown.iter().enumerate().map(|(place, timed)| (row(place), *timed));
-    let samples = rows().flat_map(|(y, timed)| timed.seconds.iter().map(move |seconds| (seconds * 1e3, y)));
-    let medians = rows().map(|(y, timed)| (timed.median() * 1e3, y));
+    let samples = rows().flat_map(|(y, timed)| timed.seconds.iter().map(move |seconds| (timed.off(*seconds), y)));
     let mut layers: Vec<Layer> = rows().map(|(y, timed)| spread(timed, y)).collect();
-    layers.push(Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: samples.clone().collect() });
-    layers.push(Layer::Points { ink: Ink::Best, mark: Mark::Tick, at: medians.collect() });
-    let left = samples.map(|(x, _)| x).fold(f64::INFINITY, f64::min);
-    let names =
-        rows().map(|(y, timed)| ((left, y + 0.4), Name::new(format!("{} {}", timed.id, cast.name(timed.id).long))));
-    layers.push(Layer::Notes { ink: Ink::Muted, at: names.collect() });
+    layers.push(Layer::Points { ink: Ink::Text, mark: Mark::Speck, at: samples.collect() });
+    layers.push(Layer::Points { ink: Ink::Best, mark: Mark::Tick, at: rows().map(|(y, _)| (0.0, y)).collect() });
+    let name = |timed: &Timed| format!("{}, {} ms", cast.name(timed.id).short, milliseconds(timed.median()));
     let chart = Chart {
-        x: Axis::new("time of the unit, ms", Scale::Log),
-        y: Axis::new("", Scale::Rows).reaching(0.6 - shown.len() as f64, 0.45),
+        x: Axis::new("off the median of the same program, %", Scale::Linear),
+        y: Axis {
+            names: rows().map(|(y, timed)| (y, name(timed))).collect(),
+            ..Axis::new("", Scale::Rows).reaching(0.4 - shown.len() as f64, 0.6)
+        },
         layers,
     };
-    let height = 60 + 36 * shown.len() as u32;
+    let height = 64 + 24 * shown.len() as u32;
     let label = "Samples of the time of the unit, for programs of the front and the seed program";
     let mut figure = Figure::new(&chart, [height, height], label, table(cast, all));
     figure.keys = vec![
-        Key { mark: "•", class: "k-many", means: "a sample: the unit on one window" },
+        Key { mark: "•", class: "k-text", means: "a sample: the unit on one window" },
         Key { mark: "|", class: "k-best", means: "median; half of the samples lie in the band around it" },
     ];
     let part = match all.len() - shown.len() {
@@ -103,8 +107,8 @@ fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
         left_out => format!(" {left_out} more of the front are in the table."),
     };
     figure.caption = format!(
-        "All samples that were taken of the front, from the fastest to the best, and of the seed program, on the windows of \
-         the search and, where there are some, on those held out. Windows differ in their loads, so part of the spread is \
+        "All samples that were taken of the front, the fastest first, and of the seed program, on the windows of the search \
+         and, where there are some, on those held out; beside each the median. Windows differ in their loads, so part of the spread is \
          theirs.{part}"
     );
     figure
@@ -112,7 +116,7 @@ fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
 
 fn spread(timed: &Timed, y: f64) -> Layer {
     let Quartiles { lower, upper } = timed.quartiles();
-    let edge = |seconds: f64| (seconds * 1e3, y - 0.2, y + 0.2);
+    let edge = |seconds: f64| (timed.off(seconds), y - 0.3, y + 0.3);
     Layer::Band { ink: Ink::Best, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
 }
 

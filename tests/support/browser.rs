@@ -83,7 +83,7 @@ impl Browser {
         for pipe in [&orders, &answers] {
             mkfifo(pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         }
-        let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
+        let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --hide-scrollbars \
                       --remote-debugging-pipe --user-data-dir=\"$1/profile\" 3<\"$1/orders\" 4>\"$1/answers\"";
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).arg(folder.path()).env("HOME", folder.path());
