@@ -196,7 +196,7 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
     let given = text_of("candidates/proposals/000_0_bridge_vectorized_lpt.txt");
     let code = format!("    # {HOSTILE} </pre></body></html>\n    device = weight.device\n");
     let proposal = given
-        .replace("bridge_vectorized_lpt", HOSTILE)
+        .replace("bridge_vectorized_lpt", "bold & \"brash\"; ${7*7} {{ 7*7 }}")
         .replace("Turns the seed", &format!("{HOSTILE}</p></section> Turns the seed"))
         .replace("    device = weight.device\n", &code);
     world.write("corpus/<img src=x>.txt", proposal);
@@ -204,13 +204,13 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
     let name = "<script>x";
     world.run(&["evolve", "--run", name]).ends(0);
     let mut run = world.read(name);
-    assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line");
+    let declined: Vec<String> = run.declined_documents().map(|(_, reason)| reason.to_string()).collect();
+    assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line: {declined:?}");
     hostile_machine(&mut run);
     let repository = Repository::open(&run.folder.archive()).unwrap();
     let page = report::html(&run, &repository).unwrap();
     is_harmless(&page);
-    // As a name in text and in figures, as a description, in the edit; and the run's name, and what the machine is said
-    // to be.
+    // In a description, an edit, a name, text and figures; and in what the run is called and the machine is said to be.
     assert!(page.matches("&lt;script&gt;alert").count() > 8, "{page}");
     assert!(page.contains("\\u{1b}[2J") && page.contains("PackEvolve: &lt;script&gt;x"), "{page}");
     let Some(mut browser) = Browser::start() else { return };

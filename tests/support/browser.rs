@@ -103,60 +103,61 @@ impl Browser {
 
     /// Opens a file as a page of its own and looks at it.
     pub fn open(&mut self, page: &Path, look: Look) -> Seen {
-        let target = self.order("", "Target.createTarget", json!({"url": "about:blank"}), &mut Seen::default());
-        let target = json!({"targetId": target["targetId"], "flatten": true});
-        let session = self.order("", "Target.attachToTarget", target.clone(), &mut Seen::default());
-        let session = session["sessionId"].as_str().unwrap().to_owned();
         let mut seen = Seen::default();
-        for domain in ["Page", "Network", "Log", "Runtime"] {
-            self.order(&session, &format!("{domain}.enable"), json!({}), &mut seen);
+        let session = self.new_page(&mut seen);
+        for domain in ["Network", "Log", "Runtime"] {
+            self.order(&session, &format!("{domain}.enable"), &json!({}), &mut seen);
         }
         let size = json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
-        self.order(&session, "Emulation.setDeviceMetricsOverride", size, &mut seen);
+        self.order(&session, "Emulation.setDeviceMetricsOverride", &size, &mut seen);
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": look.scheme}]});
-        self.order(&session, "Emulation.setEmulatedMedia", media, &mut seen);
-        let address = format!("file://{}", fs::canonicalize(page).unwrap().display());
-        self.order(&session, "Page.navigate", json!({ "url": address }), &mut seen);
-        self.wait_for("Page.loadEventFired", &mut seen);
-        seen.overflow = self.value(
-            &session,
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth",
-            &mut seen,
-        )["value"]
-            .as_i64()
-            .unwrap();
+        self.order(&session, "Emulation.setEmulatedMedia", &media, &mut seen);
+        self.load(&session, page, &mut seen);
+        let beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        seen.overflow = self.value(&session, beyond, &mut seen).as_i64().unwrap();
         let background = self.value(&session, "getComputedStyle(document.body).backgroundColor", &mut seen);
-        seen.background = background["value"].as_str().unwrap().to_owned();
+        seen.background = background.as_str().unwrap().to_owned();
         let whole = json!({"captureBeyondViewport": true, "optimizeForSpeed": true});
-        let picture = self.order(&session, "Page.captureScreenshot", whole, &mut seen);
+        let picture = self.order(&session, "Page.captureScreenshot", &whole, &mut seen);
         seen.picture = bytes_of(picture["data"].as_str().unwrap());
-        self.order("", "Target.closeTarget", json!({"targetId": target["targetId"]}), &mut Seen::default());
+        self.order(&session, "Page.close", &json!({}), &mut seen);
         seen
     }
 
     /// The page as it is printed.
     pub fn print(&mut self, page: &Path) -> Vec<u8> {
         let mut seen = Seen::default();
-        let address = format!("file://{}", fs::canonicalize(page).unwrap().display());
-        let target = self.order("", "Target.createTarget", json!({"url": "about:blank"}), &mut seen);
-        let target = json!({"targetId": target["targetId"], "flatten": true});
-        let session = self.order("", "Target.attachToTarget", target, &mut seen);
-        let session = session["sessionId"].as_str().unwrap().to_owned();
-        self.order(&session, "Page.enable", json!({}), &mut seen);
-        self.order(&session, "Page.navigate", json!({ "url": address }), &mut seen);
-        self.wait_for("Page.loadEventFired", &mut seen);
+        let session = self.new_page(&mut seen);
+        self.load(&session, page, &mut seen);
         let paper = json!({"printBackground": true, "preferCSSPageSize": true});
-        let printed = self.order(&session, "Page.printToPDF", paper, &mut seen);
+        let printed = self.order(&session, "Page.printToPDF", &paper, &mut seen);
+        self.order(&session, "Page.close", &json!({}), &mut seen);
         bytes_of(printed["data"].as_str().unwrap())
     }
 
+    /// An empty page; what orders for it are addressed to.
+    fn new_page(&mut self, seen: &mut Seen) -> String {
+        let target = self.order("", "Target.createTarget", &json!({"url": "about:blank"}), seen);
+        let target = json!({"targetId": target["targetId"], "flatten": true});
+        let session = self.order("", "Target.attachToTarget", &target, seen);
+        let session = session["sessionId"].as_str().unwrap().to_owned();
+        self.order(&session, "Page.enable", &json!({}), seen);
+        session
+    }
+
+    fn load(&mut self, session: &str, page: &Path, seen: &mut Seen) {
+        let address = format!("file://{}", fs::canonicalize(page).unwrap().display());
+        self.order(session, "Page.navigate", &json!({ "url": address }), seen);
+        self.until(seen, |message| message["method"] == "Page.loadEventFired");
+    }
+
     fn value(&mut self, session: &str, expression: &str, seen: &mut Seen) -> Value {
-        let result = self.order(session, "Runtime.evaluate", json!({ "expression": expression }), seen);
-        result["result"].clone()
+        let result = self.order(session, "Runtime.evaluate", &json!({ "expression": expression }), seen);
+        result["result"]["value"].clone()
     }
 
     /// Gives an order and waits for its result; what happens meanwhile is seen.
-    fn order(&mut self, session: &str, method: &str, parameters: Value, seen: &mut Seen) -> Value {
+    fn order(&mut self, session: &str, method: &str, parameters: &Value, seen: &mut Seen) -> Value {
         self.last += 1;
         let mut order = json!({"id": self.last, "method": method, "params": parameters});
         if !session.is_empty() {
@@ -168,10 +169,6 @@ impl Browser {
         let answer = self.until(seen, |message| message["id"] == id);
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
-    }
-
-    fn wait_for(&mut self, event: &str, seen: &mut Seen) {
-        self.until(seen, |message| message["method"] == event);
     }
 
     fn until(&mut self, seen: &mut Seen, is_it: impl Fn(&Value) -> bool) -> Value {
