@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(texts(Scale::Log, 0.9, 1200.0, 6), ["1", "3", "10", "30", "100", "300", "1000"]);
         assert_eq!(texts(Scale::Log, 1.9, 31.0, 6), ["2", "5", "10", "20"]);
         assert_eq!(texts(Scale::Log, 1e-6, 1e6, 4).len(), 5);
-        assert_eq!(texts(Scale::TowardsOne, -1.2, 0.97, 6), ["-1", "0", "0.5", "0.8", "0.9", "0.95"]);
+        assert_eq!(texts(Scale::TowardsOne, -1.2, 0.97, 6), ["-1", "0", "0.5", "0.8", "0.9", "0.95", "0.97"]);
         assert!(texts(Scale::Rows, 0.0, 9.0, 4).is_empty());
     }
 

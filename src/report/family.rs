@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cast::Cast;
-use super::figures::{milliseconds, or_none, score};
+use super::figures::{count, milliseconds, or_none, score};
 use super::page::{Block, Cell, Figure, Key, Section, Table};
 use crate::candidate::CandidateId;
-use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Scale};
+use crate::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
 
 pub fn section(cast: &Cast<'_>) -> Section {
     let family = Family::of(cast);
@@ -56,54 +56,70 @@ impl Family {
 }
 
 fn figure(cast: &Cast<'_>, family: &Family) -> Figure {
-    let place = |id: CandidateId| Some((cast.generation(id) as f64, cast.scores(id)?.combined_score));
-    let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(*id)).collect::<Vec<_>>();
-    let links = |wanted: &dyn Fn(usize, CandidateId) -> bool| {
-        let edges = family.members.iter().flat_map(|child| {
-            let parents = cast.known(*child).parents.iter().enumerate();
-            parents.filter(|(nth, _)| wanted(*nth, *child)).map(|(_, parent)| (*parent, *child)).collect::<Vec<_>>()
-        });
-        edges.filter_map(|(parent, child)| Some([place(parent)?, place(child)?])).collect::<Vec<_>>()
-    };
-    let line = cast.winning_line();
-    let members: Vec<CandidateId> = family.members.iter().copied().collect();
-    let named = |ids: &[CandidateId]| -> Vec<((f64, f64), Name)> {
-        ids.iter().filter_map(|id| Some((place(*id)?, cast.name(*id)))).collect()
-    };
-    let front: Vec<CandidateId> = cast.front.iter().copied().filter(|id| Some(*id) != cast.best).collect();
-    let numbered = front.iter().filter_map(|id| Some((place(*id)?, Name::new(format!("#{id}"))))).collect();
     let chart = Chart {
         x: Axis::new("generation", Scale::Linear),
         y: Axis::new("combined_score", Scale::TowardsOne),
-        layers: vec![
-            Layer::Links { ink: Ink::Second, at: links(&|nth, _| nth > 0) },
-            Layer::Links { ink: Ink::Many, at: links(&|nth, _| nth == 0) },
-            Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: at(&members) },
-            Layer::Line { ink: Ink::Best, path: crate::plot::Path::Straight, at: at(&line), name: None },
-            Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice()) },
-            Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&[CandidateId::SEED]) },
-            Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: numbered },
-        ],
+        layers: layers(cast, family),
     };
     let label = "The front and its ancestors, by generation and score";
     let mut figure = Figure::new(&chart, [380, 320], label, table(cast, family));
-    figure.keys = vec![
+    figure.keys = keys(cast, family);
+    let ancestors = family.members.iter().filter(|id| !cast.front.contains(id)).count();
+    figure.caption = format!(
+        "Each line leads from a program to one that an edit made of it; a generation is one edit. {} on the front, {}.",
+        count(cast.front.len(), "program is", "programs are"),
+        count(ancestors, "other is its ancestor", "others are their ancestors"),
+    );
+    figure
+}
+
+/// Where a member is in the figure, if it was measured in full.
+fn place(cast: &Cast<'_>, id: CandidateId) -> Option<(f64, f64)> {
+    Some((cast.generation(id) as f64, cast.scores(id)?.combined_score))
+}
+
+fn layers(cast: &Cast<'_>, family: &Family) -> Vec<Layer> {
+    let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(cast, *id)).collect::<Vec<_>>();
+    let named = |ids: &[CandidateId], name: &dyn Fn(CandidateId) -> Name| {
+        ids.iter().filter_map(|id| Some((place(cast, *id)?, name(*id)))).collect::<Vec<_>>()
+    };
+    let name = |id| cast.name(id);
+    let number = |id| Name::new(format!("#{id}"));
+    let members: Vec<CandidateId> = family.members.iter().copied().collect();
+    let others: Vec<CandidateId> = cast.front.iter().copied().filter(|id| Some(*id) != cast.best).collect();
+    let seed = [CandidateId::SEED];
+    vec![
+        Layer::Links { ink: Ink::Second, at: links(cast, family, |nth| nth > 0) },
+        Layer::Links { ink: Ink::Many, at: links(cast, family, |nth| nth == 0) },
+        Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: at(&members) },
+        Layer::Line { ink: Ink::Best, path: Path::Straight, at: at(&cast.winning_line()), name: None },
+        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice(), &name) },
+        Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&seed, &name) },
+        Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named(&others, &number) },
+    ]
+}
+
+/// The lines to members from those of their parents that are wanted; the first parent is the one that was edited.
+fn links(cast: &Cast<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
+    let mut links = Vec::new();
+    for child in &family.members {
+        let parents = cast.known(*child).parents.iter().enumerate().filter(|(nth, _)| wanted(*nth));
+        links.extend(parents.filter_map(|(_, parent)| Some([place(cast, *parent)?, place(cast, *child)?])));
+    }
+    links
+}
+
+fn keys(cast: &Cast<'_>, family: &Family) -> Vec<Key> {
+    let mut keys = vec![
         Key { mark: "◆", class: "k-best", means: "the best, and its line" },
         Key { mark: "●", class: "k-best", means: "on the front" },
         Key { mark: "•", class: "k-many", means: "an ancestor" },
         Key { mark: "○", class: "k-text", means: "the seed program" },
     ];
-    let crosses = family.members.iter().any(|id| cast.known(*id).parents.len() > 1);
-    if crosses {
-        figure.keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossing" });
+    if family.members.iter().any(|id| cast.known(*id).parents.len() > 1) {
+        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossing" });
     }
-    figure.caption = format!(
-        "Each line leads from a program to one that an edit made of it; a generation is one edit. {} programs are on the \
-         front, {} are their ancestors.",
-        cast.front.len(),
-        family.members.len() - family.members.iter().filter(|id| cast.front.contains(id)).count(),
-    );
-    figure
+    keys
 }
 
 fn table(cast: &Cast<'_>, family: &Family) -> Table {
