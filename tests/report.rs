@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use packevolve::candidate::{BlobId, CandidateId};
 use packevolve::event::{CandidateCreated, Event, Proposer, Selection};
+use packevolve::gain::Gain;
+use packevolve::inspect;
 use packevolve::journal::Journal;
 use packevolve::report;
 use packevolve::repository::Repository;
@@ -137,6 +139,32 @@ fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
     assert_eq!(page.matches(" role=\"img\" aria-label=\"").count(), 2 * figures);
     assert_eq!(page.matches("The numbers behind this figure").count(), figures);
     assert_eq!(page.matches("<table>").count(), page.matches("<caption>").count());
+}
+
+#[test]
+fn the_figures_of_the_report_are_those_of_the_run() {
+    let world = finished::world();
+    let page = reported(&world, &[finished::NAME]);
+    let run = finished::run();
+    let gain = Gain::of(&run.search).unwrap();
+    assert!(gain.held_out_windows > 0 && page.contains("windows of loads that the search never saw"));
+    for case in gain.best.cases.iter().chain(&gain.baseline.cases) {
+        assert!(page.contains(&format!(">{:.3}<", case.gap * 100.0)), "gap of {}", case.case);
+        assert!(page.contains(&format!(">{:.4}<", case.balancedness)), "balancedness of {}", case.case);
+    }
+    assert!(page.contains(&format!("<strong>{:.4}</strong>", gain.best.combined_score)), "what it comes to");
+    let score = |id| run.search.scores_of(id).unwrap().combined_score;
+    let mut candidate = gain.candidate;
+    while let Some(parent) = run.search.candidate(candidate).unwrap().parents.first() {
+        let brought = format!("{:+.4}", score(candidate) - score(*parent)).replace('-', "\u{2212}");
+        assert!(page.contains(&format!(">{brought}<")), "what candidate {candidate} brought");
+        assert!(page.contains(&format!("candidate {candidate}, ")), "the edit of candidate {candidate}");
+        candidate = *parent;
+    }
+    for asked in inspect::asked(&run.search).into_iter().filter(|asked| asked.account.tried > 0) {
+        let row = format!("<th scope=\"row\">{}</th><td class=\"n \">{}</td>", asked.name, asked.account.tried);
+        assert!(page.contains(&row), "{row}");
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
     format!(
         "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
          The front keeps the fastest of each 1/{bands} of quality. {} measured in full are here; {} outclassed early and {} rejected have no place.{thin}",
-        count(measured, "candidate", "candidates"),
+        count(measured, "candidate was", "candidates were"),
         tally.outclassed,
         tally.rejected,
     )
