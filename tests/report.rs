@@ -162,7 +162,7 @@ fn the_figures_of_the_report_are_those_of_the_run() {
         candidate = *parent;
     }
     for asked in inspect::asked(&run.search).into_iter().filter(|asked| asked.account.tried > 0) {
-        let row = format!("<th scope=\"row\">{}</th><td class=\"n \">{}</td>", asked.name, asked.account.tried);
+        let row = format!("<th scope=\"row\">{}</th><td class=\"n\">{}</td>", asked.name, asked.account.tried);
         assert!(page.contains(&row), "{row}");
     }
 }
