@@ -67,7 +67,8 @@ fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
     let bands = cast.search.started().settings.search.front;
     format!(
         "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
-         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected have no place here.{thin}",
+         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected have \
+         no place here.{thin}",
         count(measured, "candidate was", "candidates were"),
         tally.outclassed,
         tally.rejected,
