@@ -19,7 +19,8 @@
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
-//! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
+//! * views: [`output`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`inspect`], [`progress`],
+//!   [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -98,6 +99,8 @@ pub mod output;
 
 pub mod table;
 
+pub mod plot;
+
 mod figures;
 
 pub mod gain;
@@ -105,6 +108,8 @@ pub mod gain;
 pub mod inspect;
 
 pub mod progress;
+
+pub mod report;
 
 pub mod log;
 

@@ -20,5 +20,6 @@ mod models;
 mod programs;
 mod readme;
 mod replay;
+mod report;
 mod resume;
 mod tidy;

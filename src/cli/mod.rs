@@ -6,6 +6,7 @@ mod evaluate;
 mod evolve;
 mod inspect;
 mod replay;
+mod report;
 
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,8 @@ enum Command {
     Show(inspect::Show),
     /// What happened in a run.
     Log(inspect::Log),
+    /// A run as one page of HTML that needs nothing beside itself.
+    Report(report::Report),
     /// What this machine offers: judge, Python, torch, GPU, jail.
     Doctor(doctor::Doctor),
 }
@@ -123,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Top(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Log(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Doctor(command) => block_on(command.run()),
     }
 }

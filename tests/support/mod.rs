@@ -1,6 +1,7 @@
 //! One hermetic way to run the program: a folder of its own, an empty environment, a fixed clock for commits and small
 //! settings. Nothing of the machine but the judge's Python shows through.
 
+pub mod browser;
 pub mod endpoint;
 pub mod finished;
 pub mod live;
