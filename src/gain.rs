@@ -31,7 +31,7 @@ impl Gain {
         let (baseline, scores, held_out_windows) = match &best.held_out {
             Some(held_out) => {
                 let baseline = search.held_out_scores(search.baseline_held_out()?)?;
-                (baseline, held_out.scores.clone(), search.baseline_held_out()?.windows())
+                (baseline, held_out.scores.clone(), search.baseline_held_out()?.windows().len())
             }
             None => {
                 let measured = search.scores_of(best.candidate)?;

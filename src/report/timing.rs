@@ -49,15 +49,14 @@ impl Timed {
     }
 }
 
-/// The time of the unit on each window that all of its cases were measured on.
+/// The time of the unit in each round that all of its cases were measured in.
 fn units(cast: &Cast<'_>, measurement: &Measurement) -> Vec<f64> {
     let topology = &cast.search.started().settings.evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
-    let on = |window: usize| {
-        let of = |case: &String| measurement.samples(case).iter().find(|sample| sample.window == window);
-        unit.iter().map(|case| Some(of(case)?.seconds)).sum::<Option<f64>>()
+    let in_round = |round: usize| {
+        unit.iter().map(|case| Some(measurement.samples(case).get(round)?.seconds)).sum::<Option<f64>>()
     };
-    measurement.windows().into_iter().filter_map(on).collect()
+    (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
 /// What was measured of a candidate on the held-out windows.

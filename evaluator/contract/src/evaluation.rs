@@ -196,9 +196,11 @@ impl Measurement {
         self.cases.iter().find(|measured| measured.case == case).map_or(&[], |measured| &measured.samples)
     }
 
-    /// How many different windows it has samples of.
-    pub fn windows(&self) -> usize {
-        self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.window).collect::<BTreeSet<_>>().len()
+    /// The numbers of all windows that it has samples of, in order.
+    pub fn windows(&self) -> Vec<usize> {
+        let windows: BTreeSet<usize> =
+            self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.window).collect();
+        windows.into_iter().collect()
     }
 
     /// How many samples its cases have, the most of them. The samples of one place in their cases are a round.
