@@ -13,13 +13,14 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
+//!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
-//! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
+//! * views: [`output`], [`terminal`], [`table`], `figures`, [`gain`], [`export`],
+//!   [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -51,6 +52,8 @@ mod block;
 pub mod edit;
 
 mod rewrite;
+
+pub mod patch;
 
 mod merge;
 
@@ -96,11 +99,15 @@ pub mod replay;
 
 pub mod output;
 
+pub mod terminal;
+
 pub mod table;
 
 mod figures;
 
 pub mod gain;
+
+pub mod export;
 
 pub mod inspect;
 
