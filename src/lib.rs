@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
+//! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`]
 //! * views: [`output`], [`terminal`], [`table`], `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -92,6 +92,8 @@ pub mod run;
 pub mod memory;
 
 pub mod briefing;
+
+pub mod note;
 
 pub mod driver;
 
