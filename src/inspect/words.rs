@@ -32,7 +32,12 @@ pub fn event_tone(event: &Event) -> Option<Tone> {
 
 /// An event in words. `search` is the state right after it, or a later one.
 pub fn event_text(event: &Event, search: &Search) -> String {
-    let name = |id: CandidateId| search.candidate(id).map_or("?".to_owned(), |known| harmless(&known.name));
+    // Candidates, proposals and endpoints wrote parts of it.
+    harmless(&text(event, search))
+}
+
+fn text(event: &Event, search: &Search) -> String {
+    let name = |id: CandidateId| search.candidate(id).map_or("?", |known| known.name.as_str());
     match event {
         Event::RunStarted(started) => format!(
             "started from {} on {} ({}), rng_seed {}, {} proposals in the corpus",
@@ -58,20 +63,20 @@ pub fn event_text(event: &Event, search: &Search) -> String {
         Event::ModelPaused { model, error } => format!("{} pauses: {error}", model_name(*model, search)),
         Event::ModelResumed { model } => format!("{} is asked again", model_name(*model, search)),
         Event::ProposalDeclined { attempt, reason, .. } => {
-            format!("attempt {attempt} declined: {}", harmless(&reason.to_string()))
+            format!("attempt {attempt} declined: {reason}")
         }
         Event::CandidateCreated(created) => format!(
-            "candidate {} made by attempt {}: {} [{}]",
+            "candidate {} [{}] made by attempt {}: {}",
             created.candidate,
+            created.commit.short(),
             created.attempt,
-            harmless(&created.name),
-            created.commit.short()
+            created.name
         ),
         Event::CandidateEvaluated { candidate, evaluation } => {
-            format!("candidate {candidate} ({}) {}", name(*candidate), outcome_text(evaluation, search))
+            format!("candidate {candidate} {} ({})", outcome_text(evaluation, search), name(*candidate))
         }
         Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => {
-            format!("candidate {candidate} ({}) {}", name(*candidate), ruling_text(event, search))
+            format!("candidate {candidate} {} ({})", ruling_text(event, search), name(*candidate))
         }
         Event::RunStopped { reason } => stop_text(*reason),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
@@ -112,7 +117,7 @@ fn ruling_text(event: &Event, search: &Search) -> String {
             format!("is not the best: refuted with {:.4} on the held-out windows", scores(measurement))
         }
         Event::Refuted { evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
-            format!("is rejected on the held-out windows: it {}", harmless(&rejection.to_string()))
+            format!("is rejected on the held-out windows: it {rejection}")
         }
         _ => unreachable!("BUG: no ruling, or one that the search refuses"),
     }
@@ -125,6 +130,6 @@ fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {
             scores.map_or("measured".to_owned(), |scores| format!("scores {:.4}", scores.combined_score))
         }
         Evaluation::Outclassed { at_best, .. } => format!("outclassed: {at_best:.4} was to be expected at best"),
-        Evaluation::Rejected { rejection, .. } => format!("rejected: it {}", harmless(&rejection.to_string())),
+        Evaluation::Rejected { rejection, .. } => format!("rejected: it {rejection}"),
     }
 }
