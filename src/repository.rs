@@ -188,24 +188,24 @@ impl Repository {
         if notes.is_empty() || self.target(NOTES)? == Some(head) {
             return Ok(());
         }
-        self.write_pack(&objects, head)?;
+        self.write_pack(&objects)?;
         self.point(NOTES, head)
     }
 
-    /// Writes objects that `head` leads to as one pack, synced.
-    fn write_pack(&self, objects: &[Object], head: CommitId) -> Result<(), RepositoryError> {
+    /// Writes objects as one pack, synced.
+    fn write_pack(&self, objects: &[Object]) -> Result<(), RepositoryError> {
         assert!(self.synced, "BUG: an archive that was opened to be read is written to");
         let folder = self.path.join("objects").join("pack");
-        let indexed = self.packed(objects, head).and_then(|pack| index(&folder, &pack));
+        let indexed = self.packed(objects).and_then(|pack| index(&folder, &pack));
         let name = indexed.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
         layout::sync_pack(&folder, &name).map_err(RepositoryError::io(&folder, "sync a pack in it"))
     }
 
-    fn packed(&self, objects: &[Object], head: CommitId) -> Result<git2::Buf, git2::Error> {
+    fn packed(&self, objects: &[Object]) -> Result<git2::Buf, git2::Error> {
         // A handle of its own: what is in memory there is nobody else's.
         let git = git2::Repository::open_bare(&self.path)?;
         let odb = git.odb()?;
-        let memory = odb.add_new_mempack_backend(IN_MEMORY_FIRST)?;
+        odb.add_new_mempack_backend(IN_MEMORY_FIRST)?;
         for object in objects {
             odb.write(object.kind, &object.bytes)?;
         }
@@ -215,8 +215,6 @@ impl Repository {
         }
         let mut pack = git2::Buf::new();
         builder.write_buf(&mut pack)?;
-        drop(memory);
-        assert!(objects.iter().any(|object| object.id == head.oid()), "BUG: a pack without its head");
         Ok(pack)
     }
 

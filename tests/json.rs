@@ -66,7 +66,10 @@ fn check(value: &Value, path: &[&str], table: &BTreeMap<String, Described>, seen
         Value::Array(values) => values.iter().for_each(|value| check(value, path, table, seen)),
         Value::Object(fields) => {
             let last = path[path.len() - 1];
-            let qualified = path.iter().rev().nth(1).map(|parent| format!("{parent}.{last}"));
+            // The scores of both sides of a gain have these names.
+            let canonical =
+                |parent: &str| if matches!(parent, "baseline" | "best") { "scores" } else { parent }.to_owned();
+            let qualified = path.iter().rev().nth(1).map(|parent| format!("{}.{last}", canonical(parent)));
             let name = qualified.filter(|name| table.contains_key(name)).unwrap_or(last.to_owned());
             let object = table.get(&name).unwrap_or_else(|| panic!("{path:?} is not described"));
             for field in fields.keys() {

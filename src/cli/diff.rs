@@ -49,7 +49,7 @@ impl Diff {
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, compared, diff })?,
             Format::Table => {
-                data(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?
+                data(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
             }
         }
         Ok(Exit::Success)

@@ -204,6 +204,7 @@ fn closing(search: &Search, run: &Path) -> String {
          best: candidate {} ({}), combined_score {:.4}{}\n      \
          commit {}\n      \
          packevolve show best {run}\n      \
+         packevolve export {run} -o eplb.py\n      \
          git -C {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,

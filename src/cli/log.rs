@@ -80,7 +80,7 @@ impl Log {
         let mut follower =
             Follower { folder, printer: self.printer(), search: None, heard: Instant::now(), told: false };
         loop {
-            while let Some(entry) = reader.next() {
+            for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
             }
             if follower.is_over() || !is_read() {
