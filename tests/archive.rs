@@ -123,7 +123,8 @@ fn notes_are_a_view_that_a_resumed_run_makes_anew() {
     let world = finished::world();
     let note = || git(&world, &["notes", "--ref=packevolve", "show", "best"]);
     let before = note();
-    git(&world, &["notes", "--ref=packevolve", "add", "-f", "-m", "somebody's own words", "best"]);
+    let somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"];
+    git(&world, &[&somebody[..], &["notes", "--ref=packevolve", "add", "-f", "-m", "own words", "best"]].concat());
     world.run(&["show", "best"]).ends(0);
     world.run(&["replay", NAME, "--no-evaluate"]).ends(0);
     world.run(&["resume", NAME]).ends(0);

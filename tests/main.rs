@@ -23,6 +23,7 @@ mod log;
 mod models;
 mod programs;
 mod readme;
+mod remeasured;
 mod replay;
 mod resume;
 mod terminal;

@@ -39,7 +39,7 @@ pub struct Calls {
     pub moved: Vec<Moved>,
     /// Case by case.
     pub speed: Vec<Speed>,
-    /// Time now over time then, both relative to the reference program; median over all calls.
+    /// Time now over time then, both relative to the reference program; median over cases and windows.
     pub time_ratio: f64,
     /// What of the machine is not as it was.
     pub elsewhere: Vec<Elsewhere>,
@@ -172,9 +172,11 @@ fn compare(then: &Measurement, now: &Measurement) -> Calls {
         let pairs: Vec<(&Sample, &Sample)> =
             old.iter().filter_map(|(attempt, old)| Some((*old, again(*attempt, old.window)?.1))).collect();
         calls.moved.extend(pairs.iter().flat_map(|(old, new)| moved(&case.case, old, new)));
-        ratios.extend(pairs.iter().map(|(old, new)| new.relative_time() / old.relative_time()));
         calls.compared += pairs.len();
-        calls.speed.extend(speed(&case.case, &old, &new));
+        // Of times only those that count: a void pair is one whose times say nothing.
+        let (old, new) = (then.samples(&case.case), now.samples(&case.case));
+        ratios.extend(time_ratios(old, new));
+        calls.speed.extend(speed(&case.case, old, new));
     }
     calls.time_ratio = median(ratios.into_iter());
     calls
@@ -193,13 +195,19 @@ fn moved(case: &str, old: &Sample, new: &Sample) -> Vec<Moved> {
         .collect()
 }
 
-fn speed(case: &str, old: &[(usize, &Sample)], new: &[(usize, &Sample)]) -> Option<Speed> {
-    if new.is_empty() {
+/// Window by window.
+fn time_ratios(old: &[Sample], new: &[Sample]) -> Vec<f64> {
+    let again = |window: usize| new.iter().find(|sample| sample.window == window);
+    old.iter().filter_map(|old| Some(again(old.window)?.relative_time() / old.relative_time())).collect()
+}
+
+fn speed(case: &str, old: &[Sample], new: &[Sample]) -> Option<Speed> {
+    if old.is_empty() || new.is_empty() {
         return None;
     }
-    let times = old.iter().map(|(_, sample)| sample.relative_time());
+    let times = old.iter().map(Sample::relative_time);
     let (fastest, slowest) = times.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), t| (low.min(t), high.max(t)));
-    let now = median(new.iter().map(|(_, sample)| sample.relative_time()));
+    let now = median(new.iter().map(Sample::relative_time));
     let moved = now < fastest / TOLERANCE || now > slowest * TOLERANCE;
     Some(Speed { case: case.to_owned(), fastest, slowest, now, moved })
 }
