@@ -20,9 +20,12 @@ use crate::terminal::{Terminal, Tone};
 /// is. Ends with 0, equal or not.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Two of number, NAME, commit prefix, `best` or `seed`; and the run, if not the newest, before or behind them.
-    #[arg(required = true, num_args = 2..=3, value_names = ["A", "B", "RUN"])]
-    names: Vec<String>,
+    /// Number, NAME, commit prefix, `best` or `seed`.
+    a: String,
+    /// Another.
+    b: String,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
+    run: Option<String>,
     /// Settings, for where the runs are.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -41,7 +44,8 @@ struct Document {
 
 impl Diff {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidates) = Names { names: &self.names, count: 2, config: self.config.as_deref() }.find()?;
+        let (run, candidates) =
+            Names::of(&[Some(&self.a), Some(&self.b), self.run.as_ref()], 2, self.config.as_deref()).find()?;
         let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
         let compared = Compared::new(row(candidates[0]), row(candidates[1]));
         let diff = diff(&run, &compared)?;

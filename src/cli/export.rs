@@ -16,9 +16,10 @@ use crate::repository::Repository;
 /// to make it again: a drop-in for DeepSeek's `eplb.py`.
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The run, the newest if not given; and number, NAME, commit prefix or `best`, which it is if not given.
-    #[arg(num_args = 0..=2, value_names = ["RUN", "CANDIDATE"])]
-    names: Vec<String>,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given.
+    run: Option<String>,
+    /// Number, NAME, commit prefix, `best` or `seed`; the best if not given. It may also stand first.
+    candidate: Option<String>,
     /// Where it goes; stdout if not given, or `-`.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -32,7 +33,8 @@ pub struct Export {
 
 impl Export {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) = Names { names: &self.names, count: 1, config: self.config.as_deref() }.find_one()?;
+        let (run, candidate) =
+            Names::of(&[self.run.as_ref(), self.candidate.as_ref()], 1, self.config.as_deref()).find_one()?;
         let repository = Repository::open(&run.folder.archive())?;
         let text = export::standalone(&run, &repository, candidate)?;
         match self.output.as_deref().filter(|path| *path != Path::new("-")) {

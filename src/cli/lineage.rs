@@ -16,10 +16,10 @@ use crate::terminal::Terminal;
 /// an edit of.
 #[derive(Debug, Args)]
 pub struct Lineage {
-    /// Number, NAME, commit prefix or `best`, which it is if not given; and the run, if not the newest, before or
-    /// behind it.
-    #[arg(num_args = 0..=2, value_names = ["CANDIDATE", "RUN"])]
-    names: Vec<String>,
+    /// Number, NAME, commit prefix, `best` or `seed`; the best if not given.
+    candidate: Option<String>,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
+    run: Option<String>,
     /// Settings, for where the runs are.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -37,7 +37,8 @@ struct Document {
 
 impl Lineage {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) = Names { names: &self.names, count: 1, config: self.config.as_deref() }.find_one()?;
+        let (run, candidate) =
+            Names::of(&[self.candidate.as_ref(), self.run.as_ref()], 1, self.config.as_deref()).find_one()?;
         let lineage = inspect::Lineage::of(&run.search, candidate);
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,

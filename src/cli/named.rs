@@ -42,12 +42,17 @@ pub fn find_run(config: Option<&Path>, name: Option<&str>) -> anyhow::Result<Run
 
 /// So many candidates, and the run if not the newest, before or behind them.
 pub struct Names<'a> {
-    pub names: &'a [String],
-    pub count: usize,
-    pub config: Option<&'a Path>,
+    names: Vec<String>,
+    count: usize,
+    config: Option<&'a Path>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    /// What was named, in that order, of so many candidates and a run.
+    pub fn of(names: &[Option<&String>], count: usize, config: Option<&'a Path>) -> Self {
+        Self { names: names.iter().flatten().map(|name| (*name).clone()).collect(), count, config }
+    }
+
     /// The run and the candidates. Without any candidate named, the best.
     pub fn find(&self) -> anyhow::Result<(Run, Vec<CandidateId>)> {
         let (run, wanted) = self.sorted();
@@ -66,7 +71,7 @@ impl Names<'_> {
 
     /// What names the run and what names candidates.
     fn sorted(&self) -> (Option<&String>, &[String]) {
-        match self.names {
+        match &self.names[..] {
             [] => (None, &[]),
             [one] if self.count == 1 && self.is_run_alone(one) => (Some(one), &[]),
             names if names.len() <= self.count => (None, names),

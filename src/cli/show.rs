@@ -21,9 +21,10 @@ use crate::terminal::{Terminal, Tone};
 /// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Number, NAME, commit prefix, `best` or `seed`; and the run, if not the newest, before or behind it.
-    #[arg(required = true, num_args = 1..=2, value_names = ["CANDIDATE", "RUN"])]
-    names: Vec<String>,
+    /// Number, NAME, commit prefix, `best` or `seed`.
+    candidate: String,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
+    run: Option<String>,
     /// Print the program instead.
     #[arg(long)]
     program: bool,
@@ -47,7 +48,8 @@ struct Shown<'a> {
 
 impl Show {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) = Names { names: &self.names, count: 1, config: self.config.as_deref() }.find_one()?;
+        let (run, candidate) =
+            Names::of(&[Some(&self.candidate), self.run.as_ref()], 1, self.config.as_deref()).find_one()?;
         let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
         let repository = Repository::open(&run.folder.archive())?;
         let terminal = Terminal::of_stdout();
@@ -90,7 +92,7 @@ fn text(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
         format!("{id} ({name})")
     };
     let origin = shown.selection.map_or(String::new(), |selection| {
-        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
+        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(" that merges ");
         format!("an edit of {parents}, proposed by {}\n", selection.proposer)
     });
     let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
