@@ -267,7 +267,7 @@ impl<'a> Driver<'a> {
                 self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
-                self.write_notes()?;
+                self.write_notes();
                 return Ok(reason);
             }
             match self.hear(stopping.is_none()).await {
@@ -484,11 +484,14 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew.
-    fn write_notes(&self) -> Result<(), DriverError> {
+    /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew. The run is whole
+    /// without it.
+    fn write_notes(&self) {
         let candidates = self.search.candidates().len() as u64;
         let time = u64::try_from(self.search.started().epoch).unwrap_or(0).saturating_add(candidates);
-        Ok(self.repository.set_notes(&notes(&self.search), time)?)
+        if let Err(error) = self.repository.set_notes(&notes(&self.search), time) {
+            tracing::warn!(%error, "the scores could not be written as notes");
+        }
     }
 
     /// Makes all that the journal names reachable in the archive.

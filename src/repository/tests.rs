@@ -625,3 +625,18 @@ fn collection_and_mirrors_lose_no_note_and_we_still_read() {
     repository.set_notes(&BTreeMap::from([(*notes.keys().next().unwrap(), "new\n".to_owned())]), 9).unwrap();
     assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
 }
+
+/// `cargo test --release -p packevolve --lib what_notes_cost -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn what_notes_cost() {
+    let (_folder, repository) = archive();
+    for count in [1_000u32, 10_000, 100_000] {
+        let commit = |number: u32| CommitId::from_oid(Object::blob(number.to_le_bytes().to_vec()).id);
+        let text = |number: u32| format!("combined_score 0.{number}\nquality 0.9  speed_score 0.7\nunit 3.5 ms\n");
+        let notes = (0..count).map(|number| (commit(number), text(number))).collect();
+        let began = Instant::now();
+        repository.set_notes(&notes, u64::from(count)).unwrap();
+        println!("{count} notes: {:.2} s", began.elapsed().as_secs_f64());
+    }
+}
