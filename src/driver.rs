@@ -24,6 +24,7 @@ use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, Run
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
+use crate::note::notes;
 use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
@@ -266,6 +267,7 @@ impl<'a> Driver<'a> {
                 self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
+                self.write_notes();
                 return Ok(reason);
             }
             match self.hear(stopping.is_none()).await {
@@ -480,6 +482,16 @@ impl<'a> Driver<'a> {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew. The run is whole
+    /// without it.
+    fn write_notes(&self) {
+        let candidates = self.search.candidates().len() as u64;
+        let time = u64::try_from(self.search.started().epoch).unwrap_or(0).saturating_add(candidates);
+        if let Err(error) = self.repository.set_notes(&notes(&self.search), time) {
+            tracing::warn!(%error, "the scores could not be written as notes");
+        }
     }
 
     /// Makes all that the journal names reachable in the archive.

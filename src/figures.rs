@@ -5,11 +5,19 @@ use packevolve_contract::comparison::{Comparison, Ratio};
 use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::statistic::Quartiles;
 
-use crate::table::{Column, draw};
+use crate::table::{Column, Table};
+use crate::terminal::Terminal;
 
 /// A share in percent.
 pub fn percent(share: f64) -> String {
     format!("{:.3}", share * 100.0)
+}
+
+/// A change with its sign; what rounds to nothing has none.
+pub fn signed(change: f64, digits: usize) -> String {
+    let text = format!("{change:+.digits$}");
+    let is_nothing = text.chars().all(|c| matches!(c, '+' | '-' | '0' | '.'));
+    if is_nothing { text[1..].to_owned() } else { text }
 }
 
 /// A time in milliseconds, with three digits that count.
@@ -25,7 +33,7 @@ pub fn quartiles(of: Quartiles) -> String {
 }
 
 /// The figures of `rebalance_experts` of programs by their names, policy by policy; empty if none was measured.
-pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)]) -> String {
+pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)], terminal: &Terminal) -> String {
     let header = [
         ("one rebalance", Column::Left),
         ("windows", Column::Right),
@@ -41,7 +49,10 @@ pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)]) -> String {
         sides.iter().flat_map(|(name, scores)| scores.iter().map(|score| (*name, score))).collect();
     scores.sort_by_key(|(_, score)| score.policy.name() != "hierarchical");
     let rows: Vec<Vec<String>> = scores.into_iter().map(|(name, score)| rebalance_cells(name, score)).collect();
-    if rows.is_empty() { String::new() } else { draw(&header, &rows) + "\n" }
+    if rows.is_empty() {
+        return String::new();
+    }
+    Table::new(&header, rows).expendable([6, 1, 3]).draw(terminal) + "\n"
 }
 
 fn rebalance_cells(name: &str, score: &RebalanceScore) -> Vec<String> {
@@ -60,7 +71,7 @@ fn rebalance_cells(name: &str, score: &RebalanceScore) -> Vec<String> {
 }
 
 /// A program held against another: how many times as fast it is, and the gaps of both.
-pub fn comparison(comparison: &Comparison, program: &str, against: &str) -> String {
+pub fn comparison(comparison: &Comparison, program: &str, against: &str, terminal: &Terminal) -> String {
     let header = [
         ("", Column::Left),
         ("windows", Column::Right),
@@ -85,7 +96,7 @@ pub fn comparison(comparison: &Comparison, program: &str, against: &str) -> Stri
     }
     format!(
         "{program} against {against}, in pairs over windows; intervals are two standard errors\n{}\n",
-        draw(&header, &rows)
+        Table::new(&header, rows).expendable([1]).draw(terminal)
     )
 }
 
@@ -96,7 +107,7 @@ fn figure(ratio: f64) -> String {
 }
 
 /// The published scores of programs by their names.
-pub fn adrs(sides: &[(&str, AdrsScores)]) -> String {
+pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
     let header = [
         ("leaderboard", Column::Right),
         ("combined,\nolder", Column::Right),
@@ -120,7 +131,7 @@ pub fn adrs(sides: &[(&str, AdrsScores)]) -> String {
     let rows: Vec<Vec<String>> = sides.iter().map(cells).collect();
     format!(
         "score preset adrs, by its published formulas: planned on a window, scored on the next\n{}\n",
-        draw(&header, &rows)
+        Table::new(&header, rows).expendable([1]).draw(terminal)
     )
 }
 
@@ -132,6 +143,10 @@ mod tests {
     fn times_and_ratios_have_three_digits_that_count() {
         assert_eq!([0.001_234, 0.012_34, 0.1234].map(milliseconds), ["1.23", "12.3", "123"]);
         assert_eq!([0.9876, 9.876, 98.76, 987.6].map(figure), ["0.988", "9.876", "98.8", "988"]);
+        assert_eq!(
+            [0.25, -0.25, 0.0, -0.0, -0.00004].map(|change| signed(change, 4)),
+            ["+0.2500", "-0.2500", "0.0000", "0.0000", "0.0000"]
+        );
         assert_eq!(quartiles(Quartiles { lower: 0.001, upper: 0.02 }), "1.00-20.0");
     }
 }

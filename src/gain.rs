@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::candidate::CandidateId;
 use crate::figures::{self, milliseconds};
 use crate::search::Search;
-use crate::table::{Column, draw};
+use crate::table::{Column, Table};
+use crate::terminal::Terminal;
 
 /// The best program beside the baseline, on the held-out windows where there are some.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,7 +43,7 @@ impl Gain {
     }
 
     /// As a table, a line a case, and what it comes to.
-    pub fn text(&self) -> String {
+    pub fn text(&self, terminal: &Terminal) -> String {
         let header = [
             ("case", Column::Left),
             ("balancedness\nbaseline", Column::Right),
@@ -60,7 +61,7 @@ impl Gain {
             count => format!("on {count} windows that the search never saw"),
         };
         let rebalances = [("baseline", &self.baseline.rebalance), ("best", &self.best.rebalance)];
-        let rebalances = figures::rebalance(&rebalances);
+        let rebalances = figures::rebalance(&rebalances, terminal);
         let times = self.baseline.unit_seconds.zip(self.best.unit_seconds);
         let unit = times.map_or(String::new(), |(baseline, best)| {
             format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))
@@ -70,7 +71,7 @@ impl Gain {
              combined_score {:.4}\n",
             self.candidate,
             self.name,
-            draw(&header, &rows),
+            Table::new(&header, rows).draw(terminal),
             self.baseline.balancedness_score,
             self.best.balancedness_score,
             self.best.combined_score,

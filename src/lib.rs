@@ -13,14 +13,14 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
+//!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
-//! * views: [`output`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`inspect`], [`progress`],
-//!   [`report`] (templates), [`log`]
+//! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`]
+//! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
+//!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -52,6 +52,8 @@ mod block;
 pub mod edit;
 
 mod rewrite;
+
+pub mod patch;
 
 mod merge;
 
@@ -91,11 +93,15 @@ pub mod memory;
 
 pub mod briefing;
 
+pub mod note;
+
 pub mod driver;
 
 pub mod replay;
 
 pub mod output;
+
+pub mod terminal;
 
 pub mod table;
 
@@ -104,6 +110,8 @@ pub mod plot;
 mod figures;
 
 pub mod gain;
+
+pub mod export;
 
 pub mod inspect;
 

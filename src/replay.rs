@@ -1,25 +1,27 @@
 //! Replay: makes a candidate, or a whole run, again from the program that the run started from, and says where the
 //! record and what comes of it part. The same functions as in a live run; nothing is written.
 
+mod measured;
+
 use std::collections::HashMap;
 use std::fmt;
 
-use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
-use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
-use packevolve_contract::statistic::median;
+use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
 use crate::event::{Asking, Declined, Event, ModelAsked, Proposer, RunStarted, Selection};
-use crate::judge::{self, Judge, JudgeError};
+use crate::judge::JudgeError;
 use crate::propose::{ProposeError, Proposers};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
+
+pub use measured::{Calls, Elsewhere, Moved, Remeasured, Speed, measure};
 
 /// The record and what comes of it are not the same.
 #[derive(Debug, Error)]
@@ -48,23 +50,6 @@ pub struct Step {
     pub commit: CommitId,
 }
 
-/// A candidate measured again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Remeasured {
-    /// Its calls came out as before.
-    Calls {
-        /// How many; their loads are equal to the last digit.
-        equal: usize,
-        /// Time now over time then, both relative to the reference program; median over all calls.
-        time_ratio: f64,
-    },
-    /// It is rejected, as before.
-    Rejected,
-    /// The run ended before it was judged.
-    NeverJudged,
-}
-
 /// The programs of candidates made again, and the reader of what they are made from.
 struct Maker<'a> {
     started: &'a RunStarted,
@@ -80,13 +65,8 @@ struct Maker<'a> {
 /// # Errors
 /// The first difference.
 pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Vec<Step>, Divergence> {
-    let mut line = vec![candidate];
-    while let Some(parent) = line.last().and_then(|last| run.search.candidate(*last)?.parents.first().copied()) {
-        line.push(parent);
-    }
-    line.reverse();
     let mut maker = Maker::new(&run.search, repository)?;
-    line.iter().map(|candidate| maker.make(&run.search, *candidate)).collect()
+    run.search.line_to(candidate).into_iter().map(|candidate| maker.make(&run.search, candidate)).collect()
 }
 
 /// Makes the whole run again: every decision, every proposal that was drawn, every candidate.
@@ -132,43 +112,6 @@ pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence
         search.apply(&entry.event);
     }
     Ok(steps)
-}
-
-/// Has a candidate judged again as the run did, and compares: loads to the last digit, time as a ratio.
-///
-/// # Errors
-/// The first call whose loads differ, another outcome, or a judge that cannot work.
-pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
-    let Some(recorded) = evaluation_of(run, candidate) else {
-        return Ok(Remeasured::NeverJudged);
-    };
-    let started = run.search.started();
-    let settings = &started.settings;
-    let session = judge::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
-    let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
-    let ready = judge.ready();
-    same(|| "the loads".to_owned(), &started.judge.loads_digest, &ready.loads_digest)?;
-    same(|| "the device".to_owned(), &started.judge.device, &ready.device)?;
-    same(|| "the version of torch".to_owned(), &started.judge.torch, &ready.torch)?;
-    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    let request = EvaluateRequest {
-        candidate: candidate.0,
-        file_name: started.file_name.clone(),
-        program: repository.program(known.commit, &started.file_name)?,
-        windows: WindowSet::Search,
-        budget_seconds: settings.evaluation.budget_seconds,
-        limits: Some(settings.evaluation.limits.times(run.search.baseline())),
-        outclassed: None,
-        rebalance: false,
-    };
-    let again = judge.evaluate(request).await?;
-    match (recorded.measurement(), again.measurement()) {
-        (Some(then), Some(now)) => compare(then, now),
-        _ => {
-            same(|| format!("how candidate {candidate} is judged"), &kind(&recorded), &kind(&again))?;
-            Ok(Remeasured::Rejected)
-        }
-    }
 }
 
 /// The recorded evaluation of a candidate; the seed program's may be the baseline's.
@@ -306,84 +249,4 @@ fn same<T: PartialEq + fmt::Display>(what: impl Fn() -> String, expected: &T, go
 fn selection_of(search: &Search, attempt: u64) -> &Selection {
     let open = search.open_attempts().iter().find(|(open, _)| *open == attempt);
     &open.expect("BUG: the journal was checked when it was read").1
-}
-
-fn kind(evaluation: &Evaluation) -> &'static str {
-    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
-}
-
-/// Compares all calls that both made.
-fn compare(then: &Measurement, now: &Measurement) -> Result<Remeasured, Divergence> {
-    let mut ratios = Vec::new();
-    for case in &then.cases {
-        for (attempt, old) in attempts(then, &case.case) {
-            let made = attempts(now, &case.case);
-            let same_call = made.iter().find(|(other, new)| *other == attempt && new.window == old.window);
-            let Some((_, new)) = same_call else { continue };
-            let what = |load: &str| format!("{load} load of {}, window {}", case.case, old.window);
-            same(|| what("mean"), &old.mean_load, &new.mean_load)?;
-            same(|| what("heaviest"), &old.max_load, &new.max_load)?;
-            same(|| what("bound on the heaviest"), &old.bound, &new.bound)?;
-            ratios.push((new.seconds / new.reference_seconds) / (old.seconds / old.reference_seconds));
-        }
-    }
-    Ok(Remeasured::Calls { equal: ratios.len(), time_ratio: median(ratios.into_iter()) })
-}
-
-/// The calls of a case with the number of the attempt on their window. Which ones were void is chance; an attempt of
-/// the same number was given the same order and seed.
-fn attempts<'a>(measurement: &'a Measurement, case: &str) -> Vec<(usize, &'a Sample)> {
-    let voided = measurement.calibration.voided.iter().filter(|voided| voided.case == case);
-    let mut all: Vec<(usize, &Sample)> = Vec::new();
-    for sample in voided.map(|voided| &voided.sample).chain(measurement.samples(case)) {
-        let earlier = all.iter().filter(|(_, other)| other.window == sample.window).count();
-        all.push((earlier, sample));
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Voided};
-
-    use super::*;
-
-    fn sample(window: usize, max_load: f64) -> Sample {
-        Sample {
-            window,
-            mean_load: 1.0,
-            max_load,
-            bound: 1.0,
-            worst_row_gap: 0.0,
-            seconds: 0.01,
-            wall_seconds: 0.01,
-            reference_seconds: 0.001,
-            ..Sample::default()
-        }
-    }
-
-    /// What two windows of a case gave: first the attempts that were void, last the one that counts.
-    fn measured(windows: [&[f64]; 2]) -> Measurement {
-        let (mut voided, mut samples) = (Vec::new(), Vec::new());
-        for (window, loads) in windows.into_iter().enumerate() {
-            let (last, earlier) = loads.split_last().unwrap();
-            voided.extend(earlier.iter().map(|load| Voided { case: "8->4".to_owned(), sample: sample(window, *load) }));
-            samples.push(sample(window, *last));
-        }
-        Measurement {
-            cases: vec![CaseMeasurement { case: "8->4".to_owned(), samples }],
-            calibration: Calibration { voided, ..Calibration::default() },
-            ..Measurement::default()
-        }
-    }
-
-    #[test]
-    fn calls_are_compared_with_those_of_the_same_attempt_whichever_of_them_were_void() {
-        let then = measured([&[2.0, 3.0], &[4.0]]);
-        let now = measured([&[2.0], &[4.0, 5.0, 6.0]]);
-        assert_eq!(compare(&then, &now).unwrap(), Remeasured::Calls { equal: 2, time_ratio: 1.0 });
-        assert_eq!(compare(&now, &then).unwrap(), Remeasured::Calls { equal: 2, time_ratio: 1.0 });
-        let error = compare(&then, &measured([&[3.0], &[4.0]])).unwrap_err();
-        assert_eq!(error.to_string(), "heaviest load of 8->4, window 0: the record has 2, replay gives 3");
-    }
 }

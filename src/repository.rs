@@ -15,11 +15,13 @@ pub mod kept;
 mod error;
 mod layout;
 mod loose;
+mod notes;
 mod object;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use git2::{ErrorCode, ObjectType, Oid};
@@ -36,6 +38,13 @@ use object::{Object, tree_entries};
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
 const BEST: &str = "refs/heads/best";
 const KEPT: &str = "refs/packevolve/kept";
+/// A view; the settings of an archive have git show it.
+const NOTES: &str = "refs/notes/packevolve";
+
+/// Above all other places that objects are looked for in.
+const IN_MEMORY_FIRST: i32 = 1000;
+/// Packs are read only, as git has them.
+const PACK_MODE: u32 = 0o444;
 
 /// The archive of a run. It may move between threads but serves one at a time.
 pub struct Repository {
@@ -69,7 +78,7 @@ impl Repository {
         // First of all a check that it is one: nothing is written into a folder of another kind.
         Self::open(path)?;
         layout::settle(path)?;
-        layout::clear_locks(path, &[BEST, KEPT])?;
+        layout::clear_locks(path, &[BEST, KEPT, NOTES])?;
         Self::open_synced(path)
     }
 
@@ -172,6 +181,43 @@ impl Repository {
         Ok(())
     }
 
+    /// Lets git show these texts below the commits, and no others. They come as one pack: nothing needs them to be
+    /// objects of their own, and there is one for each candidate.
+    pub fn set_notes(&self, notes: &BTreeMap<CommitId, String>, time: u64) -> Result<(), RepositoryError> {
+        let (objects, head) = notes::draft(notes, time);
+        if notes.is_empty() || self.target(NOTES)? == Some(head) {
+            return Ok(());
+        }
+        self.write_pack(&objects)?;
+        self.point(NOTES, head)
+    }
+
+    /// Writes objects as one pack, synced.
+    fn write_pack(&self, objects: &[Object]) -> Result<(), RepositoryError> {
+        assert!(self.synced, "BUG: an archive that was opened to be read is written to");
+        let folder = self.path.join("objects").join("pack");
+        let indexed = self.packed(objects).and_then(|pack| index(&folder, &pack));
+        let name = indexed.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
+        layout::sync_pack(&folder, &name).map_err(RepositoryError::io(&folder, "sync a pack in it"))
+    }
+
+    fn packed(&self, objects: &[Object]) -> Result<git2::Buf, git2::Error> {
+        // A handle of its own: what is in memory there is nobody else's.
+        let git = git2::Repository::open_bare(&self.path)?;
+        let odb = git.odb()?;
+        odb.add_new_mempack_backend(IN_MEMORY_FIRST)?;
+        for object in objects {
+            odb.write(object.kind, &object.bytes)?;
+        }
+        let mut builder = git.packbuilder()?;
+        for object in objects {
+            builder.insert_object(object.id, None)?;
+        }
+        let mut pack = git2::Buf::new();
+        builder.write_buf(&mut pack)?;
+        Ok(pack)
+    }
+
     fn write(&self, object: &Object) -> Result<(), RepositoryError> {
         assert!(self.synced, "BUG: an archive that was opened to be read is written to");
         let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
@@ -236,6 +282,13 @@ impl Repository {
             Err(source) => Err(RepositoryError::Ref { path: self.path.clone(), name, source }),
         }
     }
+}
+
+/// Puts a pack into its folder; what it is called there.
+fn index(folder: &Path, pack: &[u8]) -> Result<String, git2::Error> {
+    let mut indexer = git2::Indexer::new(None, folder, PACK_MODE, true)?;
+    indexer.write_all(pack).map_err(|error| git2::Error::from_str(&error.to_string()))?;
+    indexer.commit()
 }
 
 /// An intact object that nobody but a stranger can have written.

@@ -1,6 +1,7 @@
 //! Run: a run's folder, and a run read back from it. Reading never writes.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -95,6 +96,15 @@ impl RunFolder {
         self.0.join("stop")
     }
 
+    /// Whether a process of this machine works on the run: it holds the lock of the journal. Asked of the system's
+    /// list, as to try the lock could be in the way of a harness that is just about to take it.
+    pub fn is_worked_on(&self) -> bool {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let Ok(journal) = self.journal().metadata() else { return false };
+        let end = format!(":{}", journal.ino());
+        locks.lines().any(|lock| lock.split(' ').any(|field| field.ends_with(&end)))
+    }
+
     /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -129,13 +139,16 @@ impl Run {
         Ok(Self { folder, entries, search, torn })
     }
 
-    /// The candidate that a person means: its number, `best`, its NAME or a prefix of its commit.
+    /// The candidate that a person means: its number, `best`, `seed`, its NAME or a prefix of its commit.
     ///
     /// # Errors
     /// When there is none, or a prefix or NAME fits several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
         if wanted == "best" {
             return self.search.best().map(|best| best.candidate).ok_or(RunError::NoBest);
+        }
+        if wanted == "seed" {
+            return Ok(CandidateId::SEED);
         }
         if let Ok(number) = wanted.parse() {
             let id = CandidateId(number);

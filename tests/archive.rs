@@ -76,3 +76,60 @@ fn a_commit_holds_the_proposal_as_it_was_received() {
     let kept = git(&world, &["show", &format!("{}:{file}", known.commit)]);
     assert_eq!(kept, std::fs::read_to_string(repository("candidates/proposals/004_refine_packing.txt")).unwrap());
 }
+
+#[test]
+fn scores_stand_below_commits_as_notes() {
+    let world = finished::world();
+    let run = finished::run();
+    let log = git(&world, &["log", "-1", "best"]);
+    let best = run.search.best().unwrap();
+    let score = run.search.scores_of(best.candidate).unwrap().combined_score;
+    assert!(log.contains(&format!("Notes (packevolve):\n    combined_score {score:.4}")), "{log}");
+    assert!(log.contains("    the best of the run\n"), "{log}");
+    let judged: Vec<_> = run.search.candidates().filter(|(_, known)| known.verdict.is_some()).collect();
+    let listed = git(&world, &["notes", "--ref=packevolve", "list"]);
+    assert_eq!(listed.lines().count(), judged.len());
+    for (id, known) in judged {
+        let note = git(&world, &["notes", "--ref=packevolve", "show", &known.commit.to_string()]);
+        let score = run.search.scores_of(id).map(|scores| format!("combined_score {:.4}", scores.combined_score));
+        assert!(note.starts_with(score.as_deref().unwrap_or("")), "candidate {id}: {note}");
+    }
+}
+
+#[test]
+fn collection_and_a_mirror_lose_nothing_and_both_are_read_and_replayed() {
+    let world = finished::world();
+    let archive = format!("runs/{NAME}/archive.git");
+    let looks = [&["show", "best"][..], &["show", "seed", "--program"], &["diff", "seed", "best"], &["export"]];
+    let before = looks.map(|arguments| world.run(arguments).ends(0).stdout);
+    git(&world, &["gc", "--quiet", "--prune=now"]);
+    world.tool("git", &["clone", "--quiet", "--mirror", &archive, "mirror"]).ends(0);
+    for mirrored in [false, true] {
+        if mirrored {
+            std::fs::remove_dir_all(world.path(&archive)).unwrap();
+            std::fs::rename(world.path("mirror"), world.path(&archive)).unwrap();
+        }
+        let fsck = world.tool("git", &["-C", &archive, "fsck", "--strict"]).ends(0);
+        assert_eq!((fsck.stdout.as_str(), fsck.stderr.as_str()), ("", ""));
+        assert_eq!(looks.map(|arguments| world.run(arguments).ends(0).stdout), before);
+        world.run(&["replay", NAME, "--no-evaluate"]).ends(0);
+        let log = git(&world, &["log", "--notes=packevolve", "-1", "best"]);
+        assert!(log.contains("Notes (packevolve):\n    combined_score "), "{log}");
+    }
+}
+
+#[test]
+fn notes_are_a_view_that_a_resumed_run_makes_anew() {
+    let world = finished::world();
+    let note = || git(&world, &["notes", "--ref=packevolve", "show", "best"]);
+    let before = note();
+    let somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"];
+    git(&world, &[&somebody[..], &["notes", "--ref=packevolve", "add", "-f", "-m", "own words", "best"]].concat());
+    world.run(&["show", "best"]).ends(0);
+    world.run(&["replay", NAME, "--no-evaluate"]).ends(0);
+    world.run(&["resume", NAME]).ends(0);
+    assert_eq!(note(), before);
+    git(&world, &["update-ref", "-d", "refs/notes/packevolve"]);
+    world.run(&["resume", NAME]).ends(0);
+    assert_eq!(note(), before);
+}

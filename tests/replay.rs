@@ -16,12 +16,18 @@ use crate::support::{Output, World, judge};
 fn the_best_is_made_again_and_measured_again() {
     judge();
     let world = finished::world();
-    let output = world.run(&["replay", NAME, "best"]).ends(0);
+    let output = world.run(&["replay", NAME, "best"]);
+    // Nobody promises a speed on a machine that runs tests.
+    assert!(matches!(output.code, Some(0 | 6)), "{output:?}");
     let best = finished::run().search.best().unwrap().candidate;
     let commit = finished::run().search.candidate(best).unwrap().commit.short().to_string();
     assert!(output.stdout.contains(&commit), "{}", output.stdout);
     assert!(output.stdout.contains("programs and commit ids are reproduced"), "{}", output.stdout);
-    assert!(output.stdout.contains("balancedness is reproduced to the last digit in 8 calls"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("balancedness and gaps are reproduced to the last digit in 8 calls"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]

@@ -14,13 +14,11 @@ use packevolve_contract::rebalance::rebalance_scores;
 use super::{BadInput, Format, config_path, print_json, read_text};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::inspect::{self, Adrs, Evaluated};
+use crate::inspect::{self, Adrs, Evaluated, FORMAT};
 use crate::judge::{self, Judge};
 use crate::output::{data, talk};
 use crate::settings::Settings;
-
-/// Version of the JSON that `--format json` prints.
-const FORMAT: u32 = 1;
+use crate::terminal::Terminal;
 
 /// By which formula programs are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,7 +98,7 @@ impl Evaluate {
         let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
         match self.format {
             Format::Json => print_json(&evaluated)?,
-            Format::Table => data(inspect::evaluated_text(&evaluated, &cases))?,
+            Format::Table => data(inspect::evaluated_text(&evaluated, &cases, &Terminal::of_stdout()))?,
         }
         Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }

@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use super::{BadInput, Format, RunArguments, config_path, print_json, read_text};
+use super::named::RunArguments;
+use super::{BadInput, Format, config_path, print_json, read_text};
 use crate::candidate::CandidateId;
 use crate::charge::Charge;
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::driver::{Driver, DriverError, News, Start};
 use crate::event::StopReason;
 use crate::exit::Exit;
 use crate::gain::Gain;
-use crate::inspect::{self, Asked, Row};
+use crate::inspect::{self, Asked, FORMAT, Row};
 use crate::log;
 use crate::output::{data, talk};
 use crate::progress::Progress;
@@ -23,9 +24,7 @@ use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::{Run, RunFolder};
 use crate::search::Search;
-
-/// Version of the JSON that `--format json` prints.
-const FORMAT: u32 = 1;
+use crate::terminal::Terminal;
 
 /// The last second of the year 9999; git and its readers take no later time.
 const LATEST_EPOCH: i64 = 253_402_300_799;
@@ -189,22 +188,23 @@ impl Closing {
 
 /// What came of a run: the named proposals, and what the best program is and where it lies.
 fn closing(search: &Search, run: &Path) -> String {
-    let best = search.best();
+    let (best, terminal) = (search.best(), Terminal::of_stdout());
     let (rows, cases) = (inspect::closing(search), &search.started().cases);
-    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate));
+    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate), &terminal);
     let spent = match search.models().count() {
         0 => String::new(),
         _ => format!("language models: {}\n", inspect::charge_text(search.models().spent())),
     };
-    let table = format!("{table}\n\n{}\n{spent}", inspect::asked_table(&inspect::asked(search)));
+    let table = format!("{table}\n\n{}\n{spent}", inspect::asked_table(&inspect::asked(search), &terminal));
     let Some(best) = best else { return table };
-    let gain = Gain::of(search).map_or(String::new(), |gain| gain.text() + "\n");
+    let gain = Gain::of(search).map_or(String::new(), |gain| gain.text(&terminal) + "\n");
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
     format!(
         "{table}\n\
          best: candidate {} ({}), combined_score {:.4}{}\n      \
          commit {}\n      \
          packevolve show best {run}\n      \
+         packevolve export {run} -o eplb.py\n      \
          git -C {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,

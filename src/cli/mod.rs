@@ -1,17 +1,24 @@
 //! Command line: arguments, dispatch, and how errors are told. stdout is data, stderr is talk.
 
 mod apply;
+mod diff;
 mod doctor;
 mod evaluate;
 mod evolve;
-mod inspect;
+mod export;
+mod lineage;
+mod log;
+mod named;
 mod replay;
 mod report;
+mod show;
+mod top;
+mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::driver::DriverError;
@@ -22,7 +29,7 @@ use crate::output::{data, talk};
 use crate::proposer::catalogue::{CatalogueError, FolderError};
 use crate::proposer::corpus::CorpusError;
 use crate::repository::RepositoryError;
-use crate::run::{Run, RunError, RunFolder};
+use crate::run::RunError;
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
 #[derive(Debug, Parser)]
@@ -45,13 +52,19 @@ enum Command {
     /// Apply the edit of one proposal to a program.
     Apply(apply::Apply),
     /// The best candidates of a run.
-    Top(inspect::Top),
+    Top(top::Top),
     /// One candidate: its proposal, its edit, its measurements or why it was rejected.
-    Show(inspect::Show),
-    /// What happened in a run.
-    Log(inspect::Log),
+    Show(show::Show),
+    /// How a candidate came about, edit by edit, and what each of them brought.
+    Lineage(lineage::Lineage),
+    /// Two candidates side by side: their scores, and the diff of their programs.
+    Diff(diff::Diff),
+    /// What happened in a run; `-f` follows one that goes on.
+    Log(log::Log),
     /// A run as one page of HTML that needs nothing beside itself.
     Report(report::Report),
+    /// The best program of a run as a file of its own that says where it comes from.
+    Export(export::Export),
     /// What this machine offers: judge, Python, torch, GPU, jail.
     Doctor(doctor::Doctor),
 }
@@ -63,37 +76,6 @@ enum Format {
     Table,
     /// For programs.
     Json,
-}
-
-/// A run, in the commands that read one.
-#[derive(Debug, Args)]
-struct RunArguments {
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given.
-    run: Option<String>,
-    /// Settings, for where the runs are.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-impl RunArguments {
-    fn open(&self) -> anyhow::Result<Run> {
-        let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
-        let run = Run::open(folder)?;
-        if let Some(torn) = &run.torn {
-            talk(format_args!("note: {torn}"));
-        }
-        Ok(run)
-    }
-}
-
-/// The run that a person named, or the newest.
-fn find_run(config: Option<&Path>, name: Option<&str>) -> anyhow::Result<RunFolder> {
-    let runs = || Config::read(config).map(|config| config.runs);
-    Ok(match name {
-        Some(path) if Path::new(path).join("journal.jsonl").is_file() => RunFolder::new(path.into()),
-        Some(name) => RunFolder::find(&runs()?, name)?,
-        None => RunFolder::newest(&runs()?)?,
-    })
 }
 
 /// Runs the program with the arguments of this process.
@@ -125,8 +107,11 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Apply(command) => command.run(),
         Command::Top(command) => command.run(),
         Command::Show(command) => command.run(),
+        Command::Lineage(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Export(command) => command.run(),
         Command::Doctor(command) => block_on(command.run()),
     }
 }

@@ -1,17 +1,27 @@
 //! `packevolve replay`: is the record what it says?
 
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use super::{Format, RunArguments, print_json};
+use super::named::RunArguments;
+use super::{BadInput, Format, print_json};
 use crate::exit::Exit;
+use crate::export;
+use crate::inspect::FORMAT;
 use crate::journal::JournalError;
 use crate::output::{data, talk};
-use crate::replay::{self, Divergence, Remeasured, Step};
+use crate::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
 use crate::repository::Repository;
 use crate::run::{Run, RunError};
+use crate::table::{Column, Table};
+use crate::terminal::{Terminal, Tone};
+
+/// Loads that moved, as many as are told.
+const MOST_MOVED: usize = 10;
 
 /// Makes a candidate again from the program that the run started from, edit by edit, compares every program and commit
 /// id, and measures it again. Without a candidate the whole run is made again: every decision, proposal and candidate.
@@ -23,6 +33,10 @@ pub struct Replay {
     /// Do not measure again; needs no torch.
     #[arg(long)]
     no_evaluate: bool,
+    /// Write the edits from the seed program to the candidate (`best` if none is named) into a new folder, if they are
+    /// reproduced: numbered proposals, all of them as one patch, and the program.
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
     #[command(flatten)]
     run: RunArguments,
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -32,6 +46,7 @@ pub struct Replay {
 /// What was reproduced, as JSON; the shape is part of the interface.
 #[derive(Serialize)]
 struct Reproduced<'a> {
+    format: u32,
     candidates: &'a [Step],
     /// Absent if nothing was measured again.
     measured: Option<&'a Remeasured>,
@@ -60,8 +75,12 @@ impl Replay {
             talk(super::told(&NotWhole(run.folder.journal()).into()));
             return Ok(Exit::Diverged);
         }
+        let folder = self.export.as_deref().map(new_folder).transpose()?;
         match self.replay(&run).await? {
-            Ok(()) => Ok(Exit::Success),
+            Ok(exit) => {
+                folder.map(|folder| self.write_series(&run, &folder)).transpose()?;
+                Ok(exit)
+            }
             Err(Divergence::Judge(error)) => Err(error.into()),
             Err(divergence) => {
                 talk(super::told(&anyhow::Error::new(divergence).context("not reproduced")));
@@ -70,7 +89,7 @@ impl Replay {
         }
     }
 
-    async fn replay(&self, run: &Run) -> anyhow::Result<Result<(), Divergence>> {
+    async fn replay(&self, run: &Run) -> anyhow::Result<Result<Exit, Divergence>> {
         let repository = Repository::open(&run.folder.archive())?;
         let Some(wanted) = &self.candidate else {
             return self.whole(run, &repository);
@@ -92,27 +111,48 @@ impl Replay {
             }
         };
         match (self.format, &again) {
-            (Format::Json, measured) => print_json(&Reproduced { candidates: &steps, measured: measured.as_ref() })?,
-            (Format::Table, Some(again)) => data(told_again(again))?,
+            (Format::Json, measured) => {
+                print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
+            }
+            (Format::Table, Some(again)) => data(told_again(again, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
         }
-        Ok(Ok(()))
+        Ok(Ok(again.as_ref().map_or(Exit::Success, exit_of)))
     }
 
-    fn whole(&self, run: &Run, repository: &Repository) -> anyhow::Result<Result<(), Divergence>> {
+    /// Writes what makes the candidate that was replayed.
+    fn write_series(&self, run: &Run, folder: &Path) -> anyhow::Result<()> {
+        let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
+        let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
+        write_folder(folder, &files)
+            .map_err(|error| BadInput(format!("cannot write {}: {error}", folder.display())))?;
+        talk(format_args!("wrote {} files to {}", files.len(), folder.display()));
+        Ok(())
+    }
+
+    fn whole(&self, run: &Run, repository: &Repository) -> anyhow::Result<Result<Exit, Divergence>> {
         let steps = match replay::whole(run, repository) {
             Ok(steps) => steps,
             Err(divergence) => return Ok(Err(divergence)),
         };
         match self.format {
-            Format::Json => print_json(&Reproduced { candidates: &steps, measured: None })?,
+            Format::Json => print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: None })?,
             Format::Table => data(format_args!(
                 "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
                 run.entries.len(),
                 steps.len()
             ))?,
         }
-        Ok(Ok(()))
+        Ok(Ok(Exit::Success))
+    }
+}
+
+/// What was measured again decides how it ends.
+fn exit_of(again: &Remeasured) -> Exit {
+    match again {
+        Remeasured::Calls(calls) if !calls.is_balanced_alike() => Exit::Diverged,
+        Remeasured::Calls(calls) if !calls.is_as_fast() => Exit::OtherSpeed,
+        _ => Exit::Success,
     }
 }
 
@@ -121,14 +161,65 @@ fn told_steps(steps: &[Step]) -> String {
     steps.iter().map(line).collect::<String>() + "programs and commit ids are reproduced\n"
 }
 
-fn told_again(again: &Remeasured) -> String {
+fn told_again(again: &Remeasured, terminal: &Terminal) -> String {
     match again {
-        Remeasured::Calls { equal, time_ratio } => format!(
-            "balancedness is reproduced to the last digit in {equal} calls; time now / time then {time_ratio:.3}\n"
-        ),
+        Remeasured::Calls(calls) => told_calls(calls, terminal),
         Remeasured::Rejected => "it is rejected as before\n".to_owned(),
         Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
     }
+}
+
+fn told_calls(calls: &Calls, terminal: &Terminal) -> String {
+    let mut text = String::new();
+    for difference in &calls.elsewhere {
+        text += &format!("{difference}: digits and times may move\n");
+    }
+    let count = calls.compared;
+    if calls.is_balanced_alike() {
+        text += &format!("balancedness and gaps are reproduced to the last digit in {count} calls\n");
+    } else {
+        text += &format!("{} in {count} calls:\n", terminal.paint(Tone::Bad, "balancedness or gaps have MOVED"));
+        for moved in calls.moved.iter().take(MOST_MOVED) {
+            text += &format!("  {moved}\n");
+        }
+        text += &match calls.moved.len().saturating_sub(MOST_MOVED) {
+            0 => String::new(),
+            more => format!("  and {more} more; --format json has all of them\n"),
+        };
+    }
+    text + &told_speed(calls, terminal)
+}
+
+fn told_speed(calls: &Calls, terminal: &Terminal) -> String {
+    let ratio = format!("time now / time then {:.3}", calls.time_ratio);
+    let cases = calls.speed.len();
+    if calls.is_as_fast() {
+        return format!("speed is within what was recorded in all {cases} cases; {ratio}\n");
+    }
+    let moved: Vec<&Speed> = calls.speed.iter().filter(|speed| speed.moved).collect();
+    let heading = format!("speed has MOVED in {} of {cases} cases", moved.len());
+    let header = ["case", "fastest\nthen", "slowest\nthen", "median\nnow"].map(|name| (name, Column::Right));
+    let figure = |time: f64| format!("{time:.3}");
+    let cells =
+        |speed: &&Speed| vec![speed.case.clone(), figure(speed.fastest), figure(speed.slowest), figure(speed.now)];
+    let table = Table::new(&header, moved.iter().map(cells).collect()).draw(terminal);
+    format!("{}; {ratio}; in times of the reference program:\n{table}\n", terminal.paint(Tone::Bad, &heading))
+}
+
+/// A folder that is not there, or empty.
+fn new_folder(path: &Path) -> Result<PathBuf, BadInput> {
+    let shown = path.display();
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(path.to_owned()),
+        Ok(false) => Err(BadInput(format!("{shown} is not empty\nhint: name a new folder"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(BadInput(format!("cannot write to {shown}: {error}"))),
+    }
+}
+
+fn write_folder(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
 /// Whether a journal is not as it was written, which replay is there to find; another one that cannot be read is not.

@@ -55,6 +55,8 @@ fn init(path: &Path) -> Result<(), git2::Error> {
     git2::Repository::init_opts(path, &options)?;
     let mut config = own_config(path)?;
     config.set_bool("core.logAllRefUpdates", false)?;
+    // All of them, as git warns of one by name that is not there yet.
+    config.set_str("notes.displayRef", "refs/notes/*")?;
     // What the journal names is garbage to git until the next checkpoint, so no collection may start by itself.
     config.set_i32("gc.auto", 0)?;
     config.set_bool("receive.autogc", false)
@@ -127,6 +129,12 @@ pub(super) fn clear_locks(path: &Path, refs: &[&str]) -> Result<(), RepositoryEr
         }
     }
     Ok(())
+}
+
+/// Syncs a pack, its index and the folder that they are in.
+pub(super) fn sync_pack(folder: &Path, name: &str) -> io::Result<()> {
+    ["pack", "idx"].iter().try_for_each(|kind| sync(&folder.join(format!("pack-{name}.{kind}"))))?;
+    sync(folder)
 }
 
 /// Syncs the files of a new archive and the folders that hold something.

@@ -134,6 +134,18 @@ impl Object {
         Self::new(ObjectType::Tree, bytes)
     }
 
+    /// A folder of folders.
+    pub fn folders<'a>(folders: impl IntoIterator<Item = (&'a str, TreeId)>) -> Self {
+        let mut folders: Vec<_> = folders.into_iter().collect();
+        folders.sort_unstable();
+        let mut bytes = Vec::new();
+        for (name, id) in folders {
+            bytes.extend_from_slice(format!("40000 {name}\0").as_bytes());
+            bytes.extend_from_slice(id.oid().as_bytes());
+        }
+        Self::new(ObjectType::Tree, bytes)
+    }
+
     pub fn commit(tree: TreeId, parents: &[CommitId], by: &Signature<'_>, message: &str) -> Self {
         let mut text = format!("tree {tree}\n");
         for parent in parents {

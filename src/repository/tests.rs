@@ -552,3 +552,91 @@ fn what_a_commit_costs() {
     millis.sort_by(f64::total_cmp);
     println!("commit: median {:.2} ms, p90 {:.2} ms; resume: {resume:.1} ms", millis[150], millis[270]);
 }
+
+/// How the commits of [`lineage`] were judged, and as many others so that notes are of every kind of name.
+fn judged(repository: &Repository) -> BTreeMap<CommitId, String> {
+    let mut notes: BTreeMap<CommitId, String> = lineage(repository)
+        .iter()
+        .zip(1..)
+        .map(|(written, score)| (written.commit, format!("score {score}\n")))
+        .collect();
+    for number in 10..400 {
+        let program = format!("a = {number}\n");
+        let written = repository.commit_candidate(&NewCandidate { number, ..start_program(&program) }).unwrap();
+        notes.insert(written.commit, "rejected\n".to_owned());
+    }
+    notes
+}
+
+#[test]
+fn git_shows_notes_below_commits_without_being_asked() {
+    let (_folder, repository) = archive();
+    assert!(!git_or_skip!(repository.path(), "for-each-ref").contains("notes"));
+    let written = lineage(&repository);
+    let told = git_or_skip!(repository.path(), "log", "best");
+    assert!(!told.contains("Notes") && !told.contains("warning"), "{told}");
+    let notes = judged(&repository);
+    repository.set_notes(&notes, EPOCH as u64).unwrap();
+    let told = git_or_skip!(repository.path(), "log", "best");
+    for score in 1..=3 {
+        assert!(told.contains(&format!("Notes (packevolve):\n    score {score}\n")), "{told}");
+    }
+    for (commit, text) in &notes {
+        let note = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "show", &commit.to_string());
+        assert_eq!(&note, text);
+    }
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
+    assert_eq!(written.map(|written| repository.verify_candidate(written.commit).is_ok()), [true; 3]);
+}
+
+#[test]
+fn notes_are_replaced_as_a_whole_and_written_once() {
+    let (_folder, repository) = archive();
+    let packs = || fs::read_dir(repository.path().join("objects/pack")).unwrap().count();
+    let notes = judged(&repository);
+    repository.set_notes(&notes, 1).unwrap();
+    let before = (packs(), repository.target(NOTES).unwrap());
+    repository.set_notes(&notes, 1).unwrap();
+    assert_eq!((packs(), repository.target(NOTES).unwrap()), before);
+    let first = notes.keys().take(1).map(|commit| (*commit, "score 9\n".to_owned())).collect();
+    repository.set_notes(&first, 2).unwrap();
+    let listed = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "list");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    repository.set_notes(&BTreeMap::new(), 3).unwrap();
+}
+
+#[test]
+fn collection_and_mirrors_lose_no_note_and_we_still_read() {
+    let (folder, repository) = archive();
+    let notes = judged(&repository);
+    let mut kept = Kept::new(EPOCH);
+    notes.keys().zip(0..).for_each(|(commit, number)| kept.add_candidate(number, *commit));
+    repository.keep(&mut kept).unwrap();
+    repository.set_notes(&notes, EPOCH as u64).unwrap();
+    git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict"), "");
+    for commit in notes.keys() {
+        repository.verify_candidate(*commit).unwrap();
+    }
+    let mirror = folder.path().join("mirror");
+    git_or_skip!(repository.path(), "clone", "--quiet", "--mirror", ".", mirror.to_str().unwrap());
+    let listed = git_or_skip!(&mirror, "notes", "--ref=packevolve", "list");
+    assert_eq!(listed.lines().count(), notes.len());
+    repository.set_notes(&BTreeMap::from([(*notes.keys().next().unwrap(), "new\n".to_owned())]), 9).unwrap();
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
+}
+
+/// `cargo test --release -p packevolve --lib what_notes_cost -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn what_notes_cost() {
+    let (_folder, repository) = archive();
+    for count in [1_000u32, 10_000, 100_000] {
+        let commit = |number: u32| CommitId::from_oid(Object::blob(number.to_le_bytes().to_vec()).id);
+        let text = |number: u32| format!("combined_score 0.{number}\nquality 0.9  speed_score 0.7\nunit 3.5 ms\n");
+        let notes = (0..count).map(|number| (commit(number), text(number))).collect();
+        let began = Instant::now();
+        repository.set_notes(&notes, u64::from(count)).unwrap();
+        println!("{count} notes: {:.2} s", began.elapsed().as_secs_f64());
+    }
+}

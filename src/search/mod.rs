@@ -499,6 +499,14 @@ impl Search {
         scores(measurement, baseline, self.started.settings.evaluation.weights, &self.unit)
     }
 
+    /// The candidates from the seed program to this one, each an edit of the one before.
+    pub fn line_to(&self, candidate: CandidateId) -> Vec<CandidateId> {
+        let edited = |id: &CandidateId| self.candidate(*id).and_then(|known| known.parents.first().copied());
+        let mut line: Vec<CandidateId> = std::iter::successors(Some(candidate), edited).collect();
+        line.reverse();
+        line
+    }
+
     /// The scores that a candidate goes by in the search; `None` if it has none.
     pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
         match self.candidate(candidate)?.verdict.as_ref()? {

@@ -60,14 +60,14 @@ pub enum Rejection {
         message: String,
     },
     /// The placement breaks the contract: an index out of range, an over-full pack, ranks that are no permutation.
-    #[error("invalid placement: {message}")]
+    #[error("makes an invalid placement: {message}")]
     InvalidPlacement {
         /// Row, pack and what is wrong with it.
         message: String,
     },
     /// The plan that `rebalance_experts` returned breaks its contract: maps that do not agree, an expert without a
     /// replica, a replica that is none.
-    #[error("invalid rebalance: {message}")]
+    #[error("makes an invalid rebalance: {message}")]
     InvalidRebalance {
         /// Layer, expert or replica, and what is wrong with it.
         message: String,

@@ -1,0 +1,84 @@
+//! `packevolve diff`: two candidates side by side.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::named::Names;
+use super::{Format, print_json};
+use crate::candidate::CandidateId;
+use crate::exit::Exit;
+use crate::inspect::{Compared, FORMAT, Row, compared_table};
+use crate::output::{data, harmless};
+use crate::patch;
+use crate::repository::{Repository, RepositoryError};
+use crate::run::Run;
+use crate::terminal::{Terminal, Tone};
+
+/// The scores of two candidates side by side, then the diff of their programs, which `git apply` and `patch` take as it
+/// is. Ends with 0, equal or not.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// Number, NAME, commit prefix, `best` or `seed`.
+    a: String,
+    /// Another.
+    b: String,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
+    run: Option<String>,
+    /// Settings, for where the runs are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The shape is part of the interface.
+#[derive(Serialize)]
+struct Document {
+    format: u32,
+    #[serde(flatten)]
+    compared: Compared,
+    diff: String,
+}
+
+impl Diff {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let (run, candidates) =
+            Names::of(&[Some(&self.a), Some(&self.b), self.run.as_ref()], 2, self.config.as_deref()).find()?;
+        let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
+        let compared = Compared::new(row(candidates[0]), row(candidates[1]));
+        let diff = diff(&run, &compared)?;
+        let terminal = Terminal::of_stdout();
+        match self.format {
+            Format::Json => print_json(&Document { format: FORMAT, compared, diff })?,
+            Format::Table => {
+                data(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn diff(run: &Run, compared: &Compared) -> Result<String, RepositoryError> {
+    let repository = Repository::open(&run.folder.archive())?;
+    let file_name = &run.search.started().file_name;
+    let program = |row: &Row| repository.program(row.commit, file_name);
+    Ok(patch::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
+}
+
+/// To the byte, but on a terminal, where it is coloured and steers nothing.
+fn shown(diff: &str, terminal: &Terminal) -> String {
+    if !terminal.is_terminal {
+        return diff.to_owned();
+    }
+    let tone = |line: &str| match line.as_bytes().first() {
+        _ if line.starts_with("---") || line.starts_with("+++") => Some(Tone::Heading),
+        Some(b'@') => Some(Tone::Place),
+        Some(b'+') => Some(Tone::Good),
+        Some(b'-') => Some(Tone::Bad),
+        _ => None,
+    };
+    let paint = |line: &str| tone(line).map_or(line.to_owned(), |tone| terminal.paint(tone, line)) + "\n";
+    harmless(diff).lines().map(paint).collect()
+}

@@ -1,0 +1,178 @@
+//! `packevolve show`: one candidate, looked at.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use packevolve_contract::evaluation::Evaluation;
+use serde::Serialize;
+
+use super::named::Names;
+use super::{Format, print_json};
+use crate::candidate::CandidateId;
+use crate::event::{Event, Selection};
+use crate::exit::Exit;
+use crate::figures;
+use crate::inspect::{self, Compared, FORMAT, Row};
+use crate::output::{data, harmless};
+use crate::repository::Repository;
+use crate::run::Run;
+use crate::terminal::{Terminal, Tone};
+
+/// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Number, NAME, commit prefix, `best` or `seed`.
+    candidate: String,
+    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
+    run: Option<String>,
+    /// Print the program instead.
+    #[arg(long)]
+    program: bool,
+    /// Settings, for where the runs are.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The shape is part of the interface.
+#[derive(Serialize)]
+struct Shown<'a> {
+    format: u32,
+    #[serde(flatten)]
+    row: Row,
+    selection: Option<&'a Selection>,
+    proposal: Option<String>,
+    evaluation: Option<Evaluation>,
+}
+
+impl Show {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let (run, candidate) =
+            Names::of(&[Some(&self.candidate), self.run.as_ref()], 1, self.config.as_deref()).find_one()?;
+        let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+        let repository = Repository::open(&run.folder.archive())?;
+        let terminal = Terminal::of_stdout();
+        if self.program {
+            let program = repository.program(known.commit, &run.search.started().file_name)?;
+            data(if terminal.is_terminal { harmless(&program) } else { program })?;
+            return Ok(Exit::Success);
+        }
+        let proposal = repository.proposal(known.commit)?;
+        let shown = Shown {
+            format: FORMAT,
+            row: Row::of(candidate, known),
+            selection: selection_of(&run, candidate),
+            proposal: proposal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            evaluation: crate::replay::evaluation_of(&run, candidate),
+        };
+        match self.format {
+            Format::Json => print_json(&shown)?,
+            Format::Table => data(text(&run, &shown, &terminal))?,
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn selection_of(run: &Run, candidate: CandidateId) -> Option<&Selection> {
+    let attempt = run.entries.iter().find_map(|entry| match &entry.event {
+        Event::CandidateCreated(created) if created.candidate == candidate => Some(created.attempt),
+        _ => None,
+    })?;
+    run.entries.iter().find_map(|entry| match &entry.event {
+        Event::Selected { attempt: selected, selection } if *selected == attempt => Some(selection),
+        _ => None,
+    })
+}
+
+fn text(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
+    let Row { candidate, name, parents, commit, .. } = &shown.row;
+    let parent = |id: &CandidateId| {
+        let name = run.search.candidate(*id).map_or("?".to_owned(), |known| harmless(&known.name));
+        format!("{id} ({name})")
+    };
+    let origin = shown.selection.map_or(String::new(), |selection| {
+        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(" that merges ");
+        format!("an edit of {parents}, proposed by {}\n", selection.proposer)
+    });
+    let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
+    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
+    format!(
+        "{heading}\n{origin}commit {commit}\n{}\n{}{}{proposal}",
+        outcome(run, &shown.row, terminal),
+        verdict(run, shown, terminal),
+        against_parent(run, &shown.row, terminal)
+    )
+}
+
+/// How its evaluation ended, and what it is to the run.
+fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
+    let is_best = run.search.best().is_some_and(|best| best.candidate == row.candidate);
+    let held_out = row.held_out.as_ref().map_or("", |held_out| match held_out.confirmed {
+        true => ", confirmed on held-out windows",
+        false => ", refuted on held-out windows",
+    });
+    let best = if is_best { ", the best of the run" } else { "" };
+    let tone = match row.outcome {
+        "rejected" => Tone::Bad,
+        _ if is_best => Tone::Good,
+        _ => return format!("{}{held_out}", row.outcome),
+    };
+    terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
+}
+
+/// What the judge found.
+fn verdict(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
+    match (&shown.evaluation, &shown.row.scores) {
+        (Some(Evaluation::Measured { measurement }), Some(scores)) => {
+            let cases = &run.search.started().cases;
+            let against = "the baseline program of the run";
+            let text = inspect::scores_text(scores, measurement, cases, against, terminal);
+            let rebalance = figures::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);
+            format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })
+        }
+        (Some(Evaluation::Rejected { rejection, evidence }), _) => {
+            let reason = terminal.paint(Tone::Bad, &format!("it {}", harmless(&rejection.to_string())));
+            format!("\n{reason}\n{}", inspect::evidence_text(evidence))
+        }
+        (Some(Evaluation::Outclassed { at_best, .. }), _) => {
+            format!("stopped early: a combined_score of {at_best:.4} was to be expected at best\n")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Its figures beside those of the program that it is an edit of.
+fn against_parent(run: &Run, row: &Row, terminal: &Terminal) -> String {
+    let parent = row.parents.first().and_then(|id| Some(Row::of(*id, run.search.candidate(*id)?)));
+    match parent {
+        Some(parent) if parent.scores.is_some() && row.scores.is_some() => {
+            let table = inspect::compared_table(&Compared::new(parent, row.clone()), terminal);
+            format!("\n{}\n{table}", terminal.paint(Tone::Heading, "against the program that it is an edit of:"))
+        }
+        _ => String::new(),
+    }
+}
+
+/// The document as received, its edit in colours.
+fn proposal_text(document: &str, terminal: &Terminal) -> String {
+    let mut tone = None;
+    let mut text = String::from("\n");
+    for line in harmless(document.trim_end()).lines() {
+        let marker =
+            ["<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"].iter().position(|marker| line.trim_end() == *marker);
+        let painted = match marker {
+            Some(_) => terminal.paint(Tone::Place, line),
+            None => tone.map_or(line.to_owned(), |tone| terminal.paint(tone, line)),
+        };
+        tone = match marker {
+            Some(0) => Some(Tone::Bad),
+            Some(1) if tone == Some(Tone::Bad) => Some(Tone::Good),
+            Some(2) => None,
+            _ => tone,
+        };
+        text += &painted;
+        text.push('\n');
+    }
+    text
+}

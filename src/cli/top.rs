@@ -1,0 +1,50 @@
+//! `packevolve top`: the best candidates of a run.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::named::RunArguments;
+use super::{Format, print_json};
+use crate::candidate::CandidateId;
+use crate::exit::Exit;
+use crate::inspect::{self, FORMAT, Row};
+use crate::output::data;
+use crate::terminal::Terminal;
+
+/// The best candidates of a run, best first. Behind them the best of the run, marked with a star, where other
+/// candidates look better but were not better on held-out windows.
+#[derive(Debug, Args)]
+pub struct Top {
+    #[command(flatten)]
+    run: RunArguments,
+    /// How many; 0: all that have a score.
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    count: usize,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// The shape is part of the interface.
+#[derive(Serialize)]
+struct Document {
+    format: u32,
+    best: Option<CandidateId>,
+    candidates: Vec<Row>,
+}
+
+impl Top {
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        let run = self.run.open()?;
+        let count = if self.count == 0 { usize::MAX } else { self.count };
+        let (rows, best) = (inspect::top(&run.search, count), run.search.best().map(|best| best.candidate));
+        match self.format {
+            Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
+            Format::Table if rows.is_empty() => data("no candidate of this run was measured in full yet\n")?,
+            Format::Table => {
+                let table = inspect::rows_table(&rows, &run.search.started().cases, best, &Terminal::of_stdout());
+                data(table + "\n")?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,147 @@
+//! Lineage: how a candidate came about, from the seed program on, and what each of the edits brought.
+
+use packevolve_contract::case::Case;
+use packevolve_contract::objective::Scores;
+use serde::Serialize;
+
+use super::Row;
+use super::row::{gap_cells, gap_headings, shown_cases};
+use crate::candidate::CandidateId;
+use crate::figures::{milliseconds, signed};
+use crate::output::harmless;
+use crate::search::Search;
+use crate::table::{Column, Table};
+use crate::terminal::{Terminal, Tone};
+
+/// The way from the seed program to a candidate, along the programs that were edited.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lineage {
+    /// Where it leads.
+    pub candidate: CandidateId,
+    /// From the seed program on.
+    pub steps: Vec<Step>,
+    /// The step whose edit brought most; `None` if none of them brought anything.
+    pub most: Option<CandidateId>,
+}
+
+/// One of the programs on the way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Step {
+    /// The program.
+    #[serde(flatten)]
+    pub row: Row,
+    /// Programs beside the edited one that went into it.
+    pub merges: Vec<CandidateId>,
+    /// What its edit brought, against the last program on the way that was measured in full; `None` if it was not
+    /// measured in full itself.
+    pub brought: Option<Brought>,
+}
+
+/// What one program has over another. Positive is better.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Brought {
+    /// Difference of `combined_score`.
+    pub combined_score: f64,
+    /// Difference of `quality`.
+    pub quality: Option<f64>,
+    /// Difference of `speed_score`.
+    pub speed_score: f64,
+    /// Difference of `balancedness_score`.
+    pub balancedness_score: f64,
+    /// How many times as fast the unit is.
+    pub unit_speedup: Option<f64>,
+}
+
+impl Brought {
+    /// From one program to the other.
+    pub fn between(before: &Scores, after: &Scores) -> Self {
+        Self {
+            combined_score: after.combined_score - before.combined_score,
+            quality: after.quality.zip(before.quality).map(|(after, before)| after - before),
+            speed_score: after.speed_score - before.speed_score,
+            balancedness_score: after.balancedness_score - before.balancedness_score,
+            unit_speedup: before.unit_seconds.zip(after.unit_seconds).map(|(before, after)| before / after),
+        }
+    }
+}
+
+impl Lineage {
+    /// Of a candidate of a run.
+    pub fn of(search: &Search, candidate: CandidateId) -> Self {
+        let mut steps: Vec<Step> = Vec::new();
+        let mut before: Option<Scores> = None;
+        for id in search.line_to(candidate) {
+            let known = search.candidate(id).expect("BUG: a parent is a candidate");
+            let row = Row::of(id, known);
+            let brought = before.as_ref().zip(row.scores.as_ref()).map(|(old, new)| Brought::between(old, new));
+            before = row.scores.clone().or(before);
+            steps.push(Step { row, merges: known.parents.iter().skip(1).copied().collect(), brought });
+        }
+        Self { candidate, most: most(&steps), steps }
+    }
+
+    /// As a table, a line an edit, and which of them brought most.
+    pub fn text(&self, cases: &[Case], run: &str, terminal: &Terminal) -> String {
+        let rows: Vec<&Row> = self.steps.iter().map(|step| &step.row).collect();
+        let names = shown_cases(&rows, cases);
+        let headings = gap_headings(&names);
+        let mut header = vec![("#", Column::Right), ("combined", Column::Right), ("brought", Column::Right)];
+        header.extend(["quality", "speed", "unit\nms", "balanced-\nness"].map(|name| (name, Column::Right)));
+        header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
+        header.extend(["proposer", "edit"].map(|name| (name, Column::Left)));
+        let lines = self.steps.iter().map(|step| step.cells(&names)).collect();
+        let tone = |step: &Step| (Some(step.row.candidate) == self.most).then_some(Tone::Good);
+        let gaps = 7..7 + names.len();
+        let expendable = gaps.clone().rev().chain([6, gaps.end]);
+        let table = Table::new(&header, lines).expendable(expendable).tones(self.steps.iter().map(tone));
+        format!("{}\n{}", table.draw(terminal), self.most_text(run))
+    }
+
+    fn most_text(&self, run: &str) -> String {
+        let Some(at) = self.steps.iter().position(|step| Some(step.row.candidate) == self.most) else {
+            return String::new();
+        };
+        let Step { row, brought, .. } = &self.steps[at];
+        let gain = brought.as_ref().map_or(0.0, |brought| brought.combined_score);
+        let (before, this) = (self.steps[at - 1].row.candidate, row.candidate);
+        format!(
+            "\nmost was brought by the edit of {this} ({}): combined_score {gain:+.4}\n  packevolve show {this} {run}\n  \
+             packevolve diff {before} {this} {run}\n",
+            harmless(&row.name)
+        )
+    }
+}
+
+fn most(steps: &[Step]) -> Option<CandidateId> {
+    let gain = |step: &&Step| step.brought.as_ref().map_or(0.0, |brought| brought.combined_score);
+    let most = steps.iter().filter(|step| gain(step) > 0.0).max_by(|a, b| gain(a).total_cmp(&gain(b)));
+    most.map(|step| step.row.candidate)
+}
+
+impl Step {
+    fn cells(&self, cases: &[String]) -> Vec<String> {
+        let Row { candidate, name, proposer, outcome, scores, .. } = &self.row;
+        let merges: Vec<String> = self.merges.iter().map(ToString::to_string).collect();
+        let merges = if merges.is_empty() { String::new() } else { format!(" (merges {})", merges.join(", ")) };
+        let edit = harmless(name) + &merges;
+        let mut cells = vec![candidate.to_string()];
+        match scores {
+            None => {
+                cells.push((*outcome).to_owned());
+                cells.resize(7 + cases.len(), String::new());
+            }
+            Some(scores) => {
+                let brought = self.brought.as_ref().map(|brought| signed(brought.combined_score, 4));
+                cells.extend([format!("{:.4}", scores.combined_score), brought.unwrap_or_default()]);
+                cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
+                cells.push(format!("{:.4}", scores.speed_score));
+                cells.push(scores.unit_seconds.map_or(String::new(), milliseconds));
+                cells.push(format!("{:.4}", scores.balancedness_score));
+                cells.extend(gap_cells(&self.row, cases));
+            }
+        }
+        cells.push(proposer.map_or(String::new(), |proposer| proposer.to_string()));
+        cells.push(edit);
+        cells
+    }
+}

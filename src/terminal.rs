@@ -1,0 +1,102 @@
+//! Terminal: what stdout is: how wide, and whether it takes colours. The only file that knows the library for that.
+//!
+//! What goes anywhere else than to a terminal has no colour and all the width it needs.
+
+use std::io::{IsTerminal, stdout};
+
+use console::{Style, Term, measure_text_width, truncate_str};
+
+/// What is told about a text by its colour, never by that alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Heads a table or a part.
+    Heading,
+    /// Better, or put in.
+    Good,
+    /// Worse, rejected or taken out.
+    Bad,
+    /// What the eye may pass over.
+    Faint,
+    /// Where a part of a diff lies.
+    Place,
+}
+
+/// Where results are printed to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terminal {
+    /// Columns; `None`: as many as there have to be.
+    pub width: Option<usize>,
+    /// Whether it takes colours.
+    pub is_coloured: bool,
+    /// Whether control characters would steer it.
+    pub is_terminal: bool,
+}
+
+impl Terminal {
+    /// Of this process.
+    pub fn of_stdout() -> Self {
+        if !stdout().is_terminal() {
+            return Self::default();
+        }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let is_coloured = set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");
+        let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+        // A terminal that nobody has told its size says 0.
+        Self { width: width.filter(|columns| *columns > 0), is_coloured, is_terminal: true }
+    }
+
+    /// The text in the colour of its tone, if there are colours. Line ends stay outside.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        if !self.is_coloured || text.is_empty() {
+            return text.to_owned();
+        }
+        let style = match tone {
+            Tone::Heading => Style::new().bold(),
+            Tone::Good => Style::new().green(),
+            Tone::Bad => Style::new().red(),
+            Tone::Faint => Style::new().dim(),
+            Tone::Place => Style::new().cyan(),
+        };
+        let style = style.force_styling(true);
+        let painted = |line: &str| if line.is_empty() { String::new() } else { style.apply_to(line).to_string() };
+        text.split('\n').map(painted).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The text, cut to the width with a mark where it is longer.
+    pub fn cut(&self, text: &str) -> String {
+        self.width.map_or(text.to_owned(), |width| cut(text, width))
+    }
+}
+
+/// The text, cut to so many columns with a mark where it is longer.
+pub fn cut(text: &str, columns: usize) -> String {
+    truncate_str(text, columns, "…").into_owned()
+}
+
+/// How many columns a line takes.
+pub fn columns(text: &str) -> usize {
+    measure_text_width(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_terminal_gets_the_text_as_it_is() {
+        let piped = Terminal::default();
+        assert_eq!(piped.paint(Tone::Bad, "a\nb"), "a\nb");
+        assert_eq!(piped.cut(&"long ".repeat(100)), "long ".repeat(100));
+    }
+
+    #[test]
+    fn colours_end_with_their_line_and_take_no_column() {
+        let terminal = Terminal { width: Some(4), is_coloured: true, is_terminal: true };
+        let painted = terminal.paint(Tone::Bad, "ab\n\ncd");
+        let lines: Vec<&str> = painted.split('\n').collect();
+        assert!(lines[0].starts_with('\u{1b}') && lines[0].ends_with("\u{1b}[0m"), "{painted:?}");
+        assert_eq!((lines[1], columns(lines[0])), ("", 2));
+        assert_eq!(terminal.cut("abcdef"), "abc…");
+        assert_eq!(terminal.cut("abcd"), "abcd");
+    }
+}
