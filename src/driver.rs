@@ -1,8 +1,9 @@
 //! Driver: carries out what the search decides: asks proposers, applies edits, archives, has judges measure, and writes
 //! everything down. Decides nothing itself.
 //!
-//! Order of every step: objects into the archive, synced; the event into the journal, synced (from here on it has
-//! happened); refs; the search's state. So whatever moment the process dies at, `resume` continues.
+//! Order of every step: objects into the archive, synced; the event into the journal; the search's state. The journal is
+//! synced once for all events that came together, before the driver waits for anything and before a ref is moved: from
+//! then on they have happened. So whatever moment the process or the machine dies at, `resume` continues.
 
 mod asking;
 
@@ -266,8 +267,10 @@ impl<'a> Driver<'a> {
                 self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
+                self.repository.settle()?;
                 return Ok(reason);
             }
+            self.journal.sync()?;
             match self.hear(stopping.is_none()).await {
                 Heard::Done(done) => self.finish(*done)?,
                 Heard::Answered(answered) => self.answered(*answered)?,
@@ -296,6 +299,11 @@ impl<'a> Driver<'a> {
     /// The state so far.
     pub fn search(&self) -> &Search {
         &self.search
+    }
+
+    /// The state at the end; judges, journal and archive are let go.
+    pub fn into_search(self) -> Search {
+        self.search
     }
 
     /// Where the run lies.
@@ -470,7 +478,7 @@ impl<'a> Driver<'a> {
 
     /// Makes an event happen.
     fn record(&mut self, event: &Event) -> Result<(), DriverError> {
-        self.journal.append(event)?;
+        self.journal.append_unsynced(event)?;
         keep_named(&mut self.kept, event);
         self.search.apply(event);
         self.memory.apply(event, &self.search);
@@ -485,6 +493,7 @@ impl<'a> Driver<'a> {
     /// Makes all that the journal names reachable in the archive.
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
+        self.journal.sync()?;
         self.repository.keep(&mut self.kept)?;
         self.set_best()
     }
@@ -493,7 +502,8 @@ impl<'a> Driver<'a> {
         self.search.best().map(|best| best.candidate)
     }
 
-    fn set_best(&self) -> Result<(), DriverError> {
+    fn set_best(&mut self) -> Result<(), DriverError> {
+        self.journal.sync()?;
         match self.best() {
             Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
             None => Ok(()),

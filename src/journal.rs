@@ -33,6 +33,8 @@ pub struct Journal<E> {
     file: File,
     /// Bytes of the file that are known to be whole lines.
     len: u64,
+    /// Whether there are lines that are not known to be on the disk.
+    unsynced: bool,
     chain: Chain,
     clock: fn() -> f64,
     broken: bool,
@@ -84,7 +86,16 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     fn at(path: &Path, file: File, len: u64, chain: Chain) -> Self {
-        Self { path: path.to_owned(), file, len, chain, clock: wall_clock, broken: false, event: PhantomData }
+        Self {
+            path: path.to_owned(),
+            file,
+            len,
+            unsynced: false,
+            chain,
+            clock: wall_clock,
+            broken: false,
+            event: PhantomData,
+        }
     }
 
     /// Stamps the lines to come with another clock, so that tests can expect bytes.
@@ -104,14 +115,42 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         self.append_all(std::slice::from_ref(event)).map(|seqs| seqs.start)
     }
 
+    /// Writes one event that is synced with whatever is synced next, by [`Journal::sync`] at the latest; returns its
+    /// sequence number. It may be lost with a power failure until then, but never without all that follow it.
+    pub fn append_unsynced(&mut self, event: &E) -> Result<u64, JournalError> {
+        self.write_all(std::slice::from_ref(event)).map(|seqs| seqs.start)
+    }
+
+    /// When this returns, all events that were written have happened.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.refuse_if_broken()?;
+        if !self.unsynced {
+            return Ok(());
+        }
+        if let Err(source) = self.file.sync_data() {
+            return Err(self.broken_by("sync", source));
+        }
+        self.unsynced = false;
+        Ok(())
+    }
+
     /// Writes several events with one sync. After a power loss any prefix of them may be what is left.
     ///
     /// A failure to write or sync is final: what the disk holds is then unknown, every later call is refused, and the
     /// run has to be opened again.
     pub fn append_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
-        if self.broken {
-            return Err(JournalError::Broken { path: self.path.clone() });
+        let before = self.len;
+        let seqs = self.write_all(events)?;
+        if let Err(error) = self.sync() {
+            // Best effort: lines that the caller is told were not written should not turn up at the next start.
+            let _ = self.file.set_len(before);
+            return Err(error);
         }
+        Ok(seqs)
+    }
+
+    fn write_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
+        self.refuse_if_broken()?;
         let mut chain = self.chain.clone();
         let mut bytes = Vec::new();
         for event in events {
@@ -124,6 +163,15 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         let seqs = self.chain.seq..chain.seq;
         self.chain = chain;
         Ok(seqs)
+    }
+
+    fn refuse_if_broken(&self) -> Result<(), JournalError> {
+        if self.broken { Err(JournalError::Broken { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    fn broken_by(&mut self, doing: &'static str, source: std::io::Error) -> JournalError {
+        self.broken = true;
+        JournalError::io(&self.path, doing)(source)
     }
 
     /// A line that is known to read back: a number that is not finite becomes `null` in JSON, and a journal that
@@ -140,14 +188,13 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
-            self.broken = true;
-            // Best effort: lines that the caller is told were not written should not turn up at the next start.
+        if let Err(source) = self.file.write_all(bytes) {
+            // Best effort, as above.
             let _ = self.file.set_len(self.len);
-            return Err(JournalError::io(&self.path, "append to")(source));
+            return Err(self.broken_by("append to", source));
         }
         self.len += bytes.len() as u64;
+        self.unsynced = true;
         Ok(())
     }
 }

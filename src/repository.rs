@@ -12,11 +12,13 @@ pub mod candidate;
 pub mod id;
 pub mod kept;
 
+mod ahead;
 mod error;
 mod layout;
 mod loose;
 mod object;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -30,6 +32,7 @@ pub use id::{BlobId, CommitId, NotAnId, TreeId};
 pub use kept::Kept;
 pub use object::{CommitFacts, Role};
 
+use ahead::Ahead;
 use id::GitId;
 use object::{Object, tree_entries};
 
@@ -41,8 +44,8 @@ const KEPT: &str = "refs/packevolve/kept";
 pub struct Repository {
     path: PathBuf,
     git: git2::Repository,
-    /// Opened so that git2 syncs what it writes.
-    synced: bool,
+    /// What syncs objects; none if it was opened to be read.
+    ahead: Option<RefCell<Ahead>>,
 }
 
 impl fmt::Debug for Repository {
@@ -55,12 +58,12 @@ impl Repository {
     /// Makes an empty archive where nothing is; it appears whole or not at all.
     pub fn create(path: &Path) -> Result<Self, RepositoryError> {
         layout::create(path)?;
-        Self::open_synced(path)
+        Self::open_to_write(path)
     }
 
     /// Opens an archive to read it.
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: layout::open(path)?, synced: false })
+        Ok(Self { path: path.to_owned(), git: layout::open(path)?, ahead: None })
     }
 
     /// Opens an archive to go on writing, after whatever ended the process that wrote to it last. The caller holds the
@@ -70,11 +73,23 @@ impl Repository {
         Self::open(path)?;
         layout::settle(path)?;
         layout::clear_locks(path, &[BEST, KEPT])?;
-        Self::open_synced(path)
+        Self::open_to_write(path)
     }
 
-    fn open_synced(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: layout::open_synced(path)?, synced: true })
+    /// What a crash may have kept from reaching its file is written again, unless the file is whole.
+    fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
+        let (ahead, left) = Ahead::open(path)?;
+        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: Some(RefCell::new(ahead)) };
+        for object in &left {
+            if repository.read(Role::Blob, object.id, object.kind).is_err() {
+                repository.discard(object.id)?;
+                repository.write_file(object)?;
+            }
+        }
+        repository.settle()?;
+        // So that the log itself is there after a power loss.
+        layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
+        Ok(repository)
     }
 
     /// Where the archive is.
@@ -89,16 +104,14 @@ impl Repository {
         for parent in new.parents {
             self.require(Role::Parent, parent.oid())?;
         }
-        for object in &draft.objects {
-            self.write(object)?;
-        }
+        self.write(&draft.objects)?;
         Ok(draft.written)
     }
 
     /// Writes bytes that the journal will name: evidence, a request, a reply, a proposal that made no program.
     pub fn blob(&self, bytes: &[u8]) -> Result<BlobId, RepositoryError> {
         let object = Object::blob(bytes.to_vec());
-        self.write(&object)?;
+        self.write(std::slice::from_ref(&object))?;
         Ok(BlobId::from_oid(object.id))
     }
 
@@ -164,26 +177,55 @@ impl Repository {
             self.require(Role::Kept, *id)?;
         }
         let Some((objects, head)) = kept.draft() else { return Ok(()) };
-        for object in &objects {
-            self.write(object)?;
-        }
+        self.write(&objects)?;
         self.point(KEPT, head)?;
         kept.written();
         Ok(())
     }
 
-    fn write(&self, object: &Object) -> Result<(), RepositoryError> {
-        assert!(self.synced, "BUG: an archive that was opened to be read is written to");
+    /// Has all files of objects synced; until then the log that they were written to first has them.
+    pub fn settle(&self) -> Result<(), RepositoryError> {
+        self.ahead().borrow_mut().settle()
+    }
+
+    fn ahead(&self) -> &RefCell<Ahead> {
+        self.ahead.as_ref().expect("BUG: an archive that was opened to be read is written to")
+    }
+
+    /// Writes objects, each after those it names: they are on the disk when this returns.
+    fn write(&self, objects: &[Object]) -> Result<(), RepositoryError> {
+        self.ahead().borrow_mut().write(objects)?;
+        objects.iter().try_for_each(|object| self.write_file(object))?;
+        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
+    }
+
+    /// Writes the file that git knows an object by; it is not synced.
+    fn write_file(&self, object: &Object) -> Result<(), RepositoryError> {
         let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
         let id = written.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
         assert_eq!(id, object.id, "BUG: git2 and we disagree about the id of an object");
         Ok(())
     }
 
+    /// Removes the file of an object, which git2 would take for whole.
+    fn discard(&self, id: Oid) -> Result<(), RepositoryError> {
+        let path = self.loose_path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RepositoryError::io(&path, "remove a damaged object")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn loose_path(&self, id: Oid) -> PathBuf {
+        let hex = id.to_string();
+        self.path.join("objects").join(&hex[..2]).join(&hex[2..])
+    }
+
     fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
         let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
-        let hex = id.to_string();
-        let path = self.path.join("objects").join(&hex[..2]).join(&hex[2..]);
+        let path = self.loose_path(id);
         let (found, bytes) = match fs::read(&path) {
             Ok(file) => loose::parse(&file, id).map_err(damaged)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.read_packed(role, id)?,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::event::{Declined, Event, Proposer, Selection};
-use crate::journal::{self, Entry, JournalError, TornLine};
+use crate::event::{CandidateCreated, Declined, Event, Proposer, Selection};
+use crate::journal::{self, Entry, JournalError, Reader, TornLine};
 use crate::search::Search;
 
 /// Where things are in a run's folder.
@@ -172,20 +172,32 @@ impl Run {
     }
 }
 
-impl Run {
-    /// Documents of the corpus that made no candidate, each with the reason.
-    pub fn declined_documents(&self) -> impl Iterator<Item = (&str, &Declined)> {
-        let corpus = &self.search.started().corpus;
-        let mut documents = BTreeMap::new();
-        self.entries.iter().filter_map(move |entry| match &entry.event {
+/// Documents of the corpus of a run that made no candidate, each with the reason. Reads no further than it must: a long
+/// run has a long journal, and the corpus comes first.
+///
+/// # Errors
+/// A damaged journal.
+pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>, RunError> {
+    let (mut corpus, mut open, mut declined) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut selected = 0;
+    for entry in Reader::open(&folder.journal())? {
+        match entry?.event {
+            Event::RunStarted(started) => corpus = started.corpus,
             Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
-                documents.insert(*attempt, corpus[*place].file.as_str());
-                None
+                selected += 1;
+                open.insert(attempt, corpus[place].file.clone());
             }
-            Event::ProposalDeclined { attempt, reason, .. } => Some((documents.remove(attempt)?, reason)),
-            _ => None,
-        })
+            Event::CandidateCreated(CandidateCreated { attempt, .. }) => drop(open.remove(&attempt)),
+            Event::ProposalDeclined { attempt, reason, .. } => {
+                declined.extend(open.remove(&attempt).map(|file| (file, reason)));
+            }
+            _ => {}
+        }
+        if selected == corpus.len() && open.is_empty() {
+            break;
+        }
     }
+    Ok(declined)
 }
 
 /// The state after `entries`. The one way from a journal to a state.

@@ -28,7 +28,7 @@ const DOORS: [(&str, &[&str]); 27] = [
     ("humantime_serde", &["src/config.rs"]),
     ("indicatif", &["src/progress.rs"]),
     ("minijinja", &["src/proposer/llm/prompt.rs"]),
-    ("nix", &["evaluator/src", "src/slots.rs"]),
+    ("nix", &["evaluator/src", "src/repository/ahead.rs", "src/slots.rs"]),
     ("rand_chacha", &["evaluator/contract/src/stream.rs"]),
     ("rand_distr", &["evaluator/src/made_up.rs"]),
     ("reqwest", &["src/proposer/llm/client.rs"]),

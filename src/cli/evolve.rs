@@ -21,7 +21,7 @@ use crate::output::{data, talk};
 use crate::progress::Progress;
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
-use crate::run::{Run, RunFolder};
+use crate::run::{RunFolder, declined_documents};
 use crate::search::Search;
 
 /// Version of the JSON that `--format json` prints.
@@ -135,9 +135,8 @@ fn catalogue_text(folder: &Path) -> anyhow::Result<String> {
 /// Tells how a run ended.
 fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> anyhow::Result<Exit> {
     let path = driver.folder().path().to_owned();
-    let search = driver.search().clone();
     // The judges end before anything is printed.
-    drop(driver);
+    let search = driver.into_search();
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => {
@@ -146,7 +145,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
         }
     };
     talk(format_args!("stopped: {reason}"));
-    tell_declined(&Run::open(RunFolder::new(path.clone()))?);
+    tell_declined(&path)?;
     match format {
         Format::Json => print_json(&Closing::of(&search))?,
         Format::Table => data(closing(&search, &path))?,
@@ -159,11 +158,12 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
 }
 
 /// Says which documents of the corpus are missing from the closing table, and why.
-fn tell_declined(run: &Run) {
-    for (file, reason) in run.declined_documents() {
+fn tell_declined(path: &Path) -> anyhow::Result<()> {
+    for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
         talk(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
     }
+    Ok(())
 }
 
 /// What came of a run. The shape of its JSON is part of the interface.

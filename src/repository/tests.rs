@@ -192,7 +192,6 @@ fn a_lock_and_missing_folders_left_by_a_crash_do_not_block() {
 fn only_the_archives_own_settings_count() {
     let (_folder, repository) = archive();
     let config = repository.git.config().unwrap();
-    assert!(config.get_bool("core.fsyncObjectFiles").unwrap());
     assert!(config.get_bool("core.bare").unwrap());
     assert!(config.get_string("hostile.setting").is_err());
     assert!(!repository.path().join("from-template").exists());
@@ -214,7 +213,7 @@ fn with_user_settings(settings: &str) -> (bool, String) {
 
 #[test]
 fn the_users_settings_have_no_say() {
-    let settings = "[hostile]\n\tsetting = 1\n[core]\n\tfsyncObjectFiles = false\n\tbare = false\n[init]\n\ttemplateDir = TEMPLATE\n";
+    let settings = "[hostile]\n\tsetting = 1\n[core]\n\tbare = false\n[init]\n\ttemplateDir = TEMPLATE\n";
     let (passed, text) = with_user_settings(settings);
     assert!(passed, "{text}");
 }
@@ -529,6 +528,25 @@ proptest! {
         prop_assert!(!facts.author.is_empty() && facts.message.ends_with(&ending));
         repository.verify_candidate(written.commit).unwrap();
     }
+}
+
+#[test]
+fn what_a_crash_kept_from_reaching_its_file_is_there_again_after_resume() {
+    let (_folder, repository) = archive();
+    let [_, second, _] = lineage(&repository);
+    let path = repository.path().to_owned();
+    // What a power loss leaves of files that were written and not synced: nothing, or their names alone.
+    fs::remove_file(loose_file(&repository, &second.tree)).unwrap();
+    overwrite(&loose_file(&repository, &second.program), b"");
+    overwrite(&loose_file(&repository, &second.commit), b"\0\0\0\0");
+    repository.verify_candidate(second.commit).unwrap_err();
+    drop(repository);
+    let repository = Repository::resume(&path).unwrap();
+    repository.verify_candidate(second.commit).unwrap();
+    repository.settle().unwrap();
+    overwrite(&loose_file(&repository, &second.program), b"");
+    let repository = Repository::resume(&path).unwrap();
+    repository.verify_candidate(second.commit).unwrap_err();
 }
 
 #[test]
