@@ -3,18 +3,21 @@
 //! The journal is the truth of a run: whatever is not in it did not happen. This file owns how lines reach the disk;
 //! [`mod@line`] says what a line is, [`reader`] reads them back. Nothing here knows what an event means, rewrites a line
 //! that was once written whole, or repairs a journal whose middle is damaged.
+//!
+//! A journal that is in its place has its first event. Until then it is a [`Draft`] beside its place, which keeps others
+//! away as a journal does; a crash leaves a draft that the next one takes over.
 
 pub mod line;
 pub mod reader;
 
 mod error;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,15 +34,19 @@ use line::{Chain, MAX_LINE, encode};
 pub struct Journal<E> {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are known to be whole lines.
+    /// Bytes of the file that are known to be whole lines, and those of them that are known to be on the disk.
     len: u64,
-    /// Whether there are lines that are not known to be on the disk.
-    unsynced: bool,
+    synced: u64,
     chain: Chain,
-    clock: fn() -> f64,
+    clock: Clock,
     broken: bool,
     event: PhantomData<fn(E)>,
 }
+
+/// A journal that is not in its place yet, since nothing has happened. It holds the lock that the journal will hold.
+#[derive(Debug)]
+#[must_use = "a journal is there once its first event is"]
+pub struct Draft<E>(Journal<E>);
 
 /// A journal opened for appending, and what it holds so far.
 #[derive(Debug)]
@@ -53,19 +60,22 @@ pub struct Opened<E> {
 }
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
-    /// Makes an empty journal in a folder that exists, and syncs the folder. Refuses to touch a journal that is there.
-    pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let io = JournalError::io(path, "create");
-        let file = match OpenOptions::new().append(true).create_new(true).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(JournalError::Exists { path: path.to_owned() });
-            }
-            file => file.map_err(io)?,
-        };
+    /// Begins a journal in a folder that exists. Refuses to touch a journal that is there, or one that another process
+    /// is beginning; takes over what a crash left of one.
+    pub fn create(path: &Path) -> Result<Draft<E>, JournalError> {
+        let aside = draft(path);
+        let file = OpenOptions::new().append(true).create(true).open(&aside);
+        let file = file.map_err(JournalError::io(path, "create"))?;
         lock(&file, path)?;
-        file.sync_all().map_err(JournalError::io(path, "sync"))?;
+        // Asked under the lock: whoever had it before may have moved this very file to its place.
+        if path.exists() {
+            let _ = fs::remove_file(&aside);
+            return Err(JournalError::Exists { path: path.to_owned() });
+        }
+        file.set_len(0).map_err(JournalError::io(path, "empty the draft of"))?;
+        // Before anything else is in the folder: by the draft it is known whose it is.
         sync_folders(path)?;
-        Ok(Self::at(path, file, 0, Chain::default()))
+        Ok(Draft(Self::at(path, file, 0, Chain::default())))
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
@@ -90,18 +100,18 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             path: path.to_owned(),
             file,
             len,
-            unsynced: false,
+            synced: len,
             chain,
-            clock: wall_clock,
+            clock: Clock::start(),
             broken: false,
             event: PhantomData,
         }
     }
 
-    /// Stamps the lines to come with another clock, so that tests can expect bytes.
+    /// Stamps the lines to come with this time, so that tests can expect bytes.
     #[must_use]
-    pub fn with_clock(mut self, clock: fn() -> f64) -> Self {
-        self.clock = clock;
+    pub fn stopped_at(mut self, time: f64) -> Self {
+        self.clock = Clock { began: time, running: None };
         self
     }
 
@@ -124,13 +134,15 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// When this returns, all events that were written have happened.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.refuse_if_broken()?;
-        if !self.unsynced {
+        if self.synced == self.len {
             return Ok(());
         }
         if let Err(source) = self.file.sync_data() {
+            // Best effort: the system may show lines from here on that no disk has.
+            let _ = self.file.set_len(self.synced);
             return Err(self.broken_by("sync", source));
         }
-        self.unsynced = false;
+        self.synced = self.len;
         Ok(())
     }
 
@@ -139,13 +151,8 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// A failure to write or sync is final: what the disk holds is then unknown, every later call is refused, and the
     /// run has to be opened again.
     pub fn append_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
-        let before = self.len;
         let seqs = self.write_all(events)?;
-        if let Err(error) = self.sync() {
-            // Best effort: lines that the caller is told were not written should not turn up at the next start.
-            let _ = self.file.set_len(before);
-            return Err(error);
-        }
+        self.sync()?;
         Ok(seqs)
     }
 
@@ -179,7 +186,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     fn line(&self, chain: &mut Chain, event: &E) -> Result<Vec<u8>, JournalError> {
         let unwritable = |source| JournalError::Unwritable { path: self.path.clone(), source };
         let before = chain.clone();
-        let line = encode(chain, (self.clock)(), event).map_err(unwritable)?;
+        let line = encode(chain, self.clock.now(), event).map_err(unwritable)?;
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { path: self.path.clone(), line: before.line() });
         }
@@ -189,14 +196,35 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         if let Err(source) = self.file.write_all(bytes) {
-            // Best effort, as above.
+            // Best effort: what was not written whole is dropped by the next one to open the journal.
             let _ = self.file.set_len(self.len);
             return Err(self.broken_by("append to", source));
         }
         self.len += bytes.len() as u64;
-        self.unsynced = true;
         Ok(())
     }
+}
+
+impl<E: Serialize + DeserializeOwned> Draft<E> {
+    /// Writes the first events, and moves the journal to its place once they are on the disk.
+    pub fn begin(self, events: &[E]) -> Result<Journal<E>, JournalError> {
+        let Self(mut journal) = self;
+        journal.append_all(events)?;
+        fs::rename(draft(&journal.path), &journal.path).map_err(JournalError::io(&journal.path, "put in its place"))?;
+        sync_folders(&journal.path)?;
+        Ok(journal)
+    }
+}
+
+/// Whether a harness is at work on a journal right now.
+pub fn is_in_use(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Where a journal is before it has its first event.
+pub fn draft(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
@@ -215,13 +243,28 @@ fn sync_folders(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Seconds since 1970, for people to read: no decision looks at it.
-fn wall_clock() -> f64 {
-    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(after) => after.as_micros() as f64,
-        Err(before) => -(before.duration().as_micros() as f64),
-    };
-    micros / 1e6
+/// What lines are stamped with: seconds since 1970, for people to read. It looks at the clock on the wall once and goes on
+/// evenly from there, whatever becomes of that one, so that the times of a session tell how long it took.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    began: f64,
+    /// None: it stands still.
+    running: Option<Instant>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_micros() as f64,
+            Err(before) => -(before.duration().as_micros() as f64),
+        };
+        Self { began: micros / 1e6, running: Some(Instant::now()) }
+    }
+
+    fn now(&self) -> f64 {
+        let later = self.running.map_or(0.0, |since| since.elapsed().as_micros() as f64);
+        (self.began * 1e6 + later).round() / 1e6
+    }
 }
 
 #[cfg(test)]

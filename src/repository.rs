@@ -17,6 +17,7 @@ mod error;
 mod layout;
 mod loose;
 mod object;
+mod survey;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -31,8 +32,9 @@ pub use error::RepositoryError;
 pub use id::{BlobId, CommitId, NotAnId, TreeId};
 pub use kept::Kept;
 pub use object::{CommitFacts, Role};
+pub use survey::{Leftover, Survey};
 
-use ahead::Ahead;
+use ahead::{Ahead, Left};
 use id::GitId;
 use object::{Object, tree_entries};
 
@@ -73,6 +75,7 @@ impl Repository {
         Self::open(path)?;
         layout::settle(path)?;
         layout::clear_locks(path, &[BEST, KEPT])?;
+        layout::clear_torn(path, &[BEST, KEPT])?;
         Self::open_to_write(path)
     }
 
@@ -80,16 +83,25 @@ impl Repository {
     fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
         let (ahead, left) = Ahead::open(path)?;
         let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: Some(RefCell::new(ahead)) };
-        for object in &left {
-            if repository.read(Role::Blob, object.id, object.kind).is_err() {
-                repository.discard(object.id)?;
-                repository.write_file(object)?;
-            }
-        }
-        repository.settle()?;
+        repository.write_again(&left)?;
         // So that the log itself is there after a power loss.
         layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
         Ok(repository)
+    }
+
+    /// Writes the files of those objects in the log that have none which is whole.
+    pub fn restore(&self) -> Result<(), RepositoryError> {
+        self.write_again(&Left::read(&self.path)?.objects)
+    }
+
+    fn write_again(&self, objects: &[Object]) -> Result<(), RepositoryError> {
+        for object in objects {
+            if self.read_stored(Role::Blob, object.id, object.kind).is_err() {
+                self.discard(object.id)?;
+                self.write_file(object)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the archive is.
@@ -150,11 +162,14 @@ impl Repository {
         CommitFacts::parse(&bytes).ok_or_else(|| unfit(Role::Commit, id.oid()))
     }
 
-    /// Checks all that a candidate has in the archive: its commit, its tree and every file in it.
+    /// Checks all that a candidate has in the archive as git sees it: its commit, its tree and every file in it.
     pub fn verify_candidate(&self, commit: CommitId) -> Result<(), RepositoryError> {
+        let tree = self.commit_facts(commit)?.tree;
+        self.read_stored(Role::Commit, commit.oid(), ObjectType::Commit)?;
+        self.read_stored(Role::Tree { commit }, tree.oid(), ObjectType::Tree)?;
         for (name, id) in self.files(commit)? {
             let role = if name == PROPOSAL_FILE { Role::Proposal { commit } } else { Role::Program { commit } };
-            self.read(role, id, ObjectType::Blob)?;
+            self.read_stored(role, id, ObjectType::Blob)?;
         }
         Ok(())
     }
@@ -173,6 +188,11 @@ impl Repository {
     /// Makes everything that was added to `kept` reachable, so that no garbage collection takes it and every mirror
     /// has it. Until then git sees it as garbage of less than two weeks.
     pub fn keep(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+        let stored = |id: &Oid| self.is_stored(Role::Kept, *id);
+        if !kept.fresh().iter().map(stored).collect::<Result<Vec<_>, _>>()?.into_iter().all(|stored| stored) {
+            // Somebody had git collect what it takes for garbage until this moment.
+            self.restore()?;
+        }
         for id in kept.fresh() {
             self.require(Role::Kept, *id)?;
         }
@@ -180,10 +200,11 @@ impl Repository {
         self.write(&objects)?;
         self.point(KEPT, head)?;
         kept.written();
-        Ok(())
+        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
     }
 
-    /// Has all files of objects synced; until then the log that they were written to first has them.
+    /// Has all files of objects synced; until then the log that they were written to first has them. What the journal
+    /// names is to be kept before this.
     pub fn settle(&self) -> Result<(), RepositoryError> {
         self.ahead().borrow_mut().settle()
     }
@@ -195,8 +216,7 @@ impl Repository {
     /// Writes objects, each after those it names: they are on the disk when this returns.
     fn write(&self, objects: &[Object]) -> Result<(), RepositoryError> {
         self.ahead().borrow_mut().write(objects)?;
-        objects.iter().try_for_each(|object| self.write_file(object))?;
-        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
+        objects.iter().try_for_each(|object| self.write_file(object))
     }
 
     /// Writes the file that git knows an object by; it is not synced.
@@ -223,7 +243,15 @@ impl Repository {
         self.path.join("objects").join(&hex[..2]).join(&hex[2..])
     }
 
+    /// Reads an object as git stores it, or else as it was written ahead.
     fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
+        self.read_stored(role, id, kind).or_else(|error| {
+            let ahead = Left::read(&self.path)?.objects.into_iter().find(|object| object.id == id);
+            ahead.filter(|object| object.kind == kind).map(|object| object.bytes).ok_or(error)
+        })
+    }
+
+    fn read_stored(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
         let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
         let path = self.loose_path(id);
         let (found, bytes) = match fs::read(&path) {
@@ -246,9 +274,13 @@ impl Repository {
         Ok((object.kind(), object.data().to_vec()))
     }
 
+    fn is_stored(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
+        Ok(self.git.odb().map_err(RepositoryError::reading(role, id))?.exists(id))
+    }
+
     fn require(&self, role: Role, id: Oid) -> Result<(), RepositoryError> {
-        let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
-        if odb.exists(id) { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
+        let is_there = self.is_stored(role, id)? || Left::read(&self.path)?.objects.iter().any(|ahead| ahead.id == id);
+        if is_there { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
     }
 
     /// A file of a candidate.

@@ -89,7 +89,7 @@ impl Evolve {
             .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
         let folder = RunFolder::named(&config.runs, &name)?;
         // The driver looks again; here it is told before anything is read or started.
-        if folder.path().exists() {
+        if !folder.is_free() {
             return Err(DriverError::Exists(folder.path().to_owned()).into());
         }
         let start = Start {
@@ -105,7 +105,7 @@ impl Evolve {
         let logs = folder.log();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
-        log::write_to(&logs).context("cannot write the log")?;
+        write_log(&logs)?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }
@@ -116,13 +116,17 @@ impl Resume {
         let run = RunArguments { run: self.run, config: self.config };
         // Read before anything is written: a run that cannot be resumed stays as it is.
         let folder = run.open()?.folder;
-        log::write_to(&folder.log()).context("cannot write the log")?;
+        write_log(&folder.log())?;
         let mut progress = Progress::start();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::resume(folder, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }
+}
+
+fn write_log(folder: &Path) -> anyhow::Result<()> {
+    log::write_to(folder).with_context(|| format!("cannot write the log in {}", folder.display()))
 }
 
 /// The text of the building blocks in `folder`, which were found to be whole.

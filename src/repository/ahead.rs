@@ -5,6 +5,9 @@
 //! are written after it and not waited for. Now and then all of them are synced together, and the log begins anew. After
 //! a crash the log has what the files may lack.
 //!
+//! The log begins anew only after what it holds is reachable for git: so whatever a crash, a power loss or a collection of
+//! garbage takes of objects that the journal names, one of the two has it.
+//!
 //! A record is a line `KIND LENGTH ID` and so many bytes. One that does not hash to its id was never finished, and
 //! ends the log.
 
@@ -28,19 +31,22 @@ pub(super) struct Ahead {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// Whether a write has failed: what would come after it could not be read back.
+    broken: bool,
 }
 
 impl Ahead {
     /// Opens the log of the archive at `path` for appending, with what a crash left in it.
     pub fn open(path: &Path) -> Result<(Self, Vec<Object>), RepositoryError> {
+        let Left { objects, bytes, is_torn } = Left::read(path)?;
         let path = path.join(FILE);
-        let left = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            left => left.map_err(RepositoryError::io(&path, "read what was written ahead"))?,
-        };
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(RepositoryError::io(&path, "write ahead"))?;
-        Ok((Self { path, file, bytes: left.len() as u64 }, records(&left)))
+        if is_torn {
+            // What is appended behind it could not be found again.
+            file.set_len(bytes).map_err(RepositoryError::io(&path, "cut an unfinished object off"))?;
+        }
+        Ok((Self { path, file, bytes, broken: false }, objects))
     }
 
     /// Appends objects and syncs them.
@@ -50,7 +56,9 @@ impl Ahead {
             bytes.extend_from_slice(format!("{kind} {} {id}\n", content.len()).as_bytes());
             bytes.extend_from_slice(content);
         }
+        assert!(!self.broken, "BUG: an archive is written to after it could not be");
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
+        self.broken = written.is_err();
         written.map_err(RepositoryError::io(&self.path, "write ahead"))?;
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -74,14 +82,43 @@ impl Ahead {
     }
 }
 
-/// The objects of a log, up to the first that was not finished.
-fn records(mut log: &[u8]) -> Vec<Object> {
+/// Where the log of the archive at `path` is.
+pub(super) fn file(path: &Path) -> PathBuf {
+    path.join(FILE)
+}
+
+/// What is in the log of an archive.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Up to the first that was not finished.
+    pub objects: Vec<Object>,
+    /// Where the last of them ends.
+    pub bytes: u64,
+    /// Whether something stands behind it.
+    pub is_torn: bool,
+}
+
+impl Left {
+    /// Reads the log of the archive at `path`, if it has one.
+    pub fn read(path: &Path) -> Result<Self, RepositoryError> {
+        let path = path.join(FILE);
+        let log = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            log => log.map_err(RepositoryError::io(&path, "read what was written ahead"))?,
+        };
+        let (objects, rest) = records(&log);
+        Ok(Self { objects, bytes: (log.len() - rest.len()) as u64, is_torn: !rest.is_empty() })
+    }
+}
+
+/// The objects of a log, up to the first that was not finished, and the bytes from there on.
+fn records(mut log: &[u8]) -> (Vec<Object>, &[u8]) {
     let mut objects = Vec::new();
     while let Some((object, rest)) = record(log) {
         objects.push(object);
         log = rest;
     }
-    objects
+    (objects, log)
 }
 
 fn record(log: &[u8]) -> Option<(Object, &[u8])> {
@@ -124,12 +161,13 @@ mod tests {
         let whole = fs::read(folder.path().join(FILE)).unwrap();
         let second = whole.len() / 2;
         for length in 0..=whole.len() {
-            let kept = records(&whole[..length]);
+            let (kept, rest) = records(&whole[..length]);
+            assert_eq!(rest.is_empty(), length == whole.len() || length == 0 || length == second, "{length}");
             assert_eq!(kept, all[..kept.len()]);
             assert_eq!(kept.len(), usize::from(length + 1 > second) + usize::from(length == whole.len()), "{length}");
         }
         let mut changed = whole.clone();
         *changed.last_mut().unwrap() ^= 1;
-        assert_eq!(records(&changed), all[..1]);
+        assert_eq!(records(&changed).0, all[..1]);
     }
 }

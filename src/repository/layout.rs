@@ -71,10 +71,39 @@ fn own_config(path: &Path) -> Result<Config, git2::Error> {
     Ok(config)
 }
 
+/// Beginning of the names of files that libgit2 writes an object to before it moves it to its place.
+const UNFINISHED: &str = "tmp_object_git2_";
+
+/// Removes refs that a power loss has left without their content; the journal tells what they are to name.
+pub(super) fn clear_torn(path: &Path, refs: &[&str]) -> Result<(), RepositoryError> {
+    for file in refs.iter().map(|name| path.join(name)) {
+        if is_torn(&file) {
+            fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove a ref that was not finished"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a ref's file is there and does not hold an id.
+pub(super) fn is_torn(file: &Path) -> bool {
+    let holds_id = |bytes: Vec<u8>| bytes.trim_ascii().len() == 40 && bytes.trim_ascii().is_ascii();
+    fs::read(file).is_ok_and(|bytes| !holds_id(bytes))
+}
+
+/// Files that a killed process left of objects it had not finished.
+pub(super) fn unfinished(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path.join("objects")).into_iter().flatten().flatten();
+    let paths = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED));
+    paths.map(|entry| entry.path()).collect()
+}
+
 /// Makes the folders of loose objects, as far as they are missing, and syncs them all: whoever was killed between moving
 /// an object to its place and syncing the folder left one that a power loss would take, though it looks written to us.
 pub(super) fn settle(path: &Path) -> Result<(), RepositoryError> {
     let objects = path.join("objects");
+    for file in unfinished(path) {
+        fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove what was not finished"))?;
+    }
     for prefix in 0..=u8::MAX {
         let folder = objects.join(format!("{prefix:02x}"));
         match fs::create_dir(&folder) {

@@ -335,6 +335,7 @@ fn what_is_kept_survives_collection_and_a_mirror() {
     sides.extend(side_lines(&repository, &mut kept, 17..20));
     repository.keep(&mut kept).unwrap();
     let lost = repository.blob(b"nobody names this").unwrap();
+    repository.settle().unwrap();
 
     git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
     let mirror = folder.path().join("mirror.git");
@@ -477,6 +478,7 @@ fn cut_extended_emptied_exchanged_and_missing_objects_are_named() {
         fs::write(&file, &whole).unwrap();
     }
     let blob = repository.blob(b"evidence").unwrap();
+    repository.settle().unwrap();
     overwrite(&loose_file(&repository, &blob), b"");
     assert_names(&repository.read_blob(blob).unwrap_err(), &blob.to_string(), "blob");
 }
@@ -547,6 +549,46 @@ fn what_a_crash_kept_from_reaching_its_file_is_there_again_after_resume() {
     overwrite(&loose_file(&repository, &second.program), b"");
     let repository = Repository::resume(&path).unwrap();
     repository.verify_candidate(second.commit).unwrap_err();
+}
+
+#[test]
+fn what_git_collects_before_it_is_kept_is_read_all_the_same_and_kept_then() {
+    let (_folder, repository) = archive();
+    let [first, second, third] = lineage(&repository);
+    let mut kept = Kept::new(EPOCH);
+    let sides = side_lines(&repository, &mut kept, 10..12);
+    git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
+    let (commit, blob) = sides[0];
+    assert!(!loose_file(&repository, &blob).exists());
+    for reader in [&repository, &Repository::open(repository.path()).unwrap()] {
+        reader.read_blob(blob).unwrap();
+        assert!(reader.proposal(commit).unwrap().is_some());
+        reader.verify_candidate(commit).unwrap_err();
+    }
+    // Its parent was collected, too.
+    let next = repository.commit_candidate(&edited(12, "next", "x = 1\n", &[commit])).unwrap();
+    kept.add_candidate(12, next.commit);
+    for (number, written) in [(0, first), (1, second), (5, third)] {
+        kept.add_candidate(number, written.commit);
+    }
+    repository.keep(&mut kept).unwrap();
+    repository.verify_candidate(commit).unwrap();
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--full", "--no-dangling", "--no-progress"), "");
+}
+
+#[test]
+fn refs_that_a_power_loss_emptied_do_not_block() {
+    let (_folder, repository) = archive();
+    let [first, ..] = lineage(&repository);
+    for torn in ["", "505e0294"] {
+        fs::write(repository.path().join(BEST), torn).unwrap();
+        fs::write(repository.path().join("objects/tmp_object_git2_0123"), "half").unwrap();
+        let resumed = Repository::resume(repository.path()).unwrap();
+        assert_eq!(resumed.best().unwrap(), None);
+        resumed.set_best(first.commit).unwrap();
+        assert_eq!(resumed.best().unwrap(), Some(first.commit));
+        assert_eq!(layout::unfinished(repository.path()), Vec::<PathBuf>::new());
+    }
 }
 
 #[test]
