@@ -18,14 +18,24 @@ pub enum Exit {
     Rejected = 4,
     /// Replay gave something else than the record.
     Diverged = 5,
+    /// The record of a run is damaged, or not in order.
+    Damaged = 6,
     /// Stopped by Ctrl-C; the run can be resumed.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Success, Self::Failure, Self::Usage, Self::Input, Self::Rejected, Self::Diverged, Self::Interrupted];
+    pub const ALL: [Self; 8] = [
+        Self::Success,
+        Self::Failure,
+        Self::Usage,
+        Self::Input,
+        Self::Rejected,
+        Self::Diverged,
+        Self::Damaged,
+        Self::Interrupted,
+    ];
 
     /// The number.
     pub fn code(self) -> u8 {
@@ -43,6 +53,7 @@ impl Exit {
             }
             Self::Rejected => "the program was rejected, or the edit does not apply",
             Self::Diverged => "replay gave something else than the record",
+            Self::Damaged => "fsck found something wrong with the record, and it is not repaired",
             Self::Interrupted => "stopped by Ctrl-C; the run can be resumed",
         }
     }

@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
+//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
@@ -32,7 +32,9 @@
 //! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
 //! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
 //!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
-//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen.
+//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen. Whatever
+//!   moment a process or the machine dies at, `resume` goes on as if it had not: `tests/crash.rs` has the harness stopped
+//!   after every system call that changes a run.
 
 pub mod candidate;
 
@@ -93,6 +95,8 @@ pub mod briefing;
 pub mod driver;
 
 pub mod replay;
+
+pub mod fsck;
 
 pub mod output;
 
