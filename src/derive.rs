@@ -1,9 +1,11 @@
 //! Derive: from a parent and a document to a child program. The one way to a candidate, for live runs and replay alike.
 
-use crate::candidate::{CandidateId, CommitId};
+use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{Declined, Proposer};
 use crate::proposal::Proposal;
-use crate::repository::NewCandidate;
+use crate::proposer::normalised;
+use crate::repository::{NewCandidate, Repository};
+use crate::search::Search;
 
 /// A child program and the proposal that made it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,36 @@ pub fn derive(parent: &str, document: &[u8]) -> Result<Derived, Declined> {
     let proposal = Proposal::parse(text).map_err(|error| unreadable(error.to_string()))?;
     let program = proposal.edit.apply(parent).map_err(|mismatch| Declined::DoesNotApply { mismatch })?;
     Ok(Derived { proposal, program })
+}
+
+/// A program that nobody has seen before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Novel {
+    /// The program and its proposal.
+    pub derived: Derived,
+    /// Id of the program without what makes no difference to it.
+    pub normalised: BlobId,
+}
+
+/// What a document makes of its parent, of all that `search` has seen.
+///
+/// # Errors
+/// Why it makes no candidate.
+pub fn novel(search: &Search, parent: &str, document: &[u8]) -> Result<Novel, Declined> {
+    let derived = derive(parent, document)?;
+    if let Some(of) = search.seen(&Repository::blob_id(derived.program.as_bytes())) {
+        return Err(Declined::Duplicate { of });
+    }
+    let normalised = normalised_id(&derived.program);
+    match search.seen_normalised(&normalised) {
+        Some(of) => Err(Declined::NotNovel { of }),
+        None => Ok(Novel { derived, normalised }),
+    }
+}
+
+/// The id of a program without what makes no difference to it.
+pub fn normalised_id(program: &str) -> BlobId {
+    Repository::blob_id(normalised(program).as_bytes())
 }
 
 /// What of a candidate goes into its commit beside its program and proposal.

@@ -1,8 +1,9 @@
 //! Driver: carries out what the search decides: asks proposers, applies edits, archives, has judges measure, and writes
 //! everything down. Decides nothing itself.
 //!
-//! Order of every step: objects into the archive, synced; the event into the journal, synced (from here on it has
-//! happened); refs; the search's state. So whatever moment the process dies at, `resume` continues.
+//! Order of every step: objects into the archive, synced; the event into the journal; the search's state. The journal is
+//! synced once for all events that came together, before the driver waits for anything and before a ref is moved: from
+//! then on they have happened. So whatever moment the process or the machine dies at, `resume` continues.
 
 mod asking;
 
@@ -18,8 +19,8 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::candidate::{BlobId, CandidateId};
-use crate::derive::{Descent, derive};
+use crate::candidate::CandidateId;
+use crate::derive::{Descent, Novel, normalised_id, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
@@ -28,7 +29,6 @@ use crate::note::notes;
 use crate::propose::{ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
-use crate::proposer::normalised;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
 use crate::run::{self, RunError, RunFolder};
@@ -135,6 +135,8 @@ pub struct Driver<'a> {
     kept: Kept,
     since_checkpoint: usize,
     began: Instant,
+    /// How long harnesses before this one were at work on the run.
+    before: Duration,
     observer: &'a mut Observer<'a>,
 }
 
@@ -144,7 +146,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Judges that cannot work, a folder that is there already or cannot be made.
     pub async fn start(folder: RunFolder, start: Start, observer: &'a mut Observer<'a>) -> Result<Self, DriverError> {
-        if folder.path().exists() {
+        if !folder.is_free() {
             return Err(DriverError::Exists(folder.path().to_owned()));
         }
         let Settings { evaluation, rng_seed, search, llm } = &start.settings;
@@ -156,15 +158,20 @@ impl<'a> Driver<'a> {
         let slots = Slots::open(search.slots, &llm.key_variables(), session).await?;
         // From the first thing that is written on, a signal ends the run in good order.
         let signals = signals()?;
-        std::fs::create_dir_all(folder.log()).map_err(|source| DriverError::Folder { path: folder.log(), source })?;
+        let in_folder = |source| DriverError::Folder { path: folder.path().to_owned(), source };
+        std::fs::create_dir_all(folder.path()).map_err(in_folder)?;
+        // From here on nobody else begins this run; what is there is what a crash left of it.
+        let draft = Journal::create(&folder.journal())?;
+        if folder.archive().exists() {
+            std::fs::remove_dir_all(folder.archive()).map_err(in_folder)?;
+        }
         let repository = Repository::create(&folder.archive())?;
-        let mut journal = Journal::create(&folder.journal())?;
         let started = archive_start(&repository, start, cases, slots.ready())?;
-        let event = Event::RunStarted(Box::new(started.clone()));
-        journal.append(&event)?;
+        let event = [Event::RunStarted(Box::new(started.clone()))];
+        let journal = draft.begin(&event)?;
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
-        keep_named(&mut kept, &event);
+        run::keep_named(&mut kept, &event[0]);
         Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer)
     }
 
@@ -197,11 +204,12 @@ impl<'a> Driver<'a> {
             return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
         }
         let mut kept = Kept::new(started.epoch);
-        opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
+        opened.entries.iter().for_each(|entry| run::keep_named(&mut kept, &entry.event));
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let died = search.stopped().is_none();
         let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
         driver.died = died;
+        driver.before = Duration::try_from_secs_f64(run::seconds_at_work(&opened.entries)).unwrap_or(Duration::MAX);
         opened.entries.iter().for_each(|entry| driver.memory.apply(&entry.event, &driver.search));
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
@@ -240,6 +248,7 @@ impl<'a> Driver<'a> {
             kept,
             since_checkpoint: 0,
             began,
+            before: Duration::ZERO,
             observer,
         })
     }
@@ -254,10 +263,14 @@ impl<'a> Driver<'a> {
         for (attempt, selection) in self.search.open_attempts().to_vec() {
             self.attempt(attempt, &selection)?;
         }
+        self.account_for_summary()?;
         self.died = false;
         loop {
             if stopping.is_none() && self.folder.stop_file().exists() {
                 stopping = self.stop(StopReason::StopFile)?;
+            }
+            if stopping.is_none() && self.time_left().is_zero() {
+                stopping = self.stop(StopReason::WallTime)?;
             }
             if stopping.is_none() {
                 self.summarise()?;
@@ -268,8 +281,10 @@ impl<'a> Driver<'a> {
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
                 self.write_notes();
+                self.repository.settle()?;
                 return Ok(reason);
             }
+            self.journal.sync()?;
             match self.hear(stopping.is_none()).await {
                 Heard::Done(done) => self.finish(*done)?,
                 Heard::Answered(answered) => self.answered(*answered)?,
@@ -298,6 +313,11 @@ impl<'a> Driver<'a> {
     /// The state so far.
     pub fn search(&self) -> &Search {
         &self.search
+    }
+
+    /// The state at the end; judges, journal and archive are let go.
+    pub fn into_search(self) -> Search {
+        self.search
     }
 
     /// Where the run lies.
@@ -361,17 +381,10 @@ impl<'a> Driver<'a> {
 
     fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
         let parent = self.program(selection.parent)?;
-        let derived = match derive(&parent, document) {
-            Ok(derived) => derived,
+        let Novel { derived, normalised } = match novel(&self.search, &parent, document) {
+            Ok(novel) => novel,
             Err(reason) => return self.decline(attempt, document, reason),
         };
-        if let Some(of) = self.search.seen(&Repository::blob_id(derived.program.as_bytes())) {
-            return self.decline(attempt, document, Declined::Duplicate { of });
-        }
-        let normalised = normalised_id(&derived.program);
-        if let Some(of) = self.search.seen_normalised(&normalised) {
-            return self.decline(attempt, document, Declined::NotNovel { of });
-        }
         let started = self.search.started();
         let candidate = CandidateId(self.search.candidates().len() as u64);
         let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
@@ -472,8 +485,8 @@ impl<'a> Driver<'a> {
 
     /// Makes an event happen.
     fn record(&mut self, event: &Event) -> Result<(), DriverError> {
-        self.journal.append(event)?;
-        keep_named(&mut self.kept, event);
+        self.journal.append_unsynced(event)?;
+        run::keep_named(&mut self.kept, event);
         self.search.apply(event);
         self.memory.apply(event, &self.search);
         (self.observer)(News::Happened(event), &self.search);
@@ -497,6 +510,7 @@ impl<'a> Driver<'a> {
     /// Makes all that the journal names reachable in the archive.
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
+        self.journal.sync()?;
         self.repository.keep(&mut self.kept)?;
         self.set_best()
     }
@@ -505,7 +519,8 @@ impl<'a> Driver<'a> {
         self.search.best().map(|best| best.candidate)
     }
 
-    fn set_best(&self) -> Result<(), DriverError> {
+    fn set_best(&mut self) -> Result<(), DriverError> {
+        self.journal.sync()?;
         match self.best() {
             Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
             None => Ok(()),
@@ -529,7 +544,8 @@ impl<'a> Driver<'a> {
 
     fn time_left(&self) -> Duration {
         let limit = self.search.started().settings.search.wall_seconds;
-        limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(self.began.elapsed()))
+        let used = self.before.saturating_add(self.began.elapsed());
+        limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(used))
     }
 }
 
@@ -537,11 +553,6 @@ impl<'a> Driver<'a> {
 async fn sleep(time: Duration) {
     // tokio's timer cannot hold the end of time.
     tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
-}
-
-/// The id of a program without what makes no difference to it.
-fn normalised_id(program: &str) -> BlobId {
-    Repository::blob_id(normalised(program).as_bytes())
 }
 
 /// Archives all that a run starts from; its first event.
@@ -579,25 +590,6 @@ fn archive_start(
         file_name: start.file_name,
         settings: start.settings,
     })
-}
-
-/// Adds the archive's objects that an event names to what is kept.
-fn keep_named(kept: &mut Kept, event: &Event) {
-    match event {
-        Event::RunStarted(started) => {
-            kept.add_candidate(CandidateId::SEED.0, started.commit);
-            started.corpus.iter().for_each(|entry| kept.add_blob(entry.proposal));
-            started.catalogue.into_iter().for_each(|catalogue| kept.add_blob(catalogue));
-            kept.add_blob(started.baseline);
-        }
-        Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),
-        Event::ProposalDeclined { proposal: Some(proposal), .. } => kept.add_blob(*proposal),
-        Event::ModelAsked(asked) => {
-            kept.add_blob(asked.request);
-            asked.reply.into_iter().for_each(|reply| kept.add_blob(reply));
-        }
-        _ => {}
-    }
 }
 
 /// Ctrl-C and the termination signal, one message each time.

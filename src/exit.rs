@@ -20,13 +20,15 @@ pub enum Exit {
     Diverged = 5,
     /// Replay gave the same programs and placements, at another speed.
     OtherSpeed = 6,
+    /// The record of a run is damaged, or not in order.
+    Damaged = 7,
     /// Stopped by Ctrl-C; the run can be resumed.
     Interrupted = 130,
 }
 
 impl Exit {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Failure,
         Self::Usage,
@@ -34,6 +36,7 @@ impl Exit {
         Self::Rejected,
         Self::Diverged,
         Self::OtherSpeed,
+        Self::Damaged,
         Self::Interrupted,
     ];
 
@@ -54,6 +57,7 @@ impl Exit {
             Self::Rejected => "the program was rejected, or the edit does not apply",
             Self::Diverged => "replay gave something else than the record",
             Self::OtherSpeed => "replay gave the same programs and placements, but faster or slower",
+            Self::Damaged => "fsck found something wrong with the record, and it is not repaired",
             Self::Interrupted => "stopped by Ctrl-C; the run can be resumed",
         }
     }

@@ -3,18 +3,21 @@
 //! The journal is the truth of a run: whatever is not in it did not happen. This file owns how lines reach the disk;
 //! [`mod@line`] says what a line is, [`reader`] reads them back. Nothing here knows what an event means, rewrites a line
 //! that was once written whole, or repairs a journal whose middle is damaged.
+//!
+//! A journal that is in its place has its first event. Until then it is a [`Draft`] beside its place, which keeps others
+//! away as a journal does; a crash leaves a draft that the next one takes over.
 
 pub mod line;
 pub mod reader;
 
 mod error;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,13 +34,19 @@ use line::{Chain, MAX_LINE, encode};
 pub struct Journal<E> {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are known to be whole lines.
+    /// Bytes of the file that are known to be whole lines, and those of them that are known to be on the disk.
     len: u64,
+    synced: u64,
     chain: Chain,
-    clock: fn() -> f64,
+    clock: Clock,
     broken: bool,
     event: PhantomData<fn(E)>,
 }
+
+/// A journal that is not in its place yet, since nothing has happened. It holds the lock that the journal will hold.
+#[derive(Debug)]
+#[must_use = "a journal is there once its first event is"]
+pub struct Draft<E>(Journal<E>);
 
 /// A journal opened for appending, and what it holds so far.
 #[derive(Debug)]
@@ -51,19 +60,22 @@ pub struct Opened<E> {
 }
 
 impl<E: Serialize + DeserializeOwned> Journal<E> {
-    /// Makes an empty journal in a folder that exists, and syncs the folder. Refuses to touch a journal that is there.
-    pub fn create(path: &Path) -> Result<Self, JournalError> {
-        let io = JournalError::io(path, "create");
-        let file = match OpenOptions::new().append(true).create_new(true).open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(JournalError::Exists { path: path.to_owned() });
-            }
-            file => file.map_err(io)?,
-        };
+    /// Begins a journal in a folder that exists. Refuses to touch a journal that is there, or one that another process
+    /// is beginning; takes over what a crash left of one.
+    pub fn create(path: &Path) -> Result<Draft<E>, JournalError> {
+        let aside = draft(path);
+        let file = OpenOptions::new().append(true).create(true).open(&aside);
+        let file = file.map_err(JournalError::io(path, "create"))?;
         lock(&file, path)?;
-        file.sync_all().map_err(JournalError::io(path, "sync"))?;
+        // Asked under the lock: whoever had it before may have moved this very file to its place.
+        if path.exists() {
+            let _ = fs::remove_file(&aside);
+            return Err(JournalError::Exists { path: path.to_owned() });
+        }
+        file.set_len(0).map_err(JournalError::io(path, "empty the draft of"))?;
+        // Before anything else is in the folder: by the draft it is known whose it is.
         sync_folders(path)?;
-        Ok(Self::at(path, file, 0, Chain::default()))
+        Ok(Draft(Self::at(path, file, 0, Chain::default())))
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
@@ -84,13 +96,22 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     fn at(path: &Path, file: File, len: u64, chain: Chain) -> Self {
-        Self { path: path.to_owned(), file, len, chain, clock: wall_clock, broken: false, event: PhantomData }
+        Self {
+            path: path.to_owned(),
+            file,
+            len,
+            synced: len,
+            chain,
+            clock: Clock::start(),
+            broken: false,
+            event: PhantomData,
+        }
     }
 
-    /// Stamps the lines to come with another clock, so that tests can expect bytes.
+    /// Stamps the lines to come with this time, so that tests can expect bytes.
     #[must_use]
-    pub fn with_clock(mut self, clock: fn() -> f64) -> Self {
-        self.clock = clock;
+    pub fn stopped_at(mut self, time: f64) -> Self {
+        self.clock = Clock { began: time, running: None };
         self
     }
 
@@ -104,14 +125,39 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         self.append_all(std::slice::from_ref(event)).map(|seqs| seqs.start)
     }
 
+    /// Writes one event that is synced with whatever is synced next, by [`Journal::sync`] at the latest; returns its
+    /// sequence number. It may be lost with a power failure until then, but never without all that follow it.
+    pub fn append_unsynced(&mut self, event: &E) -> Result<u64, JournalError> {
+        self.write_all(std::slice::from_ref(event)).map(|seqs| seqs.start)
+    }
+
+    /// When this returns, all events that were written have happened.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.refuse_if_broken()?;
+        if self.synced == self.len {
+            return Ok(());
+        }
+        if let Err(source) = self.file.sync_data() {
+            // Best effort: the system may show lines from here on that no disk has.
+            let _ = self.file.set_len(self.synced);
+            return Err(self.broken_by("sync", source));
+        }
+        self.synced = self.len;
+        Ok(())
+    }
+
     /// Writes several events with one sync. After a power loss any prefix of them may be what is left.
     ///
     /// A failure to write or sync is final: what the disk holds is then unknown, every later call is refused, and the
     /// run has to be opened again.
     pub fn append_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
-        if self.broken {
-            return Err(JournalError::Broken { path: self.path.clone() });
-        }
+        let seqs = self.write_all(events)?;
+        self.sync()?;
+        Ok(seqs)
+    }
+
+    fn write_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
+        self.refuse_if_broken()?;
         let mut chain = self.chain.clone();
         let mut bytes = Vec::new();
         for event in events {
@@ -126,12 +172,21 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         Ok(seqs)
     }
 
+    fn refuse_if_broken(&self) -> Result<(), JournalError> {
+        if self.broken { Err(JournalError::Broken { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    fn broken_by(&mut self, doing: &'static str, source: std::io::Error) -> JournalError {
+        self.broken = true;
+        JournalError::io(&self.path, doing)(source)
+    }
+
     /// A line that is known to read back: a number that is not finite becomes `null` in JSON, and a journal that
     /// cannot be opened again is found out too late.
     fn line(&self, chain: &mut Chain, event: &E) -> Result<Vec<u8>, JournalError> {
         let unwritable = |source| JournalError::Unwritable { path: self.path.clone(), source };
         let before = chain.clone();
-        let line = encode(chain, (self.clock)(), event).map_err(unwritable)?;
+        let line = encode(chain, self.clock.now(), event).map_err(unwritable)?;
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { path: self.path.clone(), line: before.line() });
         }
@@ -140,16 +195,36 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
-            self.broken = true;
-            // Best effort: lines that the caller is told were not written should not turn up at the next start.
+        if let Err(source) = self.file.write_all(bytes) {
+            // Best effort: what was not written whole is dropped by the next one to open the journal.
             let _ = self.file.set_len(self.len);
-            return Err(JournalError::io(&self.path, "append to")(source));
+            return Err(self.broken_by("append to", source));
         }
         self.len += bytes.len() as u64;
         Ok(())
     }
+}
+
+impl<E: Serialize + DeserializeOwned> Draft<E> {
+    /// Writes the first events, and moves the journal to its place once they are on the disk.
+    pub fn begin(self, events: &[E]) -> Result<Journal<E>, JournalError> {
+        let Self(mut journal) = self;
+        journal.append_all(events)?;
+        fs::rename(draft(&journal.path), &journal.path).map_err(JournalError::io(&journal.path, "put in its place"))?;
+        sync_folders(&journal.path)?;
+        Ok(journal)
+    }
+}
+
+/// Whether a harness is at work on a journal right now.
+pub fn is_in_use(path: &Path) -> bool {
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Where a journal is before it has its first event.
+pub fn draft(path: &Path) -> PathBuf {
+    path.with_added_extension("new")
 }
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
@@ -168,13 +243,28 @@ fn sync_folders(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Seconds since 1970, for people to read: no decision looks at it.
-fn wall_clock() -> f64 {
-    let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(after) => after.as_micros() as f64,
-        Err(before) => -(before.duration().as_micros() as f64),
-    };
-    micros / 1e6
+/// What lines are stamped with: seconds since 1970, for people to read. It looks at the clock on the wall once and goes on
+/// evenly from there, whatever becomes of that one, so that the times of a session tell how long it took.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    began: f64,
+    /// None: it stands still.
+    running: Option<Instant>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_micros() as f64,
+            Err(before) => -(before.duration().as_micros() as f64),
+        };
+        Self { began: micros / 1e6, running: Some(Instant::now()) }
+    }
+
+    fn now(&self) -> f64 {
+        let later = self.running.map_or(0.0, |since| since.elapsed().as_micros() as f64);
+        (self.began * 1e6 + later).round() / 1e6
+    }
 }
 
 #[cfg(test)]

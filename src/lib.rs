@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`]
+//! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -33,7 +33,9 @@
 //! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
 //! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
 //!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
-//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen.
+//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen. Whatever
+//!   moment a process or the machine dies at, `resume` goes on as if it had not: `tests/crash.rs` has the harness stopped
+//!   after every system call that changes a run.
 
 pub mod candidate;
 
@@ -98,6 +100,8 @@ pub mod note;
 pub mod driver;
 
 pub mod replay;
+
+pub mod fsck;
 
 pub mod output;
 

@@ -12,12 +12,15 @@ pub mod candidate;
 pub mod id;
 pub mod kept;
 
+mod ahead;
 mod error;
 mod layout;
 mod loose;
 mod notes;
 mod object;
+mod survey;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -31,7 +34,9 @@ pub use error::RepositoryError;
 pub use id::{BlobId, CommitId, NotAnId, TreeId};
 pub use kept::Kept;
 pub use object::{CommitFacts, Role};
+pub use survey::{Leftover, Survey};
 
+use ahead::{Ahead, Left};
 use id::GitId;
 use object::{Object, tree_entries};
 
@@ -50,8 +55,8 @@ const PACK_MODE: u32 = 0o444;
 pub struct Repository {
     path: PathBuf,
     git: git2::Repository,
-    /// Opened so that git2 syncs what it writes.
-    synced: bool,
+    /// What syncs objects; none if it was opened to be read.
+    ahead: Option<RefCell<Ahead>>,
 }
 
 impl fmt::Debug for Repository {
@@ -64,12 +69,12 @@ impl Repository {
     /// Makes an empty archive where nothing is; it appears whole or not at all.
     pub fn create(path: &Path) -> Result<Self, RepositoryError> {
         layout::create(path)?;
-        Self::open_synced(path)
+        Self::open_to_write(path)
     }
 
     /// Opens an archive to read it.
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: layout::open(path)?, synced: false })
+        Ok(Self { path: path.to_owned(), git: layout::open(path)?, ahead: None })
     }
 
     /// Opens an archive to go on writing, after whatever ended the process that wrote to it last. The caller holds the
@@ -79,11 +84,33 @@ impl Repository {
         Self::open(path)?;
         layout::settle(path)?;
         layout::clear_locks(path, &[BEST, KEPT, NOTES])?;
-        Self::open_synced(path)
+        layout::clear_torn(path, &[BEST, KEPT, NOTES])?;
+        Self::open_to_write(path)
     }
 
-    fn open_synced(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: layout::open_synced(path)?, synced: true })
+    /// What a crash may have kept from reaching its file is written again, unless the file is whole.
+    fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
+        let (ahead, left) = Ahead::open(path)?;
+        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: Some(RefCell::new(ahead)) };
+        repository.write_again(&left)?;
+        // So that the log itself is there after a power loss.
+        layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
+        Ok(repository)
+    }
+
+    /// Writes the files of those objects in the log that have none which is whole.
+    pub fn restore(&self) -> Result<(), RepositoryError> {
+        self.write_again(&Left::read(&self.path)?.objects)
+    }
+
+    fn write_again(&self, objects: &[Object]) -> Result<(), RepositoryError> {
+        for object in objects {
+            if self.read_stored(Role::Blob, object.id, object.kind).is_err() {
+                self.discard(object.id)?;
+                self.write_file(object)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the archive is.
@@ -98,16 +125,14 @@ impl Repository {
         for parent in new.parents {
             self.require(Role::Parent, parent.oid())?;
         }
-        for object in &draft.objects {
-            self.write(object)?;
-        }
+        self.write(&draft.objects)?;
         Ok(draft.written)
     }
 
     /// Writes bytes that the journal will name: evidence, a request, a reply, a proposal that made no program.
     pub fn blob(&self, bytes: &[u8]) -> Result<BlobId, RepositoryError> {
         let object = Object::blob(bytes.to_vec());
-        self.write(&object)?;
+        self.write(std::slice::from_ref(&object))?;
         Ok(BlobId::from_oid(object.id))
     }
 
@@ -146,11 +171,14 @@ impl Repository {
         CommitFacts::parse(&bytes).ok_or_else(|| unfit(Role::Commit, id.oid()))
     }
 
-    /// Checks all that a candidate has in the archive: its commit, its tree and every file in it.
+    /// Checks all that a candidate has in the archive as git sees it: its commit, its tree and every file in it.
     pub fn verify_candidate(&self, commit: CommitId) -> Result<(), RepositoryError> {
+        let tree = self.commit_facts(commit)?.tree;
+        self.read_stored(Role::Commit, commit.oid(), ObjectType::Commit)?;
+        self.read_stored(Role::Tree { commit }, tree.oid(), ObjectType::Tree)?;
         for (name, id) in self.files(commit)? {
             let role = if name == PROPOSAL_FILE { Role::Proposal { commit } } else { Role::Program { commit } };
-            self.read(role, id, ObjectType::Blob)?;
+            self.read_stored(role, id, ObjectType::Blob)?;
         }
         Ok(())
     }
@@ -169,16 +197,19 @@ impl Repository {
     /// Makes everything that was added to `kept` reachable, so that no garbage collection takes it and every mirror
     /// has it. Until then git sees it as garbage of less than two weeks.
     pub fn keep(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+        let stored = |id: &Oid| self.is_stored(Role::Kept, *id);
+        if !kept.fresh().iter().map(stored).collect::<Result<Vec<_>, _>>()?.into_iter().all(|stored| stored) {
+            // Somebody had git collect what it takes for garbage until this moment.
+            self.restore()?;
+        }
         for id in kept.fresh() {
             self.require(Role::Kept, *id)?;
         }
         let Some((objects, head)) = kept.draft() else { return Ok(()) };
-        for object in &objects {
-            self.write(object)?;
-        }
+        self.write(&objects)?;
         self.point(KEPT, head)?;
         kept.written();
-        Ok(())
+        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
     }
 
     /// Lets git show these texts below the commits, and no others. They come as one pack: nothing needs them to be
@@ -194,7 +225,6 @@ impl Repository {
 
     /// Writes objects as one pack, synced.
     fn write_pack(&self, objects: &[Object]) -> Result<(), RepositoryError> {
-        assert!(self.synced, "BUG: an archive that was opened to be read is written to");
         let folder = self.path.join("objects").join("pack");
         let indexed = self.packed(objects).and_then(|pack| index(&folder, &pack));
         let name = indexed.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
@@ -218,18 +248,57 @@ impl Repository {
         Ok(pack)
     }
 
-    fn write(&self, object: &Object) -> Result<(), RepositoryError> {
-        assert!(self.synced, "BUG: an archive that was opened to be read is written to");
+    /// Has all files of objects synced; until then the log that they were written to first has them. What the journal
+    /// names is to be kept before this.
+    pub fn settle(&self) -> Result<(), RepositoryError> {
+        self.ahead().borrow_mut().settle()
+    }
+
+    fn ahead(&self) -> &RefCell<Ahead> {
+        self.ahead.as_ref().expect("BUG: an archive that was opened to be read is written to")
+    }
+
+    /// Writes objects, each after those it names: they are on the disk when this returns.
+    fn write(&self, objects: &[Object]) -> Result<(), RepositoryError> {
+        self.ahead().borrow_mut().write(objects)?;
+        objects.iter().try_for_each(|object| self.write_file(object))
+    }
+
+    /// Writes the file that git knows an object by; it is not synced.
+    fn write_file(&self, object: &Object) -> Result<(), RepositoryError> {
         let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
         let id = written.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
         assert_eq!(id, object.id, "BUG: git2 and we disagree about the id of an object");
         Ok(())
     }
 
-    fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
-        let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
+    /// Removes the file of an object, which git2 would take for whole.
+    fn discard(&self, id: Oid) -> Result<(), RepositoryError> {
+        let path = self.loose_path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RepositoryError::io(&path, "remove a damaged object")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn loose_path(&self, id: Oid) -> PathBuf {
         let hex = id.to_string();
-        let path = self.path.join("objects").join(&hex[..2]).join(&hex[2..]);
+        self.path.join("objects").join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// Reads an object as git stores it, or else as it was written ahead.
+    fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
+        self.read_stored(role, id, kind).or_else(|error| {
+            let ahead = Left::read(&self.path)?.objects.into_iter().find(|object| object.id == id);
+            ahead.filter(|object| object.kind == kind).map(|object| object.bytes).ok_or(error)
+        })
+    }
+
+    fn read_stored(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
+        let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
+        let path = self.loose_path(id);
         let (found, bytes) = match fs::read(&path) {
             Ok(file) => loose::parse(&file, id).map_err(damaged)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.read_packed(role, id)?,
@@ -250,9 +319,13 @@ impl Repository {
         Ok((object.kind(), object.data().to_vec()))
     }
 
+    fn is_stored(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
+        Ok(self.git.odb().map_err(RepositoryError::reading(role, id))?.exists(id))
+    }
+
     fn require(&self, role: Role, id: Oid) -> Result<(), RepositoryError> {
-        let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
-        if odb.exists(id) { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
+        let is_there = self.is_stored(role, id)? || Left::read(&self.path)?.objects.iter().any(|ahead| ahead.id == id);
+        if is_there { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
     }
 
     /// A file of a candidate.

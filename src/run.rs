@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::event::{Declined, Event, Proposer, Selection};
-use crate::journal::{self, Entry, JournalError, TornLine};
+use crate::event::{CandidateCreated, Declined, Event, Proposer, Selection};
+use crate::journal::{self, Entry, JournalError, Reader, TornLine};
+use crate::repository::Kept;
 use crate::search::Search;
 
 /// Where things are in a run's folder.
@@ -21,6 +22,11 @@ pub struct RunFolder(PathBuf);
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
     NotARun(PathBuf),
+    #[error(
+        "{}: this run ended before it began\nhint: `packevolve evolve --run {}` begins it",
+        .0.display(), .0.file_name().unwrap_or_default().display()
+    )]
+    NeverBegan(PathBuf),
     #[error("{0:?} cannot be the name of a run\nhint: a name is one folder below the folder of runs")]
     BadName(String),
     #[error("there are no runs in {}", .0.display())]
@@ -61,7 +67,13 @@ impl RunFolder {
     pub fn find(runs: &Path, name: &str) -> Result<Self, RunError> {
         let places = [PathBuf::from(name), runs.join(name)];
         let found = places.iter().find(|path| path.join("journal.jsonl").is_file());
-        found.cloned().map(Self).ok_or_else(|| RunError::NotARun(PathBuf::from(name)))
+        if let Some(found) = found {
+            return Ok(Self(found.clone()));
+        }
+        match places.into_iter().map(Self).find(Self::ended_before_it_began) {
+            Some(folder) => Err(RunError::NeverBegan(folder.0)),
+            None => Err(RunError::NotARun(PathBuf::from(name))),
+        }
     }
 
     /// The run that was written to last.
@@ -105,6 +117,20 @@ impl RunFolder {
         locks.lines().any(|lock| lock.split(' ').any(|field| field.ends_with(&end)))
     }
 
+    /// Whether a run can begin here: where nothing is, or what one left that ended before it had begun.
+    pub fn is_free(&self) -> bool {
+        match std::fs::read_dir(&self.0) {
+            Ok(_) if self.journal().exists() => false,
+            Ok(mut inside) => self.ended_before_it_began() || inside.next().is_none(),
+            Err(_) => std::fs::symlink_metadata(&self.0).is_err(),
+        }
+    }
+
+    /// Whether a run was to begin here and did not come to its first event.
+    fn ended_before_it_began(&self) -> bool {
+        !self.journal().exists() && journal::draft(&self.journal()).is_file()
+    }
+
     /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -137,6 +163,25 @@ impl Run {
         let journal::Read { entries, torn } = journal::read(&path)?;
         let search = fold(&path, &entries)?;
         Ok(Self { folder, entries, search, torn })
+    }
+
+    /// Reads and checks the journal up to the first event that cannot be, and says why that cannot.
+    ///
+    /// # Errors
+    /// As [`Run::open`], and a journal whose first event cannot be.
+    pub fn open_possible(folder: RunFolder) -> Result<(Self, Option<RunError>), RunError> {
+        let path = folder.journal();
+        let journal::Read { mut entries, torn } = journal::read(&path)?;
+        match fold(&path, &entries) {
+            Ok(search) => Ok((Self { folder, entries, search, torn }, None)),
+            Err(RunError::Impossible { path, seq, reason }) if seq > 0 => {
+                entries.retain(|entry| entry.seq < seq);
+                let search = fold(&path, &entries)?;
+                let impossible = RunError::Impossible { path, seq, reason };
+                Ok((Self { folder, entries, search, torn }, Some(impossible)))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The candidate that a person means: its number, `best`, `seed`, its NAME or a prefix of its commit.
@@ -185,20 +230,59 @@ impl Run {
     }
 }
 
-impl Run {
-    /// Documents of the corpus that made no candidate, each with the reason.
-    pub fn declined_documents(&self) -> impl Iterator<Item = (&str, &Declined)> {
-        let corpus = &self.search.started().corpus;
-        let mut documents = BTreeMap::new();
-        self.entries.iter().filter_map(move |entry| match &entry.event {
-            Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
-                documents.insert(*attempt, corpus[*place].file.as_str());
-                None
-            }
-            Event::ProposalDeclined { attempt, reason, .. } => Some((documents.remove(attempt)?, reason)),
-            _ => None,
-        })
+/// How long harnesses have been at work on a run, seconds: from the first to the last event of each session. What a
+/// session did after its last event is not known, and what its clock said against the next one's does not matter.
+pub fn seconds_at_work(entries: &[Entry<Event>]) -> f64 {
+    let begins = |entry: &Entry<Event>| matches!(entry.event, Event::RunResumed { .. });
+    let sessions = entries.chunk_by(|_, next| !begins(next));
+    sessions.map(|session| (session[session.len() - 1].time - session[0].time).max(0.0)).sum()
+}
+
+/// Adds the archive's objects that an event names to what is kept.
+pub fn keep_named(kept: &mut Kept, event: &Event) {
+    match event {
+        Event::RunStarted(started) => {
+            kept.add_candidate(CandidateId::SEED.0, started.commit);
+            started.corpus.iter().for_each(|entry| kept.add_blob(entry.proposal));
+            started.catalogue.into_iter().for_each(|catalogue| kept.add_blob(catalogue));
+            kept.add_blob(started.baseline);
+        }
+        Event::CandidateCreated(created) => kept.add_candidate(created.candidate.0, created.commit),
+        Event::ProposalDeclined { proposal: Some(proposal), .. } => kept.add_blob(*proposal),
+        Event::ModelAsked(asked) => {
+            kept.add_blob(asked.request);
+            asked.reply.into_iter().for_each(|reply| kept.add_blob(reply));
+        }
+        _ => {}
     }
+}
+
+/// Documents of the corpus of a run that made no candidate, each with the reason. Reads no further than it must: a long
+/// run has a long journal, and the corpus comes first.
+///
+/// # Errors
+/// A damaged journal.
+pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>, RunError> {
+    let (mut corpus, mut open, mut declined) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut selected = 0;
+    for entry in Reader::open(&folder.journal())? {
+        match entry?.event {
+            Event::RunStarted(started) => corpus = started.corpus,
+            Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
+                selected += 1;
+                open.insert(attempt, corpus[place].file.clone());
+            }
+            Event::CandidateCreated(CandidateCreated { attempt, .. }) => drop(open.remove(&attempt)),
+            Event::ProposalDeclined { attempt, reason, .. } => {
+                declined.extend(open.remove(&attempt).map(|file| (file, reason)));
+            }
+            _ => {}
+        }
+        if selected == corpus.len() && open.is_empty() {
+            break;
+        }
+    }
+    Ok(declined)
 }
 
 /// The state after `entries`. The one way from a journal to a state.
@@ -222,6 +306,51 @@ pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{RunStarted, StopReason};
+    use crate::journal::Journal;
+
+    #[test]
+    fn time_at_work_is_that_of_all_sessions_whatever_the_clock_said_between_them() {
+        let entry = |(seq, (time, event)): (usize, (f64, Event))| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal.jsonl");
+            drop(Journal::create(&path).unwrap().begin(&[event]).unwrap());
+            Entry { seq: seq as u64, time, ..journal::read::<Event>(&path).unwrap().entries.remove(0) }
+        };
+        let resumed = || Event::RunResumed { candidates: 9 };
+        let events = [
+            (1000.0, Event::RunStarted(Box::new(RunStarted::example()))),
+            (1007.0, Event::RunStopped { reason: StopReason::Interrupted }),
+            // Set back by a year, then right again.
+            (-3e7, resumed()),
+            (-3e7 + 2.0, Event::RunStopped { reason: StopReason::Interrupted }),
+            (2000.0, resumed()),
+            // An older journal, whose clock was set back while it was written.
+            (1990.0, Event::RunStopped { reason: StopReason::WallTime }),
+        ];
+        let entries: Vec<_> = events.into_iter().enumerate().map(entry).collect();
+        assert_eq!(seconds_at_work(&entries), 9.0);
+        assert_eq!(seconds_at_work(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_run_begins_where_nothing_is_or_where_one_did_not_begin() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::named(runs.path(), "x").unwrap();
+        assert!(folder.is_free());
+        std::fs::create_dir(folder.path()).unwrap();
+        assert!(folder.is_free());
+        std::fs::create_dir(folder.archive()).unwrap();
+        assert!(!folder.is_free(), "an archive without its journal is somebody's");
+        let draft = Journal::<Event>::create(&folder.journal()).unwrap();
+        assert!(folder.is_free());
+        let error = RunFolder::find(runs.path(), "x").unwrap_err().to_string();
+        assert!(error.ends_with("before it began\nhint: `packevolve evolve --run x` begins it"), "{error}");
+        drop(draft.begin(&[]).unwrap());
+        assert!(!folder.is_free());
+        std::os::unix::fs::symlink("nowhere", runs.path().join("link")).unwrap();
+        assert!(!RunFolder::named(runs.path(), "link").unwrap().is_free());
+    }
 
     #[test]
     fn a_new_run_lies_in_the_folder_of_runs_and_nowhere_else() {

@@ -122,7 +122,7 @@ fn read_or_refused(document: &[u8]) {
 fn folded_or_refused(events: &[Value]) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal.jsonl");
-    Journal::create(&path).unwrap().append_all(events).unwrap();
+    drop(Journal::create(&path).unwrap().begin(events).unwrap());
     match journal::read::<Event>(&path) {
         Ok(read) => drop(fold(&path, &read.entries)),
         Err(error) => assert!(error.to_string().contains("journal.jsonl"), "{error}"),
@@ -133,7 +133,7 @@ fn folded_or_refused(events: &[Value]) {
 fn the_first_events_of_the_golden_run_are_a_run() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal.jsonl");
-    Journal::create(&path).unwrap().append_all(&EVENTS).unwrap();
+    drop(Journal::create(&path).unwrap().begin(&EVENTS).unwrap());
     let read = journal::read::<Event>(&path).unwrap();
     assert!(fold(&path, &read.entries).is_ok());
 }

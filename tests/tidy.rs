@@ -30,7 +30,7 @@ const DOORS: [(&str, &[&str]); 30] = [
     ("humantime_serde", &["src/config.rs"]),
     ("indicatif", &["src/progress.rs"]),
     ("minijinja", &["src/proposer/llm/prompt.rs", "src/report/page.rs"]),
-    ("nix", &["evaluator/src", "src/output.rs", "src/slots.rs"]),
+    ("nix", &["evaluator/src", "src/output.rs", "src/repository/ahead.rs", "src/slots.rs"]),
     ("plotters", &["src/plot"]),
     ("rand_chacha", &["evaluator/contract/src/stream.rs"]),
     ("rand_distr", &["evaluator/src/made_up.rs"]),

@@ -22,7 +22,7 @@ use crate::output::{data, talk};
 use crate::progress::Progress;
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
-use crate::run::{Run, RunFolder};
+use crate::run::{RunFolder, declined_documents};
 use crate::search::Search;
 use crate::terminal::Terminal;
 
@@ -88,7 +88,7 @@ impl Evolve {
             .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
         let folder = RunFolder::named(&config.runs, &name)?;
         // The driver looks again; here it is told before anything is read or started.
-        if folder.path().exists() {
+        if !folder.is_free() {
             return Err(DriverError::Exists(folder.path().to_owned()).into());
         }
         let start = Start {
@@ -104,7 +104,7 @@ impl Evolve {
         let logs = folder.log();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
-        log::write_to(&logs).context("cannot write the log")?;
+        write_log(&logs)?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }
@@ -115,13 +115,17 @@ impl Resume {
         let run = RunArguments { run: self.run, config: self.config };
         // Read before anything is written: a run that cannot be resumed stays as it is.
         let folder = run.open()?.folder;
-        log::write_to(&folder.log()).context("cannot write the log")?;
+        write_log(&folder.log())?;
         let mut progress = Progress::start();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::resume(folder, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }
+}
+
+fn write_log(folder: &Path) -> anyhow::Result<()> {
+    log::write_to(folder).with_context(|| format!("cannot write the log in {}", folder.display()))
 }
 
 /// The text of the building blocks in `folder`, which were found to be whole.
@@ -134,9 +138,8 @@ fn catalogue_text(folder: &Path) -> anyhow::Result<String> {
 /// Tells how a run ended.
 fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> anyhow::Result<Exit> {
     let path = driver.folder().path().to_owned();
-    let search = driver.search().clone();
     // The judges end before anything is printed.
-    drop(driver);
+    let search = driver.into_search();
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => {
@@ -145,7 +148,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
         }
     };
     talk(format_args!("stopped: {reason}"));
-    tell_declined(&Run::open(RunFolder::new(path.clone()))?);
+    tell_declined(&path)?;
     match format {
         Format::Json => print_json(&Closing::of(&search))?,
         Format::Table => data(closing(&search, &path))?,
@@ -158,11 +161,12 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
 }
 
 /// Says which documents of the corpus are missing from the closing table, and why.
-fn tell_declined(run: &Run) {
-    for (file, reason) in run.declined_documents() {
+fn tell_declined(path: &Path) -> anyhow::Result<()> {
+    for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
         talk(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
     }
+    Ok(())
 }
 
 /// What came of a run. The shape of its JSON is part of the interface.

@@ -6,6 +6,7 @@ mod doctor;
 mod evaluate;
 mod evolve;
 mod export;
+mod fsck;
 mod lineage;
 mod log;
 mod named;
@@ -23,6 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::driver::DriverError;
 use crate::exit::Exit;
+use crate::fsck::FsckError;
 use crate::journal::JournalError;
 use crate::judge::JudgeError;
 use crate::output::{data, talk};
@@ -47,6 +49,8 @@ enum Command {
     Resume(evolve::Resume),
     /// Make a candidate, or a whole run, again from its record, and compare.
     Replay(replay::Replay),
+    /// Check the record of a run: journal, archive, and whether they agree.
+    Fsck(fsck::Fsck),
     /// Measure one program.
     Evaluate(evaluate::Evaluate),
     /// Apply the edit of one proposal to a program.
@@ -103,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Evolve(command) => block_on(command.run()),
         Command::Resume(command) => block_on(command.run()),
         Command::Replay(command) => block_on(command.run()),
+        Command::Fsck(command) => command.run(),
         Command::Evaluate(command) => block_on(command.run()),
         Command::Apply(command) => command.run(),
         Command::Top(command) => command.run(),
@@ -152,6 +157,9 @@ fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if matches!(cause.downcast_ref(), Some(RepositoryError::NotAnArchive { .. })) {
         return Some(Exit::Input);
+    }
+    if let Some(FsckError::Journal(error)) = cause.downcast_ref() {
+        return Some(exit_of_journal(error));
     }
     if let Some(error) = cause.downcast_ref::<RunError>() {
         return Some(exit_of_run(error));

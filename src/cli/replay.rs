@@ -66,7 +66,7 @@ impl Replay {
         let run = match self.run.open() {
             Ok(run) => run,
             Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
-                talk(super::told(&error));
+                talk(super::told(&self.first_divergence(error)));
                 return Ok(Exit::Diverged);
             }
             Err(error) => return Err(error),
@@ -86,6 +86,23 @@ impl Replay {
                 talk(super::told(&anyhow::Error::new(divergence).context("not reproduced")));
                 Ok(Exit::Diverged)
             }
+        }
+    }
+
+    /// What is wrong with a journal whose events cannot be: they may have parted from what they come of before that.
+    fn first_divergence(&self, error: anyhow::Error) -> anyhow::Error {
+        let earlier = || {
+            let folder = super::named::find_run(self.run.config.as_deref(), self.run.run.as_deref()).ok()?;
+            let (run, _) = Run::open_possible(folder).ok()?;
+            let repository = Repository::open(&run.folder.archive()).ok()?;
+            replay::part(&run, &repository).err()
+        };
+        match error.downcast_ref() {
+            Some(RunError::Impossible { .. }) => match earlier() {
+                Some(divergence) => anyhow::Error::new(divergence).context("not reproduced"),
+                None => error.context("not reproduced"),
+            },
+            _ => error,
         }
     }
 

@@ -31,8 +31,7 @@ impl Report {
             data(page)?;
             return Ok(Exit::Success);
         }
-        write(&self.output, &page)
-            .with_context(|| format!("cannot write {}", self.output.display()))?;
+        write(&self.output, &page).with_context(|| format!("cannot write {}", self.output.display()))?;
         talk(format_args!("the report is in {}", self.output.display()));
         Ok(Exit::Success)
     }

@@ -42,8 +42,7 @@ impl Driver<'_> {
             // The process before this one may have been waiting for the answer.
             self.record_asked(&order, None, Some(LlmError::Abandoned), order.request.worst)?;
         }
-        self.send(order);
-        Ok(())
+        self.send(order)
     }
 
     fn question(&self, selection: &Selection) -> Result<(Conversation, u32), DriverError> {
@@ -62,23 +61,36 @@ impl Driver<'_> {
         Ok((conversation, left))
     }
 
+    /// The process before this one may have been waiting for a summary.
+    pub(super) fn account_for_summary(&mut self) -> Result<(), DriverError> {
+        match self.summary_order()? {
+            Some(order) if self.died => self.record_asked(&order, None, Some(LlmError::Abandoned), order.request.worst),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks a model what worked and what did not, when it is time.
     pub(super) fn summarise(&mut self) -> Result<(), DriverError> {
+        if let Some(order) = self.summary_order()? {
+            self.is_summing_up = true;
+            self.dispatch_request(order)?;
+        }
+        Ok(())
+    }
+
+    /// What a model is asked for a summary with, if it is time and there is money for it.
+    fn summary_order(&self) -> Result<Option<Order>, DriverError> {
         let every = self.llm().summary_every;
         let is_due = every > 0 && self.memory.since_summary() >= every && !self.is_summing_up;
         let ready: Vec<usize> = self.search.models().ready().collect();
         if !is_due || ready.is_empty() || matches!(self.search.next(), Next::Stop(_)) {
-            return Ok(());
+            return Ok(None);
         }
         let model = ready[self.memory.summaries() % ready.len()];
         let conversation = self.prompts.summarise(&self.briefing().summary_context()?)?;
         let order = self.order(model, Asking::Summary, conversation, 0);
         // One that there is no money for is not worth the end of the run.
-        if self.requests.has_room(order.request.worst) {
-            self.is_summing_up = true;
-            self.requests.send(order);
-        }
-        Ok(())
+        Ok(Some(order).filter(|order| self.requests.has_room(order.request.worst)))
     }
 
     fn llm(&self) -> &LlmSettings {
@@ -95,12 +107,19 @@ impl Driver<'_> {
     }
 
     /// Sends it, or lets it wait until what is under way has cost less than it might.
-    fn send(&mut self, order: Order) {
+    fn send(&mut self, order: Order) -> Result<(), DriverError> {
         if self.requests.has_room(order.request.worst) {
-            self.requests.send(order);
-        } else {
-            self.parked.push(order);
+            return self.dispatch_request(order);
         }
+        self.parked.push(order);
+        Ok(())
+    }
+
+    /// What led to a request is on record before the request is on its way: it costs money, whatever happens next.
+    fn dispatch_request(&mut self, order: Order) -> Result<(), DriverError> {
+        self.journal.sync()?;
+        self.requests.send(order);
+        Ok(())
     }
 
     /// What came of a request.
@@ -121,10 +140,7 @@ impl Driver<'_> {
             Err(LlmError::OverBudget) => self.parked.push(order),
             Err(error) => self.unanswered(&order, error)?,
         }
-        for order in std::mem::take(&mut self.parked) {
-            self.send(order);
-        }
-        Ok(())
+        std::mem::take(&mut self.parked).into_iter().try_for_each(|order| self.send(order))
     }
 
     /// A proposal of a model becomes a candidate, or goes back to it, or is declined.
@@ -142,8 +158,7 @@ impl Driver<'_> {
                 let repair = Repair::of_reply(&error, left);
                 let conversation = self.prompts.repair(order.conversation, exchange.text, &repair)?;
                 let order = self.order(order.model, order.asking, conversation, left);
-                self.send(order);
-                Ok(())
+                self.send(order)
             }
             (Err(error), None) => {
                 let reason = Declined::Unusable { error: error.to_string() };

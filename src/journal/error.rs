@@ -123,6 +123,18 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The line that is not as it was written, if the journal was changed or is damaged.
+    pub fn damaged_line(&self) -> Option<u64> {
+        match self {
+            Self::NotUtf8 { line, .. }
+            | Self::NotJson { line, .. }
+            | Self::Damaged { line, .. }
+            | Self::OutOfOrder { line, .. }
+            | Self::TooLong { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }

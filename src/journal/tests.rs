@@ -37,8 +37,13 @@ fn place() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
+/// An empty one, which is in its place.
+fn created(path: &Path) -> Journal<Event> {
+    Journal::create(path).unwrap().begin(&[]).unwrap()
+}
+
 fn write_events(path: &Path, events: &[Event]) -> Vec<u8> {
-    let mut journal = Journal::create(path).unwrap().with_clock(|| 1.5);
+    let mut journal = created(path).stopped_at(1.5);
     journal.append_all(events).unwrap();
     fs::read(path).unwrap()
 }
@@ -80,7 +85,7 @@ fn forge(bodies: &[&str]) -> String {
 #[test]
 fn what_was_appended_reads_back_across_openings() {
     let (_folder, path) = place();
-    let mut journal = Journal::create(&path).unwrap();
+    let mut journal = created(&path);
     assert_eq!(journal.append(&proposed(1)).unwrap(), 0);
     assert_eq!(journal.append_all(&[proposed(2), Event::Ended]).unwrap(), 1..3);
     drop(journal);
@@ -112,9 +117,46 @@ fn an_existing_journal_is_not_overwritten() {
 }
 
 #[test]
+fn a_journal_is_in_its_place_when_its_first_event_is_and_a_draft_of_it_keeps_others_away() {
+    let (_folder, path) = place();
+    let first = Journal::create(&path).unwrap();
+    assert!(!path.exists());
+    assert!(matches!(Journal::<Event>::create(&path), Err(JournalError::InUse { .. })));
+    let mut journal = first.begin(&[proposed(1)]).unwrap();
+    assert!(!draft(&path).exists());
+    assert!(matches!(Journal::<Event>::open(&path), Err(JournalError::InUse { .. })));
+    assert!(matches!(Journal::<Event>::create(&path), Err(JournalError::Exists { .. })));
+    assert!(!draft(&path).exists(), "who was refused leaves nothing");
+    journal.append(&proposed(2)).unwrap();
+    drop(journal);
+    assert_eq!(read::<Event>(&path).unwrap().entries.len(), 2);
+}
+
+#[test]
+fn what_a_crash_left_of_a_draft_is_taken_over() {
+    let (_folder, path) = place();
+    fs::write(draft(&path), b"{\"version\":1,\"seq\":0,\"ti").unwrap();
+    drop(Journal::create(&path).unwrap().begin(&[proposed(1)]).unwrap());
+    let read = read::<Event>(&path).unwrap();
+    assert_eq!((events(&read.entries), read.torn), (vec![proposed(1)], None));
+}
+
+#[test]
+fn times_of_a_session_never_go_back() {
+    let (_folder, path) = place();
+    let mut journal = created(&path);
+    for number in 0..100 {
+        journal.append_unsynced(&proposed(number)).unwrap();
+    }
+    journal.sync().unwrap();
+    let times: Vec<f64> = read::<Event>(&path).unwrap().entries.iter().map(|entry| entry.time).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
 fn a_second_writer_is_refused_and_readers_are_not() {
     let (_folder, path) = place();
-    let mut first = Journal::create(&path).unwrap();
+    let mut first = created(&path);
     first.append(&Event::Ended).unwrap();
     assert!(matches!(Journal::<Event>::open(&path), Err(JournalError::InUse { .. })));
     assert_eq!(read::<Event>(&path).unwrap().entries.len(), 1);
@@ -126,7 +168,7 @@ fn a_second_writer_is_refused_and_readers_are_not() {
 #[ignore = "the child of the test below"]
 fn a_harness_that_holds_the_lock() {
     let path = std::env::var_os("PACKEVOLVE_TEST_JOURNAL").unwrap();
-    let _held = Journal::<Event>::create(Path::new(&path)).unwrap();
+    let _held = created(Path::new(&path));
     println!("locked");
     std::thread::sleep(Duration::from_secs(60));
 }
@@ -176,7 +218,7 @@ fn a_tail_of_zeros_left_by_a_power_loss_is_torn() {
 #[test]
 fn a_live_journal_can_be_followed() {
     let (_folder, path) = place();
-    let mut journal = Journal::create(&path).unwrap();
+    let mut journal = created(&path);
     let mut reader = Reader::<Event>::open(&path).unwrap();
     assert!(reader.next().is_none());
     for candidate in 0..3 {
@@ -273,7 +315,7 @@ fn an_unknown_event_is_refused_with_its_line_and_a_hint() {
     write_events(&path, &[Event::Ended]);
     let journal = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    Journal::create(&path).unwrap().append(&LaterEvent::Migrated { island: 3 }).unwrap();
+    drop(Journal::create(&path).unwrap().begin(&[LaterEvent::Migrated { island: 3 }]).unwrap());
     let error = read::<Event>(&path).unwrap_err();
     assert!(matches!(error, JournalError::UnknownEvent { line: 1, .. }), "{error}");
     assert!(error.to_string().contains("hint: "), "{error}");
@@ -314,7 +356,7 @@ fn a_missing_journal_is_named_and_not_made() {
 #[test]
 fn an_event_that_would_not_read_back_is_refused_before_it_is_written() {
     let (_folder, path) = place();
-    let mut journal = Journal::create(&path).unwrap();
+    let mut journal = created(&path);
     let unreadable = [Event::Ended, Event::Measured { seconds: vec![f64::NAN] }];
     assert!(matches!(journal.append_all(&unreadable), Err(JournalError::Unwritable { .. })));
     assert_eq!(fs::read(&path).unwrap(), b"");
@@ -324,7 +366,7 @@ fn an_event_that_would_not_read_back_is_refused_before_it_is_written() {
 #[test]
 fn after_a_failed_write_nothing_more_is_written() {
     let (_folder, path) = place();
-    let mut journal = Journal::<Event>::create(&path).unwrap();
+    let mut journal = created(&path);
     journal.append(&proposed(1)).unwrap();
     journal.file = File::open(&path).unwrap();
     assert!(matches!(journal.append(&proposed(2)), Err(JournalError::Io { .. })));
@@ -358,7 +400,7 @@ proptest! {
         prop_assert_eq!(events(&read.entries), &written[..lines]);
         prop_assert_eq!(read.torn.is_some(), cut > 0 && whole[cut - 1] != b'\n');
 
-        let mut journal = Journal::<Event>::open(&path).unwrap().journal.with_clock(|| 1.5);
+        let mut journal = Journal::<Event>::open(&path).unwrap().journal.stopped_at(1.5);
         journal.append_all(&written[lines..]).unwrap();
         prop_assert_eq!(fs::read(&path).unwrap(), whole);
     }

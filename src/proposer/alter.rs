@@ -1,9 +1,9 @@
 //! Alter: the changes of a program's structure that `mutate` draws from: statements left out, repeated or exchanged,
 //! operators, early exits, and of which type and where tensors are.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-use super::syntax::{Statement, functions, masks, statements, tokens};
+use super::syntax::{Function, Statement, functions, masks, statements, tokens};
 use crate::line::number;
 use crate::region::Region;
 
@@ -48,23 +48,25 @@ impl Alteration {
 /// All changes of a family in the editable region of `program`.
 pub(crate) fn alterations(program: &str, family: Family) -> Vec<Alteration> {
     let Ok(region) = Region::of(program) else { return Vec::new() };
+    let places = Places::of(program);
     let mut all = match family {
-        Family::Statements => of_statements(program),
-        Family::Operators => of_tokens(program, true),
-        Family::Types => of_tokens(program, false),
-        Family::Exits => of_loops(program),
+        Family::Statements => of_statements(&places),
+        Family::Operators => of_tokens(&places, true),
+        Family::Types => of_tokens(&places, false),
+        Family::Exits => of_loops(&places),
     };
     all.retain(|one| one.replacements.iter().all(|(span, _)| region.around(span).is_some()));
     all
 }
 
-fn of_statements(program: &str) -> Vec<Alteration> {
+fn of_statements(places: &Places<'_>) -> Vec<Alteration> {
+    let program = places.program;
     let statements = statements(program);
     let computing = statements.iter().filter(|one| one.computes && ends_its_line(program, one));
-    let mut all: Vec<Alteration> = computing.clone().flat_map(|one| alone(program, one)).collect();
+    let mut all: Vec<Alteration> = computing.clone().flat_map(|one| alone(places, one)).collect();
     for (one, next) in computing.clone().zip(computing.skip(1)) {
         if one.block == next.block && !apart(program, one, next) {
-            all.push(exchanged(program, one, next));
+            all.push(exchanged(places, one, next));
         }
     }
     all
@@ -82,83 +84,102 @@ fn apart(program: &str, one: &Statement, next: &Statement) -> bool {
 }
 
 /// A statement left out, and repeated.
-fn alone(program: &str, one: &Statement) -> Vec<Alteration> {
+fn alone(places: &Places<'_>, one: &Statement) -> Vec<Alteration> {
+    let program = places.program;
     let what = shown(program, one.span.start);
-    let place = place(program, one.span.start);
+    let place = places.place(one.span.start);
     let text = program[one.span.clone()].to_owned();
     let repeated = Alteration {
         replacements: vec![(one.span.end..one.span.end, text)],
-        name: format!("repeat_{}", name_at(program, one.line)),
+        name: format!("repeat_{}", places.name_at(one.line)),
         description: format!("Repeats the statement of {place}: {what}"),
     };
     let dropped = Alteration {
         replacements: vec![(one.span.clone(), String::new())],
-        name: format!("drop_{}", name_at(program, one.line)),
+        name: format!("drop_{}", places.name_at(one.line)),
         description: format!("Leaves out the statement of {place}: {what}"),
     };
     if one.alone { vec![repeated] } else { vec![repeated, dropped] }
 }
 
-fn exchanged(program: &str, one: &Statement, next: &Statement) -> Alteration {
+fn exchanged(places: &Places<'_>, one: &Statement, next: &Statement) -> Alteration {
+    let program = places.program;
     let (first, second) = (program[one.span.clone()].to_owned(), program[next.span.clone()].to_owned());
     Alteration {
         replacements: vec![(one.span.clone(), second), (next.span.clone(), first)],
-        name: format!("exchange_{}", name_at(program, one.line)),
+        name: format!("exchange_{}", places.name_at(one.line)),
         description: format!(
             "Exchanges the statement of {}, {}, with the next one.",
-            place(program, one.span.start),
+            places.place(one.span.start),
             shown(program, one.span.start)
         ),
     }
 }
 
-fn of_tokens(program: &str, operators: bool) -> Vec<Alteration> {
+fn of_tokens(places: &Places<'_>, operators: bool) -> Vec<Alteration> {
+    let program = places.program;
     let wanted = tokens(program).into_iter().filter(|token| token.is_operator == operators);
     let alteration = |token: &super::syntax::Token, other: &String| {
         let own = &program[token.span.clone()];
         let (from, to) = (word(own), word(other));
         Alteration {
             replacements: vec![(token.span.clone(), other.clone())],
-            name: format!("{}_{from}_to_{to}", name_at(program, token.line)),
+            name: format!("{}_{from}_to_{to}", places.name_at(token.line)),
             description: format!(
                 "Puts {} in place of {} in {}.",
                 quoted(other),
                 quoted(own),
-                place(program, token.span.start)
+                places.place(token.span.start)
             ),
         }
     };
     wanted.flat_map(|token| token.others.iter().map(|other| alteration(&token, other)).collect::<Vec<_>>()).collect()
 }
 
-fn of_loops(program: &str) -> Vec<Alteration> {
+fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
+    let program = places.program;
     let exit = |mask: super::syntax::Mask| {
         let super::syntax::Mask { name, span, line, indent } = mask;
         let text = format!("{indent}if not {name}.any():\n{indent}    break\n");
         Alteration {
             replacements: vec![(span.end..span.end, text)],
-            name: format!("{}_exit", name_at(program, line)),
-            description: format!("Ends the loop around {} when `{name}` is nowhere set.", place(program, span.start)),
+            name: format!("{}_exit", places.name_at(line)),
+            description: format!("Ends the loop around {} when `{name}` is nowhere set.", places.place(span.start)),
         }
     };
     masks(program).into_iter().filter(|mask| program[..mask.span.end].ends_with('\n')).map(exit).collect()
 }
 
-/// `pack_12`: the function that a line is in, and its number.
-fn name_at(program: &str, line: usize) -> String {
-    let inside = |span: &Range<usize>| (number(program, span.start)..=number(program, span.end - 1)).contains(&line);
-    let function = functions(program).into_iter().find(|function| inside(&function.span));
-    let name = function.map_or(String::new(), |function| {
-        let name = function.name.trim_start_matches('_').chars().filter(char::is_ascii).take(30);
-        format!("{}_", name.collect::<String>())
-    });
-    format!("{name}{line}")
+/// What the places in a program are called. Its functions are looked for once, as all alterations are named.
+struct Places<'a> {
+    program: &'a str,
+    functions: Vec<(RangeInclusive<usize>, Function)>,
 }
 
-fn place(program: &str, offset: usize) -> String {
-    let function = functions(program).into_iter().find(|function| function.span.contains(&offset));
-    let inside = function.map(|function| format!(" in `{}`", function.name)).unwrap_or_default();
-    format!("line {}{inside}", number(program, offset))
+impl<'a> Places<'a> {
+    fn of(program: &'a str) -> Self {
+        let with_lines = |function: Function| {
+            let Range { start, end } = function.span;
+            (number(program, start)..=number(program, end - 1), function)
+        };
+        Self { program, functions: functions(program).into_iter().map(with_lines).collect() }
+    }
+
+    /// `pack_12`: the function that a line is in, and its number.
+    fn name_at(&self, line: usize) -> String {
+        let function = self.functions.iter().find(|(lines, _)| lines.contains(&line));
+        let name = function.map_or(String::new(), |(_, function)| {
+            let name = function.name.trim_start_matches('_').chars().filter(char::is_ascii).take(30);
+            format!("{}_", name.collect::<String>())
+        });
+        format!("{name}{line}")
+    }
+
+    fn place(&self, offset: usize) -> String {
+        let function = self.functions.iter().find(|(_, function)| function.span.contains(&offset));
+        let inside = function.map(|(_, function)| format!(" in `{}`", function.name)).unwrap_or_default();
+        format!("line {}{inside}", number(self.program, offset))
+    }
 }
 
 /// The line at `offset`, cut short.

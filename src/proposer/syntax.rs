@@ -14,6 +14,9 @@ pub(crate) use number::{Number, Role, numbers};
 pub(crate) use statement::{Mask, Statement, masks, statements};
 pub(crate) use token::{Token, tokens};
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
 use tree_sitter::{Node, Parser, Tree};
 
 /// Whether `program` can be read as Python without a guess.
@@ -33,7 +36,28 @@ fn has_statement(block: Node<'_>) -> bool {
     block.named_children(&mut cursor).any(|child| child.kind() != "comment")
 }
 
+/// Programs that were parsed last; each proposal asks of parent and child several times.
+const REMEMBERED: usize = 8;
+
+thread_local! {
+    static LAST: RefCell<VecDeque<(String, Tree)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// The syntax tree of a program; parsing costs far more than to remember what was parsed last.
 fn parse(program: &str) -> Tree {
+    LAST.with_borrow_mut(|last| {
+        if let Some(at) = last.iter().position(|(text, _)| text == program) {
+            let known = last.remove(at).expect("BUG: it was found there");
+            last.push_front(known);
+        } else {
+            last.truncate(REMEMBERED - 1);
+            last.push_front((program.to_owned(), parsed(program)));
+        }
+        last[0].1.clone()
+    })
+}
+
+fn parsed(program: &str) -> Tree {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_python::LANGUAGE.into()).expect("BUG: the grammar is of another tree-sitter");
     parser.parse(program, None).expect("BUG: parsing was given no reason to stop early")

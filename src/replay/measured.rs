@@ -1,6 +1,7 @@
 //! Measured: a candidate judged again, and what of it came out otherwise than in the record. Loads are compared call by
 //! call to the last digit; times, which no two runs have alike, with the interval of those that were recorded.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
@@ -8,8 +9,9 @@ use packevolve_contract::protocol::{EvaluateRequest, Ready, WindowSet};
 use packevolve_contract::statistic::median;
 use serde::Serialize;
 
-use super::{Divergence, evaluation_of, same};
+use super::{Divergence, same};
 use crate::candidate::CandidateId;
+use crate::event::Event;
 use crate::judge::{self, Judge};
 use crate::repository::Repository;
 use crate::run::Run;
@@ -116,9 +118,10 @@ impl Calls {
 /// # Errors
 /// Other loads than those of the run, another outcome, or a judge that cannot work.
 pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
-    let Some(recorded) = evaluation_of(run, candidate) else {
+    let recorded = evaluations_of(run, candidate);
+    if recorded.is_empty() {
         return Ok(Remeasured::NeverJudged);
-    };
+    }
     let started = run.search.started();
     let settings = &started.settings;
     let session = judge::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
@@ -126,24 +129,57 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
     let elsewhere = elsewhere(&started.judge, judge.ready());
     let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    let request = EvaluateRequest {
-        candidate: candidate.0,
-        file_name: started.file_name.clone(),
-        program: repository.program(known.commit, &started.file_name)?,
-        windows: WindowSet::Search,
-        budget_seconds: settings.evaluation.budget_seconds,
-        limits: Some(settings.evaluation.limits.times(run.search.baseline())),
-        outclassed: None,
-        rebalance: false,
-    };
-    let again = judge.evaluate(request).await?;
-    match (recorded.measurement(), again.measurement()) {
-        (Some(then), Some(now)) => Ok(Remeasured::Calls(Calls { elsewhere, ..compare(then, now) })),
-        _ => {
-            same(|| format!("how candidate {candidate} is judged"), &kind(&recorded), &kind(&again))?;
-            Ok(Remeasured::Rejected)
+    let program = repository.program(known.commit, &started.file_name)?;
+    let mut pairs = Vec::new();
+    for (windows, then) in recorded {
+        let again = judge.evaluate(request(run, candidate, &program, windows)).await?;
+        match (then.measurement(), again.measurement()) {
+            (Some(then), Some(now)) => pairs.push((then.credited().into_owned(), now.credited().into_owned())),
+            _ => same(|| format!("how candidate {candidate} is judged"), &kind(&then), &kind(&again))?,
         }
     }
+    if pairs.is_empty() {
+        return Ok(Remeasured::Rejected);
+    }
+    Ok(Remeasured::Calls(Calls { elsewhere, ..compare(&pairs)? }))
+}
+
+/// What has a candidate judged as in the run, in full.
+fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet) -> EvaluateRequest {
+    let started = run.search.started();
+    let evaluation = &started.settings.evaluation;
+    EvaluateRequest {
+        candidate: candidate.0,
+        file_name: started.file_name.clone(),
+        program: program.to_owned(),
+        windows,
+        budget_seconds: evaluation.budget_seconds,
+        limits: Some(evaluation.limits.times(run.search.baseline())),
+        outclassed: None,
+        rebalance: false,
+    }
+}
+
+/// All that is recorded of a candidate, with the windows that it was measured on.
+fn evaluations_of(run: &Run, candidate: CandidateId) -> Vec<(WindowSet, Evaluation)> {
+    let measured = |measurement: &Measurement| Evaluation::Measured { measurement: measurement.clone() };
+    let is_baseline = candidate == CandidateId::SEED && run.search.baseline_is_seed();
+    let of = |event: &Event| {
+        Some(match event {
+            Event::CandidateEvaluated { candidate: of, evaluation } => (*of, WindowSet::Search, evaluation.clone()),
+            Event::Confirmed { candidate: of, measurement } => (*of, WindowSet::HeldOut, measured(measurement)),
+            Event::Refuted { candidate: of, evaluation } => (*of, WindowSet::HeldOut, evaluation.clone()),
+            Event::BaselineEvaluated { measurement } if is_baseline => {
+                (candidate, WindowSet::Search, measured(measurement))
+            }
+            Event::BaselineHeldOut { measurement } if is_baseline => {
+                (candidate, WindowSet::HeldOut, measured(measurement))
+            }
+            _ => return None,
+        })
+    };
+    let all = run.entries.iter().filter_map(|entry| of(&entry.event));
+    all.filter(|(of, ..)| *of == candidate).map(|(_, windows, evaluation)| (windows, evaluation)).collect()
 }
 
 fn elsewhere(then: &Ready, now: &Ready) -> Vec<Elsewhere> {
@@ -161,25 +197,49 @@ fn kind(evaluation: &Evaluation) -> &'static str {
     evaluation.rejection().map_or("measured", |rejection| rejection.kind())
 }
 
-/// Compares all calls that both made.
-fn compare(then: &Measurement, now: &Measurement) -> Calls {
-    let (then, now) = (then.credited(), now.credited());
+/// Compares all calls that both made, of every pair of a recorded measurement and one that was made now, case by case.
+///
+/// # Errors
+/// A case of whose recorded calls none was made again.
+fn compare(pairs: &[(Measurement, Measurement)]) -> Result<Calls, Divergence> {
     let mut calls = Calls::default();
     let mut ratios = Vec::new();
-    for case in &then.cases {
-        let (old, new) = (attempts(&then, &case.case), attempts(&now, &case.case));
+    let Some((first, _)) = pairs.first() else { return Ok(calls) };
+    for case in first.cases.iter().map(|case| &case.case) {
+        let (mut then_samples, mut now_samples) = (Vec::new(), Vec::new());
+        for (then, now) in pairs {
+            calls.note_loads(case, then, now)?;
+            // Of times only those that count: a void pair is one whose times say nothing.
+            let (old, new) = (then.samples(case), now.samples(case));
+            ratios.extend(time_ratios(old, new));
+            then_samples.extend_from_slice(old);
+            now_samples.extend_from_slice(new);
+        }
+        calls.speed.extend(speed(case, &then_samples, &now_samples));
+    }
+    calls.time_ratio = median(ratios.into_iter());
+    Ok(calls)
+}
+
+impl Calls {
+    fn note_loads(&mut self, case: &str, then: &Measurement, now: &Measurement) -> Result<(), Divergence> {
+        let (old, new) = (attempts(then, case), attempts(now, case));
         let again = |attempt: usize, window: usize| new.iter().find(|(a, s)| *a == attempt && s.window == window);
         let pairs: Vec<(&Sample, &Sample)> =
             old.iter().filter_map(|(attempt, old)| Some((*old, again(*attempt, old.window)?.1))).collect();
-        calls.moved.extend(pairs.iter().flat_map(|(old, new)| moved(&case.case, old, new)));
-        calls.compared += pairs.len();
-        // Of times only those that count: a void pair is one whose times say nothing.
-        let (old, new) = (then.samples(&case.case), now.samples(&case.case));
-        ratios.extend(time_ratios(old, new));
-        calls.speed.extend(speed(&case.case, old, new));
+        if pairs.is_empty() && !old.is_empty() {
+            let (expected, got) = (windows(&old), windows(&new));
+            return Err(Divergence::Differs { what: format!("the calls of {case}"), expected, got });
+        }
+        self.moved.extend(pairs.iter().flat_map(|(old, new)| moved(case, old, new)));
+        self.compared += pairs.len();
+        Ok(())
     }
-    calls.time_ratio = median(ratios.into_iter());
-    calls
+}
+
+fn windows(calls: &[(usize, &Sample)]) -> String {
+    let windows: BTreeSet<usize> = calls.iter().map(|(_, sample)| sample.window).collect();
+    format!("windows {windows:?}")
 }
 
 fn moved(case: &str, old: &Sample, new: &Sample) -> Vec<Moved> {
@@ -189,7 +249,14 @@ fn moved(case: &str, old: &Sample, new: &Sample) -> Vec<Moved> {
         ("bound on the heaviest load", old.bound, new.bound),
         ("worst gap of a row", old.worst_row_gap, new.worst_row_gap),
     ];
-    let differs = figures.into_iter().filter(|(_, recorded, now)| recorded != now);
+    let next = old.next.zip(new.next).map(|(old, new)| {
+        [
+            ("next window's mean load", old.mean_load, new.mean_load),
+            ("next window's heaviest load", old.max_load, new.max_load),
+        ]
+    });
+    let all = figures.into_iter().chain(next.into_iter().flatten());
+    let differs = all.filter(|(_, recorded, now)| recorded != now);
     differs
         .map(|(figure, recorded, now)| Moved { case: case.to_owned(), window: old.window, figure, recorded, now })
         .collect()
@@ -229,6 +296,10 @@ mod tests {
     use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Voided};
 
     use super::*;
+
+    fn compared(then: &Measurement, now: &Measurement) -> Calls {
+        compare(&[(then.clone(), now.clone())]).unwrap()
+    }
 
     fn sample(window: usize, max_load: f64) -> Sample {
         Sample {
@@ -272,15 +343,24 @@ mod tests {
     fn calls_are_compared_with_those_of_the_same_attempt_whichever_of_them_were_void() {
         let then = measured([&[2.0, 3.0], &[4.0]]);
         let now = measured([&[2.0], &[4.0, 5.0, 6.0]]);
-        for calls in [compare(&then, &now), compare(&now, &then)] {
+        for calls in [compared(&then, &now), compared(&now, &then)] {
             assert_eq!((calls.compared, calls.time_ratio), (2, 1.0));
             assert!(calls.is_balanced_alike() && calls.is_as_fast());
         }
     }
 
     #[test]
+    fn calls_of_which_none_was_made_again_are_named() {
+        let now = measured([&[2.0], &[4.0]]);
+        let mut elsewhere = now.clone();
+        elsewhere.cases[0].samples.iter_mut().for_each(|sample| sample.window += 40);
+        let error = compare(&[(elsewhere, now)]).unwrap_err().to_string();
+        assert_eq!(error, "the calls of 8->4: the record has windows {40, 41}, replay gives windows {0, 1}");
+    }
+
+    #[test]
     fn all_loads_that_moved_are_named() {
-        let calls = compare(&measured([&[2.0], &[4.0]]), &measured([&[3.0], &[4.5]]));
+        let calls = compared(&measured([&[2.0], &[4.0]]), &measured([&[3.0], &[4.5]]));
         let told: Vec<String> = calls.moved.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
@@ -304,7 +384,7 @@ mod tests {
             // One slow call of two.
             ([5.0, 17.0], false),
         ] {
-            let calls = compare(&then, &timed(times));
+            let calls = compared(&then, &timed(times));
             assert_eq!(calls.is_as_fast(), !moved, "{times:?}: {calls:?}");
             assert!(calls.is_balanced_alike());
         }

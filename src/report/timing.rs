@@ -53,9 +53,8 @@ impl Timed {
 fn units(cast: &Cast<'_>, measurement: &Measurement) -> Vec<f64> {
     let topology = &cast.search.started().settings.evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
-    let in_round = |round: usize| {
-        unit.iter().map(|case| Some(measurement.samples(case).get(round)?.seconds)).sum::<Option<f64>>()
-    };
+    let in_round =
+        |round: usize| unit.iter().map(|case| Some(measurement.samples(case).get(round)?.seconds)).sum::<Option<f64>>();
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::RepositoryError;
 use super::id::{BlobId, CommitId, GitId, TreeId};
-use super::object::{Object, Signature};
+use super::object::{CommitFacts, Object, Signature};
 
 /// The file of a candidate's commit that holds the proposal as it was received.
 pub const PROPOSAL_FILE: &str = "proposal.txt";
@@ -60,6 +60,13 @@ impl NewCandidate<'_> {
     /// The ids that archiving this candidate gives, without archiving it.
     pub fn ids(&self) -> Result<Written, RepositoryError> {
         Ok(self.draft()?.written)
+    }
+
+    /// What its commit says about itself.
+    pub fn facts(&self) -> Result<CommitFacts, RepositoryError> {
+        let Draft { objects, .. } = self.draft()?;
+        let commit = objects.last().and_then(|commit| CommitFacts::parse(&commit.bytes));
+        Ok(commit.expect("BUG: the last object of a draft is a commit as we write it"))
     }
 
     pub(super) fn draft(&self) -> Result<Draft, RepositoryError> {

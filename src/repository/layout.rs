@@ -10,11 +10,6 @@ use git2::{Config, ConfigLevel, RepositoryInitOptions};
 
 use super::error::RepositoryError;
 
-/// Settings for our own writing. git2 knows the one that matters, to sync objects, under a name that git itself warns
-/// about whenever it meets it; so it stands in a file that git does not read.
-const SETTINGS_FILE: &str = "packevolve.config";
-const SETTINGS: &str = "[core]\n\tfsyncObjectFiles = true\n";
-
 /// How long a live `git gc` holds the lock of a ref at most, with much to spare.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
 
@@ -62,29 +57,11 @@ fn init(path: &Path) -> Result<(), git2::Error> {
     config.set_bool("receive.autogc", false)
 }
 
-/// Opens an archive to read it, with its own settings only. This way of opening also asks for no owner: to look at a
-/// colleague's run is fine, since git2 runs nothing that a repository's settings name.
+/// Opens an archive with its own settings only. This way of opening also asks for no owner: to look at a colleague's run
+/// is fine, since git2 runs nothing that a repository's settings name.
 pub(super) fn open(path: &Path) -> Result<git2::Repository, RepositoryError> {
-    open_with(path, own_config)
-}
-
-/// Opens an archive to write to it: what was written is on the disk.
-pub(super) fn open_synced(path: &Path) -> Result<git2::Repository, RepositoryError> {
-    let settings = path.join(SETTINGS_FILE);
-    fs::write(&settings, SETTINGS).map_err(RepositoryError::io(&settings, "write our settings"))?;
-    open_with(path, |path| {
-        let mut config = own_config(path)?;
-        config.add_file(&settings, ConfigLevel::App, false)?;
-        Ok(config)
-    })
-}
-
-fn open_with(
-    path: &Path,
-    config: impl FnOnce(&Path) -> Result<Config, git2::Error>,
-) -> Result<git2::Repository, RepositoryError> {
     let opened = git2::Repository::open_bare(path).and_then(|git| {
-        git.set_config(&config(path)?)?;
+        git.set_config(&own_config(path)?)?;
         Ok(git)
     });
     opened.map_err(RepositoryError::opening(path))
@@ -96,11 +73,39 @@ fn own_config(path: &Path) -> Result<Config, git2::Error> {
     Ok(config)
 }
 
-/// Makes the folders of loose objects, as far as they are missing, and syncs them all: git2 syncs an object's folder,
-/// but not the folder that a new one is in; and whoever was killed between moving an object to its place and syncing
-/// the folder left one that a power loss would take, though it looks written to us.
+/// Beginning of the names of files that libgit2 writes an object to before it moves it to its place.
+const UNFINISHED: &str = "tmp_object_git2_";
+
+/// Removes refs that a power loss has left without their content; the journal tells what they are to name.
+pub(super) fn clear_torn(path: &Path, refs: &[&str]) -> Result<(), RepositoryError> {
+    for file in refs.iter().map(|name| path.join(name)) {
+        if is_torn(&file) {
+            fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove a ref that was not finished"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a ref's file is there and does not hold an id.
+pub(super) fn is_torn(file: &Path) -> bool {
+    let holds_id = |bytes: Vec<u8>| bytes.trim_ascii().len() == 40 && bytes.trim_ascii().is_ascii();
+    fs::read(file).is_ok_and(|bytes| !holds_id(bytes))
+}
+
+/// Files that a killed process left of objects it had not finished.
+pub(super) fn unfinished(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path.join("objects")).into_iter().flatten().flatten();
+    let paths = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED));
+    paths.map(|entry| entry.path()).collect()
+}
+
+/// Makes the folders of loose objects, as far as they are missing, and syncs them all: whoever was killed between moving
+/// an object to its place and syncing the folder left one that a power loss would take, though it looks written to us.
 pub(super) fn settle(path: &Path) -> Result<(), RepositoryError> {
     let objects = path.join("objects");
+    for file in unfinished(path) {
+        fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove what was not finished"))?;
+    }
     for prefix in 0..=u8::MAX {
         let folder = objects.join(format!("{prefix:02x}"));
         match fs::create_dir(&folder) {
@@ -150,6 +155,6 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
     sync(folder)
 }
 
-fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

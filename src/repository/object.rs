@@ -109,6 +109,31 @@ pub(super) fn tree_entries(mut bytes: &[u8]) -> Option<Vec<(String, Oid)>> {
     Some(entries)
 }
 
+/// What an object names, with the kind that it is to be. Of an object that is no git object, nothing.
+pub(super) fn children(kind: ObjectType, bytes: &[u8]) -> Vec<(Oid, ObjectType)> {
+    match kind {
+        ObjectType::Commit => CommitFacts::parse(bytes).map_or(Vec::new(), |CommitFacts { tree, parents, .. }| {
+            let parents = parents.iter().map(|parent| (parent.oid(), ObjectType::Commit));
+            parents.chain([(tree.oid(), ObjectType::Tree)]).collect()
+        }),
+        ObjectType::Tree => tree_children(bytes).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+/// Files and folders in a tree that anybody wrote.
+fn tree_children(mut bytes: &[u8]) -> Option<Vec<(Oid, ObjectType)>> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let (id, rest) = bytes[end + 1..].split_at_checked(20)?;
+        let kind = if bytes.starts_with(b"40000 ") { ObjectType::Tree } else { ObjectType::Blob };
+        entries.push((Oid::from_bytes(id).ok()?, kind));
+        bytes = rest;
+    }
+    Some(entries)
+}
+
 impl Object {
     pub fn new(kind: ObjectType, bytes: Vec<u8>) -> Self {
         let id = Oid::hash_object(kind, &bytes).expect("BUG: hashing bytes in memory cannot fail");

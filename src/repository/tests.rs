@@ -192,7 +192,6 @@ fn a_lock_and_missing_folders_left_by_a_crash_do_not_block() {
 fn only_the_archives_own_settings_count() {
     let (_folder, repository) = archive();
     let config = repository.git.config().unwrap();
-    assert!(config.get_bool("core.fsyncObjectFiles").unwrap());
     assert!(config.get_bool("core.bare").unwrap());
     assert!(config.get_string("hostile.setting").is_err());
     assert!(!repository.path().join("from-template").exists());
@@ -214,7 +213,7 @@ fn with_user_settings(settings: &str) -> (bool, String) {
 
 #[test]
 fn the_users_settings_have_no_say() {
-    let settings = "[hostile]\n\tsetting = 1\n[core]\n\tfsyncObjectFiles = false\n\tbare = false\n[init]\n\ttemplateDir = TEMPLATE\n";
+    let settings = "[hostile]\n\tsetting = 1\n[core]\n\tbare = false\n[init]\n\ttemplateDir = TEMPLATE\n";
     let (passed, text) = with_user_settings(settings);
     assert!(passed, "{text}");
 }
@@ -336,6 +335,7 @@ fn what_is_kept_survives_collection_and_a_mirror() {
     sides.extend(side_lines(&repository, &mut kept, 17..20));
     repository.keep(&mut kept).unwrap();
     let lost = repository.blob(b"nobody names this").unwrap();
+    repository.settle().unwrap();
 
     git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
     let mirror = folder.path().join("mirror.git");
@@ -478,6 +478,7 @@ fn cut_extended_emptied_exchanged_and_missing_objects_are_named() {
         fs::write(&file, &whole).unwrap();
     }
     let blob = repository.blob(b"evidence").unwrap();
+    repository.settle().unwrap();
     overwrite(&loose_file(&repository, &blob), b"");
     assert_names(&repository.read_blob(blob).unwrap_err(), &blob.to_string(), "blob");
 }
@@ -528,6 +529,65 @@ proptest! {
         let ending = format!("\n\nCandidate: {number}\n");
         prop_assert!(!facts.author.is_empty() && facts.message.ends_with(&ending));
         repository.verify_candidate(written.commit).unwrap();
+    }
+}
+
+#[test]
+fn what_a_crash_kept_from_reaching_its_file_is_there_again_after_resume() {
+    let (_folder, repository) = archive();
+    let [_, second, _] = lineage(&repository);
+    let path = repository.path().to_owned();
+    // What a power loss leaves of files that were written and not synced: nothing, or their names alone.
+    fs::remove_file(loose_file(&repository, &second.tree)).unwrap();
+    overwrite(&loose_file(&repository, &second.program), b"");
+    overwrite(&loose_file(&repository, &second.commit), b"\0\0\0\0");
+    repository.verify_candidate(second.commit).unwrap_err();
+    drop(repository);
+    let repository = Repository::resume(&path).unwrap();
+    repository.verify_candidate(second.commit).unwrap();
+    repository.settle().unwrap();
+    overwrite(&loose_file(&repository, &second.program), b"");
+    let repository = Repository::resume(&path).unwrap();
+    repository.verify_candidate(second.commit).unwrap_err();
+}
+
+#[test]
+fn what_git_collects_before_it_is_kept_is_read_all_the_same_and_kept_then() {
+    let (_folder, repository) = archive();
+    let [first, second, third] = lineage(&repository);
+    let mut kept = Kept::new(EPOCH);
+    let sides = side_lines(&repository, &mut kept, 10..12);
+    git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
+    let (commit, blob) = sides[0];
+    assert!(!loose_file(&repository, &blob).exists());
+    for reader in [&repository, &Repository::open(repository.path()).unwrap()] {
+        reader.read_blob(blob).unwrap();
+        assert!(reader.proposal(commit).unwrap().is_some());
+        reader.verify_candidate(commit).unwrap_err();
+    }
+    // Its parent was collected, too.
+    let next = repository.commit_candidate(&edited(12, "next", "x = 1\n", &[commit])).unwrap();
+    kept.add_candidate(12, next.commit);
+    for (number, written) in [(0, first), (1, second), (5, third)] {
+        kept.add_candidate(number, written.commit);
+    }
+    repository.keep(&mut kept).unwrap();
+    repository.verify_candidate(commit).unwrap();
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--full", "--no-dangling", "--no-progress"), "");
+}
+
+#[test]
+fn refs_that_a_power_loss_emptied_do_not_block() {
+    let (_folder, repository) = archive();
+    let [first, ..] = lineage(&repository);
+    for torn in ["", "505e0294"] {
+        fs::write(repository.path().join(BEST), torn).unwrap();
+        fs::write(repository.path().join("objects/tmp_object_git2_0123"), "half").unwrap();
+        let resumed = Repository::resume(repository.path()).unwrap();
+        assert_eq!(resumed.best().unwrap(), None);
+        resumed.set_best(first.commit).unwrap();
+        assert_eq!(resumed.best().unwrap(), Some(first.commit));
+        assert_eq!(layout::unfinished(repository.path()), Vec::<PathBuf>::new());
     }
 }
 

@@ -2,9 +2,12 @@
 //! settings. Nothing of the machine but the judge's Python shows through.
 
 pub mod browser;
+pub mod disk;
 pub mod endpoint;
 pub mod finished;
 pub mod live;
+pub mod scripted;
+pub mod tracer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

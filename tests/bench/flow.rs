@@ -1,0 +1,191 @@
+//! How many candidates the harness sustains where judging costs next to nothing: `cargo bench --bench flow`, under a
+//! minute; `-- 100000` makes a run of so many candidates.
+//!
+//! A whole run of the product, with all offline proposers, journal and commits; only the judge is another one: this
+//! bench itself, which serves as a [`stub`] when it is called as the judge is. A figure that is missed is marked, and
+//! makes the bench fail.
+
+mod stub;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use packevolve::event::Event;
+use packevolve::journal::Reader;
+use tempfile::TempDir;
+
+/// What the harness looks for beside itself.
+const JUDGE: &str = "packevolve-judge";
+/// Candidates of the run where no other number is asked for.
+const CANDIDATES: usize = 3000;
+/// The costs of so many candidates at the start and at the end are compared.
+const GROUP: usize = 1000;
+/// Between two looks at how much memory the harness has taken.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+fn main() -> anyhow::Result<ExitCode> {
+    let own = std::env::current_exe()?;
+    if own.file_name().is_some_and(|name| name == JUDGE) {
+        stub::serve()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let number = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let candidates = number.map_or(Ok(CANDIDATES), |number| number.parse()).context("the number of candidates")?;
+    anyhow::ensure!(candidates >= GROUP, "at least {GROUP} candidates, to compare the first with the last");
+    let world = World::new(&own, candidates)?;
+    let used = Used::of(world.harness()?)?;
+    let flow = Flow::read(&world.run().join("journal.jsonl"))?;
+    Ok(if told(&world, &flow, used)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A folder with the harness, the judge beside it, and a run.
+struct World(TempDir);
+
+impl World {
+    /// Lies where cargo builds, as a file system in memory would sync for nothing.
+    fn new(judge: &Path, candidates: usize) -> anyhow::Result<Self> {
+        let world = Self(TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?);
+        fs::copy(env!("CARGO_BIN_EXE_packevolve"), world.path("packevolve"))?;
+        fs::copy(judge, world.path(JUDGE))?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).display().to_string();
+        fs::write(
+            world.path("config.yaml"),
+            format!(
+                "{{program: {root}/candidates/eplb.py, baseline: {root}/candidates/eplb.py, \
+                 search: {{slots: 2, candidates: {candidates}}}, \
+                 proposers: {{corpus: {root}/candidates/proposals, compose: {root}/candidates/blocks}}}}\n"
+            ),
+        )?;
+        Ok(world)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn run(&self) -> PathBuf {
+        self.path("runs/flow")
+    }
+
+    /// Starts the run.
+    fn harness(&self) -> anyhow::Result<Child> {
+        let mut command = Command::new(self.path("packevolve"));
+        command.args(["evolve", "--run", "flow", "--format", "json"]).current_dir(self.0.path());
+        Ok(command.stdout(Stdio::null()).spawn()?)
+    }
+}
+
+/// What the harness has taken.
+#[derive(Clone, Copy, Default)]
+struct Used {
+    peak_bytes: u64,
+    cpu_seconds: f64,
+}
+
+impl Used {
+    /// Waits for the harness, looking at it all the while.
+    fn of(mut harness: Child) -> anyhow::Result<Self> {
+        let mut used = Self::default();
+        loop {
+            used = Self::now(harness.id()).unwrap_or(used);
+            if let Some(status) = harness.try_wait()? {
+                anyhow::ensure!(status.success(), "the harness: {status}");
+                return Ok(used);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// `None` of a process that has ended.
+    fn now(process: u32) -> Option<Self> {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).ok();
+        let status = read("status")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = peak.trim().trim_end_matches("kB").trim().parse().ok()?;
+        // Behind the name, which may hold blanks: user and system time are the 14th and 15th field.
+        let stat = read("stat")?;
+        let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
+        let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
+        Some(Self { peak_bytes: kib << 10, cpu_seconds: ticks / 100.0 })
+    }
+}
+
+/// When the candidates of a run were judged, and how many attempts made none.
+struct Flow {
+    judged: Vec<f64>,
+    declined: usize,
+}
+
+impl Flow {
+    fn read(journal: &Path) -> anyhow::Result<Self> {
+        let mut flow = Self { judged: Vec::new(), declined: 0 };
+        for entry in Reader::<Event>::open(journal)? {
+            let entry = entry?;
+            match entry.event {
+                Event::CandidateEvaluated { .. } => flow.judged.push(entry.time),
+                Event::ProposalDeclined { .. } => flow.declined += 1,
+                _ => {}
+            }
+        }
+        anyhow::ensure!(flow.judged.len() >= GROUP, "the run ended early: {} candidates", flow.judged.len());
+        Ok(flow)
+    }
+
+    fn a_minute(&self) -> f64 {
+        60.0 / milliseconds(&self.judged) * 1000.0
+    }
+
+    /// Milliseconds a candidate at the start and at the end.
+    fn first_and_last(&self) -> (f64, f64) {
+        let (first, last) = (&self.judged[..GROUP], &self.judged[self.judged.len() - GROUP..]);
+        (milliseconds(first), milliseconds(last))
+    }
+}
+
+/// Milliseconds from one of these times to the next.
+fn milliseconds(times: &[f64]) -> f64 {
+    (times[times.len() - 1] - times[0]) * 1000.0 / (times.len() - 1) as f64
+}
+
+/// Prints what came of it; whether all figures were met.
+fn told(world: &World, flow: &Flow, used: Used) -> anyhow::Result<bool> {
+    let count = flow.judged.len() as f64;
+    println!(
+        "\n{count} candidates, judged in {:?} each, on 2 slots; {} attempts declined",
+        stub::EVALUATION,
+        flow.declined
+    );
+    let (first, last) = flow.first_and_last();
+    let megabytes = used.peak_bytes as f64 / 1e6;
+    let met = [
+        figure("candidates a minute", flow.a_minute(), "at least", 6000.0),
+        figure("the last thousand's cost over the first's", last / first, "at most", 1.2),
+        figure("the harness's memory, MB", megabytes, "at most", 600.0),
+    ];
+    println!("        a candidate takes {first:.2} ms among the first thousand, {last:.2} ms among the last");
+    println!("        and {:.2} ms of the harness's CPU time", used.cpu_seconds * 1000.0 / count);
+    for (name, path) in [("journal", "journal.jsonl"), ("archive", "archive.git")] {
+        let size = size(&world.run().join(path))?;
+        println!("        {name}: {:.0} bytes a candidate", size as f64 / count);
+    }
+    Ok(met.into_iter().all(|met| met))
+}
+
+/// Prints a figure with what it is to be; whether it is.
+fn figure(name: &str, value: f64, bound: &str, limit: f64) -> bool {
+    let met = if bound == "at least" { value >= limit } else { value <= limit };
+    println!("{:<7} {name}: {value:.2}, {bound} {limit}", if met { "ok" } else { "MISSED" });
+    met
+}
+
+/// Bytes of a file, or of all files in a folder, whole blocks counted.
+fn size(path: &Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let data = fs::symlink_metadata(path)?;
+    let inside = if data.is_dir() { fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
+    inside.iter().try_fold(data.blocks() * 512, |sum, entry| Ok(sum + size(&entry.path())?))
+}

@@ -1,0 +1,117 @@
+//! Stub: a judge that computes nothing. It speaks the protocol and answers every program after the same short time with
+//! measurements that are drawn from a digest of its text, so that what is left of a run is the harness.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use packevolve::candidate::BlobId;
+use packevolve::repository::Repository;
+use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION, WindowSet};
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use rand::RngExt;
+
+/// How long an evaluation takes.
+pub const EVALUATION: Duration = Duration::from_millis(10);
+/// Windows of the search, where the session leaves their number to the judge.
+const WINDOWS: usize = 4;
+/// What a call of the baseline takes, seconds.
+const CALL: f64 = 0.02;
+/// What a call of the reference program takes, seconds.
+const REFERENCE: f64 = 0.01;
+
+/// Answers what comes on standard input, a stream that goes both ways, until it ends.
+pub fn serve() -> anyhow::Result<()> {
+    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut answers = stream.try_clone()?;
+    let mut session = None;
+    for line in BufReader::new(stream).lines() {
+        let began = Instant::now();
+        let reply = match serde_json::from_str(&line?)? {
+            Request::Open(opened) => {
+                let ready = Reply::Ready(Box::new(ready(&opened)));
+                session = Some(opened);
+                ready
+            }
+            Request::Evaluate(request) => {
+                let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("evaluate comes after open"))?;
+                let measurement = measurement(session, &request);
+                Reply::Evaluated(Box::new(Evaluation::Measured { measurement }))
+            }
+        };
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        thread::sleep(EVALUATION.saturating_sub(began.elapsed()));
+        answers.write_all(&line)?;
+    }
+    Ok(())
+}
+
+fn windows(session: &Session) -> usize {
+    session.windows.unwrap_or(WINDOWS)
+}
+
+fn ready(session: &Session) -> Ready {
+    Ready {
+        version: VERSION,
+        device: "cpu".to_owned(),
+        device_name: "none".to_owned(),
+        python: "none".to_owned(),
+        torch: "none".to_owned(),
+        torch_threads: 1,
+        windows: windows(session),
+        real_windows: windows(session),
+        held_out_windows: session.held_out,
+        loads_digest: "stub".to_owned(),
+        jail: Vec::new(),
+    }
+}
+
+/// As many numbers as a judge's answer has, so that they take as much room.
+fn measurement(session: &Session, request: &EvaluateRequest) -> Measurement {
+    let digest: BlobId = Repository::blob_id(request.program.as_bytes());
+    let key = u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("BUG: an id has 20 bytes"));
+    // What a program is worth is the same on all windows; they differ a little.
+    let mut worth = stream(key, 0, Purpose::Loads);
+    let (gap, seconds) = (0.2 * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));
+    let numbers = match request.windows {
+        WindowSet::Search => 0..windows(session),
+        WindowSet::HeldOut => windows(session)..windows(session) + session.held_out,
+    };
+    let mut noise = stream(key, 1 + numbers.start as u64, Purpose::Loads);
+    let case = |case: &Case| CaseMeasurement {
+        case: case.to_string(),
+        samples: numbers.clone().map(|window| sample(window, gap, seconds, &mut noise)).collect(),
+    };
+    let cases = session.cases.iter().map(case).collect();
+    let times = vec![REFERENCE; 5];
+    Measurement {
+        cases,
+        deterministic: Some(true),
+        calibration: Calibration { before: times.clone(), after: times, ..Calibration::default() },
+        peak_memory_bytes: 50 << 20,
+        evaluation_seconds: EVALUATION.as_secs_f64(),
+        ..Measurement::default()
+    }
+}
+
+fn sample(window: usize, gap: f64, seconds: f64, noise: &mut Stream) -> Sample {
+    let mut about = |value: f64| value * (0.995 + 0.01 * noise.random::<f64>());
+    let (bound, gap, seconds) = (about(1e6), about(gap), about(seconds));
+    let max_load = bound * (1.0 + gap);
+    Sample {
+        window,
+        mean_load: bound,
+        max_load,
+        bound,
+        worst_row_gap: about(1.5 * gap),
+        next: Some(NextLoads { mean_load: bound, max_load: about(1.1 * max_load) }),
+        seconds,
+        wall_seconds: about(1.02 * seconds),
+        reference_seconds: about(REFERENCE),
+    }
+}

@@ -1,0 +1,318 @@
+//! Whatever ends the harness at whatever moment, `resume` goes on as if nothing had happened: the same events, commits,
+//! refs and closing table as of a run that nothing has interrupted.
+//!
+//! A run with a scripted judge is traced once; after every system call that changed a file of it, what is in its folder is
+//! kept: that is what a kill at that moment leaves, and what a power loss takes from it is computed. A sample of these
+//! moments is tried each time; all of them, and 200 kills at random moments, take some minutes:
+//!
+//! ```console
+//! $ PACKEVOLVE_CRASHES=all cargo test --release -p packevolve --test main crash
+//! ```
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use packevolve::journal::{self, Journal};
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use crate::support::disk::{Disk, Image, Loss};
+use crate::support::endpoint::{Act, Endpoint};
+use crate::support::scripted::{self, Record, tried};
+use crate::support::tracer::{Call, Kind, Watcher, trace};
+use crate::support::{Output, World};
+
+const NAME: &str = "x";
+/// As many as fit into the time of all tests.
+const FEW: usize = 10;
+/// Kills at random moments where all crashes are tried.
+const RANDOM_KILLS: usize = 200;
+
+const EVOLVE: [&str; 5] = ["evolve", "--run", NAME, "--candidates", "12"];
+const RESUME: [&str; 2] = ["resume", NAME];
+
+/// A moment right after a call, and what a crash leaves of the folder of runs then.
+struct Moment {
+    call: String,
+    killed: Image,
+    lost: [(Loss, Image); 3],
+}
+
+/// What a run comes to that nothing interrupts, and the moments at which something might.
+struct Uninterrupted {
+    record: Record,
+    table: String,
+    moments: Vec<Moment>,
+    took: Duration,
+}
+
+struct Photographer {
+    disk: Disk,
+    rng: Stream,
+    moments: Vec<Moment>,
+}
+
+impl Watcher for Photographer {
+    fn made(&mut self, call: &Call) {
+        if call.kind == Kind::Open {
+            return;
+        }
+        self.disk.look(call);
+        let rng = &mut self.rng;
+        let lost = [Loss::All, Loss::Content, Loss::Any].map(|loss| (loss, self.disk.lose(loss, rng)));
+        self.moments.push(Moment { call: format!("{call:?}"), killed: self.disk.now().clone(), lost });
+    }
+}
+
+static UNINTERRUPTED: LazyLock<Uninterrupted> = LazyLock::new(|| {
+    let world = scripted::world();
+    let runs = world.path("runs");
+    fs::create_dir(&runs).unwrap();
+    let began = std::time::Instant::now();
+    let plain = Output::of(&mut scripted::command(&world, &EVOLVE)).ends(0);
+    let took = began.elapsed();
+    let record = Record::read(&runs.join(NAME));
+    fs::remove_dir_all(runs.join(NAME)).unwrap();
+    let mut photographer =
+        Photographer { disk: Disk::new(&runs, "log"), rng: stream(1, 0, Purpose::Loads), moments: Vec::new() };
+    let traced = trace(&scripted::command(&world, &EVOLVE), &runs, &mut photographer).ends(0);
+    assert_eq!(traced.stdout, plain.stdout);
+    assert_eq!(Record::read(&runs.join(NAME)), record, "two runs that nothing interrupts");
+    Uninterrupted { record, table: plain.stdout, moments: photographer.moments, took }
+});
+
+/// Goes on with a run, or begins it where it had not begun, as the harness tells a person to.
+#[track_caller]
+fn goes_on(world: &World, what: &str) {
+    let is_begun = world.path("runs").join(NAME).join("journal.jsonl").exists();
+    let arguments = if is_begun { &RESUME[..] } else { &EVOLVE[..] };
+    let output = Output::of(&mut scripted::command(world, arguments));
+    assert_eq!(output.code, Some(0), "{what}: {arguments:?}\n{}", output.stderr);
+    is_whole(world, what);
+    assert_eq!(output.stdout, UNINTERRUPTED.table, "{what}");
+}
+
+#[track_caller]
+fn is_whole(world: &World, what: &str) {
+    let record = Record::read(&world.path("runs").join(NAME));
+    let expected = &UNINTERRUPTED.record;
+    let at = record.events.iter().zip(&expected.events).position(|(event, expected)| event != expected);
+    assert_eq!(at, None, "{what}: another event");
+    assert_eq!(record.events.len(), expected.events.len(), "{what}");
+    assert_eq!(record.refs, expected.refs, "{what}");
+}
+
+/// A world whose run was killed when it had so many events.
+fn midway(events: usize) -> World {
+    let lines = |image: &Image| {
+        let listing = image.listing();
+        listing.get("/x/journal.jsonl").map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count())
+    };
+    after(&UNINTERRUPTED.moments.iter().find(|moment| lines(&moment.killed) == events).unwrap().killed)
+}
+
+/// A world whose runs are as a crash left them.
+fn after(crash: &Image) -> World {
+    let world = scripted::world();
+    crash.write(&world.path("runs"));
+    world
+}
+
+#[test]
+fn a_run_that_is_killed_after_any_write_goes_on_as_if_it_had_not_been() {
+    let mut different: Vec<&Moment> = Vec::new();
+    for moment in &UNINTERRUPTED.moments {
+        let is_new = different.last().is_none_or(|last| last.killed.listing() != moment.killed.listing());
+        different.extend(is_new.then_some(moment));
+    }
+    for moment in tried(different, 2 * FEW) {
+        goes_on(&after(&moment.killed), &format!("killed after {}", moment.call));
+    }
+}
+
+#[test]
+fn a_run_goes_on_after_a_power_loss_at_any_moment() {
+    let all = UNINTERRUPTED.moments.iter().flat_map(|moment| moment.lost.iter().map(move |lost| (&moment.call, lost)));
+    for (call, (loss, image)) in tried(all.collect(), 2 * FEW) {
+        goes_on(&after(image), &format!("the power went after {call}, and with it: {loss:?}"));
+    }
+}
+
+#[test]
+fn a_run_goes_on_after_real_kills_at_random_moments() {
+    let mut rng = stream(3, 0, Purpose::Loads);
+    let moments: Vec<Duration> =
+        (0..RANDOM_KILLS).map(|_| UNINTERRUPTED.took.mul_f64(rng.random_range(0.0..1.0))).collect();
+    for moment in tried(moments, FEW) {
+        let world = scripted::world();
+        let mut command = scripted::command(&world, &EVOLVE);
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(moment);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        goes_on(&world, &format!("killed after {moment:?}"));
+    }
+}
+
+/// From this call on, no call that needs space succeeds.
+struct Full {
+    left: usize,
+    error: Errno,
+    concerns: fn(&Call) -> bool,
+}
+
+impl Watcher for Full {
+    fn fault(&mut self, call: &Call) -> Option<Errno> {
+        if !(self.concerns)(call) {
+            return None;
+        }
+        self.left = self.left.saturating_sub(1);
+        (self.left == 0).then_some(self.error)
+    }
+}
+
+/// Lets the calls fail that `concerns` names, from one of them on, and then goes on with the run.
+fn fails(error: Errno, concerns: fn(&Call) -> bool, told: &str) {
+    let count = UNINTERRUPTED.moments.len();
+    for at in tried((1..count).collect(), FEW) {
+        let world = scripted::world();
+        fs::create_dir(world.path("runs")).unwrap();
+        let mut full = Full { left: at, error, concerns };
+        let output = trace(&scripted::command(&world, &EVOLVE), &world.path("runs"), &mut full);
+        let what = format!("{error} from call {at} on");
+        if full.left == 0 {
+            assert_eq!(output.code, Some(1), "{what}: {}", output.stderr);
+            assert!(output.stderr.contains(told) && !output.stderr.contains("panicked"), "{what}: {}", output.stderr);
+        }
+        goes_on(&world, &what);
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_run_with_a_message_and_it_goes_on_when_there_is_space() {
+    let needs_space = |call: &Call| matches!(call.kind, Kind::Create | Kind::Write | Kind::Name);
+    fails(Errno::ENOSPC, needs_space, "No space left on device");
+}
+
+#[test]
+fn a_disk_that_fails_to_sync_ends_a_run_with_a_message_and_it_goes_on_afterwards() {
+    fails(Errno::EIO, |call| matches!(call.kind, Kind::Sync | Kind::SyncAll), "Input/output error");
+}
+
+/// What a read-only file system does.
+struct ReadOnly {
+    refused: usize,
+}
+
+impl Watcher for ReadOnly {
+    fn fault(&mut self, call: &Call) -> Option<Errno> {
+        let changes = !matches!(call.kind, Kind::Sync | Kind::SyncAll);
+        self.refused += usize::from(changes);
+        changes.then_some(Errno::EROFS)
+    }
+}
+
+#[test]
+fn a_folder_that_is_read_only_can_be_looked_at_and_is_refused_by_resume() {
+    let world = midway(20);
+    let runs = world.path("runs");
+    for arguments in [&["log", NAME][..], &["top", NAME], &["show", "0", NAME], &["replay", NAME], &["fsck", NAME]] {
+        let mut read_only = ReadOnly { refused: 0 };
+        let output = trace(&scripted::command(&world, arguments), &runs, &mut read_only);
+        assert_eq!(read_only.refused, 0, "{arguments:?} writes");
+        assert!([Some(0), Some(6)].contains(&output.code), "{arguments:?}: {output:?}");
+    }
+    let output = trace(&scripted::command(&world, &RESUME), &runs, &mut ReadOnly { refused: 0 }).ends(1);
+    output.tells_one_error(&["runs/x", "Read-only file system"]);
+    let elsewhere = ["evolve", "--run", "y", "--candidates", "2"];
+    let output = trace(&scripted::command(&world, &elsewhere), &runs, &mut ReadOnly { refused: 0 }).ends(1);
+    output.tells(&["runs/y", "Read-only file system"]);
+    goes_on(&world, "it can be written to again");
+}
+
+#[test]
+fn of_two_harnesses_that_begin_one_run_the_second_is_refused() {
+    for _ in 0..3 {
+        let world = scripted::world();
+        let start = || {
+            let mut command = scripted::command(&world, &EVOLVE);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let both = [start(), start()].map(|process| process.wait_with_output().unwrap());
+        let mut codes: Vec<_> = both.iter().map(|output| output.status.code()).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, [Some(0), Some(3)]);
+        let refused = both.iter().find(|output| output.status.code() == Some(3)).unwrap();
+        let told = String::from_utf8_lossy(&refused.stderr);
+        let expected = ["is there already", "a journal is already there", "another packevolve is working on this run"];
+        assert!(expected.iter().any(|words| told.contains(words)), "{told}");
+        is_whole(&world, "a second harness was refused");
+    }
+}
+
+#[test]
+fn the_time_of_earlier_sessions_counts_towards_that_of_the_run() {
+    for (limit, reason) in [(5.0, "the time of the run is used up"), (1e6, "all candidates asked for were made")] {
+        let world = midway(20);
+        let path = world.path("runs").join(NAME).join("journal.jsonl");
+        let mut events: Vec<Value> =
+            journal::read::<Value>(&path).unwrap().entries.into_iter().map(|entry| entry.event).collect();
+        events[0]["settings"]["search"]["wall_seconds"] = json!(limit);
+        fs::remove_file(&path).unwrap();
+        let mut journal = Journal::create(&path).unwrap().begin(&[]).unwrap().stopped_at(1000.0);
+        journal.append_all(&events[..1]).unwrap();
+        journal.stopped_at(1010.0).append_all(&events[1..]).unwrap();
+        let before = world.read(NAME).entries.len();
+        Output::of(&mut scripted::command(&world, &RESUME)).ends(0).tells(&[reason]);
+        let added = world.read(NAME).entries.len() - before;
+        // Resumed, what was begun is carried out, stopped.
+        assert_eq!(added <= 3, limit < 10.0, "{added} more events");
+    }
+}
+
+/// Looks whether what led to a request is on the disk before the request is on its way.
+struct Purse<'a> {
+    disk: Disk,
+    journal: PathBuf,
+    endpoint: &'a Endpoint,
+    seen: usize,
+}
+
+impl Watcher for Purse<'_> {
+    fn fault(&mut self, call: &Call) -> Option<Errno> {
+        if call.kind == Kind::Sync && call.path == self.journal {
+            // What was sent before this sync has the time to arrive.
+            std::thread::sleep(Duration::from_millis(50));
+            let synced = String::from_utf8(self.disk.synced(&self.journal).to_vec()).unwrap();
+            let on_record = synced.matches("\"proposer\":{\"model\":").count();
+            self.seen = self.endpoint.arrived().len();
+            assert!(self.seen <= on_record, "{} requests arrived, {on_record} are on record", self.seen);
+        }
+        None
+    }
+
+    fn made(&mut self, call: &Call) {
+        self.disk.look(call);
+    }
+}
+
+#[test]
+fn what_leads_to_a_request_is_on_the_disk_before_it_is_sent() {
+    let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
+    let world = scripted::world();
+    let model = json!({"name": "m", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20}});
+    let proposers = json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false});
+    world.set("proposers", &proposers.to_string());
+    let runs = world.path("runs");
+    fs::create_dir(&runs).unwrap();
+    let journal = runs.join(NAME).join("journal.jsonl");
+    let mut purse = Purse { disk: Disk::new(&runs, "log"), journal, endpoint: &endpoint, seen: 0 };
+    let arguments = ["evolve", "--run", NAME, "--candidates", "4"];
+    trace(&scripted::command(&world, &arguments), &runs, &mut purse).ends(0);
+    assert!(purse.seen >= 3, "{} requests were seen", purse.seen);
+}

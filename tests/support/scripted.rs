@@ -1,0 +1,112 @@
+//! Scripted: runs whose judge computes nothing, so that they are quick and come out the same every time. The harness is
+//! the one that is shipped; beside it lies a script that lets this test binary serve as the judge.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use packevolve::event::Event;
+use packevolve::fsck;
+use packevolve::run::{Run, RunFolder};
+use packevolve_contract::stream::{Purpose, stream};
+use rand::seq::SliceRandom;
+
+use super::{EPOCH, World, harness};
+
+#[path = "../bench/stub.rs"]
+mod stub;
+
+/// The harness with the script beside it.
+static HARNESS: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scripted");
+    fs::create_dir_all(&folder).unwrap();
+    // What another process of these tests runs just now is replaced and not changed.
+    let put = |name: &str, make: &dyn Fn(&Path)| {
+        let (new, path) = (folder.join(format!("{name}.{}", std::process::id())), folder.join(name));
+        make(&new);
+        fs::rename(new, &path).unwrap();
+        path
+    };
+    let own = std::env::current_exe().unwrap();
+    let test = "support::scripted::serves_as_the_judge";
+    let script = format!("#!/bin/sh\nexec '{}' --exact --ignored --nocapture {test}\n", own.display());
+    put("packevolve-judge", &|path| {
+        fs::write(path, &script).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    });
+    put("packevolve", &|path| {
+        fs::copy(harness(), path).unwrap();
+    })
+});
+
+#[test]
+#[ignore = "the judge of scripted runs, which hand it a stream as standard input"]
+fn serves_as_the_judge() {
+    if fs::read_link("/proc/self/fd/0").is_ok_and(|input| input.to_string_lossy().starts_with("socket:")) {
+        // The harness goes without a word when it is killed.
+        let _ = stub::serve();
+    }
+}
+
+/// A world for scripted runs of one slot.
+pub fn world() -> World {
+    World::new()
+}
+
+/// The harness with these arguments.
+pub fn command(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(&*HARNESS);
+    command.args(arguments).current_dir(world.path("")).env_clear().env("SOURCE_DATE_EPOCH", EPOCH);
+    command
+}
+
+/// Names how many of the possible cases a test tries, or `all`.
+pub const TRIES: &str = "PACKEVOLVE_CRASHES";
+
+/// Those of all cases that are tried: as many as fit into the time of all tests, always the same ones.
+pub fn tried<T>(mut all: Vec<T>, few: usize) -> Vec<T> {
+    all.shuffle(&mut stream(2, 0, Purpose::Loads));
+    match std::env::var(TRIES).as_deref() {
+        Ok("all") => {}
+        Ok(number) => all.truncate(number.parse().expect("a number")),
+        Err(_) => all.truncate(few),
+    }
+    all
+}
+
+/// All of a run that is to be the same however often it was interrupted.
+#[derive(Debug, PartialEq)]
+pub struct Record {
+    pub events: Vec<Event>,
+    /// Names and ids.
+    pub refs: BTreeMap<String, String>,
+}
+
+impl Record {
+    /// Reads the run in `folder`, whose journal and archive are to agree; marks of interruptions are left out.
+    pub fn read(folder: &Path) -> Self {
+        let report = fsck::check(&RunFolder::new(folder.to_owned())).unwrap();
+        assert_eq!(report.findings, []);
+        let run = Run::open(RunFolder::new(folder.to_owned())).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(run.torn, None);
+        let mut events: Vec<Event> = Vec::new();
+        for entry in run.entries {
+            match entry.event {
+                Event::RunResumed { .. } => {
+                    // It had come to its end, only not to its last sync.
+                    if matches!(events.last(), Some(Event::RunStopped { .. })) {
+                        events.pop();
+                    }
+                }
+                event => events.push(event),
+            }
+        }
+        let archive = folder.join("archive.git");
+        let read = |name: &str| (name.to_owned(), fs::read_to_string(archive.join(name)).unwrap_or_default());
+        let refs = ["refs/heads/best", "refs/packevolve/kept"].map(read);
+        Self { events, refs: BTreeMap::from(refs) }
+    }
+}

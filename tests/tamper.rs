@@ -1,0 +1,380 @@
+//! What becomes of a record that somebody has changed, with all digests made right again, so that only making it again can
+//! tell: `packevolve replay` names the first event that does not come of those before it. Where the digests were left as
+//! they were, the line is named by everything that reads it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use packevolve::candidate::CommitId;
+use packevolve::derive::Descent;
+use packevolve::event::Event;
+use packevolve::journal::{self, Journal};
+use packevolve::replay;
+use packevolve::repository::{NewCandidate, Repository};
+use packevolve::run::{Run, RunFolder};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::scripted::{self, tried};
+use crate::support::{Output, World, copy};
+
+const NAME: &str = "x";
+/// So many of many changes are tried.
+const FEW: usize = 12;
+
+/// A run of one slot that came to its end.
+static RECORDED: LazyLock<TempDir> = LazyLock::new(|| {
+    let world = scripted::world();
+    Output::of(&mut scripted::command(&world, &["evolve", "--run", NAME, "--candidates", "16"])).ends(0);
+    let folder = TempDir::new().unwrap();
+    copy(&world.path("runs").join(NAME), folder.path());
+    folder
+});
+
+/// A copy of the run, to be changed.
+struct Forgery {
+    world: World,
+    folder: PathBuf,
+    events: Vec<Value>,
+}
+
+impl Forgery {
+    fn new() -> Self {
+        let world = scripted::world();
+        let folder = world.path("runs").join(NAME);
+        copy(RECORDED.path(), &folder);
+        let read = journal::read::<Value>(&folder.join("journal.jsonl")).unwrap();
+        Self { world, folder, events: read.entries.into_iter().map(|entry| entry.event).collect() }
+    }
+
+    fn run(&self) -> Run {
+        Run::open(RunFolder::new(self.folder.clone())).unwrap()
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::resume(&self.folder.join("archive.git")).unwrap()
+    }
+
+    /// The number of the first event that fits.
+    fn find(&self, fits: impl Fn(&Value) -> bool) -> usize {
+        self.events.iter().position(fits).unwrap()
+    }
+
+    /// The number of the event that brought a candidate of this proposer.
+    fn created_by(&self, proposer: &str) -> usize {
+        let of = |event: &Value| event["type"] == "selected" && event["selection"]["proposer"] == json!(proposer);
+        let selected = self.events.iter().filter(|event| of(event)).map(|event| &event["attempt"]);
+        let attempts: Vec<&Value> = selected.collect();
+        self.find(|event| event["type"] == "candidate-created" && attempts.contains(&&event["attempt"]))
+    }
+
+    /// Writes the events with digests that are right.
+    fn seal(&self) {
+        let path = self.folder.join("journal.jsonl");
+        fs::remove_file(&path).unwrap();
+        drop(Journal::create(&path).unwrap().begin(&self.events).unwrap());
+    }
+
+    /// Demands that replay names an event and what is wrong with it.
+    #[track_caller]
+    fn diverges(&self, event: usize, wanted: &[&str]) {
+        self.seal();
+        let output = Output::of(&mut scripted::command(&self.world, &["replay", NAME])).ends(5);
+        let output = output.tells(&["error: not reproduced", &format!("because: event {event}, ")]);
+        output.tells(wanted).tells_one_error(&[]);
+    }
+
+    /// What opening and replaying the run say against it.
+    fn told(&self) -> Option<String> {
+        self.seal();
+        told(&self.folder)
+    }
+}
+
+fn told(folder: &Path) -> Option<String> {
+    let (run, impossible) = match Run::open_possible(RunFolder::new(folder.to_owned())) {
+        Ok(opened) => opened,
+        Err(error) => return Some(error.to_string()),
+    };
+    let repository = Repository::open(&folder.join("archive.git")).unwrap();
+    if let Some(impossible) = impossible {
+        let earlier = replay::part(&run, &repository).err().map(|error| error.to_string());
+        return earlier.or(Some(impossible.to_string()));
+    }
+    replay::whole(&run, &repository).err().map(|error| error.to_string())
+}
+
+#[test]
+fn the_run_as_it_was_recorded_is_made_again() {
+    let forgery = Forgery::new();
+    assert_eq!(forgery.told(), None);
+}
+
+#[test]
+fn another_seed_program_diverges_at_the_first_candidate() {
+    let mut forgery = Forgery::new();
+    let (repository, run) = (forgery.repository(), forgery.run());
+    let started = run.search.started();
+    let program = repository.program(started.commit, &started.file_name).unwrap().replace("index", "place");
+    let descent = Descent {
+        candidate: packevolve::candidate::CandidateId::SEED,
+        parents: &[],
+        proposer: None,
+        file_name: &started.file_name,
+        epoch: started.epoch,
+    };
+    let written = descent.as_seed(&program, |new| repository.commit_candidate(new)).unwrap();
+    repository.settle().unwrap();
+    let event = &mut forgery.events[0];
+    event["program"] = json!(written.program);
+    event["commit"] = json!(written.commit);
+    event["baseline"] = json!(written.program);
+    event["normalised"] = json!(packevolve::derive::normalised_id(&program));
+    // Documents of the corpus are edits of the seed program, by their text.
+    forgery.diverges(0, &["the corpus: the record has", "replay gives"]);
+}
+
+/// Archives a candidate as it is, but for what `change` does to it; its commit.
+fn rewritten(forgery: &Forgery, event: usize, change: impl Fn(&mut NewCandidate<'_>)) -> (CommitId, Value) {
+    let (repository, run) = (forgery.repository(), forgery.run());
+    let Event::CandidateCreated(created) = &run.entries[event].event else { panic!("no candidate") };
+    let facts = repository.commit_facts(created.commit).unwrap();
+    let program = repository.program(created.commit, "eplb.py").unwrap();
+    let proposal = repository.proposal(created.commit).unwrap();
+    let mut new = NewCandidate {
+        number: created.candidate.0,
+        file_name: "eplb.py",
+        program: &program,
+        proposal: proposal.as_deref(),
+        name: &created.name,
+        description: facts.message.split_once("\n\n").unwrap().1,
+        parents: &facts.parents,
+        trailers: &[],
+        epoch: run.search.started().epoch,
+    };
+    change(&mut new);
+    let written = repository.commit_candidate(&new).unwrap();
+    repository.settle().unwrap();
+    (written.commit, json!(written.program))
+}
+
+#[test]
+fn another_program_of_a_candidate_diverges_there() {
+    let mut forgery = Forgery::new();
+    let event = forgery.created_by("compose");
+    let (commit, program) = rewritten(&forgery, event, |new| new.program = "import torch\n");
+    forgery.events[event]["commit"] = json!(commit);
+    forgery.events[event]["program"] = program;
+    forgery.diverges(event, &["program of candidate 9 ", "the record has", "replay gives"]);
+}
+
+#[test]
+fn another_commit_of_a_candidate_diverges_there() {
+    let mut forgery = Forgery::new();
+    let event = forgery.created_by("compose");
+    let (commit, _) = rewritten(&forgery, event, |new| new.description = "not what it said");
+    forgery.events[event]["commit"] = json!(commit);
+    forgery.diverges(event, &["commit of candidate 9 ", &commit.to_string()]);
+}
+
+#[test]
+fn another_proposal_diverges_where_it_was_made() {
+    let mut forgery = Forgery::new();
+    let event = forgery.created_by("compose");
+    let document = b"<NAME>\nelse\n</NAME>\nnothing of this was drawn\n";
+    let (commit, _) = rewritten(&forgery, event, |new| new.proposal = Some(document));
+    forgery.events[event]["commit"] = json!(commit);
+    forgery.diverges(event, &["the proposal: the record has", "\"else\" in line 2"]);
+}
+
+#[test]
+fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
+    let mut forgery = Forgery::new();
+    let measured = forgery.find(|event| event["type"] == "candidate-evaluated");
+    let samples = &mut forgery.events[measured]["evaluation"]["measurement"]["cases"][0]["samples"];
+    for sample in samples.as_array_mut().unwrap() {
+        sample["seconds"] = json!(sample["seconds"].as_f64().unwrap() / 1e3);
+    }
+    let drawn = forgery.find(|event| event["type"] == "selected" && event["selection"]["proposer"] == "compose");
+    let told = forgery.told().unwrap();
+    assert!(told.starts_with("event ") && told.contains("the record has") && told.contains("replay gives"), "{told}");
+    let at: usize = told.split([' ', ',', ':']).nth(1).unwrap().parse().unwrap();
+    assert!(measured < at && at <= drawn, "{told}");
+}
+
+#[test]
+fn a_number_of_a_selection_diverges_there() {
+    let mut forgery = Forgery::new();
+    let at = forgery.find(|event| event["type"] == "selected" && event["selection"]["proposer"] == "compose");
+    let selection = &mut forgery.events[at]["selection"];
+    let (was, parent) = (selection["parent"].clone(), json!(1));
+    assert_ne!(was, parent);
+    selection["parent"] = parent;
+    forgery.diverges(at, &["the selection: the record has parent 1, replay gives parent "]);
+}
+
+#[test]
+fn another_rng_seed_diverges_where_something_was_drawn() {
+    let mut forgery = Forgery::new();
+    forgery.events[0]["settings"]["rng_seed"] = json!(1234);
+    forgery.diverges(0, &["the cases: the record has", "replay gives"]);
+    // Without cases of random shape it is told later.
+    forgery.events[0]["settings"]["evaluation"]["random_cases"] = json!(0);
+    forgery.events[0]["cases"].as_array_mut().unwrap().pop();
+    let told = forgery.told().unwrap();
+    assert!(told.contains("the selection: the record has") || told.contains("the proposal: the record has"), "{told}");
+}
+
+#[test]
+fn settings_that_anything_was_decided_by_diverge_where_it_was() {
+    for (path, value, wanted) in [
+        ("/settings/evaluation/topology/experts", json!(32), "event 0, the cases"),
+        ("/settings/evaluation/weights/quality", json!(0.9), "the record has"),
+        ("/settings/search/candidates", json!(17), "the end of the run"),
+        ("/settings/search/candidates", json!(9), "the selection"),
+        ("/settings/search/islands", json!(1), "event 6 cannot be: there is no island 1"),
+        ("/settings/search/proposers/compose", json!(false), "the selection"),
+        ("/settings/search/target_score", json!(0.001), "the selection"),
+        ("/settings/evaluation/held_out", json!(0), "cannot be: no windows are held out"),
+        ("/epoch", json!(12), "event 0, commit of candidate 0"),
+        ("/file_name", json!("other.py"), "event 0, commit "),
+    ] {
+        let mut forgery = Forgery::new();
+        *forgery.events[0].pointer_mut(path).unwrap() = value;
+        let told = forgery.told().unwrap_or_else(|| panic!("{path}"));
+        assert!(told.contains(wanted), "{path}: {told}");
+    }
+}
+
+#[test]
+fn any_two_neighbours_that_changed_places_are_found() {
+    let whole = Forgery::new();
+    for at in tried((1..whole.events.len()).collect(), FEW) {
+        let mut forgery = Forgery::new();
+        forgery.events.swap(at - 1, at);
+        let told = forgery.told().unwrap_or_else(|| panic!("events {} and {at} changed places", at - 1));
+        assert!(told.contains("event "), "{told}");
+    }
+}
+
+#[test]
+fn any_event_that_was_left_out_is_found() {
+    let whole = Forgery::new();
+    for at in tried((0..whole.events.len() - 1).collect(), FEW) {
+        let mut forgery = Forgery::new();
+        forgery.events.remove(at);
+        assert!(forgery.told().is_some(), "event {at} was left out: {}", whole.events[at]);
+    }
+}
+
+/// What no decision comes of (nor of a file's name in the corpus): what the judge is, how long and under which limits it judges. The digests hold it, and a
+/// second measurement on the same machine tells whether it is true.
+const TOLD_BY_NOTHING_ELSE: [&str; 18] = [
+    "/packevolve",
+    "/judge",
+    "/settings/evaluation/device",
+    "/settings/evaluation/python",
+    "/settings/evaluation/loads",
+    "/settings/evaluation/windows",
+    "/settings/evaluation/budget_seconds",
+    "/settings/evaluation/limits",
+    "/settings/evaluation/sandbox",
+    "/settings/evaluation/allow_compile",
+    "/settings/search/wall_seconds",
+    // These only tell in a longer run than this one.
+    "/settings/search/population",
+    "/settings/search/migration",
+    "/settings/search/restart",
+    "/settings/search/front",
+    "/settings/search/slots",
+    "/settings/evaluation/held_out",
+    "/settings/evaluation/topology/name",
+];
+
+/// Paths of all numbers, texts and truths in a value.
+fn leaves(value: &Value, path: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(parts) => parts.iter().for_each(|(key, part)| leaves(part, &format!("{path}/{key}"), all)),
+        Value::Array(parts) => {
+            parts.iter().enumerate().for_each(|(at, part)| leaves(part, &format!("{path}/{at}"), all));
+        }
+        Value::Null => {}
+        _ => all.push(path.to_owned()),
+    }
+}
+
+/// Another value of the same kind.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Bool(is) => json!(!is),
+        Value::Number(number) if number.is_u64() => json!(number.as_u64().unwrap() + 1),
+        Value::Number(number) => json!(number.as_f64().unwrap() * 1.5 + 0.25),
+        Value::String(text) => match text.as_bytes() {
+            [b'0'..=b'9' | b'a'..=b'f', rest @ ..] if text.len() == 40 => {
+                json!(format!(
+                    "{}{}",
+                    if text.starts_with('1') { '2' } else { '1' },
+                    std::str::from_utf8(rest).unwrap()
+                ))
+            }
+            _ => json!(format!("{text}x")),
+        },
+        _ => unreachable!("a leaf"),
+    }
+}
+
+#[test]
+fn any_change_to_what_is_no_measurement_is_found() {
+    let whole = Forgery::new();
+    let mut all = Vec::new();
+    for (at, event) in whole.events.iter().enumerate() {
+        let is_measurement = event.get("measurement").or(event.get("evaluation")).is_some();
+        let mut paths = Vec::new();
+        leaves(event, "", &mut paths);
+        let is_told = |path: &String| {
+            at > 0 || !path.ends_with("/file") && !TOLD_BY_NOTHING_ELSE.iter().any(|prefix| path.starts_with(prefix))
+        };
+        all.extend(paths.into_iter().filter(is_told).filter(|_| !is_measurement).map(|path| (at, path)));
+    }
+    let mut unseen = Vec::new();
+    for (at, path) in tried(all, 3 * FEW) {
+        let mut forgery = Forgery::new();
+        let leaf = forgery.events[at].pointer_mut(&path).unwrap();
+        *leaf = other(leaf);
+        if forgery.told().is_none() {
+            unseen.push(format!("event {at} {path}: {leaf}", leaf = forgery.events[at].pointer(&path).unwrap()));
+        }
+    }
+    assert_eq!(unseen, Vec::<String>::new());
+}
+
+#[test]
+fn without_right_digests_the_line_is_named_whatever_was_changed() {
+    let whole = Forgery::new();
+    let text = fs::read_to_string(whole.folder.join("journal.jsonl")).unwrap();
+    for (what, from, to) in [
+        ("rng_seed", "\"rng_seed\":", "\"rng_seed\":1"),
+        ("config", "\"islands\":2", "\"islands\":3"),
+        (
+            "a measurement",
+            "\"type\":\"candidate-evaluated\",\"candidate\":1",
+            "\"type\":\"candidate-evaluated\",\"candidate\":2",
+        ),
+        ("a selection", "\"proposer\":\"compose\"", "\"proposer\":\"mutate\""),
+        (
+            "a candidate",
+            "\"type\":\"candidate-created\",\"candidate\":3",
+            "\"type\":\"candidate-created\",\"candidate\":4",
+        ),
+    ] {
+        let at = text.find(from).unwrap_or_else(|| panic!("{what}: no {from}"));
+        let line = 1 + text[..at].matches('\n').count();
+        fs::write(whole.folder.join("journal.jsonl"), text.replacen(from, to, 1)).unwrap();
+        let place = format!("runs/x/journal.jsonl:{line}: digest is wrong");
+        Output::of(&mut scripted::command(&whole.world, &["replay", NAME])).ends(5).tells_one_error(&[&place]);
+        Output::of(&mut scripted::command(&whole.world, &["resume", NAME])).ends(3).tells_one_error(&[&place]);
+        let fsck = Output::of(&mut scripted::command(&whole.world, &["fsck", NAME])).ends(6);
+        assert!(fsck.stdout.contains(&format!("damaged line: line {line}: ")), "{}", fsck.stdout);
+    }
+}
