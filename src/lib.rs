@@ -19,7 +19,7 @@
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
-//! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
+//! * views: [`output`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
 //! # What always holds
@@ -97,6 +97,8 @@ pub mod replay;
 pub mod output;
 
 pub mod table;
+
+pub mod plot;
 
 mod figures;
 
