@@ -25,10 +25,10 @@ use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, Run
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
-use crate::propose::{ProposeError, Proposers};
+use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
-use crate::proposer::normalised;
+use crate::proposer::{normalised, size};
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
 use crate::run::{self, RunError, RunFolder};
@@ -352,20 +352,21 @@ impl<'a> Driver<'a> {
         if let Some(model) = asking::model(selection) {
             return self.ask(attempt, model, selection);
         }
-        let event = match self.document(attempt, selection)? {
-            Some(document) => self.make_candidate(attempt, selection, &document)?,
+        let event = match self.drawn(attempt, selection)? {
+            Some(drawn) => self.make_candidate(attempt, selection, &drawn)?,
             None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
         };
         self.record(&event)
     }
 
     /// What the chosen proposer proposes.
-    fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
+    fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<Drawn>, DriverError> {
         let program = |candidate| self.program(candidate);
         self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
     }
 
-    fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
+    fn make_candidate(&mut self, attempt: u64, selection: &Selection, drawn: &Drawn) -> Result<Event, DriverError> {
+        let Drawn { document, operator } = drawn;
         let parent = self.program(selection.parent)?;
         let derived = match derive(&parent, document) {
             Ok(derived) => derived,
@@ -374,7 +375,7 @@ impl<'a> Driver<'a> {
         if let Some(of) = self.search.seen(&Repository::blob_id(derived.program.as_bytes())) {
             return self.decline(attempt, document, Declined::Duplicate { of });
         }
-        let normalised = normalised_id(&derived.program);
+        let (normalised, size) = normal_form(&derived.program);
         if let Some(of) = self.search.seen_normalised(&normalised) {
             return self.decline(attempt, document, Declined::NotNovel { of });
         }
@@ -401,6 +402,8 @@ impl<'a> Driver<'a> {
             commit: written.commit,
             program: written.program,
             normalised,
+            size,
+            operator: *operator,
         }))
     }
 
@@ -537,9 +540,10 @@ async fn sleep(time: Duration) {
     tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
 }
 
-/// The id of a program without what makes no difference to it.
-fn normalised_id(program: &str) -> BlobId {
-    Repository::blob_id(normalised(program).as_bytes())
+/// The id of a program without what makes no difference to it, and how many tokens are left then.
+fn normal_form(program: &str) -> (BlobId, u64) {
+    let normal = normalised(program);
+    (Repository::blob_id(normal.as_bytes()), size(&normal))
 }
 
 /// Archives all that a run starts from; its first event.
@@ -562,12 +566,14 @@ fn archive_start(
         epoch: start.epoch,
     };
     let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
+    let (normalised, size) = normal_form(&start.program);
     let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
     Ok(RunStarted {
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: start.epoch,
         program: seed.program,
-        normalised: normalised_id(&start.program),
+        normalised,
+        size,
         commit: seed.commit,
         baseline: repository.blob(start.baseline.as_bytes())?,
         cases,

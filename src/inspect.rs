@@ -16,6 +16,7 @@ use crate::event::{Asking, Event, ModelAsked, Proposer, StopReason};
 use crate::figures::{self, milliseconds, percent, quartiles};
 use crate::journal::Entry;
 use crate::llm_error::Scope;
+use crate::operator::Operator;
 use crate::output::harmless;
 use crate::search::bandit::Account;
 use crate::search::{Known, Search, Verdict};
@@ -111,36 +112,67 @@ pub struct Asked {
     /// How often, and how that ended.
     #[serde(flatten)]
     pub account: Account,
+    /// The same for each thing that it can do; empty where it can do one thing only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<AskedOperator>,
 }
 
-/// The accounts of all proposers that are drawn from.
+/// What an operator was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AskedOperator {
+    /// Which one.
+    pub operator: Operator,
+    /// How often, and how that ended. Where it had nothing to propose another one stood in for it: both are counted.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// The accounts of all proposers that are drawn from, and of `prune`.
 pub fn asked(search: &Search) -> Vec<Asked> {
     let name = |proposer: Proposer| match proposer {
         Proposer::Model(model) => model_name(model, search).to_owned(),
         _ => proposer.to_string(),
     };
-    let arms = search.bandit().arms().iter();
-    arms.map(|arm| Asked { proposer: arm.proposer, name: name(arm.proposer), account: arm.account }).collect()
+    let operators = |proposer: Proposer| {
+        let arms = search.operators(proposer).map_or(&[][..], |bandit| bandit.arms());
+        arms.iter().map(|arm| AskedOperator { operator: arm.who, account: arm.account }).collect()
+    };
+    let asked = |proposer: Proposer, account: Account| Asked {
+        proposer,
+        name: name(proposer),
+        account,
+        operators: operators(proposer),
+    };
+    let arms = search.bandit().arms().iter().map(|arm| (arm.who, arm.account));
+    let pruned = search.pruning().account().map(|account| (Proposer::Prune, *account));
+    arms.chain(pruned).map(|(proposer, account)| asked(proposer, account)).collect()
 }
 
-/// Accounts as a table; tokens and money where there are language models.
+/// Accounts as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
 pub fn asked_table(asked: &[Asked]) -> String {
     let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
     let mut header = vec![("proposer", Column::Left)];
     header.extend(names.map(|name| (name, Column::Right)));
     let has_models = asked.iter().any(|asked| matches!(asked.proposer, Proposer::Model(_)));
     header.extend(["tokens", "$"].into_iter().filter(|_| has_models).map(|name| (name, Column::Right)));
-    let cells = |asked: &Asked| {
-        let Account { tried, declined, rejected, outclassed, admitted, contenders, .. } = asked.account;
-        let counts = [tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string());
-        let mut cells = vec![asked.name.clone()];
-        cells.extend(counts);
-        cells.push(format!("{:.1}", asked.account.seconds));
-        let costs = [asked.account.tokens.to_string(), format!("{:.4}", asked.account.nanodollars as f64 / 1e9)];
-        cells.extend(costs.into_iter().filter(|_| has_models));
-        cells
-    };
-    draw(&header, &asked.iter().map(cells).collect::<Vec<_>>())
+    let mut rows = Vec::new();
+    for asked in asked {
+        rows.push(account_cells(asked.name.clone(), &asked.account, has_models));
+        let used = asked.operators.iter().filter(|operator| operator.account.tried > 0);
+        rows.extend(used.map(|one| account_cells(format!("  {}", one.operator), &one.account, has_models)));
+    }
+    draw(&header, &rows)
+}
+
+fn account_cells(name: String, account: &Account, has_models: bool) -> Vec<String> {
+    let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds, tokens, nanodollars } =
+        *account;
+    let mut cells = vec![name];
+    cells.extend([tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string()));
+    cells.push(format!("{seconds:.1}"));
+    let costs = [tokens.to_string(), format!("{:.4}", nanodollars as f64 / 1e9)];
+    cells.extend(costs.into_iter().filter(|_| has_models));
+    cells
 }
 
 /// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores. Names are
@@ -382,7 +414,8 @@ pub fn event_text(event: &Event, search: &Search) -> String {
             format!("baseline measured on the held-out windows in {:.1} s", measurement.evaluation_seconds)
         }
         Event::Selected { attempt, selection } => {
-            format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
+            let operator = selection.operator.map_or_else(String::new, |operator| format!(" ({operator})"));
+            format!("attempt {attempt}: {}{operator} on candidate {}", selection.proposer, selection.parent)
         }
         Event::ModelAsked(asked) => asked_text(asked, search),
         Event::ModelPaused { model, error } if error.scope() == Scope::Settings => {
@@ -437,7 +470,15 @@ fn stop_text(reason: StopReason) -> String {
 
 fn ruling_text(event: &Event, search: &Search) -> String {
     let scores = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+    let size = |id: CandidateId| search.candidate(id).map_or(0, |known| known.size);
+    let is_cut = |id: CandidateId| search.candidate(id).is_some_and(|known| known.cut.is_some());
     match event {
+        Event::Confirmed { candidate, measurement } if is_cut(*candidate) => {
+            let parent = search.candidate(*candidate).and_then(|known| known.parents.first().copied());
+            let (before, after) = (parent.map_or(0, size), size(*candidate));
+            let score = scores(measurement);
+            format!("is the best: {after} tokens in place of {before}, and {score:.4} on the held-out windows")
+        }
         Event::Confirmed { measurement, .. } => {
             format!("is the best: confirmed with {:.4} on the held-out windows", scores(measurement))
         }

@@ -14,9 +14,11 @@ use crate::candidate::{CandidateId, CommitId};
 use crate::derive::{Derived, Descent, derive};
 use crate::event::{Asking, Declined, Event, ModelAsked, Proposer, RunStarted, Selection};
 use crate::judge::{self, Judge, JudgeError};
-use crate::propose::{ProposeError, Proposers};
+use crate::operator::Operator;
+use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
+use crate::proposer::{normalised, size};
 use crate::repository::{Repository, RepositoryError, Written};
 use crate::run::Run;
 use crate::search::{Next, Search};
@@ -109,9 +111,13 @@ pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence
             Event::CandidateCreated(created) => {
                 let selection = selection_of(&search, created.attempt);
                 let proposal = repository.proposal(created.commit)?.unwrap_or_default();
-                maker.draw_again(&search, created.attempt, selection, Some(&proposal), &at("the proposal"))?;
+                let again =
+                    maker.draw_again(&search, created.attempt, selection, Some(&proposal), &at("the proposal"))?;
+                same(|| at("what the proposer did"), &Shown(&created.operator), &Shown(&again))?;
                 maker.answers.remove(&created.attempt);
                 steps.push(maker.make(&run.search, created.candidate)?);
+                let again = size(&normalised(&maker.programs[&created.candidate]));
+                same(|| at("the size of the program"), &created.size, &again)?;
             }
             Event::ModelAsked(asked) => maker.hear(asked)?,
             Event::ProposalDeclined { attempt, reason: Declined::Unanswered { .. }, .. } => {
@@ -259,7 +265,7 @@ impl<'a> Maker<'a> {
         document(kind, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
     }
 
-    /// Asks the proposer of an attempt again and compares the document.
+    /// Asks the proposer of an attempt again and compares the document; what the proposer did.
     fn draw_again(
         &self,
         search: &Search,
@@ -267,13 +273,18 @@ impl<'a> Maker<'a> {
         selection: &Selection,
         recorded: Option<&[u8]>,
         what: &str,
-    ) -> Result<(), Divergence> {
+    ) -> Result<Option<Operator>, Divergence> {
         let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
         let again = match selection.proposer {
-            Proposer::Model(_) => self.document_of_answer(attempt, selection).ok(),
+            Proposer::Model(_) => {
+                let document = self.document_of_answer(attempt, selection).ok();
+                document.map(|document| Drawn { document, operator: None })
+            }
             _ => self.proposers.draw(search, self.repository, (attempt, selection), program)?,
         };
-        same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&again.as_deref().map(text)))
+        let document = again.as_ref().map(|drawn| text(&drawn.document));
+        same(|| what.to_owned(), &Shown(&recorded.map(text)), &Shown(&document))?;
+        Ok(again.and_then(|drawn| drawn.operator))
     }
 }
 
