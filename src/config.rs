@@ -145,6 +145,7 @@ pub struct ProposersConfig {
     pub compose: Option<PathBuf>,
     pub cross: bool,
     pub mutate: bool,
+    pub prune: u64,
     pub models: Vec<ModelConfig>,
     pub prompts: Option<PathBuf>,
     pub repairs: u32,
@@ -314,6 +315,7 @@ impl Default for ProposersConfig {
             compose: Some("candidates/blocks".into()),
             cross: true,
             mutate: true,
+            prune: 120,
             models: Vec::new(),
             prompts: None,
             repairs: 2,
@@ -494,6 +496,7 @@ impl Config {
                     cross: self.proposers.cross,
                     mutate: self.proposers.mutate,
                 },
+                prune: self.proposers.prune,
             },
             llm: self.llm_settings().map_err(|message| wrong("proposers.models", message))?,
         })

@@ -3,7 +3,7 @@
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{Declined, Proposer};
 use crate::proposal::Proposal;
-use crate::proposer::normalised;
+use crate::proposer::{normalised, size};
 use crate::repository::{NewCandidate, Repository};
 use crate::search::Search;
 
@@ -35,6 +35,8 @@ pub struct Novel {
     pub derived: Derived,
     /// Id of the program without what makes no difference to it.
     pub normalised: BlobId,
+    /// How many tokens it has then.
+    pub size: u64,
 }
 
 /// What a document makes of its parent, of all that `search` has seen.
@@ -46,16 +48,17 @@ pub fn novel(search: &Search, parent: &str, document: &[u8]) -> Result<Novel, De
     if let Some(of) = search.seen(&Repository::blob_id(derived.program.as_bytes())) {
         return Err(Declined::Duplicate { of });
     }
-    let normalised = normalised_id(&derived.program);
+    let (normalised, size) = normal_form(&derived.program);
     match search.seen_normalised(&normalised) {
         Some(of) => Err(Declined::NotNovel { of }),
-        None => Ok(Novel { derived, normalised }),
+        None => Ok(Novel { derived, normalised, size }),
     }
 }
 
-/// The id of a program without what makes no difference to it.
-pub fn normalised_id(program: &str) -> BlobId {
-    Repository::blob_id(normalised(program).as_bytes())
+/// The id of a program without what makes no difference to it, and how many tokens are left then.
+pub fn normal_form(program: &str) -> (BlobId, u64) {
+    let normal = normalised(program);
+    (Repository::blob_id(normal.as_bytes()), size(&normal))
 }
 
 /// What of a candidate goes into its commit beside its program and proposal.

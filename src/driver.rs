@@ -20,13 +20,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::candidate::CandidateId;
-use crate::derive::{Descent, Novel, normalised_id, novel};
+use crate::derive::{Descent, Novel, normal_form, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
 use crate::note::notes;
-use crate::propose::{ProposeError, Proposers};
+use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::repository::{Kept, Repository, RepositoryError};
@@ -366,22 +366,23 @@ impl<'a> Driver<'a> {
         if let Some(model) = asking::model(selection) {
             return self.ask(attempt, model, selection);
         }
-        let event = match self.document(attempt, selection)? {
-            Some(document) => self.make_candidate(attempt, selection, &document)?,
+        let event = match self.drawn(attempt, selection)? {
+            Some(drawn) => self.make_candidate(attempt, selection, &drawn)?,
             None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
         };
         self.record(&event)
     }
 
     /// What the chosen proposer proposes.
-    fn document(&self, attempt: u64, selection: &Selection) -> Result<Option<Vec<u8>>, DriverError> {
+    fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<Drawn>, DriverError> {
         let program = |candidate| self.program(candidate);
         self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
     }
 
-    fn make_candidate(&mut self, attempt: u64, selection: &Selection, document: &[u8]) -> Result<Event, DriverError> {
+    fn make_candidate(&mut self, attempt: u64, selection: &Selection, drawn: &Drawn) -> Result<Event, DriverError> {
+        let Drawn { document, operator } = drawn;
         let parent = self.program(selection.parent)?;
-        let Novel { derived, normalised } = match novel(&self.search, &parent, document) {
+        let Novel { derived, normalised, size } = match novel(&self.search, &parent, document) {
             Ok(novel) => novel,
             Err(reason) => return self.decline(attempt, document, reason),
         };
@@ -408,6 +409,8 @@ impl<'a> Driver<'a> {
             commit: written.commit,
             program: written.program,
             normalised,
+            size,
+            operator: *operator,
         }))
     }
 
@@ -575,12 +578,14 @@ fn archive_start(
         epoch: start.epoch,
     };
     let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
+    let (normalised, size) = normal_form(&start.program);
     let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
     Ok(RunStarted {
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: start.epoch,
         program: seed.program,
-        normalised: normalised_id(&start.program),
+        normalised,
+        size,
         commit: seed.commit,
         baseline: repository.blob(start.baseline.as_bytes())?,
         cases,

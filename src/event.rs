@@ -13,6 +13,7 @@ use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::charge::Charge;
 use crate::llm_error::LlmError;
 use crate::mismatch::Mismatch;
+use crate::operator::Operator;
 use crate::settings::Settings;
 
 /// Something that happened in a run.
@@ -70,14 +71,16 @@ pub enum Event {
         /// How it went.
         evaluation: Evaluation,
     },
-    /// What looked better than the best was measured on the held-out windows, and is better there: it is the best now.
+    /// What looked better than the best was measured on the held-out windows, and is better there, or is the best without
+    /// what it does not need, and as good there: it is the best now.
     Confirmed {
         /// Which candidate.
         candidate: CandidateId,
         /// On the held-out windows.
         measurement: Measurement,
     },
-    /// What looked better than the best was judged on the held-out windows, and is not better there.
+    /// What looked better than the best was judged on the held-out windows, and is not better there; or what was pruned is
+    /// not as good.
     Refuted {
         /// Which candidate.
         candidate: CandidateId,
@@ -111,6 +114,9 @@ pub struct RunStarted {
     pub program: BlobId,
     /// Id of the seed program without what makes no difference to it; nothing has that id in the archive.
     pub normalised: BlobId,
+    /// How many tokens that has.
+    #[serde(default)]
+    pub size: u64,
     /// Its commit, candidate 0.
     pub commit: CommitId,
     /// The baseline program.
@@ -192,6 +198,12 @@ pub struct CandidateCreated {
     pub program: BlobId,
     /// Id of its program without comments, blank lines and the names of locals; nothing has that id in the archive.
     pub normalised: BlobId,
+    /// How many tokens that has.
+    #[serde(default)]
+    pub size: u64,
+    /// What its proposer did, if it can do several things; not always what it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
 }
 
 /// What to try next: a decision of the search.
@@ -208,6 +220,12 @@ pub struct Selection {
     pub inspirations: Vec<CandidateId>,
     /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
     pub outclassed_below: Option<f64>,
+    /// What the proposer is to do, if it can; `None` of those that can do one thing only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
+    /// Which of all that can be cut from its parent `prune` is to cut, by its place; `None` of anybody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<u64>,
     /// In which form a language model is asked; `None` of anybody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
@@ -217,6 +235,13 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Of a proposer that is asked for nothing in particular, and measured in full.
+    pub fn of(proposer: Proposer, island: usize, parent: CandidateId) -> Self {
+        let inspirations = Vec::new();
+        let (outclassed_below, operator, cut, kind, repairs) = (None, None, None, None, None);
+        Self { proposer, island, parent, inspirations, outclassed_below, operator, cut, kind, repairs }
+    }
+
     /// What comes of it is an edit of the first of these.
     pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
         let crosses = self.proposer == Proposer::Cross || self.kind == Some(Kind::Crossover);
@@ -237,8 +262,23 @@ pub enum Proposer {
     Compose,
     /// Joins the parent with another candidate.
     Cross,
+    /// Cuts from the best what its score does not need.
+    Prune,
     /// The language model at this place of the settings.
     Model(usize),
+}
+
+impl Proposer {
+    /// All that it can do; nothing of one that can do one thing only.
+    pub fn operators(self) -> &'static [Operator] {
+        match self {
+            Self::Mutate => &Operator::MUTATE,
+            Self::Compose => &Operator::COMPOSE,
+            Self::Cross => &Operator::CROSS,
+            Self::Prune => &Operator::PRUNE,
+            Self::Corpus(_) | Self::Model(_) => &[],
+        }
+    }
 }
 
 impl fmt::Display for Proposer {
@@ -248,6 +288,7 @@ impl fmt::Display for Proposer {
             Self::Mutate => "mutate",
             Self::Compose => "compose",
             Self::Cross => "cross",
+            Self::Prune => "prune",
             Self::Model(place) => return write!(f, "model-{place}"),
         })
     }
@@ -375,6 +416,7 @@ impl RunStarted {
             file_name: "eplb.py".to_owned(),
             program: BlobId::from_bytes([0; 20]),
             normalised: BlobId::from_bytes([0; 20]),
+            size: 0,
             commit: CommitId::from_bytes([0; 20]),
             baseline: BlobId::from_bytes([0; 20]),
             cases: cases.expect("BUG: the example can be packed"),
@@ -471,6 +513,8 @@ mod tests {
             commit: CommitId::from_bytes([1; 20]),
             program: id,
             normalised: BlobId::from_bytes([2; 20]),
+            size: 3,
+            operator: Some(Operator::EarlyExit),
         };
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
@@ -485,13 +529,19 @@ mod tests {
             (Proposer::Mutate, Some(-0.25)),
             (Proposer::Compose, None),
             (Proposer::Cross, None),
+            (Proposer::Prune, Some(0.5)),
             (Proposer::Model(1), None),
         ] {
             let inspirations = vec![CandidateId(1)];
             let is_model = proposer == Proposer::Model(1);
             let (kind, repairs) = (is_model.then_some(Kind::Crossover), is_model.then_some(CandidateId(2)));
-            let parent = CandidateId(3);
-            let selection = Selection { proposer, island: 1, parent, inspirations, outclassed_below, kind, repairs };
+            let (operator, cut) = match proposer {
+                Proposer::Mutate => (Some(Operator::LoopBound), None),
+                Proposer::Prune => (None, Some(12)),
+                _ => (None, None),
+            };
+            let of = Selection::of(proposer, 1, CandidateId(3));
+            let selection = Selection { inspirations, outclassed_below, operator, cut, kind, repairs, ..of };
             events.push(Event::Selected { attempt: 4, selection });
         }
         for reason in [

@@ -13,10 +13,11 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`], [`event`]
+//!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`],
+//!   [`operator`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
-//!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
+//!   compose, cross, mutate and prune, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
@@ -66,6 +67,8 @@ pub mod settings;
 pub mod charge;
 
 pub mod llm_error;
+
+pub mod operator;
 
 pub mod event;
 

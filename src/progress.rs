@@ -72,14 +72,14 @@ impl Progress {
         self.best = best;
         match &self.bar {
             Some(bar) => {
-                bar.set_length(search.candidate_limit());
+                bar.set_length(wanted(search));
                 bar.set_position(judged as u64);
                 bar.set_message(text);
             }
             None if is_news => {
                 self.last_line = Instant::now();
                 let seconds = self.began.elapsed().as_secs_f64();
-                talk(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", search.candidate_limit()));
+                talk(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", wanted(search)));
             }
             None => {}
         }
@@ -139,6 +139,11 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
         parts.push(charge_text(spent));
     }
     parts.join(", ")
+}
+
+/// Candidates that were asked for, and those that pruning has made beside them.
+fn wanted(search: &Search) -> u64 {
+    search.candidate_limit() + search.pruning().made()
 }
 
 fn judged(search: &Search) -> usize {

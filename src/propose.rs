@@ -1,13 +1,17 @@
 //! Propose: has the chosen proposer draw a proposal, for live runs and replay alike.
 
+use std::cell::RefCell;
+
 use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 
 use crate::candidate::CandidateId;
 use crate::event::{Proposer, RunStarted, Selection};
+use crate::operator::Operator;
 use crate::proposer::catalogue::{Catalogue, CatalogueError};
 use crate::proposer::cross::Mate;
-use crate::proposer::{compose, cross, mutate};
+use crate::proposer::prune::{Ancestor, Cuts};
+use crate::proposer::{compose, cross, mutate, prune};
 use crate::repository::{Repository, RepositoryError};
 use crate::search::Search;
 
@@ -25,6 +29,17 @@ pub enum ProposeError {
 #[derive(Debug)]
 pub struct Proposers {
     catalogue: Option<Catalogue>,
+    /// What can be cut from the candidate that was pruned last: finding it costs more than all else here.
+    cuts: RefCell<Option<(CandidateId, Cuts)>>,
+}
+
+/// What a proposer has drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The proposal as text.
+    pub document: Vec<u8>,
+    /// What the proposer did, if it can do several things.
+    pub operator: Option<Operator>,
 }
 
 impl Proposers {
@@ -33,12 +48,12 @@ impl Proposers {
     /// # Errors
     /// An archive that lacks them.
     pub fn open(started: &RunStarted, repository: &Repository) -> Result<Self, ProposeError> {
-        let Some(id) = started.catalogue else { return Ok(Self { catalogue: None }) };
-        let bytes = repository.read_blob(id)?;
-        Ok(Self { catalogue: Some(Catalogue::parse(&String::from_utf8_lossy(&bytes))?) })
+        let bytes = started.catalogue.map(|id| repository.read_blob(id)).transpose()?;
+        let catalogue = bytes.map(|bytes| Catalogue::parse(&String::from_utf8_lossy(&bytes))).transpose()?;
+        Ok(Self { catalogue, cuts: RefCell::new(None) })
     }
 
-    /// The document that comes of a selection; `None` if its proposer has none. `program` gives candidates' programs.
+    /// What comes of a selection; `None` if its proposer has nothing. `program` gives candidates' programs.
     ///
     /// # Errors
     /// What keeps the archive from being read.
@@ -48,19 +63,30 @@ impl Proposers {
         repository: &Repository,
         (attempt, selection): (u64, &Selection),
         program: impl Fn(CandidateId) -> Result<String, E>,
-    ) -> Result<Option<Vec<u8>>, E> {
+    ) -> Result<Option<Drawn>, E> {
         let started = search.started();
         if let Proposer::Corpus(place) = selection.proposer {
-            return Ok(Some(repository.read_blob(started.corpus[place].proposal)?));
+            let document = repository.read_blob(started.corpus[place].proposal)?;
+            return Ok(Some(Drawn { document, operator: None }));
         }
         let parent = program(selection.parent)?;
         let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
         let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
         let proposal = match selection.proposer {
-            Proposer::Mutate => mutate::propose(&parent, &mut rng, &seen),
+            Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),
             Proposer::Compose => {
                 let catalogue = self.catalogue.as_ref();
-                catalogue.and_then(|catalogue| compose::propose(&parent, catalogue, &mut rng, &seen))
+                let asked = selection.operator;
+                catalogue.and_then(|catalogue| compose::propose(&parent, catalogue, asked, &mut rng, &seen))
+            }
+            Proposer::Prune => {
+                let best = selection.parent;
+                if self.cuts.borrow().as_ref().is_none_or(|(of, _)| *of != best) {
+                    let cuts = Cuts::of(&line(search, best, program)?);
+                    self.cuts.replace(Some((best, cuts)));
+                }
+                let cuts = self.cuts.borrow();
+                selection.cut.and_then(|place| cuts.as_ref()?.1.propose(place))
             }
             Proposer::Cross => {
                 let Some(mate) = selection.inspirations.first().copied() else { return Ok(None) };
@@ -69,11 +95,28 @@ impl Proposers {
                 let ancestor = ancestor.filter(|ancestor| ![selection.parent, mate].contains(ancestor));
                 let (label, text, ancestor) = (mate.to_string(), program(mate)?, ancestor.map(&program).transpose()?);
                 let mate = Mate { label: &label, program: &text, ancestor: ancestor.as_deref() };
-                cross::propose(&parent, mate, &mut rng, &seen)
+                cross::propose(&parent, mate, selection.operator, &mut rng, &seen)
             }
             // What a model proposes comes of its answer.
             Proposer::Corpus(_) | Proposer::Model(_) => None,
         };
-        Ok(proposal.map(|proposal| proposal.to_string().into_bytes()))
+        Ok(proposal.map(|(operator, proposal)| Drawn {
+            document: proposal.to_string().into_bytes(),
+            operator: Some(operator),
+        }))
     }
+}
+
+/// A candidate and the programs that it was edited from, the newest first; as many as `prune` looks at.
+fn line<E>(
+    search: &Search,
+    candidate: CandidateId,
+    program: impl Fn(CandidateId) -> Result<String, E>,
+) -> Result<Vec<Ancestor>, E> {
+    let parent = |candidate: &CandidateId| search.candidate(*candidate)?.parents.first().copied();
+    let ancestor = |candidate: CandidateId| {
+        let name = search.candidate(candidate).map_or_else(String::new, |known| known.name.clone());
+        Ok(Ancestor { label: candidate.to_string(), name, program: program(candidate)? })
+    };
+    std::iter::successors(Some(candidate), parent).take(prune::MOST_EDITS + 1).map(ancestor).collect()
 }

@@ -11,7 +11,7 @@ mod literal;
 
 mod syntax;
 
-pub use syntax::normalised;
+pub use syntax::{normalised, size};
 
 pub mod catalogue;
 
@@ -26,6 +26,8 @@ pub mod cross;
 mod alter;
 
 pub mod mutate;
+
+pub mod prune;
 
 pub mod llm;
 

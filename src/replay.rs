@@ -14,13 +14,14 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
-use crate::derive::{Derived, Descent, Novel, derive, normalised_id, novel};
+use crate::derive::{Derived, Descent, Novel, derive, normal_form, novel};
 use crate::event::{
     Asking, CandidateCreated, CorpusEntry, Declined, Event, ModelAsked, Proposer, RunStarted, Selection, StopReason,
 };
 use crate::journal::Entry;
 use crate::judge::JudgeError;
-use crate::propose::{ProposeError, Proposers};
+use crate::operator::Operator;
+use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
@@ -164,7 +165,9 @@ impl<'a> Again<'a> {
         self.repository.read_blob(started.baseline)?;
         self.steps.push(self.maker.make(&self.run.search, CandidateId::SEED)?);
         let seed = &self.maker.programs[&CandidateId::SEED];
-        same(|| "the seed program without names".into(), &started.normalised, &normalised_id(seed))?;
+        let (normalised, size) = normal_form(seed);
+        same(|| "the seed program without names".into(), &started.normalised, &normalised)?;
+        same(|| "the size of the seed program".into(), &started.size, &size)?;
         let document = |entry: &CorpusEntry| {
             Ok(Document { file: entry.file.clone(), bytes: self.repository.read_blob(entry.proposal)? })
         };
@@ -218,7 +221,8 @@ impl<'a> Again<'a> {
     fn created(&mut self, created: &CandidateCreated) -> Result<(), Divergence> {
         let selection = selection_of(&self.search, created.attempt).clone();
         let proposal = self.repository.proposal(created.commit)?.unwrap_or_default();
-        self.maker.draw_again(&self.search, created.attempt, &selection, Some(&proposal))?;
+        let operator = self.maker.draw_again(&self.search, created.attempt, &selection, Some(&proposal))?;
+        same(|| "what the proposer did".into(), &Shown(&created.operator), &Shown(&operator))?;
         self.maker.answers.remove(&created.attempt);
         let parent = &self.maker.programs[&selection.parent];
         let what = |part: &str| format!("the {part} of candidate {}", created.candidate);
@@ -227,9 +231,10 @@ impl<'a> Again<'a> {
                 let (expected, got) = (format!("candidate {}", created.candidate), reason.to_string());
                 return same(|| "what came of the proposal".into(), &expected, &got);
             }
-            Ok(Novel { derived, normalised }) => {
+            Ok(Novel { derived, normalised, size }) => {
                 same(|| what("name"), &created.name, &derived.proposal.name)?;
                 same(|| what("program without names"), &created.normalised, &normalised)?;
+                same(|| what("size"), &created.size, &size)?;
             }
         }
         self.steps.push(self.maker.make(&self.run.search, created.candidate)?);
@@ -410,23 +415,27 @@ impl<'a> Maker<'a> {
         document(kind, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
     }
 
-    /// Asks the proposer of an attempt again and compares the document.
+    /// Asks the proposer of an attempt again and compares the document; what the proposer did.
     fn draw_again(
         &self,
         search: &Search,
         attempt: u64,
         selection: &Selection,
         recorded: Option<&[u8]>,
-    ) -> Result<(), Divergence> {
+    ) -> Result<Option<Operator>, Divergence> {
         let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
         let again = match selection.proposer {
-            Proposer::Model(_) => self.document_of_answer(attempt, selection).ok(),
+            Proposer::Model(_) => {
+                let document = self.document_of_answer(attempt, selection).ok();
+                document.map(|document| Drawn { document, operator: None })
+            }
             _ => self.proposers.draw(search, self.repository, (attempt, selection), program)?,
         };
-        if recorded == again.as_deref() {
-            return Ok(());
+        let document = again.as_ref().map(|drawn| drawn.document.as_slice());
+        if recorded == document {
+            return Ok(again.and_then(|drawn| drawn.operator));
         }
-        let (expected, got) = first_difference(recorded.unwrap_or_default(), again.as_deref().unwrap_or_default());
+        let (expected, got) = first_difference(recorded.unwrap_or_default(), document.unwrap_or_default());
         Err(Divergence::Differs { what: "the proposal".to_owned(), expected, got })
     }
 }

@@ -81,6 +81,9 @@ pub struct SearchSettings {
     pub slots: usize,
     /// Who takes part beside the corpus.
     pub proposers: Parts,
+    /// The most attempts to cut from one best what it does not need; 0: none.
+    #[serde(default)]
+    pub prune: u64,
 }
 
 /// Which proposers take part.
@@ -235,6 +238,7 @@ impl Settings {
                 front: 50,
                 slots: 2,
                 proposers: Parts { compose: false, cross: false, mutate: true },
+                prune: 0,
             },
             llm: LlmSettings::default(),
         }

@@ -60,7 +60,7 @@ fn programs_that_are_assembled_or_varied_keep_the_contract() {
         // Every other one is a new draw; between them one program goes on being varied.
         let parent = if number % 2 == 0 { &seed } else { &varied };
         let mut rng = stream(11, number, Purpose::Proposal);
-        let proposal = compose::propose(parent, &catalogue, &mut rng, &|_| false).unwrap();
+        let (_, proposal) = compose::propose(parent, &catalogue, None, &mut rng, &|_| false).unwrap();
         let program = proposal.edit.apply(parent).unwrap();
         unused.retain(|function| !program.contains(function));
         let path = folder.path().join(format!("{number}_{}.py", proposal.name));

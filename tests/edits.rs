@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use packevolve::edit::Edit;
 use packevolve::mismatch::Mismatch;
+use packevolve::operator::Operator;
 use packevolve::proposal::Proposal;
 use packevolve::proposer::mutate;
 use packevolve_contract::stream::{Purpose, stream};
@@ -186,7 +187,8 @@ fn mutations_of_proposal_001_turn_its_knobs_first() {
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for number in 0..400 {
         let mut rng = stream(1, number, Purpose::Proposal);
-        let proposal = mutate::propose(&parent, &mut rng, &|_| false).expect("there are constants");
+        let proposal = mutate::propose(&parent, Some(Operator::Constant), &mut rng, &|_| false);
+        let (_, proposal) = proposal.expect("there are constants");
         assert!(proposal.edit.apply(&parent).is_ok());
         *times.entry(proposal.name).or_default() += 1;
     }

@@ -17,10 +17,10 @@ fn world_with(change: impl Fn(&mut Event)) -> World {
     let run = world.read(NAME);
     let path = run.folder.journal();
     fs::remove_file(&path).unwrap();
-    let mut journal = Journal::create(&path).unwrap();
+    let journal = Journal::create(&path).unwrap();
     let mut events: Vec<Event> = run.entries.into_iter().map(|entry| entry.event).collect();
     events.iter_mut().for_each(change);
-    journal.append_all(&events).unwrap();
+    journal.begin(&events).unwrap();
     world
 }
 

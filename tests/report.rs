@@ -9,9 +9,10 @@ use packevolve::event::{CandidateCreated, Event, Proposer, Selection};
 use packevolve::gain::Gain;
 use packevolve::inspect;
 use packevolve::journal::Journal;
+use packevolve::operator::Operator;
 use packevolve::report;
 use packevolve::repository::Repository;
-use packevolve::run::{Run, fold};
+use packevolve::run::{Run, declined_documents, fold};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
@@ -97,7 +98,7 @@ fn write_run(world: &World, name: &str, events: &[Event]) {
     let folder = world.path("runs").join(name);
     fs::create_dir(&folder).unwrap();
     copy(&world.path("runs").join(finished::NAME).join("archive.git"), &folder.join("archive.git"));
-    Journal::create(&folder.join("journal.jsonl")).unwrap().append_all(events).unwrap();
+    Journal::create(&folder.join("journal.jsonl")).unwrap().begin(events).unwrap();
 }
 
 fn events(run: &Run) -> Vec<Event> {
@@ -232,7 +233,8 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
     let name = "<script>x";
     world.run(&["evolve", "--run", name]).ends(0);
     let mut run = world.read(name);
-    let declined: Vec<String> = run.declined_documents().map(|(_, reason)| reason.to_string()).collect();
+    let declined: Vec<String> =
+        declined_documents(&run.folder).unwrap().iter().map(|(_, reason)| reason.to_string()).collect();
     assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line: {declined:?}");
     hostile_machine(&mut run);
     let repository = Repository::open(&run.folder.archive()).unwrap();
@@ -304,15 +306,7 @@ fn many(run: &Run) -> Vec<Event> {
     for nth in 0..MANY {
         let (attempt, candidate) = (attempts + nth, CandidateId(first + nth));
         let parent = CandidateId(rng.random_range(0..candidate.0));
-        let selection = Selection {
-            proposer: Proposer::Compose,
-            island: 0,
-            parent,
-            inspirations: Vec::new(),
-            outclassed_below: None,
-            kind: None,
-            repairs: None,
-        };
+        let selection = Selection { operator: Some(Operator::Tune), ..Selection::of(Proposer::Compose, 0, parent) };
         let id = |salt: u8| {
             let mut bytes = [salt; 20];
             bytes[..8].copy_from_slice(&nth.to_be_bytes());
@@ -326,6 +320,8 @@ fn many(run: &Run) -> Vec<Event> {
             commit,
             program: id(1),
             normalised: id(2),
+            size: 1000,
+            operator: Some(Operator::Tune),
         };
         let (worse, slower) = (rng.random_range(1.0..1.01), 10f64.powf(rng.random_range(0.0..2.0)));
         let mut measurement = measured[nth as usize % measured.len()].clone();

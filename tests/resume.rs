@@ -9,7 +9,7 @@ use packevolve::event::{Event, StopReason};
 use packevolve::run::Run;
 
 use crate::support::live::Live;
-use crate::support::{Output, World, count, judge};
+use crate::support::{Output, World, count, judge, settings};
 
 const CANDIDATES: &str = "12";
 
@@ -180,4 +180,31 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
     live.end().ends(0).tells(&["stopped: the stop file was found"]);
     resume(&world).end().ends(0).tells(&["stopped: all candidates asked for were made"]);
     assert!(!world.path("runs/x/stop").exists());
+}
+
+#[test]
+fn a_run_that_dies_while_its_best_is_pruned_goes_on_pruning_it() {
+    let world = World::new();
+    world.write("config.yaml", settings("search: {slots: 1}\n").replace("prune: 0", "prune: 10"));
+    let cut =
+        |run: &Run| count(run, |event| matches!(event, Event::Selected { selection, .. } if selection.cut.is_some()));
+    let live = evolve(&world);
+    // The seed program is made without one.
+    live.wait_for("candidate-created", 12);
+    live.signal(Signal::SIGKILL);
+    live.end();
+    let run = world.read("x");
+    assert!((1..10).contains(&cut(&run)) && run.search.stopped().is_none(), "{} cuts", cut(&run));
+    resume(&world).end().ends(0);
+    let run = world.read("x");
+    assert_eq!(run.search.stopped(), Some(StopReason::Candidates));
+    let made = run.search.pruning().made();
+    assert_eq!((run.search.candidates().len() as u64 - made).to_string(), CANDIDATES);
+    assert!(made > 0 && (1..=10).contains(&run.search.pruning().account().unwrap().tried), "{made} made");
+    let best = run.search.best().unwrap().candidate;
+    if let Some(origin) = run.search.pruning().origin(best) {
+        let size = |id| run.search.candidate(id).unwrap().size;
+        assert!(size(best) <= size(origin.candidate));
+    }
+    world.run(&["replay", "x", "--no-evaluate"]).ends(0);
 }

@@ -130,7 +130,9 @@ fn another_seed_program_diverges_at_the_first_candidate() {
     event["program"] = json!(written.program);
     event["commit"] = json!(written.commit);
     event["baseline"] = json!(written.program);
-    event["normalised"] = json!(packevolve::derive::normalised_id(&program));
+    let (normalised, size) = packevolve::derive::normal_form(&program);
+    event["normalised"] = json!(normalised);
+    event["size"] = json!(size);
     // Documents of the corpus are edits of the seed program, by their text.
     forgery.diverges(0, &["the corpus: the record has", "replay gives"]);
 }

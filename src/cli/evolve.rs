@@ -24,6 +24,7 @@ use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::{RunFolder, declined_documents};
 use crate::search::Search;
+use crate::search::best::Best;
 use crate::terminal::Terminal;
 
 /// The last second of the year 9999; git and its readers take no later time.
@@ -206,7 +207,7 @@ fn closing(search: &Search, run: &Path) -> String {
     format!(
         "{table}\n\
          best: candidate {} ({}), combined_score {:.4}{}\n      \
-         commit {}\n      \
+         {}commit {}\n      \
          packevolve show best {run}\n      \
          packevolve export {run} -o eplb.py\n      \
          git -C {run}/archive.git show best:{}\n\n{gain}",
@@ -214,9 +215,26 @@ fn closing(search: &Search, run: &Path) -> String {
         known.name,
         best.told_score(),
         if best.held_out.is_some() { " on held-out windows" } else { "" },
+        pruned(search, best),
         known.commit,
         search.started().file_name,
         run = run.display(),
+    )
+}
+
+/// What the best was cut from, if it was.
+fn pruned(search: &Search, best: &Best) -> String {
+    let Some(origin) = search.pruning().origin(best.candidate).filter(|origin| origin.candidate != best.candidate)
+    else {
+        return String::new();
+    };
+    let size = |best: &Best| search.candidate(best.candidate).map_or(0, |known| known.size);
+    format!(
+        "pruned from candidate {}, {} to {} tokens; that has {:.4}\n      ",
+        origin.candidate,
+        size(origin),
+        size(best),
+        origin.told_score()
     )
 }
 

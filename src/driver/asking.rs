@@ -8,6 +8,7 @@ use crate::briefing::Briefing;
 use crate::charge::Charge;
 use crate::event::{Asking, Declined, Event, ModelAsked, Proposer, Selection, StopReason};
 use crate::llm_error::{LlmError, Scope};
+use crate::propose::Drawn;
 use crate::proposer::llm::client::Exchange;
 use crate::proposer::llm::context::Repair;
 use crate::proposer::llm::conversation::Conversation;
@@ -151,7 +152,7 @@ impl Driver<'_> {
         let parent = self.program(selection.parent)?;
         match (document(kind, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
             (Ok(document), _) => {
-                let event = self.make_candidate(attempt, &selection, &document)?;
+                let event = self.make_candidate(attempt, &selection, &Drawn { document, operator: None })?;
                 self.record(&event)
             }
             (Err(error), Some(left)) => {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::model_name;
 use crate::event::Proposer;
+use crate::operator::Operator;
 use crate::search::Search;
 use crate::search::bandit::Account;
 use crate::table::{Column, Table};
@@ -19,35 +20,66 @@ pub struct Asked {
     /// How often, and how that ended.
     #[serde(flatten)]
     pub account: Account,
+    /// The same for each thing that it can do; empty where it can do one thing only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<AskedOperator>,
 }
 
-/// The accounts of all proposers that are drawn from.
+/// What an operator was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AskedOperator {
+    /// Which one.
+    pub operator: Operator,
+    /// How often, and how that ended. Where it had nothing to propose another one stood in for it: both are counted.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// The accounts of all proposers that are drawn from, and of `prune`.
 pub fn asked(search: &Search) -> Vec<Asked> {
     let name = |proposer: Proposer| match proposer {
         Proposer::Model(model) => model_name(model, search).to_owned(),
         _ => proposer.to_string(),
     };
-    let arms = search.bandit().arms().iter();
-    arms.map(|arm| Asked { proposer: arm.proposer, name: name(arm.proposer), account: arm.account }).collect()
+    let operators = |proposer: Proposer| {
+        let arms = search.operators(proposer).map_or(&[][..], |bandit| bandit.arms());
+        arms.iter().map(|arm| AskedOperator { operator: arm.who, account: arm.account }).collect()
+    };
+    let asked = |proposer: Proposer, account: Account| Asked {
+        proposer,
+        name: name(proposer),
+        account,
+        operators: operators(proposer),
+    };
+    let arms = search.bandit().arms().iter().map(|arm| (arm.who, arm.account));
+    let pruned = search.pruning().account().map(|account| (Proposer::Prune, *account));
+    arms.chain(pruned).map(|(proposer, account)| asked(proposer, account)).collect()
 }
 
-/// Accounts as a table; tokens and money where there are language models.
+/// Accounts as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
 pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
     let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
     let mut header = vec![("proposer", Column::Left)];
     header.extend(names.map(|name| (name, Column::Right)));
     let has_models = asked.iter().any(|asked| matches!(asked.proposer, Proposer::Model(_)));
     header.extend(["tokens", "$"].into_iter().filter(|_| has_models).map(|name| (name, Column::Right)));
-    let cells = |asked: &Asked| {
-        let Account { tried, declined, rejected, outclassed, admitted, contenders, .. } = asked.account;
-        let counts = [tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string());
-        let mut cells = vec![asked.name.clone()];
-        cells.extend(counts);
-        cells.push(format!("{:.1}", asked.account.seconds));
-        let costs = [asked.account.tokens.to_string(), format!("{:.4}", asked.account.nanodollars as f64 / 1e9)];
-        cells.extend(costs.into_iter().filter(|_| has_models));
-        cells
-    };
+    let mut rows = Vec::new();
+    for asked in asked {
+        rows.push(account_cells(asked.name.clone(), &asked.account, has_models));
+        let used = asked.operators.iter().filter(|operator| operator.account.tried > 0);
+        rows.extend(used.map(|one| account_cells(format!("  {}", one.operator), &one.account, has_models)));
+    }
     // Of what became of them, early ends and contenders say least.
-    Table::new(&header, asked.iter().map(cells).collect()).expendable([6, 4, 2]).draw(terminal)
+    Table::new(&header, rows).expendable([6, 4, 2]).draw(terminal)
+}
+
+fn account_cells(name: String, account: &Account, has_models: bool) -> Vec<String> {
+    let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds, tokens, nanodollars } =
+        *account;
+    let mut cells = vec![name];
+    cells.extend([tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string()));
+    cells.push(format!("{seconds:.1}"));
+    let costs = [tokens.to_string(), format!("{:.4}", nanodollars as f64 / 1e9)];
+    cells.extend(costs.into_iter().filter(|_| has_models));
+    cells
 }

@@ -54,7 +54,8 @@ fn text(event: &Event, search: &Search) -> String {
             format!("baseline measured on the held-out windows in {:.1} s", measurement.evaluation_seconds)
         }
         Event::Selected { attempt, selection } => {
-            format!("attempt {attempt}: {} on candidate {}", selection.proposer, selection.parent)
+            let operator = selection.operator.map_or_else(String::new, |operator| format!(" ({operator})"));
+            format!("attempt {attempt}: {}{operator} on candidate {}", selection.proposer, selection.parent)
         }
         Event::ModelAsked(asked) => asked_text(asked, search),
         Event::ModelPaused { model, error } if error.scope() == Scope::Settings => {
@@ -109,7 +110,15 @@ fn stop_text(reason: StopReason) -> String {
 
 fn ruling_text(event: &Event, search: &Search) -> String {
     let scores = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+    let size = |id: CandidateId| search.candidate(id).map_or(0, |known| known.size);
+    let is_cut = |id: CandidateId| search.candidate(id).is_some_and(|known| known.cut.is_some());
     match event {
+        Event::Confirmed { candidate, measurement } if is_cut(*candidate) => {
+            let parent = search.candidate(*candidate).and_then(|known| known.parents.first().copied());
+            let (before, after) = (parent.map_or(0, size), size(*candidate));
+            let score = scores(measurement);
+            format!("is the best: {after} tokens in place of {before}, and {score:.4} on the held-out windows")
+        }
         Event::Confirmed { measurement, .. } => {
             format!("is the best: confirmed with {:.4} on the held-out windows", scores(measurement))
         }

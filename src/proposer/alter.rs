@@ -5,12 +5,13 @@ use std::ops::{Range, RangeInclusive};
 
 use super::syntax::{Function, Statement, functions, masks, statements, tokens};
 use crate::line::number;
+use crate::operator::Operator;
 use crate::region::Region;
 
 /// How many characters of a line stand in a description.
 const SHOWN: usize = 80;
 
-/// A family of changes.
+/// A family of changes: those of operators whose work is found by one look at a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Statements are left out, repeated or exchanged with the next one.
@@ -23,11 +24,26 @@ pub(crate) enum Family {
     Types,
 }
 
+impl Family {
+    /// Where what an operator does is found; `None` of those that change numbers.
+    pub(crate) fn of(operator: Operator) -> Option<Self> {
+        match operator {
+            Operator::Delete | Operator::Repeat | Operator::Exchange => Some(Self::Statements),
+            Operator::Comparison | Operator::Arithmetic => Some(Self::Operators),
+            Operator::EarlyExit => Some(Self::Exits),
+            Operator::Types => Some(Self::Types),
+            _ => None,
+        }
+    }
+}
+
 /// A change, not made yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alteration {
     /// What is replaced by what, in the order of the program.
     replacements: Vec<(Range<usize>, String)>,
+    /// Whose work it is.
+    pub(crate) operator: Operator,
     /// What is changed, as part of a name.
     pub(crate) name: String,
     /// What is changed, as a sentence.
@@ -91,11 +107,13 @@ fn alone(places: &Places<'_>, one: &Statement) -> Vec<Alteration> {
     let text = program[one.span.clone()].to_owned();
     let repeated = Alteration {
         replacements: vec![(one.span.end..one.span.end, text)],
+        operator: Operator::Repeat,
         name: format!("repeat_{}", places.name_at(one.line)),
         description: format!("Repeats the statement of {place}: {what}"),
     };
     let dropped = Alteration {
         replacements: vec![(one.span.clone(), String::new())],
+        operator: Operator::Delete,
         name: format!("drop_{}", places.name_at(one.line)),
         description: format!("Leaves out the statement of {place}: {what}"),
     };
@@ -107,6 +125,7 @@ fn exchanged(places: &Places<'_>, one: &Statement, next: &Statement) -> Alterati
     let (first, second) = (program[one.span.clone()].to_owned(), program[next.span.clone()].to_owned());
     Alteration {
         replacements: vec![(one.span.clone(), second), (next.span.clone(), first)],
+        operator: Operator::Exchange,
         name: format!("exchange_{}", places.name_at(one.line)),
         description: format!(
             "Exchanges the statement of {}, {}, with the next one.",
@@ -124,6 +143,7 @@ fn of_tokens(places: &Places<'_>, operators: bool) -> Vec<Alteration> {
         let (from, to) = (word(own), word(other));
         Alteration {
             replacements: vec![(token.span.clone(), other.clone())],
+            operator: of_token(token.is_operator, own),
             name: format!("{}_{from}_to_{to}", places.name_at(token.line)),
             description: format!(
                 "Puts {} in place of {} in {}.",
@@ -136,6 +156,14 @@ fn of_tokens(places: &Places<'_>, operators: bool) -> Vec<Alteration> {
     wanted.flat_map(|token| token.others.iter().map(|other| alteration(&token, other)).collect::<Vec<_>>()).collect()
 }
 
+fn of_token(is_operator: bool, token: &str) -> Operator {
+    match token {
+        _ if !is_operator => Operator::Types,
+        "<" | "<=" | ">" | ">=" | "==" | "!=" => Operator::Comparison,
+        _ => Operator::Arithmetic,
+    }
+}
+
 fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
     let program = places.program;
     let exit = |mask: super::syntax::Mask| {
@@ -143,6 +171,7 @@ fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
         let text = format!("{indent}if not {name}.any():\n{indent}    break\n");
         Alteration {
             replacements: vec![(span.end..span.end, text)],
+            operator: Operator::EarlyExit,
             name: format!("{}_exit", places.name_at(line)),
             description: format!("Ends the loop around {} when `{name}` is nowhere set.", places.place(span.start)),
         }
@@ -151,13 +180,13 @@ fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
 }
 
 /// What the places in a program are called. Its functions are looked for once, as all alterations are named.
-struct Places<'a> {
+pub(crate) struct Places<'a> {
     program: &'a str,
     functions: Vec<(RangeInclusive<usize>, Function)>,
 }
 
 impl<'a> Places<'a> {
-    fn of(program: &'a str) -> Self {
+    pub(crate) fn of(program: &'a str) -> Self {
         let with_lines = |function: Function| {
             let Range { start, end } = function.span;
             (number(program, start)..=number(program, end - 1), function)
@@ -166,7 +195,7 @@ impl<'a> Places<'a> {
     }
 
     /// `pack_12`: the function that a line is in, and its number.
-    fn name_at(&self, line: usize) -> String {
+    pub(crate) fn name_at(&self, line: usize) -> String {
         let function = self.functions.iter().find(|(lines, _)| lines.contains(&line));
         let name = function.map_or(String::new(), |(_, function)| {
             let name = function.name.trim_start_matches('_').chars().filter(char::is_ascii).take(30);
@@ -175,7 +204,7 @@ impl<'a> Places<'a> {
         format!("{name}{line}")
     }
 
-    fn place(&self, offset: usize) -> String {
+    pub(crate) fn place(&self, offset: usize) -> String {
         let function = self.functions.iter().find(|(_, function)| function.span.contains(&offset));
         let inside = function.map(|(_, function)| format!(" in `{}`", function.name)).unwrap_or_default();
         format!("line {}{inside}", number(self.program, offset))
@@ -183,7 +212,7 @@ impl<'a> Places<'a> {
 }
 
 /// The line at `offset`, cut short.
-fn shown(program: &str, offset: usize) -> String {
+pub(crate) fn shown(program: &str, offset: usize) -> String {
     let line = program[offset..].lines().next().unwrap_or_default().trim();
     quoted(line)
 }

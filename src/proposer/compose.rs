@@ -8,27 +8,39 @@ use packevolve_contract::stream::Stream;
 
 use super::catalogue::{Catalogue, FRAME, Kind};
 use super::draw::sometimes;
-use super::recipe::{ENTRY, PACK, Part, Recipe, Variation, short};
+use super::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
 use super::syntax::{Function, functions, is_sound};
 use crate::edit::Edit;
+use crate::operator::Operator;
 use crate::proposal::Proposal;
 use crate::region::Region;
 
 /// How many programs are drawn before giving up.
 const DRAWS: usize = 64;
+/// ... of one operator before the others are drawn from.
+const DRAWS_OF_ONE: usize = 16;
 /// How many proposals of a hundred are a new draw though the parent could be varied.
 const AFRESH: u32 = 15;
 /// How many variations of a hundred take one step more, and of those again.
 const FURTHER: u32 = 30;
 
-/// Proposes a program that takes the place of what is in the editable region of `parent`, and that was not yet `seen`;
-/// `None` when a bounded number of draws found none, or when there is not one region that holds `balanced_packing`.
-pub fn propose(parent: &str, catalogue: &Catalogue, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+/// Proposes a program that takes the place of what is in the editable region of `parent`, and that was not yet `seen`: by
+/// the operator that was `asked` for, or by any where it finds none; `None` when a bounded number of draws found none, or
+/// when there is not one region that holds `balanced_packing`.
+pub fn propose(
+    parent: &str,
+    catalogue: &Catalogue,
+    asked: Option<Operator>,
+    rng: &mut Stream,
+    seen: &dyn Fn(&str) -> bool,
+) -> Option<(Operator, Proposal)> {
     let ground = Ground::of(parent)?;
     let recipe = Recipe::of(parent, catalogue);
-    (0..DRAWS).find_map(|_| {
-        let varied = recipe.as_ref().filter(|_| !sometimes(AFRESH, rng));
-        let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, rng));
+    let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
+    asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
+        let afresh = operator.map_or_else(|| sometimes(AFRESH, rng), |operator| operator == Operator::Assemble);
+        let varied = recipe.as_ref().filter(|_| !afresh);
+        let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, operator.and_then(step), rng));
         let plan = plan.unwrap_or_else(|| Plan { recipe: Recipe::drawn(catalogue, rng), variations: Vec::new() });
         let kept = if plan.variations.is_empty() { &[][..] } else { &ground.functions };
         let child = ground.with(&region_text(&plan.recipe, catalogue, |name| ground.text(kept, name)));
@@ -36,8 +48,19 @@ pub fn propose(parent: &str, catalogue: &Catalogue, rng: &mut Stream, seen: &dyn
             return None;
         }
         let edit = Edit::between(parent, &child).ok()?;
-        Proposal::new(&plan.name(), &plan.description(catalogue), edit).ok()
+        Some((plan.operator(), Proposal::new(&plan.name(), &plan.description(catalogue), edit).ok()?))
     })
+}
+
+/// The first step of a variation that an operator asks for.
+fn step(operator: Operator) -> Option<Step> {
+    match operator {
+        Operator::Tune => Some(Step::Tune),
+        Operator::Swap => Some(Step::Exchange),
+        Operator::Add => Some(Step::Add),
+        Operator::Drop => Some(Step::Drop),
+        _ => None,
+    }
 }
 
 /// A recipe, and how it came about; a new draw without variations.
@@ -47,15 +70,26 @@ struct Plan {
 }
 
 impl Plan {
-    fn varied(recipe: &Recipe, catalogue: &Catalogue, rng: &mut Stream) -> Option<Self> {
-        let (recipe, first) = recipe.varied(catalogue, rng)?;
+    fn varied(recipe: &Recipe, catalogue: &Catalogue, step: Option<Step>, rng: &mut Stream) -> Option<Self> {
+        let (recipe, first) = recipe.varied(catalogue, step, rng)?;
         let mut plan = Self { recipe, variations: vec![first] };
         while sometimes(FURTHER, rng) {
-            let (recipe, next) = plan.recipe.varied(catalogue, rng)?;
+            let (recipe, next) = plan.recipe.varied(catalogue, None, rng)?;
             plan.recipe = recipe;
             plan.variations.push(next);
         }
         Some(plan)
+    }
+
+    /// What it is the work of: of a variation its first step.
+    fn operator(&self) -> Operator {
+        match self.variations.first() {
+            None => Operator::Assemble,
+            Some(Variation::Tuned { .. }) => Operator::Tune,
+            Some(Variation::Exchanged { .. }) => Operator::Swap,
+            Some(Variation::Added { .. }) => Operator::Add,
+            Some(Variation::Dropped { .. }) => Operator::Drop,
+        }
     }
 
     /// `compose_chunked4_opposite8x4`, or of a variation its first step.
@@ -235,7 +269,8 @@ mod tests {
     }
 
     fn proposed(parent: &str, number: u64) -> (Proposal, String) {
-        let proposal = propose(parent, &catalogue(), &mut stream(3, number, Purpose::Proposal), &|_| false).unwrap();
+        let (_, proposal) =
+            propose(parent, &catalogue(), None, &mut stream(3, number, Purpose::Proposal), &|_| false).unwrap();
         let child = proposal.edit.apply(parent).unwrap();
         (proposal, child)
     }
@@ -298,6 +333,27 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_does_its_own_and_where_it_has_nothing_to_do_another_one_does() {
+        let (_, composed) = proposed(PARENT, 1);
+        let asked = |parent: &str, operator, number| {
+            let mut rng = stream(4, number, Purpose::Proposal);
+            propose(parent, &catalogue(), Some(operator), &mut rng, &|_| false).unwrap()
+        };
+        for (operator, first) in [
+            (Operator::Assemble, "Assembled "),
+            (Operator::Tune, "Changes "),
+            (Operator::Swap, "Exchanges "),
+            (Operator::Add, "Adds "),
+        ] {
+            for number in 0..10 {
+                let (made, proposal) = asked(&composed, operator, number);
+                assert!(made == operator && proposal.description.starts_with(first), "{proposal}");
+                assert_eq!(asked(PARENT, operator, number).0, Operator::Assemble);
+            }
+        }
+    }
+
+    #[test]
     fn a_region_that_names_no_torch_gets_it() {
         let (_, child) = proposed("def balanced_packing(weight, num_packs):\n    return 1\n", 1);
         assert!(child.starts_with("import numpy as np\nimport torch\n\n\ndef _sorted("));
@@ -310,11 +366,12 @@ mod tests {
         let (catalogue, mut rng) = (catalogue(), stream(3, 1, Purpose::Proposal));
         let mut parent = PARENT.to_owned();
         for _ in 0..50 {
-            let proposal = propose(&parent, &catalogue, &mut rng, &|text| seen.borrow().contains(text)).unwrap();
+            let seen_before = |text: &str| seen.borrow().contains(text);
+            let (_, proposal) = propose(&parent, &catalogue, None, &mut rng, &seen_before).unwrap();
             parent = proposal.edit.apply(&parent).unwrap();
             assert!(seen.borrow_mut().insert(parent.clone()));
         }
-        assert_eq!(propose(&parent, &catalogue, &mut rng, &|_| true), None);
+        assert_eq!(propose(&parent, &catalogue, None, &mut rng, &|_| true), None);
     }
 
     #[test]
@@ -322,7 +379,7 @@ mod tests {
         let two = format!("{PARENT}# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n");
         for parent in ["", "x = 1\n", "# EVOLVE-BLOCK-START\n", two.as_str(), &PARENT.replace("balanced", "even")] {
             assert_eq!(
-                propose(parent, &catalogue(), &mut stream(3, 1, Purpose::Proposal), &|_| false),
+                propose(parent, &catalogue(), None, &mut stream(3, 1, Purpose::Proposal), &|_| false),
                 None,
                 "{parent}"
             );

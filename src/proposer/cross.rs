@@ -7,16 +7,13 @@ use packevolve_contract::stream::Stream;
 use rand::seq::SliceRandom;
 
 use super::dead::buried;
-use super::draw::sometimes;
 use super::recipe::ENTRY;
 use super::syntax::{Function, assigned, functions, imports, is_sound};
 use crate::edit::Edit;
 use crate::merge::merged;
+use crate::operator::Operator;
 use crate::proposal::Proposal;
 use crate::region::Region;
-
-/// How many of a hundred proposals try a merge first, where there is an ancestor.
-const MERGED_FIRST: u32 = 50;
 
 /// The program that a parent is crossed with.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +26,22 @@ pub struct Mate<'a> {
     pub ancestor: Option<&'a str>,
 }
 
-/// Proposes an edit of `parent` that takes something over from `mate` and leads to a program not yet `seen`; `None` when
-/// there is nothing to take, or only what does not fit.
-pub fn propose(parent: &str, mate: Mate<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let merge_first = sometimes(MERGED_FIRST, rng);
-    let merge = |_: &mut Stream| merge(parent, mate, seen);
-    let graft = |rng: &mut Stream| graft(parent, mate, rng, seen);
-    if merge_first { merge(rng).or_else(|| graft(rng)) } else { graft(rng).or_else(|| merge(rng)) }
+/// Proposes an edit of `parent` that takes something over from `mate` and leads to a program not yet `seen`, by the
+/// operator that was `asked` for, or by the other one where that finds nothing; `None` when there is nothing to take, or
+/// only what does not fit.
+pub fn propose(
+    parent: &str,
+    mate: Mate<'_>,
+    asked: Option<Operator>,
+    rng: &mut Stream,
+    seen: &dyn Fn(&str) -> bool,
+) -> Option<(Operator, Proposal)> {
+    let merge = |_: &mut Stream| Some((Operator::Merge, merge(parent, mate, seen)?));
+    let graft = |rng: &mut Stream| Some((Operator::Graft, graft(parent, mate, rng, seen)?));
+    match asked {
+        Some(Operator::Merge) => merge(rng).or_else(|| graft(rng)),
+        _ => graft(rng).or_else(|| merge(rng)),
+    }
 }
 
 /// What both programs changed since their ancestor.
@@ -170,7 +176,8 @@ mod tests {
 
     fn crossed(parent: &str, other: &str, ancestor: Option<&str>, number: u64) -> Option<(Proposal, String)> {
         let mate = Mate { label: "7", program: other, ancestor };
-        let proposal = propose(parent, mate, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
+        let asked = Some(Operator::CROSS[number as usize % 2]);
+        let (_, proposal) = propose(parent, mate, asked, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
         let child = proposal.edit.apply(parent).unwrap();
         Some((proposal, child))
     }

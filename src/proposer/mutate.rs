@@ -14,21 +14,16 @@ use super::dead::buried;
 use super::draw::weighted;
 use super::syntax::{Number, Role, is_sound, numbers};
 use crate::edit::Edit;
+use crate::operator::Operator;
 use crate::proposal::Proposal;
 use crate::region::Region;
 
 /// How many mutations are drawn before giving up.
 const DRAWS: usize = 256;
-/// How often one, two and three constants change together.
-const TOGETHER: [(usize, u32); 3] = [(1, 70), (2, 20), (3, 10)];
-/// How often constants change, and how often what else; `None`: constants.
-const WHAT: [(Option<Family>, u32); 5] = [
-    (None, 72),
-    (Some(Family::Statements), 12),
-    (Some(Family::Operators), 6),
-    (Some(Family::Exits), 4),
-    (Some(Family::Types), 6),
-];
+/// ... of one operator before the others are drawn from.
+const DRAWS_OF_ONE: usize = 64;
+/// How often two and three constants change together, where several do.
+const TOGETHER: [(usize, u32); 2] = [(2, 2), (3, 1)];
 /// How many characters of a constant's name stand in the proposal's.
 const NAME_PART: usize = 20;
 
@@ -58,41 +53,67 @@ impl Class {
     }
 }
 
-/// Proposes a change of the editable region of `parent` that leads to a program not yet `seen`; `None` when a bounded
-/// number of draws found none.
-pub fn propose(parent: &str, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let constants = constants(parent);
+/// Proposes a change of the editable region of `parent` that leads to a program not yet `seen`, by the operator that was
+/// `asked` for, or by any where it finds none; `None` when a bounded number of draws found none.
+pub fn propose(
+    parent: &str,
+    asked: Option<Operator>,
+    rng: &mut Stream,
+    seen: &dyn Fn(&str) -> bool,
+) -> Option<(Operator, Proposal)> {
     // A parent that was measured may be in a newer Python than our grammar's.
     let readable = is_sound(parent);
-    // Found when first asked for: most proposals need none of them.
-    let mut found: Vec<(Family, Vec<Alteration>)> = Vec::new();
-    (0..DRAWS).find_map(|_| {
-        let (child, name, description) = match weighted(&WHAT, rng, |&(_, weight)| weight)?.0 {
-            None => with_constants(parent, &constants, rng)?,
-            Some(family) => {
-                if !found.iter().any(|(known, _)| *known == family) {
-                    found.push((family, alterations(parent, family)));
-                }
-                let (_, all) = found.iter().find(|(known, _)| *known == family)?;
-                let one = all.choose(rng)?;
-                let child = buried(parent, &one.made(parent));
-                (child, super::fitted(&format!("mutate_{}", one.name)), one.description.clone())
-            }
-        };
+    let mut ground = Ground { parent, constants: constants(parent), found: Vec::new() };
+    let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
+    asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
+        let operator = operator.or_else(|| Operator::MUTATE.choose(rng).copied())?;
+        let (child, name, description) = ground.changed(operator, rng)?;
         if child == parent || seen(&child) || readable && !is_sound(&child) {
             return None;
         }
         // A change that no SEARCH text can single out is not proposed; there are others.
         let edit = Edit::between(parent, &child).ok()?;
-        Proposal::new(&name, &description, edit).ok()
+        Some((operator, Proposal::new(&name, &description, edit).ok()?))
     })
 }
 
-/// The parent with a drawn change of constants, and the change's name and description; `None` without constants.
-fn with_constants(parent: &str, constants: &[Number], rng: &mut Stream) -> Option<(String, String, String)> {
-    let mut changes = draw(constants, rng)?;
-    changes.sort_by_key(|change| change.number.span.start);
-    Some((child(parent, &changes), name(parent, &changes), description(parent, &changes)))
+/// A parent and what can be changed in it.
+struct Ground<'a> {
+    parent: &'a str,
+    constants: Vec<Number>,
+    /// Looked for when first asked for: most proposals need none of them.
+    found: Vec<(Family, Vec<Alteration>)>,
+}
+
+impl Ground<'_> {
+    /// The parent with a drawn change, and the change's name and description; `None` where an operator has nothing to do.
+    fn changed(&mut self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
+        let Some(family) = Family::of(operator) else { return self.with_constants(operator, rng) };
+        let parent = self.parent;
+        if !self.found.iter().any(|(known, _)| *known == family) {
+            self.found.push((family, alterations(parent, family)));
+        }
+        let (_, all) = self.found.iter().find(|(known, _)| *known == family)?;
+        let all: Vec<&Alteration> = all.iter().filter(|one| one.operator == operator).collect();
+        let one = all.choose(rng)?;
+        let name = super::fitted(&format!("mutate_{}", one.name));
+        Some((buried(parent, &one.made(parent)), name, one.description.clone()))
+    }
+
+    fn with_constants(&self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
+        let mut constants: Vec<&Number> = self.constants.iter().collect();
+        let together = match operator {
+            Operator::Constants => weighted(&TOGETHER, rng, |&(_, weight)| weight)?.0,
+            _ => 1,
+        };
+        if together == 1 {
+            constants.retain(|number| (number.role == Role::Bound) == (operator == Operator::LoopBound));
+        }
+        let mut changes = draw(&constants, together, rng)?;
+        changes.sort_by_key(|change| change.number.span.start);
+        let parent = self.parent;
+        Some((child(parent, &changes), name(parent, &changes), description(parent, &changes)))
+    }
 }
 
 /// A constant and the literal that takes its place.
@@ -114,17 +135,16 @@ fn steps(number: &Number) -> Vec<String> {
     number.literal.steps(Class::of(number.role) == Class::Knob)
 }
 
-/// One to three different constants with a step each; `None` when there is no constant.
-fn draw<'a>(constants: &'a [Number], rng: &mut Stream) -> Option<Vec<Change<'a>>> {
-    let (together, _) = weighted(&TOGETHER, rng, |&(_, weight)| weight)?;
-    let mut left: Vec<&Number> = constants.iter().collect();
+/// So many different constants with a step each; `None` when there are not so many.
+fn draw<'a>(constants: &[&'a Number], together: usize, rng: &mut Stream) -> Option<Vec<Change<'a>>> {
+    let mut left = constants.to_vec();
     let mut changes = Vec::new();
-    while changes.len() < *together && !left.is_empty() {
+    while changes.len() < together {
         let number = draw_constant(&left, rng)?;
         left.retain(|other| other.span != number.span);
         changes.push(Change { number, literal: steps(number).choose(rng)?.clone() });
     }
-    (!changes.is_empty()).then_some(changes)
+    Some(changes)
 }
 
 /// First a class by its weight, among those that there are, then one of its constants.
@@ -207,7 +227,10 @@ mod tests {
 
     fn draw_many(parent: &str, times: u64) -> Vec<Proposal> {
         let rng = |number| stream(7, number, Purpose::Proposal);
-        (0..times).filter_map(|number| propose(parent, &mut rng(number), &|_| false)).collect()
+        // Each operator as often as the others.
+        let asked = |number| Some(Operator::MUTATE[number as usize % Operator::MUTATE.len()]);
+        let one = |number| Some(propose(parent, asked(number), &mut rng(number), &|_| false)?.1);
+        (0..times).filter_map(one).collect()
     }
 
     #[test]
@@ -248,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_proposal_says_what_it_changes() {
-        let proposals = draw_many(PARENT, 200);
+        let proposals = draw_many(PARENT, 1000);
         let find = |name: &str| proposals.iter().find(|proposal| proposal.name == name);
         let proposal = find("mutate_num_attempts_5_to_2").expect("never drawn");
         let description = "Changes the default of `num_attempts` in `pack`, line 4, from 5 to 2.";
@@ -278,11 +301,25 @@ mod tests {
         let roles: Vec<Role> = constants.iter().map(|number| number.role).collect();
         assert_eq!(roles, [Role::Default, Role::Bound, Role::Other, Role::Structural, Role::Structural]);
         for number in 0..500 {
-            let changes = draw(&constants, &mut stream(1, number, Purpose::Proposal)).unwrap();
+            let all: Vec<&Number> = constants.iter().collect();
+            let changes = draw(&all, 1, &mut stream(1, number, Purpose::Proposal)).unwrap();
             *times.entry(Class::of(changes[0].number.role)).or_default() += 1;
         }
         assert!(times[&Class::Knob] > 2 * times[&Class::Other], "{times:?}");
         assert!(times[&Class::Other] > 4 * times[&Class::Structural], "{times:?}");
+    }
+
+    #[test]
+    fn an_operator_does_its_own_and_where_it_has_nothing_to_do_another_one_does() {
+        let rng = |number| stream(7, number, Purpose::Proposal);
+        for number in 0..20 {
+            let asked = |operator| propose(PARENT, Some(operator), &mut rng(number), &|_| false).unwrap();
+            let (operator, proposal) = asked(Operator::LoopBound);
+            assert!(operator == Operator::LoopBound && proposal.name.starts_with("mutate_range_20_to_"), "{proposal}");
+            let (operator, proposal) = asked(Operator::Constants);
+            assert!(operator == Operator::Constants && proposal.name.ends_with("_more"), "{proposal}");
+            assert_ne!(asked(Operator::EarlyExit).0, Operator::EarlyExit);
+        }
     }
 
     #[test]
@@ -297,7 +334,7 @@ mod tests {
         let parent = "def f(tries=3):\n    return tries\n";
         let seen = RefCell::new(BTreeSet::from([parent.to_owned()]));
         let mut rng = stream(1, 1, Purpose::Proposal);
-        while let Some(proposal) = propose(parent, &mut rng, &|text| seen.borrow().contains(text)) {
+        while let Some((_, proposal)) = propose(parent, None, &mut rng, &|text| seen.borrow().contains(text)) {
             assert!(seen.borrow_mut().insert(proposal.edit.apply(parent).unwrap()));
         }
         let default = |text: &String| text.split(['=', ')']).nth(1).unwrap().to_owned();
@@ -308,7 +345,7 @@ mod tests {
     #[test]
     fn a_program_without_constants_or_with_broken_markers_has_no_mutation() {
         for parent in ["", "def f(x):\n    return x\n", "# EVOLVE-BLOCK-START\nx = 5\n"] {
-            assert_eq!(propose(parent, &mut stream(1, 1, Purpose::Proposal), &|_| false), None, "{parent}");
+            assert_eq!(propose(parent, None, &mut stream(1, 1, Purpose::Proposal), &|_| false), None, "{parent}");
         }
     }
 

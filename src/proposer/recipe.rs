@@ -44,8 +44,9 @@ pub(crate) struct Part {
     pub(crate) values: Vec<(String, String)>,
 }
 
+/// A step of a variation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Tune,
     Exchange,
     Add,
@@ -164,11 +165,18 @@ impl Recipe {
         kinds.iter().all(fits) && self.number_of(Kind::Assign) == 1 + self.number_of(Kind::Select)
     }
 
-    /// This recipe with one step taken, and what that was; `None` when a bounded number of draws found none.
-    pub(crate) fn varied(&self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(Self, Variation)> {
+    /// This recipe with one step taken, any or this one, and what that was; `None` when a bounded number of draws found
+    /// none.
+    pub(crate) fn varied(
+        &self,
+        catalogue: &Catalogue,
+        step: Option<Step>,
+        rng: &mut Stream,
+    ) -> Option<(Self, Variation)> {
         (0..DRAWS).find_map(|_| {
             let mut recipe = self.clone();
-            let variation = match weighted(&STEPS, rng, |&(_, weight)| weight)?.0 {
+            let any = |rng: &mut Stream| Some(weighted(&STEPS, rng, |&(_, weight)| weight)?.0);
+            let variation = match step.or_else(|| any(rng))? {
                 Step::Tune => recipe.tune(catalogue, rng),
                 Step::Exchange => recipe.exchange(catalogue, rng),
                 Step::Add => recipe.add(catalogue, rng),
@@ -296,7 +304,7 @@ mod tests {
         for number in 0..400 {
             let mut rng = rng(number);
             let recipe = Recipe::drawn(&catalogue, &mut rng);
-            let (varied, variation) = recipe.varied(&catalogue, &mut rng).unwrap();
+            let (varied, variation) = recipe.varied(&catalogue, None, &mut rng).unwrap();
             assert!(varied.is_whole() && varied != recipe);
             let (before, after) = (recipe.parts().len(), varied.parts().len());
             match variation {

@@ -3,13 +3,15 @@
 //! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
 
 mod function;
+mod name;
 mod normal;
 mod number;
 mod statement;
 mod token;
 
 pub(crate) use function::{Function, assigned, functions, imports};
-pub use normal::normalised;
+pub(crate) use name::unbound;
+pub use normal::{normalised, size};
 pub(crate) use number::{Number, Role, numbers};
 pub(crate) use statement::{Mask, Statement, masks, statements};
 pub(crate) use token::{Token, tokens};

@@ -51,7 +51,8 @@ impl Ledger {
     fn of(cast: &Cast<'_>) -> Self {
         let mut ledger = Self { accounts: BTreeMap::new(), order: Vec::new() };
         let mut proposers: Vec<Proposer> = vec![Proposer::Corpus(0)];
-        proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.proposer));
+        proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.who));
+        proposers.extend(cast.search.pruning().account().map(|_| Proposer::Prune));
         ledger.order = proposers.into_iter().map(|proposer| name(cast, proposer)).collect();
         let mut attempts: BTreeMap<u64, Proposer> = BTreeMap::new();
         for entry in &cast.run.entries {
@@ -138,7 +139,7 @@ fn asked(cast: &Cast<'_>, ledger: &Ledger) -> Table {
                    have become the best";
     let mut table = Table::new(caption, columns);
     for (name, account) in ledger.rows() {
-        let arm = cast.search.bandit().arms().iter().find(|arm| self::name(cast, arm.proposer) == *name);
+        let arm = cast.search.bandit().arms().iter().find(|arm| self::name(cast, arm.who) == *name);
         let sum = |reasons: &BTreeMap<&str, usize>| reasons.values().sum::<usize>().to_string();
         let mut cells = vec![name.clone(), account.tried.to_string(), sum(&account.declined), sum(&account.rejected)];
         cells.extend([account.outclassed, account.measured].map(|count| count.to_string()));

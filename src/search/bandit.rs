@@ -1,14 +1,14 @@
-//! Bandit: which proposer is asked next. Each is an arm; what it has brought for what it has cost lately decides, and
-//! whoever was asked seldom is asked again now and then.
+//! Bandit: who is asked next: which proposer, and which of its operators. Each is an arm; what it has brought for what it
+//! has cost lately decides, and whoever was asked seldom is asked again now and then.
 //!
-//! The index of an arm is its rate of reward relative to the best arm's, plus `EXPLORATION * sqrt(all tries) / (1 + own
-//! tries)` (the form of PUCT, Rosin 2011). Only +, *, / and sqrt, so every machine decides alike. Old tries fade, as what
-//! helps early is not what helps late.
+//! The index of an arm is its rate of reward relative to the best arm's, plus `EXPLORATION * share * sqrt(all tries) / (1 +
+//! own tries)` (the form of PUCT, Rosin 2011), where the shares say how often arms are tried as long as nothing speaks for
+//! any of them. Only +, *, / and sqrt, so every machine decides alike. Old tries fade, as what helps early is not what
+//! helps late.
 
 use serde::Serialize;
 
 use crate::charge::Charge;
-use crate::event::Proposer;
 
 /// How much an arm that was tried seldom is preferred.
 const EXPLORATION: f64 = 0.4;
@@ -43,7 +43,7 @@ impl Success {
     }
 }
 
-/// How many attempts of a proposer ended in which way, for the closing table.
+/// How many attempts of a proposer or an operator ended in which way, for the closing table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Account {
     /// Attempts.
@@ -66,13 +66,15 @@ pub struct Account {
     pub nanodollars: u64,
 }
 
-/// A proposer with its account and its recent success.
+/// A proposer or an operator with its account and its recent success.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Arm {
+pub struct Arm<T> {
     /// Who.
-    pub proposer: Proposer,
+    pub who: T,
     /// All that came of it.
     pub account: Account,
+    /// How often it is tried where nothing is known, relative to the average arm.
+    share: f64,
     tries: f64,
     reward: f64,
     cost: f64,
@@ -80,47 +82,60 @@ pub struct Arm {
 
 /// All arms, in a fixed order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Bandit {
-    arms: Vec<Arm>,
+pub struct Bandit<T> {
+    arms: Vec<Arm<T>>,
 }
 
-impl Bandit {
-    /// With these arms, none of them tried yet.
-    pub fn new(proposers: impl IntoIterator<Item = Proposer>) -> Self {
-        let arm = |proposer| Arm { proposer, account: Account::default(), tries: 0.0, reward: 0.0, cost: 0.0 };
-        Self { arms: proposers.into_iter().map(arm).collect() }
+impl<T: Copy + PartialEq> Bandit<T> {
+    /// With these arms, each with its share, none of them tried yet.
+    pub fn new(shares: impl IntoIterator<Item = (T, u32)>) -> Self {
+        let shares: Vec<(T, u32)> = shares.into_iter().collect();
+        let average = shares.iter().map(|(_, share)| f64::from(*share)).sum::<f64>() / shares.len().max(1) as f64;
+        let arm = |(who, share): (T, u32)| Arm {
+            who,
+            account: Account::default(),
+            share: f64::from(share) / average,
+            tries: 0.0,
+            reward: 0.0,
+            cost: 0.0,
+        };
+        Self { arms: shares.into_iter().map(arm).collect() }
     }
 
     /// All arms.
-    pub fn arms(&self) -> &[Arm] {
+    pub fn arms(&self) -> &[Arm<T>] {
         &self.arms
     }
 
-    /// The account of a proposer, if it is an arm.
-    pub fn account(&mut self, proposer: Proposer) -> Option<&mut Account> {
-        self.arms.iter_mut().find(|arm| arm.proposer == proposer).map(|arm| &mut arm.account)
+    /// The account of an arm, if it is one.
+    pub fn account(&mut self, who: T) -> Option<&mut Account> {
+        self.arm(who).map(|arm| &mut arm.account)
+    }
+
+    fn arm(&mut self, who: T) -> Option<&mut Arm<T>> {
+        self.arms.iter_mut().find(|arm| arm.who == who)
     }
 
     /// Whom to ask, of those that `can` be asked: the highest index, of equal ones the first.
-    pub fn choose(&self, can: impl Fn(Proposer) -> bool) -> Option<Proposer> {
+    pub fn choose(&self, can: impl Fn(T) -> bool) -> Option<T> {
         let tries: f64 = self.arms.iter().map(|arm| arm.tries).sum();
-        let best_rate = self.arms.iter().map(Arm::rate).fold(0.0, f64::max);
-        let index = |arm: &Arm| {
+        let best_rate = self.arms.iter().map(Arm::<T>::rate).fold(0.0, f64::max);
+        let index = |arm: &Arm<T>| {
             let value = if best_rate > 0.0 { arm.rate() / best_rate } else { 0.0 };
-            value + EXPLORATION * tries.sqrt() / (1.0 + arm.tries)
+            value + EXPLORATION * arm.share * tries.sqrt() / (1.0 + arm.tries)
         };
-        let mut chosen: Option<(&Arm, f64)> = None;
-        for arm in self.arms.iter().filter(|arm| can(arm.proposer)) {
+        let mut chosen: Option<(&Arm<T>, f64)> = None;
+        for arm in self.arms.iter().filter(|arm| can(arm.who)) {
             if chosen.is_none_or(|(_, highest)| index(arm) > highest) {
                 chosen = Some((arm, index(arm)));
             }
         }
-        chosen.map(|(arm, _)| arm.proposer)
+        chosen.map(|(arm, _)| arm.who)
     }
 
-    /// A proposer is asked.
-    pub fn tried(&mut self, proposer: Proposer) {
-        if self.account(proposer).is_none() {
+    /// An arm is tried.
+    pub fn tried(&mut self, who: T) {
+        if self.account(who).is_none() {
             return;
         }
         for arm in &mut self.arms {
@@ -128,14 +143,14 @@ impl Bandit {
             arm.reward *= FADING;
             arm.cost *= FADING;
         }
-        let arm = self.arms.iter_mut().find(|arm| arm.proposer == proposer).expect("BUG: looked up before");
+        let arm = self.arm(who).expect("BUG: looked up before");
         arm.tries += 1.0;
         arm.account.tried += 1;
     }
 
-    /// What a request to a proposer cost.
-    pub fn charged(&mut self, proposer: Proposer, charge: Charge) {
-        if let Some(arm) = self.arms.iter_mut().find(|arm| arm.proposer == proposer) {
+    /// What a request cost.
+    pub fn charged(&mut self, who: T, charge: Charge) {
+        if let Some(arm) = self.arm(who) {
             arm.cost += charge.dollars() * SECONDS_OF_A_DOLLAR;
             arm.account.tokens = arm.account.tokens.saturating_add(charge.tokens());
             arm.account.nanodollars = arm.account.nanodollars.saturating_add(charge.nanodollars);
@@ -143,8 +158,8 @@ impl Bandit {
     }
 
     /// What came of an attempt, and what it cost beside being made, in seconds.
-    pub fn ended(&mut self, proposer: Proposer, success: Success, seconds: f64) {
-        if let Some(arm) = self.arms.iter_mut().find(|arm| arm.proposer == proposer) {
+    pub fn ended(&mut self, who: T, success: Success, seconds: f64) {
+        if let Some(arm) = self.arm(who) {
             arm.reward += success.reward();
             arm.cost += OVERHEAD_SECONDS + seconds;
             arm.account.seconds += seconds;
@@ -152,7 +167,7 @@ impl Bandit {
     }
 }
 
-impl Arm {
+impl<T> Arm<T> {
     /// Reward a second, lately.
     fn rate(&self) -> f64 {
         if self.cost > 0.0 { self.reward / self.cost } else { 0.0 }
@@ -162,12 +177,13 @@ impl Arm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Proposer;
 
     const ARMS: [Proposer; 3] = [Proposer::Mutate, Proposer::Compose, Proposer::Cross];
 
     /// How often each arm is chosen in 300 tries whose success and cost these say.
     fn shares(outcome: impl Fn(Proposer) -> (Success, f64)) -> [u64; 3] {
-        let mut bandit = Bandit::new(ARMS);
+        let mut bandit = Bandit::new(ARMS.map(|arm| (arm, 1)));
         for _ in 0..300 {
             let proposer = bandit.choose(|_| true).unwrap();
             bandit.tried(proposer);
@@ -201,7 +217,7 @@ mod tests {
     #[test]
     fn a_model_that_takes_money_has_to_bring_more_than_one_that_takes_none() {
         let models = [Proposer::Model(0), Proposer::Model(1)];
-        let mut bandit = Bandit::new(models);
+        let mut bandit = Bandit::new(models.map(|model| (model, 1)));
         for _ in 0..300 {
             let proposer = bandit.choose(|_| true).unwrap();
             bandit.tried(proposer);
@@ -215,8 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn as_long_as_nothing_speaks_for_anybody_the_shares_do() {
+        let mut bandit = Bandit::new([("often", 8), ("seldom", 1)]);
+        for _ in 0..300 {
+            let who = bandit.choose(|_| true).unwrap();
+            bandit.tried(who);
+            bandit.ended(who, Success::Nothing, 1.0);
+        }
+        let [often, seldom] = ["often", "seldom"].map(|who| bandit.account(who).unwrap().tried);
+        assert!(often > 3 * seldom && seldom > 10, "{often} {seldom}");
+    }
+
+    #[test]
     fn whoever_cannot_be_asked_is_not_chosen() {
-        let bandit = Bandit::new(ARMS);
+        let bandit = Bandit::new(ARMS.map(|arm| (arm, 1)));
         assert_eq!(bandit.choose(|proposer| proposer == Proposer::Cross), Some(Proposer::Cross));
         assert_eq!(bandit.choose(|_| false), None);
     }

@@ -45,6 +45,13 @@ pub struct Contender {
     pub measurement: Measurement,
 }
 
+impl HeldOut {
+    /// Its `combined_score`.
+    pub fn score(&self) -> f64 {
+        self.scores.combined_score
+    }
+}
+
 impl Best {
     /// The score to name it by: that on held-out windows where there is one.
     pub fn told_score(&self) -> f64 {

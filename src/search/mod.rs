@@ -6,9 +6,11 @@
 pub mod archive;
 pub mod bandit;
 pub mod best;
+pub mod credit;
 pub mod island;
 pub mod models;
 pub mod population;
+pub mod pruning;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -28,12 +30,15 @@ use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{
     Asking, CandidateCreated, Declined, Event, Kind, ModelAsked, Proposer, RunStarted, Selection, StopReason,
 };
+use crate::operator::Operator;
 use crate::search::archive::Archive;
 use crate::search::bandit::{Bandit, Success};
 use crate::search::best::{Best, Contender, HeldOut};
+use crate::search::credit::{Credit, Outcome};
 use crate::search::island::{Climate, Islands};
 use crate::search::models::Models;
 use crate::search::population::Member;
+use crate::search::pruning::{Pruning, keeps_up};
 use crate::settings::{Parts, SearchSettings, Settings};
 
 /// After so many attempts in a row that made no candidate, nothing new is to be expected.
@@ -60,6 +65,12 @@ pub struct Known {
     pub commit: CommitId,
     /// Its program.
     pub program: BlobId,
+    /// How many tokens that has, comments, blank lines and words for the reader left out.
+    pub size: u64,
+    /// What its proposer did, if it can do several things.
+    pub operator: Option<Operator>,
+    /// The place of what was cut from its parent, if it was pruned.
+    pub cut: Option<u64>,
     /// Below which score its evaluation may stop.
     pub outclassed_below: Option<f64>,
     /// How its evaluation ended, once it has.
@@ -163,7 +174,8 @@ pub struct Search {
     declined_in_a_row: u64,
     islands: Islands,
     archive: Archive,
-    bandit: Bandit,
+    credit: Credit,
+    pruning: Pruning,
     models: Models,
     best: Option<Best>,
     /// Those that looked better than the best when they were judged, and were not judged on held-out windows yet.
@@ -181,6 +193,9 @@ impl Search {
             island: 0,
             commit: started.commit,
             program: started.program,
+            size: started.size,
+            operator: None,
+            cut: None,
             outclassed_below: None,
             verdict: None,
             ruling: None,
@@ -207,7 +222,8 @@ impl Search {
             declined_in_a_row: 0,
             islands: Islands::new(climate),
             archive: Archive::new(front),
-            bandit: Bandit::new(proposers(settings)),
+            credit: Credit::new(proposers(settings)),
+            pruning: Pruning::new(settings.search.prune),
             models: Models::new(&settings.llm),
             best: None,
             contenders: Vec::new(),
@@ -262,6 +278,15 @@ impl Search {
             }
             _ => {}
         }
+        if let Some(operator) = selection.operator.filter(|one| !selection.proposer.operators().contains(one)) {
+            return Err(format!("{} has no operator {operator}", selection.proposer));
+        }
+        if (selection.proposer == Proposer::Prune) != selection.cut.is_some() {
+            return Err("what is pruned, and nothing else, is cut at some place".to_owned());
+        }
+        if selection.cut.is_some() && self.best.as_ref().is_none_or(|best| best.candidate != selection.parent) {
+            return Err(format!("candidate {} is not the best, and nothing else is pruned", selection.parent));
+        }
         if matches!(selection.proposer, Proposer::Model(_)) != selection.kind.is_some() {
             return Err("a language model, and nobody else, is asked in some form".to_owned());
         }
@@ -308,6 +333,9 @@ impl Search {
         if !selection.parents().eq(created.parents.iter().copied()) {
             return Err(format!("candidate {} has other parents than were selected", created.candidate));
         }
+        if let Some(operator) = created.operator.filter(|one| !selection.proposer.operators().contains(one)) {
+            return Err(format!("{} has no operator {operator}", selection.proposer));
+        }
         match self.seen(&created.program).or_else(|| self.seen_normalised(&created.normalised)) {
             Some(of) => Err(format!("candidate {} is the same program as candidate {of}", created.candidate)),
             None => Ok(()),
@@ -338,7 +366,7 @@ impl Search {
 
     fn check_confirmed(&self, candidate: CandidateId, measurement: &Measurement) -> Result<(), String> {
         self.contender(candidate)?;
-        if self.beats_best(measurement)? {
+        if self.rules_for(candidate, measurement)? {
             return Ok(());
         }
         Err(format!("candidate {candidate} is refuted by this"))
@@ -347,7 +375,7 @@ impl Search {
     fn check_refuted(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), String> {
         self.contender(candidate)?;
         match evaluation {
-            Evaluation::Measured { measurement } if self.beats_best(measurement)? => {
+            Evaluation::Measured { measurement } if self.rules_for(candidate, measurement)? => {
                 Err(format!("candidate {candidate} is confirmed by this"))
             }
             Evaluation::Measured { .. } | Evaluation::Rejected { .. } => Ok(()),
@@ -360,11 +388,47 @@ impl Search {
         contender.ok_or_else(|| format!("candidate {candidate} is not to be judged on held-out windows"))
     }
 
-    /// Whether what was measured on held-out windows is better than the best there.
-    fn beats_best(&self, measurement: &Measurement) -> Result<bool, String> {
+    /// Whether what was measured of a contender on held-out windows makes it the best: it is better there, or it was cut
+    /// from the best and is as good.
+    fn rules_for(&self, candidate: CandidateId, measurement: &Measurement) -> Result<bool, String> {
         let scores = self.held_out_scores(measurement).ok_or("the baseline is not known on the held-out windows")?;
-        let best = self.best.as_ref().and_then(|best| best.held_out.as_ref());
-        Ok(best.is_none_or(|best| scores.combined_score > best.scores.combined_score))
+        let best = self.to_beat(|best| best.held_out.as_ref().map_or(f64::NEG_INFINITY, |held_out| held_out.score()));
+        let best = best.and_then(|best| best.held_out.as_ref());
+        let is_better = best.is_none_or(|best| scores.combined_score > best.score());
+        Ok(is_better || self.is_cut_from_best(candidate) && self.keeps_up_there(&scores, measurement))
+    }
+
+    /// The best, or what that was pruned from, whichever has more of a score.
+    fn to_beat(&self, score: impl Fn(&Best) -> f64) -> Option<&Best> {
+        let best = self.best.as_ref()?;
+        let origin = self.pruning.origin(best.candidate).filter(|origin| score(origin) > score(best));
+        Some(origin.unwrap_or(best))
+    }
+
+    /// Whether something was pruned from what is the best now, and is not longer.
+    fn is_cut_from_best(&self, candidate: CandidateId) -> bool {
+        let known = self.known(candidate);
+        let best = self.best.as_ref().filter(|best| known.cut.is_some() && known.parents == [best.candidate]);
+        best.is_some_and(|best| known.size <= self.known(best.candidate).size)
+    }
+
+    /// Whether a cut costs nothing that could be seen, on the windows of the search.
+    fn keeps_up(&self, candidate: CandidateId, score: f64, interval: f64) -> bool {
+        let best = self.best.as_ref().filter(|_| self.is_cut_from_best(candidate));
+        let origin = best.and_then(|best| self.pruning.origin(best.candidate));
+        origin.is_some_and(|origin| keeps_up((score, interval), (origin.score, origin.interval)))
+    }
+
+    /// The same on held-out windows. A score that was asked for is not pruned away.
+    fn keeps_up_there(&self, scores: &Scores, measurement: &Measurement) -> bool {
+        let origin = self.best.as_ref().and_then(|best| self.pruning.origin(best.candidate));
+        let Some((origin, there)) = origin.and_then(|origin| Some((origin, origin.held_out.as_ref()?))) else {
+            return false;
+        };
+        let interval = |measurement| self.interval_against(measurement, self.baseline_held_out.as_ref());
+        let target = self.started.settings.search.target_score.filter(|target| origin.told_score() >= *target);
+        let own = (scores.combined_score, interval(measurement));
+        keeps_up(own, (there.score(), interval(&there.measurement))) && target.is_none_or(|target| own.0 >= target)
     }
 
     fn existing(&self, id: CandidateId) -> Result<&Known, String> {
@@ -391,11 +455,11 @@ impl Search {
             Event::Selected { attempt, selection } => self.open_attempt(*attempt, selection),
             Event::ModelAsked(ModelAsked { model, charge, .. }) => {
                 self.models.spend(*charge);
-                self.bandit.charged(Proposer::Model(*model), *charge);
+                self.credit.charged(Proposer::Model(*model), *charge);
             }
             Event::ModelPaused { model, error } => self.models.pause(*model, error),
             Event::ModelResumed { model } => self.models.go_on(*model),
-            Event::ProposalDeclined { attempt, .. } => self.decline(*attempt),
+            Event::ProposalDeclined { attempt, reason, .. } => self.decline(*attempt, reason),
             Event::CandidateCreated(created) => self.add(created),
             Event::CandidateEvaluated { candidate, evaluation } => self.judge(*candidate, evaluation),
             Event::Confirmed { candidate, measurement } => self.confirm(*candidate, measurement),
@@ -417,22 +481,23 @@ impl Search {
         if self.baseline.is_none() {
             return Next::Wait;
         }
-        if self.candidates.len() as u64 >= self.candidate_limit {
-            return self.stop_or_wait(StopReason::Candidates);
+        if self.searched() >= self.candidate_limit {
+            return self.prune_or(|| self.stop_or_wait(StopReason::Candidates));
         }
         if self.has_reached_target() {
             // What models have not answered yet is not waited for.
             let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.kind.is_some());
-            return if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait };
+            return self.prune_or(|| if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait });
         }
-        if (self.candidates.len() + self.open.len()) as u64 >= self.candidate_limit {
+        if self.searched() + self.open.len() as u64 >= self.candidate_limit {
             return Next::Wait;
         }
         if self.declined_in_a_row >= EXHAUSTED_AFTER {
-            return self.stop_or_wait(StopReason::Exhausted);
+            return self.prune_or(|| self.stop_or_wait(StopReason::Exhausted));
         }
         let attempt = self.attempts;
-        match self.next_of_corpus().or_else(|| self.next_repair()).or_else(|| self.drawn(attempt)) {
+        let selection = self.next_of_corpus().or_else(|| self.next_repair());
+        match selection.or_else(|| self.next_cut(false)).or_else(|| self.drawn(attempt)) {
             Some(selection) => Next::Attempt { attempt, selection },
             // Whoever is paused comes back.
             None if self.models.is_any_paused() => Next::Wait,
@@ -458,7 +523,9 @@ impl Search {
     /// If it was not to be.
     pub fn ruling(&self, candidate: CandidateId, evaluation: Evaluation) -> Event {
         match evaluation {
-            Evaluation::Measured { measurement } if self.beats_best(&measurement).expect("BUG: no baseline there") => {
+            Evaluation::Measured { measurement }
+                if self.rules_for(candidate, &measurement).expect("BUG: no baseline there") =>
+            {
                 Event::Confirmed { candidate, measurement }
             }
             evaluation => Event::Refuted { candidate, evaluation },
@@ -546,8 +613,18 @@ impl Search {
     }
 
     /// The proposers that are drawn from, each with what it has brought.
-    pub fn bandit(&self) -> &Bandit {
-        &self.bandit
+    pub fn bandit(&self) -> &Bandit<Proposer> {
+        self.credit.proposers()
+    }
+
+    /// What a proposer can do, each with what it has brought; `None` of one that can do one thing only.
+    pub fn operators(&self, proposer: Proposer) -> Option<&Bandit<Operator>> {
+        self.credit.operators(proposer)
+    }
+
+    /// How far pruning the best has come.
+    pub fn pruning(&self) -> &Pruning {
+        &self.pruning
     }
 
     /// The language models.
@@ -606,8 +683,38 @@ impl Search {
     }
 
     fn stop_or_wait(&self, reason: StopReason) -> Next {
-        let settled = self.open.is_empty() && self.tasks().next().is_none();
-        if settled { Next::Stop(reason) } else { Next::Wait }
+        if self.is_settled() { Next::Stop(reason) } else { Next::Wait }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.tasks().next().is_none()
+    }
+
+    /// Candidates that count as those that a run is asked for: all but what was pruned.
+    fn searched(&self) -> u64 {
+        self.candidates.len() as u64 - self.pruning.made()
+    }
+
+    /// Before the run ends its best is pruned.
+    fn prune_or(&self, end: impl FnOnce() -> Next) -> Next {
+        match self.next_cut(true) {
+            Some(selection) => Next::Attempt { attempt: self.attempts, selection },
+            None => end(),
+        }
+    }
+
+    /// The next thing to cut from the best. A pass begins when the best has stood for long, or the search is at its end.
+    fn next_cut(&self, is_at_end: bool) -> Option<Selection> {
+        let is_known = |best: &&Best| best.held_out.is_some() || !self.holds_out();
+        let best = self.best.as_ref().filter(is_known)?;
+        let known = self.known(best.candidate);
+        if self.is_busy() || known.proposer.is_none() {
+            return None;
+        }
+        let may_begin = if is_at_end { self.is_settled() } else { self.pruning.has_stood(self.attempts) };
+        let cut = Some(self.pruning.next(best.candidate, may_begin)?);
+        let outclassed_below = Some(self.pruning.lowest(best));
+        Some(Selection { cut, outclassed_below, ..Selection::of(Proposer::Prune, known.island, best.candidate) })
     }
 
     /// The first document of the corpus that was not tried yet. If its parent's document made no program, it is tried
@@ -615,15 +722,8 @@ impl Search {
     fn next_of_corpus(&self) -> Option<Selection> {
         let place = usize::try_from(self.attempts).ok().filter(|place| *place < self.corpus.len())?;
         let parent = self.started.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
-        Some(Selection {
-            proposer: Proposer::Corpus(place),
-            island: place % self.islands.count(),
-            parent: parent.unwrap_or(CandidateId::SEED),
-            inspirations: Vec::new(),
-            outclassed_below: None,
-            kind: None,
-            repairs: None,
-        })
+        let island = place % self.islands.count();
+        Some(Selection::of(Proposer::Corpus(place), island, parent.unwrap_or(CandidateId::SEED)))
     }
 
     /// The first rejected candidate that can go back to its language model now.
@@ -633,14 +733,13 @@ impl Search {
         let candidate = *self.models.rejected().iter().find(is_free)?;
         let Known { proposer, island, kind, parents, .. } = self.known(candidate);
         let (parent, others) = parents.split_first().expect("BUG: a language model edits somebody's program");
+        let proposer = proposer.expect("BUG: a candidate of a language model");
         Some(Selection {
-            proposer: proposer.expect("BUG: a candidate of a language model"),
-            island: *island,
-            parent: *parent,
             inspirations: others.to_vec(),
             outclassed_below: self.islands.admission_score(*island),
             kind: *kind,
             repairs: Some(candidate),
+            ..Selection::of(proposer, *island, *parent)
         })
     }
 
@@ -677,11 +776,12 @@ impl Search {
             Proposer::Model(_) => self.can_request(proposer),
             _ => !is_busy && others.len() >= inspirations(proposer).0,
         };
-        let proposer = self.bandit.choose(can)?;
+        let (proposer, operator) = self.credit.choose(can)?;
         let kind = matches!(proposer, Proposer::Model(_)).then(|| self.kind(attempt, !others.is_empty()));
         let inspirations = others.into_iter().take(inspirations(proposer).1).collect();
         let outclassed_below = self.islands.admission_score(island);
-        Some(Selection { proposer, island, parent, inspirations, outclassed_below, kind, repairs: None })
+        let of = Selection::of(proposer, island, parent);
+        Some(Selection { inspirations, outclassed_below, operator, kind, ..of })
     }
 
     /// In which form a language model is asked.
@@ -736,8 +836,11 @@ impl Search {
 
     fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
         self.attempts += 1;
-        self.candidates[selection.parent.index()].times_chosen += 1;
-        self.bandit.tried(selection.proposer);
+        match (selection.cut, &self.best) {
+            (Some(place), Some(best)) => self.pruning.tried(best, place),
+            _ => self.candidates[selection.parent.index()].times_chosen += 1,
+        }
+        self.credit.tried(selection.proposer);
         selection.repairs.into_iter().for_each(|candidate| self.models.sent_back(candidate));
         self.open.push((attempt, selection.clone()));
     }
@@ -747,16 +850,22 @@ impl Search {
         self.open.remove(at).1
     }
 
-    fn decline(&mut self, attempt: u64) {
-        let proposer = self.close_attempt(attempt).proposer;
+    fn decline(&mut self, attempt: u64, reason: &Declined) {
+        let Selection { proposer, operator, parent, .. } = self.close_attempt(attempt);
+        if proposer == Proposer::Prune {
+            return self.pruning.declined(parent, *reason == Declined::NothingNew);
+        }
         self.declined_in_a_row += 1;
-        self.bandit.ended(proposer, Success::Nothing, 0.0);
-        self.bandit.account(proposer).into_iter().for_each(|account| account.declined += 1);
+        self.credit.declined(proposer, operator);
     }
 
     fn add(&mut self, created: &CandidateCreated) {
         let selection = self.close_attempt(created.attempt);
-        self.declined_in_a_row = 0;
+        match selection.cut {
+            Some(_) => self.pruning.made_one(),
+            None => self.declined_in_a_row = 0,
+        }
+        self.credit.made(selection.proposer, selection.operator, created.operator);
         if let Proposer::Corpus(place) = selection.proposer {
             self.corpus[place] = Some(created.candidate);
         }
@@ -771,6 +880,9 @@ impl Search {
             island: selection.island,
             commit: created.commit,
             program: created.program,
+            size: created.size,
+            operator: created.operator,
+            cut: selection.cut,
             outclassed_below: selection.outclassed_below,
             verdict: None,
             ruling: None,
@@ -827,19 +939,20 @@ impl Search {
     }
 
     fn give_account(&mut self, candidate: CandidateId, verdict: &Verdict, success: Success, evaluation: &Evaluation) {
-        let Some(proposer) = self.candidates[candidate.index()].proposer else { return };
+        let Known { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
         let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
-        self.bandit.ended(proposer, success, seconds);
-        let Some(account) = self.bandit.account(proposer) else { return };
-        account.rejected += u64::from(*verdict == Verdict::Rejected);
-        account.outclassed += u64::from(*verdict == Verdict::Outclassed);
-        account.admitted += u64::from(success != Success::Nothing);
-        account.contenders += u64::from(success == Success::Contender);
+        let (rejected, outclassed) = (*verdict == Verdict::Rejected, *verdict == Verdict::Outclassed);
+        let outcome = Outcome { rejected, outclassed, success, seconds };
+        match proposer {
+            Proposer::Prune => self.pruning.judged(outcome),
+            _ => self.credit.ended(proposer, operator, outcome),
+        }
     }
 
     /// An island that has not got better for long starts anew from somebody else of the front.
     fn pass_time(&mut self, candidate: CandidateId) {
-        if candidate == CandidateId::SEED {
+        // Pruning is no try to get better.
+        if candidate == CandidateId::SEED || self.known(candidate).cut.is_some() {
             return;
         }
         let island = self.candidates[candidate.index()].island;
@@ -858,26 +971,47 @@ impl Search {
     /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither; whether
     /// it looks better than the best.
     fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
-        let interval = self.interval(measurement);
-        let best = self.best.as_ref();
+        let interval = self.interval_against(measurement, self.baseline.as_ref());
+        let keeps_up = self.keeps_up(candidate, score, interval);
+        let best = self.to_beat(|best| best.score);
         // The baseline needs no confirmation: what it is worth is 0 on any windows.
         let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
         if self.holds_out() && !is_baseline {
             let contender = Contender { candidate, score, interval, measurement: measurement.clone() };
-            let contends = contender.exceeds(best);
+            let contends = keeps_up || contender.exceeds(best);
             self.contenders.extend(contends.then_some(contender));
             return contends;
         }
-        let is_best = best.is_none_or(|best| (score, best.candidate) > (best.score, candidate));
+        // Of equal scores the oldest is the best; but what was pruned does not come back by its age.
+        let is_older = |best: &Best| candidate < best.candidate && self.known(candidate).cut.is_none();
+        let is_better = |best: &Best| score > best.score || score == best.score && is_older(best);
+        let is_best = keeps_up || best.is_none_or(is_better);
         if is_best {
-            self.best = Some(Best { candidate, score, interval, held_out: None });
+            self.crown(Best { candidate, score, interval, held_out: None });
         }
         is_best
     }
 
-    fn interval(&self, measurement: &Measurement) -> f64 {
+    /// Half the width of the interval of a measurement's score; 0 before the baseline was measured.
+    fn interval_against(&self, measurement: &Measurement, baseline: Option<&Measurement>) -> f64 {
         let weights = self.started.settings.evaluation.weights;
-        self.baseline.as_ref().map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
+        baseline.map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
+    }
+
+    /// The places of other cuts from the parent of a cut of which it is not known yet what came. They are tried again on
+    /// what is the best now.
+    fn siblings_under_way(&self, cut: CandidateId) -> impl Iterator<Item = u64> {
+        let parents = &self.known(cut).parents;
+        let contending = self.contenders.iter().map(|contender| contender.candidate);
+        let under_way = self.waiting.iter().copied().chain(contending).map(|other| self.known(other));
+        under_way.filter(move |other| other.parents == *parents).filter_map(|other| other.cut)
+    }
+
+    fn crown(&mut self, best: Best) {
+        let cut = self.known(best.candidate).cut.filter(|_| self.is_cut_from_best(best.candidate));
+        let cut = cut.map(|place| self.siblings_under_way(best.candidate).fold(place, u64::min));
+        self.pruning.new_best(best.candidate, cut, self.attempts);
+        self.best = Some(best);
     }
 
     fn holds_out(&self) -> bool {
@@ -886,7 +1020,11 @@ impl Search {
 
     /// Contenders that still look better than the best, those that look best first; none before they can be judged.
     fn standing_contenders(&self) -> Vec<CandidateId> {
-        let standing = |contender: &&Contender| contender.exceeds(self.best.as_ref());
+        let best = self.to_beat(|best| best.score);
+        let standing = |contender: &&Contender| {
+            let Contender { candidate, score, interval, .. } = **contender;
+            contender.exceeds(best) || self.keeps_up(candidate, score, interval)
+        };
         let can_be_judged = self.baseline_held_out.is_some();
         let mut standing: Vec<_> = self.contenders.iter().filter(standing).filter(|_| can_be_judged).collect();
         standing.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
@@ -903,7 +1041,7 @@ impl Search {
         let held_out = self.held_out(measurement);
         self.candidates[candidate.index()].ruling =
             Some(Ruling { confirmed: true, scores: Some(Box::new(held_out.scores.clone())) });
-        self.best = Some(Best { candidate, score, interval, held_out: Some(held_out) });
+        self.crown(Best { candidate, score, interval, held_out: Some(held_out) });
     }
 
     /// What was seen on both sides together is what a refuted candidate is worth from here on.
@@ -951,6 +1089,6 @@ fn inspirations(proposer: Proposer) -> (usize, usize) {
     match proposer {
         Proposer::Cross => (1, 1),
         Proposer::Model(_) => (0, MOST_INSPIRATIONS),
-        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose => (0, 0),
+        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose | Proposer::Prune => (0, 0),
     }
 }

@@ -18,6 +18,11 @@ fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
     })
 }
 
+/// The same without what was to be pruned.
+fn searching(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
+    selections(events).filter(|(_, selection)| selection.proposer != Proposer::Prune)
+}
+
 /// Candidates in the order they were made.
 fn creations(events: &[Event]) -> impl Iterator<Item = &CandidateCreated> {
     events.iter().filter_map(|event| match event {
@@ -43,7 +48,12 @@ fn is_deserted(search: &Search) -> bool {
 
 /// How many attempts in a row made no candidate, at the end.
 fn declined_last(events: &[Event]) -> usize {
-    let outcomes = events.iter().rev();
+    let is_search = |of: u64| searching(events).any(|(attempt, _)| attempt == of);
+    let outcomes = events.iter().rev().filter(|event| match event {
+        Event::CandidateCreated(created) => is_search(created.attempt),
+        Event::ProposalDeclined { attempt, .. } => is_search(*attempt),
+        _ => true,
+    });
     outcomes
         .take_while(|event| !matches!(event, Event::CandidateCreated(_)))
         .filter(|event| matches!(event, Event::ProposalDeclined { .. }))
@@ -83,7 +93,8 @@ proptest! {
         let world = World::finished(script.clone());
         let accounts = world.search.bandit().arms().iter().map(|arm| arm.account);
         let tried: u64 = accounts.clone().map(|account| account.tried).sum();
-        let drawn = selections(&world.events).filter(|(_, s)| !matches!(s.proposer, Proposer::Corpus(_))).count();
+        let is_drawn = |s: &Selection| !matches!(s.proposer, Proposer::Corpus(_) | Proposer::Prune);
+        let drawn = selections(&world.events).filter(|(_, s)| is_drawn(s)).count();
         prop_assert_eq!(tried, drawn as u64);
         for account in accounts {
             prop_assert!(account.declined + account.rejected + account.outclassed <= account.tried);
@@ -94,6 +105,33 @@ proptest! {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_is_pruned_is_not_longer_and_not_worse_than_what_the_pass_began_with(
+        script in Script::any(), prune in 1..30u64,
+    ) {
+        let script = Script { prune, rejected: script.rejected.min(0.5), ..script };
+        let mut world = World::new(script);
+        let mut bests: Vec<Best> = Vec::new();
+        while world.search.stopped().is_none() {
+            world.step();
+            let Some(best) = world.search.best() else { continue };
+            if bests.last() == Some(best) {
+                continue;
+            }
+            bests.push(best.clone());
+            let size = |best: &Best| world.search.candidate(best.candidate).unwrap().size;
+            let Some(origin) = world.search.pruning().origin(best.candidate) else { continue };
+            prop_assert!(bests.iter().any(|earlier| earlier.candidate == origin.candidate));
+            prop_assert!(size(best) <= size(origin));
+            let lowest = |origin: f64, interval: f64| origin - 2.0 * interval - 1e-12;
+            prop_assert!(best.score >= lowest(origin.score, origin.interval), "{best:?} {origin:?}");
+        }
+        let pruned = selections(&world.events).filter(|(_, selection)| selection.proposer == Proposer::Prune).count();
+        prop_assert_eq!(pruned as u64, world.search.pruning().account().map_or(0, |account| account.tried));
+        // A pass for each best that the search itself has found, and no longer than it may be.
+        prop_assert!(pruned as u64 <= prune * bests.len() as u64);
+    }
 
     #[test]
     fn a_live_state_is_the_one_that_its_events_give_after_every_step(script in Script::any()) {
@@ -126,7 +164,7 @@ proptest! {
     #[test]
     fn a_run_ends_when_it_has_its_candidates_or_finds_nothing_new(script in Script::any()) {
         let world = World::finished(script.clone());
-        let made = world.search.candidates().len() as u64;
+        let made = world.search.candidates().len() as u64 - world.search.pruning().made();
         prop_assert!(made <= script.candidates);
         match world.search.stopped() {
             Some(StopReason::Candidates) => prop_assert_eq!(made, script.candidates),
@@ -141,7 +179,7 @@ proptest! {
             }
             other => prop_assert!(false, "it ended with {other:?}"),
         }
-        let attempts = world.seen_at.len() as u64;
+        let attempts = searching(&world.events).count() as u64;
         let most_in_a_row = EXHAUSTED_AFTER + 2 * script.models as u64;
         prop_assert!(attempts <= made * most_in_a_row, "{attempts} attempts for {made} candidates");
     }
@@ -149,15 +187,14 @@ proptest! {
     #[test]
     fn the_corpus_is_tried_once_in_its_order_before_anything_else(script in Script::any()) {
         let world = World::finished(script.clone());
-        let tried: Vec<(u64, &Selection)> = selections(&world.events).collect();
+        let tried: Vec<(u64, &Selection)> = searching(&world.events).collect();
         let (corpus, rest) = tried.split_at(tried.len().min(script.corpus.len()));
         let mut made = vec![None; script.corpus.len()];
         for (place, (attempt, selection)) in corpus.iter().enumerate() {
             let parent = script.corpus[place].and_then(|parent| made[parent]).unwrap_or(CandidateId::SEED);
             let island = place % script.islands;
             let (proposer, inspirations) = (Proposer::Corpus(place), Vec::new());
-            let (kind, repairs) = (None, None);
-            let expected = Selection { proposer, island, parent, inspirations, outclassed_below: None, kind, repairs };
+            let expected = Selection { inspirations, ..Selection::of(proposer, island, parent) };
             prop_assert_eq!(*selection, &expected);
             let made_by = |created: &&CandidateCreated| created.attempt == *attempt;
             made[place] = creations(&world.events).find(made_by).map(|created| created.candidate);
@@ -171,7 +208,7 @@ proptest! {
     #[test]
     fn a_mutation_has_a_member_of_its_island_for_a_parent(script in Script::any()) {
         let world = World::finished(script.clone());
-        for (attempt, selection) in selections(&world.events).skip(script.corpus.len()) {
+        for (attempt, selection) in searching(&world.events).skip(script.corpus.len()) {
             let members = &world.seen_at[&attempt];
             prop_assert!(members.iter().all(|members| members.len() <= script.population));
             let members = &members[selection.island];
@@ -183,7 +220,7 @@ proptest! {
 
     #[test]
     fn without_hold_out_the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
-        let world = World::finished(Script { held_out: 0, ..script });
+        let world = World::finished(Script { held_out: 0, prune: 0, ..script });
         let scored = world.search.candidates().filter_map(|(id, known)| match &known.verdict {
             Some(Verdict::Measured(scores)) => Some((id, scores.combined_score)),
             _ => None,
@@ -194,7 +231,7 @@ proptest! {
 
     #[test]
     fn with_hold_out_the_best_is_the_last_that_was_confirmed_and_every_one_was_better_there(script in Script::any()) {
-        let world = World::finished(Script { held_out: 3, ..script });
+        let world = World::finished(Script { held_out: 3, prune: 0, ..script });
         let held_out = |measurement| world.search.held_out_scores(measurement).unwrap().combined_score;
         let mut best = world.search.baseline_is_seed().then_some((CandidateId::SEED, 0.0));
         for event in &world.events {
@@ -235,7 +272,7 @@ proptest! {
     fn how_often_a_candidate_was_chosen_is_how_often_it_was_selected(script in Script::any()) {
         let world = World::finished(script);
         for (id, known) in world.search.candidates() {
-            let times = selections(&world.events).filter(|(_, selection)| selection.parent == id).count();
+            let times = searching(&world.events).filter(|(_, selection)| selection.parent == id).count();
             prop_assert_eq!(known.times_chosen, times as u64);
         }
     }
@@ -318,9 +355,7 @@ fn under_way() -> World {
 fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
     let parent = CandidateId(parent);
     let kind = matches!(proposer, Proposer::Model(_)).then_some(Kind::Edit);
-    let inspirations = Vec::new();
-    let selection =
-        Selection { proposer, island: 0, parent, inspirations, outclassed_below: None, kind, repairs: None };
+    let selection = Selection { kind, ..Selection::of(proposer, 0, parent) };
     Event::Selected { attempt, selection }
 }
 
@@ -342,6 +377,10 @@ fn what_no_run_writes_is_refused_and_named() {
     let search = under_way().search;
     let seed = CandidateId::SEED;
     let made = |created: CandidateCreated| Event::CandidateCreated(created);
+    let with = |operator, cut, proposer| Event::Selected {
+        attempt: 2,
+        selection: Selection { operator, cut, ..Selection::of(proposer, 0, CandidateId(1)) },
+    };
     let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
     let refused = [
         (Event::RunStarted(Box::new(search.started().clone())), "a run starts once"),
@@ -377,6 +416,14 @@ fn what_no_run_writes_is_refused_and_named() {
         (
             made(CandidateCreated { program: blob(1), ..created(2, 1, seed) }),
             "candidate 2 is the same program as candidate 1",
+        ),
+        (with(Some(Operator::Tune), None, Proposer::Mutate), "mutate has no operator tune"),
+        (with(None, Some(3), Proposer::Mutate), "what is pruned, and nothing else, is cut at some place"),
+        (with(None, None, Proposer::Prune), "what is pruned, and nothing else, is cut at some place"),
+        (with(None, Some(3), Proposer::Prune), "candidate 1 is not the best, and nothing else is pruned"),
+        (
+            made(CandidateCreated { operator: Some(Operator::Merge), ..created(2, 1, seed) }),
+            "mutate has no operator merge",
         ),
         (rejected(0), "candidate 0 was judged before"),
         (rejected(2), "there is no candidate 2"),
@@ -564,6 +611,109 @@ fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
     let member = world.search.islands().members(0).iter().find(|member| member.candidate == CandidateId(1));
     assert!(member.is_none_or(|member| member.score.abs() < 1e-9));
     assert_eq!(world.search.tasks().next(), None);
+}
+
+/// A search that has its candidates, whose best, candidate 1 of 100 tokens, is to be pruned.
+fn to_be_pruned(held_out: usize) -> World {
+    let script = Script { held_out, prune: 9, candidates: 2, corpus: vec![None], slots: 2, ..Script::smooth() };
+    let mut world = World::new(script);
+    world.record(world.baseline(WindowSet::Search));
+    world.record(selected(0, Proposer::Corpus(0), 0));
+    world.record(Event::CandidateCreated(CandidateCreated { size: 100, ..created(1, 0, CandidateId::SEED) }));
+    if held_out > 0 {
+        world.record(world.baseline(WindowSet::HeldOut));
+    }
+    world.record(evaluated(1, scored(&world, 0.01)));
+    world
+}
+
+/// Makes the next attempt, of which a candidate of this size comes.
+fn cut(world: &mut World, size: u64) {
+    let Next::Attempt { attempt, selection } = world.search.next() else { panic!("{:?}", world.search.next()) };
+    assert_eq!(selection.proposer, Proposer::Prune);
+    let count = world.search.candidates().len() as u64;
+    world.record(Event::Selected { attempt, selection: selection.clone() });
+    world.record(Event::CandidateCreated(CandidateCreated { size, ..created(count, attempt, selection.parent) }));
+}
+
+/// The place and the parent of what is cut next.
+fn next_cut(world: &World) -> Option<(u64, u64)> {
+    match world.search.next() {
+        Next::Attempt { selection, .. } => Some((selection.cut?, selection.parent.0)),
+        _ => None,
+    }
+}
+
+#[test]
+fn what_is_shorter_and_as_good_is_the_best_and_the_pass_goes_on_where_it_was_cut() {
+    let mut world = to_be_pruned(0);
+    assert_eq!(next_cut(&world), Some((0, 1)));
+    cut(&mut world, 90);
+    cut(&mut world, 80);
+    // Both are better than nothing was lost; the second is judged first, so the first is tried again on it.
+    world.record(evaluated(3, scored(&world, 0.01)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3));
+    assert_eq!(next_cut(&world), Some((0, 3)));
+    world.record(evaluated(2, scored(&world, 0.01)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3), "it was cut from what is the best no more");
+    cut(&mut world, 81);
+    world.record(evaluated(4, scored(&world, 0.01)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3), "it is longer");
+    cut(&mut world, 70);
+    world.record(evaluated(5, scored(&world, 0.011)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3), "it is worse");
+    assert_eq!(next_cut(&world), Some((2, 3)));
+    let attempt = world.search.attempts;
+    let Next::Attempt { selection, .. } = world.search.next() else { unreachable!() };
+    world.record(Event::Selected { attempt, selection });
+    world.record(declined(attempt, Declined::NothingNew));
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Candidates));
+    assert_eq!((world.search.candidates().len(), world.search.pruning().made()), (6, 4));
+    assert_eq!(world.search, world.replayed());
+}
+
+#[test]
+fn what_is_pruned_has_to_be_as_good_on_held_out_windows_too() {
+    let mut world = to_be_pruned(3);
+    let there =
+        |gap: f64| Evaluation::Measured { measurement: measured(&to_be_pruned(3), WindowSet::HeldOut, gap, 0.1) };
+    assert_eq!(next_cut(&world), None, "what looks best is not the best yet");
+    world.record(world.search.ruling(CandidateId(1), there(0.01)));
+    cut(&mut world, 90);
+    world.record(evaluated(2, scored(&world, 0.01)));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [held_out_task(2)]);
+    world.record(world.search.ruling(CandidateId(2), there(0.012)));
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(1));
+    cut(&mut world, 90);
+    world.record(evaluated(3, scored(&world, 0.01)));
+    let ruling = world.search.ruling(CandidateId(3), there(0.01));
+    assert!(matches!(ruling, Event::Confirmed { .. }), "{ruling:?}");
+    world.record(ruling);
+    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3));
+    assert_eq!(world.search.pruning().origin(CandidateId(3)).unwrap().candidate, CandidateId(1));
+}
+
+/// Makes attempts of which nothing comes, until there were so many.
+fn decline_until(world: &mut World, attempts: u64) {
+    while world.search.attempts < attempts {
+        let attempt = world.search.attempts;
+        world.record(selected(attempt, Proposer::Mutate, 0));
+        world.record(declined(attempt, Declined::NothingNew));
+    }
+}
+
+#[test]
+fn pruning_begins_when_the_best_has_stood_for_a_hundred_attempts() {
+    let mut world = to_be_pruned(0);
+    world.resume(500);
+    decline_until(&mut world, 60);
+    world.record(selected(60, Proposer::Mutate, 0));
+    world.record(Event::CandidateCreated(created(2, 60, CandidateId::SEED)));
+    world.record(rejected(2));
+    decline_until(&mut world, 100);
+    assert_eq!(next_cut(&world), None);
+    decline_until(&mut world, 101);
+    assert_eq!(next_cut(&world), Some((0, 1)));
 }
 
 #[test]

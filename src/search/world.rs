@@ -40,6 +40,8 @@ pub struct Script {
     pub corpus: Vec<Option<usize>>,
     /// Whether there are mutations.
     pub mutate: bool,
+    /// Attempts to prune a best.
+    pub prune: u64,
     /// Language models.
     pub models: usize,
     /// How many answers of theirs are none, after which a model is left alone.
@@ -69,6 +71,7 @@ impl Script {
             slots: 2,
             corpus: vec![None, Some(0), None],
             mutate: true,
+            prune: 0,
             models: 0,
             unanswered: 0.0,
             baseline_is_seed: true,
@@ -87,12 +90,14 @@ impl Script {
         let corpus = (0..6usize).prop_flat_map(move |length| (0..length).map(parent).collect::<Vec<_>>());
         let sizes = (any::<u64>(), 1..40u64, 1..6usize, 1..5usize, corpus);
         let chances = (chance(), chance(), chance(), 0.0..0.1, chance());
-        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize, 0..3usize);
-        (sizes, kinds, chances).prop_map(|(sizes, (mutate, baseline_is_seed, held_out, islands, models), chances)| {
+        let prune = prop_oneof![Just(0u64), 1..30u64];
+        let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize, 0..3usize, prune);
+        (sizes, kinds, chances).prop_map(|(sizes, kinds, chances)| {
+            let (mutate, baseline_is_seed, held_out, islands, models, prune) = kinds;
             let (key, candidates, population, slots, corpus) = sizes;
             let (declined, rejected, outclassed, broken_off, unanswered) = chances;
             let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
-            let sizes = Self { models, unanswered, ..sizes };
+            let sizes = Self { models, unanswered, prune, ..sizes };
             Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
@@ -104,6 +109,7 @@ impl Script {
         started.settings.search.candidates = self.candidates;
         started.settings.search.islands = self.islands;
         started.settings.search.population = self.population;
+        started.settings.search.prune = self.prune;
         // Compose and cross need nothing that mutate does not; the world makes what nobody proposed.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.search.slots = self.slots;
@@ -266,7 +272,13 @@ impl World {
             return self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
         }
         let parents = selection.parents().collect();
-        self.record(Event::CandidateCreated(CandidateCreated { parents, ..created(count, attempt, selection.parent) }));
+        // Not every proposer can always do what it is asked for.
+        let operators = selection.proposer.operators();
+        let operator = operators.get(self.rng.random_range(0..operators.len().max(1))).copied();
+        let operator = if self.chance(0.5) { selection.operator } else { operator };
+        let size = self.rng.random_range(90..100);
+        let created = created(count, attempt, selection.parent);
+        self.record(Event::CandidateCreated(CandidateCreated { parents, operator, size, ..created }));
     }
 
     fn finish_one(&mut self) {
@@ -362,6 +374,8 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
         commit: CommitId::from_bytes(*blob(number).as_bytes()),
         program: blob(number),
         normalised: blob(number),
+        size: 0,
+        operator: None,
     }
 }
 

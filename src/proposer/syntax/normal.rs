@@ -28,6 +28,11 @@ pub fn normalised(program: &str) -> String {
     normal
 }
 
+/// How many tokens a normal form has.
+pub fn size(normal: &str) -> u64 {
+    normal.split_whitespace().count() as u64
+}
+
 /// Writes the tokens of a statement.
 fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<String>, normal: &mut String) {
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();

@@ -19,6 +19,8 @@ pub(crate) struct Statement {
     pub(crate) alone: bool,
     /// Whether it only computes: no return, break, continue or definition, and no words for the reader.
     pub(crate) computes: bool,
+    /// Whether it guards: it asserts, raises or returns, or something in it does.
+    pub(crate) guards: bool,
 }
 
 /// What is assigned in a loop by a comparison: a mask that an early exit can ask.
@@ -57,6 +59,7 @@ fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
         block: number,
         alone: nodes.len() == 1,
         computes: computes(*node),
+        guards: guards(*node),
     };
     let statements: Vec<Statement> = nodes.iter().map(statement).collect();
     let rows = |node: &Node<'_>| node.start_position().row..=node.end_position().row;
@@ -70,6 +73,15 @@ fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
     };
     let own: Vec<usize> = (0..nodes.len()).filter(|place| own_lines(*place)).collect();
     own.into_iter().map(|place| statements[place].clone()).collect()
+}
+
+fn guards(node: Node<'_>) -> bool {
+    let mut found = false;
+    visit(node, |below, _| {
+        found |= matches!(below.kind(), "assert_statement" | "raise_statement" | "return_statement");
+        !found
+    });
+    found
 }
 
 fn computes(node: Node<'_>) -> bool {

@@ -1,0 +1,114 @@
+//! Name: which names a function of a program uses that nothing binds.
+
+use std::collections::BTreeSet;
+
+use tree_sitter::Node;
+
+use super::{assigned, imports, parse, text, visit};
+
+/// For each function at the top level of `program` the names in it that are bound neither in it nor at the top level: those
+/// of built-in functions, and those that are missing. Sees no order: a name that is bound too late is bound, and so is a
+/// type or a default among the parameters.
+pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
+    let tree = parse(program);
+    let mut at_top = assigned(program);
+    at_top.extend(imports(program).into_iter().flat_map(|import| import.names));
+    let mut cursor = tree.walk();
+    let nodes: Vec<Node<'_>> = tree.root_node().named_children(&mut cursor).map(defined).collect();
+    at_top.extend(nodes.iter().filter_map(|node| name(program, *node)));
+    let mut unbound = BTreeSet::new();
+    for node in nodes.into_iter().filter(|node| node.kind() == "function_definition") {
+        let function = name(program, node).unwrap_or_default();
+        let missing = used_unbound(program, node).into_iter().filter(|name| !at_top.contains(*name));
+        unbound.extend(missing.map(|name| (function.clone(), name.to_owned())));
+    }
+    unbound
+}
+
+/// What a decorated definition defines.
+fn defined(node: Node<'_>) -> Node<'_> {
+    node.child_by_field_name("definition").unwrap_or(node)
+}
+
+fn name(program: &str, definition: Node<'_>) -> Option<String> {
+    definition.child_by_field_name("name").map(|name| text(program, name).to_owned())
+}
+
+fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
+    let (mut used, mut bound) = (BTreeSet::new(), BTreeSet::new());
+    visit(function, |node, field| {
+        match node.kind() {
+            // Names of attributes, keywords and definitions stand in fields of these names.
+            "identifier" if !matches!(field, Some("attribute" | "name")) => {
+                used.insert(text(program, node));
+            }
+            "assignment" | "for_statement" | "for_in_clause" => {
+                node.child_by_field_name("left").into_iter().for_each(|left| bind(program, left, &mut bound));
+            }
+            "parameters"
+            | "lambda_parameters"
+            | "as_pattern_target"
+            | "import_statement"
+            | "import_from_statement"
+            | "global_statement"
+            | "nonlocal_statement" => {
+                all(program, node, &mut bound);
+            }
+            "named_expression" | "function_definition" | "class_definition" => {
+                let name = node.child_by_field_name("name").map(|name| text(program, name));
+                bound.extend(name);
+            }
+            _ => {}
+        }
+        true
+    });
+    used.difference(&bound).copied().collect()
+}
+
+/// The names that an assignment to `target` binds: what is indexed or has an attribute set is used, not bound.
+fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
+    visit(target, |node, _| {
+        if node.kind() == "identifier" {
+            bound.insert(text(program, node));
+        }
+        !matches!(node.kind(), "subscript" | "attribute" | "call")
+    });
+}
+
+fn all<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
+    visit(node, |below, _| {
+        if below.kind() == "identifier" {
+            names.insert(text(program, below));
+        }
+        true
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: &str = "import torch\nimport numpy as np\nLIMIT = 3\n\n\ndef _help(x):\n    return x\n\n\n\
+        def pack(w, n: int = 2, *rest, **more):\n    total, w.rest[n] = w.sum(axis=n), LIMIT\n    \
+        for i, (a, b) in enumerate(rest):\n        total += _help(a) + b * i\n    with open(n) as file:\n        \
+        done = [k for k in file if (m := k)]\n    return np.max(total), torch, done, m, lambda z: z, more\n";
+
+    fn missing(program: &str) -> Vec<String> {
+        unbound(program).into_iter().map(|(function, name)| format!("{function}.{name}")).collect()
+    }
+
+    #[test]
+    fn only_what_nothing_binds_is_unbound() {
+        assert_eq!(missing(PROGRAM), ["pack.enumerate", "pack.open"]);
+        for (gone, name) in [
+            ("    total, w.rest[n] = w.sum(axis=n), LIMIT\n", "pack.total"),
+            ("        done = [k for k in file if (m := k)]\n", "pack.done"),
+            ("import numpy as np\n", "pack.np"),
+            ("def _help(x):\n    return x\n", "pack._help"),
+        ] {
+            let cut = PROGRAM.replace(gone, "");
+            assert!(missing(&cut).contains(&name.to_owned()), "{name} of {:?}", missing(&cut));
+        }
+        assert_eq!(missing("def f(:\n"), Vec::<String>::new());
+    }
+}
