@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tree_sitter::Node;
-
-use super::{assigned, imports, parse, text, visit};
+use super::tree::Node;
+use super::{assigned, imports, parse, text};
 
 /// For each function at the top level of `program` the names in it that are bound neither in it nor at the top level: those
 /// of built-in functions, and those that are missing. Sees no order: a name that is bound too late is bound, and so is a
@@ -13,8 +12,7 @@ pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     let tree = parse(program);
     let mut at_top = assigned(program);
     at_top.extend(imports(program).into_iter().flat_map(|import| import.names));
-    let mut cursor = tree.walk();
-    let nodes: Vec<Node<'_>> = tree.root_node().named_children(&mut cursor).map(defined).collect();
+    let nodes: Vec<Node<'_>> = tree.root().named_children().map(defined).collect();
     at_top.extend(nodes.iter().filter_map(|node| name(program, *node)));
     let mut unbound = BTreeSet::new();
     for node in nodes.into_iter().filter(|node| node.kind() == "function_definition") {
@@ -27,23 +25,23 @@ pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
 
 /// What a decorated definition defines.
 fn defined(node: Node<'_>) -> Node<'_> {
-    node.child_by_field_name("definition").unwrap_or(node)
+    node.child_in("definition").unwrap_or(node)
 }
 
 fn name(program: &str, definition: Node<'_>) -> Option<String> {
-    definition.child_by_field_name("name").map(|name| text(program, name).to_owned())
+    definition.child_in("name").map(|name| text(program, name).to_owned())
 }
 
 fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
     let (mut used, mut bound) = (BTreeSet::new(), BTreeSet::new());
-    visit(function, |node, field| {
+    function.walk(|node| {
         match node.kind() {
             // Names of attributes, keywords and definitions stand in fields of these names.
-            "identifier" if !matches!(field, Some("attribute" | "name")) => {
+            "identifier" if !matches!(node.field(), Some("attribute" | "name")) => {
                 used.insert(text(program, node));
             }
             "assignment" | "for_statement" | "for_in_clause" => {
-                node.child_by_field_name("left").into_iter().for_each(|left| bind(program, left, &mut bound));
+                node.child_in("left").into_iter().for_each(|left| bind(program, left, &mut bound));
             }
             "parameters"
             | "lambda_parameters"
@@ -55,7 +53,7 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
                 all(program, node, &mut bound);
             }
             "named_expression" | "function_definition" | "class_definition" => {
-                let name = node.child_by_field_name("name").map(|name| text(program, name));
+                let name = node.child_in("name").map(|name| text(program, name));
                 bound.extend(name);
             }
             _ => {}
@@ -67,7 +65,7 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
 
 /// The names that an assignment to `target` binds: what is indexed or has an attribute set is used, not bound.
 fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
-    visit(target, |node, _| {
+    target.walk(|node| {
         if node.kind() == "identifier" {
             bound.insert(text(program, node));
         }
@@ -76,7 +74,7 @@ fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
 }
 
 fn all<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
-    visit(node, |below, _| {
+    node.walk(|below| {
         if below.kind() == "identifier" {
             names.insert(text(program, below));
         }
