@@ -137,17 +137,17 @@ fn beginning(file: &Path) -> anyhow::Result<Start> {
 
 /// The journal of a run that began as another one did, and goes on with these proposers.
 fn go_on_with(from: &Path, to: &Path, parts: Parts, seed: u64) -> anyhow::Result<()> {
-    let mut journal = Journal::create(to)?;
-    for mut entry in read::<Event>(from)?.entries {
-        if let Event::RunStarted(started) = &mut entry.event {
+    let journal = Journal::create(to)?;
+    let mut events: Vec<Event> = read::<Event>(from)?.entries.into_iter().map(|entry| entry.event).collect();
+    events.retain(|event| !matches!(event, Event::RunStopped { .. }));
+    for event in &mut events {
+        if let Event::RunStarted(started) = event {
             started.settings.rng_seed = seed;
             started.settings.search.proposers = parts;
         }
-        if !matches!(entry.event, Event::RunStopped { .. }) {
-            journal.append_unsynced(&entry.event)?;
-        }
     }
-    Ok(journal.sync()?)
+    journal.begin(&events)?;
+    Ok(())
 }
 
 /// Seconds of judging candidates that an event tells of.

@@ -1,7 +1,8 @@
 //! Standings: what came of the runs of each contestant, as a table and as a plot.
 
 use packevolve::plot::{Axis, Chart, Ink, Layer, Name, Path, Scale, Size};
-use packevolve::table::{Column, draw};
+use packevolve::table::{Column, Table};
+use packevolve::terminal::Terminal;
 use packevolve_contract::statistic::median;
 
 use crate::contest::{Contestant, Outcome};
@@ -71,7 +72,7 @@ impl Standings {
         let rows: Vec<Vec<String>> = Contestant::ALL.into_iter().map(row).collect();
         format!(
             "combined_score of the best on held-out windows, median of {runs} runs and the outermost\n\n{}",
-            draw(&header, &rows)
+            Table::new(&header, rows).draw(&Terminal::of_stdout())
         )
     }
 
@@ -89,7 +90,7 @@ impl Standings {
             let name = Some(Name { long: contestant.to_string(), short: contestant.to_string() });
             lines.push(Layer::Line { ink, path: Path::Steps, at: line, name });
         }
-        let axis = |title: &str| Axis { title: title.to_owned(), scale: Scale::Linear, reaches: None };
+        let axis = |title: &str| Axis::new(title, Scale::Linear);
         let chart = Chart {
             x: axis("seconds of judging"),
             y: axis("combined_score of the best"),
