@@ -225,7 +225,7 @@ fn a_folder_that_is_read_only_can_be_looked_at_and_is_refused_by_resume() {
         let mut read_only = ReadOnly { refused: 0 };
         let output = trace(&scripted::command(&world, arguments), &runs, &mut read_only);
         assert_eq!(read_only.refused, 0, "{arguments:?} writes");
-        assert!([Some(0), Some(6)].contains(&output.code), "{arguments:?}: {output:?}");
+        assert!([Some(0), Some(7)].contains(&output.code), "{arguments:?}: {output:?}");
     }
     let output = trace(&scripted::command(&world, &RESUME), &runs, &mut ReadOnly { refused: 0 }).ends(1);
     output.tells_one_error(&["runs/x", "Read-only file system"]);

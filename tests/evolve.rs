@@ -73,7 +73,7 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
             known.name,
             best.told_score()
         ),
-        format!("{} ({}) against the baseline, on 2 windows that the search never saw:", best.candidate, known.name),
+        format!("{} ({}) against the baseline, on 8 windows that the search never saw:", best.candidate, known.name),
         format!("commit {}", known.commit),
         format!("git -C runs/{NAME}/archive.git show best:eplb.py"),
     ] {

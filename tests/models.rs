@@ -42,7 +42,7 @@ fn world_of(models: &[Value], more: &Value) -> World {
     let mut world = World::with("search: {slots: 2, candidates: 8}\n");
     world.export(KEY_ENV, KEY);
     let mut proposers = json!({
-        "models": models, "corpus": null, "compose": null, "cross": false, "mutate": false, "summary_every": 0,
+        "models": models, "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0, "summary_every": 0,
     });
     proposers.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.set("proposers", &proposers.to_string());

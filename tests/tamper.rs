@@ -376,7 +376,7 @@ fn without_right_digests_the_line_is_named_whatever_was_changed() {
         let place = format!("runs/x/journal.jsonl:{line}: digest is wrong");
         Output::of(&mut scripted::command(&whole.world, &["replay", NAME])).ends(5).tells_one_error(&[&place]);
         Output::of(&mut scripted::command(&whole.world, &["resume", NAME])).ends(3).tells_one_error(&[&place]);
-        let fsck = Output::of(&mut scripted::command(&whole.world, &["fsck", NAME])).ends(6);
+        let fsck = Output::of(&mut scripted::command(&whole.world, &["fsck", NAME])).ends(7);
         assert!(fsck.stdout.contains(&format!("damaged line: line {line}: ")), "{}", fsck.stdout);
     }
 }

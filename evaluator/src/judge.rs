@@ -148,7 +148,9 @@ impl Judge {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
-        let wanted = Wanted { search: session.windows, held_out: session.held_out, cases: session.cases.len() };
+        // Who asks what this machine offers has no cases, and may want to know of the loads.
+        let cases = session.cases.len().max(1);
+        let wanted = Wanted { search: session.windows, held_out: session.held_out, cases };
         let pool = Pool::open(&session.loads, &session.topology, wanted, session.rng_seed)?;
         let python = match &session.python {
             Some(python) => python.clone(),
