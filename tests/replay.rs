@@ -25,11 +25,10 @@ fn the_best_is_made_again_and_measured_again() {
     let commit = finished::run().search.candidate(best).unwrap().commit.short().to_string();
     assert!(output.stdout.contains(&commit), "{}", output.stdout);
     assert!(output.stdout.contains("programs and commit ids are reproduced"), "{}", output.stdout);
-    assert!(
-        output.stdout.contains("balancedness and gaps are reproduced to the last digit in 16 calls"),
-        "{}",
-        output.stdout
-    );
+    let told = output.stdout.split_once("balancedness and gaps are reproduced to the last digit in ");
+    let calls = told.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
+    // Two windows of four cases, of the search and held out, and what was void both times.
+    assert!(calls >= 16, "{}", output.stdout);
 }
 
 #[test]
@@ -199,7 +198,10 @@ fn a_number_that_nothing_was_decided_by_is_found_by_a_second_measurement() {
     judge();
     let (whole, candidate) = forged(|sample| sample["worst_row_gap"] = json!(0.125));
     whole.ends(0);
-    candidate.ends(5).tells(&["not reproduced", "worst gap of a row of ", "the record has 0.125, replay gives "]);
+    let told = candidate.ends(5).stdout;
+    for words in ["balancedness or gaps have MOVED", "worst gap of a row of ", "the record has 0.125, replay gives "] {
+        assert!(told.contains(words), "{words:?} is missing:\n{told}");
+    }
 }
 
 #[test]
