@@ -97,7 +97,7 @@ fn a_program_that_answers_differently_is_scored_and_flagged() {
     judge();
     let program = repository("tests/testdata/fates/measured/other_answers_for_equal_input.py").display().to_string();
     let output = World::new().run(&["evaluate", &program]).ends(0).stdout;
-    assert!(output.contains("NOT deterministic: 8->2, window "), "{output}");
+    assert!(output.contains("NOT deterministic: "), "{output}");
     assert!(output.contains("combined_score"), "{output}");
 }
 
