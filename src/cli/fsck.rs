@@ -3,28 +3,23 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::named::find_run;
+use super::named::{RunArguments, find_run};
 use super::{Format, print_json};
 use crate::exit::Exit;
 use crate::fsck::{self, Finding, Report};
+use crate::inspect::FORMAT;
 use crate::output::{data, harmless};
-
-/// Version of the JSON that `--format json` prints.
-const FORMAT: u32 = 1;
 
 /// Holds the journal of a run against its archive: digests, objects, commits, refs, and what crashes left.
 ///
 /// Whether the events follow from each other is not asked; `packevolve replay` does that.
 #[derive(Debug, Args)]
 pub struct Fsck {
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given.
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArguments,
     /// Do what can be done without losing anything, and check again.
     #[arg(long)]
     repair: bool,
-    /// Settings, for where the runs are.
-    #[arg(long, value_name = "FILE")]
-    config: Option<std::path::PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -41,7 +36,7 @@ struct Told<'a> {
 
 impl Fsck {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
+        let folder = find_run(self.run.config.as_deref(), self.run.run.as_deref())?;
         let mut report = fsck::check(&folder)?;
         let mut repaired = Vec::new();
         if self.repair && report.findings.iter().any(|finding| finding.repairable) {
