@@ -131,9 +131,9 @@ impl SharedMemory {
     pub fn copy_outputs(&self, count: usize) -> io::Result<Outputs> {
         let layout = Layout::of(count);
         Ok(Outputs {
-            pack_index: self.integers(count, layout.pack_at)?,
-            rank_in_pack: self.integers(count, layout.rank_at)?,
-            input: self.floats(count)?,
+            pack_index: self.values(count, layout.pack_at)?,
+            rank_in_pack: self.values(count, layout.rank_at)?,
+            input: self.values(count, 0)?,
         })
     }
 
@@ -141,20 +141,12 @@ impl SharedMemory {
     pub fn copy_plan(&self, topology: &Topology, columns: usize) -> io::Result<PlanOutputs> {
         let (layout, count) = (PlanLayout::of(topology), topology.layers * topology.experts);
         let maps = Maps {
-            phy2log: self.integers(topology.layers * topology.replicas, layout.phy2log_at)?,
-            log2phy: self.integers(count * columns, layout.log2phy_at)?,
+            phy2log: self.values(topology.layers * topology.replicas, layout.phy2log_at)?,
+            log2phy: self.values(count * columns, layout.log2phy_at)?,
             columns,
-            logcnt: self.integers(count, layout.logcnt_at)?,
+            logcnt: self.values(count, layout.logcnt_at)?,
         };
-        Ok(PlanOutputs { maps, input: self.floats(count)? })
-    }
-
-    fn floats(&self, count: usize) -> io::Result<Vec<f32>> {
-        self.values(count, 0)
-    }
-
-    fn integers(&self, count: usize, at: u64) -> io::Result<Vec<i64>> {
-        self.values(count, at)
+        Ok(PlanOutputs { maps, input: self.values(count, 0)? })
     }
 
     /// Both sides are on one machine, so their bytes have one order.
