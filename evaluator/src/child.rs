@@ -91,6 +91,15 @@ pub struct Call {
     pub seed: u64,
 }
 
+impl Call {
+    /// What asks a child for it.
+    fn request(self, count: usize) -> Value {
+        let (Self { rows, items, packs, seed }, layout) = (self, Layout::of(count));
+        json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
+               "pack_at": layout.pack_at, "rank_at": layout.rank_at})
+    }
+}
+
 /// The arguments of a rebalance besides its loads.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanCall<'a> {
@@ -221,16 +230,24 @@ impl Child {
 
     /// Makes one call.
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Guest<Returned> {
-        let Call { rows, items, packs, seed } = call;
-        let layout = Layout::of(weights.len());
-        let request = json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
-                             "pack_at": layout.pack_at, "rank_at": layout.rank_at});
+        let request = call.request(weights.len());
         let exchanged = self.exchange(
             |memory| memory.write_input(weights),
             &request,
             |memory, _| memory.copy_outputs(weights.len()),
         );
-        Ok(match exchanged? {
+        self.returned(exchanged?)
+    }
+
+    /// Makes one call whose outputs are of no interest: nobody reads them.
+    pub fn call_unread(&mut self, call: Call, weights: &[f32]) -> Guest<Returned<()>> {
+        let exchanged =
+            self.exchange(|memory| memory.write_floats(weights), &call.request(weights.len()), |_, _| Ok(()));
+        self.returned(exchanged?)
+    }
+
+    fn returned<T>(&self, exchanged: Result<(Returned<T>, Value), Failure>) -> Guest<Returned<T>> {
+        Ok(match exchanged {
             Ok((returned, reply)) => match serde_json::from_value(reply.clone()) {
                 Ok(Done { returned: true, device_seconds: told_seconds }) => Ok(Returned { told_seconds, ..returned }),
                 _ => Err(failed_call(&reply, self.out_of_memory())),
