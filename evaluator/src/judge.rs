@@ -312,20 +312,24 @@ impl Judge {
         if let Err(failure) = awkward_calls(course, tried)? {
             return Ok(Err(failure));
         }
-        if course.children[place].may_compile()
-            && let Err(failure) = self.compile(course, course.schedule.cases_with(case))?
-        {
+        if let Err(failure) = self.warm_up(course, course.schedule.cases_with(case))? {
             return Ok(Err(failure));
         }
         course.children[place].pause();
         Ok(Ok(()))
     }
 
-    /// Lets the program compile what it needs for the cases, on weights that are in no window, and then no more.
-    fn compile(&mut self, course: &mut Course, cases: Range<usize>) -> Stage<()> {
-        for case in &self.session.cases[cases] {
-            course.during = format!("compiling for {case}");
-            if let Err(failure) = compiling_calls(course, case)? {
+    /// Has the child called last make a first call as large as there will be, on weights that are in no window, so that
+    /// no timed one pays for what the first one sets up. One that may compile does so now for each of its cases, and
+    /// then no more.
+    fn warm_up(&mut self, course: &mut Course, cases: Range<usize>) -> Stage<()> {
+        let cases = &self.session.cases[cases];
+        if !course.children[course.called].may_compile() {
+            let largest = cases.iter().max_by_key(|case| case.rows * case.items);
+            return Ok(largest.map_or(Ok(Ok(())), |case| untimed_calls(course, case, 1))?);
+        }
+        for case in cases {
+            if let Err(failure) = untimed_calls(course, case, COMPILING_CALLS)? {
                 return Ok(Err(failure));
             }
         }
@@ -501,10 +505,11 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
     Ok(Ok(()))
 }
 
-/// Calls of a case in which the child called last may compile.
-fn compiling_calls(course: &mut Course, case: &Case) -> Guest<()> {
+/// Calls of a case that the child called last is to be ready for.
+fn untimed_calls(course: &mut Course, case: &Case, count: u64) -> Guest<()> {
     let &Case { rows, items, packs, .. } = case;
-    for seed in 0..COMPILING_CALLS {
+    course.during = format!("a first call of {case}");
+    for seed in 0..count {
         let call = Call { rows, items, packs, seed };
         let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
         let returned = match course.children[course.called].call(call, &weights)? {
