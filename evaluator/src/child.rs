@@ -228,6 +228,11 @@ impl Child {
         Ok(Err(failed_load(&reply, self.out_of_memory())))
     }
 
+    /// The wall time that a call may take from now on.
+    pub fn limit_calls(&mut self, seconds: f64) {
+        self.limits.call_seconds = Some(seconds);
+    }
+
     /// Makes one call.
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Guest<Returned> {
         let request = call.request(weights.len());

@@ -3,7 +3,9 @@
 //! A *pass* goes through all that can be cut from one best, one cut an attempt. A child that is not longer, and not worse
 //! by more than is uncertain, is the best from then on, and the pass goes on from it at the same place: what was cut is
 //! gone, so the next thing stands there. Children are held against the best that the pass began with. So a hundred steps
-//! down, each too small to be seen, do not add up; and whoever is to follow has to be better than that one, too.
+//! down, each too small to be seen, do not add up; and whoever is to follow has to be better than that one, too. When it
+//! has come to the end it begins again with what it has made, until there is nothing to cut from that: what a cut has left
+//! without a use may stand before it.
 
 use crate::candidate::CandidateId;
 use crate::search::bandit::Account;
@@ -35,6 +37,8 @@ struct Pass {
     origin: Best,
     /// What is cut from now: the origin, or what has become of it.
     best: CandidateId,
+    /// What its last way through began with.
+    begun_with: CandidateId,
     tried: u64,
     /// The place of the next cut; `None`: there is none left.
     next: Option<u64>,
@@ -84,7 +88,9 @@ impl Pruning {
     pub(super) fn tried(&mut self, best: &Best, place: u64) {
         self.account.tried += 1;
         if self.origin(best.candidate).is_none() {
-            self.pass = Some(Pass { origin: best.clone(), best: best.candidate, tried: 0, next: None });
+            let candidate = best.candidate;
+            self.pass =
+                Some(Pass { origin: best.clone(), best: candidate, begun_with: candidate, tried: 0, next: None });
         }
         let pass = self.pass.as_mut().expect("BUG: a pass has just begun, if there was none");
         pass.tried += 1;
@@ -94,8 +100,9 @@ impl Pruning {
     /// Nothing came of an attempt at `best`; `is_end`: because nothing is left to cut.
     pub(super) fn declined(&mut self, best: CandidateId, is_end: bool) {
         self.account.declined += 1;
-        let pass = self.pass.as_mut().filter(|pass| is_end && pass.best == best);
-        pass.into_iter().for_each(|pass| pass.next = None);
+        let Some(pass) = self.pass.as_mut().filter(|pass| is_end && pass.best == best) else { return };
+        pass.next = (pass.begun_with != best).then_some(0);
+        pass.begun_with = best;
     }
 
     pub(super) fn made_one(&mut self) {
@@ -142,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_pass_takes_place_after_place_and_goes_on_where_something_was_cut() {
-        let mut pruning = Pruning::new(5);
+        let mut pruning = Pruning::new(6);
         let (first, second) = (best(7), best(8));
         assert_eq!((pruning.next(first.candidate, false), pruning.next(first.candidate, true)), (None, Some(0)));
         for place in 0..3 {
@@ -154,13 +161,16 @@ mod tests {
         assert_eq!(pruning.origin(second.candidate), Some(&first));
         pruning.tried(&second, 1);
         pruning.declined(second.candidate, true);
+        assert_eq!(pruning.next(second.candidate, true), Some(0), "it is another than was begun with");
+        pruning.tried(&second, 0);
+        pruning.declined(second.candidate, true);
         assert_eq!(pruning.next(second.candidate, true), None);
         // What was under way when the end was reached may have been worth it.
         pruning.new_best(CandidateId(9), Some(1), 95);
         assert_eq!(pruning.next(CandidateId(9), false), Some(1));
         pruning.tried(&best(9), 1);
         assert_eq!(pruning.next(CandidateId(9), true), None, "these were as many attempts as a pass may have");
-        assert_eq!(pruning.account().unwrap().tried, 5);
+        assert_eq!(pruning.account().unwrap().tried, 6);
     }
 
     #[test]
