@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::candidate::CandidateId;
 use crate::derive::{Descent, Novel, normal_form, novel};
-use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
@@ -438,8 +438,8 @@ impl<'a> Driver<'a> {
             Subject::Baseline => None,
             Subject::Candidate(candidate) => Some(self.known(candidate)),
         };
-        // What somebody proposed by hand is measured in full.
-        let drawn = known.is_some_and(|known| !matches!(known.proposer, None | Some(Proposer::Corpus(_))));
+        // All others are compared with the program that the search starts from, on the windows that both have seen.
+        let budget = evaluation.budget_seconds.filter(|_| known.is_some_and(|known| known.proposer.is_some()));
         let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
         let outclassed = threshold.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
             score,
@@ -451,7 +451,7 @@ impl<'a> Driver<'a> {
             file_name: started.file_name.clone(),
             program,
             windows: task.windows,
-            budget_seconds: evaluation.budget_seconds.filter(|_| drawn),
+            budget_seconds: budget,
             limits: known.map(|_| evaluation.limits.times(self.search.baseline())),
             outclassed,
             rebalance: task.windows == WindowSet::HeldOut,
