@@ -214,8 +214,8 @@ impl Child {
             Err(failure) => return Ok(Err(failure)),
         };
         // It is said before any code of the program runs, so this is what the compiler made of its text.
-        if let (None, Some(compiled)) = (&code, reply.get("compiled").and_then(Value::as_str)) {
-            *code = Some(compiled.to_owned());
+        if let (None, Some(compiled)) = (&code, reply.get("compiled")) {
+            *code = compiled.as_str().map(str::to_owned);
             reply = match self.receive(self.limit(self.limits.load_seconds))? {
                 Ok(reply) => reply,
                 Err(failure) => return Ok(Err(failure)),

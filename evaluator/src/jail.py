@@ -236,7 +236,8 @@ class Jail:
 
     def limit_resources(self, request):
         """Backstops of the kernel; the judge watches what is really used beside them."""
-        limit(resource.RLIMIT_CORE, 0)
+        # Where cores go to a program, 0 still starts it, and 1 does not.
+        limit(resource.RLIMIT_CORE, 1)
         limit(resource.RLIMIT_NOFILE, 256)
         limit(resource.RLIMIT_FSIZE, request["scratch_bytes"])
         limit(resource.RLIMIT_MSGQUEUE, 0)

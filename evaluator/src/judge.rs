@@ -144,7 +144,8 @@ impl Judge {
         if session.version != VERSION {
             return Err(JudgeError::Version { theirs: session.version });
         }
-        if let Some(cpu) = session.cpu {
+        // Times are of one CPU: if none was chosen, of that which the kernel has chosen.
+        if let Some(cpu) = session.cpu.or_else(process::current_cpu) {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
@@ -274,17 +275,21 @@ impl Judge {
         }
     }
 
-    /// Ends the child of a case and begins another one, which has seen no loads yet.
+    /// Ends the child of a case and begins another one, which has seen no loads yet. In this order, so that the one cannot
+    /// tell the other what it has seen.
     fn renew_child(&mut self, course: &mut Course, request: &EvaluateRequest, case: usize) -> Stage<()> {
-        if let Err(failure) = self.begin_child(course, request, case)? {
-            return Ok(Err(failure));
-        }
         let child = course.schedule.child(case);
         let earlier = course.children.swap_remove(child);
         course.measurement.peak_memory_bytes = course.measurement.peak_memory_bytes.max(earlier.peak_memory());
         earlier.end(&mut self.nursery, "", String::new())?;
-        course.called = child;
-        Ok(Ok(()))
+        let begun = self.begin_child(course, request, case)?;
+        // It is the last, and stands where its case looks for it from now on.
+        let last = course.children.len() - 1;
+        if child < last {
+            course.children.swap(child, last);
+        }
+        course.called = child.min(last);
+        Ok(begun)
     }
 
     /// Forks a child for a case and those that share it, loads the program in it, and warms it up; all awkward shapes
@@ -308,7 +313,7 @@ impl Judge {
         if let Err(failure) = course.children[place].load(&request.file_name, &mut course.code)? {
             return Ok(Err(failure));
         }
-        let tried = if place == 0 { AWKWARD.len() } else { 1 };
+        let tried = if course.first_outputs.is_none() { AWKWARD.len() } else { 1 };
         // Nobody has to wait for a program that hangs here as long as for one that has something to do.
         course.children[place].limit_calls(course.limits.call_seconds.min(TimeLimits::LEAST.call_seconds));
         if let Err(failure) = awkward_calls(course, tried)? {
@@ -494,7 +499,7 @@ fn awkward_calls(course: &mut Course, count: usize) -> Guest<()> {
             Err(failure) => return Ok(Err(failure)),
         };
         course.measurement.trial_seconds += returned.time.as_secs_f64();
-        if number == 0 && course.called == 0 {
+        if course.first_outputs.is_none() {
             course.measurement.first_call_seconds = returned.time.as_secs_f64();
             course.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();
         }

@@ -18,7 +18,7 @@ Judge to child over the channel, and back. `memory` is shared with the judge and
     (it is in its jail)                             -> {"pid": N as the judge sees it}
     {"op": "prepare", "device": D, "memory_bytes": N}
                                                     -> {"threads": N that torch computes with}
-    {"op": "load", "file": NAME, "code": null}      -> {"compiled": CODE}, unless that is too long, and then
+    {"op": "load", "file": NAME, "code": null}      -> {"compiled": CODE, null if that is too long}, and then
     {"op": "load", "file": NAME, "code": CODE}      -> {"loaded": true}
                                                      | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
@@ -154,8 +154,8 @@ class Child:
             return marshal.loads(base64.b64decode(known))
         code = compile(text, name, "exec")
         packed = base64.b64encode(marshal.dumps(code)).decode()
-        if len(packed) <= PACKET // 2:
-            self.channel.send(json.dumps({"compiled": packed}).encode())
+        # Said in any case, and before any code of the program runs: nothing that it says passes for this.
+        self.channel.send(json.dumps({"compiled": packed if len(packed) <= PACKET // 2 else None}).encode())
         return code
 
     def call(self, request):

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitStatus;
@@ -18,6 +18,11 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// The CPU that the calling thread is on, if the kernel tells.
+pub fn current_cpu() -> Option<usize> {
+    sched_getcpu().ok()
 }
 
 /// Lets the calling process die with its parent, so that no judge outlives a harness that was killed.
@@ -53,8 +58,8 @@ pub fn is_zombie(pid: Pid) -> bool {
 /// What a process uses at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of memory that it really uses: anonymous and shared pages present, not what it mapped (torch maps far
-    /// more than it uses).
+    /// Bytes of memory that it really uses: anonymous and shared pages present and the tables that they stand in, not
+    /// what it mapped (torch maps far more than it uses).
     pub memory: u64,
     /// Threads.
     pub threads: u32,
@@ -71,13 +76,36 @@ pub fn usage_with_all_below(ancestor: Pid) -> Usage {
 
 /// What a process uses now; nothing once it has ended.
 pub fn usage(pid: Pid) -> Usage {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| -> u64 {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
-    };
-    let memory = (field("RssAnon:") + field("RssShmem:")) * 1024;
-    Usage { memory, threads: u32::try_from(field("Threads:")).unwrap_or(u32::MAX) }
+    let status = Status::of(&format!("/proc/{pid}"));
+    // A process whose first thread has ended lives on in the others, which tell what it uses.
+    let mut living = status.memory().into_iter().chain(thread_statuses(pid).filter_map(|status| status.memory()));
+    let memory = living.next().unwrap_or(0) * 1024;
+    Usage { memory, threads: u32::try_from(status.field("Threads:").unwrap_or(0)).unwrap_or(u32::MAX) }
+}
+
+/// Of all threads of a process; read one by one.
+fn thread_statuses(pid: Pid) -> impl Iterator<Item = Status> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| Status::of(&thread.path().to_string_lossy()))
+}
+
+/// What the kernel tells of a process or a thread.
+struct Status(String);
+
+impl Status {
+    fn of(folder: &str) -> Self {
+        Self(fs::read_to_string(format!("{folder}/status")).unwrap_or_default())
+    }
+
+    fn field(&self, name: &str) -> Option<u64> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().trim_end_matches(" kB").parse().ok()
+    }
+
+    /// Pages that are its own and the tables that they stand in, KiB; `None` of what has ended.
+    fn memory(&self) -> Option<u64> {
+        Some(self.field("RssAnon:")? + self.field("RssShmem:")? + self.field("VmPTE:")?)
+    }
 }
 
 /// The living processes below a process; a zombie is none of them.

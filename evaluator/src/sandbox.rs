@@ -141,6 +141,21 @@ const DENIED: &[c_long] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // timers: they go off, and cost the CPU, while a stopped process should do nothing
+    libc::SYS_timer_create,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
+    libc::SYS_setitimer,
+    // what one child could leave for another: locks, watches on files, which of their pages are in memory
+    libc::SYS_flock,
+    libc::SYS_inotify_init1,
+    libc::SYS_inotify_add_watch,
+    libc::SYS_fadvise64,
+    libc::SYS_readahead,
+    libc::SYS_mincore,
+    CACHESTAT,
+    libc::SYS_preadv2,
+    libc::SYS_pwritev2,
     // memory that outlives a process, or that its own limits do not count
     libc::SYS_shmget,
     libc::SYS_shmat,
@@ -213,11 +228,32 @@ const DENIED: &[c_long] = &[
     libc::SYS_setdomainname,
 ];
 
+/// What a file's pages in memory are; newer than the C library's own list, and the same number everywhere.
+const CACHESTAT: c_long = 451;
+
+/// Commands of `fcntl` that other processes can notice: locks, leases, notes of changes.
+const DENIED_FCNTL: [i32; 9] = [
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
+    libc::F_OFD_GETLK,
+    libc::F_OFD_SETLK,
+    libc::F_OFD_SETLKW,
+    libc::F_SETLEASE,
+    libc::F_GETLEASE,
+    libc::F_NOTIFY,
+];
+
+/// Advice to drop pages from memory, of which others can find out.
+const DENIED_MADVISE: [i32; 2] = [libc::MADV_COLD, libc::MADV_PAGEOUT];
+
 /// Older names of what is denied above, which only x86 has.
 #[cfg(target_arch = "x86_64")]
 const DENIED_OF_X86: &[c_long] = &[
     libc::SYS_fork,
     libc::SYS_vfork,
+    libc::SYS_alarm,
+    libc::SYS_inotify_init,
     libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
@@ -232,8 +268,10 @@ const DENIED_OF_X86: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_OF_X86: &[c_long] = &[];
 
-/// Of what is denied, what compilers do: they start programs, and set the modes and times of what they write.
+/// Of what is denied, what compilers do: they start programs, set the modes and times of what they write, and lock it.
 const OF_COMPILERS: &[c_long] = &[
+    libc::SYS_flock,
+    libc::SYS_fcntl,
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_clone,
@@ -274,6 +312,8 @@ fn filter(alone: bool, on_cpu: bool, compilers: bool) -> BpfProgram {
     rules.insert(libc::SYS_tgkill, if alone { vec![rule(0, Dword, Ne, 1)] } else { Vec::new() });
     rules.insert(libc::SYS_prlimit64, vec![rule(0, Dword, Ne, 0)]);
     rules.insert(libc::SYS_prctl, DENIED_PRCTL.map(|option| rule(0, Dword, Eq, option as u64)).into());
+    rules.insert(libc::SYS_fcntl, DENIED_FCNTL.map(|command| rule(1, Dword, Eq, command as u64)).into());
+    rules.insert(libc::SYS_madvise, DENIED_MADVISE.map(|advice| rule(2, Dword, Eq, advice as u64)).into());
     if compilers {
         rules.retain(|call, _| !OF_COMPILERS.contains(call));
     }

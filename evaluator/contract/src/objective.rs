@@ -180,9 +180,11 @@ fn ratio(numerator: f64, denominator: f64) -> f64 {
     if denominator == 0.0 { 1.0 } else { numerator / denominator }
 }
 
-/// Median of the times in units of the reference program's time, which was taken right beside each of them.
+/// The times together in units of the reference program's together, which were taken right beside them. No median: balance
+/// counts on every window, so a program that takes its time on one of four only has to be charged for it.
 fn relative_time(samples: &[Sample]) -> f64 {
-    median(samples.iter().map(Sample::relative_time))
+    let sum = |time: fn(&Sample) -> f64| samples.iter().map(time).sum::<f64>();
+    sum(|sample| sample.seconds) / sum(|sample| sample.reference_seconds)
 }
 
 fn speed_score(cases: &[CaseScore]) -> f64 {
@@ -248,6 +250,17 @@ mod tests {
     #[track_caller]
     fn assert_close(left: f64, right: f64) {
         assert!((left - right).abs() < 1e-9, "{left} != {right}");
+    }
+
+    #[test]
+    fn a_program_that_takes_its_time_on_one_window_of_four_is_charged_for_it() {
+        let windows = |dear: f64| (0..4).map(|w| sample(w, 0.006, if w == 2 { dear } else { 0.3 })).collect::<Vec<_>>();
+        let baseline = measurement(&[("72->8", windows(0.3))]);
+        let speedup = |dear: f64| {
+            scores(&measurement(&[("72->8", windows(dear))]), &baseline, Weights::default(), &[]).cases[0].speedup
+        };
+        assert!((speedup(0.3) - 1.0).abs() < 1e-12);
+        assert!((speedup(2.7) - 1.2 / 3.6).abs() < 1e-12, "{}", speedup(2.7));
     }
 
     #[test]

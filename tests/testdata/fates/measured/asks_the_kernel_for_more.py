@@ -1,11 +1,17 @@
-"""Raises if a system call works that no candidate needs: namespaces, mounts, keys, io_uring, bpf, memfd ..."""
+"""Raises if a system call works that no candidate needs: namespaces, mounts, keys, io_uring, bpf, memfd, timers, locks and
+whatever else another child could notice ..."""
 import ctypes
+import os
 import platform
 
 import torch
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER, CLONE_NEWNS, SIGCHLD = 0x10000000, 0x20000, 17
+F_GETLK, F_SETLK, F_OFD_SETLK, F_SETLEASE, MADV_PAGEOUT = 5, 6, 37, 1024, 21
+file = os.open(os.__file__, os.O_RDONLY)
+room = ctypes.create_string_buffer(4096)
+page = ctypes.addressof(room) + 4095 & ~4095
 # Numbers of x86-64; on other machines other calls are made, which is as good.
 CALLS = {
     "unshare user": (272, CLONE_NEWUSER),
@@ -26,6 +32,22 @@ CALLS = {
     "pidfd_open": (434, 1, 0),
     "setsid": (112,),
     "prctl pdeathsig": (157, 1, 0),
+    "timer_create": (222, 1, 0, room),
+    "timerfd_create": (283, 1, 0),
+    "setitimer": (38, 0, room, 0),
+    "alarm": (37, 0),
+    "flock": (73, file, 1),
+    "fcntl getlk": (72, file, F_GETLK, room),
+    "fcntl setlk": (72, file, F_SETLK, room),
+    "fcntl ofd setlk": (72, file, F_OFD_SETLK, room),
+    "fcntl setlease": (72, file, F_SETLEASE, 0),
+    "inotify_init1": (294, 0),
+    "fadvise64": (221, file, 0, 0, 4),
+    "readahead": (187, file, 0, 4096),
+    "mincore": (27, ctypes.c_void_p(page), 1, room),
+    "madvise pageout": (28, ctypes.c_void_p(page), 1, MADV_PAGEOUT),
+    "cachestat": (451, file, room, room, 0),
+    "preadv2": (327, file, room, 0, 0, 0, 0),
     "x32 fork": (0x40000000 + 57,),
     "x32 execve": (0x40000000 + 520, b"/bin/true", 0, 0),
 }
