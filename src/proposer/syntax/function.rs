@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use tree_sitter::Node;
-
-use super::{parse, text, visit, whole_lines};
+use super::tree::Node;
+use super::{parse, text, whole_lines};
 
 /// A function at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +47,8 @@ pub(crate) fn imports(program: &str) -> Vec<Import> {
         if !matches!(node.kind(), "import_statement" | "import_from_statement") {
             return None;
         }
-        let mut cursor = node.walk();
-        let brought = node.children_by_field_name("name", &mut cursor).filter_map(|name| {
-            let whole = text(program, name.child_by_field_name("alias").unwrap_or(name));
+        let brought = node.children_in("name").filter_map(|name| {
+            let whole = text(program, name.child_in("alias").unwrap_or(name));
             // `import a.b` brings `a`.
             whole.split('.').next().map(str::to_owned)
         });
@@ -62,8 +60,8 @@ pub(crate) fn imports(program: &str) -> Vec<Import> {
 /// The names that `program` assigns at its top level.
 pub(crate) fn assigned(program: &str) -> BTreeSet<String> {
     let names = at_top(program, |node| {
-        let assignment = node.named_child(0).filter(|child| child.kind() == "assignment")?;
-        let left = assignment.child_by_field_name("left").filter(|left| left.kind() == "identifier")?;
+        let assignment = node.first_named().filter(|child| child.kind() == "assignment")?;
+        let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
         Some(text(program, left).to_owned())
     });
     names.into_iter().collect()
@@ -71,22 +69,22 @@ pub(crate) fn assigned(program: &str) -> BTreeSet<String> {
 
 fn at_top<T>(program: &str, read: impl Fn(Node<'_>) -> Option<T>) -> Vec<T> {
     let tree = parse(program);
-    let mut cursor = tree.walk();
-    tree.root_node().named_children(&mut cursor).filter_map(read).collect()
+    tree.root().named_children().filter_map(read).collect()
 }
 
 fn function(program: &str, node: Node<'_>) -> Option<Function> {
     let definition = match node.kind() {
-        "decorated_definition" => node.child_by_field_name("definition")?,
+        "decorated_definition" => node.child_in("definition")?,
         _ => node,
     };
     if definition.kind() != "function_definition" {
         return None;
     }
-    let name = definition.child_by_field_name("name")?;
+    let name = definition.child_in("name")?;
     let mut mentions = BTreeSet::new();
     let mut calls = Vec::new();
-    visit(node, |below, field| {
+    node.walk(|below| {
+        let field = below.field();
         // The name of an attribute, a keyword or a parameter names nothing of the program.
         if below.kind() == "identifier" && !matches!(field, Some("attribute" | "name")) {
             mentions.insert(text(program, below).to_owned());
@@ -98,14 +96,13 @@ fn function(program: &str, node: Node<'_>) -> Option<Function> {
 }
 
 fn call(program: &str, node: Node<'_>) -> Option<Call> {
-    let function = node.child_by_field_name("function").filter(|_| node.kind() == "call")?;
+    let function = node.child_in("function").filter(|_| node.kind() == "call")?;
     if function.kind() != "identifier" {
         return None;
     }
-    let arguments = node.child_by_field_name("arguments")?;
-    let mut cursor = arguments.walk();
-    let keywords = arguments.named_children(&mut cursor).filter_map(|argument| {
-        let part = |field| argument.child_by_field_name(field).map(|part| text(program, part).to_owned());
+    let arguments = node.child_in("arguments")?;
+    let keywords = arguments.named_children().filter_map(|argument| {
+        let part = |field| argument.child_in(field).map(|part| text(program, part).to_owned());
         (argument.kind() == "keyword_argument").then(|| Some((part("name")?, part("value")?))).flatten()
     });
     Some(Call { function: text(program, function).to_owned(), keywords: keywords.collect() })

@@ -6,18 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tree_sitter::Node;
-
-use super::{parse, text, visit};
+use super::tree::Node;
+use super::{parse, text};
 
 /// The normal form of `program`: its tokens, with braces around blocks and locals numbered in each function. For
 /// comparison only; it is no Python.
 pub fn normalised(program: &str) -> String {
     let tree = parse(program);
     let mut normal = String::with_capacity(program.len());
-    let mut cursor = tree.walk();
-    let fixed = names_at_top(program, tree.root_node());
-    for statement in tree.root_node().named_children(&mut cursor) {
+    let fixed = names_at_top(program, tree.root());
+    for statement in tree.root().named_children() {
         if statement.kind() == "comment" || is_docstring(statement) {
             continue;
         }
@@ -29,44 +27,38 @@ pub fn normalised(program: &str) -> String {
 }
 
 /// Writes the tokens of a statement.
-fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<String>, normal: &mut String) {
+fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<&str>, normal: &mut String) {
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut cursor = statement.walk();
-    loop {
-        let node = cursor.node();
+    let mut blocks: Vec<Node<'_>> = Vec::new();
+    statement.walk(|node| {
+        while blocks.pop_if(|block| !block.holds(node)).is_some() {
+            *normal += "} ";
+        }
         let skipped = node.kind() == "comment" || is_docstring(node);
         if !skipped && begins_statement(node, statement) {
             *normal += "; ";
         }
         if node.kind() == "block" {
             *normal += "{ ";
+            blocks.push(node);
         }
-        if !skipped && !is_plain_string(node) && cursor.goto_first_child() {
-            continue;
+        if skipped || is_plain_string(node) || node.children().next().is_none() {
+            if !skipped && node.kind() != "block" {
+                let token = text(program, node);
+                if node.kind() == "identifier" && is_name(node.field()) && locals.contains(token) {
+                    let next = numbers.len();
+                    let number = numbers.entry(token).or_insert(next);
+                    *normal += &format!("%{number} ");
+                } else {
+                    *normal += token;
+                    *normal += " ";
+                }
+            }
+            return false;
         }
-        if !skipped && node.kind() != "block" {
-            let token = text(program, node);
-            if node.kind() == "identifier" && is_name(cursor.field_name()) && locals.contains(token) {
-                let next = numbers.len();
-                let number = numbers.entry(token).or_insert(next);
-                *normal += &format!("%{number} ");
-            } else {
-                *normal += token;
-                *normal += " ";
-            }
-        }
-        loop {
-            if cursor.node().kind() == "block" {
-                *normal += "} ";
-            }
-            if cursor.goto_next_sibling() {
-                break;
-            }
-            if !cursor.goto_parent() {
-                return;
-            }
-        }
-    }
+        true
+    });
+    blocks.iter().for_each(|_| *normal += "} ");
 }
 
 /// Whether a node is a statement in a block: statements are told apart by line breaks, which are no tokens.
@@ -80,14 +72,13 @@ fn is_plain_string(node: Node<'_>) -> bool {
     if node.kind() != "string" {
         return false;
     }
-    let mut cursor = node.walk();
-    node.named_children(&mut cursor).all(|child| child.kind() != "interpolation")
+    node.named_children().all(|child| child.kind() != "interpolation")
 }
 
 fn is_docstring(node: Node<'_>) -> bool {
     node.kind() == "expression_statement"
-        && node.named_child_count() == 1
-        && node.named_child(0).is_some_and(|child| child.kind() == "string")
+        && node.named_children().count() == 1
+        && node.first_named().is_some_and(|child| child.kind() == "string")
 }
 
 /// Whether an identifier in this field is a name of the program, and not that of an attribute or keyword.
@@ -99,60 +90,55 @@ fn is_name(field: Option<&str>) -> bool {
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
     let mut names = super::assigned(program);
     names.extend(super::imports(program).into_iter().flat_map(|import| import.names));
-    let mut cursor = root.walk();
-    for child in root.named_children(&mut cursor) {
-        names.extend(child.child_by_field_name("name").map(|name| text(program, name).to_owned()));
+    for child in root.named_children() {
+        names.extend(child.child_in("name").map(|name| text(program, name).to_owned()));
     }
     names
 }
 
 /// The names that are bound somewhere in a function and mean nothing outside it.
-fn locals(program: &str, statement: Node<'_>, fixed: &BTreeSet<String>) -> BTreeSet<String> {
+fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
     let mut bound = BTreeSet::new();
-    let mut kept = fixed.clone();
     if !matches!(statement.kind(), "function_definition" | "decorated_definition") {
         return bound;
     }
-    let own = |node: Node<'_>, names: &mut BTreeSet<String>| {
-        visit(node, |below, field| {
-            if below.kind() == "identifier" && is_name(field) {
-                names.insert(text(program, below).to_owned());
+    let mut kept: BTreeSet<&str> = fixed.iter().map(String::as_str).collect();
+    let own = |node: Node<'_>, names: &mut BTreeSet<&'a str>| {
+        node.walk(|below| {
+            if below.kind() == "identifier" && is_name(below.field()) {
+                names.insert(text(program, below));
             }
             // What is indexed or has an attribute set is used, not bound.
             !matches!(below.kind(), "subscript" | "attribute" | "call")
         });
     };
-    visit(statement, |node, _| {
+    let field = |node: Node<'_>, name: &str| node.child_in(name).map(|node| text(program, node));
+    statement.walk(|node| {
         match node.kind() {
             "assignment" | "augmented_assignment" | "for_statement" | "for_in_clause" => {
-                node.child_by_field_name("left").into_iter().for_each(|left| own(left, &mut bound));
+                node.child_in("left").into_iter().for_each(|left| own(left, &mut bound));
             }
-            "named_expression" => bound.extend(field(program, node, "name")),
+            "named_expression" => bound.extend(field(node, "name")),
             "as_pattern_target" => own(node, &mut bound),
             "parameters" | "lambda_parameters" | "global_statement" | "nonlocal_statement" => {
                 all(program, node, &mut kept);
             }
-            "function_definition" | "class_definition" => kept.extend(field(program, node, "name")),
-            "call" => kept.extend(
-                node.child_by_field_name("function")
-                    .filter(|function| function.kind() == "identifier")
-                    .map(|function| text(program, function).to_owned()),
-            ),
+            "function_definition" | "class_definition" => kept.extend(field(node, "name")),
+            "call" => {
+                let function = node.child_in("function").filter(|function| function.kind() == "identifier");
+                kept.extend(function.map(|function| text(program, function)));
+            }
             _ => {}
         }
         true
     });
-    bound.difference(&kept).cloned().collect()
+    bound.difference(&kept).copied().collect()
 }
 
-fn field(program: &str, node: Node<'_>, name: &str) -> Option<String> {
-    node.child_by_field_name(name).map(|node| text(program, node).to_owned())
-}
-
-fn all(program: &str, node: Node<'_>, names: &mut BTreeSet<String>) {
-    visit(node, |below, _| {
+fn all<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
+    node.walk(|below| {
         if below.kind() == "identifier" {
-            names.insert(text(program, below).to_owned());
+            names.insert(text(program, below));
         }
         true
     });

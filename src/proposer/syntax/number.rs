@@ -3,8 +3,7 @@
 
 use std::ops::Range;
 
-use tree_sitter::Node;
-
+use super::tree::Node;
 use super::{parse, text};
 use crate::proposer::literal::Literal;
 
@@ -57,35 +56,28 @@ const SHAPED: [&str; 61] = [
 pub(crate) fn numbers(program: &str) -> Vec<Number> {
     let tree = parse(program);
     let mut numbers = Vec::new();
-    let mut cursor = tree.walk();
-    // The nodes from the root to where the cursor stands.
-    let mut path = Vec::new();
-    loop {
-        let step = Step { node: cursor.node(), field: cursor.field_name() };
-        path.push(step);
-        if matches!(step.node.kind(), "integer" | "float") {
-            numbers.extend(number(program, &path));
+    tree.root().walk(|node| {
+        if matches!(node.kind(), "integer" | "float") {
+            numbers.extend(number(program, &path(node)));
         }
-        if !SKIPPED.contains(&step.node.kind()) && cursor.goto_first_child() {
-            continue;
-        }
-        loop {
-            path.pop();
-            if cursor.goto_next_sibling() {
-                break;
-            }
-            if !cursor.goto_parent() {
-                return numbers;
-            }
-        }
-    }
+        !SKIPPED.contains(&node.kind())
+    });
+    numbers
 }
 
 /// A node on the way from the root, and the field of its parent in which it stands.
 #[derive(Clone, Copy)]
 struct Step<'tree> {
     node: Node<'tree>,
-    field: Option<&'tree str>,
+    field: Option<&'static str>,
+}
+
+/// The nodes from the root to `node`.
+fn path(node: Node<'_>) -> Vec<Step<'_>> {
+    let upwards = std::iter::successors(Some(node), |node| node.parent());
+    let mut path: Vec<_> = upwards.map(|node| Step { node, field: node.field() }).collect();
+    path.reverse();
+    path
 }
 
 /// The number at the end of `path`.
@@ -102,8 +94,8 @@ fn number(program: &str, path: &[Step<'_>]) -> Option<Number> {
     let literal = Literal::parse(&written)?;
     let place = Place { program, value, above };
     Some(Number {
-        span: value.node.byte_range(),
-        line: value.node.start_position().row + 1,
+        span: value.node.bytes(),
+        line: value.node.rows().0 + 1,
         literal,
         role: place.role(literal),
         name: place.name().map(str::to_owned),
@@ -112,7 +104,7 @@ fn number(program: &str, path: &[Step<'_>]) -> Option<Number> {
 }
 
 fn field<'a>(program: &'a str, node: Node<'_>, field: &str) -> Option<&'a str> {
-    node.child_by_field_name(field).map(|node| text(program, node))
+    node.child_in(field).map(|node| text(program, node))
 }
 
 /// Where a number stands.
@@ -164,13 +156,14 @@ impl<'a, 'tree> Place<'a, 'tree> {
     }
 
     fn role_in_call(&self, call: Node<'_>, arguments: Node<'_>, literal: Literal) -> Role {
-        let function = call.child_by_field_name("function");
+        let function = call.child_in("function");
         let name = function.map(|function| match function.kind() {
             "attribute" => field(self.program, function, "attribute").unwrap_or_default(),
             _ => text(self.program, function),
         });
         let is_method = function.is_some_and(|function| function.kind() == "attribute");
-        let alone = arguments.named_child_count() == 1 && self.holder().is_some_and(|(node, _)| node.node == arguments);
+        let alone =
+            arguments.named_children().count() == 1 && self.holder().is_some_and(|(node, _)| node.node == arguments);
         match (name, literal) {
             (Some("range"), Literal::Integer(1)) if alone => Role::Bound,
             (Some("range"), _) if !literal.is_structural() => Role::Bound,
@@ -187,7 +180,7 @@ impl<'a, 'tree> Place<'a, 'tree> {
                 field(self.program, holder.node, "name")
             }
             ("assignment", Some("right")) => {
-                let left = holder.node.child_by_field_name("left")?;
+                let left = holder.node.child_in("left")?;
                 (left.kind() == "identifier").then(|| text(self.program, left))
             }
             _ => None,

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use tree_sitter::Node;
-
-use super::{parse, text, visit, whole_lines};
+use super::tree::Node;
+use super::{parse, text, whole_lines};
 
 /// A statement in a block. Statements that share a line with another one are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub(crate) fn statements(program: &str) -> Vec<Statement> {
     let tree = parse(program);
     let mut all = Vec::new();
     let mut blocks = 0;
-    visit(tree.root_node(), |node, _| {
+    tree.root().walk(|node| {
         if node.kind() == "block" {
             blocks += 1;
             all.extend(of_block(program, node, blocks));
@@ -49,18 +48,17 @@ pub(crate) fn statements(program: &str) -> Vec<Statement> {
 }
 
 fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
-    let mut cursor = block.walk();
-    let nodes: Vec<Node<'_>> = block.named_children(&mut cursor).filter(|node| node.kind() != "comment").collect();
+    let nodes: Vec<Node<'_>> = block.named_children().filter(|node| node.kind() != "comment").collect();
     let statement = |node: &Node<'_>| Statement {
         span: whole_lines(program, *node),
-        line: node.start_position().row + 1,
+        line: node.rows().0 + 1,
         block: number,
         alone: nodes.len() == 1,
         computes: computes(*node),
     };
     let statements: Vec<Statement> = nodes.iter().map(statement).collect();
-    let rows = |node: &Node<'_>| node.start_position().row..=node.end_position().row;
-    let header = block.parent().map_or(0, |parent| parent.start_position().row);
+    let rows = |node: &Node<'_>| node.rows().0..=node.rows().1;
+    let header = block.parent().map_or(0, |parent| parent.rows().0);
     let own_lines = |place: usize| {
         let mine = rows(&nodes[place]);
         let shares = |(other, node): (usize, &Node<'_>)| {
@@ -73,7 +71,7 @@ fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
 }
 
 fn computes(node: Node<'_>) -> bool {
-    let is_words = || node.named_child(0).is_some_and(|child| child.kind() == "string");
+    let is_words = || node.first_named().is_some_and(|child| child.kind() == "string");
     match node.kind() {
         "expression_statement" => !is_words(),
         "for_statement" | "while_statement" | "if_statement" | "with_statement" | "assert_statement" => true,
@@ -85,9 +83,9 @@ fn computes(node: Node<'_>) -> bool {
 pub(crate) fn masks(program: &str) -> Vec<Mask> {
     let tree = parse(program);
     let mut masks = Vec::new();
-    visit(tree.root_node(), |node, _| {
+    tree.root().walk(|node| {
         if matches!(node.kind(), "for_statement" | "while_statement") {
-            masks.extend(node.child_by_field_name("body").into_iter().flat_map(|body| of_loop(program, body)));
+            masks.extend(node.child_in("body").into_iter().flat_map(|body| of_loop(program, body)));
         }
         true
     });
@@ -95,19 +93,18 @@ pub(crate) fn masks(program: &str) -> Vec<Mask> {
 }
 
 fn of_loop(program: &str, body: Node<'_>) -> Vec<Mask> {
-    let mut cursor = body.walk();
-    let assigned = body.named_children(&mut cursor).filter_map(|statement| {
-        let assignment = statement.named_child(0).filter(|child| child.kind() == "assignment")?;
-        let left = assignment.child_by_field_name("left").filter(|left| left.kind() == "identifier")?;
-        let right = assignment.child_by_field_name("right").filter(|right| is_mask(program, *right))?;
+    let assigned = body.named_children().filter_map(|statement| {
+        let assignment = statement.first_named().filter(|child| child.kind() == "assignment")?;
+        let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
+        let right = assignment.child_in("right").filter(|right| is_mask(program, *right))?;
         let name = text(program, left);
         let asked = text(program, body).contains(&format!("not {name}.any()"));
         // On a line of its own, and not one that goes on after what stands on it.
         let span = whole_lines(program, statement);
-        let indent = &program[span.start..statement.start_byte()];
-        (!asked && indent.trim().is_empty() && right.end_byte() == statement.end_byte()).then(|| Mask {
+        let indent = &program[span.start..statement.bytes().start];
+        (!asked && indent.trim().is_empty() && right.bytes().end == statement.bytes().end).then(|| Mask {
             name: name.to_owned(),
-            line: statement.start_position().row + 1,
+            line: statement.rows().0 + 1,
             indent: indent.to_owned(),
             span,
         })
@@ -119,11 +116,10 @@ fn of_loop(program: &str, body: Node<'_>) -> Vec<Mask> {
 fn is_mask(program: &str, node: Node<'_>) -> bool {
     match node.kind() {
         "comparison_operator" => true,
-        "parenthesized_expression" => node.named_child(0).is_some_and(|inside| is_mask(program, inside)),
+        "parenthesized_expression" => node.first_named().is_some_and(|inside| is_mask(program, inside)),
         "binary_operator" => {
-            let joined =
-                node.child_by_field_name("operator").is_some_and(|sign| matches!(text(program, sign), "&" | "|"));
-            joined && node.child_by_field_name("left").is_some_and(|left| is_mask(program, left))
+            let joined = node.child_in("operator").is_some_and(|sign| matches!(text(program, sign), "&" | "|"));
+            joined && node.child_in("left").is_some_and(|left| is_mask(program, left))
         }
         _ => false,
     }

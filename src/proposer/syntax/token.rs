@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use tree_sitter::Node;
-
-use super::{parse, text, visit};
+use super::tree::Node;
+use super::{parse, text};
 
 /// A piece of a program, and what may stand in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +30,8 @@ const TYPES: [&[&str]; 3] =
 pub(crate) fn tokens(program: &str) -> Vec<Token> {
     let tree = parse(program);
     let mut tokens = Vec::new();
-    visit(tree.root_node(), |node, field| {
+    tree.root().walk(|node| {
+        let field = node.field();
         tokens.extend(operator(program, node, field).or_else(|| kind_of_number(program, node, field)));
         tokens.extend(transfer(program, node));
         // In strings there are no tokens, but for the values in them.
@@ -41,7 +41,7 @@ pub(crate) fn tokens(program: &str) -> Vec<Token> {
 }
 
 fn token(node: Node<'_>, others: Vec<String>, is_operator: bool) -> Token {
-    Token { span: node.byte_range(), line: node.start_position().row + 1, others, is_operator }
+    Token { span: node.bytes(), line: node.rows().0 + 1, others, is_operator }
 }
 
 fn others(groups: &[&[&str]], word: &str) -> Option<Vec<String>> {
@@ -67,11 +67,11 @@ fn kind_of_number(program: &str, node: Node<'_>, field: Option<&str>) -> Option<
 
 /// `x.cpu()`, which may be `x`.
 fn transfer(program: &str, node: Node<'_>) -> Option<Token> {
-    let function = node.child_by_field_name("function").filter(|_| node.kind() == "call")?;
-    let method = function.child_by_field_name("attribute").filter(|_| function.kind() == "attribute")?;
-    let arguments = node.child_by_field_name("arguments")?;
-    let moves = text(program, method) == "cpu" && arguments.named_child_count() == 0;
-    let object = function.child_by_field_name("object")?;
+    let function = node.child_in("function").filter(|_| node.kind() == "call")?;
+    let method = function.child_in("attribute").filter(|_| function.kind() == "attribute")?;
+    let arguments = node.child_in("arguments")?;
+    let moves = text(program, method) == "cpu" && arguments.first_named().is_none();
+    let object = function.child_in("object")?;
     moves.then(|| token(node, vec![text(program, object).to_owned()], false))
 }
 

@@ -1,0 +1,252 @@
+//! Tree: the syntax tree of a program, read off tree-sitter's once. Proposers ask it many things about every program, and
+//! a walk over tree-sitter's own, which looks its nodes' names and fields up anew each time, costs more than to parse.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use tree_sitter::{Language, Parser};
+
+/// The nodes of a program, each right before all that is below it.
+#[derive(Debug)]
+pub(super) struct Tree {
+    entries: Vec<Entry>,
+    has_error: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    bytes: (u32, u32),
+    /// Counted from 0.
+    rows: (u32, u32),
+    /// The root is its own.
+    parent: u32,
+    /// Where what is not below it goes on.
+    after: u32,
+    kind: u16,
+    /// The field of the parent that it stands in; 0: none.
+    field: u16,
+    named: bool,
+}
+
+/// A node of a tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node<'tree> {
+    tree: &'tree Tree,
+    at: u32,
+}
+
+impl Tree {
+    /// Parses a program; what is no Python becomes a tree with errors in it.
+    pub(super) fn of(program: &str) -> Self {
+        let mut parser = Parser::new();
+        parser.set_language(grammar()).expect("BUG: the grammar is of another tree-sitter");
+        let parsed = parser.parse(program, None).expect("BUG: parsing was given no reason to stop early");
+        Self { entries: entries(&parsed), has_error: parsed.root_node().has_error() }
+    }
+
+    pub(super) fn root(&self) -> Node<'_> {
+        Node { tree: self, at: 0 }
+    }
+
+    /// Whether some of the program was guessed.
+    pub(super) fn has_error(&self) -> bool {
+        self.has_error
+    }
+}
+
+impl<'tree> Node<'tree> {
+    fn entry(self) -> &'tree Entry {
+        &self.tree.entries[self.at as usize]
+    }
+
+    pub(super) fn kind(self) -> &'static str {
+        names().kind(self.entry().kind)
+    }
+
+    /// The field of its parent that it stands in.
+    pub(super) fn field(self) -> Option<&'static str> {
+        names().fields[usize::from(self.entry().field)]
+    }
+
+    /// Whether the grammar has a name for it; what stands for itself, like a bracket, has none.
+    pub(super) fn is_named(self) -> bool {
+        self.entry().named
+    }
+
+    pub(super) fn bytes(self) -> Range<usize> {
+        let (start, end) = self.entry().bytes;
+        start as usize..end as usize
+    }
+
+    /// The rows of its first and its last byte, from 0.
+    pub(super) fn rows(self) -> (usize, usize) {
+        let (first, last) = self.entry().rows;
+        (first as usize, last as usize)
+    }
+
+    pub(super) fn parent(self) -> Option<Self> {
+        (self.at > 0).then(|| Self { at: self.entry().parent, ..self })
+    }
+
+    pub(super) fn children(self) -> impl Iterator<Item = Self> + use<'tree> {
+        let (mut next, after) = (self.at + 1, self.entry().after);
+        std::iter::from_fn(move || {
+            let child = (next < after).then_some(Self { at: next, ..self })?;
+            next = child.entry().after;
+            Some(child)
+        })
+    }
+
+    pub(super) fn named_children(self) -> impl Iterator<Item = Self> + use<'tree> {
+        self.children().filter(|child| child.is_named())
+    }
+
+    /// All children that stand in a field.
+    pub(super) fn children_in<'a>(self, field: &'a str) -> impl Iterator<Item = Self> + use<'tree, 'a> {
+        self.children().filter(move |child| child.field() == Some(field))
+    }
+
+    /// The first child that stands in a field.
+    pub(super) fn child_in(self, field: &str) -> Option<Self> {
+        self.children_in(field).next()
+    }
+
+    pub(super) fn first_named(self) -> Option<Self> {
+        self.named_children().next()
+    }
+
+    /// Whether another node is below it.
+    pub(super) fn holds(self, other: Self) -> bool {
+        self.at < other.at && other.at < self.entry().after
+    }
+
+    /// Itself and all below it, in the order of the program; what is below a node only if `enters` says so of it.
+    pub(super) fn walk(self, mut enters: impl FnMut(Self) -> bool) {
+        let (mut at, after) = (self.at, self.entry().after);
+        while at < after {
+            let node = Self { at, ..self };
+            at = if enters(node) { at + 1 } else { node.entry().after };
+        }
+    }
+}
+
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.tree, other.tree) && self.at == other.at
+    }
+}
+
+/// The names of the grammar's kinds and fields by their numbers.
+struct Names {
+    kinds: Vec<&'static str>,
+    fields: Vec<Option<&'static str>>,
+}
+
+impl Names {
+    fn kind(&self, number: u16) -> &'static str {
+        // What is no Python has a number beyond all others.
+        self.kinds.get(usize::from(number)).copied().unwrap_or("ERROR")
+    }
+}
+
+fn names() -> &'static Names {
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let number = |count| u16::try_from(count).expect("BUG: kinds and fields have numbers of 16 bits");
+        let (kinds, fields) = (0..number(grammar().node_kind_count()), 0..=number(grammar().field_count()));
+        Names {
+            kinds: kinds.map(|kind| grammar().node_kind_for_id(kind).unwrap_or("")).collect(),
+            fields: fields.map(|field| grammar().field_name_for_id(field)).collect(),
+        }
+    })
+}
+
+fn grammar() -> &'static Language {
+    static GRAMMAR: OnceLock<Language> = OnceLock::new();
+    GRAMMAR.get_or_init(|| tree_sitter_python::LANGUAGE.into())
+}
+
+fn entries(parsed: &tree_sitter::Tree) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut cursor = parsed.walk();
+    let mut parent = 0;
+    loop {
+        let own = position(entries.len());
+        entries.push(entry(&cursor, parent));
+        if cursor.goto_first_child() {
+            parent = own;
+            continue;
+        }
+        let mut done = own;
+        loop {
+            entries[done as usize].after = position(entries.len());
+            if cursor.goto_next_sibling() {
+                break;
+            }
+            if !cursor.goto_parent() {
+                return entries;
+            }
+            done = parent;
+            parent = entries[done as usize].parent;
+        }
+    }
+}
+
+fn entry(cursor: &tree_sitter::TreeCursor<'_>, parent: u32) -> Entry {
+    let node = cursor.node();
+    Entry {
+        bytes: (position(node.start_byte()), position(node.end_byte())),
+        rows: (position(node.start_position().row), position(node.end_position().row)),
+        parent,
+        after: 0,
+        kind: node.kind_id(),
+        field: cursor.field_id().map_or(0, Into::into),
+        named: node.is_named(),
+    }
+}
+
+/// Tree-sitter counts in 32 bits.
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("BUG: tree-sitter read a program of 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds a node and all below it against tree-sitter's own.
+    fn assert_same(program: &str, ours: Node<'_>, theirs: tree_sitter::Node<'_>, compared: &mut usize) {
+        assert_eq!((ours.kind(), ours.bytes()), (theirs.kind(), theirs.byte_range()), "{program}");
+        assert_eq!(ours.rows(), (theirs.start_position().row, theirs.end_position().row));
+        assert_eq!(ours.is_named(), theirs.is_named());
+        for field in names().fields.iter().flatten() {
+            let mut cursor = theirs.walk();
+            let of_field = theirs.children_by_field_name(field, &mut cursor).map(|child| child.byte_range());
+            assert!(ours.children_in(field).map(Node::bytes).eq(of_field), "{field} in {}", &program[ours.bytes()]);
+            let first = theirs.child_by_field_name(field).map(|child| child.byte_range());
+            assert_eq!(ours.child_in(field).map(Node::bytes), first);
+        }
+        let mut cursor = theirs.walk();
+        let below: Vec<_> = theirs.children(&mut cursor).collect();
+        assert_eq!(ours.children().count(), below.len());
+        for (child, other) in ours.children().zip(below) {
+            assert_eq!(child.parent(), Some(ours));
+            assert_same(program, child, other, compared);
+        }
+        *compared += 1;
+    }
+
+    #[test]
+    fn a_tree_says_what_tree_sitter_says() {
+        let candidates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates");
+        let seed = std::fs::read_to_string(candidates.join("eplb.py")).unwrap();
+        let broken = "def f(:\n  x = = 5 ]\n\0\u{2028}@a\ndef g(a, *, b: int = 3) -> int: return lambda: b\n";
+        for program in [seed.as_str(), broken, "", "x = [i for i in y if i]\n", "import a.b as c\nfrom d import *\n"] {
+            let (tree, mut parser, mut compared) = (Tree::of(program), Parser::new(), 0);
+            parser.set_language(grammar()).unwrap();
+            let theirs = parser.parse(program, None).unwrap();
+            assert_same(program, tree.root(), theirs.root_node(), &mut compared);
+            assert_eq!((compared, tree.has_error()), (tree.entries.len(), theirs.root_node().has_error()));
+        }
+    }
+}
