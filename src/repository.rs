@@ -17,6 +17,7 @@ mod error;
 mod layout;
 mod loose;
 mod object;
+mod pack;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -35,6 +36,7 @@ pub use object::{CommitFacts, Role};
 use ahead::Ahead;
 use id::GitId;
 use object::{Object, tree_entries};
+use pack::Packer;
 
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
 const BEST: &str = "refs/heads/best";
@@ -44,8 +46,8 @@ const KEPT: &str = "refs/packevolve/kept";
 pub struct Repository {
     path: PathBuf,
     git: git2::Repository,
-    /// What syncs objects; none if it was opened to be read.
-    ahead: Option<RefCell<Ahead>>,
+    /// What syncs objects, and what packs them; none if it was opened to be read.
+    ahead: Option<RefCell<(Ahead, Packer)>>,
 }
 
 impl fmt::Debug for Repository {
@@ -78,18 +80,21 @@ impl Repository {
 
     /// What a crash may have kept from reaching its file is written again, unless the file is whole.
     fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
+        pack::clear_drafts(path)?;
+        let sealed = ahead::sealed(path)?;
         let (ahead, left) = Ahead::open(path)?;
-        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: Some(RefCell::new(ahead)) };
-        for object in &left {
+        let mut packer = Packer::default();
+        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: None };
+        for object in sealed.iter().chain(&left) {
             if repository.read(Role::Blob, object.id, object.kind).is_err() {
                 repository.discard(object.id)?;
                 repository.write_file(object)?;
             }
         }
-        repository.settle()?;
         // So that the log itself is there after a power loss.
         layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
-        Ok(repository)
+        packer.begin(path)?;
+        Ok(Self { ahead: Some(RefCell::new((ahead, packer))), ..repository })
     }
 
     /// Where the archive is.
@@ -183,49 +188,49 @@ impl Repository {
         Ok(())
     }
 
-    /// Has all files of objects synced; until then the log that they were written to first has them.
+    /// Has all objects packed, or their files synced; until then the logs that they were written to first have them.
     pub fn settle(&self) -> Result<(), RepositoryError> {
-        self.ahead().borrow_mut().settle()
+        let (ahead, packer) = &mut *self.ahead().borrow_mut();
+        packer.finish()?;
+        if ahead.is_worth_a_pack() {
+            ahead.seal()?;
+            return pack::pack(&self.path);
+        }
+        ahead.settle()
     }
 
-    fn ahead(&self) -> &RefCell<Ahead> {
+    fn ahead(&self) -> &RefCell<(Ahead, Packer)> {
         self.ahead.as_ref().expect("BUG: an archive that was opened to be read is written to")
     }
 
     /// Writes objects, each after those it names: they are on the disk when this returns.
     fn write(&self, objects: &[Object]) -> Result<(), RepositoryError> {
-        self.ahead().borrow_mut().write(objects)?;
+        let (ahead, packer) = &mut *self.ahead().borrow_mut();
+        ahead.write(objects)?;
         objects.iter().try_for_each(|object| self.write_file(object))?;
-        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
+        if ahead.is_full() {
+            packer.finish()?;
+            ahead.seal()?;
+            packer.begin(&self.path)?;
+        }
+        Ok(())
     }
 
     /// Writes the file that git knows an object by; it is not synced.
     fn write_file(&self, object: &Object) -> Result<(), RepositoryError> {
-        let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
-        let id = written.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
-        assert_eq!(id, object.id, "BUG: git2 and we disagree about the id of an object");
-        Ok(())
+        let path = loose::path(&self.path, object.id);
+        loose::write(&self.path, object).map_err(RepositoryError::io(&path, "write an object"))
     }
 
     /// Removes the file of an object, which git2 would take for whole.
     fn discard(&self, id: Oid) -> Result<(), RepositoryError> {
-        let path = self.loose_path(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RepositoryError::io(&path, "remove a damaged object")(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn loose_path(&self, id: Oid) -> PathBuf {
-        let hex = id.to_string();
-        self.path.join("objects").join(&hex[..2]).join(&hex[2..])
+        let path = loose::path(&self.path, id);
+        pack::gone(fs::remove_file(&path)).map_err(RepositoryError::io(&path, "remove a damaged object"))
     }
 
     fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
         let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
-        let path = self.loose_path(id);
+        let path = loose::path(&self.path, id);
         let (found, bytes) = match fs::read(&path) {
             Ok(file) => loose::parse(&file, id).map_err(damaged)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.read_packed(role, id)?,

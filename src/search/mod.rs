@@ -850,8 +850,12 @@ impl Search {
     /// A candidate that was measured becomes the best, or has to show it on held-out windows first, or neither; whether
     /// it looks better than the best.
     fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
-        let interval = self.interval(measurement);
         let best = self.best.as_ref();
+        // Most are not: what is uncertain about their scores need not be known.
+        if best.is_some_and(|best| score < best.score) {
+            return false;
+        }
+        let interval = self.interval(measurement);
         // The baseline needs no confirmation: what it is worth is 0 on any windows.
         let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
         if self.holds_out() && !is_baseline {
