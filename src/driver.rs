@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use crate::candidate::{BlobId, CandidateId};
 use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Entry, Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
 use crate::propose::{ProposeError, Proposers};
@@ -31,7 +31,7 @@ use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::proposer::normalised;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
-use crate::run::{self, RunError, RunFolder};
+use crate::run::{Fold, RunError, RunFolder};
 use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
 use crate::slots::{Done, Slots};
@@ -181,11 +181,18 @@ impl<'a> Driver<'a> {
         if !path.is_file() {
             return Err(RunError::NotARun(folder.path().to_owned()).into());
         }
-        let opened = Journal::open(&path)?;
-        if let Some(torn) = &opened.torn {
+        let (mut fold, mut kept, mut memory) = (Fold::new(&path), None, Memory::default());
+        let (journal, torn) = Journal::open_each(&path, |entry: Entry<Event>| -> Result<(), DriverError> {
+            let search = fold.step(&entry)?;
+            keep_named(kept.get_or_insert_with(|| Kept::new(search.started().epoch)), &entry.event);
+            memory.apply(&entry.event, search);
+            Ok(())
+        })?;
+        if let Some(torn) = &torn {
             tracing::warn!(?torn, "dropped an unfinished last line of the journal");
         }
-        let search = run::fold(&path, &opened.entries)?;
+        let search = fold.finish()?;
+        let mut kept = kept.expect("BUG: a run that is not empty keeps its seed program");
         let repository = Repository::resume(&folder.archive())?;
         let started = search.started().clone();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
@@ -196,13 +203,12 @@ impl<'a> Driver<'a> {
         if now != then {
             return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
         }
-        let mut kept = Kept::new(started.epoch);
-        opened.entries.iter().for_each(|entry| keep_named(&mut kept, &entry.event));
+        repository.recall(&mut kept)?;
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let died = search.stopped().is_none();
-        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
+        let mut driver = Self::new(folder, journal, repository, search, (slots, signals), kept, observer)?;
         driver.died = died;
-        opened.entries.iter().for_each(|entry| driver.memory.apply(&entry.event, &driver.search));
+        driver.memory = memory;
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;

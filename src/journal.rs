@@ -8,6 +8,7 @@ pub mod line;
 pub mod reader;
 
 mod error;
+mod scan;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -21,9 +22,10 @@ use serde::de::DeserializeOwned;
 
 pub use error::JournalError;
 pub use line::{Digest, Entry, VERSION};
-pub use reader::{Read, Reader, TornLine, read};
+pub use reader::{Read, Reader, TornLine, read, read_each};
 
 use line::{Chain, MAX_LINE, encode};
+use scan::scan;
 
 /// A journal that this process appends to. It holds an exclusive lock on the file, which ends with the process however
 /// the process ends: a second harness on the same run is refused, a stale lock cannot exist.
@@ -69,11 +71,29 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
-    pub fn open(path: &Path) -> Result<Opened<E>, JournalError> {
+    pub fn open(path: &Path) -> Result<Opened<E>, JournalError>
+    where
+        E: Send,
+    {
+        let mut entries = Vec::new();
+        let (journal, torn) = Self::open_each(path, |entry| {
+            entries.push(entry);
+            Ok::<_, JournalError>(())
+        })?;
+        Ok(Opened { journal, entries, torn })
+    }
+
+    /// As [`Journal::open`], with the events so far given to `each` in order and not kept.
+    pub fn open_each<X: From<JournalError>>(
+        path: &Path,
+        each: impl FnMut(Entry<E>) -> Result<(), X>,
+    ) -> Result<(Self, Option<TornLine>), X>
+    where
+        E: Send,
+    {
         let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
         lock(&file, path)?;
-        let mut reader = Reader::open(path)?;
-        let entries = reader.by_ref().collect::<Result<Vec<_>, _>>()?;
+        let reader = scan(path, each)?;
         let torn = reader.torn();
         if torn.is_some() {
             file.set_len(reader.offset()).map_err(JournalError::io(path, "cut the torn last line off"))?;
@@ -81,8 +101,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
         // follows builds on them.
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
-        let journal = Self::at(path, file, reader.offset(), reader.into_chain());
-        Ok(Opened { journal, entries, torn })
+        Ok((Self::at(path, file, reader.offset(), reader.into_chain()), torn))
     }
 
     fn at(path: &Path, file: File, len: u64, chain: Chain) -> Self {

@@ -188,6 +188,13 @@ impl Repository {
         Ok(())
     }
 
+    /// Leaves out of what is to be kept what was written by an earlier process. `kept` has everything from the start.
+    pub fn recall(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+        let odb = self.git.odb().map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
+        kept.recall(|id| odb.exists(id));
+        Ok(())
+    }
+
     /// Has all objects packed, or their files synced; until then the logs that they were written to first have them.
     pub fn settle(&self) -> Result<(), RepositoryError> {
         let (ahead, packer) = &mut *self.ahead().borrow_mut();

@@ -200,22 +200,58 @@ pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>,
     Ok(declined)
 }
 
-/// The state after `entries`. The one way from a journal to a state.
+/// The state after `entries`.
 ///
 /// # Errors
 /// An order of events that no run writes.
 pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
-    let impossible = |seq: u64, reason: String| RunError::Impossible { path: path.to_owned(), seq, reason };
-    let Some((first, rest)) = entries.split_first() else { return Err(RunError::Empty(path.to_owned())) };
-    let Event::RunStarted(started) = &first.event else {
-        return Err(impossible(first.seq, "a run begins with run-started".to_owned()));
-    };
-    let mut search = Search::new((**started).clone());
-    for entry in rest {
-        search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
-        search.apply(&entry.event);
+    let mut fold = Fold::new(path);
+    entries.iter().try_for_each(|entry| fold.step(entry).map(drop))?;
+    fold.finish()
+}
+
+/// The one way from a journal to a state, an event at a time.
+#[derive(Debug)]
+pub struct Fold {
+    path: PathBuf,
+    search: Option<Search>,
+}
+
+impl Fold {
+    /// Before the first event; errors name `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), search: None }
     }
-    Ok(search)
+
+    /// Takes in the next event; the state after it.
+    ///
+    /// # Errors
+    /// An event that no run writes there.
+    pub fn step(&mut self, entry: &Entry<Event>) -> Result<&Search, RunError> {
+        match &mut self.search {
+            Some(search) => {
+                search.check(&entry.event).map_err(|reason| impossible(&self.path, entry, reason))?;
+                search.apply(&entry.event);
+                Ok(search)
+            }
+            none => match &entry.event {
+                Event::RunStarted(started) => Ok(none.insert(Search::new((**started).clone()))),
+                _ => Err(impossible(&self.path, entry, "a run begins with run-started".to_owned())),
+            },
+        }
+    }
+
+    /// The state after all of them.
+    ///
+    /// # Errors
+    /// There was none.
+    pub fn finish(self) -> Result<Search, RunError> {
+        self.search.ok_or(RunError::Empty(self.path))
+    }
+}
+
+fn impossible(path: &Path, entry: &Entry<Event>, reason: String) -> RunError {
+    RunError::Impossible { path: path.to_owned(), seq: entry.seq, reason }
 }
 
 #[cfg(test)]

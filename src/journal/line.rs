@@ -73,6 +73,14 @@ pub(super) struct Chain {
 }
 
 impl Chain {
+    /// The chain after a line that ends in its digest, if it ends so and is right; `seq` is the next line's.
+    pub fn after(line: &[u8], seq: u64) -> Option<Self> {
+        let digits = line.strip_suffix(AFTER_DIGEST.as_bytes())?;
+        let mut digest = [0; DIGITS / 2];
+        hex::decode_to_slice(&digits[digits.len().checked_sub(DIGITS)?..], &mut digest).ok()?;
+        Some(Self { seq, digest: Some(Digest(digest)) })
+    }
+
     pub fn line(&self) -> u64 {
         self.seq + 1
     }

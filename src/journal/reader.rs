@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::JournalError;
 use super::line::{Chain, Entry, Flaw, MAX_LINE, decode};
+use super::scan::scan;
 
 /// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,22 @@ pub struct Read<E> {
 }
 
 /// Reads a whole journal and leaves it as it is; the run may be live.
-pub fn read<E: DeserializeOwned>(path: &Path) -> Result<Read<E>, JournalError> {
-    let mut reader = Reader::open(path)?;
-    let entries = reader.by_ref().collect::<Result<_, _>>()?;
-    Ok(Read { entries, torn: reader.torn() })
+pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalError> {
+    let mut entries = Vec::new();
+    let torn = read_each(path, |entry| {
+        entries.push(entry);
+        Ok::<_, JournalError>(())
+    })?;
+    Ok(Read { entries, torn })
+}
+
+/// Gives `each` every event of a journal in order, and leaves the journal as it is; the run may be live. All CPUs check
+/// and parse, and nothing is kept: a long run has a journal that is larger than memory may be.
+pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
+    path: &Path,
+    each: impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Option<TornLine>, X> {
+    scan(path, each).map(|reader| reader.torn())
 }
 
 /// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be
@@ -66,12 +79,18 @@ pub struct Reader<E> {
 impl<E: DeserializeOwned> Reader<E> {
     /// Opens a journal at its first line.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let file = File::open(path).map_err(JournalError::opening(path))?;
+        Self::open_at(path, 0, Chain::default())
+    }
+
+    /// Opens a journal at a line that begins there and is chained to that.
+    pub(super) fn open_at(path: &Path, offset: u64, chain: Chain) -> Result<Self, JournalError> {
+        let mut file = File::open(path).map_err(JournalError::opening(path))?;
+        file.seek(SeekFrom::Start(offset)).map_err(JournalError::io(path, "read"))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufReader::with_capacity(1 << 16, file),
-            offset: 0,
-            chain: Chain::default(),
+            offset,
+            chain,
             line: Vec::new(),
             torn: None,
             failed: false,

@@ -70,6 +70,16 @@ impl Kept {
         }
     }
 
+    /// Forgets the batches that are in the archive. The newest of them tells: it was written after all before it.
+    pub(super) fn recall(&mut self, exists: impl Fn(Oid) -> bool) {
+        assert!(self.fresh.len() / self.batch_size == self.finished.len() / 2, "BUG: something was written before");
+        let known = self.finished.chunks(2).rposition(|batch| exists(batch[1].id));
+        if let Some(newest) = known {
+            self.finished.drain(..2 * (newest + 1));
+            self.fresh.drain(..self.batch_size * (newest + 1));
+        }
+    }
+
     pub(super) fn fresh(&self) -> &[Oid] {
         &self.fresh
     }

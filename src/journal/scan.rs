@@ -1,0 +1,212 @@
+//! Scan: reads a whole journal with all CPUs. Never writes.
+//!
+//! A line is chained to the digest that the line before ends with. So blocks of lines can be checked beside each other:
+//! each builds on digits that the block before it is checked for. Whatever is wrong is left to the [`Reader`], which
+//! goes over the same lines once more and says what and where; it also reads what is left at the end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde::de::DeserializeOwned;
+
+use super::JournalError;
+use super::line::{Chain, Entry, MAX_LINE, decode};
+use super::reader::Reader;
+
+/// What one CPU checks at a time.
+const BLOCK: usize = 1 << 20;
+/// More do not help: somebody has to take in what they read.
+const MOST_WORKERS: usize = 4;
+
+/// A place in a journal between two lines.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    offset: u64,
+    chain: Chain,
+}
+
+/// Whole lines, and where they begin.
+struct Block {
+    place: Place,
+    lines: Vec<u8>,
+}
+
+/// The entries of a block and where they end; `None` if something is wrong with them.
+type Decoded<E> = Option<(Vec<Entry<E>>, Place)>;
+
+/// A block to be decoded, and where to send what comes of it.
+type Job<E> = (Block, SyncSender<Decoded<E>>);
+
+/// Gives `each` every event of a journal in order, and returns a reader of what follows.
+pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
+    path: &Path,
+    mut each: impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Reader<E>, X> {
+    let file = File::open(path).map_err(JournalError::opening(path))?;
+    let place = blocks_of(file, BLOCK, &mut each)?;
+    let mut reader = Reader::open_at(path, place.offset, place.chain)?;
+    reader.by_ref().try_for_each(|entry| each(entry?))?;
+    Ok(reader)
+}
+
+/// All of whole blocks that is in order; where that ends.
+fn blocks_of<E: DeserializeOwned + Send, X>(
+    file: impl Read + Send,
+    size: usize,
+    each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Place, X> {
+    let workers = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
+    let (orders, jobs) = sync_channel::<Job<E>>(workers);
+    let (results, in_order) = sync_channel::<Receiver<Decoded<E>>>(2 * workers);
+    let jobs = Mutex::new(jobs);
+    thread::scope(|scope| {
+        scope.spawn(move || cut(file, size, &orders, &results));
+        for _ in 0..workers {
+            scope.spawn(|| work(&jobs));
+        }
+        // Dropped at the end of this, so that an early end ends them all.
+        let in_order = in_order;
+        let mut place = Place::default();
+        for result in &in_order {
+            let Ok(Some((entries, after))) = result.recv() else { break };
+            entries.into_iter().try_for_each(&mut *each)?;
+            place = after;
+        }
+        Ok(place)
+    })
+}
+
+/// Cuts a journal into blocks and hands them out, until its end or until nobody wants more.
+fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results: &SyncSender<Receiver<Decoded<E>>>) {
+    let mut place = Place::default();
+    let mut lines = Vec::new();
+    // What cannot be read is met again by the reader.
+    while let Some(rest) = fill(&mut file, size, &mut lines).ok().flatten() {
+        let last = lines.len() - 1;
+        let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let seq = place.chain.seq + lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let Some(chain) = Chain::after(&lines[begin..last], seq) else { return };
+        let next = Place { offset: place.offset + lines.len() as u64, chain };
+        let (sender, receiver) = sync_channel(1);
+        let block = Block { place: std::mem::replace(&mut place, next), lines: std::mem::replace(&mut lines, rest) };
+        if results.send(receiver).is_err() || orders.send((block, sender)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads on until `lines` is a block of whole lines, and returns what was read beyond it; `None` at the end.
+fn fill(file: &mut impl Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    while lines.len() <= MAX_LINE {
+        let read = file.by_ref().take(size as u64).read_to_end(lines)?;
+        let end = lines.iter().rposition(|byte| *byte == b'\n');
+        if let Some(end) = end.filter(|_| lines.len() >= size || read == 0) {
+            return Ok(Some(lines.split_off(end + 1)));
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((block, sender)) = job else { return };
+        // Nobody may want it any more.
+        let _ = sender.send(decoded(block));
+    }
+}
+
+fn decoded<E: DeserializeOwned>(block: Block) -> Decoded<E> {
+    let Block { place: Place { offset, mut chain }, lines } = block;
+    let each_line = lines.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]);
+    let entries = each_line.map(|line| decode(&mut chain, line).ok()).collect::<Option<Vec<_>>>()?;
+    Some((entries, Place { offset: offset + lines.len() as u64, chain }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use std::convert::Infallible;
+    use tempfile::TempDir;
+
+    /// A journal of so many lines, its bytes, and the digests of its lines.
+    fn journal(lines: usize) -> (Vec<u8>, Vec<String>) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let mut journal = Journal::<String>::create(&path).unwrap();
+        let events: Vec<String> = (0..lines).map(|line| "x".repeat(line * 7 % 90)).collect();
+        journal.append_all(&events).unwrap();
+        let mut digests = Vec::new();
+        let collected = scan(&path, |entry: Entry<String>| {
+            digests.push(entry.digest.to_string());
+            Ok::<_, JournalError>(())
+        });
+        collected.unwrap();
+        (std::fs::read(&path).unwrap(), digests)
+    }
+
+    fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Place) {
+        let mut digests = Vec::new();
+        let place = blocks_of(bytes, size, &mut |entry: Entry<String>| {
+            digests.push(entry.digest.to_string());
+            Ok::<_, Infallible>(())
+        });
+        let Ok(place) = place;
+        (digests, place)
+    }
+
+    #[test]
+    fn blocks_of_any_size_give_the_same_lines_in_order() {
+        let (bytes, digests) = journal(200);
+        for size in [1, 50, 100, 1000, 5000, bytes.len(), 1 << 20] {
+            let (found, place) = seen(&bytes, size);
+            assert_eq!((found.len(), place.offset, place.chain.seq), (200, bytes.len() as u64, 200), "{size}");
+            assert_eq!(found, digests);
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_left_to_the_reader_with_all_before_its_block() {
+        let (bytes, digests) = journal(60);
+        for position in (0..bytes.len()).step_by(11) {
+            let mut changed = bytes.clone();
+            changed[position] ^= 1;
+            let line = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
+            for size in [1, 300] {
+                let (found, place) = seen(&changed, size);
+                assert!(found.len() <= line && place.chain.seq as usize == found.len(), "byte {position}");
+                assert_eq!(found, digests[..found.len()]);
+                assert!(size > 1 || found.len() + 1 >= line, "byte {position}: {} of {line} lines", found.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_left_to_the_reader() {
+        let (bytes, _) = journal(20);
+        for cut in 0..bytes.len() {
+            let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let (found, place) = seen(&bytes[..cut], 100);
+            assert_eq!((found.len(), place.chain.seq as usize), (whole, whole), "cut at byte {cut}");
+        }
+    }
+
+    #[test]
+    fn who_takes_the_lines_in_may_stop() {
+        let (bytes, _) = journal(200);
+        let mut count = 0;
+        let stopped = blocks_of(&bytes[..], 100, &mut |_: Entry<String>| {
+            count += 1;
+            if count == 30 { Err(()) } else { Ok(()) }
+        });
+        assert!(stopped.is_err() && count == 30);
+    }
+}
