@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::candidate::{BlobId, CandidateId};
 use crate::derive::{Descent, derive};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason};
+use crate::index;
 use crate::journal::{Entry, Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
@@ -115,6 +116,7 @@ pub type Observer<'a> = dyn FnMut(News<'_>, &Search) + 'a;
 pub struct Driver<'a> {
     folder: RunFolder,
     journal: Journal<Event>,
+    index: index::Writer,
     repository: Repository,
     proposers: Proposers,
     search: Search,
@@ -165,7 +167,10 @@ impl<'a> Driver<'a> {
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
         keep_named(&mut kept, &event);
-        Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer)
+        let mut index = index::Writer::create(&folder.index());
+        let search = Search::new(started);
+        index.add(line_of(&journal, 0, &event, &search));
+        Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -182,10 +187,12 @@ impl<'a> Driver<'a> {
             return Err(RunError::NotARun(folder.path().to_owned()).into());
         }
         let (mut fold, mut kept, mut memory) = (Fold::new(&path), None, Memory::default());
+        let mut index = index::Writer::create(&folder.index());
         let (journal, torn) = Journal::open_each(&path, |entry: Entry<Event>| -> Result<(), DriverError> {
             let search = fold.step(&entry)?;
             keep_named(kept.get_or_insert_with(|| Kept::new(search.started().epoch)), &entry.event);
             memory.apply(&entry.event, search);
+            index.add(index::Line::of((entry.offset, entry.digest), &entry.event, search));
             Ok(())
         })?;
         if let Some(torn) = &torn {
@@ -206,7 +213,7 @@ impl<'a> Driver<'a> {
         repository.recall(&mut kept)?;
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let died = search.stopped().is_none();
-        let mut driver = Self::new(folder, journal, repository, search, (slots, signals), kept, observer)?;
+        let mut driver = Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)?;
         driver.died = died;
         driver.memory = memory;
         // It has been obeyed.
@@ -217,7 +224,7 @@ impl<'a> Driver<'a> {
 
     fn new(
         folder: RunFolder,
-        journal: Journal<Event>,
+        (journal, index): (Journal<Event>, index::Writer),
         repository: Repository,
         search: Search,
         (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
@@ -237,6 +244,7 @@ impl<'a> Driver<'a> {
             died: false,
             folder,
             journal,
+            index,
             proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
@@ -484,9 +492,11 @@ impl<'a> Driver<'a> {
 
     /// Makes an event happen.
     fn record(&mut self, event: &Event) -> Result<(), DriverError> {
+        let (offset, _) = self.journal.end();
         self.journal.append_unsynced(event)?;
         keep_named(&mut self.kept, event);
         self.search.apply(event);
+        self.index.add(line_of(&self.journal, offset, event, &self.search));
         self.memory.apply(event, &self.search);
         (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
@@ -500,6 +510,7 @@ impl<'a> Driver<'a> {
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
         self.journal.sync()?;
+        self.index.flush();
         self.repository.keep(&mut self.kept)?;
         self.set_best()
     }
@@ -535,6 +546,12 @@ impl<'a> Driver<'a> {
         let limit = self.search.started().settings.search.wall_seconds;
         limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(self.began.elapsed()))
     }
+}
+
+/// The last line of the journal, for its index.
+fn line_of(journal: &Journal<Event>, offset: u64, event: &Event, search: &Search) -> index::Line {
+    let (_, digest) = journal.end();
+    index::Line::of((offset, digest.expect("BUG: an event was written")), event, search)
 }
 
 /// Waits; for ever if there is no limit.

@@ -33,8 +33,6 @@ use scan::scan;
 pub struct Journal<E> {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are known to be whole lines.
-    len: u64,
     /// Whether there are lines that are not known to be on the disk.
     unsynced: bool,
     chain: Chain,
@@ -67,7 +65,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         lock(&file, path)?;
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
         sync_folders(path)?;
-        Ok(Self::at(path, file, 0, Chain::default()))
+        Ok(Self::at(path, file, Chain::default()))
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
@@ -96,19 +94,18 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         let reader = scan(path, each)?;
         let torn = reader.torn();
         if torn.is_some() {
-            file.set_len(reader.offset()).map_err(JournalError::io(path, "cut the torn last line off"))?;
+            file.set_len(reader.end()).map_err(JournalError::io(path, "cut the torn last line off"))?;
         }
         // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
         // follows builds on them.
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
-        Ok((Self::at(path, file, reader.offset(), reader.into_chain()), torn))
+        Ok((Self::at(path, file, reader.into_chain()), torn))
     }
 
-    fn at(path: &Path, file: File, len: u64, chain: Chain) -> Self {
+    fn at(path: &Path, file: File, chain: Chain) -> Self {
         Self {
             path: path.to_owned(),
             file,
-            len,
             unsynced: false,
             chain,
             clock: wall_clock,
@@ -122,6 +119,11 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     pub fn with_clock(mut self, clock: fn() -> f64) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// Where the next event's line will begin, and the digest of the last one's.
+    pub fn end(&self) -> (u64, Option<Digest>) {
+        (self.chain.offset, self.chain.digest)
     }
 
     /// The sequence number that the next event gets.
@@ -158,7 +160,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// A failure to write or sync is final: what the disk holds is then unknown, every later call is refused, and the
     /// run has to be opened again.
     pub fn append_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
-        let before = self.len;
+        let before = self.chain.offset;
         let seqs = self.write_all(events)?;
         if let Err(error) = self.sync() {
             // Best effort: lines that the caller is told were not written should not turn up at the next start.
@@ -209,10 +211,9 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         if let Err(source) = self.file.write_all(bytes) {
             // Best effort, as above.
-            let _ = self.file.set_len(self.len);
+            let _ = self.file.set_len(self.chain.offset);
             return Err(self.broken_by("append to", source));
         }
-        self.len += bytes.len() as u64;
         self.unsynced = true;
         Ok(())
     }

@@ -18,7 +18,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross and mutate, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`driver`], [`replay`]
+//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`briefing`], [`driver`], [`replay`]
 //! * views: [`output`], [`table`], `figures`, [`gain`], [`inspect`], [`progress`], [`log`]
 //! * shell: [`exit`], [`cli`]
 //!
@@ -85,6 +85,10 @@ pub mod slots;
 pub mod requests;
 
 pub mod run;
+
+pub mod index;
+
+pub mod glance;
 
 pub mod memory;
 

@@ -30,6 +30,8 @@ pub enum RunError {
     Empty(PathBuf),
     #[error("{}: event {seq} cannot be: {reason}", path.display())]
     Impossible { path: PathBuf, seq: u64, reason: String },
+    #[error("{} is not of this journal\nhint: remove it, it is not needed", .0.display())]
+    OtherIndex(PathBuf),
     #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
     NoCandidate { wanted: String, count: usize, hint: String },
     #[error("nothing was measured in this run yet, so there is no best candidate")]
@@ -95,6 +97,11 @@ impl RunFolder {
         self.0.join("stop")
     }
 
+    /// Where things stand in the journal, for readers of a long one.
+    pub fn index(&self) -> PathBuf {
+        self.0.join("journal.index")
+    }
+
     /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -134,42 +141,47 @@ impl Run {
     /// # Errors
     /// When there is none, or a prefix or NAME fits several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
-        if wanted == "best" {
-            return self.search.best().map(|best| best.candidate).ok_or(RunError::NoBest);
-        }
-        if let Ok(number) = wanted.parse() {
-            let id = CandidateId(number);
-            if self.search.candidate(id).is_some() {
-                return Ok(id);
-            }
-        }
-        let commit_fits = |commit: CommitId| wanted.len() >= 4 && commit.to_string().starts_with(wanted);
-        let fitting: Vec<CandidateId> = self
-            .search
-            .candidates()
-            .filter(|(_, known)| known.name == wanted || commit_fits(known.commit))
-            .map(|(id, _)| id)
-            .collect();
-        match fitting[..] {
-            [one] => Ok(one),
-            _ => Err(self.no_candidate(wanted, &fitting)),
-        }
+        let best = self.search.best().map(|best| best.candidate);
+        let names = || Ok(self.search.candidates().map(|(_, known)| (known.name.clone(), known.commit)).collect());
+        candidate(wanted, best, self.search.candidates().len(), names)
     }
+}
 
-    fn no_candidate(&self, wanted: &str, fitting: &[CandidateId]) -> RunError {
-        let names = || self.search.candidates().map(|(_, known)| known.name.as_str());
-        let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
-        let nearest = names().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        let hint = match (fitting, nearest) {
-            ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
-            ([], _) => String::new(),
-            (several, _) => {
-                let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
-                format!("\nhint: several fit, use a number: {}", numbers.join(", "))
-            }
-        };
-        RunError::NoCandidate { wanted: wanted.to_owned(), count: self.search.candidates().len(), hint }
+/// The candidate that a person means, of a run with `count` of them; `names` and commits are asked for if they are needed.
+pub(crate) fn candidate(
+    wanted: &str,
+    best: Option<CandidateId>,
+    count: usize,
+    names: impl FnOnce() -> Result<Vec<(String, CommitId)>, RunError>,
+) -> Result<CandidateId, RunError> {
+    if wanted == "best" {
+        return best.ok_or(RunError::NoBest);
     }
+    if let Some(number) = wanted.parse().ok().filter(|number| *number < count as u64) {
+        return Ok(CandidateId(number));
+    }
+    let names = names()?;
+    let commit_fits = |commit: &CommitId| wanted.len() >= 4 && commit.to_string().starts_with(wanted);
+    let fits = |(name, commit): &(String, CommitId)| name == wanted || commit_fits(commit);
+    let fitting: Vec<usize> = (0..names.len()).filter(|at| fits(&names[*at])).collect();
+    match fitting[..] {
+        [one] => Ok(CandidateId(one as u64)),
+        _ => Err(no_candidate(wanted, &names, &fitting)),
+    }
+}
+
+fn no_candidate(wanted: &str, names: &[(String, CommitId)], fitting: &[usize]) -> RunError {
+    let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
+    let nearest = names.iter().map(|(name, _)| name).max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = match (fitting, nearest) {
+        ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
+        ([], _) => String::new(),
+        (several, _) => {
+            let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
+            format!("\nhint: several fit, use a number: {}", numbers.join(", "))
+        }
+    };
+    RunError::NoCandidate { wanted: wanted.to_owned(), count: names.len(), hint }
 }
 
 /// Documents of the corpus of a run that made no candidate, each with the reason. Reads no further than it must: a long

@@ -12,6 +12,7 @@ mod edits;
 mod evaluate;
 mod evolve;
 mod fuzz;
+mod glance;
 mod golden;
 mod inspect;
 mod linking;

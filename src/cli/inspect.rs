@@ -11,10 +11,11 @@ use crate::candidate::CandidateId;
 use crate::event::{Event, Selection};
 use crate::exit::Exit;
 use crate::figures;
+use crate::glance::{Glance, Seen};
 use crate::inspect::{self, Row};
 use crate::output::{data, harmless};
 use crate::repository::Repository;
-use crate::run::Run;
+use crate::run::RunError;
 
 /// The best candidates of a run, best first.
 #[derive(Debug, Args)]
@@ -30,13 +31,13 @@ pub struct Top {
 
 impl Top {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let run = self.run.open()?;
-        let rows = inspect::top(&run.search, self.count);
+        let mut run = self.run.glance()?;
+        let top = run.top(self.count)?;
+        let rows: Vec<Row> = top.iter().map(|(candidate, known)| Row::of(*candidate, known)).collect();
         match self.format {
             Format::Json => print_json(&rows)?,
             Format::Table => {
-                let best = run.search.best().map(|best| best.candidate);
-                data(inspect::rows_table(&rows, &run.search.started().cases, best) + "\n")?;
+                data(inspect::rows_table(&rows, &run.start().started().cases, run.best()) + "\n")?;
             }
         }
         Ok(Exit::Success)
@@ -99,41 +100,41 @@ pub struct Show {
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Shown {
     #[serde(flatten)]
     row: Row,
-    selection: Option<&'a Selection>,
+    selection: Option<Selection>,
     proposal: Option<String>,
     evaluation: Option<Evaluation>,
 }
 
 impl Show {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) = self.find()?;
-        let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+        let (mut run, candidate) = self.find()?;
+        let Seen { known, selection, evaluation } = run.seen(candidate)?;
         let repository = Repository::open(&run.folder.archive())?;
         if self.program {
-            data(repository.program(known.commit, &run.search.started().file_name)?)?;
+            data(repository.program(known.commit, &run.start().started().file_name)?)?;
             return Ok(Exit::Success);
         }
         let proposal = repository.proposal(known.commit)?;
         let shown = Shown {
-            row: Row::of(candidate, known),
-            selection: selection_of(&run, candidate),
+            row: Row::of(candidate, &known),
+            selection,
             proposal: proposal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            evaluation: crate::replay::evaluation_of(&run, candidate),
+            evaluation,
         };
         match self.format {
             Format::Json => print_json(&shown)?,
-            Format::Table => data(text(&run, &shown))?,
+            Format::Table => data(text(&mut run, &shown)?)?,
         }
         Ok(Exit::Success)
     }
 
     /// The run and the candidate, in whichever order they were given.
-    fn find(&self) -> anyhow::Result<(Run, CandidateId)> {
-        let open = |name: Option<&String>| RunArguments { run: name.cloned(), config: self.config.clone() }.open();
-        let (run, wanted) = match &self.names[..] {
+    fn find(&self) -> anyhow::Result<(Glance, CandidateId)> {
+        let open = |name: Option<&String>| RunArguments { run: name.cloned(), config: self.config.clone() }.glance();
+        let (mut run, wanted) = match &self.names[..] {
             [candidate] => (open(None)?, candidate),
             [candidate, run] => {
                 let is_run = |name: &str| super::find_run(self.config.as_deref(), Some(name)).is_ok();
@@ -149,36 +150,24 @@ impl Show {
     }
 }
 
-fn selection_of(run: &Run, candidate: CandidateId) -> Option<&Selection> {
-    let attempt = run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateCreated(created) if created.candidate == candidate => Some(created.attempt),
-        _ => None,
-    })?;
-    run.entries.iter().find_map(|entry| match &entry.event {
-        Event::Selected { attempt: selected, selection } if *selected == attempt => Some(selection),
-        _ => None,
-    })
-}
-
-fn text(run: &Run, shown: &Shown<'_>) -> String {
+fn text(run: &mut Glance, shown: &Shown) -> anyhow::Result<String> {
     let Row { candidate, name, parents, commit, outcome, .. } = &shown.row;
-    let parent = |id: &CandidateId| {
-        let name = run.search.candidate(*id).map_or("?", |known| known.name.as_str());
-        format!("{id} ({name})")
-    };
-    let origin = shown.selection.map_or(String::new(), |selection| {
-        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(", ");
-        format!("an edit of {parents}, proposed by {}\n", selection.proposer)
-    });
+    let mut parent = |id: &CandidateId| Ok(format!("{id} ({})", run.seen(*id)?.known.name));
+    let parents = parents.iter().map(&mut parent).collect::<Result<Vec<_>, RunError>>()?.join(", ");
+    let origin = shown
+        .selection
+        .as_ref()
+        .map_or(String::new(), |selection| format!("an edit of {parents}, proposed by {}\n", selection.proposer));
     let proposal = shown.proposal.as_ref().map_or(String::new(), |text| format!("\n{}\n", harmless(text.trim_end())));
-    format!("candidate {candidate}: {name}\n{origin}commit {commit}\n{outcome}\n{}{proposal}", verdict(run, shown))
+    let verdict = verdict(run, shown);
+    Ok(format!("candidate {candidate}: {name}\n{origin}commit {commit}\n{outcome}\n{verdict}{proposal}"))
 }
 
 /// What the judge found.
-fn verdict(run: &Run, shown: &Shown<'_>) -> String {
+fn verdict(run: &Glance, shown: &Shown) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
-            let cases = &run.search.started().cases;
+            let cases = &run.start().started().cases;
             let text = inspect::scores_text(scores, measurement, cases, "the baseline program of the run");
             let rebalance = figures::rebalance(&[(&shown.row.name, &scores.rebalance)]);
             format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })

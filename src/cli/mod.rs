@@ -15,7 +15,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::config::{Config, ConfigError, DEFAULT_FILE};
 use crate::driver::DriverError;
 use crate::exit::Exit;
-use crate::journal::JournalError;
+use crate::glance::Glance;
+use crate::journal::{JournalError, TornLine};
 use crate::judge::JudgeError;
 use crate::output::{data, talk};
 use crate::proposer::catalogue::{CatalogueError, FolderError};
@@ -76,10 +77,22 @@ impl RunArguments {
     fn open(&self) -> anyhow::Result<Run> {
         let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
         let run = Run::open(folder)?;
-        if let Some(torn) = &run.torn {
-            talk(format_args!("note: {torn}"));
-        }
+        note(run.torn.as_ref());
         Ok(run)
+    }
+
+    /// For commands that need little of it.
+    fn glance(&self) -> anyhow::Result<Glance> {
+        let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
+        let glance = Glance::open(folder)?;
+        note(glance.torn.as_ref());
+        Ok(glance)
+    }
+}
+
+fn note(torn: Option<&TornLine>) {
+    if let Some(torn) = torn {
+        talk(format_args!("note: {torn}"));
     }
 }
 

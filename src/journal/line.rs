@@ -33,6 +33,18 @@ const DIGITS: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; DIGITS / 2]);
 
+impl Digest {
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; DIGITS / 2] {
+        self.0
+    }
+
+    /// Of its bytes.
+    pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -56,6 +68,8 @@ pub struct Entry<E> {
     pub event: E,
     /// Covers this line and all before it.
     pub digest: Digest,
+    /// Its first byte in the file.
+    pub offset: u64,
 }
 
 impl<E> Entry<E> {
@@ -69,16 +83,18 @@ impl<E> Entry<E> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
     pub seq: u64,
-    digest: Option<Digest>,
+    /// Where the next line begins.
+    pub offset: u64,
+    pub digest: Option<Digest>,
 }
 
 impl Chain {
-    /// The chain after a line that ends in its digest, if it ends so and is right; `seq` is the next line's.
-    pub fn after(line: &[u8], seq: u64) -> Option<Self> {
+    /// The chain after a line that ends in its digest, if it ends so and is right, at the place of the next one.
+    pub fn after(line: &[u8], seq: u64, offset: u64) -> Option<Self> {
         let digits = line.strip_suffix(AFTER_DIGEST.as_bytes())?;
         let mut digest = [0; DIGITS / 2];
         hex::decode_to_slice(&digits[digits.len().checked_sub(DIGITS)?..], &mut digest).ok()?;
-        Some(Self { seq, digest: Some(Digest(digest)) })
+        Some(Self { seq, offset, digest: Some(Digest(digest)) })
     }
 
     pub fn line(&self) -> u64 {
@@ -96,8 +112,10 @@ impl Chain {
         Digest(digest)
     }
 
-    fn advance(&mut self, digest: Digest) {
+    /// Moves on by a line of so many bytes, its newline counted.
+    fn advance(&mut self, digest: Digest, bytes: usize) {
         self.seq += 1;
+        self.offset += bytes as u64;
         self.digest = Some(digest);
     }
 }
@@ -139,7 +157,7 @@ pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> s
     serde_json::to_writer(&mut line, event)?;
     let digest = chain.digest_of(&line);
     line.extend_from_slice(format!("{BEFORE_DIGEST}{digest}{AFTER_DIGEST}\n").as_bytes());
-    chain.advance(digest);
+    chain.advance(digest, line.len());
     Ok(line)
 }
 
@@ -157,8 +175,9 @@ pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Res
     if seq != chain.seq {
         return Err(Flaw::OutOfOrder { found: seq });
     }
-    chain.advance(digest);
-    Ok(Entry { seq, time, event, digest })
+    let offset = chain.offset;
+    chain.advance(digest, line.len() + 1);
+    Ok(Entry { seq, time, event, digest, offset })
 }
 
 /// The digest of the line if the line ends in exactly that.

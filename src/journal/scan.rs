@@ -22,21 +22,14 @@ const BLOCK: usize = 1 << 20;
 /// More do not help: somebody has to take in what they read.
 const MOST_WORKERS: usize = 4;
 
-/// A place in a journal between two lines.
-#[derive(Clone, Debug, Default)]
-struct Place {
-    offset: u64,
-    chain: Chain,
-}
-
-/// Whole lines, and where they begin.
+/// Whole lines, and what they are chained to.
 struct Block {
-    place: Place,
+    chain: Chain,
     lines: Vec<u8>,
 }
 
 /// The entries of a block and where they end; `None` if something is wrong with them.
-type Decoded<E> = Option<(Vec<Entry<E>>, Place)>;
+type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
 
 /// A block to be decoded, and where to send what comes of it.
 type Job<E> = (Block, SyncSender<Decoded<E>>);
@@ -47,8 +40,8 @@ pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
     mut each: impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Reader<E>, X> {
     let file = File::open(path).map_err(JournalError::opening(path))?;
-    let place = blocks_of(file, BLOCK, &mut each)?;
-    let mut reader = Reader::open_at(path, place.offset, place.chain)?;
+    let chain = blocks_of(file, BLOCK, &mut each)?;
+    let mut reader = Reader::open_at(path, chain)?;
     reader.by_ref().try_for_each(|entry| each(entry?))?;
     Ok(reader)
 }
@@ -58,7 +51,7 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
     file: impl Read + Send,
     size: usize,
     each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
-) -> Result<Place, X> {
+) -> Result<Chain, X> {
     let workers = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
     let (orders, jobs) = sync_channel::<Job<E>>(workers);
     let (results, in_order) = sync_channel::<Receiver<Decoded<E>>>(2 * workers);
@@ -70,29 +63,28 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
         }
         // Dropped at the end of this, so that an early end ends them all.
         let in_order = in_order;
-        let mut place = Place::default();
+        let mut chain = Chain::default();
         for result in &in_order {
             let Ok(Some((entries, after))) = result.recv() else { break };
             entries.into_iter().try_for_each(&mut *each)?;
-            place = after;
+            chain = after;
         }
-        Ok(place)
+        Ok(chain)
     })
 }
 
 /// Cuts a journal into blocks and hands them out, until its end or until nobody wants more.
 fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results: &SyncSender<Receiver<Decoded<E>>>) {
-    let mut place = Place::default();
+    let mut chain = Chain::default();
     let mut lines = Vec::new();
     // What cannot be read is met again by the reader.
     while let Some(rest) = fill(&mut file, size, &mut lines).ok().flatten() {
         let last = lines.len() - 1;
         let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let seq = place.chain.seq + lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let Some(chain) = Chain::after(&lines[begin..last], seq) else { return };
-        let next = Place { offset: place.offset + lines.len() as u64, chain };
+        let seq = chain.seq + lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let Some(next) = Chain::after(&lines[begin..last], seq, chain.offset + lines.len() as u64) else { return };
         let (sender, receiver) = sync_channel(1);
-        let block = Block { place: std::mem::replace(&mut place, next), lines: std::mem::replace(&mut lines, rest) };
+        let block = Block { chain: std::mem::replace(&mut chain, next), lines: std::mem::replace(&mut lines, rest) };
         if results.send(receiver).is_err() || orders.send((block, sender)).is_err() {
             return;
         }
@@ -124,10 +116,10 @@ fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
 }
 
 fn decoded<E: DeserializeOwned>(block: Block) -> Decoded<E> {
-    let Block { place: Place { offset, mut chain }, lines } = block;
+    let Block { mut chain, lines } = block;
     let each_line = lines.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]);
     let entries = each_line.map(|line| decode(&mut chain, line).ok()).collect::<Option<Vec<_>>>()?;
-    Some((entries, Place { offset: offset + lines.len() as u64, chain }))
+    Some((entries, chain))
 }
 
 #[cfg(test)]
@@ -153,22 +145,22 @@ mod tests {
         (std::fs::read(&path).unwrap(), digests)
     }
 
-    fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Place) {
+    fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
         let mut digests = Vec::new();
-        let place = blocks_of(bytes, size, &mut |entry: Entry<String>| {
+        let chain = blocks_of(bytes, size, &mut |entry: Entry<String>| {
             digests.push(entry.digest.to_string());
             Ok::<_, Infallible>(())
         });
-        let Ok(place) = place;
-        (digests, place)
+        let Ok(chain) = chain;
+        (digests, chain)
     }
 
     #[test]
     fn blocks_of_any_size_give_the_same_lines_in_order() {
         let (bytes, digests) = journal(200);
         for size in [1, 50, 100, 1000, 5000, bytes.len(), 1 << 20] {
-            let (found, place) = seen(&bytes, size);
-            assert_eq!((found.len(), place.offset, place.chain.seq), (200, bytes.len() as u64, 200), "{size}");
+            let (found, chain) = seen(&bytes, size);
+            assert_eq!((found.len(), chain.offset, chain.seq), (200, bytes.len() as u64, 200), "{size}");
             assert_eq!(found, digests);
         }
     }
@@ -181,8 +173,8 @@ mod tests {
             changed[position] ^= 1;
             let line = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
             for size in [1, 300] {
-                let (found, place) = seen(&changed, size);
-                assert!(found.len() <= line && place.chain.seq as usize == found.len(), "byte {position}");
+                let (found, chain) = seen(&changed, size);
+                assert!(found.len() <= line && chain.seq as usize == found.len(), "byte {position}");
                 assert_eq!(found, digests[..found.len()]);
                 assert!(size > 1 || found.len() + 1 >= line, "byte {position}: {} of {line} lines", found.len());
             }
@@ -194,8 +186,8 @@ mod tests {
         let (bytes, _) = journal(20);
         for cut in 0..bytes.len() {
             let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
-            let (found, place) = seen(&bytes[..cut], 100);
-            assert_eq!((found.len(), place.chain.seq as usize), (whole, whole), "cut at byte {cut}");
+            let (found, chain) = seen(&bytes[..cut], 100);
+            assert_eq!((found.len(), chain.seq as usize), (whole, whole), "cut at byte {cut}");
         }
     }
 
