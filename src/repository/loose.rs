@@ -33,7 +33,15 @@ pub(super) fn write(archive: &Path, object: &Object) -> io::Result<()> {
     // Git removes what a crash leaves under such a name.
     let draft = path.with_file_name(format!("tmp_obj_{}", object.id));
     gone(fs::remove_file(&draft))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&draft)?;
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o444).open(&draft);
+    let mut file = match open() {
+        // A collection removes folders that it has emptied.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().expect("BUG: an object's file is in a folder"))?;
+            open()
+        }
+        file => file,
+    }?;
     file.write_all(&deflated(object)?)?;
     fs::rename(&draft, &path)
 }

@@ -139,3 +139,207 @@ pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
         removed => removed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::super::{CommitId, Kept, NewCandidate, Repository};
+    use super::*;
+
+    const FILE: &str = "eplb.py";
+
+    fn program(number: u64) -> String {
+        (0..300).map(|line| format!("    value_{line} = {}\n", (line * 7919 + number / (line + 1)) % 10_007)).collect()
+    }
+
+    /// An archive with so many candidates, each an edit of the one before.
+    fn archive(candidates: u64) -> (TempDir, Repository, Vec<CommitId>) {
+        let folder = TempDir::new().unwrap();
+        let repository = Repository::create(&folder.path().join("archive.git")).unwrap();
+        let (mut commits, mut kept) = (Vec::new(), Kept::new(0));
+        for number in 0..candidates {
+            let proposal = format!("<NAME>\nnumber {number}\n</NAME>\n");
+            let new = NewCandidate {
+                number,
+                file_name: FILE,
+                program: &program(number),
+                proposal: Some(proposal.as_bytes()),
+                name: "a name",
+                description: "",
+                parents: commits.last().map_or(&[][..], std::slice::from_ref),
+                trailers: &[],
+                epoch: 0,
+            };
+            commits.push(repository.commit_candidate(&new).unwrap().commit);
+            kept.add_candidate(number, commits[number as usize]);
+        }
+        repository.keep(&mut kept).unwrap();
+        repository.set_best(commits[commits.len() - 1]).unwrap();
+        (folder, repository, commits)
+    }
+
+    #[track_caller]
+    fn assert_whole(repository: &Repository, commits: &[CommitId]) {
+        for (number, commit) in commits.iter().enumerate() {
+            repository.verify_candidate(*commit).unwrap();
+            assert_eq!(repository.program(*commit, FILE).unwrap(), program(number as u64));
+        }
+    }
+
+    /// Files below a folder of the archive whose path has `part` in it.
+    fn count(repository: &Path, part: &str) -> usize {
+        let inside = fs::read_dir(repository).unwrap().map(|entry| entry.unwrap().path());
+        inside.map(|path| if path.is_dir() { count(&path, part) } else { usize::from(holds(&path, part)) }).sum()
+    }
+
+    fn holds(path: &Path, part: &str) -> bool {
+        path.to_str().unwrap().contains(part)
+    }
+
+    fn loose(repository: &Path) -> usize {
+        count(&repository.join("objects"), "") - count(&repository.join("objects"), "/pack/")
+    }
+
+    /// Whether git finds nothing wrong; true where there is no git.
+    fn is_sound(repository: &Path) -> bool {
+        let check = ["fsck", "--strict", "--full", "--no-dangling", "--no-progress"];
+        let output = Command::new("git").arg("-C").arg(repository).args(check).output();
+        output.is_ok_and(|output| output.status.success() && output.stdout.is_empty() && output.stderr.is_empty())
+            || Command::new("git").arg("version").output().is_err()
+    }
+
+    #[test]
+    fn what_is_settled_is_one_pack_and_reads_back() {
+        let (folder, repository, commits) = archive(250);
+        let path = repository.path();
+        assert!(loose(path) > 1000);
+        repository.settle().unwrap();
+        assert_eq!((loose(path), count(path, ".pack"), count(path, ".idx"), count(path, "packevolve.")), (0, 1, 1, 1));
+        assert_whole(&repository, &commits);
+        assert_whole(&Repository::open(path).unwrap(), &commits);
+        assert!(is_sound(path));
+        let packed = files(&path.join("objects/pack"), "pack").unwrap();
+        let bytes = fs::metadata(&packed[0]).unwrap().len();
+        assert!(bytes < 250 * 1500, "what programs share is stored once: {bytes} bytes");
+        drop(folder);
+    }
+
+    #[test]
+    fn little_is_not_packed_and_goes_on_in_files() {
+        let (_folder, repository, commits) = archive(3);
+        repository.settle().unwrap();
+        assert_eq!((loose(repository.path()), count(repository.path(), ".pack")), (4 * 3 + 2, 0));
+        assert_whole(&repository, &commits);
+    }
+
+    #[test]
+    fn packs_survive_collection_and_mirrors_and_the_run_goes_on() {
+        let (folder, repository, mut commits) = archive(250);
+        repository.settle().unwrap();
+        let run = |arguments: &[&str]| Command::new("git").current_dir(folder.path()).args(arguments).status();
+        if run(&["-C", "archive.git", "gc", "--quiet", "--prune=now"]).is_err() {
+            return eprintln!("skipped: there is no git on this machine");
+        }
+        assert!(run(&["clone", "--quiet", "--mirror", "archive.git", "mirror.git"]).unwrap().success());
+        for path in ["archive.git", "mirror.git"] {
+            assert_whole(&Repository::open(&folder.path().join(path)).unwrap(), &commits);
+        }
+        let program = program(250);
+        let new = NewCandidate {
+            number: 250,
+            file_name: FILE,
+            program: &program,
+            proposal: None,
+            name: "later",
+            description: "",
+            parents: &commits[249..],
+            trailers: &[],
+            epoch: 0,
+        };
+        // Its handle is older than the packs that git has made since.
+        commits.push(repository.commit_candidate(&new).unwrap().commit);
+        assert_whole(&repository, &commits);
+        assert!(is_sound(repository.path()));
+    }
+
+    /// Takes the files of all objects away, as a power loss may what was never synced, or every second of them.
+    fn lose(archive: &Path, objects: &[Object], every: usize) {
+        for object in objects.iter().step_by(every) {
+            gone(fs::remove_file(loose::path(archive, object.id))).unwrap();
+        }
+    }
+
+    fn move_pack(archive: &Path, ending: &str) {
+        for file in files(&archive.join(DRAFTS), ending).unwrap() {
+            fs::rename(&file, archive.join("objects/pack").join(file.file_name().unwrap())).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crash_at_any_step_of_packing_loses_nothing() {
+        for step in 0..=7 {
+            for every in [1, 2, 1000] {
+                let (_folder, repository, commits) = archive(6);
+                let path = repository.path().to_owned();
+                repository.ahead().borrow_mut().0.seal().unwrap();
+                drop(repository);
+                let (objects, drafts) = (ahead::sealed(&path).unwrap(), path.join(DRAFTS));
+                let all = objects.len();
+                if step > 0 {
+                    fs::create_dir(&drafts).unwrap();
+                    fs::write(drafts.join("pack_git2_half"), b"PACK").unwrap();
+                }
+                if step > 1 {
+                    draft(&drafts, ahead::sealed(&path).unwrap()).unwrap();
+                }
+                if step > 2 {
+                    move_pack(&path, "pack");
+                }
+                if step > 3 {
+                    move_pack(&path, "idx");
+                }
+                if step > 4 {
+                    clear(&drafts).unwrap();
+                }
+                lose(&path, &objects, if step > 5 { 1 } else { every });
+                if step > 6 {
+                    ahead::remove_sealed(&path).unwrap();
+                }
+                let resumed = Repository::resume(&path).unwrap();
+                assert_whole(&resumed, &commits);
+                resumed.ahead().borrow_mut().1.finish().unwrap();
+                assert_whole(&resumed, &commits);
+                let left = (loose(&path), count(&path, ".pack"), ahead::sealed(&path).unwrap().len());
+                assert_eq!(left, (0, 1, 0), "step {step}, {all} objects");
+                assert!(is_sound(&path), "step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_of_our_packs_is_never_believed() {
+        let (_folder, repository, commits) = archive(250);
+        repository.settle().unwrap();
+        let pack = files(&repository.path().join("objects/pack"), "pack").unwrap().remove(0);
+        let whole = fs::read(&pack).unwrap();
+        let (mut refused, mut changes) = (0, 0);
+        for position in (20..whole.len() - 20).step_by(whole.len() / 40) {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 0x55;
+            fs::remove_file(&pack).unwrap();
+            fs::write(&pack, &bytes).unwrap();
+            let reopened = Repository::open(repository.path()).unwrap();
+            let read: Vec<_> = commits.iter().map(|commit| reopened.program(*commit, FILE)).collect();
+            for (number, found) in read.iter().enumerate() {
+                assert!(found.as_ref().is_err() || found.as_ref().unwrap() == &program(number as u64));
+            }
+            let verified = commits.iter().all(|commit| reopened.verify_candidate(*commit).is_ok());
+            refused += usize::from(!verified);
+            changes += 1;
+        }
+        assert!(refused * 10 >= changes * 9, "{refused} of {changes} changed bytes refused");
+    }
+}
