@@ -25,6 +25,8 @@ pub const VERSION: u64 = 1;
 /// The longest line, in bytes; far beyond what an event needs, since whatever is long is a blob in the archive.
 pub(super) const MAX_LINE: usize = 64 << 20;
 
+/// What lines of this version begin with, before their number.
+const SEQ: &str = "{\"version\":1,\"seq\":";
 const BEFORE_DIGEST: &str = ",\"digest\":\"";
 const AFTER_DIGEST: &str = "\"}";
 const DIGITS: usize = 32;
@@ -89,12 +91,15 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// The chain after a line that ends in its digest, if it ends so and is right, at the place of the next one.
-    pub fn after(line: &[u8], seq: u64, offset: u64) -> Option<Self> {
+    /// The chain after a line that says its number and its digest itself, if it says so and is right, at the place of
+    /// the next one.
+    pub fn after(line: &[u8], offset: u64) -> Option<Self> {
+        let own = line.strip_prefix(SEQ.as_bytes())?;
+        let seq = own.split(|byte| *byte == b',').next().and_then(|digits| std::str::from_utf8(digits).ok())?;
         let digits = line.strip_suffix(AFTER_DIGEST.as_bytes())?;
         let mut digest = [0; DIGITS / 2];
         hex::decode_to_slice(&digits[digits.len().checked_sub(DIGITS)?..], &mut digest).ok()?;
-        Some(Self { seq, offset, digest: Some(Digest(digest)) })
+        Some(Self { seq: seq.parse::<u64>().ok()?.checked_add(1)?, offset, digest: Some(Digest(digest)) })
     }
 
     pub fn line(&self) -> u64 {
@@ -151,7 +156,7 @@ pub(super) enum Flaw {
 
 /// The next line with its newline; the chain moves on to it.
 pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> serde_json::Result<Vec<u8>> {
-    let mut line = format!("{{\"version\":{VERSION},\"seq\":{},\"time\":", chain.seq).into_bytes();
+    let mut line = format!("{SEQ}{},\"time\":", chain.seq).into_bytes();
     serde_json::to_writer(&mut line, &time)?;
     line.extend_from_slice(b",\"event\":");
     serde_json::to_writer(&mut line, event)?;

@@ -1,11 +1,11 @@
 //! Scan: reads a whole journal with all CPUs. Never writes.
 //!
 //! A line is chained to the digest that the line before ends with. So blocks of lines can be checked beside each other:
-//! each builds on digits that the block before it is checked for. Whatever is wrong is left to the [`Reader`], which
+//! each builds on a number and digits that the block before it is checked for. Whatever is wrong is left to the [`Reader`], which
 //! goes over the same lines once more and says what and where; it also reads what is left at the end.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -81,8 +81,7 @@ fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results
     while let Some(rest) = fill(&mut file, size, &mut lines).ok().flatten() {
         let last = lines.len() - 1;
         let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let seq = chain.seq + lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let Some(next) = Chain::after(&lines[begin..last], seq, chain.offset + lines.len() as u64) else { return };
+        let Some(next) = Chain::after(&lines[begin..last], chain.offset + lines.len() as u64) else { return };
         let (sender, receiver) = sync_channel(1);
         let block = Block { chain: std::mem::replace(&mut chain, next), lines: std::mem::replace(&mut lines, rest) };
         if results.send(receiver).is_err() || orders.send((block, sender)).is_err() {
@@ -97,7 +96,9 @@ fn fill(file: &mut impl Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Op
         let read = file.by_ref().take(size as u64).read_to_end(lines)?;
         let end = lines.iter().rposition(|byte| *byte == b'\n');
         if let Some(end) = end.filter(|_| lines.len() >= size || read == 0) {
-            return Ok(Some(lines.split_off(end + 1)));
+            let mut rest = Vec::with_capacity(2 * size);
+            rest.extend(lines.drain(end + 1..));
+            return Ok(Some(rest));
         }
         if read == 0 {
             break;
@@ -117,8 +118,15 @@ fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
 
 fn decoded<E: DeserializeOwned>(block: Block) -> Decoded<E> {
     let Block { mut chain, lines } = block;
-    let each_line = lines.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]);
-    let entries = each_line.map(|line| decode(&mut chain, line).ok()).collect::<Option<Vec<_>>>()?;
+    // Short lines are a few hundred bytes, long ones thousands.
+    let (mut entries, mut rest) = (Vec::with_capacity(lines.len() / 2048), lines.as_slice());
+    while !rest.is_empty() {
+        // Several times as fast as to look at each byte.
+        let length = (&mut &*rest).skip_until(b'\n').expect("BUG: reading from memory cannot fail");
+        let (line, after) = rest.split_at(length);
+        entries.push(decode(&mut chain, &line[..length - 1]).ok()?);
+        rest = after;
+    }
     Some((entries, chain))
 }
 

@@ -146,8 +146,8 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::super::{CommitId, Kept, NewCandidate, Repository};
     use super::*;
+    use crate::repository::{CommitId, Kept, NewCandidate, Repository};
 
     const FILE: &str = "eplb.py";
 
