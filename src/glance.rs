@@ -64,12 +64,12 @@ impl Glance {
         let lines = index::read(&folder.index());
         match Self::with(&folder, lines)? {
             Some(glance) => Ok(glance),
-            None => Self::whole(folder),
+            None => Self::whole(&folder),
         }
     }
 
     /// Reads all of the journal.
-    fn whole(folder: RunFolder) -> Result<Self, RunError> {
+    fn whole(folder: &RunFolder) -> Result<Self, RunError> {
         let (journal, mut lines) = (folder.journal(), Vec::new());
         let mut fold = Fold::new(&journal);
         read_each(&journal, |entry: Entry<Event>| -> Result<(), RunError> {
@@ -79,7 +79,7 @@ impl Glance {
         })?;
         fold.finish()?;
         // Only if somebody writes another journal in its place meanwhile.
-        Self::with(&folder, lines)?.ok_or_else(|| RunError::OtherIndex(folder.index()))
+        Self::with(folder, lines)?.ok_or_else(|| RunError::OtherIndex(folder.index()))
     }
 
     /// With the lines of an index and what came after them; `None` if they are not the journal's.
@@ -225,7 +225,7 @@ impl Glance {
     fn believing<T>(&mut self, ask: impl Fn(&Self) -> Result<T, RunError>) -> Result<T, RunError> {
         match ask(self) {
             Err(RunError::OtherIndex(_)) => {
-                *self = Self::whole(self.folder.clone())?;
+                *self = Self::whole(&self.folder)?;
                 ask(self)
             }
             answer => answer,
