@@ -56,15 +56,15 @@ impl Glance {
     ///
     /// # Errors
     /// No journal, a damaged one, one of a newer format.
-    pub fn open(folder: RunFolder) -> Result<Self, RunError> {
+    pub fn open(folder: &RunFolder) -> Result<Self, RunError> {
         let journal = folder.journal();
         if !journal.is_file() {
             return Err(RunError::NotARun(folder.path().to_owned()));
         }
         let lines = index::read(&folder.index());
-        match Self::with(&folder, lines)? {
+        match Self::with(folder, lines)? {
             Some(glance) => Ok(glance),
-            None => Self::whole(&folder),
+            None => Self::whole(folder),
         }
     }
 

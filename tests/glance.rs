@@ -20,7 +20,7 @@ fn folder(world: &World) -> RunFolder {
 }
 
 fn glance(world: &World) -> Glance {
-    Glance::open(folder(world)).unwrap()
+    Glance::open(&folder(world)).unwrap()
 }
 
 /// What `top` and `show` tell is what they would tell of the whole run.
@@ -122,7 +122,7 @@ fn an_index_of_a_longer_or_of_another_journal_is_not_used() {
     fs::write(&journal, &text).unwrap();
     assert_same(&mut glance(&world), &run);
     fs::write(&journal, lines[..1].concat() + "{}\n").unwrap();
-    Glance::open(folder(&world)).unwrap_err();
+    Glance::open(&folder(&world)).unwrap_err();
 }
 
 #[test]

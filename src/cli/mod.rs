@@ -84,7 +84,7 @@ impl RunArguments {
     /// For commands that need little of it.
     fn glance(&self) -> anyhow::Result<Glance> {
         let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
-        let glance = Glance::open(folder)?;
+        let glance = Glance::open(&folder)?;
         note(glance.torn.as_ref());
         Ok(glance)
     }
