@@ -22,7 +22,8 @@ use tokio::sync::mpsc;
 use crate::candidate::CandidateId;
 use crate::derive::{Descent, Novel, normal_form, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
-use crate::journal::{Journal, JournalError};
+use crate::index;
+use crate::journal::{Entry, Journal, JournalError};
 use crate::judge::{self, JudgeError};
 use crate::memory::Memory;
 use crate::note::notes;
@@ -31,7 +32,7 @@ use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
-use crate::run::{self, RunError, RunFolder};
+use crate::run::{self, Fold, RunError, RunFolder, WorkTime};
 use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
 use crate::slots::{Done, Slots};
@@ -115,6 +116,7 @@ pub type Observer<'a> = dyn FnMut(News<'_>, &Search) + 'a;
 pub struct Driver<'a> {
     folder: RunFolder,
     journal: Journal<Event>,
+    index: index::Writer,
     repository: Repository,
     proposers: Proposers,
     search: Search,
@@ -172,7 +174,9 @@ impl<'a> Driver<'a> {
         repository.set_best(started.commit)?;
         let mut kept = Kept::new(started.epoch);
         run::keep_named(&mut kept, &event[0]);
-        Self::new(folder, journal, repository, Search::new(started), (slots, signals), kept, observer)
+        let (search, mut index) = (Search::new(started), index::Writer::create(&folder.index()));
+        index.add(line_of(&journal, 0, &event[0], &search));
+        Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -188,11 +192,23 @@ impl<'a> Driver<'a> {
         if !path.is_file() {
             return Err(RunError::NotARun(folder.path().to_owned()).into());
         }
-        let opened = Journal::open(&path)?;
-        if let Some(torn) = &opened.torn {
+        let (mut fold, mut work) = (Fold::new(&path), WorkTime::default());
+        let (mut kept, mut memory, mut index) = (None, Memory::default(), None);
+        let (journal, torn) = Journal::open_each(&path, |entry: Entry<Event>| -> Result<(), DriverError> {
+            let search = fold.step(&entry)?;
+            run::keep_named(kept.get_or_insert_with(|| Kept::new(search.started().epoch)), &entry.event);
+            memory.apply(&entry.event, search);
+            work.add(&entry);
+            // Not before the journal is ours.
+            let index = index.get_or_insert_with(|| index::Writer::create(&folder.index()));
+            index.add(index::Line::of((entry.offset, entry.digest), &entry.event, search));
+            Ok(())
+        })?;
+        if let Some(torn) = &torn {
             tracing::warn!(?torn, "dropped an unfinished last line of the journal");
         }
-        let search = run::fold(&path, &opened.entries)?;
+        let search = fold.finish()?;
+        let (mut kept, index) = kept.zip(index).expect("BUG: a run that is not empty has a first event");
         let repository = Repository::resume(&folder.archive())?;
         let started = search.started().clone();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
@@ -203,14 +219,13 @@ impl<'a> Driver<'a> {
         if now != then {
             return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
         }
-        let mut kept = Kept::new(started.epoch);
-        opened.entries.iter().for_each(|entry| run::keep_named(&mut kept, &entry.event));
+        repository.recall(&mut kept)?;
         let limit = candidates.unwrap_or_else(|| search.candidate_limit());
         let died = search.stopped().is_none();
-        let mut driver = Self::new(folder, opened.journal, repository, search, (slots, signals), kept, observer)?;
+        let mut driver = Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)?;
         driver.died = died;
-        driver.before = Duration::try_from_secs_f64(run::seconds_at_work(&opened.entries)).unwrap_or(Duration::MAX);
-        opened.entries.iter().for_each(|entry| driver.memory.apply(&entry.event, &driver.search));
+        driver.before = Duration::try_from_secs_f64(work.seconds()).unwrap_or(Duration::MAX);
+        driver.memory = memory;
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
@@ -219,7 +234,7 @@ impl<'a> Driver<'a> {
 
     fn new(
         folder: RunFolder,
-        journal: Journal<Event>,
+        (journal, index): (Journal<Event>, index::Writer),
         repository: Repository,
         search: Search,
         (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
@@ -239,6 +254,7 @@ impl<'a> Driver<'a> {
             died: false,
             folder,
             journal,
+            index,
             proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
@@ -488,9 +504,11 @@ impl<'a> Driver<'a> {
 
     /// Makes an event happen.
     fn record(&mut self, event: &Event) -> Result<(), DriverError> {
+        let (offset, _) = self.journal.end();
         self.journal.append_unsynced(event)?;
         run::keep_named(&mut self.kept, event);
         self.search.apply(event);
+        self.index.add(line_of(&self.journal, offset, event, &self.search));
         self.memory.apply(event, &self.search);
         (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
@@ -514,6 +532,7 @@ impl<'a> Driver<'a> {
     fn checkpoint(&mut self) -> Result<(), DriverError> {
         self.since_checkpoint = 0;
         self.journal.sync()?;
+        self.index.flush();
         self.repository.keep(&mut self.kept)?;
         self.set_best()
     }
@@ -550,6 +569,12 @@ impl<'a> Driver<'a> {
         let used = self.before.saturating_add(self.began.elapsed());
         limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(used))
     }
+}
+
+/// The last line of the journal, for its index.
+fn line_of(journal: &Journal<Event>, offset: u64, event: &Event, search: &Search) -> index::Line {
+    let (_, digest) = journal.end();
+    index::Line::of((offset, digest.expect("BUG: an event was written")), event, search)
 }
 
 /// Waits; for ever if there is no limit.

@@ -7,7 +7,9 @@ use std::fmt;
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::protocol::Ready;
-use serde::{Deserialize, Serialize};
+use packevolve_contract::tagged::{self, Tagged};
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::charge::Charge;
@@ -18,7 +20,7 @@ use crate::settings::Settings;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(remote = "Self", tag = "type", rename_all = "kebab-case")]
 pub enum Event {
     /// First line of every journal.
     RunStarted(Box<RunStarted>),
@@ -97,6 +99,53 @@ pub enum Event {
         /// The new limit.
         candidates: u64,
     },
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+/// Nine tenths of a journal are evaluations.
+impl<'de> Tagged<'de> for Event {
+    const TAG: &'static str = "type";
+    const DIRECT: &'static [&'static str] = &["candidate-evaluated", "selected", "candidate-created"];
+
+    fn direct<A: MapAccess<'de>>(name: &str, rest: A) -> Result<Self, A::Error> {
+        match name {
+            "candidate-evaluated" => tagged::entries(rest)
+                .map(|Evaluated { candidate, evaluation }| Self::CandidateEvaluated { candidate, evaluation }),
+            "selected" => {
+                tagged::entries(rest).map(|Selected { attempt, selection }| Self::Selected { attempt, selection })
+            }
+            _ => tagged::entries(rest).map(Self::CandidateCreated),
+        }
+    }
+
+    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+/// The entries of [`Event::CandidateEvaluated`].
+#[derive(Deserialize)]
+struct Evaluated {
+    candidate: CandidateId,
+    evaluation: Evaluation,
+}
+
+/// The entries of [`Event::Selected`].
+#[derive(Deserialize)]
+struct Selected {
+    attempt: u64,
+    selection: Selection,
 }
 
 /// Everything that a run starts from.

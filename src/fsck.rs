@@ -361,6 +361,7 @@ impl Check {
                 Leftover::Lock(path) => format!("{}: a lock of a process that has ended", path.display()),
                 Leftover::TornRef(path) => format!("{}: a ref that was never finished", path.display()),
                 Leftover::UnfinishedFile(path) => format!("{}: an object that was never finished", path.display()),
+                Leftover::UnfinishedPack(path) => format!("{}: a pack that was never finished", path.display()),
                 Leftover::UnfinishedRecord(path) => format!("{}: ends in an unfinished object", path.display()),
             };
             self.found(Kind::Leftover, NOWHERE, what, Cure::Repair("removes it"));

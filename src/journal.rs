@@ -11,6 +11,7 @@ pub mod line;
 pub mod reader;
 
 mod error;
+mod scan;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -24,9 +25,10 @@ use serde::de::DeserializeOwned;
 
 pub use error::JournalError;
 pub use line::{Digest, Entry, VERSION};
-pub use reader::{Read, Reader, TornLine, read};
+pub use reader::{Read, Reader, TornLine, read, read_each};
 
 use line::{Chain, MAX_LINE, encode};
+use scan::scan;
 
 /// A journal that this process appends to. It holds an exclusive lock on the file, which ends with the process however
 /// the process ends: a second harness on the same run is refused, a stale lock cannot exist.
@@ -34,8 +36,7 @@ use line::{Chain, MAX_LINE, encode};
 pub struct Journal<E> {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are known to be whole lines, and those of them that are known to be on the disk.
-    len: u64,
+    /// Bytes of the file that are known to be on the disk.
     synced: u64,
     chain: Chain,
     clock: Clock,
@@ -75,32 +76,48 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         file.set_len(0).map_err(JournalError::io(path, "empty the draft of"))?;
         // Before anything else is in the folder: by the draft it is known whose it is.
         sync_folders(path)?;
-        Ok(Draft(Self::at(path, file, 0, Chain::default())))
+        Ok(Draft(Self::at(path, file, Chain::default())))
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
-    pub fn open(path: &Path) -> Result<Opened<E>, JournalError> {
+    pub fn open(path: &Path) -> Result<Opened<E>, JournalError>
+    where
+        E: Send,
+    {
+        let mut entries = Vec::new();
+        let (journal, torn) = Self::open_each(path, |entry| {
+            entries.push(entry);
+            Ok::<_, JournalError>(())
+        })?;
+        Ok(Opened { journal, entries, torn })
+    }
+
+    /// As [`Journal::open`], with the events so far given to `each` in order and not kept.
+    pub fn open_each<X: From<JournalError>>(
+        path: &Path,
+        each: impl FnMut(Entry<E>) -> Result<(), X>,
+    ) -> Result<(Self, Option<TornLine>), X>
+    where
+        E: Send,
+    {
         let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
         lock(&file, path)?;
-        let mut reader = Reader::open(path)?;
-        let entries = reader.by_ref().collect::<Result<Vec<_>, _>>()?;
+        let reader = scan(path, each)?;
         let torn = reader.torn();
         if torn.is_some() {
-            file.set_len(reader.offset()).map_err(JournalError::io(path, "cut the torn last line off"))?;
+            file.set_len(reader.end()).map_err(JournalError::io(path, "cut the torn last line off"))?;
         }
         // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
         // follows builds on them.
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
-        let journal = Self::at(path, file, reader.offset(), reader.into_chain());
-        Ok(Opened { journal, entries, torn })
+        Ok((Self::at(path, file, reader.into_chain()), torn))
     }
 
-    fn at(path: &Path, file: File, len: u64, chain: Chain) -> Self {
+    fn at(path: &Path, file: File, chain: Chain) -> Self {
         Self {
             path: path.to_owned(),
             file,
-            len,
-            synced: len,
+            synced: chain.offset,
             chain,
             clock: Clock::start(),
             broken: false,
@@ -113,6 +130,11 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     pub fn stopped_at(mut self, time: f64) -> Self {
         self.clock = Clock { began: time, running: None };
         self
+    }
+
+    /// Where the next event's line will begin, and the digest of the last one's.
+    pub fn end(&self) -> (u64, Option<Digest>) {
+        (self.chain.offset, self.chain.digest)
     }
 
     /// The sequence number that the next event gets.
@@ -134,7 +156,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// When this returns, all events that were written have happened.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.refuse_if_broken()?;
-        if self.synced == self.len {
+        if self.synced == self.chain.offset {
             return Ok(());
         }
         if let Err(source) = self.file.sync_data() {
@@ -142,7 +164,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             let _ = self.file.set_len(self.synced);
             return Err(self.broken_by("sync", source));
         }
-        self.synced = self.len;
+        self.synced = self.chain.offset;
         Ok(())
     }
 
@@ -197,10 +219,9 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         if let Err(source) = self.file.write_all(bytes) {
             // Best effort: what was not written whole is dropped by the next one to open the journal.
-            let _ = self.file.set_len(self.len);
+            let _ = self.file.set_len(self.chain.offset);
             return Err(self.broken_by("append to", source));
         }
-        self.len += bytes.len() as u64;
         Ok(())
     }
 }

@@ -19,7 +19,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross, mutate and prune, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`], [`fsck`]
+//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -93,6 +93,10 @@ pub mod slots;
 pub mod requests;
 
 pub mod run;
+
+pub mod index;
+
+pub mod glance;
 
 pub mod memory;
 

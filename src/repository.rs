@@ -18,14 +18,17 @@ mod layout;
 mod loose;
 mod notes;
 mod object;
+mod pack;
 mod survey;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use git2::{ErrorCode, ObjectType, Oid};
 
@@ -39,6 +42,7 @@ pub use survey::{Leftover, Survey};
 use ahead::{Ahead, Left};
 use id::GitId;
 use object::{Object, tree_entries};
+use pack::Packer;
 
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
 const BEST: &str = "refs/heads/best";
@@ -46,17 +50,15 @@ const KEPT: &str = "refs/packevolve/kept";
 /// A view; the settings of an archive have git show it.
 const NOTES: &str = "refs/notes/packevolve";
 
-/// Above all other places that objects are looked for in.
-const IN_MEMORY_FIRST: i32 = 1000;
-/// Packs are read only, as git has them.
-const PACK_MODE: u32 = 0o444;
+/// Between two attempts to move a ref that is locked.
+const LOCK_WAIT: Duration = Duration::from_millis(10);
 
 /// The archive of a run. It may move between threads but serves one at a time.
 pub struct Repository {
     path: PathBuf,
     git: git2::Repository,
-    /// What syncs objects; none if it was opened to be read.
-    ahead: Option<RefCell<Ahead>>,
+    /// What syncs objects, and what packs them; none if it was opened to be read.
+    ahead: Option<RefCell<(Ahead, Packer)>>,
 }
 
 impl fmt::Debug for Repository {
@@ -91,16 +93,17 @@ impl Repository {
     /// What a crash may have kept from reaching its file is written again, unless the file is whole.
     fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
         let (ahead, left) = Ahead::open(path)?;
-        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead: Some(RefCell::new(ahead)) };
+        let ahead = Some(RefCell::new((ahead, Packer::default())));
+        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead };
         repository.write_again(&left)?;
         // So that the log itself is there after a power loss.
         layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
         Ok(repository)
     }
 
-    /// Writes the files of those objects in the log that have none which is whole.
+    /// Writes the files of those objects in the logs that have none which is whole.
     pub fn restore(&self) -> Result<(), RepositoryError> {
-        self.write_again(&Left::read(&self.path)?.objects)
+        Left::read(&self.path)?.iter().try_for_each(|left| self.write_again(&left.objects))
     }
 
     fn write_again(&self, objects: &[Object]) -> Result<(), RepositoryError> {
@@ -209,7 +212,30 @@ impl Repository {
         self.write(&objects)?;
         self.point(KEPT, head)?;
         kept.written();
-        if self.ahead().borrow().is_full() { self.settle() } else { Ok(()) }
+        self.pack_beside()
+    }
+
+    /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start.
+    pub fn recall(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+        let head = self.target(KEPT)?;
+        // What cannot be read is written again.
+        if let Some((head, facts)) = head.and_then(|head| Some((head, self.commit_facts(head).ok()?))) {
+            kept.recall(head, facts.parents.first().copied());
+        }
+        Ok(())
+    }
+
+    /// Has what full logs hold packed, beside what goes on; tells if that has failed. All of it is kept by now.
+    fn pack_beside(&self) -> Result<(), RepositoryError> {
+        let (ahead, packer) = &mut *self.ahead().borrow_mut();
+        packer.look()?;
+        if ahead.is_full() {
+            ahead.seal()?;
+        }
+        match ahead.take_sealed() {
+            logs if logs.is_empty() => Ok(()),
+            logs => packer.begin(&self.path, logs),
+        }
     }
 
     /// Lets git show these texts below the commits, and no others. They come as one pack: nothing needs them to be
@@ -219,86 +245,72 @@ impl Repository {
         if notes.is_empty() || self.target(NOTES)? == Some(head) {
             return Ok(());
         }
-        self.write_pack(&objects)?;
+        // It would be in the way of ours.
+        self.ahead().borrow_mut().1.wait();
+        pack::publish(&self.path, objects)?;
         self.point(NOTES, head)
     }
 
-    /// Writes objects as one pack, synced.
-    fn write_pack(&self, objects: &[Object]) -> Result<(), RepositoryError> {
-        let folder = self.path.join("objects").join("pack");
-        let indexed = self.packed(objects).and_then(|pack| index(&folder, &pack));
-        let name = indexed.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
-        layout::sync_pack(&folder, &name).map_err(RepositoryError::io(&folder, "sync a pack in it"))
-    }
-
-    fn packed(&self, objects: &[Object]) -> Result<git2::Buf, git2::Error> {
-        // A handle of its own: what is in memory there is nobody else's.
-        let git = git2::Repository::open_bare(&self.path)?;
-        let odb = git.odb()?;
-        odb.add_new_mempack_backend(IN_MEMORY_FIRST)?;
-        for object in objects {
-            odb.write(object.kind, &object.bytes)?;
-        }
-        let mut builder = git.packbuilder()?;
-        for object in objects {
-            builder.insert_object(object.id, None)?;
-        }
-        let mut pack = git2::Buf::new();
-        builder.write_buf(&mut pack)?;
-        Ok(pack)
-    }
-
-    /// Has all files of objects synced; until then the log that they were written to first has them. What the journal
-    /// names is to be kept before this.
+    /// Has all objects packed, or their files synced; until then the logs that they were written to first have them. What
+    /// the journal names is to be kept before this.
     pub fn settle(&self) -> Result<(), RepositoryError> {
-        self.ahead().borrow_mut().settle()
+        let (ahead, packer) = &mut *self.ahead().borrow_mut();
+        packer.finish()?;
+        // If a collection of garbage has taken some, it may be about to take others: a pack is safe from it.
+        if ahead.is_worth_a_pack() || !self.is_all_stored()? {
+            ahead.seal()?;
+        }
+        pack::pack(&self.path, &ahead.take_sealed())?;
+        ahead.settle()
     }
 
-    fn ahead(&self) -> &RefCell<Ahead> {
+    /// Whether git has all that the logs have.
+    fn is_all_stored(&self) -> Result<bool, RepositoryError> {
+        let all = Left::read(&self.path)?.into_iter().flat_map(|left| left.objects);
+        let stored = all.map(|object| self.is_stored(Role::Kept, object.id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(stored.into_iter().all(|stored| stored))
+    }
+
+    fn ahead(&self) -> &RefCell<(Ahead, Packer)> {
         self.ahead.as_ref().expect("BUG: an archive that was opened to be read is written to")
     }
 
     /// Writes objects, each after those it names: they are on the disk when this returns.
     fn write(&self, objects: &[Object]) -> Result<(), RepositoryError> {
-        self.ahead().borrow_mut().write(objects)?;
+        self.ahead().borrow_mut().0.write(objects)?;
         objects.iter().try_for_each(|object| self.write_file(object))
     }
 
     /// Writes the file that git knows an object by; it is not synced.
     fn write_file(&self, object: &Object) -> Result<(), RepositoryError> {
-        let written = self.git.odb().and_then(|odb| odb.write(object.kind, &object.bytes));
-        let id = written.map_err(|source| RepositoryError::Write { path: self.path.clone(), source })?;
-        assert_eq!(id, object.id, "BUG: git2 and we disagree about the id of an object");
-        Ok(())
+        let path = loose::path(&self.path, object.id);
+        loose::write(&self.path, object).map_err(RepositoryError::io(&path, "write an object"))
     }
 
-    /// Removes the file of an object, which git2 would take for whole.
+    /// Removes the file of an object, which git would take for whole.
     fn discard(&self, id: Oid) -> Result<(), RepositoryError> {
-        let path = self.loose_path(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RepositoryError::io(&path, "remove a damaged object")(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn loose_path(&self, id: Oid) -> PathBuf {
-        let hex = id.to_string();
-        self.path.join("objects").join(&hex[..2]).join(&hex[2..])
+        let path = loose::path(&self.path, id);
+        layout::gone(fs::remove_file(&path)).map_err(RepositoryError::io(&path, "remove a damaged object"))
     }
 
     /// Reads an object as git stores it, or else as it was written ahead.
     fn read(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
-        self.read_stored(role, id, kind).or_else(|error| {
-            let ahead = Left::read(&self.path)?.objects.into_iter().find(|object| object.id == id);
-            ahead.filter(|object| object.kind == kind).map(|object| object.bytes).ok_or(error)
+        self.read_stored(role, id, kind).or_else(|_| match self.left(id)? {
+            Some(object) if object.kind == kind => Ok(object.bytes),
+            // It may have been packed since it was looked for.
+            _ => self.read_stored(role, id, kind),
         })
+    }
+
+    /// An object as it was written ahead.
+    fn left(&self, id: Oid) -> Result<Option<Object>, RepositoryError> {
+        let mut all = Left::read(&self.path)?.into_iter().flat_map(|left| left.objects);
+        Ok(all.find(|object| object.id == id))
     }
 
     fn read_stored(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
         let damaged = |reason| RepositoryError::Damaged { role, id: id.into(), reason };
-        let path = self.loose_path(id);
+        let path = loose::path(&self.path, id);
         let (found, bytes) = match fs::read(&path) {
             Ok(file) => loose::parse(&file, id).map_err(damaged)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.read_packed(role, id)?,
@@ -316,15 +328,21 @@ impl Repository {
         git2::opts::enable_caching(false);
         let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
         let object = odb.read(id).map_err(RepositoryError::reading(role, id))?;
+        // libgit2 knows the empty tree by heart.
+        if object.data().is_empty() && !odb.exists(id) {
+            return Err(RepositoryError::Missing { role, id: id.into() });
+        }
         Ok((object.kind(), object.data().to_vec()))
     }
 
     fn is_stored(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
-        Ok(self.git.odb().map_err(RepositoryError::reading(role, id))?.exists(id))
+        // Most have a file; packs are many.
+        let has_file = loose::path(&self.path, id).exists();
+        Ok(has_file || self.git.odb().map_err(RepositoryError::reading(role, id))?.exists(id))
     }
 
     fn require(&self, role: Role, id: Oid) -> Result<(), RepositoryError> {
-        let is_there = self.is_stored(role, id)? || Left::read(&self.path)?.objects.iter().any(|ahead| ahead.id == id);
+        let is_there = self.is_stored(role, id)? || self.left(id)?.is_some() || self.is_stored(role, id)?;
         if is_there { Ok(()) } else { Err(RepositoryError::Missing { role, id: id.into() }) }
     }
 
@@ -344,8 +362,24 @@ impl Repository {
         if self.target(name)? == Some(commit) {
             return Ok(());
         }
-        let moved = self.git.reference(name, commit.oid(), true, "");
-        moved.map(drop).map_err(|source| RepositoryError::Ref { path: self.path.clone(), name, source })
+        let began = Instant::now();
+        loop {
+            match self.git.reference(name, commit.oid(), true, "") {
+                // A collection of garbage moves refs, too, or has taken what nothing led to until now.
+                Err(error) if began.elapsed() < layout::LOCK_GRACE && self.is_in_the_way(&error, commit)? => {
+                    thread::sleep(LOCK_WAIT);
+                    self.restore()?;
+                }
+                moved => {
+                    let unmoved = |source| RepositoryError::Ref { path: self.path.clone(), name, source };
+                    return moved.map(drop).map_err(unmoved);
+                }
+            }
+        }
+    }
+
+    fn is_in_the_way(&self, error: &git2::Error, commit: CommitId) -> Result<bool, RepositoryError> {
+        Ok(error.code() == ErrorCode::Locked || !self.is_stored(Role::Commit, commit.oid())?)
     }
 
     fn target(&self, name: &'static str) -> Result<Option<CommitId>, RepositoryError> {
@@ -355,13 +389,6 @@ impl Repository {
             Err(source) => Err(RepositoryError::Ref { path: self.path.clone(), name, source }),
         }
     }
-}
-
-/// Puts a pack into its folder; what it is called there.
-fn index(folder: &Path, pack: &[u8]) -> Result<String, git2::Error> {
-    let mut indexer = git2::Indexer::new(None, folder, PACK_MODE, true)?;
-    indexer.write_all(pack).map_err(|error| git2::Error::from_str(&error.to_string()))?;
-    indexer.commit()
 }
 
 /// An intact object that nobody but a stranger can have written.

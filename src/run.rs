@@ -37,6 +37,8 @@ pub enum RunError {
     Empty(PathBuf),
     #[error("{}: event {seq} cannot be: {reason}", path.display())]
     Impossible { path: PathBuf, seq: u64, reason: String },
+    #[error("{} is not of this journal\nhint: remove it, it is not needed", .0.display())]
+    OtherIndex(PathBuf),
     #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
     NoCandidate { wanted: String, count: usize, hint: String },
     #[error("nothing was measured in this run yet, so there is no best candidate")]
@@ -106,6 +108,11 @@ impl RunFolder {
     /// Whoever makes this file ends the run, in good order.
     pub fn stop_file(&self) -> PathBuf {
         self.0.join("stop")
+    }
+
+    /// Where things stand in the journal, for readers of a long one.
+    pub fn index(&self) -> PathBuf {
+        self.0.join("journal.index")
     }
 
     /// Whether a process of this machine works on the run: it holds the lock of the journal. Asked of the system's
@@ -189,53 +196,75 @@ impl Run {
     /// # Errors
     /// When there is none, or a prefix or NAME fits several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
-        if wanted == "best" {
-            return self.search.best().map(|best| best.candidate).ok_or(RunError::NoBest);
-        }
-        if wanted == "seed" {
-            return Ok(CandidateId::SEED);
-        }
-        if let Ok(number) = wanted.parse() {
-            let id = CandidateId(number);
-            if self.search.candidate(id).is_some() {
-                return Ok(id);
-            }
-        }
-        let commit_fits = |commit: CommitId| wanted.len() >= 4 && commit.to_string().starts_with(wanted);
-        let fitting: Vec<CandidateId> = self
-            .search
-            .candidates()
-            .filter(|(_, known)| known.name == wanted || commit_fits(known.commit))
-            .map(|(id, _)| id)
-            .collect();
-        match fitting[..] {
-            [one] => Ok(one),
-            _ => Err(self.no_candidate(wanted, &fitting)),
-        }
-    }
-
-    fn no_candidate(&self, wanted: &str, fitting: &[CandidateId]) -> RunError {
-        let names = || self.search.candidates().map(|(_, known)| known.name.as_str());
-        let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
-        let nearest = names().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-        let hint = match (fitting, nearest) {
-            ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
-            ([], _) => String::new(),
-            (several, _) => {
-                let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
-                format!("\nhint: several fit, use a number: {}", numbers.join(", "))
-            }
-        };
-        RunError::NoCandidate { wanted: wanted.to_owned(), count: self.search.candidates().len(), hint }
+        let best = self.search.best().map(|best| best.candidate);
+        let names = || Ok(self.search.candidates().map(|(_, known)| (known.name.clone(), known.commit)).collect());
+        candidate(wanted, best, self.search.candidates().len(), names)
     }
 }
 
-/// How long harnesses have been at work on a run, seconds: from the first to the last event of each session. What a
-/// session did after its last event is not known, and what its clock said against the next one's does not matter.
-pub fn seconds_at_work(entries: &[Entry<Event>]) -> f64 {
-    let begins = |entry: &Entry<Event>| matches!(entry.event, Event::RunResumed { .. });
-    let sessions = entries.chunk_by(|_, next| !begins(next));
-    sessions.map(|session| (session[session.len() - 1].time - session[0].time).max(0.0)).sum()
+/// The candidate that a person means, of a run with `count` of them; `names` and commits are asked for if they are needed.
+pub(crate) fn candidate(
+    wanted: &str,
+    best: Option<CandidateId>,
+    count: usize,
+    names: impl FnOnce() -> Result<Vec<(String, CommitId)>, RunError>,
+) -> Result<CandidateId, RunError> {
+    if wanted == "best" {
+        return best.ok_or(RunError::NoBest);
+    }
+    if wanted == "seed" {
+        return Ok(CandidateId::SEED);
+    }
+    if let Some(number) = wanted.parse().ok().filter(|number| *number < count as u64) {
+        return Ok(CandidateId(number));
+    }
+    let names = names()?;
+    let commit_fits = |commit: &CommitId| wanted.len() >= 4 && commit.to_string().starts_with(wanted);
+    let fits = |(name, commit): &(String, CommitId)| name == wanted || commit_fits(commit);
+    let fitting: Vec<usize> = (0..names.len()).filter(|at| fits(&names[*at])).collect();
+    match fitting[..] {
+        [one] => Ok(CandidateId(one as u64)),
+        _ => Err(no_candidate(wanted, &names, &fitting)),
+    }
+}
+
+fn no_candidate(wanted: &str, names: &[(String, CommitId)], fitting: &[usize]) -> RunError {
+    let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
+    let nearest = names.iter().map(|(name, _)| name).max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = match (fitting, nearest) {
+        ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
+        ([], _) => String::new(),
+        (several, _) => {
+            let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
+            format!("\nhint: several fit, use a number: {}", numbers.join(", "))
+        }
+    };
+    RunError::NoCandidate { wanted: wanted.to_owned(), count: names.len(), hint }
+}
+
+/// How long harnesses have been at work on a run: from the first to the last event of each session. What a session did
+/// after its last event is not known, and what its clock said against the next one's does not matter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkTime {
+    /// Of earlier sessions.
+    before: f64,
+    /// When this session began, and its last event until now.
+    session: Option<(f64, f64)>,
+}
+
+impl WorkTime {
+    /// Takes in the next event.
+    pub fn add(&mut self, entry: &Entry<Event>) {
+        match &mut self.session {
+            Some((_, last)) if !matches!(entry.event, Event::RunResumed { .. }) => *last = entry.time,
+            _ => *self = Self { before: self.seconds(), session: Some((entry.time, entry.time)) },
+        }
+    }
+
+    /// All sessions together.
+    pub fn seconds(&self) -> f64 {
+        self.before + self.session.map_or(0.0, |(began, last)| (last - began).max(0.0))
+    }
 }
 
 /// Adds the archive's objects that an event names to what is kept.
@@ -285,22 +314,58 @@ pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>,
     Ok(declined)
 }
 
-/// The state after `entries`. The one way from a journal to a state.
+/// The state after `entries`.
 ///
 /// # Errors
 /// An order of events that no run writes.
 pub fn fold(path: &Path, entries: &[Entry<Event>]) -> Result<Search, RunError> {
-    let impossible = |seq: u64, reason: String| RunError::Impossible { path: path.to_owned(), seq, reason };
-    let Some((first, rest)) = entries.split_first() else { return Err(RunError::Empty(path.to_owned())) };
-    let Event::RunStarted(started) = &first.event else {
-        return Err(impossible(first.seq, "a run begins with run-started".to_owned()));
-    };
-    let mut search = Search::new((**started).clone());
-    for entry in rest {
-        search.check(&entry.event).map_err(|reason| impossible(entry.seq, reason))?;
-        search.apply(&entry.event);
+    let mut fold = Fold::new(path);
+    entries.iter().try_for_each(|entry| fold.step(entry).map(drop))?;
+    fold.finish()
+}
+
+/// The one way from a journal to a state, an event at a time.
+#[derive(Debug)]
+pub struct Fold {
+    path: PathBuf,
+    search: Option<Search>,
+}
+
+impl Fold {
+    /// Before the first event; errors name `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), search: None }
     }
-    Ok(search)
+
+    /// Takes in the next event; the state after it.
+    ///
+    /// # Errors
+    /// An event that no run writes there.
+    pub fn step(&mut self, entry: &Entry<Event>) -> Result<&Search, RunError> {
+        match &mut self.search {
+            Some(search) => {
+                search.check(&entry.event).map_err(|reason| impossible(&self.path, entry, reason))?;
+                search.apply(&entry.event);
+                Ok(search)
+            }
+            none => match &entry.event {
+                Event::RunStarted(started) => Ok(none.insert(Search::new((**started).clone()))),
+                _ => Err(impossible(&self.path, entry, "a run begins with run-started".to_owned())),
+            },
+        }
+    }
+
+    /// The state after all of them.
+    ///
+    /// # Errors
+    /// There was none.
+    pub fn finish(self) -> Result<Search, RunError> {
+        self.search.ok_or(RunError::Empty(self.path))
+    }
+}
+
+fn impossible(path: &Path, entry: &Entry<Event>, reason: String) -> RunError {
+    RunError::Impossible { path: path.to_owned(), seq: entry.seq, reason }
 }
 
 #[cfg(test)]
@@ -329,8 +394,10 @@ mod tests {
             (1990.0, Event::RunStopped { reason: StopReason::WallTime }),
         ];
         let entries: Vec<_> = events.into_iter().enumerate().map(entry).collect();
-        assert_eq!(seconds_at_work(&entries), 9.0);
-        assert_eq!(seconds_at_work(&[]), 0.0);
+        let mut work = WorkTime::default();
+        assert_eq!(work.seconds(), 0.0);
+        entries.iter().for_each(|entry| work.add(entry));
+        assert_eq!(work.seconds(), 9.0);
     }
 
     #[test]

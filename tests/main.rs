@@ -15,6 +15,7 @@ mod evolve;
 mod export;
 mod fsck;
 mod fuzz;
+mod glance;
 mod golden;
 mod inspect;
 mod json;

@@ -9,11 +9,11 @@ use super::named::Names;
 use super::{Format, print_json};
 use crate::candidate::CandidateId;
 use crate::exit::Exit;
+use crate::glance::Glance;
 use crate::inspect::{Compared, FORMAT, Row, compared_table};
 use crate::output::{data, harmless};
 use crate::patch;
 use crate::repository::{Repository, RepositoryError};
-use crate::run::Run;
 use crate::terminal::{Terminal, Tone};
 
 /// The scores of two candidates side by side, then the diff of their programs, which `git apply` and `patch` take as it
@@ -44,10 +44,10 @@ struct Document {
 
 impl Diff {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidates) =
-            Names::of(&[Some(&self.a), Some(&self.b), self.run.as_ref()], 2, self.config.as_deref()).find()?;
-        let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
-        let compared = Compared::new(row(candidates[0]), row(candidates[1]));
+        let (mut run, candidates) =
+            Names::of(&[Some(&self.a), Some(&self.b), self.run.as_ref()], 2, self.config.as_deref()).glance()?;
+        let mut row = |id: CandidateId| run.seen(id).map(|seen| Row::of(id, &seen.known));
+        let compared = Compared::new(row(candidates[0])?, row(candidates[1])?);
         let diff = diff(&run, &compared)?;
         let terminal = Terminal::of_stdout();
         match self.format {
@@ -60,9 +60,9 @@ impl Diff {
     }
 }
 
-fn diff(run: &Run, compared: &Compared) -> Result<String, RepositoryError> {
+fn diff(run: &Glance, compared: &Compared) -> Result<String, RepositoryError> {
     let repository = Repository::open(&run.folder.archive())?;
-    let file_name = &run.search.started().file_name;
+    let file_name = &run.start().started().file_name;
     let program = |row: &Row| repository.program(row.commit, file_name);
     Ok(patch::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
 }

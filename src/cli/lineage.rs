@@ -37,14 +37,14 @@ struct Document {
 
 impl Lineage {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) =
-            Names::of(&[self.candidate.as_ref(), self.run.as_ref()], 1, self.config.as_deref()).find_one()?;
-        let lineage = inspect::Lineage::of(&run.search, candidate);
+        let (mut run, candidates) =
+            Names::of(&[self.candidate.as_ref(), self.run.as_ref()], 1, self.config.as_deref()).glance()?;
+        let lineage = inspect::Lineage::of(&run.line_to(candidates[0])?);
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,
             Format::Table => {
                 let path = run.folder.path().display().to_string();
-                data(lineage.text(&run.search.started().cases, &path, &Terminal::of_stdout()))?;
+                data(lineage.text(&run.start().started().cases, &path, &Terminal::of_stdout()))?;
             }
         }
         Ok(Exit::Success)

@@ -6,6 +6,8 @@ use clap::Args;
 
 use crate::candidate::CandidateId;
 use crate::config::Config;
+use crate::glance::Glance;
+use crate::journal::TornLine;
 use crate::output::talk;
 use crate::run::{Run, RunFolder};
 
@@ -23,10 +25,22 @@ impl RunArguments {
     pub fn open(&self) -> anyhow::Result<Run> {
         let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
         let run = Run::open(folder)?;
-        if let Some(torn) = &run.torn {
-            talk(format_args!("note: {torn}"));
-        }
+        note(run.torn.as_ref());
         Ok(run)
+    }
+
+    /// For commands that need little of it.
+    pub fn glance(&self) -> anyhow::Result<Glance> {
+        let folder = find_run(self.config.as_deref(), self.run.as_deref())?;
+        let glance = Glance::open(&folder)?;
+        note(glance.torn.as_ref());
+        Ok(glance)
+    }
+}
+
+fn note(torn: Option<&TornLine>) {
+    if let Some(torn) = torn {
+        talk(format_args!("note: {torn}"));
     }
 }
 
@@ -54,23 +68,33 @@ impl<'a> Names<'a> {
     }
 
     /// The run and the candidates. Without any candidate named, the best.
-    pub fn find(&self) -> anyhow::Result<(Run, Vec<CandidateId>)> {
+    pub fn glance(&self) -> anyhow::Result<(Glance, Vec<CandidateId>)> {
         let (run, wanted) = self.sorted();
-        let run = RunArguments { run: run.cloned(), config: self.config.map(Path::to_owned) }.open()?;
-        let best = ["best".to_owned()];
-        let wanted = if wanted.is_empty() { &best } else { wanted };
+        let mut run = self.arguments(run).glance()?;
         let candidates = wanted.iter().map(|wanted| run.candidate(wanted)).collect::<Result<_, _>>()?;
         Ok((run, candidates))
     }
 
-    /// The one candidate and its run.
+    /// The one candidate and its run, of which all is read.
     pub fn find_one(&self) -> anyhow::Result<(Run, CandidateId)> {
         assert_eq!(self.count, 1, "BUG: one candidate of several");
-        self.find().map(|(run, candidates)| (run, candidates[0]))
+        let (run, wanted) = self.sorted();
+        let run = self.arguments(run).open()?;
+        let candidate = run.candidate(&wanted[0])?;
+        Ok((run, candidate))
+    }
+
+    fn arguments(&self, run: Option<&String>) -> RunArguments {
+        RunArguments { run: run.cloned(), config: self.config.map(Path::to_owned) }
     }
 
     /// What names the run and what names candidates.
-    fn sorted(&self) -> (Option<&String>, &[String]) {
+    fn sorted(&self) -> (Option<&String>, Vec<String>) {
+        let (run, wanted) = self.apart();
+        (run, if wanted.is_empty() { vec!["best".to_owned()] } else { wanted.to_vec() })
+    }
+
+    fn apart(&self) -> (Option<&String>, &[String]) {
         match &self.names[..] {
             [] => (None, &[]),
             [one] if self.count == 1 && self.is_run_alone(one) => (Some(one), &[]),

@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use super::named::Names;
 use super::{Format, print_json};
-use crate::candidate::CandidateId;
-use crate::event::{Event, Selection};
+use crate::event::Selection;
 use crate::exit::Exit;
 use crate::figures;
+use crate::glance::{Glance, Seen};
 use crate::inspect::{self, Compared, FORMAT, Row};
 use crate::output::{data, harmless};
 use crate::repository::Repository;
-use crate::run::Run;
+use crate::run::RunError;
 use crate::terminal::{Terminal, Tone};
 
 /// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
@@ -37,77 +37,71 @@ pub struct Show {
 
 /// The shape is part of the interface.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct Shown {
     format: u32,
     #[serde(flatten)]
     row: Row,
-    selection: Option<&'a Selection>,
+    selection: Option<Selection>,
     proposal: Option<String>,
     evaluation: Option<Evaluation>,
 }
 
 impl Show {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (run, candidate) =
-            Names::of(&[Some(&self.candidate), self.run.as_ref()], 1, self.config.as_deref()).find_one()?;
-        let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+        let (mut run, candidates) =
+            Names::of(&[Some(&self.candidate), self.run.as_ref()], 1, self.config.as_deref()).glance()?;
+        let candidate = candidates[0];
+        let Seen { known, selection, evaluation } = run.seen(candidate)?;
         let repository = Repository::open(&run.folder.archive())?;
         let terminal = Terminal::of_stdout();
         if self.program {
-            let program = repository.program(known.commit, &run.search.started().file_name)?;
+            let program = repository.program(known.commit, &run.start().started().file_name)?;
             data(if terminal.is_terminal { harmless(&program) } else { program })?;
             return Ok(Exit::Success);
         }
         let proposal = repository.proposal(known.commit)?;
         let shown = Shown {
             format: FORMAT,
-            row: Row::of(candidate, known),
-            selection: selection_of(&run, candidate),
+            row: Row::of(candidate, &known),
+            selection,
             proposal: proposal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            evaluation: crate::replay::evaluation_of(&run, candidate),
+            evaluation,
         };
         match self.format {
             Format::Json => print_json(&shown)?,
-            Format::Table => data(text(&run, &shown, &terminal))?,
+            Format::Table => data(text(&mut run, &shown, &terminal)?)?,
         }
         Ok(Exit::Success)
     }
 }
 
-fn selection_of(run: &Run, candidate: CandidateId) -> Option<&Selection> {
-    let attempt = run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateCreated(created) if created.candidate == candidate => Some(created.attempt),
-        _ => None,
-    })?;
-    run.entries.iter().find_map(|entry| match &entry.event {
-        Event::Selected { attempt: selected, selection } if *selected == attempt => Some(selection),
-        _ => None,
+fn text(run: &mut Glance, shown: &Shown, terminal: &Terminal) -> Result<String, RunError> {
+    let Row { candidate, name, commit, .. } = &shown.row;
+    let parents = shown.row.parents.iter().map(|id| Ok(Row::of(*id, &run.seen(*id)?.known)));
+    let parents: Vec<Row> = parents.collect::<Result<_, RunError>>()?;
+    let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
+    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
+    Ok(format!(
+        "{heading}\n{}commit {commit}\n{}\n{}{}{proposal}",
+        origin(shown, &parents),
+        outcome(run, &shown.row, terminal),
+        verdict(run, shown, terminal),
+        against_parent(&parents, &shown.row, terminal)
+    ))
+}
+
+/// What it was made from, and by whom.
+fn origin(shown: &Shown, parents: &[Row]) -> String {
+    let parent = |row: &Row| format!("{} ({})", row.candidate, harmless(&row.name));
+    shown.selection.as_ref().map_or(String::new(), |selection| {
+        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(" that merges ");
+        format!("an edit of {parents}, proposed by {}\n", selection.proposer)
     })
 }
 
-fn text(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
-    let Row { candidate, name, parents, commit, .. } = &shown.row;
-    let parent = |id: &CandidateId| {
-        let name = run.search.candidate(*id).map_or("?".to_owned(), |known| harmless(&known.name));
-        format!("{id} ({name})")
-    };
-    let origin = shown.selection.map_or(String::new(), |selection| {
-        let parents = parents.iter().map(parent).collect::<Vec<_>>().join(" that merges ");
-        format!("an edit of {parents}, proposed by {}\n", selection.proposer)
-    });
-    let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
-    let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
-    format!(
-        "{heading}\n{origin}commit {commit}\n{}\n{}{}{proposal}",
-        outcome(run, &shown.row, terminal),
-        verdict(run, shown, terminal),
-        against_parent(run, &shown.row, terminal)
-    )
-}
-
 /// How its evaluation ended, and what it is to the run.
-fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
-    let is_best = run.search.best().is_some_and(|best| best.candidate == row.candidate);
+fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
+    let is_best = run.best() == Some(row.candidate);
     let held_out = row.held_out.as_ref().map_or("", |held_out| match held_out.confirmed {
         true => ", confirmed on held-out windows",
         false => ", refuted on held-out windows",
@@ -122,10 +116,10 @@ fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
 }
 
 /// What the judge found.
-fn verdict(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
+fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
-            let cases = &run.search.started().cases;
+            let cases = &run.start().started().cases;
             let against = "the baseline program of the run";
             let text = inspect::scores_text(scores, measurement, cases, against, terminal);
             let rebalance = figures::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);
@@ -143,11 +137,10 @@ fn verdict(run: &Run, shown: &Shown<'_>, terminal: &Terminal) -> String {
 }
 
 /// Its figures beside those of the program that it is an edit of.
-fn against_parent(run: &Run, row: &Row, terminal: &Terminal) -> String {
-    let parent = row.parents.first().and_then(|id| Some(Row::of(*id, run.search.candidate(*id)?)));
-    match parent {
+fn against_parent(parents: &[Row], row: &Row, terminal: &Terminal) -> String {
+    match parents.first() {
         Some(parent) if parent.scores.is_some() && row.scores.is_some() => {
-            let table = inspect::compared_table(&Compared::new(parent, row.clone()), terminal);
+            let table = inspect::compared_table(&Compared::new(parent.clone(), row.clone()), terminal);
             format!("\n{}\n{table}", terminal.paint(Tone::Heading, "against the program that it is an edit of:"))
         }
         _ => String::new(),

@@ -1,6 +1,7 @@
 //! `packevolve top`: the best candidates of a run.
 
 use clap::Args;
+use packevolve_contract::case::Case;
 use serde::Serialize;
 
 use super::named::RunArguments;
@@ -32,19 +33,32 @@ struct Document {
     candidates: Vec<Row>,
 }
 
+/// The best candidates, the best of the run, and the cases.
+type Ranked = (Vec<Row>, Option<CandidateId>, Vec<Case>);
+
 impl Top {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let run = self.run.open()?;
-        let count = if self.count == 0 { usize::MAX } else { self.count };
-        let (rows, best) = (inspect::top(&run.search, count), run.search.best().map(|best| best.candidate));
+        let (rows, best, cases) = if self.count == 0 { self.all()? } else { self.some()? };
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
             Format::Table if rows.is_empty() => data("no candidate of this run was measured in full yet\n")?,
             Format::Table => {
-                let table = inspect::rows_table(&rows, &run.search.started().cases, best, &Terminal::of_stdout());
+                let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());
                 data(table + "\n")?;
             }
         }
         Ok(Exit::Success)
+    }
+
+    fn all(&self) -> anyhow::Result<Ranked> {
+        let run = self.run.open()?;
+        let best = run.search.best().map(|best| best.candidate);
+        Ok((inspect::top(&run.search, usize::MAX), best, run.search.started().cases.clone()))
+    }
+
+    fn some(&self) -> anyhow::Result<Ranked> {
+        let mut run = self.run.glance()?;
+        let rows = run.top(self.count)?.iter().map(|(id, known)| Row::of(*id, known)).collect();
+        Ok((rows, run.best(), run.start().started().cases.clone()))
     }
 }

@@ -9,7 +9,7 @@ use super::row::{gap_cells, gap_headings, shown_cases};
 use crate::candidate::CandidateId;
 use crate::figures::{milliseconds, signed};
 use crate::output::harmless;
-use crate::search::Search;
+use crate::search::Known;
 use crate::table::{Column, Table};
 use crate::terminal::{Terminal, Tone};
 
@@ -66,17 +66,20 @@ impl Brought {
 }
 
 impl Lineage {
-    /// Of a candidate of a run.
-    pub fn of(search: &Search, candidate: CandidateId) -> Self {
+    /// Along these programs, each of them an edit of the one before.
+    ///
+    /// # Panics
+    /// Without any.
+    pub fn of(line: &[(CandidateId, Known)]) -> Self {
         let mut steps: Vec<Step> = Vec::new();
         let mut before: Option<Scores> = None;
-        for id in search.line_to(candidate) {
-            let known = search.candidate(id).expect("BUG: a parent is a candidate");
-            let row = Row::of(id, known);
+        for (id, known) in line {
+            let row = Row::of(*id, known);
             let brought = before.as_ref().zip(row.scores.as_ref()).map(|(old, new)| Brought::between(old, new));
             before = row.scores.clone().or(before);
             steps.push(Step { row, merges: known.parents.iter().skip(1).copied().collect(), brought });
         }
+        let candidate = line.last().expect("BUG: a lineage leads to a candidate").0;
         Self { candidate, most: most(&steps), steps }
     }
 

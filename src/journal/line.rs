@@ -25,6 +25,8 @@ pub const VERSION: u64 = 1;
 /// The longest line, in bytes; far beyond what an event needs, since whatever is long is a blob in the archive.
 pub(super) const MAX_LINE: usize = 64 << 20;
 
+/// What lines of this version begin with, before their number.
+const SEQ: &str = "{\"version\":1,\"seq\":";
 const BEFORE_DIGEST: &str = ",\"digest\":\"";
 const AFTER_DIGEST: &str = "\"}";
 const DIGITS: usize = 32;
@@ -32,6 +34,18 @@ const DIGITS: usize = 32;
 /// The digest of a line; it stands for everything up to and including that line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; DIGITS / 2]);
+
+impl Digest {
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; DIGITS / 2] {
+        self.0
+    }
+
+    /// Of its bytes.
+    pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +70,8 @@ pub struct Entry<E> {
     pub event: E,
     /// Covers this line and all before it.
     pub digest: Digest,
+    /// Its first byte in the file.
+    pub offset: u64,
 }
 
 impl<E> Entry<E> {
@@ -69,10 +85,23 @@ impl<E> Entry<E> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
     pub seq: u64,
-    digest: Option<Digest>,
+    /// Where the next line begins.
+    pub offset: u64,
+    pub digest: Option<Digest>,
 }
 
 impl Chain {
+    /// The chain after a line that says its number and its digest itself, if it says so and is right, at the place of
+    /// the next one.
+    pub fn after(line: &[u8], offset: u64) -> Option<Self> {
+        let own = line.strip_prefix(SEQ.as_bytes())?;
+        let seq = own.split(|byte| *byte == b',').next().and_then(|digits| std::str::from_utf8(digits).ok())?;
+        let digits = line.strip_suffix(AFTER_DIGEST.as_bytes())?;
+        let mut digest = [0; DIGITS / 2];
+        hex::decode_to_slice(&digits[digits.len().checked_sub(DIGITS)?..], &mut digest).ok()?;
+        Some(Self { seq: seq.parse::<u64>().ok()?.checked_add(1)?, offset, digest: Some(Digest(digest)) })
+    }
+
     pub fn line(&self) -> u64 {
         self.seq + 1
     }
@@ -88,8 +117,10 @@ impl Chain {
         Digest(digest)
     }
 
-    fn advance(&mut self, digest: Digest) {
+    /// Moves on by a line of so many bytes, its newline counted.
+    fn advance(&mut self, digest: Digest, bytes: usize) {
         self.seq += 1;
+        self.offset += bytes as u64;
         self.digest = Some(digest);
     }
 }
@@ -125,13 +156,13 @@ pub(super) enum Flaw {
 
 /// The next line with its newline; the chain moves on to it.
 pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> serde_json::Result<Vec<u8>> {
-    let mut line = format!("{{\"version\":{VERSION},\"seq\":{},\"time\":", chain.seq).into_bytes();
+    let mut line = format!("{SEQ}{},\"time\":", chain.seq).into_bytes();
     serde_json::to_writer(&mut line, &time)?;
     line.extend_from_slice(b",\"event\":");
     serde_json::to_writer(&mut line, event)?;
     let digest = chain.digest_of(&line);
     line.extend_from_slice(format!("{BEFORE_DIGEST}{digest}{AFTER_DIGEST}\n").as_bytes());
-    chain.advance(digest);
+    chain.advance(digest, line.len());
     Ok(line)
 }
 
@@ -149,8 +180,9 @@ pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Res
     if seq != chain.seq {
         return Err(Flaw::OutOfOrder { found: seq });
     }
-    chain.advance(digest);
-    Ok(Entry { seq, time, event, digest })
+    let offset = chain.offset;
+    chain.advance(digest, line.len() + 1);
+    Ok(Entry { seq, time, event, digest, offset })
 }
 
 /// The digest of the line if the line ends in exactly that.

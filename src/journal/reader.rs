@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::JournalError;
-use super::line::{Chain, Entry, Flaw, MAX_LINE, decode};
+use super::line::{Chain, Digest, Entry, Flaw, MAX_LINE, decode};
+use super::scan::scan;
 
 /// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +43,22 @@ pub struct Read<E> {
 }
 
 /// Reads a whole journal and leaves it as it is; the run may be live.
-pub fn read<E: DeserializeOwned>(path: &Path) -> Result<Read<E>, JournalError> {
-    let mut reader = Reader::open(path)?;
-    let entries = reader.by_ref().collect::<Result<_, _>>()?;
-    Ok(Read { entries, torn: reader.torn() })
+pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalError> {
+    let mut entries = Vec::new();
+    let torn = read_each(path, |entry| {
+        entries.push(entry);
+        Ok::<_, JournalError>(())
+    })?;
+    Ok(Read { entries, torn })
+}
+
+/// Gives `each` every event of a journal in order, and leaves the journal as it is; the run may be live. All CPUs check
+/// and parse, and nothing is kept: a long run has a journal that is larger than memory may be.
+pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
+    path: &Path,
+    each: impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Option<TornLine>, X> {
+    scan(path, each).map(|reader| reader.torn())
 }
 
 /// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be
@@ -54,8 +67,6 @@ pub fn read<E: DeserializeOwned>(path: &Path) -> Result<Read<E>, JournalError> {
 pub struct Reader<E> {
     path: PathBuf,
     file: BufReader<File>,
-    /// Where the next line begins.
-    offset: u64,
     chain: Chain,
     line: Vec<u8>,
     torn: Option<TornLine>,
@@ -66,12 +77,17 @@ pub struct Reader<E> {
 impl<E: DeserializeOwned> Reader<E> {
     /// Opens a journal at its first line.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let file = File::open(path).map_err(JournalError::opening(path))?;
+        Self::open_at(path, Chain::default())
+    }
+
+    /// Opens a journal at its next line after that chain.
+    pub(super) fn open_at(path: &Path, chain: Chain) -> Result<Self, JournalError> {
+        let mut file = File::open(path).map_err(JournalError::opening(path))?;
+        file.seek(SeekFrom::Start(chain.offset)).map_err(JournalError::io(path, "read"))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufReader::with_capacity(1 << 16, file),
-            offset: 0,
-            chain: Chain::default(),
+            chain,
             line: Vec::new(),
             torn: None,
             failed: false,
@@ -84,8 +100,26 @@ impl<E: DeserializeOwned> Reader<E> {
         self.torn
     }
 
-    pub(super) fn offset(&self) -> u64 {
-        self.offset
+    /// Goes to the line `seq` that begins at `offset`; the line before it has the digest `before`. What comes next is
+    /// checked to be just that line.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn go_to(&mut self, seq: u64, offset: u64, before: Option<Digest>) -> Result<(), JournalError> {
+        let forth = i64::try_from(offset).ok().zip(i64::try_from(self.chain.offset).ok()).map(|(to, from)| to - from);
+        let moved = match forth {
+            // Near by, what was read ahead is of use.
+            Some(forth) if !self.failed => self.file.seek_relative(forth),
+            _ => self.file.seek(SeekFrom::Start(offset)).map(drop),
+        };
+        self.chain = Chain { seq, offset, digest: before };
+        self.failed = false;
+        moved.map_err(JournalError::io(&self.path, "read"))
+    }
+
+    /// Where the next line begins.
+    pub(super) fn end(&self) -> u64 {
+        self.chain.offset
     }
 
     pub(super) fn into_chain(self) -> Chain {
@@ -102,7 +136,6 @@ impl<E: DeserializeOwned> Reader<E> {
         }
         let line = &self.line[..self.line.len() - 1];
         let entry = decode(&mut self.chain, line).map_err(|flaw| refusal(&self.path, &self.chain, flaw))?;
-        self.offset += self.line.len() as u64;
         Ok(Some(entry))
     }
 
@@ -116,8 +149,8 @@ impl<E: DeserializeOwned> Reader<E> {
         }
         if !self.line.is_empty() {
             let bytes = self.line.len() as u64;
-            self.torn = Some(TornLine { line: self.chain.line(), offset: self.offset, bytes });
-            self.file.seek(SeekFrom::Start(self.offset))?;
+            self.torn = Some(TornLine { line: self.chain.line(), offset: self.chain.offset, bytes });
+            self.file.seek(SeekFrom::Start(self.chain.offset))?;
         }
         Ok(false)
     }

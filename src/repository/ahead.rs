@@ -2,14 +2,15 @@
 //!
 //! To sync the file and the folder of each of a candidate's objects takes eight waits for the disk. So what is to be
 //! on the disk is first appended here, all objects of a call at once, and synced with one wait; the files that git knows
-//! are written after it and not waited for. Now and then all of them are synced together, and the log begins anew. After
-//! a crash the log has what the files may lack.
+//! are written after it and not waited for. A log that is full is sealed: another one is begun, and the objects of this
+//! one become a pack beside the run ([`mod@super::pack`]). What is little at the end stays in files, which are synced
+//! together. After a crash the logs have what files and packs may lack.
 //!
-//! The log begins anew only after what it holds is reachable for git: so whatever a crash, a power loss or a collection of
-//! garbage takes of objects that the journal names, one of the two has it.
+//! A log begins anew, or is removed, only after what it holds is reachable for git: so whatever a crash, a power loss or a
+//! collection of garbage takes of objects that the journal names, a log has it, or git.
 //!
 //! A record is a line `KIND LENGTH ID` and so many bytes. One that does not hash to its id was never finished, and
-//! ends the log.
+//! ends the log. Logs have numbers and are never moved: the last one is written to, those before it are sealed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,35 +19,56 @@ use std::path::{Path, PathBuf};
 use git2::{ObjectType, Oid};
 
 use super::error::RepositoryError;
+use super::layout::{gone, sync};
 use super::object::Object;
 
-/// Name of the log, in the archive's folder.
+/// Name of the first log, in the archive's folder; the others have their number behind it.
 const FILE: &str = "packevolve.ahead";
-/// The log begins anew when it has become longer than this.
-const LONGEST: u64 = 16 << 20;
+/// A log is full when it has become longer than this; so much of it is in memory while it is packed.
+const LONGEST: u64 = 32 << 20;
+/// A pack of less is not worth it.
+const SHORTEST: u64 = 1 << 20;
 
-/// The log of an archive that is being written to.
+/// The logs of an archive that is being written to.
 #[derive(Debug)]
 pub(super) struct Ahead {
+    archive: PathBuf,
     path: PathBuf,
+    number: u64,
     file: File,
     bytes: u64,
+    longest: u64,
+    /// Logs that are to be packed.
+    sealed: Vec<PathBuf>,
     /// Whether a write has failed: what would come after it could not be read back.
     broken: bool,
 }
 
 impl Ahead {
-    /// Opens the log of the archive at `path` for appending, with what a crash left in it.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Object>), RepositoryError> {
-        let Left { objects, bytes, is_torn } = Left::read(path)?;
-        let path = path.join(FILE);
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        let file = file.map_err(RepositoryError::io(&path, "write ahead"))?;
+    /// Opens the last log of the archive at `path` for appending, with what a crash left in all of them.
+    pub fn open(archive: &Path) -> Result<(Self, Vec<Object>), RepositoryError> {
+        let mut all = logs(archive)?;
+        let (number, path) = all.pop().unwrap_or_else(|| (0, archive.join(FILE)));
+        let mut objects = Vec::new();
+        for (_, sealed) in &all {
+            objects.append(&mut Left::of(sealed)?.objects);
+        }
+        let Left { objects: mut last, bytes, is_torn, .. } = Left::of(&path)?;
+        objects.append(&mut last);
+        let file = append(&path)?;
         if is_torn {
             // What is appended behind it could not be found again.
             file.set_len(bytes).map_err(RepositoryError::io(&path, "cut an unfinished object off"))?;
         }
-        Ok((Self { path, file, bytes, broken: false }, objects))
+        let sealed = all.into_iter().map(|(_, path)| path).collect();
+        let (archive, longest, broken) = (archive.to_owned(), LONGEST, false);
+        Ok((Self { archive, path, number, file, bytes, longest, sealed, broken }, objects))
+    }
+
+    /// Shorter logs, for tests of what happens when they are full.
+    #[cfg(test)]
+    pub fn set_longest(&mut self, longest: u64) {
+        self.longest = longest;
     }
 
     /// Appends objects and syncs them.
@@ -64,9 +86,31 @@ impl Ahead {
         Ok(())
     }
 
-    /// Whether it is time to begin anew.
+    /// Whether it is time to have it packed.
     pub fn is_full(&self) -> bool {
-        self.bytes > LONGEST
+        self.bytes > self.longest
+    }
+
+    /// Whether a pack of it is worth a pack.
+    pub fn is_worth_a_pack(&self) -> bool {
+        self.bytes >= SHORTEST.min(self.longest)
+    }
+
+    /// Leaves the log to be packed, and begins another.
+    pub fn seal(&mut self) -> Result<(), RepositoryError> {
+        let number = self.number + 1;
+        let path = self.archive.join(format!("{FILE}.{number}"));
+        self.file = append(&path)?;
+        // What is written to it from here on must be found by its name.
+        sync(&self.archive).map_err(RepositoryError::io(&self.archive, "sync it"))?;
+        self.sealed.push(std::mem::replace(&mut self.path, path));
+        (self.number, self.bytes) = (number, 0);
+        Ok(())
+    }
+
+    /// The logs that are to be packed, which is up to the caller from here on.
+    pub fn take_sealed(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.sealed)
     }
 
     /// Begins anew: whatever was written to the file system of the archive until now is on its disk first.
@@ -74,22 +118,25 @@ impl Ahead {
         if self.bytes == 0 {
             return Ok(());
         }
-        let synced = nix::unistd::syncfs(&self.file).map_err(io::Error::from);
-        synced.map_err(RepositoryError::io(&self.path, "sync the archive"))?;
+        sync_all(&self.file, &self.path)?;
         self.file.set_len(0).map_err(RepositoryError::io(&self.path, "begin anew"))?;
         self.bytes = 0;
         Ok(())
     }
 }
 
-/// Where the log of the archive at `path` is.
-pub(super) fn file(path: &Path) -> PathBuf {
-    path.join(FILE)
+/// Removes a log whose objects were packed: the refs that lead to them are on the disk first.
+pub(super) fn remove(log: &Path) -> Result<(), RepositoryError> {
+    let file = File::open(log).map_err(RepositoryError::io(log, "open it"))?;
+    sync_all(&file, log)?;
+    gone(fs::remove_file(log)).map_err(RepositoryError::io(log, "remove it"))
 }
 
-/// What is in the log of an archive.
+/// What is in a log of an archive.
 #[derive(Debug)]
 pub(super) struct Left {
+    /// The log.
+    pub path: PathBuf,
     /// Up to the first that was not finished.
     pub objects: Vec<Object>,
     /// Where the last of them ends.
@@ -99,16 +146,51 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Reads the log of the archive at `path`, if it has one.
-    pub fn read(path: &Path) -> Result<Self, RepositoryError> {
-        let path = path.join(FILE);
-        let log = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            log => log.map_err(RepositoryError::io(&path, "read what was written ahead"))?,
-        };
-        let (objects, rest) = records(&log);
-        Ok(Self { objects, bytes: (log.len() - rest.len()) as u64, is_torn: !rest.is_empty() })
+    /// Reads the logs of the archive at `path`, oldest first. A run that goes on may have removed some meanwhile.
+    pub fn read(archive: &Path) -> Result<Vec<Self>, RepositoryError> {
+        logs(archive)?.iter().map(|(_, log)| Self::of(log)).collect()
     }
+
+    /// Reads one log; nothing is in one that is not there.
+    pub fn of(log: &Path) -> Result<Self, RepositoryError> {
+        let content = match fs::read(log) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            content => content.map_err(RepositoryError::io(log, "read what was written ahead"))?,
+        };
+        let (objects, rest) = records(&content);
+        let (bytes, is_torn) = ((content.len() - rest.len()) as u64, !rest.is_empty());
+        Ok(Self { path: log.to_owned(), objects, bytes, is_torn })
+    }
+}
+
+/// The logs of an archive by their numbers.
+fn logs(archive: &Path) -> Result<Vec<(u64, PathBuf)>, RepositoryError> {
+    let unreadable = || RepositoryError::io(archive, "look for what was written ahead");
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(archive).map_err(unreadable())? {
+        let entry = entry.map_err(unreadable())?;
+        logs.extend(entry.file_name().to_str().and_then(number).map(|number| (number, entry.path())));
+    }
+    logs.sort();
+    Ok(logs)
+}
+
+/// The number in the name of a log.
+fn number(name: &str) -> Option<u64> {
+    match name.strip_prefix(FILE)? {
+        "" => Some(0),
+        rest => rest.strip_prefix('.')?.parse().ok(),
+    }
+}
+
+fn append(log: &Path) -> Result<File, RepositoryError> {
+    OpenOptions::new().create(true).append(true).open(log).map_err(RepositoryError::io(log, "write ahead"))
+}
+
+/// Syncs the whole file system of a file.
+fn sync_all(file: &File, path: &Path) -> Result<(), RepositoryError> {
+    let synced = nix::unistd::syncfs(file).map_err(io::Error::from);
+    synced.map_err(RepositoryError::io(path, "sync the archive"))
 }
 
 /// The objects of a log, up to the first that was not finished, and the bytes from there on.
@@ -151,6 +233,36 @@ mod tests {
         assert_eq!(left, all);
         ahead.settle().unwrap();
         assert_eq!(Ahead::open(folder.path()).unwrap().1, []);
+    }
+
+    #[test]
+    fn what_was_sealed_is_left_until_it_is_removed_and_the_last_log_is_gone_on_with() {
+        let folder = TempDir::new().unwrap();
+        let all = blobs(&["a", "b", "c"]);
+        let (mut ahead, _) = Ahead::open(folder.path()).unwrap();
+        for object in &all {
+            ahead.write(std::slice::from_ref(object)).unwrap();
+            ahead.seal().unwrap();
+        }
+        let (mut ahead, left) = Ahead::open(folder.path()).unwrap();
+        assert_eq!(left, all);
+        let sealed = ahead.take_sealed();
+        assert_eq!(sealed.len(), 3);
+        sealed[..2].iter().for_each(|log| remove(log).unwrap());
+        ahead.write(&blobs(&["d"])).unwrap();
+        let (mut ahead, left) = Ahead::open(folder.path()).unwrap();
+        assert_eq!(left, blobs(&["c", "d"]));
+        assert_eq!(ahead.take_sealed(), sealed[2..]);
+    }
+
+    #[test]
+    fn tens_come_after_ones() {
+        let folder = TempDir::new().unwrap();
+        for name in ["packevolve.ahead.10", "packevolve.ahead.9", "packevolve.ahead", "packevolve.ahead.old", "HEAD"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let numbers: Vec<u64> = logs(folder.path()).unwrap().iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [0, 9, 10]);
     }
 
     #[test]

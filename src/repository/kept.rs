@@ -70,6 +70,19 @@ impl Kept {
         }
     }
 
+    /// Forgets what `head` keeps, a commit of this chain with `before` as its first parent. Nothing was written yet.
+    pub(super) fn recall(&mut self, head: CommitId, before: Option<CommitId>) {
+        assert!(self.fresh.len() / self.batch_size == self.finished.len() / 2, "BUG: something was written before");
+        if self.draft().is_some_and(|(_, all)| all == head) {
+            return self.written();
+        }
+        let is_kept = |commit: &Object| commit.id == head.oid() || Some(commit.id) == before.map(|id| id.oid());
+        if let Some(newest) = self.finished.chunks(2).rposition(|batch| is_kept(&batch[1])) {
+            self.finished.drain(..2 * (newest + 1));
+            self.fresh.drain(..self.batch_size * (newest + 1));
+        }
+    }
+
     pub(super) fn fresh(&self) -> &[Oid] {
         &self.fresh
     }

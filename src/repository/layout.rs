@@ -11,7 +11,7 @@ use git2::{Config, ConfigLevel, RepositoryInitOptions};
 use super::error::RepositoryError;
 
 /// How long a live `git gc` holds the lock of a ref at most, with much to spare.
-const LOCK_GRACE: Duration = Duration::from_secs(2);
+pub(super) const LOCK_GRACE: Duration = Duration::from_secs(2);
 
 /// Lays an archive out beside its place, then moves it there.
 pub(super) fn create(path: &Path) -> Result<(), RepositoryError> {
@@ -20,12 +20,7 @@ pub(super) fn create(path: &Path) -> Result<(), RepositoryError> {
         return Err(RepositoryError::Exists { path: path.to_owned() });
     }
     let draft = path.with_added_extension("new");
-    match fs::remove_dir_all(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(RepositoryError::io(&draft, "remove what a crash left")(error));
-        }
-        _ => {}
-    }
+    gone(fs::remove_dir_all(&draft)).map_err(RepositoryError::io(&draft, "remove what a crash left"))?;
     if let Err(error) = draw_up(&draft) {
         // Best effort: the next attempt clears it away too.
         let _ = fs::remove_dir_all(&draft);
@@ -73,7 +68,13 @@ fn own_config(path: &Path) -> Result<Config, git2::Error> {
     Ok(config)
 }
 
-/// Beginning of the names of files that libgit2 writes an object to before it moves it to its place.
+/// Where the file of an object is written before it is moved to its place, in the archive's folder: among the objects git
+/// would take it for garbage and remove it meanwhile.
+pub(super) const OBJECT_DRAFT: &str = "packevolve.object";
+/// Where packs are built, likewise.
+pub(super) const PACK_DRAFTS: &str = "packevolve.packing";
+/// Beginning of the names of files that libgit2 wrote an object to before it moved it to its place: older archives have
+/// them.
 const UNFINISHED: &str = "tmp_object_git2_";
 
 /// Removes refs that a power loss has left without their content; the journal tells what they are to name.
@@ -96,13 +97,26 @@ pub(super) fn is_torn(file: &Path) -> bool {
 pub(super) fn unfinished(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path.join("objects")).into_iter().flatten().flatten();
     let paths = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED));
-    paths.map(|entry| entry.path()).collect()
+    let draft = Some(path.join(OBJECT_DRAFT)).filter(|draft| draft.exists());
+    paths.map(|entry| entry.path()).chain(draft).collect()
+}
+
+/// The folder in which a killed process had not finished a pack.
+pub(super) fn unfinished_pack(path: &Path) -> Option<PathBuf> {
+    Some(path.join(PACK_DRAFTS)).filter(|drafts| drafts.exists())
+}
+
+/// Removes what has not come to be a pack.
+pub(super) fn clear_drafts(path: &Path) -> Result<(), RepositoryError> {
+    let drafts = path.join(PACK_DRAFTS);
+    gone(fs::remove_dir_all(&drafts)).map_err(RepositoryError::io(&drafts, "remove what was not finished"))
 }
 
 /// Makes the folders of loose objects, as far as they are missing, and syncs them all: whoever was killed between moving
 /// an object to its place and syncing the folder left one that a power loss would take, though it looks written to us.
 pub(super) fn settle(path: &Path) -> Result<(), RepositoryError> {
     let objects = path.join("objects");
+    clear_drafts(path)?;
     for file in unfinished(path) {
         fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove what was not finished"))?;
     }
@@ -126,20 +140,9 @@ pub(super) fn clear_locks(path: &Path, refs: &[&str]) -> Result<(), RepositoryEr
     }
     thread::sleep(LOCK_GRACE);
     for lock in locks {
-        match fs::remove_file(&lock) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(RepositoryError::io(&lock, "remove a stale lock")(error));
-            }
-            _ => {}
-        }
+        gone(fs::remove_file(&lock)).map_err(RepositoryError::io(&lock, "remove a stale lock"))?;
     }
     Ok(())
-}
-
-/// Syncs a pack, its index and the folder that they are in.
-pub(super) fn sync_pack(folder: &Path, name: &str) -> io::Result<()> {
-    ["pack", "idx"].iter().try_for_each(|kind| sync(&folder.join(format!("pack-{name}.{kind}"))))?;
-    sync(folder)
 }
 
 /// Syncs the files of a new archive and the folders that hold something.
@@ -157,4 +160,12 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
 
 pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// What is not there need not be removed.
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

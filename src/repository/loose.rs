@@ -1,14 +1,59 @@
-//! Loose: reads the file of one object, believing none of its bytes.
+//! Loose: the file of one object. Writes it; reads it, believing none of its bytes.
 //!
-//! Not git2's reader, which does not come back from a file that ends too early (its inflate loop makes no progress
-//! and asks again, seen with libgit2 1.9.7), takes a file for whole that has bytes after its end, and pads a body that
-//! is too short. This one is as strict as `git fsck`. What both leave unseen is a change of the compressed form that
-//! means the same content: nothing tells it from another way to compress.
+//! Not git2's writer, which looks at every pack of the archive for each object that is new, and compresses it well,
+//! though a pack will do so once more. Not git2's reader, which does not come back from a file that ends too early (its
+//! inflate loop makes no progress and asks again, seen with libgit2 1.9.7), takes a file for whole that has bytes after
+//! its end, and pads a body that is too short. This one is as strict as `git fsck`. What both leave unseen is a change of
+//! the compressed form that means the same content: nothing tells it from another way to compress.
 
-use std::io::Read;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
+use flate2::Compression;
 use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use git2::{ObjectType, Oid};
+
+use super::layout::{OBJECT_DRAFT, gone};
+use super::object::Object;
+
+/// Objects are read only, as git has them.
+const FILE_MODE: u32 = 0o444;
+
+/// Where the file of an object is, in the archive at `archive`.
+pub(super) fn path(archive: &Path, id: Oid) -> PathBuf {
+    let hex = id.to_string();
+    archive.join("objects").join(&hex[..2]).join(&hex[2..])
+}
+
+/// Writes the file of an object unless it is there. It appears whole or not at all, and is not synced.
+pub(super) fn write(archive: &Path, object: &Object) -> io::Result<()> {
+    let (path, draft) = (path(archive, object.id), archive.join(OBJECT_DRAFT));
+    if path.try_exists()? {
+        return Ok(());
+    }
+    gone(fs::remove_file(&draft))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
+    file.write_all(&deflated(object)?)?;
+    match fs::rename(&draft, &path) {
+        // A collection removes folders that it has emptied.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().expect("BUG: an object's file is in a folder"))?;
+            fs::rename(&draft, &path)
+        }
+        moved => moved,
+    }
+}
+
+/// Compressed as fast as can be: a pack will store it better.
+fn deflated(Object { kind, bytes, .. }: &Object) -> io::Result<Vec<u8>> {
+    let mut stream = ZlibEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
+    stream.write_all(format!("{kind} {}\0", bytes.len()).as_bytes())?;
+    stream.write_all(bytes)?;
+    stream.finish()
+}
 
 /// The kind and the content of an object, from its file: one zlib stream and nothing after it; a header as git writes
 /// it; the body that the header announces; all of it hashing to the id. Otherwise what is wrong, as a fragment.

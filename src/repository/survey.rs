@@ -48,6 +48,8 @@ pub enum Leftover {
     TornRef(PathBuf),
     /// A file of an object that was not finished.
     UnfinishedFile(PathBuf),
+    /// A pack that was not finished, in this folder.
+    UnfinishedPack(PathBuf),
     /// The log of objects ends in one that was not finished.
     UnfinishedRecord(PathBuf),
     /// An object whose file is missing or not whole; the log of objects has it.
@@ -109,10 +111,12 @@ impl Repository {
         let torn = refs.iter().filter(|path| layout::is_torn(path)).cloned();
         let mut all: Vec<Leftover> = locks.map(Leftover::Lock).chain(torn.map(Leftover::TornRef)).collect();
         all.extend(layout::unfinished(&self.path).into_iter().map(Leftover::UnfinishedFile));
-        let Left { objects, is_torn, .. } = Left::read(&self.path)?;
-        all.extend(is_torn.then(|| Leftover::UnfinishedRecord(super::ahead::file(&self.path))));
-        let missing = objects.iter().filter(|object| self.read_stored(Role::Blob, object.id, object.kind).is_err());
-        all.extend(missing.map(|object| Leftover::OnlyAhead(object.id.to_string())));
+        all.extend(layout::unfinished_pack(&self.path).map(Leftover::UnfinishedPack));
+        for Left { path, objects, is_torn, .. } in Left::read(&self.path)? {
+            all.extend(is_torn.then_some(Leftover::UnfinishedRecord(path)));
+            let missing = objects.iter().filter(|object| self.read_stored(Role::Blob, object.id, object.kind).is_err());
+            all.extend(missing.map(|object| Leftover::OnlyAhead(object.id.to_string())));
+        }
         Ok(all)
     }
 

@@ -1069,7 +1069,11 @@ impl Search {
         known.verdict = Some(verdict);
     }
 
-    fn pooled_scores(&self, measurement: &Measurement) -> Scores {
+    /// Scores of what was measured on both sides together.
+    ///
+    /// # Panics
+    /// Before the baseline was.
+    pub fn pooled_scores(&self, measurement: &Measurement) -> Scores {
         let known = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
         let (seen, held_out) = known.expect("BUG: the baseline is measured first");
         self.scores_against(measurement, &seen.pooled(held_out))

@@ -1,5 +1,5 @@
-//! How many candidates the harness sustains where judging costs next to nothing: `cargo bench --bench flow`, under a
-//! minute; `-- 100000` makes a run of so many candidates.
+//! How many candidates the harness sustains where judging costs next to nothing, what they take, and how fast the run
+//! can be looked at and taken up again: `cargo bench --bench flow`, a minute; `-- 100000` makes a run of so many.
 //!
 //! A whole run of the product, with all offline proposers, journal and commits; only the judge is another one: this
 //! bench itself, which serves as a [`stub`] when it is called as the judge is. A figure that is missed is marked, and
@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use packevolve::event::Event;
@@ -25,7 +25,9 @@ const CANDIDATES: usize = 3000;
 /// The costs of so many candidates at the start and at the end are compared.
 const GROUP: usize = 1000;
 /// Between two looks at how much memory the harness has taken.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// More files than this an archive does not come to hold.
+const FILES: f64 = 1000.0;
 
 fn main() -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?;
@@ -37,9 +39,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let candidates = number.map_or(Ok(CANDIDATES), |number| number.parse()).context("the number of candidates")?;
     anyhow::ensure!(candidates >= GROUP, "at least {GROUP} candidates, to compare the first with the last");
     let world = World::new(&own, candidates)?;
-    let used = Used::of(world.harness()?)?;
+    let used = world.harness(&["evolve", "--run", "flow"])?;
     let flow = Flow::read(&world.run().join("journal.jsonl"))?;
-    Ok(if told(&world, &flow, used)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let met = [told(&flow, used), room(&world, &flow)?, looked_at(&world, &flow)?];
+    Ok(if met.into_iter().all(|met| met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A folder with the harness, the judge beside it, and a run.
@@ -71,11 +74,11 @@ impl World {
         self.path("runs/flow")
     }
 
-    /// Starts the run.
-    fn harness(&self) -> anyhow::Result<Child> {
-        let mut command = Command::new(self.path("packevolve"));
-        command.args(["evolve", "--run", "flow", "--format", "json"]).current_dir(self.0.path());
-        Ok(command.stdout(Stdio::null()).spawn()?)
+    /// What the harness takes for this command.
+    fn harness(&self, command: &[&str]) -> anyhow::Result<Used> {
+        let mut harness = Command::new(self.path("packevolve"));
+        harness.args(command).args(["--format", "json"]).current_dir(self.0.path());
+        Used::of(harness.stdout(Stdio::null()).spawn()?)
     }
 }
 
@@ -84,17 +87,18 @@ impl World {
 struct Used {
     peak_bytes: u64,
     cpu_seconds: f64,
+    seconds: f64,
 }
 
 impl Used {
     /// Waits for the harness, looking at it all the while.
     fn of(mut harness: Child) -> anyhow::Result<Self> {
-        let mut used = Self::default();
+        let (mut used, began) = (Self::default(), Instant::now());
         loop {
             used = Self::now(harness.id()).unwrap_or(used);
             if let Some(status) = harness.try_wait()? {
                 anyhow::ensure!(status.success(), "the harness: {status}");
-                return Ok(used);
+                return Ok(Self { seconds: began.elapsed().as_secs_f64(), ..used });
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -110,7 +114,7 @@ impl Used {
         let stat = read("stat")?;
         let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
         let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
-        Some(Self { peak_bytes: kib << 10, cpu_seconds: ticks / 100.0 })
+        Some(Self { peak_bytes: kib << 10, cpu_seconds: ticks / 100.0, seconds: 0.0 })
     }
 }
 
@@ -151,8 +155,8 @@ fn milliseconds(times: &[f64]) -> f64 {
     (times[times.len() - 1] - times[0]) * 1000.0 / (times.len() - 1) as f64
 }
 
-/// Prints what came of it; whether all figures were met.
-fn told(world: &World, flow: &Flow, used: Used) -> anyhow::Result<bool> {
+/// Prints how the run went; whether all figures were met.
+fn told(flow: &Flow, used: Used) -> bool {
     let count = flow.judged.len() as f64;
     println!(
         "\n{count} candidates, judged in {:?} each, on 2 slots; {} attempts declined",
@@ -160,19 +164,47 @@ fn told(world: &World, flow: &Flow, used: Used) -> anyhow::Result<bool> {
         flow.declined
     );
     let (first, last) = flow.first_and_last();
-    let megabytes = used.peak_bytes as f64 / 1e6;
     let met = [
         figure("candidates a minute", flow.a_minute(), "at least", 6000.0),
         figure("the last thousand's cost over the first's", last / first, "at most", 1.2),
-        figure("the harness's memory, MB", megabytes, "at most", 600.0),
+        figure("the harness's memory, MB", used.peak_bytes as f64 / 1e6, "at most", 600.0),
     ];
     println!("        a candidate takes {first:.2} ms among the first thousand, {last:.2} ms among the last");
     println!("        and {:.2} ms of the harness's CPU time", used.cpu_seconds * 1000.0 / count);
-    for (name, path) in [("journal", "journal.jsonl"), ("archive", "archive.git")] {
-        let size = size(&world.run().join(path))?;
-        println!("        {name}: {:.0} bytes a candidate", size as f64 / count);
+    met.into_iter().all(|met| met)
+}
+
+/// Prints what the run takes on the disk; whether it is little enough.
+fn room(world: &World, flow: &Flow) -> anyhow::Result<bool> {
+    let count = flow.judged.len() as f64;
+    let archive = files(&world.run().join("archive.git"))?;
+    for (name, all) in [
+        ("archive", archive.clone()),
+        ("journal", files(&world.run().join("journal.jsonl"))?),
+        ("index", files(&world.run().join("journal.index"))?),
+    ] {
+        println!("        {name}: {:.0} bytes a candidate", all.iter().sum::<u64>() as f64 / count);
     }
-    Ok(met.into_iter().all(|met| met))
+    Ok(figure("files in the archive", archive.len() as f64, "at most", FILES))
+}
+
+/// Prints how long it takes to look at the run and to take it up again; whether that is short enough.
+fn looked_at(world: &World, flow: &Flow) -> anyhow::Result<bool> {
+    let (middle, all) = ((flow.judged.len() / 2).to_string(), (flow.judged.len() + 1).to_string());
+    let mut met = true;
+    for (command, limit) in [
+        (&["top", "flow"][..], 1.0),
+        (&["show", &middle, "flow"], 1.0),
+        (&["show", "best", "flow"], 1.0),
+        (&["resume", "flow", "--candidates", &all], 5.0),
+    ] {
+        let used = world.harness(command)?;
+        met &= figure(&format!("{}, s", command.join(" ")), used.seconds, "at most", limit);
+        let megabytes = used.peak_bytes as f64 / 1e6;
+        println!("        {:.2} s of CPU time, {megabytes:.0} MB of memory", used.cpu_seconds);
+        met &= megabytes <= 600.0;
+    }
+    Ok(met)
 }
 
 /// Prints a figure with what it is to be; whether it is.
@@ -182,10 +214,16 @@ fn figure(name: &str, value: f64, bound: &str, limit: f64) -> bool {
     met
 }
 
-/// Bytes of a file, or of all files in a folder, whole blocks counted.
-fn size(path: &Path) -> anyhow::Result<u64> {
+/// The bytes of a file, or of each file in a folder, whole blocks counted.
+fn files(path: &Path) -> anyhow::Result<Vec<u64>> {
     use std::os::unix::fs::MetadataExt;
     let data = fs::symlink_metadata(path)?;
-    let inside = if data.is_dir() { fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()? } else { Vec::new() };
-    inside.iter().try_fold(data.blocks() * 512, |sum, entry| Ok(sum + size(&entry.path())?))
+    if !data.is_dir() {
+        return Ok(vec![data.blocks() * 512]);
+    }
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path)? {
+        all.extend(files(&entry?.path())?);
+    }
+    Ok(all)
 }

@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
 use crate::statistic::median;
+use crate::tagged::{self, Tagged};
 
 /// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
 /// timed call is scored.
@@ -141,7 +143,7 @@ pub struct Measurement {
 
 /// How an evaluation ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
+#[serde(remote = "Self", tag = "outcome", rename_all = "kebab-case")]
 pub enum Evaluation {
     /// One window of every case at least.
     Measured {
@@ -162,6 +164,47 @@ pub enum Evaluation {
         /// What was seen.
         evidence: Evidence,
     },
+}
+
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Evaluation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+impl<'de> Tagged<'de> for Evaluation {
+    const TAG: &'static str = "outcome";
+    const DIRECT: &'static [&'static str] = &["measured", "outclassed"];
+
+    fn direct<A: MapAccess<'de>>(name: &str, rest: A) -> Result<Self, A::Error> {
+        if name == "measured" {
+            return tagged::entries(rest).map(|Measured { measurement }| Self::Measured { measurement });
+        }
+        tagged::entries(rest).map(|Outclassed { measurement, at_best }| Self::Outclassed { measurement, at_best })
+    }
+
+    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+/// The entries of [`Evaluation::Measured`].
+#[derive(Deserialize)]
+struct Measured {
+    measurement: Measurement,
+}
+
+/// The entries of [`Evaluation::Outclassed`].
+#[derive(Deserialize)]
+struct Outclassed {
+    measurement: Measurement,
+    at_best: f64,
 }
 
 impl Evaluation {

@@ -6,7 +6,7 @@
 //!
 //! A file imports only from the files above it:
 //! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`rebalance`],
-//! [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
+//! [`tagged`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
 
 pub mod stream;
 
@@ -21,6 +21,8 @@ pub mod loads;
 pub mod rejection;
 
 pub mod rebalance;
+
+pub mod tagged;
 
 pub mod evaluation;
 

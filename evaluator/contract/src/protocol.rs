@@ -5,12 +5,14 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::MapAccess;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::case::Case;
 use crate::evaluation::{Evaluation, Measurement};
 use crate::loads::Loads;
 use crate::objective::Weights;
+use crate::tagged::{self, Tagged};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
@@ -28,7 +30,7 @@ pub enum Request {
 
 /// What the judge answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "kebab-case")]
+#[serde(remote = "Self", tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
     /// To [`Request::Open`].
     Ready(Box<Ready>),
@@ -39,6 +41,31 @@ pub enum Reply {
         /// The error with its causes, lower case.
         error: String,
     },
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        tagged::read(deserializer)
+    }
+}
+
+impl<'de> Tagged<'de> for Reply {
+    const TAG: &'static str = "reply";
+    const DIRECT: &'static [&'static str] = &["evaluated"];
+
+    fn direct<A: MapAccess<'de>>(_: &str, rest: A) -> Result<Self, A::Error> {
+        tagged::entries(rest).map(Self::Evaluated)
+    }
+
+    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
 }
 
 /// Everything that stays the same over the evaluations of a run.

@@ -1,0 +1,211 @@
+//! Scan: reads a whole journal with all CPUs. Never writes.
+//!
+//! A line is chained to the digest that the line before ends with. So blocks of lines can be checked beside each other:
+//! each builds on a number and digits that the block before it is checked for. Whatever is wrong is left to the [`Reader`], which
+//! goes over the same lines once more and says what and where; it also reads what is left at the end.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde::de::DeserializeOwned;
+
+use super::JournalError;
+use super::line::{Chain, Entry, MAX_LINE, decode};
+use super::reader::Reader;
+
+/// What one CPU checks at a time.
+const BLOCK: usize = 1 << 20;
+/// More do not help: somebody has to take in what they read.
+const MOST_WORKERS: usize = 4;
+
+/// Whole lines, and what they are chained to.
+struct Block {
+    chain: Chain,
+    lines: Vec<u8>,
+}
+
+/// The entries of a block and where they end; `None` if something is wrong with them.
+type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
+
+/// A block to be decoded, and where to send what comes of it.
+type Job<E> = (Block, SyncSender<Decoded<E>>);
+
+/// Gives `each` every event of a journal in order, and returns a reader of what follows.
+pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
+    path: &Path,
+    mut each: impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Reader<E>, X> {
+    let file = File::open(path).map_err(JournalError::opening(path))?;
+    let chain = blocks_of(file, BLOCK, &mut each)?;
+    let mut reader = Reader::open_at(path, chain)?;
+    reader.by_ref().try_for_each(|entry| each(entry?))?;
+    Ok(reader)
+}
+
+/// All of whole blocks that is in order; where that ends.
+fn blocks_of<E: DeserializeOwned + Send, X>(
+    file: impl Read + Send,
+    size: usize,
+    each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Chain, X> {
+    let workers = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
+    let (orders, jobs) = sync_channel::<Job<E>>(workers);
+    let (results, in_order) = sync_channel::<Receiver<Decoded<E>>>(2 * workers);
+    let jobs = Mutex::new(jobs);
+    thread::scope(|scope| {
+        scope.spawn(move || cut(file, size, &orders, &results));
+        for _ in 0..workers {
+            scope.spawn(|| work(&jobs));
+        }
+        // Dropped at the end of this, so that an early end ends them all.
+        let in_order = in_order;
+        let mut chain = Chain::default();
+        for result in &in_order {
+            let Ok(Some((entries, after))) = result.recv() else { break };
+            entries.into_iter().try_for_each(&mut *each)?;
+            chain = after;
+        }
+        Ok(chain)
+    })
+}
+
+/// Cuts a journal into blocks and hands them out, until its end or until nobody wants more.
+fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results: &SyncSender<Receiver<Decoded<E>>>) {
+    let mut chain = Chain::default();
+    let mut lines = Vec::new();
+    // What cannot be read is met again by the reader.
+    while let Some(rest) = fill(&mut file, size, &mut lines).ok().flatten() {
+        let last = lines.len() - 1;
+        let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let Some(next) = Chain::after(&lines[begin..last], chain.offset + lines.len() as u64) else { return };
+        let (sender, receiver) = sync_channel(1);
+        let block = Block { chain: std::mem::replace(&mut chain, next), lines: std::mem::replace(&mut lines, rest) };
+        if results.send(receiver).is_err() || orders.send((block, sender)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads on until `lines` is a block of whole lines, and returns what was read beyond it; `None` at the end.
+fn fill(file: &mut impl Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    while lines.len() <= MAX_LINE {
+        let read = file.by_ref().take(size as u64).read_to_end(lines)?;
+        let end = lines.iter().rposition(|byte| *byte == b'\n');
+        if let Some(end) = end.filter(|_| lines.len() >= size || read == 0) {
+            let mut rest = Vec::with_capacity(2 * size);
+            rest.extend(lines.drain(end + 1..));
+            return Ok(Some(rest));
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((block, sender)) = job else { return };
+        // Nobody may want it any more.
+        let _ = sender.send(decoded(block));
+    }
+}
+
+fn decoded<E: DeserializeOwned>(block: Block) -> Decoded<E> {
+    let Block { mut chain, lines } = block;
+    // Short lines are a few hundred bytes, long ones thousands.
+    let (mut entries, mut rest) = (Vec::with_capacity(lines.len() / 2048), lines.as_slice());
+    while !rest.is_empty() {
+        // Several times as fast as to look at each byte.
+        let length = (&mut &*rest).skip_until(b'\n').expect("BUG: reading from memory cannot fail");
+        let (line, after) = rest.split_at(length);
+        entries.push(decode(&mut chain, &line[..length - 1]).ok()?);
+        rest = after;
+    }
+    Some((entries, chain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use std::convert::Infallible;
+    use tempfile::TempDir;
+
+    /// A journal of so many lines, its bytes, and the digests of its lines.
+    fn journal(lines: usize) -> (Vec<u8>, Vec<String>) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let events: Vec<String> = (0..lines).map(|line| "x".repeat(line * 7 % 90)).collect();
+        drop(Journal::create(&path).unwrap().begin(&events).unwrap());
+        let mut digests = Vec::new();
+        let collected = scan(&path, |entry: Entry<String>| {
+            digests.push(entry.digest.to_string());
+            Ok::<_, JournalError>(())
+        });
+        collected.unwrap();
+        (std::fs::read(&path).unwrap(), digests)
+    }
+
+    fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
+        let mut digests = Vec::new();
+        let chain = blocks_of(bytes, size, &mut |entry: Entry<String>| {
+            digests.push(entry.digest.to_string());
+            Ok::<_, Infallible>(())
+        });
+        let Ok(chain) = chain;
+        (digests, chain)
+    }
+
+    #[test]
+    fn blocks_of_any_size_give_the_same_lines_in_order() {
+        let (bytes, digests) = journal(200);
+        for size in [1, 50, 100, 1000, 5000, bytes.len(), 1 << 20] {
+            let (found, chain) = seen(&bytes, size);
+            assert_eq!((found.len(), chain.offset, chain.seq), (200, bytes.len() as u64, 200), "{size}");
+            assert_eq!(found, digests);
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_left_to_the_reader_with_all_before_its_block() {
+        let (bytes, digests) = journal(60);
+        for position in (0..bytes.len()).step_by(11) {
+            let mut changed = bytes.clone();
+            changed[position] ^= 1;
+            let line = bytes[..position].iter().filter(|byte| **byte == b'\n').count();
+            for size in [1, 300] {
+                let (found, chain) = seen(&changed, size);
+                assert!(found.len() <= line && chain.seq as usize == found.len(), "byte {position}");
+                assert_eq!(found, digests[..found.len()]);
+                assert!(size > 1 || found.len() + 1 >= line, "byte {position}: {} of {line} lines", found.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_its_end_is_left_to_the_reader() {
+        let (bytes, _) = journal(20);
+        for cut in 0..bytes.len() {
+            let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let (found, chain) = seen(&bytes[..cut], 100);
+            assert_eq!((found.len(), chain.seq as usize), (whole, whole), "cut at byte {cut}");
+        }
+    }
+
+    #[test]
+    fn who_takes_the_lines_in_may_stop() {
+        let (bytes, _) = journal(200);
+        let mut count = 0;
+        let stopped = blocks_of(&bytes[..], 100, &mut |_: Entry<String>| {
+            count += 1;
+            if count == 30 { Err(()) } else { Ok(()) }
+        });
+        assert!(stopped.is_err() && count == 30);
+    }
+}
