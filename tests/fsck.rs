@@ -102,6 +102,9 @@ fn what_a_crash_leaves_is_found_and_repaired() {
     fs::write(path(&world, "archive.git/refs/heads/best.lock"), "").unwrap();
     fs::write(path(&world, "archive.git/refs/packevolve/kept"), "").unwrap();
     fs::write(path(&world, "archive.git/objects/tmp_object_git2_1"), "half").unwrap();
+    fs::write(path(&world, "archive.git/packevolve.object"), "half").unwrap();
+    fs::create_dir(path(&world, "archive.git/packevolve.packing")).unwrap();
+    fs::write(path(&world, "archive.git/packevolve.packing/pack_git2_1"), "PACK").unwrap();
     fs::write(path(&world, "archive.git/packevolve.ahead"), "blob 400 0123").unwrap();
     finds(
         &world,
@@ -112,6 +115,8 @@ fn what_a_crash_leaves_is_found_and_repaired() {
             ("leftover", "best.lock: a lock of a process that has ended", true),
             ("leftover", "kept: a ref that was never finished", true),
             ("leftover", "tmp_object_git2_1: an object that was never finished", true),
+            ("leftover", "packevolve.object: an object that was never finished", true),
+            ("leftover", "packevolve.packing: a pack that was never finished", true),
             ("leftover", "packevolve.ahead: ends in an unfinished object", true),
         ],
     );

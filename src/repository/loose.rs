@@ -16,7 +16,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use git2::{ObjectType, Oid};
 
-use super::layout::{OBJECT_DRAFT, gone};
+use super::layout::OBJECT_DRAFT;
 use super::object::Object;
 
 /// Objects are read only, as git has them.
@@ -34,8 +34,12 @@ pub(super) fn write(archive: &Path, object: &Object) -> io::Result<()> {
     if path.try_exists()? {
         return Ok(());
     }
-    gone(fs::remove_file(&draft))?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft)?;
+    let open = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&draft);
+    let mut file = match open() {
+        // What could not be finished before.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::remove_file(&draft).and_then(|()| open()),
+        file => file,
+    }?;
     file.write_all(&deflated(object)?)?;
     match fs::rename(&draft, &path) {
         // A collection removes folders that it has emptied.

@@ -196,6 +196,7 @@ fn looked_at(world: &World, flow: &Flow) -> anyhow::Result<bool> {
         (&["top", "flow"][..], 1.0),
         (&["show", &middle, "flow"], 1.0),
         (&["show", "best", "flow"], 1.0),
+        (&["lineage", "best", "flow"], 1.0),
         (&["resume", "flow", "--candidates", &all], 5.0),
     ] {
         let used = world.harness(command)?;
