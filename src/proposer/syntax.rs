@@ -18,7 +18,7 @@ pub(crate) use statement::{Mask, Statement, masks, statements};
 pub(crate) use token::{Token, tokens};
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -71,6 +71,16 @@ fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
 
 fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {
     &program[node.bytes()]
+}
+
+/// Adds all names in `node`, whatever they are there for.
+fn add_names<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
+    node.walk(|below| {
+        if below.kind() == "identifier" {
+            names.insert(text(program, below));
+        }
+        true
+    });
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::tree::Node;
-use super::{assigned, imports, parse, text};
+use super::{add_names, assigned, imports, parse, text};
 
 /// For each function at the top level of `program` the names in it that are bound neither in it nor at the top level: those
 /// of built-in functions, and those that are missing. Sees no order: a name that is bound too late is bound, and so is a
@@ -50,7 +50,7 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
             | "import_from_statement"
             | "global_statement"
             | "nonlocal_statement" => {
-                all(program, node, &mut bound);
+                add_names(program, node, &mut bound);
             }
             "named_expression" | "function_definition" | "class_definition" => {
                 let name = node.child_in("name").map(|name| text(program, name));
@@ -70,15 +70,6 @@ fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
             bound.insert(text(program, node));
         }
         !matches!(node.kind(), "subscript" | "attribute" | "call")
-    });
-}
-
-fn all<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
-    node.walk(|below| {
-        if below.kind() == "identifier" {
-            names.insert(text(program, below));
-        }
-        true
     });
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::Node;
-use super::{parse, text};
+use super::{add_names, parse, text};
 
 /// The normal form of `program`: its tokens, with braces around blocks and locals numbered in each function. For
 /// comparison only; it is no Python.
@@ -126,7 +126,7 @@ fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>
             "named_expression" => bound.extend(field(node, "name")),
             "as_pattern_target" => own(node, &mut bound),
             "parameters" | "lambda_parameters" | "global_statement" | "nonlocal_statement" => {
-                all(program, node, &mut kept);
+                add_names(program, node, &mut kept);
             }
             "function_definition" | "class_definition" => kept.extend(field(node, "name")),
             "call" => {
@@ -138,15 +138,6 @@ fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>
         true
     });
     bound.difference(&kept).copied().collect()
-}
-
-fn all<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
-    node.walk(|below| {
-        if below.kind() == "identifier" {
-            names.insert(text(program, below));
-        }
-        true
-    });
 }
 
 #[cfg(test)]
