@@ -10,6 +10,7 @@ mod asking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use packevolve_contract::case::{self, Case};
@@ -30,6 +31,7 @@ use crate::note::notes;
 use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
+use crate::recent::Recent;
 use crate::repository::{Kept, Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
 use crate::run::{self, Fold, RunError, RunFolder, WorkTime};
@@ -39,6 +41,8 @@ use crate::slots::{Done, Slots};
 
 /// After so many events the archive's refs are brought up to date.
 const CHECKPOINT_EVERY: usize = 100;
+/// How many programs are not read again: about as many as there are parents.
+const PROGRAMS: usize = 128;
 /// Number of the baseline program where it is not candidate 0; keys its order of rows and items.
 const BASELINE_NUMBER: u64 = u64::MAX;
 
@@ -118,6 +122,8 @@ pub struct Driver<'a> {
     journal: Journal<Event>,
     index: index::Writer,
     repository: Repository,
+    /// Programs of candidates: a parent comes back many times.
+    programs: Recent<CandidateId, Rc<str>>,
     proposers: Proposers,
     search: Search,
     slots: Slots<Task>,
@@ -255,6 +261,7 @@ impl<'a> Driver<'a> {
             folder,
             journal,
             index,
+            programs: Recent::new(PROGRAMS),
             proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
@@ -554,8 +561,9 @@ impl<'a> Driver<'a> {
     }
 
     fn program(&self, candidate: CandidateId) -> Result<String, DriverError> {
-        let file_name = &self.search.started().file_name;
-        Ok(self.repository.program(self.known(candidate).commit, file_name)?)
+        let (commit, file_name) = (self.known(candidate).commit, &self.search.started().file_name);
+        let program = self.programs.get(candidate, || self.repository.program(commit, file_name).map(Rc::from))?;
+        Ok(program.to_string())
     }
 
     fn baseline_text(&self) -> Result<String, DriverError> {

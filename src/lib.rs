@@ -12,7 +12,7 @@
 //!
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
-//! * values: [`candidate`], `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
+//! * values: [`candidate`], `recent`, `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
 //!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`],
 //!   [`operator`], [`event`]
 //! * decisions, pure: [`search`]
@@ -39,6 +39,8 @@
 //!   after every system call that changes a run.
 
 pub mod candidate;
+
+mod recent;
 
 mod line;
 

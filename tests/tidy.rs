@@ -29,6 +29,7 @@ const DOORS: [(&str, &[&str]); 30] = [
     ("humantime", &["src/cli", "src/report/machine.rs"]),
     ("humantime_serde", &["src/config.rs"]),
     ("indicatif", &["src/progress.rs"]),
+    ("lru", &["src/recent.rs"]),
     ("minijinja", &["src/proposer/llm/prompt.rs", "src/report/page.rs"]),
     ("nix", &["evaluator/src", "src/output.rs", "src/repository/ahead.rs", "src/slots.rs"]),
     ("plotters", &["src/plot"]),

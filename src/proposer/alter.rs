@@ -182,16 +182,17 @@ fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
 /// What the places in a program are called. Its functions are looked for once, as all alterations are named.
 pub(crate) struct Places<'a> {
     program: &'a str,
+    /// With their lines.
     functions: Vec<(RangeInclusive<usize>, Function)>,
 }
 
 impl<'a> Places<'a> {
     pub(crate) fn of(program: &'a str) -> Self {
-        let with_lines = |function: Function| {
+        let with_lines = |function: &Function| {
             let Range { start, end } = function.span;
-            (number(program, start)..=number(program, end - 1), function)
+            (number(program, start)..=number(program, end - 1), function.clone())
         };
-        Self { program, functions: functions(program).into_iter().map(with_lines).collect() }
+        Self { program, functions: functions(program).iter().map(with_lines).collect() }
     }
 
     /// `pack_12`: the function that a line is in, and its number.

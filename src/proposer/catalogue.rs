@@ -234,7 +234,7 @@ impl Block {
     }
 
     fn check(&self) -> Result<(), String> {
-        let names: Vec<String> = functions(&self.text).into_iter().map(|function| function.name).collect();
+        let names: Vec<String> = functions(&self.text).iter().map(|function| function.name.clone()).collect();
         if names != [self.function()] {
             return Err(format!("it must hold the function {} and no other, but holds {names:?}", self.function()));
         }

@@ -9,7 +9,7 @@ use packevolve_contract::stream::Stream;
 use super::catalogue::{Catalogue, FRAME, Kind};
 use super::draw::sometimes;
 use super::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
-use super::syntax::{Function, functions, is_sound};
+use super::syntax::{Function, functions_in, is_sound};
 use crate::edit::Edit;
 use crate::operator::Operator;
 use crate::proposal::Proposal;
@@ -143,8 +143,8 @@ fn said(part: &Part, catalogue: &Catalogue) -> String {
 
 /// A parent, and where in it a program is to stand.
 struct Ground<'a> {
+    parent: &'a str,
     before: &'a str,
-    region: &'a str,
     after: &'a str,
     /// The functions in the region.
     functions: Vec<Function>,
@@ -154,17 +154,15 @@ impl<'a> Ground<'a> {
     fn of(parent: &'a str) -> Option<Self> {
         let region = Region::of(parent).ok()?;
         let [span] = region.spans() else { return None };
-        let (before, rest) = parent.split_at(span.start);
-        let (region, after) = rest.split_at(span.len());
-        let functions = functions(region);
+        let functions = functions_in(parent, span);
         let has_entry = functions.iter().any(|function| function.name == ENTRY);
-        has_entry.then_some(Self { before, region, after, functions })
+        has_entry.then_some(Self { parent, before: &parent[..span.start], after: &parent[span.end..], functions })
     }
 
     /// The text of one of its functions, or of those of them that are to be kept.
     fn text(&self, kept: &[Function], name: &str) -> Option<String> {
         let function = kept.iter().find(|function| function.name == name)?;
-        Some(self.region[function.span.clone()].trim_end().to_owned() + "\n")
+        Some(self.parent[function.span.clone()].trim_end().to_owned() + "\n")
     }
 
     /// The parent with `region` in place of its own.
@@ -256,6 +254,7 @@ mod tests {
 
     use packevolve_contract::stream::{Purpose, stream};
 
+    use super::super::syntax::functions;
     use super::*;
     use crate::proposal::NAME_LENGTH;
     use crate::proposer::catalogue::gather;

@@ -2,13 +2,14 @@
 //! both since their common ancestor. Where both changed the same lines there is no proposal. Takes texts; knows no run.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use packevolve_contract::stream::Stream;
 use rand::seq::SliceRandom;
 
 use super::dead::buried;
 use super::recipe::ENTRY;
-use super::syntax::{Function, assigned, functions, imports, is_sound};
+use super::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
 use crate::edit::Edit;
 use crate::merge::merged;
 use crate::operator::Operator;
@@ -93,34 +94,36 @@ fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Opti
     if lacking(&scion.assigned) {
         return None;
     }
-    let mut region = stock.region.to_owned();
+    let mut child = parent.to_owned();
     // From the end, so that what stands before keeps its place.
     let at = stock.functions.iter().find(|function| function.name == name)?.span.start;
-    let mut changes: Vec<(std::ops::Range<usize>, String)> = Vec::new();
+    let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     let mut added = String::new();
     for function in taken {
-        let text = &scion.region[function.span.clone()];
+        let text = &scion.program[function.span.clone()];
         match stock.functions.iter().find(|own| own.name == function.name) {
-            Some(own) if stock.region[own.span.clone()] == *text => {}
+            Some(own) if stock.program[own.span.clone()] == *text => {}
             Some(own) => changes.push((own.span.clone(), text.to_owned())),
             None => added += &format!("{}\n\n\n", text.trim_end()),
         }
     }
     changes.push((at..at, added));
     let imports: String = scion.imports.difference(&stock.imports).map(|line| format!("{line}\n")).collect();
-    let blank = if imports.is_empty() || region.starts_with("import ") { "" } else { "\n\n" };
-    changes.push((0..0, imports + blank));
+    let start = stock.span.start;
+    let blank = if imports.is_empty() || parent[start..].starts_with("import ") { "" } else { "\n\n" };
+    changes.push((start..start, imports + blank));
     changes.sort_by_key(|(span, _)| (span.start, span.end));
     for (span, text) in changes.into_iter().rev() {
-        region.replace_range(span, &text);
+        child.replace_range(span, &text);
     }
-    let span = Region::of(parent).ok()?.spans().first()?.clone();
-    Some(format!("{}{region}{}", &parent[..span.start], &parent[span.end..]))
+    Some(child)
 }
 
-/// The editable region of one of the two programs.
+/// One of the two programs, and what stands in its editable region.
 struct Side<'a> {
-    region: &'a str,
+    program: &'a str,
+    /// The region's bytes.
+    span: Range<usize>,
     functions: Vec<Function>,
     /// Its lines of imports.
     imports: BTreeSet<&'a str>,
@@ -132,16 +135,22 @@ impl<'a> Side<'a> {
     fn of(program: &'a str) -> Option<Self> {
         let region = Region::of(program).ok()?;
         let [span] = region.spans() else { return None };
-        let region = &program[span.clone()];
-        let functions = functions(region);
+        let functions = functions_in(program, span);
         functions.iter().find(|function| function.name == ENTRY)?;
-        let imports = imports(region).into_iter().map(|import| region[import.span].trim_end()).collect();
-        Some(Self { region, functions, imports, assigned: assigned(region) })
+        let imports = imports(program).into_iter().map(|import| import.span).filter(|import| holds(span, import));
+        let assigned = assigned(program).into_iter().filter(|assigned| holds(span, &assigned.span));
+        Some(Self {
+            program,
+            span: span.clone(),
+            functions,
+            imports: imports.map(|import| program[import].trim_end()).collect(),
+            assigned: assigned.map(|assigned| assigned.name).collect(),
+        })
     }
 
     fn text(&self, name: &str) -> Option<&'a str> {
         let function = self.functions.iter().find(|function| function.name == name)?;
-        Some(&self.region[function.span.clone()])
+        Some(&self.program[function.span.clone()])
     }
 
     /// A function and all that it needs, in the order of the program.

@@ -15,15 +15,20 @@ pub(crate) fn buried(parent: &str, child: &str) -> String {
     loop {
         let mut idle = idle(&child);
         idle.retain(|(name, _)| !(before.contains(name) && idle_before.contains(name)));
-        let Some((_, span)) = idle.pop() else { return child };
-        remove(&mut child, span);
+        if idle.is_empty() {
+            return child;
+        }
+        // From the end, so that the others keep their places. What only they mention is found when they are gone.
+        idle.sort_by_key(|(_, span)| std::cmp::Reverse(span.start));
+        idle.into_iter().for_each(|(_, span)| remove(&mut child, span));
     }
 }
 
 /// The names of functions and imports.
 fn defined(program: &str) -> BTreeSet<String> {
-    let functions = functions(program).into_iter().map(|function| function.name);
-    functions.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
+    let functions = functions(program);
+    let names = functions.iter().map(|function| function.name.clone());
+    names.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
 }
 
 /// The functions and imports of the region that nothing else in the program mentions, with their lines.

@@ -3,6 +3,7 @@
 //! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
 
 mod function;
+mod known;
 mod name;
 mod normal;
 mod number;
@@ -10,7 +11,7 @@ mod statement;
 mod token;
 mod tree;
 
-pub(crate) use function::{Function, assigned, functions, imports};
+pub(crate) use function::{Function, assigned, imports};
 pub(crate) use name::unbound;
 pub use normal::{normalised, size};
 pub(crate) use number::{Number, Role, numbers};
@@ -18,10 +19,11 @@ pub(crate) use statement::{Mask, Statement, masks, statements};
 pub(crate) use token::{Token, tokens};
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::rc::Rc;
 
+use known::Known;
 use tree::{Node, Tree};
 
 /// Whether `program` can be read as Python without a guess.
@@ -40,25 +42,28 @@ fn has_statement(block: Node<'_>) -> bool {
     block.named_children().any(|child| child.kind() != "comment")
 }
 
-/// Programs that were parsed last: of a proposal, parent and child are asked about several times, and parents come back.
-const REMEMBERED: usize = 64;
-
 thread_local! {
-    /// The last first.
-    static LAST: RefCell<VecDeque<(String, Rc<Tree>)>> = const { RefCell::new(VecDeque::new()) };
+    static KNOWN: RefCell<Known> = const { RefCell::new(Known::new()) };
 }
 
-/// The syntax tree of a program; parsing costs far more than to remember what was parsed last.
+/// The syntax tree of a program.
 fn parse(program: &str) -> Rc<Tree> {
-    LAST.with_borrow_mut(|last| {
-        let known = match last.iter().position(|(text, _)| text == program) {
-            Some(at) => last.remove(at).expect("BUG: it was found there"),
-            None => (program.to_owned(), Rc::new(Tree::of(program))),
-        };
-        last.truncate(REMEMBERED - 1);
-        last.push_front(known);
-        Rc::clone(&last[0].1)
-    })
+    KNOWN.with_borrow_mut(|known| known.tree(program))
+}
+
+/// The functions at the top level of `program`, in its order.
+pub(crate) fn functions(program: &str) -> Rc<[Function]> {
+    KNOWN.with_borrow_mut(|known| known.functions(program))
+}
+
+/// Those of them that stand within these bytes.
+pub(crate) fn functions_in(program: &str, within: &Range<usize>) -> Vec<Function> {
+    functions(program).iter().filter(|function| holds(within, &function.span)).cloned().collect()
+}
+
+/// Whether one range is within another.
+pub(crate) fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// The bytes of the lines that a node stands on.
@@ -112,16 +117,5 @@ mod tests {
             assert_ne!(node.kind(), "integer");
             node.kind() != "block"
         });
-    }
-
-    #[test]
-    fn a_program_is_known_again_until_many_others_came() {
-        let first = parse("x = 1\n");
-        for other in 0..REMEMBERED - 1 {
-            parse(&format!("y = {other}\n"));
-        }
-        assert!(Rc::ptr_eq(&first, &parse("x = 1\n")));
-        (0..REMEMBERED).for_each(|other| drop(parse(&format!("z = {other}\n"))));
-        assert!(!Rc::ptr_eq(&first, &parse("x = 1\n")));
     }
 }

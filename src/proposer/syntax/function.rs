@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::tree::Node;
+use super::tree::{Node, Tree};
 use super::{parse, text, whole_lines};
 
 /// A function at the top level of a program.
@@ -36,9 +36,17 @@ pub(crate) struct Import {
     pub(crate) names: Vec<String>,
 }
 
-/// The functions at the top level of `program`, in its order.
-pub(crate) fn functions(program: &str) -> Vec<Function> {
-    at_top(program, |node| function(program, node))
+/// A name that is assigned at the top level of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) name: String,
+    /// The bytes of the assignment in the program: whole lines.
+    pub(crate) span: Range<usize>,
+}
+
+/// The functions at the top level of `program`, of which this is the tree, in its order.
+pub(super) fn functions_of(program: &str, tree: &Tree) -> Vec<Function> {
+    tree.root().named_children().filter_map(|node| function(program, node)).collect()
 }
 
 /// The imports at the top level of `program`, in its order.
@@ -57,14 +65,13 @@ pub(crate) fn imports(program: &str) -> Vec<Import> {
     })
 }
 
-/// The names that `program` assigns at its top level.
-pub(crate) fn assigned(program: &str) -> BTreeSet<String> {
-    let names = at_top(program, |node| {
+/// The names that `program` assigns at its top level, in its order.
+pub(crate) fn assigned(program: &str) -> Vec<Assigned> {
+    at_top(program, |node| {
         let assignment = node.first_named().filter(|child| child.kind() == "assignment")?;
         let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
-        Some(text(program, left).to_owned())
-    });
-    names.into_iter().collect()
+        Some(Assigned { name: text(program, left).to_owned(), span: whole_lines(program, node) })
+    })
 }
 
 fn at_top<T>(program: &str, read: impl Fn(Node<'_>) -> Option<T>) -> Vec<T> {
@@ -110,6 +117,7 @@ fn call(program: &str, node: Node<'_>) -> Option<Call> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::functions;
     use super::*;
 
     const PROGRAM: &str = "import x\n\n@x.cached(size=3)\ndef one(a, b=two):\n    c.d = three(a, k=2, *four(-5))\n    \
@@ -133,7 +141,11 @@ mod tests {
         let names: Vec<Vec<&str>> = found.iter().map(|one| one.names.iter().map(String::as_str).collect()).collect();
         assert_eq!(names, [vec!["a"], vec!["b", "e"], vec!["h", "j"], vec![]]);
         assert_eq!(&program[found[1].span.clone()], "import b.c, d as e\n");
-        assert_eq!(assigned(program), BTreeSet::from(["x".to_owned()]));
+        let assigned = assigned(program);
+        assert_eq!(
+            (assigned.len(), assigned[0].name.as_str(), &program[assigned[0].span.clone()]),
+            (1, "x", "x = 1\n")
+        );
     }
 
     #[test]

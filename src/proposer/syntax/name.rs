@@ -10,7 +10,7 @@ use super::{add_names, assigned, imports, parse, text};
 /// type or a default among the parameters.
 pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     let tree = parse(program);
-    let mut at_top = assigned(program);
+    let mut at_top: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
     at_top.extend(imports(program).into_iter().flat_map(|import| import.names));
     let nodes: Vec<Node<'_>> = tree.root().named_children().map(defined).collect();
     at_top.extend(nodes.iter().filter_map(|node| name(program, *node)));

@@ -93,7 +93,7 @@ fn is_name(field: Option<&str>) -> bool {
 
 /// The names that imports, functions and classes at the top level bring.
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
-    let mut names = super::assigned(program);
+    let mut names: BTreeSet<String> = super::assigned(program).into_iter().map(|assigned| assigned.name).collect();
     names.extend(super::imports(program).into_iter().flat_map(|import| import.names));
     for child in root.named_children() {
         names.extend(child.child_in("name").map(|name| text(program, name).to_owned()));

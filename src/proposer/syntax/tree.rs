@@ -1,19 +1,28 @@
 //! Tree: the syntax tree of a program, read off tree-sitter's once. Proposers ask it many things about every program, and
 //! a walk over tree-sitter's own, which looks its nodes' names and fields up anew each time, costs more than to parse.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use tree_sitter::{Language, Parser};
+use tree_sitter::{InputEdit, Language, Parser, Point};
+
+use crate::line::lines;
+use crate::rewrite::{Hunk, hunks};
+
+/// Where more than one part in so many of a program is other than in a known one, to find that out costs more than it saves.
+const MOST_REPLACED: usize = 2;
 
 /// The nodes of a program, each right before all that is below it.
 #[derive(Debug)]
 pub(super) struct Tree {
     entries: Vec<Entry>,
     has_error: bool,
+    /// What it was read off; other programs that are nearly the same are parsed with its help.
+    parsed: tree_sitter::Tree,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     bytes: (u32, u32),
     /// Counted from 0.
@@ -38,10 +47,28 @@ pub(super) struct Node<'tree> {
 impl Tree {
     /// Parses a program; what is no Python becomes a tree with errors in it.
     pub(super) fn of(program: &str) -> Self {
-        let mut parser = Parser::new();
-        parser.set_language(grammar()).expect("BUG: the grammar is of another tree-sitter");
-        let parsed = parser.parse(program, None).expect("BUG: parsing was given no reason to stop early");
-        Self { entries: entries(&parsed), has_error: parsed.root_node().has_error() }
+        Self::read(parsed(program, None))
+    }
+
+    /// The same for a program that differs little from another one, whose tree this is: what stands in both is not parsed
+    /// again.
+    ///
+    /// Where there are errors, what tree-sitter makes of them may depend on what it knew before; since a tree is to follow
+    /// from its program alone, such a program is parsed anew.
+    pub(super) fn of_edited(&self, own: &str, program: &str) -> Self {
+        let edits = edits(own, program);
+        let replaced = edits.iter().map(|edit| edit.old_end_byte.max(edit.new_end_byte) - edit.start_byte);
+        if self.has_error || replaced.sum::<usize>() > program.len() / MOST_REPLACED {
+            return Self::of(program);
+        }
+        let mut known = self.parsed.clone();
+        edits.iter().for_each(|edit| known.edit(edit));
+        let edited = Self::read(parsed(program, Some(&known)));
+        if edited.has_error { Self::of(program) } else { edited }
+    }
+
+    fn read(parsed: tree_sitter::Tree) -> Self {
+        Self { entries: entries(&parsed), has_error: parsed.root_node().has_error(), parsed }
     }
 
     pub(super) fn root(&self) -> Node<'_> {
@@ -166,6 +193,47 @@ fn grammar() -> &'static Language {
     GRAMMAR.get_or_init(|| tree_sitter_python::LANGUAGE.into())
 }
 
+thread_local! {
+    /// One for all programs: it keeps the memory that it works with.
+    static PARSER: RefCell<Parser> = RefCell::new({
+        let mut parser = Parser::new();
+        parser.set_language(grammar()).expect("BUG: the grammar is of another tree-sitter");
+        parser
+    });
+}
+
+fn parsed(program: &str, known: Option<&tree_sitter::Tree>) -> tree_sitter::Tree {
+    PARSER
+        .with_borrow_mut(|parser| parser.parse(program, known).expect("BUG: parsing was given no reason to stop early"))
+}
+
+/// What makes one program of another, whole lines each; the last comes first, so that what it moves is done with.
+fn edits(old: &str, new: &str) -> Vec<InputEdit> {
+    let [from, to] = [old, new].map(|program| lines(program).collect::<Vec<_>>());
+    let (hunks, size) = (hunks(&from, &to), |lines: &[&str]| lines.iter().map(|line| line.len()).sum::<usize>());
+    let edit = |Hunk { old, new }: Hunk| {
+        let start = size(&from[..old.start]);
+        let (gone, come) = (&from[old.clone()], &to[new]);
+        InputEdit {
+            start_byte: start,
+            old_end_byte: start + size(gone),
+            new_end_byte: start + size(come),
+            start_position: Point { row: old.start, column: 0 },
+            old_end_position: after(old.start, gone),
+            new_end_position: after(old.start, come),
+        }
+    };
+    hunks.into_iter().rev().map(edit).collect()
+}
+
+/// Where lines end that begin at this row.
+fn after(row: usize, lines: &[&str]) -> Point {
+    match lines.last() {
+        Some(last) if !last.ends_with('\n') => Point { row: row + lines.len() - 1, column: last.len() },
+        _ => Point { row: row + lines.len(), column: 0 },
+    }
+}
+
 fn entries(parsed: &tree_sitter::Tree) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut cursor = parsed.walk();
@@ -212,6 +280,9 @@ fn position(at: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::stream::{Purpose, Stream, stream};
+    use rand::RngExt;
+
     use super::*;
 
     /// Holds a node and all below it against tree-sitter's own.
@@ -248,5 +319,41 @@ mod tests {
             assert_same(program, tree.root(), theirs.root_node(), &mut compared);
             assert_eq!((compared, tree.has_error()), (tree.entries.len(), theirs.root_node().has_error()));
         }
+    }
+
+    /// Replaces a drawn part of a program by another drawn part of it, or by nothing, or by a word.
+    fn changed(program: &str, rng: &mut Stream) -> String {
+        let boundary = |at: usize| (0..=at).rev().find(|at| program.is_char_boundary(*at)).unwrap();
+        let longest = (program.len() / 40).max(3);
+        let mut part = || {
+            let start = rng.random_range(0..=program.len());
+            boundary(start)..boundary((start + rng.random_range(0..=longest)).min(program.len()))
+        };
+        let (gone, copied) = (part(), part());
+        let words = ["", "", "7", "\n", "    ", "\n    x = 1\n", "é", "'''", "(", "# ", &program[copied]];
+        format!("{}{}{}", &program[..gone.start], words[rng.random_range(0..words.len())], &program[gone.end..])
+    }
+
+    #[test]
+    fn a_tree_made_of_a_similar_programs_is_that_of_the_program_alone() {
+        let candidates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates");
+        let seed = std::fs::read_to_string(candidates.join("eplb.py")).unwrap();
+        let mut rng = stream(1, 0, Purpose::Proposal);
+        let (mut program, mut tree, mut sound) = (seed.clone(), Tree::of(&seed), 0);
+        for _ in 0..600 {
+            let times = rng.random_range(1..4);
+            let other = (0..times).fold(program.clone(), |program, _| changed(&program, &mut rng));
+            let (fresh, edited) = (Tree::of(&other), tree.of_edited(&program, &other));
+            assert!(fresh.entries == edited.entries, "{program}\n=====\n{other}");
+            assert_eq!(fresh.has_error, edited.has_error);
+            // From one that can be read on to the next one.
+            if !fresh.has_error {
+                (program, tree, sound) = (other, edited, sound + 1);
+            }
+            if sound % 40 == 39 {
+                (program, tree) = (seed.clone(), Tree::of(&seed));
+            }
+        }
+        assert!(sound > 60, "only {sound} programs that can be read");
     }
 }
