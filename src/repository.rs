@@ -211,18 +211,16 @@ impl Repository {
         let Some((objects, head)) = kept.draft() else { return Ok(()) };
         self.write(&objects)?;
         self.point(KEPT, head)?;
-        kept.written();
+        kept.written(head);
         self.pack_beside()
     }
 
-    /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start.
-    pub fn recall(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+    /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start, or from
+    /// when it was written on; whether the archive keeps what was written by then. What cannot be read is written again.
+    pub fn recall(&self, kept: &mut Kept) -> Result<bool, RepositoryError> {
         let head = self.target(KEPT)?;
-        // What cannot be read is written again.
-        if let Some((head, facts)) = head.and_then(|head| Some((head, self.commit_facts(head).ok()?))) {
-            kept.recall(head, facts.parents.first().copied());
-        }
-        Ok(())
+        let facts = head.and_then(|head| Some((head, self.commit_facts(head).ok()?)));
+        Ok(facts.is_some_and(|(head, facts)| kept.recall(head, facts.parents.first().copied())))
     }
 
     /// Has what full logs hold packed, beside what goes on; tells if that has failed. All of it is kept by now.
