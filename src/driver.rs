@@ -625,7 +625,8 @@ fn archive_start(
         catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
-        settings: start.settings,
+        // What is in force is what stands in the journal, from the start.
+        settings: start.settings.recorded(),
     })
 }
 

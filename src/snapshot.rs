@@ -9,6 +9,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +69,7 @@ impl Snapshot {
             Some(_) => return Err(Flaw::OtherJournal),
             None => return Ok(None),
         };
-        if own_build().ok() != Some(build) {
+        if *OWN_BUILD != Some(build) {
             return Ok(None);
         }
         let (search, trail) = whole(&file).map_err(Flaw::Damaged)?;
@@ -118,12 +119,12 @@ fn whole<T: DeserializeOwned>(mut file: &File) -> io::Result<T> {
     if (rest, written) == (0, sum) { Ok(body) } else { Err(io::Error::other("its checksum is wrong")) }
 }
 
-/// What this process runs, as a digest.
-fn own_build() -> io::Result<Sum> {
+/// What this process runs, as a digest; looked at when there is a snapshot.
+static OWN_BUILD: LazyLock<Option<Sum>> = LazyLock::new(|| {
     let mut sum = Summed::new(io::sink());
-    io::copy(&mut File::open("/proc/self/exe")?, &mut sum)?;
-    Ok(sum.finish().0)
-}
+    let read = File::open("/proc/self/exe").and_then(|mut own| io::copy(&mut own, &mut sum));
+    read.is_ok().then(|| sum.finish().0)
+});
 
 /// Reads or writes, and has the checksum of all that went through.
 struct Summed<F> {
@@ -203,9 +204,10 @@ impl Writer {
     }
 
     fn try_to_write(&self, place: Place, body: &impl Serialize) -> io::Result<()> {
+        let build = OWN_BUILD.ok_or_else(|| io::Error::other("it is not known what this process runs"))?;
         let aside = aside(&self.path);
         let mut summed = BufWriter::with_capacity(BUFFER, Summed::new(File::create(&aside)?));
-        Head { place, build: own_build()? }.write(&mut summed)?;
+        Head { place, build }.write(&mut summed)?;
         rmp_serde::encode::write_named(&mut summed, body).map_err(io::Error::other)?;
         let (sum, mut file) = summed.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
         file.write_all(&sum)?;
@@ -224,5 +226,130 @@ pub fn clear(path: &Path, is_good: bool) {
     let _ = fs::remove_file(aside(path));
     if !is_good {
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::search::world::{Script, World};
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    fn place(seq: u64) -> Place {
+        Place { seq, offset: 1000 * seq, digest: Digest::from_bytes([seq as u8; 16]) }
+    }
+
+    /// A run after its first event.
+    fn begun(world: &World) -> (Search, Trail) {
+        let search = Search::new(world.search.started().clone());
+        let mut trail = Trail::new(search.started().epoch);
+        trail.add(&Event::RunStarted(Box::new(search.started().clone())), 0.5, &search);
+        (search, trail)
+    }
+
+    /// Takes these events in, one a third of a second.
+    fn take_in(search: &mut Search, trail: &mut Trail, events: &[Event]) {
+        for (at, event) in events.iter().enumerate() {
+            search.apply(event);
+            trail.add(event, at as f64 / 3.0, search);
+        }
+    }
+
+    /// What is read of what was written.
+    fn read_back(search: &Search, trail: &Trail) -> Snapshot {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("snapshot");
+        Writer::new(&path, None).write(place(7), search, trail);
+        assert!(!aside(&path).exists());
+        Snapshot::read(&path, |found| *found == place(7)).unwrap().unwrap()
+    }
+
+    fn example() -> (Search, Trail) {
+        let world = World::finished(Script { models: 1, rejected: 0.3, ..Script::smooth() });
+        let (mut search, mut trail) = begun(&world);
+        take_in(&mut search, &mut trail, &world.events);
+        trail.kept = trail.kept.settled();
+        (search, trail)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn a_run_that_goes_on_from_a_snapshot_goes_on_as_if_it_had_not_ended(
+            script in Script::any(), position in 0.0..1.0f64,
+        ) {
+            let world = World::finished(script);
+            let (before, after) = world.events.split_at((world.events.len() as f64 * position) as usize);
+            let (mut search, mut trail) = begun(&world);
+            take_in(&mut search, &mut trail, before);
+            trail.kept = trail.kept.settled();
+            let Snapshot { search: mut again, trail: mut again_trail, .. } = read_back(&search, &trail);
+            prop_assert_eq!(&again, &search);
+            prop_assert_eq!(&again_trail, &trail);
+            for event in after {
+                prop_assert_eq!(again.next(), search.next());
+                prop_assert!(again.tasks().eq(search.tasks()));
+                take_in(&mut search, &mut trail, std::slice::from_ref(event));
+                take_in(&mut again, &mut again_trail, std::slice::from_ref(event));
+            }
+            prop_assert_eq!(&again, &world.search);
+            prop_assert_eq!(again_trail, trail);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_decimals_come_back_to_the_bit() {
+        let (_, mut trail) = example();
+        for time in [f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE / 3.0, 0.1 + 0.2, f64::MAX] {
+            let search = example().0;
+            trail.work = crate::run::WorkTime::default();
+            trail.work.add(&Event::RunResumed { candidates: 1 }, time);
+            let again = read_back(&search, &trail).trail.work;
+            assert_eq!(format!("{again:?}"), format!("{:?}", trail.work));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_cut_off_or_changed_anywhere_is_damaged() {
+        let (folder, (search, trail)) = (TempDir::new().unwrap(), example());
+        let path = folder.path().join("snapshot");
+        Writer::new(&path, None).write(place(7), &search, &trail);
+        let whole = fs::read(&path).unwrap();
+        for position in (0..whole.len()).step_by(whole.len() / 300) {
+            fs::write(&path, &whole[..position]).unwrap();
+            assert!(matches!(Snapshot::read(&path, |_| true), Err(Flaw::Damaged(_))), "cut off at {position}");
+            let mut changed = whole.clone();
+            changed[position] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            // Where it is told what it is, it is something else now.
+            let is_another = position < 16 || (48..HEAD).contains(&position);
+            match Snapshot::read(&path, |_| true) {
+                Err(Flaw::Damaged(_)) => assert!(!is_another, "byte {position}"),
+                other => assert!(is_another && matches!(other, Ok(None)), "byte {position}: {other:?}"),
+            }
+        }
+        fs::write(&path, [&whole[..], b"x"].concat()).unwrap();
+        assert!(matches!(Snapshot::read(&path, |_| true), Err(Flaw::Damaged(_))), "more than was written");
+    }
+
+    #[test]
+    fn a_snapshot_of_a_place_that_the_journal_does_not_have_is_of_no_use() {
+        let (folder, (search, trail)) = (TempDir::new().unwrap(), example());
+        let path = folder.path().join("snapshot");
+        assert!(Snapshot::read(&path, |_| true).unwrap().is_none());
+        Writer::new(&path, None).write(place(7), &search, &trail);
+        assert!(matches!(Snapshot::read(&path, |found| *found == place(8)), Err(Flaw::OtherJournal)));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_no_trouble() {
+        let (folder, (search, trail)) = (TempDir::new().unwrap(), example());
+        let mut writer = Writer::new(&folder.path().join("nowhere/snapshot"), None).every(100);
+        assert!(writer.is_due(100) && !writer.is_due(99) && writer.is_due_at_end(25) && !writer.is_due_at_end(24));
+        writer.write(place(7), &search, &trail);
+        assert!(!writer.is_due(7099) && writer.is_due(7100), "it is not tried again at once");
     }
 }

@@ -15,7 +15,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeSet, HashMap};
 
