@@ -60,6 +60,11 @@ impl Resumption {
         &self.folder
     }
 
+    /// The place of the snapshot that this begins with.
+    pub fn stands(&self) -> Option<Place> {
+        self.found.stands
+    }
+
     /// The unfinished last line, which is dropped when the run goes on.
     pub fn torn(&self) -> Option<&TornLine> {
         self.end.torn.as_ref()
