@@ -11,8 +11,6 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -106,23 +104,28 @@ impl Head {
 }
 
 /// What follows the head of a file, if the file is whole.
-fn whole<T: DeserializeOwned>(mut file: &File) -> io::Result<T> {
+fn whole(mut file: &File) -> io::Result<(Search, Trail)> {
     file.rewind()?;
     let length = file.metadata()?.len().saturating_sub(SUM as u64);
     let mut summed = BufReader::with_capacity(BUFFER, Summed::new(file.take(length)));
     summed.read_exact(&mut [0; HEAD])?;
-    let body = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
+    let (search, trail): (Search, Trail) = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
+    let candidates = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
     let rest = io::copy(&mut summed, &mut io::sink())?;
     let (sum, _) = summed.into_inner().finish();
     let mut written = Sum::default();
     file.read_exact(&mut written)?;
-    if (rest, written) == (0, sum) { Ok(body) } else { Err(io::Error::other("its checksum is wrong")) }
+    if (rest, written) != (0, sum) {
+        return Err(io::Error::other("its checksum is wrong"));
+    }
+    Ok((search.with_all_known(candidates), trail))
 }
 
 /// What this process runs, as a digest; looked at when there is a snapshot.
 static OWN_BUILD: LazyLock<Option<Sum>> = LazyLock::new(|| {
     let mut sum = Summed::new(io::sink());
-    let read = File::open("/proc/self/exe").and_then(|mut own| io::copy(&mut own, &mut sum));
+    let own = File::open("/proc/self/exe");
+    let read = own.and_then(|own| io::copy(&mut BufReader::with_capacity(BUFFER, own), &mut sum));
     read.is_ok().then(|| sum.finish().0)
 });
 
@@ -197,18 +200,20 @@ impl Writer {
     pub fn write(&mut self, place: Place, search: &Search, trail: &Trail) {
         // One that cannot be written is not tried again at once.
         self.last = place.offset;
-        if let Err(error) = self.try_to_write(place, &(search, trail)) {
+        if let Err(error) = self.try_to_write(place, search, trail) {
             tracing::warn!(path = %self.path.display(), %error, "cannot write a snapshot");
             let _ = fs::remove_file(aside(&self.path));
         }
     }
 
-    fn try_to_write(&self, place: Place, body: &impl Serialize) -> io::Result<()> {
+    fn try_to_write(&self, place: Place, search: &Search, trail: &Trail) -> io::Result<()> {
         let build = OWN_BUILD.ok_or_else(|| io::Error::other("it is not known what this process runs"))?;
         let aside = aside(&self.path);
         let mut summed = BufWriter::with_capacity(BUFFER, Summed::new(File::create(&aside)?));
         Head { place, build }.write(&mut summed)?;
-        rmp_serde::encode::write_named(&mut summed, body).map_err(io::Error::other)?;
+        rmp_serde::encode::write_named(&mut summed, &(search, trail)).map_err(io::Error::other)?;
+        // Of these there are many: without the names of their fields they are half as long.
+        rmp_serde::encode::write(&mut summed, search.all_known()).map_err(io::Error::other)?;
         let (sum, mut file) = summed.into_inner().map_err(io::IntoInnerError::into_error)?.finish();
         file.write_all(&sum)?;
         file.sync_all()?;

@@ -666,6 +666,38 @@ fn notes_are_replaced_as_a_whole_and_written_once() {
 }
 
 #[test]
+fn only_notes_that_are_new_are_packed() {
+    let (_folder, repository) = archive();
+    let mut others = judged(&repository);
+    let size = || {
+        let packs = fs::read_dir(repository.path().join("objects/pack")).unwrap();
+        packs.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let commit = |number: u32| CommitId::from_oid(Object::blob(number.to_le_bytes().to_vec()).id);
+    let text = |number: u32| format!("{:?}\n", Object::blob(number.to_be_bytes().to_vec()).id);
+    let notes = |count: u32| -> BTreeMap<_, _> { (0..count).map(|number| (commit(number), text(number))).collect() };
+    repository.set_notes(&notes(2000), 1).unwrap();
+    let all = size();
+    repository.set_notes(&notes(2001), 2).unwrap();
+    assert!(size() - all < all / 20, "{} bytes more than {all}", size() - all);
+    let (fresh, other) = archive();
+    other.set_notes(&notes(2001), 2).unwrap();
+    assert_eq!(repository.target(NOTES).unwrap(), other.target(NOTES).unwrap());
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
+    drop(fresh);
+    // What is not there any more is packed again.
+    for file in fs::read_dir(repository.path().join("objects/pack")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let repository = Repository::resume(repository.path()).unwrap();
+    others.extend(notes(2002));
+    repository.set_notes(&others, 3).unwrap();
+    let listed = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "list");
+    assert_eq!(listed.lines().count(), others.len());
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
+}
+
+#[test]
 fn collection_and_mirrors_lose_no_note_and_we_still_read() {
     let (folder, repository) = archive();
     let notes = judged(&repository);

@@ -161,6 +161,7 @@ pub struct Search {
     baseline: Option<Measurement>,
     /// The baseline on the windows that are held out.
     baseline_held_out: Option<Measurement>,
+    #[serde(skip)]
     candidates: Vec<Known>,
     /// Candidates without an evaluation.
     waiting: BTreeSet<CandidateId>,
@@ -531,6 +532,17 @@ impl Search {
             }
             evaluation => Event::Refuted { candidate, evaluation },
         }
+    }
+
+    /// All candidates, which are most of a state, and which are not serialised with it.
+    pub fn all_known(&self) -> &[Known] {
+        &self.candidates
+    }
+
+    /// Puts them back.
+    #[must_use]
+    pub fn with_all_known(self, candidates: Vec<Known>) -> Self {
+        Self { candidates, ..self }
     }
 
     /// What the run started from.
