@@ -233,6 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn an_index_that_has_a_place_goes_on_from_there() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("index");
+        let mut writer = Writer::create(&path);
+        lines().into_iter().for_each(|line| writer.add(line));
+        writer.flush();
+        let place = |seq: u64, digest: u8| Place { seq, offset: 0, digest: Digest::from_bytes([digest; 16]) };
+        assert!(has(&path, &place(3, 2)) && has(&path, &place(8, 7)));
+        assert!(!has(&path, &place(3, 3)) && !has(&path, &place(9, 8)) && !has(&path, &place(0, 0)));
+        let mut writer = Writer::go_on(&path, 3);
+        writer.add(lines()[6]);
+        writer.flush();
+        assert_eq!(read(&path), [&lines()[..3], &lines()[6..7]].concat());
+        let mut damaged = fs::read(&path).unwrap();
+        damaged[HEAD.len() + RECORD + 5] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert!(!has(&path, &place(3, 2)), "a line before it is damaged");
+    }
+
+    #[test]
     fn an_index_of_another_kind_or_none_has_no_lines() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("index");
