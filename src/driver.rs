@@ -24,20 +24,22 @@ use crate::candidate::CandidateId;
 use crate::derive::{Descent, Novel, normal_form, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
 use crate::index;
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
-use crate::memory::Memory;
 use crate::note::notes;
 use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::recent::Recent;
-use crate::repository::{Kept, Repository, RepositoryError};
+use crate::repository::{Repository, RepositoryError};
 use crate::requests::{Answered, Order, Requests};
-use crate::run::{self, Fold, RunError, RunFolder, WorkTime};
+use crate::resumption::{OpenRun, Resumption};
+use crate::run::{RunError, RunFolder};
 use crate::search::{Known, Next, Search, Subject, Task};
 use crate::settings::Settings;
 use crate::slots::{Done, Slots};
+use crate::snapshot;
+use crate::trail::Trail;
 
 /// After so many events the archive's refs are brought up to date.
 const CHECKPOINT_EVERY: usize = 100;
@@ -121,6 +123,7 @@ pub struct Driver<'a> {
     folder: RunFolder,
     journal: Journal<Event>,
     index: index::Writer,
+    snapshots: snapshot::Writer,
     repository: Repository,
     /// Programs of candidates: a parent comes back many times.
     programs: Recent<CandidateId, Rc<str>>,
@@ -133,14 +136,13 @@ pub struct Driver<'a> {
     requests: Requests,
     /// Requests that wait for what is under way to cost less than it might.
     parked: Vec<Order>,
-    memory: Memory,
     is_summing_up: bool,
     /// By place of the model: requests in a row without an answer, and when a pause ends.
     failed_in_a_row: Vec<u32>,
     paused_until: BTreeMap<usize, Instant>,
     /// Whether the process before this one ended without a word.
     died: bool,
-    kept: Kept,
+    trail: Trail,
     since_checkpoint: usize,
     began: Instant,
     /// How long harnesses before this one were at work on the run.
@@ -178,45 +180,29 @@ impl<'a> Driver<'a> {
         let event = [Event::RunStarted(Box::new(started.clone()))];
         let journal = draft.begin(&event)?;
         repository.set_best(started.commit)?;
-        let mut kept = Kept::new(started.epoch);
-        run::keep_named(&mut kept, &event[0]);
-        let (search, mut index) = (Search::new(started), index::Writer::create(&folder.index()));
+        let (mut trail, mut index) = (Trail::new(started.epoch), index::Writer::create(&folder.index()));
+        let (search, snapshots) = (Search::new(started), snapshot::Writer::new(&folder.snapshot(), None));
+        trail.add(&event[0], time_of(&journal), &search);
         index.add(line_of(&journal, 0, &event[0], &search));
-        Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)
+        let run = OpenRun { folder, journal, index, snapshots, search, trail };
+        Self::new(run, repository, (slots, signals), observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
     ///
     /// # Errors
-    /// A journal that is damaged or in use, judges that cannot work, loads that are not the same any more.
+    /// Judges that cannot work, loads that are not the same any more.
     pub async fn resume(
-        folder: RunFolder,
+        run: Resumption,
         candidates: Option<u64>,
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
-        let path = folder.journal();
-        if !path.is_file() {
-            return Err(RunError::NotARun(folder.path().to_owned()).into());
-        }
-        let (mut fold, mut work) = (Fold::new(&path), WorkTime::default());
-        let (mut kept, mut memory, mut index) = (None, Memory::default(), None);
-        let (journal, torn) = Journal::open_each(&path, |entry: Entry<Event>| -> Result<(), DriverError> {
-            let search = fold.step(&entry)?;
-            run::keep_named(kept.get_or_insert_with(|| Kept::new(search.started().epoch)), &entry.event);
-            memory.apply(&entry.event, search);
-            work.add(&entry);
-            // Not before the journal is ours.
-            let index = index.get_or_insert_with(|| index::Writer::create(&folder.index()));
-            index.add(index::Line::of((entry.offset, entry.digest), &entry.event, search));
-            Ok(())
-        })?;
-        if let Some(torn) = &torn {
+        if let Some(torn) = run.torn() {
             tracing::warn!(?torn, "dropped an unfinished last line of the journal");
         }
-        let search = fold.finish()?;
-        let (mut kept, index) = kept.zip(index).expect("BUG: a run that is not empty has a first event");
-        let repository = Repository::resume(&folder.archive())?;
-        let started = search.started().clone();
+        let mut run = run.go_on()?;
+        let repository = Repository::resume(&run.folder.archive())?;
+        let started = run.search.started();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
         let session = |cpu| judge::session(evaluation, &started.cases, *rng_seed, cpu);
         let slots = Slots::open(settings.slots, &llm.key_variables(), session).await?;
@@ -225,13 +211,12 @@ impl<'a> Driver<'a> {
         if now != then {
             return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
         }
-        repository.recall(&mut kept)?;
-        let limit = candidates.unwrap_or_else(|| search.candidate_limit());
-        let died = search.stopped().is_none();
-        let mut driver = Self::new(folder, (journal, index), repository, search, (slots, signals), kept, observer)?;
+        repository.recall(&mut run.trail.kept)?;
+        let limit = candidates.unwrap_or_else(|| run.search.candidate_limit());
+        let died = run.search.stopped().is_none();
+        let mut driver = Self::new(run, repository, (slots, signals), observer)?;
         driver.died = died;
-        driver.before = Duration::try_from_secs_f64(work.seconds()).unwrap_or(Duration::MAX);
-        driver.memory = memory;
+        driver.before = Duration::try_from_secs_f64(driver.trail.work.seconds()).unwrap_or(Duration::MAX);
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
@@ -239,21 +224,18 @@ impl<'a> Driver<'a> {
     }
 
     fn new(
-        folder: RunFolder,
-        (journal, index): (Journal<Event>, index::Writer),
+        run: OpenRun,
         repository: Repository,
-        search: Search,
         (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
-        kept: Kept,
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
+        let OpenRun { folder, journal, index, snapshots, search, trail } = run;
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
         let llm = &search.started().settings.llm;
         Ok(Self {
             prompts: Prompts::read(llm.prompts.as_deref())?,
             requests: Requests::open(llm, search.models().spent()),
             parked: Vec::new(),
-            memory: Memory::default(),
             is_summing_up: false,
             failed_in_a_row: vec![0; llm.models.len()],
             paused_until: BTreeMap::new(),
@@ -261,6 +243,7 @@ impl<'a> Driver<'a> {
             folder,
             journal,
             index,
+            snapshots,
             programs: Recent::new(PROGRAMS),
             proposers: Proposers::open(search.started(), &repository)?,
             repository,
@@ -268,7 +251,7 @@ impl<'a> Driver<'a> {
             slots,
             signals,
             in_flight,
-            kept,
+            trail,
             since_checkpoint: 0,
             began,
             before: Duration::ZERO,
@@ -303,6 +286,9 @@ impl<'a> Driver<'a> {
                 self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
                 self.checkpoint()?;
+                if self.snapshots.is_due_at_end(self.journal.end().0) {
+                    self.write_snapshot();
+                }
                 self.write_notes();
                 self.repository.settle()?;
                 return Ok(reason);
@@ -331,6 +317,13 @@ impl<'a> Driver<'a> {
             () = sleep(time_left), if is_going_on => Heard::TimeIsUp,
             () = sleep(pause), if is_going_on => Heard::PauseIsOver,
         }
+    }
+
+    /// Writes a snapshot whenever the journal has grown by so many bytes, and one at the end.
+    #[must_use]
+    pub fn with_snapshots_every(mut self, bytes: u64) -> Self {
+        self.snapshots = self.snapshots.every(bytes);
+        self
     }
 
     /// The state so far.
@@ -513,16 +506,25 @@ impl<'a> Driver<'a> {
     fn record(&mut self, event: &Event) -> Result<(), DriverError> {
         let (offset, _) = self.journal.end();
         self.journal.append_unsynced(event)?;
-        run::keep_named(&mut self.kept, event);
         self.search.apply(event);
+        self.trail.add(event, time_of(&self.journal), &self.search);
         self.index.add(line_of(&self.journal, offset, event, &self.search));
-        self.memory.apply(event, &self.search);
         (self.observer)(News::Happened(event), &self.search);
         self.since_checkpoint += 1;
-        if self.since_checkpoint >= CHECKPOINT_EVERY {
+        let is_snapshot_due = self.snapshots.is_due(self.journal.end().0);
+        if self.since_checkpoint >= CHECKPOINT_EVERY || is_snapshot_due {
             self.checkpoint()?;
         }
+        if is_snapshot_due {
+            self.write_snapshot();
+        }
         Ok(())
+    }
+
+    /// Right after a checkpoint.
+    fn write_snapshot(&mut self) {
+        let place = self.journal.place().expect("BUG: a run that is not empty has a first event");
+        self.snapshots.write(place, &self.search, &self.trail);
     }
 
     /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew. The run is whole
@@ -540,7 +542,7 @@ impl<'a> Driver<'a> {
         self.since_checkpoint = 0;
         self.journal.sync()?;
         self.index.flush();
-        self.repository.keep(&mut self.kept)?;
+        self.repository.keep(&mut self.trail.kept)?;
         self.set_best()
     }
 
@@ -585,6 +587,11 @@ fn line_of(journal: &Journal<Event>, offset: u64, event: &Event, search: &Search
     index::Line::of((offset, digest.expect("BUG: an event was written")), event, search)
 }
 
+/// When the last line of the journal was written.
+fn time_of(journal: &Journal<Event>) -> f64 {
+    journal.time().expect("BUG: an event was written")
+}
+
 /// Waits; for ever if there is no limit.
 async fn sleep(time: Duration) {
     // tokio's timer cannot hold the end of time.
@@ -626,7 +633,8 @@ fn archive_start(
         catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
-        settings: start.settings,
+        // What is in force is what stands in the journal, from the start.
+        settings: start.settings.recorded(),
     })
 }
 

@@ -13,11 +13,13 @@ use thiserror::Error;
 use crate::candidate::{BlobId, CandidateId};
 use crate::derive::Descent;
 use crate::event::{Event, RunStarted};
-use crate::journal::{self, Entry, Journal, JournalError, Reader, TornLine};
+use crate::journal::{self, Entry, Journal, JournalError, Place, Reader, TornLine};
 use crate::proposal::Proposal;
 use crate::repository::{CommitFacts, Kept, Leftover, Repository, RepositoryError, Survey};
 use crate::run::{self, RunFolder};
 use crate::search::Search;
+use crate::snapshot::{self, Snapshot};
+use crate::trail::Trail;
 
 /// The run cannot be checked or repaired at all.
 #[derive(Debug, Error)]
@@ -114,6 +116,9 @@ pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
         (Ok(repository), Some(search)) => check.archive(&repository, &entries, search)?,
         (Ok(_), None) => {}
     }
+    if search.is_some() && !check.under_way && check.is_readable() {
+        check.snapshot(folder, &entries);
+    }
     if let Some(torn) = torn.filter(|_| !check.under_way) {
         let what = format!("it ends after {} bytes, without a newline: it was never finished", torn.bytes);
         check.found(Kind::TornLine, (Some(torn.line), None), what, Cure::Repair("drops it"));
@@ -137,6 +142,8 @@ pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
     let opened = Journal::<Event>::open(&folder.journal())?;
     let repository = Repository::resume(&folder.archive())?;
     let Ok(search) = run::fold(&folder.journal(), &opened.entries) else { return Ok(()) };
+    let is_good = snapshot_flaw(folder, &opened.entries).is_none();
+    snapshot::clear(&folder.snapshot(), is_good);
     match point(&repository, &search, &opened.entries) {
         // What is missing was reported; refs to it would only hide that.
         Err(RepositoryError::Missing { .. } | RepositoryError::Damaged { .. }) => Ok(()),
@@ -158,6 +165,39 @@ fn best_commit(search: &Search) -> crate::candidate::CommitId {
     search.candidate(best).expect("BUG: the best is a candidate").commit
 }
 
+/// What is wrong with the snapshot of a run, if there is one that this build has written.
+fn snapshot_flaw(folder: &RunFolder, entries: &[Entry<Event>]) -> Option<String> {
+    let has = |place: &Place| last_of(entries, place).is_some();
+    match Snapshot::read(&folder.snapshot(), has) {
+        Ok(Some(snapshot)) if snapshot == folded(entries, snapshot.place) => None,
+        Ok(Some(_)) => Some("it is not what the journal gives".to_owned()),
+        Ok(None) => None,
+        Err(flaw) => Some(told(&flaw)),
+    }
+}
+
+/// The last event before a place, if the journal has that place.
+fn last_of<'a>(entries: &'a [Entry<Event>], place: &Place) -> Option<&'a Entry<Event>> {
+    let last = usize::try_from(place.seq).ok()?.checked_sub(1)?;
+    entries.get(last).filter(|entry| entry.digest == place.digest)
+}
+
+/// The snapshot that a run writes at a place.
+fn folded(entries: &[Entry<Event>], place: Place) -> Snapshot {
+    let Some(Event::RunStarted(started)) = entries.first().map(|entry| &entry.event) else {
+        unreachable!("BUG: the journal was folded before");
+    };
+    let (mut search, mut trail) = (Search::new((**started).clone()), Trail::new(started.epoch));
+    for entry in entries.iter().take_while(|entry| entry.seq < place.seq) {
+        if entry.seq > 0 {
+            search.apply(&entry.event);
+        }
+        trail.add(&entry.event, entry.time, &search);
+    }
+    trail.kept = trail.kept.settled();
+    Snapshot { place, search, trail }
+}
+
 fn kept(started: &RunStarted, entries: &[Entry<Event>]) -> Kept {
     let mut kept = Kept::new(started.epoch);
     entries.iter().for_each(|entry| run::keep_named(&mut kept, &entry.event));
@@ -165,9 +205,9 @@ fn kept(started: &RunStarted, entries: &[Entry<Event>]) -> Kept {
 }
 
 /// The line of the journal and the candidate that a finding concerns.
-type Place = (Option<u64>, Option<CandidateId>);
+type Concern = (Option<u64>, Option<CandidateId>);
 
-const NOWHERE: Place = (None, None);
+const NOWHERE: Concern = (None, None);
 
 /// What can be done about a finding.
 #[derive(Clone, Copy)]
@@ -188,7 +228,7 @@ struct Check {
 }
 
 impl Check {
-    fn found(&mut self, kind: Kind, (line, candidate): Place, what: String, cure: Cure) {
+    fn found(&mut self, kind: Kind, (line, candidate): Concern, what: String, cure: Cure) {
         let (repairable, cure) = match cure {
             Cure::Repair(does) => (true, format!("`packevolve fsck --repair` {does}")),
             Cure::Clone => {
@@ -254,10 +294,9 @@ impl Check {
             self.objects_of(entry, repository, &survey, &mut unreachable);
             self.commit_of(entry, repository, search);
         }
-        let has = |kind| self.findings.iter().any(|finding| finding.kind == kind);
-        let is_whole = !has(Kind::Object);
+        let is_whole = !self.findings.iter().any(|finding| finding.kind == Kind::Object);
         // What refs are to name, a journal tells that can be read to its end.
-        let is_known = !has(Kind::DamagedLine) && !has(Kind::ImpossibleEvent);
+        let is_known = self.is_readable();
         if !self.under_way && is_known {
             self.unreachable(&unreachable);
             self.refs(repository, entries, search, is_whole);
@@ -301,9 +340,9 @@ impl Check {
         }
     }
 
-    fn lost(&mut self, place: Place, what: String, is_ahead: bool) {
+    fn lost(&mut self, concern: Concern, what: String, is_ahead: bool) {
         let cure = if is_ahead { Cure::Repair("writes it again from the log of objects") } else { Cure::Clone };
-        self.found(Kind::Object, place, what, cure);
+        self.found(Kind::Object, concern, what, cure);
     }
 
     /// Whether a candidate's commit says what the journal says.
@@ -347,6 +386,25 @@ impl Check {
         if found != expected {
             let what = format!("packevolve/kept names {}, by the journal it is {}", named(found), named(expected));
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
+        }
+    }
+
+    /// Whether all lines of the journal tell something.
+    fn is_readable(&self) -> bool {
+        let is_not = |finding: &Finding| matches!(finding.kind, Kind::DamagedLine | Kind::ImpossibleEvent);
+        !self.findings.iter().any(is_not)
+    }
+
+    /// What is left of snapshots that nobody can use.
+    fn snapshot(&mut self, folder: &RunFolder, entries: &[Entry<Event>]) {
+        let (path, cure) = (folder.snapshot(), Cure::Repair("removes it"));
+        if let Some(flaw) = snapshot_flaw(folder, entries) {
+            self.found(Kind::Leftover, NOWHERE, format!("{}: {flaw}", path.display()), cure);
+        }
+        let aside = snapshot::aside(&path);
+        if aside.exists() {
+            let what = format!("{}: a snapshot that was never finished", aside.display());
+            self.found(Kind::Leftover, NOWHERE, what, cure);
         }
     }
 

@@ -1,18 +1,18 @@
 //! Index: where in a journal its events stand, of which candidates they are and what those score, in a file beside it. A
 //! run of 100,000 candidates has a journal of a gigabyte, and most questions about it need a few lines.
 //!
-//! A view: written by the live run as it goes, made anew by `resume`, never believed. It is used only if the last line
+//! A view: written by the live run as it goes, made anew by `resume` as far as that reads the journal, never believed. It is used only if the last line
 //! that it has is a line of the journal, with the same digest and so the same lines before it; whatever is shown is read
 //! from the journal and checked there. Where it is missing or fits no longer, the journal itself is read, which takes
 //! seconds. No error of it ends a run.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::candidate::CandidateId;
 use crate::event::Event;
-use crate::journal::Digest;
+use crate::journal::{Digest, Place};
 use crate::search::Search;
 
 /// What the file begins with; another version begins otherwise, and is made anew.
@@ -144,13 +144,20 @@ pub struct Writer {
 impl Writer {
     /// Begins an index anew.
     pub fn create(path: &Path) -> Self {
-        let made = File::create(path).and_then(|file| {
-            let mut file = BufWriter::with_capacity(1 << 16, file);
-            file.write_all(&HEAD).map(|()| file)
-        });
+        Self::with_file(path, File::create(path).and_then(|mut file| file.write_all(&HEAD).map(|()| file)))
+    }
+
+    /// Goes on with an index that [has](has) so many lines, and forgets the rest of it.
+    pub fn go_on(path: &Path, lines: u64) -> Self {
+        let end = HEAD.len() as u64 + lines * RECORD as u64;
+        let opened = OpenOptions::new().append(true).open(path);
+        Self::with_file(path, opened.and_then(|file| file.set_len(end).map(|()| file)))
+    }
+
+    fn with_file(path: &Path, file: io::Result<File>) -> Self {
         let mut writer = Self { path: path.to_owned(), file: None };
-        match made {
-            Ok(file) => writer.file = Some(file),
+        match file {
+            Ok(file) => writer.file = Some(BufWriter::with_capacity(1 << 16, file)),
             Err(error) => writer.give_up(&error),
         }
         writer
@@ -187,6 +194,12 @@ pub fn read(path: &Path) -> Vec<Line> {
     records.chunks_exact(RECORD).map_while(Line::from_bytes).collect()
 }
 
+/// Whether an index is whole up to a place in the journal.
+pub fn has(path: &Path, place: &Place) -> bool {
+    let last = usize::try_from(place.seq).ok().and_then(|count| count.checked_sub(1));
+    last.is_some_and(|last| read(path).get(last).is_some_and(|line| line.digest == place.digest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +230,26 @@ mod tests {
             fs::write(&path, &whole[..cut]).unwrap();
             assert_eq!(read(&path), lines()[..cut.saturating_sub(HEAD.len()) / RECORD]);
         }
+    }
+
+    #[test]
+    fn an_index_that_has_a_place_goes_on_from_there() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("index");
+        let mut writer = Writer::create(&path);
+        lines().into_iter().for_each(|line| writer.add(line));
+        writer.flush();
+        let place = |seq: u64, digest: u8| Place { seq, offset: 0, digest: Digest::from_bytes([digest; 16]) };
+        assert!(has(&path, &place(3, 2)) && has(&path, &place(8, 7)));
+        assert!(!has(&path, &place(3, 3)) && !has(&path, &place(9, 8)) && !has(&path, &place(0, 0)));
+        let mut writer = Writer::go_on(&path, 3);
+        writer.add(lines()[6]);
+        writer.flush();
+        assert_eq!(read(&path), [&lines()[..3], &lines()[6..7]].concat());
+        let mut damaged = fs::read(&path).unwrap();
+        damaged[HEAD.len() + RECORD + 5] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert!(!has(&path, &place(3, 2)), "a line before it is damaged");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use error::JournalError;
-pub use line::{Digest, Entry, VERSION};
+pub use line::{Digest, Entry, Place, VERSION};
 pub use reader::{Read, Reader, TornLine, read, read_each};
 
 use line::{Chain, MAX_LINE, encode};
@@ -40,6 +41,8 @@ pub struct Journal<E> {
     synced: u64,
     chain: Chain,
     clock: Clock,
+    /// The stamp of the last line that was written.
+    time: Option<f64>,
     broken: bool,
     event: PhantomData<fn(E)>,
 }
@@ -48,6 +51,22 @@ pub struct Journal<E> {
 #[derive(Debug)]
 #[must_use = "a journal is there once its first event is"]
 pub struct Draft<E>(Journal<E>);
+
+/// A journal that nobody else appends to, and this process not yet: it is to be read first.
+#[derive(Debug)]
+pub struct Held<E> {
+    path: PathBuf,
+    file: File,
+    event: PhantomData<fn(E)>,
+}
+
+/// The end of a journal all of whose lines were checked.
+#[derive(Debug)]
+pub struct End {
+    chain: Chain,
+    /// The unfinished line behind it, if there is one.
+    pub torn: Option<TornLine>,
+}
 
 /// A journal opened for appending, and what it holds so far.
 #[derive(Debug)]
@@ -79,38 +98,25 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
         Ok(Draft(Self::at(path, file, Chain::default())))
     }
 
+    /// Takes the lock of a journal that is there; nothing of it is read yet, and nothing changed.
+    pub fn hold(path: &Path) -> Result<Held<E>, JournalError> {
+        let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
+        lock(&file, path)?;
+        Ok(Held { path: path.to_owned(), file, event: PhantomData })
+    }
+
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
     pub fn open(path: &Path) -> Result<Opened<E>, JournalError>
     where
         E: Send,
     {
-        let mut entries = Vec::new();
-        let (journal, torn) = Self::open_each(path, |entry| {
+        let (held, mut entries) = (Self::hold(path)?, Vec::new());
+        let end = held.read_after(None, |entry| {
             entries.push(entry);
             Ok::<_, JournalError>(())
         })?;
-        Ok(Opened { journal, entries, torn })
-    }
-
-    /// As [`Journal::open`], with the events so far given to `each` in order and not kept.
-    pub fn open_each<X: From<JournalError>>(
-        path: &Path,
-        each: impl FnMut(Entry<E>) -> Result<(), X>,
-    ) -> Result<(Self, Option<TornLine>), X>
-    where
-        E: Send,
-    {
-        let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
-        lock(&file, path)?;
-        let reader = scan(path, each)?;
-        let torn = reader.torn();
-        if torn.is_some() {
-            file.set_len(reader.end()).map_err(JournalError::io(path, "cut the torn last line off"))?;
-        }
-        // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
-        // follows builds on them.
-        file.sync_all().map_err(JournalError::io(path, "sync"))?;
-        Ok((Self::at(path, file, reader.into_chain()), torn))
+        let torn = end.torn;
+        Ok(Opened { journal: held.go_on(end)?, entries, torn })
     }
 
     fn at(path: &Path, file: File, chain: Chain) -> Self {
@@ -120,6 +126,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             synced: chain.offset,
             chain,
             clock: Clock::start(),
+            time: None,
             broken: false,
             event: PhantomData,
         }
@@ -135,6 +142,17 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Where the next event's line will begin, and the digest of the last one's.
     pub fn end(&self) -> (u64, Option<Digest>) {
         (self.chain.offset, self.chain.digest)
+    }
+
+    /// The same as a place; `None` before the first event.
+    pub fn place(&self) -> Option<Place> {
+        let Chain { seq, offset, digest } = self.chain;
+        digest.map(|digest| Place { seq, offset, digest })
+    }
+
+    /// What the last line is stamped with; `None` before this process has written one.
+    pub fn time(&self) -> Option<f64> {
+        self.time
     }
 
     /// The sequence number that the next event gets.
@@ -181,16 +199,18 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     fn write_all(&mut self, events: &[E]) -> Result<Range<u64>, JournalError> {
         self.refuse_if_broken()?;
         let mut chain = self.chain.clone();
-        let mut bytes = Vec::new();
+        let (mut bytes, mut time) = (Vec::new(), self.time);
         for event in events {
-            let line = self.line(&mut chain, event)?;
+            let now = self.clock.now();
+            let line = self.line(&mut chain, now, event)?;
             bytes.extend_from_slice(&line);
+            time = Some(now);
         }
         if !bytes.is_empty() {
             self.write(&bytes)?;
         }
         let seqs = self.chain.seq..chain.seq;
-        self.chain = chain;
+        (self.chain, self.time) = (chain, time);
         Ok(seqs)
     }
 
@@ -205,10 +225,10 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
 
     /// A line that is known to read back: a number that is not finite becomes `null` in JSON, and a journal that
     /// cannot be opened again is found out too late.
-    fn line(&self, chain: &mut Chain, event: &E) -> Result<Vec<u8>, JournalError> {
+    fn line(&self, chain: &mut Chain, time: f64, event: &E) -> Result<Vec<u8>, JournalError> {
         let unwritable = |source| JournalError::Unwritable { path: self.path.clone(), source };
         let before = chain.clone();
-        let line = encode(chain, self.clock.now(), event).map_err(unwritable)?;
+        let line = encode(chain, time, event).map_err(unwritable)?;
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { path: self.path.clone(), line: before.line() });
         }
@@ -223,6 +243,40 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
             return Err(self.broken_by("append to", source));
         }
         Ok(())
+    }
+}
+
+impl<E: Serialize + DeserializeOwned + Send> Held<E> {
+    /// Whether there is a line that ends at this place, with this digest.
+    pub fn has(&self, place: &Place) -> bool {
+        let ending = place.ending();
+        let mut found = vec![0; ending.len()];
+        let begin = place.offset.checked_sub(ending.len() as u64);
+        let read = begin.map(|begin| File::open(&self.path).and_then(|file| file.read_exact_at(&mut found, begin)));
+        matches!(read, Some(Ok(()))) && found == ending.as_bytes()
+    }
+
+    /// Checks every line, and gives `each` the events after `place`, one that the journal [has](Self::has), in order.
+    /// What the lines before say is not looked at: it is what it was when somebody had the digest of that place.
+    pub fn read_after<X: From<JournalError>>(
+        &self,
+        place: Option<Place>,
+        each: impl FnMut(Entry<E>) -> Result<(), X>,
+    ) -> Result<End, X> {
+        let reader = scan(&self.path, place.map_or(0, |place| place.offset), each)?;
+        Ok(End { torn: reader.torn(), chain: reader.into_chain() })
+    }
+
+    /// Goes on from its end, and cuts off what is behind it.
+    pub fn go_on(self, end: End) -> Result<Journal<E>, JournalError> {
+        let Self { path, file, .. } = self;
+        if end.torn.is_some() {
+            file.set_len(end.chain.offset).map_err(JournalError::io(&path, "cut the torn last line off"))?;
+        }
+        // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
+        // follows builds on them.
+        file.sync_all().map_err(JournalError::io(&path, "sync"))?;
+        Ok(Journal::at(&path, file, end.chain))
     }
 }
 

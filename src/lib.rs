@@ -19,7 +19,8 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross, mutate and prune, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`briefing`], [`note`], [`driver`], [`replay`], [`fsck`]
+//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`trail`], [`snapshot`], [`resumption`], [`briefing`],
+//!   [`note`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -101,6 +102,12 @@ pub mod index;
 pub mod glance;
 
 pub mod memory;
+
+pub mod trail;
+
+pub mod snapshot;
+
+pub mod resumption;
 
 pub mod briefing;
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::Scores;
+use serde::{Deserialize, Serialize};
 
 use crate::candidate::{BlobId, CandidateId};
 use crate::event::{Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, Selection};
@@ -19,7 +20,7 @@ const MOST_STEPS: usize = 60;
 const SLACK: usize = 64;
 
 /// A request that was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// The body that was sent.
     pub request: BlobId,
@@ -28,7 +29,7 @@ pub struct Exchange {
 }
 
 /// Where the proposal of a failure stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// In the commit of this candidate.
     Candidate(CandidateId),
@@ -39,7 +40,7 @@ pub enum Source {
 }
 
 /// A proposal of a model or of the corpus that brought nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// What was proposed.
     pub source: Source,
@@ -50,7 +51,7 @@ pub struct Failure {
 }
 
 /// A candidate of a model that was not judged yet, or rejected.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Made {
     /// The request that it answers.
     pub exchange: Option<Exchange>,
@@ -59,7 +60,7 @@ pub struct Made {
 }
 
 /// All that is remembered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     baseline: Option<(Scores, Figures)>,
     figures: BTreeMap<CandidateId, Figures>,

@@ -22,7 +22,7 @@ mod pack;
 mod survey;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -211,18 +211,16 @@ impl Repository {
         let Some((objects, head)) = kept.draft() else { return Ok(()) };
         self.write(&objects)?;
         self.point(KEPT, head)?;
-        kept.written();
+        kept.written(head);
         self.pack_beside()
     }
 
-    /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start.
-    pub fn recall(&self, kept: &mut Kept) -> Result<(), RepositoryError> {
+    /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start, or from
+    /// when it was written on; whether the archive keeps what was written by then. What cannot be read is written again.
+    pub fn recall(&self, kept: &mut Kept) -> Result<bool, RepositoryError> {
         let head = self.target(KEPT)?;
-        // What cannot be read is written again.
-        if let Some((head, facts)) = head.and_then(|head| Some((head, self.commit_facts(head).ok()?))) {
-            kept.recall(head, facts.parents.first().copied());
-        }
-        Ok(())
+        let facts = head.and_then(|head| Some((head, self.commit_facts(head).ok()?)));
+        Ok(facts.is_some_and(|(head, facts)| kept.recall(head, facts.parents.first().copied())))
     }
 
     /// Has what full logs hold packed, beside what goes on; tells if that has failed. All of it is kept by now.
@@ -239,16 +237,35 @@ impl Repository {
     }
 
     /// Lets git show these texts below the commits, and no others. They come as one pack: nothing needs them to be
-    /// objects of their own, and there is one for each candidate.
+    /// objects of their own, and there is one for each candidate. Those that git shows already are not packed again.
     pub fn set_notes(&self, notes: &BTreeMap<CommitId, String>, time: u64) -> Result<(), RepositoryError> {
-        let (objects, head) = notes::draft(notes, time);
-        if notes.is_empty() || self.target(NOTES)? == Some(head) {
+        let (mut objects, head) = notes::draft(notes, time);
+        let shown = self.target(NOTES)?;
+        if notes.is_empty() || shown == Some(head) {
             return Ok(());
         }
+        let there = shown.map_or(Ok(HashSet::new()), |shown| self.all_below(shown))?;
+        objects.retain(|object| !there.contains(&object.id));
         // It would be in the way of ours.
         self.ahead().borrow_mut().1.wait();
         pack::publish(&self.path, objects)?;
         self.point(NOTES, head)
+    }
+
+    /// A commit and all that it leads to, as far as it is there.
+    fn all_below(&self, commit: CommitId) -> Result<HashSet<Oid>, RepositoryError> {
+        let role = Role::Commit;
+        let odb = self.git.odb().map_err(RepositoryError::reading(role, commit.oid()))?;
+        let (mut all, mut next) = (HashSet::new(), vec![(commit.oid(), ObjectType::Commit)]);
+        while let Some((id, kind)) = next.pop() {
+            if kind == ObjectType::Blob {
+                all.extend(odb.exists(id).then_some(id));
+            } else if let Ok(bytes) = self.read(role, id, kind) {
+                all.insert(id);
+                next.extend(object::children(kind, &bytes));
+            }
+        }
+        Ok(all)
     }
 
     /// Has all objects packed, or their files synced; until then the logs that they were written to first have them. What

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::candidate::{CandidateId, CommitId};
@@ -113,6 +114,11 @@ impl RunFolder {
     /// Where things stand in the journal, for readers of a long one.
     pub fn index(&self) -> PathBuf {
         self.0.join("journal.index")
+    }
+
+    /// What a long journal comes to, so that `resume` need not read all of it.
+    pub fn snapshot(&self) -> PathBuf {
+        self.0.join("journal.snapshot")
     }
 
     /// Whether a process of this machine works on the run: it holds the lock of the journal. Asked of the system's
@@ -244,7 +250,7 @@ fn no_candidate(wanted: &str, names: &[(String, CommitId)], fitting: &[usize]) -
 
 /// How long harnesses have been at work on a run: from the first to the last event of each session. What a session did
 /// after its last event is not known, and what its clock said against the next one's does not matter.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkTime {
     /// Of earlier sessions.
     before: f64,
@@ -253,11 +259,11 @@ pub struct WorkTime {
 }
 
 impl WorkTime {
-    /// Takes in the next event.
-    pub fn add(&mut self, entry: &Entry<Event>) {
+    /// Takes in the next event and when it was written.
+    pub fn add(&mut self, event: &Event, time: f64) {
         match &mut self.session {
-            Some((_, last)) if !matches!(entry.event, Event::RunResumed { .. }) => *last = entry.time,
-            _ => *self = Self { before: self.seconds(), session: Some((entry.time, entry.time)) },
+            Some((_, last)) if !matches!(event, Event::RunResumed { .. }) => *last = time,
+            _ => *self = Self { before: self.seconds(), session: Some((time, time)) },
         }
     }
 
@@ -337,6 +343,11 @@ impl Fold {
         Self { path: path.to_owned(), search: None }
     }
 
+    /// After events that have given this state.
+    pub fn after(path: &Path, search: Option<Search>) -> Self {
+        Self { path: path.to_owned(), search }
+    }
+
     /// Takes in the next event; the state after it.
     ///
     /// # Errors
@@ -396,7 +407,7 @@ mod tests {
         let entries: Vec<_> = events.into_iter().enumerate().map(entry).collect();
         let mut work = WorkTime::default();
         assert_eq!(work.seconds(), 0.0);
-        entries.iter().for_each(|entry| work.add(entry));
+        entries.iter().for_each(|entry| work.add(&entry.event, entry.time));
         assert_eq!(work.seconds(), 9.0);
     }
 

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::support::disk::{Disk, Image, Loss};
 use crate::support::endpoint::{Act, Endpoint};
 use crate::support::scripted::{self, Record, tried};
-use crate::support::tracer::{Call, Kind, Watcher, trace};
+use crate::support::tracer::{Call, Kind, Watcher, trace, trace_test};
 use crate::support::{Output, World};
 
 const NAME: &str = "x";
@@ -184,6 +184,94 @@ fn a_run_goes_on_after_a_kill_or_a_power_loss_at_any_moment_of_packing() {
         if let Ok(git) = Command::new("git").current_dir(&archive).args(["fsck", "--full", "--no-dangling"]).output() {
             assert!(git.status.success(), "{call}: {}", String::from_utf8_lossy(&git.stderr));
         }
+    }
+}
+
+/// The moments at which something may end a harness that writes snapshots; it goes on with a run that was killed.
+static WITH_SNAPSHOTS: LazyLock<Vec<Moment>> = LazyLock::new(|| {
+    let world = midway(15);
+    let runs = world.path("runs");
+    let mut disk = Disk::new(&runs, "log");
+    disk.look(&Call { kind: Kind::SyncAll, path: runs.clone() });
+    let mut photographer = Photographer { disk, rng: stream(5, 0, Purpose::Loads), moments: Vec::new() };
+    trace_test(&mut scripted::with_snapshots(&world), &runs, &mut photographer).ends(0);
+    is_whole(&world, "a run with snapshots");
+    photographer.moments
+});
+
+/// Goes on with a run by the harness that writes snapshots; how many lines it knew from one.
+#[track_caller]
+fn goes_on_with_snapshots(world: &World, what: &str) -> usize {
+    let output = Output::of(&mut scripted::with_snapshots(world)).ends(0);
+    is_whole(world, what);
+    let stands = output.stdout.lines().find_map(|line| line.strip_prefix("stands: ")).expect("it says so");
+    stands.parse().unwrap()
+}
+
+#[test]
+fn a_run_with_snapshots_goes_on_after_a_kill_or_a_power_loss_at_any_moment() {
+    let written = WITH_SNAPSHOTS.iter().position(|moment| moment.call.contains("journal.snapshot.new"));
+    let since = &WITH_SNAPSHOTS[written.expect("snapshots are written")..];
+    let images = since.iter().flat_map(|moment| {
+        let lost = moment.lost.iter().map(|(loss, image)| (format!("{loss:?}"), image));
+        lost.chain([("nothing".to_owned(), &moment.killed)]).map(move |(loss, image)| (&moment.call, loss, image))
+    });
+    let mut known = Vec::new();
+    for (call, loss, image) in tried(images.collect(), 2 * FEW) {
+        let what = format!("ended after {call}, lost: {loss}");
+        known.push(goes_on_with_snapshots(&after(image), &what));
+        // Another build, which cannot know what those lines come to.
+        goes_on(&after(image), &what);
+    }
+    assert!(known.iter().any(|lines| *lines > 0) && known.contains(&0), "{known:?}");
+}
+
+/// The run as it was killed right after its snapshot of that place among all of them had been written.
+fn killed_after_snapshot(place: usize) -> World {
+    let is_written = |moment: &&Moment| moment.call.contains("Name") && moment.call.contains("journal.snapshot.new");
+    after(&WITH_SNAPSHOTS.iter().filter(is_written).nth(place).expect("so many snapshots").killed)
+}
+
+#[test]
+fn a_snapshot_counts_only_if_it_is_whole_and_of_this_journal_index_archive_and_build() {
+    let inside = |world: &World, name: &str| world.path("runs").join(NAME).join(name);
+    let swap = |world: &World, other: &World, name: &str| {
+        fs::copy(inside(other, name), inside(world, name)).unwrap();
+    };
+    let change = |world: &World, change: fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(inside(world, "journal.snapshot")).unwrap();
+        change(&mut bytes);
+        fs::write(inside(world, "journal.snapshot"), bytes).unwrap();
+    };
+    let cases: [(&str, bool, &dyn Fn(&World)); 10] = [
+        ("as it is", true, &|_| {}),
+        ("an older one", true, &|world| swap(world, &killed_after_snapshot(0), "journal.snapshot")),
+        ("one of lines that were lost", false, &|world| swap(world, &killed_after_snapshot(3), "journal.snapshot")),
+        ("none", false, &|world| fs::remove_file(inside(world, "journal.snapshot")).unwrap()),
+        ("nothing of it", false, &|world| change(world, Vec::clear)),
+        ("half of it", false, &|world| change(world, |bytes| bytes.truncate(bytes.len() / 2))),
+        ("another byte in it", false, &|world| change(world, |bytes| bytes[500] ^= 1)),
+        ("another build", false, &|world| change(world, |bytes| bytes[50] ^= 1)),
+        ("no index", false, &|world| fs::remove_file(inside(world, "journal.index")).unwrap()),
+        ("a ref of before", false, &|world| swap(world, &killed_after_snapshot(0), "archive.git/refs/packevolve/kept")),
+    ];
+    for (what, counts, act) in cases {
+        let world = killed_after_snapshot(1);
+        let lines = world.read(NAME).entries.len();
+        act(&world);
+        let known = goes_on_with_snapshots(&world, what);
+        assert_eq!(known > 0 && known <= lines, counts, "{what}: {known} of {lines} lines were known");
+    }
+}
+
+#[test]
+fn a_run_is_whole_without_its_snapshots() {
+    for error in [Errno::ENOSPC, Errno::EIO] {
+        let world = midway(15);
+        let mut full = Full { left: 1, error, concerns: |call| call.path.ends_with("journal.snapshot.new") };
+        trace_test(&mut scripted::with_snapshots(&world), &world.path("runs"), &mut full).ends(0);
+        assert_eq!(full.left, 0, "something failed");
+        is_whole(&world, "no snapshot could be written");
     }
 }
 

@@ -6,8 +6,10 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use packevolve::candidate::CandidateId;
-use packevolve::journal::{self, Journal};
-use packevolve::run::{Run, RunFolder};
+use packevolve::fsck::{self, Kind};
+use packevolve::journal::{self, Journal, Place};
+use packevolve::run::{Run, RunFolder, WorkTime};
+use packevolve::snapshot::{self, Snapshot};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -120,6 +122,40 @@ fn what_a_crash_leaves_is_found_and_repaired() {
             ("leftover", "packevolve.ahead: ends in an unfinished object", true),
         ],
     );
+}
+
+/// Demands that a snapshot is found to be this, and is removed by repairing.
+#[track_caller]
+fn finds_snapshot(folder: &RunFolder, what: &str) {
+    let findings = fsck::check(folder).unwrap().findings;
+    let [finding] = &findings[..] else { panic!("{what}: {findings:#?}") };
+    assert!(finding.kind == Kind::Leftover && finding.repairable && finding.what.contains(what), "{finding:?}");
+    fsck::repair(folder).unwrap();
+    assert_eq!(fsck::check(folder).unwrap().findings, []);
+}
+
+#[test]
+fn a_snapshot_that_is_not_what_the_journal_gives_is_found_and_removed() {
+    let world = finished();
+    Output::of(&mut scripted::with_snapshots(&world)).ends(0);
+    let folder = RunFolder::new(path(&world, ""));
+    let (file, good) = (folder.snapshot(), fs::read(folder.snapshot()).unwrap());
+    assert_eq!(fsck::check(&folder).unwrap().findings, []);
+    fsck::repair(&folder).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), good, "a good one is left alone");
+
+    let Snapshot { place, search, mut trail } = Snapshot::read(&file, |_| true).unwrap().unwrap();
+    assert!(trail.work.seconds() > 0.0);
+    trail.work = WorkTime::default();
+    snapshot::Writer::new(&file, None).write(place, &search, &trail);
+    finds_snapshot(&folder, "journal.snapshot: it is not what the journal gives");
+    snapshot::Writer::new(&file, None).write(Place { seq: place.seq + 1, ..place }, &search, &trail);
+    finds_snapshot(&folder, "it is of another journal");
+    fs::write(&file, &good[..good.len() - 1]).unwrap();
+    finds_snapshot(&folder, "it is damaged");
+    fs::write(snapshot::aside(&file), &good[..9]).unwrap();
+    finds_snapshot(&folder, "journal.snapshot.new: a snapshot that was never finished");
+    assert!(!snapshot::aside(&file).exists());
 }
 
 #[test]

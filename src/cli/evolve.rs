@@ -115,11 +115,11 @@ impl Resume {
     pub async fn run(self) -> anyhow::Result<Exit> {
         let run = RunArguments { run: self.run, config: self.config };
         // Read before anything is written: a run that cannot be resumed stays as it is.
-        let folder = run.open()?.folder;
-        write_log(&folder.log())?;
+        let run = run.to_resume()?;
+        write_log(&run.folder().log())?;
         let mut progress = Progress::start();
         let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
-        let mut driver = Driver::resume(folder, self.candidates, &mut observer).await?;
+        let mut driver = Driver::resume(run, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
     }

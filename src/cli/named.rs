@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::glance::Glance;
 use crate::journal::TornLine;
 use crate::output::talk;
+use crate::resumption::Resumption;
 use crate::run::{Run, RunFolder};
 
 /// A run, in the commands that read one.
@@ -27,6 +28,13 @@ impl RunArguments {
         let run = Run::open(folder)?;
         note(run.torn.as_ref());
         Ok(run)
+    }
+
+    /// To go on with it.
+    pub fn to_resume(&self) -> anyhow::Result<Resumption> {
+        let resumption = Resumption::read(find_run(self.config.as_deref(), self.run.as_deref())?)?;
+        note(resumption.torn());
+        Ok(resumption)
     }
 
     /// For commands that need little of it.

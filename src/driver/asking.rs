@@ -82,12 +82,12 @@ impl Driver<'_> {
     /// What a model is asked for a summary with, if it is time and there is money for it.
     fn summary_order(&self) -> Result<Option<Order>, DriverError> {
         let every = self.llm().summary_every;
-        let is_due = every > 0 && self.memory.since_summary() >= every && !self.is_summing_up;
+        let is_due = every > 0 && self.trail.memory.since_summary() >= every && !self.is_summing_up;
         let ready: Vec<usize> = self.search.models().ready().collect();
         if !is_due || ready.is_empty() || matches!(self.search.next(), Next::Stop(_)) {
             return Ok(None);
         }
-        let model = ready[self.memory.summaries() % ready.len()];
+        let model = ready[self.trail.memory.summaries() % ready.len()];
         let conversation = self.prompts.summarise(&self.briefing().summary_context()?)?;
         let order = self.order(model, Asking::Summary, conversation, 0);
         // One that there is no money for is not worth the end of the run.
@@ -99,7 +99,7 @@ impl Driver<'_> {
     }
 
     fn briefing(&self) -> Briefing<'_> {
-        Briefing { search: &self.search, memory: &self.memory, repository: &self.repository }
+        Briefing { search: &self.search, memory: &self.trail.memory, repository: &self.repository }
     }
 
     fn order(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> Order {

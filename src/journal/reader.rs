@@ -58,7 +58,7 @@ pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
     each: impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Option<TornLine>, X> {
-    scan(path, each).map(|reader| reader.torn())
+    scan(path, 0, each).map(|reader| reader.torn())
 }
 
 /// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be
@@ -117,11 +117,7 @@ impl<E: DeserializeOwned> Reader<E> {
         moved.map_err(JournalError::io(&self.path, "read"))
     }
 
-    /// Where the next line begins.
-    pub(super) fn end(&self) -> u64 {
-        self.chain.offset
-    }
-
+    /// What the next line is chained to.
     pub(super) fn into_chain(self) -> Chain {
         self.chain
     }

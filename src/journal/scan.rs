@@ -14,7 +14,7 @@ use std::thread;
 use serde::de::DeserializeOwned;
 
 use super::JournalError;
-use super::line::{Chain, Entry, MAX_LINE, decode};
+use super::line::{Chain, Entry, MAX_LINE, decode, pass};
 use super::reader::Reader;
 
 /// What one CPU checks at a time.
@@ -34,15 +34,22 @@ type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
 /// A block to be decoded, and where to send what comes of it.
 type Job<E> = (Block, SyncSender<Decoded<E>>);
 
-/// Gives `each` every event of a journal in order, and returns a reader of what follows.
+/// Gives `each` the events of a journal from the line at `begin` on, in order, and returns a reader of what follows. All
+/// lines are checked; what those before say is not looked at.
 pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
+    begin: u64,
     mut each: impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Reader<E>, X> {
     let file = File::open(path).map_err(JournalError::opening(path))?;
-    let chain = blocks_of(file, BLOCK, &mut each)?;
+    let chain = blocks_of(file, BLOCK, begin, &mut each)?;
     let mut reader = Reader::open_at(path, chain)?;
-    reader.by_ref().try_for_each(|entry| each(entry?))?;
+    for entry in reader.by_ref() {
+        let entry = entry?;
+        if entry.offset >= begin {
+            each(entry)?;
+        }
+    }
     Ok(reader)
 }
 
@@ -50,6 +57,7 @@ pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
 fn blocks_of<E: DeserializeOwned + Send, X>(
     file: impl Read + Send,
     size: usize,
+    begin: u64,
     each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Chain, X> {
     let workers = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
@@ -59,7 +67,7 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
     thread::scope(|scope| {
         scope.spawn(move || cut(file, size, &orders, &results));
         for _ in 0..workers {
-            scope.spawn(|| work(&jobs));
+            scope.spawn(|| work(&jobs, begin));
         }
         // Dropped at the end of this, so that an early end ends them all.
         let in_order = in_order;
@@ -107,24 +115,32 @@ fn fill(file: &mut impl Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Op
     Ok(None)
 }
 
-fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
+fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>, begin: u64) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((block, sender)) = job else { return };
         // Nobody may want it any more.
-        let _ = sender.send(decoded(block));
+        let _ = sender.send(decoded(block, begin));
     }
 }
 
-fn decoded<E: DeserializeOwned>(block: Block) -> Decoded<E> {
+fn decoded<E: DeserializeOwned>(block: Block, begin: u64) -> Decoded<E> {
     let Block { mut chain, lines } = block;
-    // Short lines are a few hundred bytes, long ones thousands.
-    let (mut entries, mut rest) = (Vec::with_capacity(lines.len() / 2048), lines.as_slice());
+    let (mut entries, mut rest) = (Vec::new(), lines.as_slice());
+    if chain.offset + lines.len() as u64 > begin {
+        // Short lines are a few hundred bytes, long ones thousands.
+        entries.reserve(lines.len() / 2048);
+    }
     while !rest.is_empty() {
         // Several times as fast as to look at each byte.
         let length = (&mut &*rest).skip_until(b'\n').expect("BUG: reading from memory cannot fail");
         let (line, after) = rest.split_at(length);
-        entries.push(decode(&mut chain, &line[..length - 1]).ok()?);
+        let line = &line[..length - 1];
+        if chain.offset < begin {
+            pass(&mut chain, line)?;
+        } else {
+            entries.push(decode(&mut chain, line).ok()?);
+        }
         rest = after;
     }
     Some((entries, chain))
@@ -144,7 +160,7 @@ mod tests {
         let events: Vec<String> = (0..lines).map(|line| "x".repeat(line * 7 % 90)).collect();
         drop(Journal::create(&path).unwrap().begin(&events).unwrap());
         let mut digests = Vec::new();
-        let collected = scan(&path, |entry: Entry<String>| {
+        let collected = scan(&path, 0, |entry: Entry<String>| {
             digests.push(entry.digest.to_string());
             Ok::<_, JournalError>(())
         });
@@ -153,8 +169,12 @@ mod tests {
     }
 
     fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
+        seen_from(0, bytes, size)
+    }
+
+    fn seen_from(begin: u64, bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
         let mut digests = Vec::new();
-        let chain = blocks_of(bytes, size, &mut |entry: Entry<String>| {
+        let chain = blocks_of(bytes, size, begin, &mut |entry: Entry<String>| {
             digests.push(entry.digest.to_string());
             Ok::<_, Infallible>(())
         });
@@ -189,6 +209,26 @@ mod tests {
     }
 
     #[test]
+    fn of_the_lines_before_a_place_only_the_chain_is_checked_but_that_of_all() {
+        let (bytes, digests) = journal(60);
+        let begins: Vec<usize> = std::iter::once(0)
+            .chain(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
+            .collect();
+        for size in [1, 300, 1 << 20] {
+            for line in [0, 1, 30, 59, 60] {
+                let (found, chain) = seen_from(begins[line] as u64, &bytes, size);
+                assert_eq!((&found[..], chain.seq), (&digests[line..], 60));
+            }
+            for position in (0..begins[40]).step_by(23) {
+                let mut changed = bytes.clone();
+                changed[position] ^= 1;
+                let (found, chain) = seen_from(begins[40] as u64, &changed, size);
+                assert!(found.is_empty() && chain.offset <= position as u64, "byte {position}");
+            }
+        }
+    }
+
+    #[test]
     fn a_line_without_its_end_is_left_to_the_reader() {
         let (bytes, _) = journal(20);
         for cut in 0..bytes.len() {
@@ -202,7 +242,7 @@ mod tests {
     fn who_takes_the_lines_in_may_stop() {
         let (bytes, _) = journal(200);
         let mut count = 0;
-        let stopped = blocks_of(&bytes[..], 100, &mut |_: Entry<String>| {
+        let stopped = blocks_of(&bytes[..], 100, 0, &mut |_: Entry<String>| {
             count += 1;
             if count == 30 { Err(()) } else { Ok(()) }
         });

@@ -153,6 +153,69 @@ fn times_of_a_session_never_go_back() {
     assert!(times.is_sorted(), "{times:?}");
 }
 
+/// The events after a place, and where the journal goes on.
+fn after(path: &Path, place: Place) -> Result<(Vec<Event>, u64), JournalError> {
+    let (held, mut entries) = (Journal::<Event>::hold(path)?, Vec::new());
+    let end = held.read_after(Some(place), |entry| {
+        entries.push(entry);
+        Ok::<_, JournalError>(())
+    })?;
+    Ok((events(&entries), held.go_on(end)?.end().0))
+}
+
+#[test]
+fn of_lines_before_a_place_everything_is_checked_and_nothing_is_read() {
+    let (_folder, path) = place();
+    let mut later = Journal::create(&path).unwrap().begin(&[]).unwrap();
+    later.append_all(&[LaterEvent::Migrated { island: 1 }, LaterEvent::Migrated { island: 2 }]).unwrap();
+    let middle = later.place().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let reading = |event: &str| bytes.windows(event.len()).any(|part| part == event.as_bytes());
+    assert!(reading("migrated") && middle.seq == 2 && middle.offset == bytes.len() as u64);
+    drop(later);
+    assert!(matches!(Journal::<Event>::open(&path), Err(JournalError::UnknownEvent { line: 1, .. })));
+
+    assert_eq!(after(&path, middle).unwrap(), (vec![], middle.offset));
+    let held = Journal::<Event>::hold(&path).unwrap();
+    let end = held.read_after(Some(middle), |_| Ok::<_, JournalError>(())).unwrap();
+    held.go_on(end).unwrap().append_all(&[proposed(1), Event::Ended]).unwrap();
+    let whole = fs::read(&path).unwrap();
+    assert_eq!(after(&path, middle).unwrap(), (vec![proposed(1), Event::Ended], whole.len() as u64));
+
+    fs::write(&path, [&whole[..], b"{\"version\":1,"].concat()).unwrap();
+    assert_eq!(after(&path, middle).unwrap().1, whole.len() as u64, "what is torn is cut off");
+    for position in (0..whole.len()).filter(|position| whole[*position] != b'\n') {
+        let mut changed = whole.clone();
+        changed[position] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let line = whole[..position].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let named = after(&path, middle).map_err(|error| named_line(&error));
+        assert!(matches!(named, Err(Some(named)) if named <= line), "byte {position} of line {line}: {named:?}");
+    }
+}
+
+#[test]
+fn a_journal_has_the_places_behind_its_lines_and_no_others() {
+    let (_folder, path) = place();
+    let mut journal = created(&path);
+    assert_eq!((journal.place(), journal.time()), (None, None));
+    let mut places = Vec::new();
+    for number in 0..3 {
+        journal.append(&proposed(number)).unwrap();
+        places.extend(journal.place());
+    }
+    assert!(journal.time().is_some_and(|time| time > 1.7e9));
+    drop(journal);
+    let held = Journal::<Event>::hold(&path).unwrap();
+    assert!(matches!(Journal::<Event>::hold(&path), Err(JournalError::InUse { .. })));
+    let [first, second, _] = places[..] else { panic!("{places:?}") };
+    assert!(places.iter().all(|place| held.has(place)));
+    assert!(
+        !held.has(&Place { offset: second.offset, ..first }) && !held.has(&Place { digest: second.digest, ..first })
+    );
+    assert!(!held.has(&Place { offset: 5, ..first }) && !held.has(&Place { offset: u64::MAX / 2, ..first }));
+}
+
 #[test]
 fn a_second_writer_is_refused_and_readers_are_not() {
     let (_folder, path) = place();

@@ -6,6 +6,7 @@
 //! grown, so that a run that was interrupted ends with the same chain as one that was not.
 
 use git2::Oid;
+use serde::{Deserialize, Serialize};
 
 use super::id::{BlobId, CommitId, GitId, TreeId};
 use super::object::{Object, Signature};
@@ -14,20 +15,33 @@ use super::object::{Object, Signature};
 const BATCH: usize = 256;
 
 /// What the journal names, in the journal's order; see [`Repository::keep`](super::Repository::keep).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     epoch: i64,
     batch_size: usize,
     /// The newest finished batch.
     head: Option<CommitId>,
     /// Finished batches that are not in the archive yet.
+    #[serde(skip)]
     finished: Vec<Object>,
     batch: Batch,
     /// What was added since the last write.
+    #[serde(skip)]
     fresh: Vec<Oid>,
+    last: Last,
 }
 
-#[derive(Clone, Debug, Default)]
+/// The last write, as far as it is known here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Last {
+    /// The newest commit of the chain that it wrote, and the newest finished batch then.
+    newest: Option<CommitId>,
+    finished: Option<CommitId>,
+    /// How much of the batch that was begun then had been added.
+    begun: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Batch {
     commits: Vec<CommitId>,
     blobs: Vec<BlobId>,
@@ -38,7 +52,24 @@ struct Batch {
 impl Kept {
     /// Nothing yet; times count from the run's epoch.
     pub fn new(epoch: i64) -> Self {
-        Self { epoch, batch_size: BATCH, head: None, finished: Vec::new(), batch: Batch::default(), fresh: Vec::new() }
+        Self {
+            epoch,
+            batch_size: BATCH,
+            head: None,
+            finished: Vec::new(),
+            batch: Batch::default(),
+            fresh: Vec::new(),
+            last: Last::default(),
+        }
+    }
+
+    /// As if all that was added had been written.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        if let Some((_, head)) = self.draft() {
+            self.written(head);
+        }
+        self
     }
 
     /// Smaller batches, for tests of what happens between them.
@@ -62,7 +93,7 @@ impl Kept {
 
     fn added(&mut self, id: Oid) {
         self.fresh.push(id);
-        if self.batch.commits.len() + self.batch.blobs.len() == self.batch_size {
+        if self.batch.len() == self.batch_size {
             let (objects, head) = self.batch.draft(self.head, self.epoch);
             self.finished.extend(objects);
             self.head = Some(head);
@@ -70,17 +101,24 @@ impl Kept {
         }
     }
 
-    /// Forgets what `head` keeps, a commit of this chain with `before` as its first parent. Nothing was written yet.
-    pub(super) fn recall(&mut self, head: CommitId, before: Option<CommitId>) {
-        assert!(self.fresh.len() / self.batch_size == self.finished.len() / 2, "BUG: something was written before");
+    /// Forgets what `head` keeps, if that is a commit of this chain, with `before` as its first parent, which was written
+    /// no earlier than the last write that is known here. Whether it is one; it may be in the middle of a batch.
+    pub(super) fn recall(&mut self, head: CommitId, before: Option<CommitId>) -> bool {
+        let added = self.last.begun + self.fresh.len();
+        assert_eq!(added / self.batch_size, self.finished.len() / 2, "BUG: something was written meanwhile");
         if self.draft().is_some_and(|(_, all)| all == head) {
-            return self.written();
+            self.written(head);
+            return true;
         }
         let is_kept = |commit: &Object| commit.id == head.oid() || Some(commit.id) == before.map(|id| id.oid());
         if let Some(newest) = self.finished.chunks(2).rposition(|batch| is_kept(&batch[1])) {
+            let finished = CommitId::from_oid(self.finished[2 * newest + 1].id);
             self.finished.drain(..2 * (newest + 1));
-            self.fresh.drain(..self.batch_size * (newest + 1));
+            self.fresh.drain(..self.batch_size * (newest + 1) - self.last.begun);
+            self.last = Last { newest: Some(head), finished: Some(finished), begun: 0 };
+            return true;
         }
+        self.last.newest == Some(head) || before.is_some() && self.last.finished == before
     }
 
     pub(super) fn fresh(&self) -> &[Oid] {
@@ -93,7 +131,7 @@ impl Kept {
             return None;
         }
         let mut objects = self.finished.clone();
-        if self.batch.commits.is_empty() && self.batch.blobs.is_empty() {
+        if self.batch.len() == 0 {
             return Some((objects, self.head.expect("BUG: something was added, so a batch is finished or begun")));
         }
         let (last, head) = self.batch.draft(self.head, self.epoch);
@@ -101,13 +139,19 @@ impl Kept {
         Some((objects, head))
     }
 
-    pub(super) fn written(&mut self) {
+    /// All of it is in the archive, and this is the newest commit.
+    pub(super) fn written(&mut self, newest: CommitId) {
         self.finished.clear();
         self.fresh.clear();
+        self.last = Last { newest: Some(newest), finished: self.head, begun: self.batch.len() };
     }
 }
 
 impl Batch {
+    fn len(&self) -> usize {
+        self.commits.len() + self.blobs.len()
+    }
+
     fn draft(&self, before: Option<CommitId>, epoch: i64) -> (Vec<Object>, CommitId) {
         let names: Vec<_> = self.blobs.iter().map(|blob| (blob.to_string(), *blob)).collect();
         let tree = Object::tree(names.iter().map(|(name, blob)| (name.as_str(), *blob)));

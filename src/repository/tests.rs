@@ -382,6 +382,60 @@ fn kept_is_the_same_however_often_it_was_written() {
     }
 }
 
+/// What is read of what was written.
+fn read_back(kept: &Kept) -> Kept {
+    serde_json::from_str(&serde_json::to_string(kept).unwrap()).unwrap()
+}
+
+#[test]
+fn kept_is_the_same_if_it_was_written_down_in_between_and_the_archive_kept_more_since() {
+    for (written_down, checkpoints) in [(1, vec![]), (3, vec![4]), (3, vec![4, 5, 8]), (4, vec![9]), (5, vec![6, 7])] {
+        let ((_a, once), (_b, often)) = (archive(), archive());
+        let mut whole = Kept::new(EPOCH).with_batch_size(4);
+        side_lines(&once, &mut whole, 0..11);
+        once.keep(&mut whole).unwrap();
+
+        let mut kept = Kept::new(EPOCH).with_batch_size(4);
+        side_lines(&often, &mut kept, 0..written_down);
+        often.keep(&mut kept).unwrap();
+        let mut again = read_back(&kept);
+        for number in written_down..10 {
+            side_lines(&often, &mut kept, number..number + 1);
+            if checkpoints.contains(&number) {
+                often.keep(&mut kept).unwrap();
+            }
+        }
+        // It ends without a word; the next one goes on from what was written down.
+        side_lines(&often, &mut again, written_down..10);
+        assert!(often.recall(&mut again).unwrap(), "{written_down}, {checkpoints:?}");
+        side_lines(&often, &mut again, 10..11);
+        often.keep(&mut again).unwrap();
+        assert_eq!(often.target(KEPT).unwrap(), once.target(KEPT).unwrap(), "{written_down}, {checkpoints:?}");
+        assert_eq!(read_back(&again), read_back(&whole));
+    }
+}
+
+#[test]
+fn what_was_written_down_is_not_believed_of_an_archive_that_keeps_less_or_other_things() {
+    let (_folder, repository) = archive();
+    let mut kept = Kept::new(EPOCH).with_batch_size(4);
+    side_lines(&repository, &mut kept, 0..3);
+    repository.keep(&mut kept).unwrap();
+    let before = repository.target(KEPT).unwrap().unwrap();
+    side_lines(&repository, &mut kept, 3..5);
+    repository.keep(&mut kept).unwrap();
+    assert!(repository.recall(&mut read_back(&kept)).unwrap());
+    // A power loss may take the move of a ref.
+    repository.point(KEPT, before).unwrap();
+    assert!(!repository.recall(&mut read_back(&kept)).unwrap());
+    let (_folder, other) = archive();
+    assert!(!other.recall(&mut read_back(&kept)).unwrap(), "no ref");
+    let mut others = Kept::new(EPOCH).with_batch_size(4);
+    side_lines(&other, &mut others, 7..12);
+    other.keep(&mut others).unwrap();
+    assert!(!other.recall(&mut read_back(&kept)).unwrap(), "another run's");
+}
+
 #[test]
 fn nothing_to_keep_makes_no_ref() {
     let (_folder, repository) = archive();
@@ -663,6 +717,38 @@ fn notes_are_replaced_as_a_whole_and_written_once() {
     let listed = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "list");
     assert_eq!(listed.lines().count(), 1, "{listed}");
     repository.set_notes(&BTreeMap::new(), 3).unwrap();
+}
+
+#[test]
+fn only_notes_that_are_new_are_packed() {
+    let (_folder, repository) = archive();
+    let mut others = judged(&repository);
+    let size = || {
+        let packs = fs::read_dir(repository.path().join("objects/pack")).unwrap();
+        packs.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let commit = |number: u32| CommitId::from_oid(Object::blob(number.to_le_bytes().to_vec()).id);
+    let text = |number: u32| format!("{:?}\n", Object::blob(number.to_be_bytes().to_vec()).id);
+    let notes = |count: u32| -> BTreeMap<_, _> { (0..count).map(|number| (commit(number), text(number))).collect() };
+    repository.set_notes(&notes(2000), 1).unwrap();
+    let all = size();
+    repository.set_notes(&notes(2001), 2).unwrap();
+    assert!(size() - all < all / 20, "{} bytes more than {all}", size() - all);
+    let (fresh, other) = archive();
+    other.set_notes(&notes(2001), 2).unwrap();
+    assert_eq!(repository.target(NOTES).unwrap(), other.target(NOTES).unwrap());
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
+    drop(fresh);
+    // What is not there any more is packed again.
+    for file in fs::read_dir(repository.path().join("objects/pack")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let repository = Repository::resume(repository.path()).unwrap();
+    others.extend(notes(2002));
+    repository.set_notes(&others, 3).unwrap();
+    let listed = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "list");
+    assert_eq!(listed.lines().count(), others.len());
+    assert_eq!(git_or_skip!(repository.path(), "fsck", "--strict", "--no-dangling"), "");
 }
 
 #[test]

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::candidate::CandidateId;
 use crate::search::population::Member;
 
 /// The candidates that were the best at something.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
     /// Bands of quality.
     bands: f64,

@@ -6,7 +6,7 @@
 //! any of them. Only +, *, / and sqrt, so every machine decides alike. Old tries fade, as what helps early is not what
 //! helps late.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::charge::Charge;
 
@@ -44,7 +44,7 @@ impl Success {
 }
 
 /// How many attempts of a proposer or an operator ended in which way, for the closing table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// Attempts.
     pub tried: u64,
@@ -67,7 +67,7 @@ pub struct Account {
 }
 
 /// A proposer or an operator with its account and its recent success.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arm<T> {
     /// Who.
     pub who: T,
@@ -81,7 +81,7 @@ pub struct Arm<T> {
 }
 
 /// All arms, in a fixed order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bandit<T> {
     arms: Vec<Arm<T>>,
 }

@@ -6,11 +6,12 @@
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::Scores;
+use serde::{Deserialize, Serialize};
 
 use crate::candidate::CandidateId;
 
 /// The best candidate so far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Which one.
     pub candidate: CandidateId,
@@ -24,7 +25,7 @@ pub struct Best {
 }
 
 /// A measurement on held-out windows, and its scores against the baseline's there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
     /// What was measured.
     pub measurement: Measurement,
@@ -33,7 +34,7 @@ pub struct HeldOut {
 }
 
 /// A candidate that looks better than the best.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contender {
     /// Which one.
     pub candidate: CandidateId,

@@ -1,6 +1,8 @@
 //! Credit: what proposers and their operators have brought, and who is asked next: the proposer first, then one of its
 //! operators, both by a [`Bandit`].
 
+use serde::{Deserialize, Serialize};
+
 use crate::charge::Charge;
 use crate::event::Proposer;
 use crate::operator::Operator;
@@ -14,7 +16,7 @@ const COMPOSE: [u32; 5] = [15, 42, 21, 11, 11];
 const CROSS: [u32; 2] = [50, 50];
 
 /// The accounts of all that is drawn from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Credit {
     proposers: Bandit<Proposer>,
     /// For each proposer with operators theirs.

@@ -3,11 +3,13 @@
 //! Now and then the best of each island is copied to the next one, in a ring. An island that has not got better for long
 //! starts anew from a single member of the archive.
 
+use serde::{Deserialize, Serialize};
+
 use crate::candidate::CandidateId;
 use crate::search::population::{Member, Population};
 
 /// What islands are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Climate {
     /// How many islands, at least one.
     pub islands: usize,
@@ -20,7 +22,7 @@ pub struct Climate {
 }
 
 /// One island.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Island {
     population: Population,
     /// The highest score since it started.
@@ -29,7 +31,7 @@ struct Island {
 }
 
 /// All islands.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Islands {
     climate: Climate,
     islands: Vec<Island>,

@@ -15,7 +15,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,6 +25,7 @@ use packevolve_contract::objective::{Scores, score_interval, scores};
 use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::event::{
@@ -51,7 +52,7 @@ const REWRITES: f64 = 0.2;
 const CROSSOVERS: f64 = 0.2;
 
 /// What is known of a candidate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// NAME of the proposal that made it; `seed` for the seed program.
     pub name: String,
@@ -86,7 +87,7 @@ pub struct Known {
 }
 
 /// How an evaluation ended, and the scores if it was measured in full.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Measured in full; after a refutation the scores are those of all windows together.
     Measured(Box<Scores>),
@@ -97,7 +98,7 @@ pub enum Verdict {
 }
 
 /// What came of a candidate on the windows that are held out from the search.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ruling {
     /// Whether it was better there than the best at that time, and so became the best.
     pub confirmed: bool,
@@ -124,7 +125,7 @@ pub struct Task {
 }
 
 /// How many evaluations ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Measured in full.
     pub measured: usize,
@@ -151,7 +152,7 @@ pub enum Next {
 }
 
 /// The state of a search.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Search {
     started: RunStarted,
     /// Names of the cases of the unit.
@@ -160,6 +161,7 @@ pub struct Search {
     baseline: Option<Measurement>,
     /// The baseline on the windows that are held out.
     baseline_held_out: Option<Measurement>,
+    #[serde(skip)]
     candidates: Vec<Known>,
     /// Candidates without an evaluation.
     waiting: BTreeSet<CandidateId>,
@@ -530,6 +532,17 @@ impl Search {
             }
             evaluation => Event::Refuted { candidate, evaluation },
         }
+    }
+
+    /// All candidates, which are most of a state, and which are not serialised with it.
+    pub fn all_known(&self) -> &[Known] {
+        &self.candidates
+    }
+
+    /// Puts them back.
+    #[must_use]
+    pub fn with_all_known(self, candidates: Vec<Known>) -> Self {
+        Self { candidates, ..self }
     }
 
     /// What the run started from.

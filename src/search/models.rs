@@ -1,6 +1,8 @@
 //! Models: which language models can be asked now, what all requests have cost, and which of their candidates go back to
 //! them with the reason of their rejection.
 
+use serde::{Deserialize, Serialize};
+
 use crate::candidate::CandidateId;
 use crate::charge::Charge;
 use crate::llm_error::{LlmError, Scope};
@@ -10,7 +12,7 @@ use crate::settings::LlmSettings;
 const MOST_REJECTED: usize = 100;
 
 /// Whether a model can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Standing {
     Ready,
     /// It comes back.
@@ -20,7 +22,7 @@ enum Standing {
 }
 
 /// The state of all language models of a run, by their places in the settings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Models {
     standing: Vec<Standing>,
     spent: Charge,

@@ -6,6 +6,7 @@
 //! (The grid is MAP-Elites, Mouret and Clune 2015.)
 
 use packevolve_contract::objective::Scores;
+use serde::{Deserialize, Serialize};
 
 use crate::candidate::CandidateId;
 
@@ -14,14 +15,14 @@ use crate::candidate::CandidateId;
 const CELL: f64 = 0.04;
 
 /// The members, best first; of equal scores the older first.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Population {
     capacity: usize,
     members: Vec<Member>,
 }
 
 /// A candidate that may be chosen as a parent.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// Which one.
     pub candidate: CandidateId,

@@ -7,6 +7,8 @@
 //! has come to the end it begins again with what it has made, until there is nothing to cut from that: what a cut has left
 //! without a use may stand before it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::candidate::CandidateId;
 use crate::search::bandit::Account;
 use crate::search::best::Best;
@@ -19,7 +21,7 @@ const STANDS_AFTER: u64 = 100;
 const MOST_LOST: f64 = 0.005;
 
 /// The state of pruning.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pruning {
     /// The most attempts of a pass; 0: there is none.
     limit: u64,
@@ -31,7 +33,7 @@ pub struct Pruning {
     pass: Option<Pass>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pass {
     /// The best that it began with.
     origin: Best,

@@ -125,6 +125,7 @@ impl Script {
             parent: *parent,
         };
         started.corpus = self.corpus.iter().enumerate().map(entry).collect();
+        started.settings = started.settings.recorded();
         started
     }
 }

@@ -5,7 +5,7 @@ use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Measurement, Sample};
 use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::rejection::{Evidence, Rejection};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::proposer::llm::document::{ReplyError, editable_lines};
 
@@ -55,7 +55,7 @@ impl ProgramShown {
 }
 
 /// What was measured of a program.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Weighted sum of `quality` and `speed_score`: 0 for the baseline.
     pub combined_score: f64,
@@ -72,7 +72,7 @@ pub struct Figures {
 }
 
 /// What was measured of a program on one case.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseFigures {
     /// Name, such as `72->8`.
     pub case: String,

@@ -1,0 +1,131 @@
+//! Resumption: a run read so that it can go on, from its last snapshot or else from its first line. Nothing is written
+//! before all of its journal was checked: a run that cannot be resumed stays as it is.
+
+use std::path::Path;
+
+use crate::event::Event;
+use crate::index;
+use crate::journal::{End, Entry, Held, Journal, JournalError, Place, TornLine};
+use crate::repository::Repository;
+use crate::run::{Fold, RunError, RunFolder};
+use crate::search::Search;
+use crate::snapshot::{self, Snapshot};
+use crate::trail::Trail;
+
+/// A run that this process writes: its journal, the views beside it, and what they come to.
+#[derive(Debug)]
+#[allow(missing_docs)] // each says what it is
+pub struct OpenRun {
+    pub folder: RunFolder,
+    pub journal: Journal<Event>,
+    pub index: index::Writer,
+    pub snapshots: snapshot::Writer,
+    pub search: Search,
+    pub trail: Trail,
+}
+
+/// A run that was read and that nobody else works on.
+#[derive(Debug)]
+pub struct Resumption {
+    folder: RunFolder,
+    held: Held<Event>,
+    end: End,
+    found: Found,
+}
+
+impl Resumption {
+    /// Reads and checks a run.
+    ///
+    /// # Errors
+    /// A journal that is not there, is in use, is damaged or of a newer version.
+    pub fn read(folder: RunFolder) -> Result<Self, RunError> {
+        let path = folder.journal();
+        if !path.is_file() {
+            return Err(RunError::NotARun(folder.path().to_owned()));
+        }
+        let held = Journal::hold(&path)?;
+        if let Some(snapshot) = snapshot_of(&folder, &held) {
+            let (mut found, end) = Found::from(Some(snapshot), &path, &held)?;
+            if is_kept(&folder, &mut found.trail) {
+                return Ok(Self { folder, held, end, found });
+            }
+            tracing::debug!("the archive does not keep what the snapshot tells");
+        }
+        let (found, end) = Found::from(None, &path, &held)?;
+        Ok(Self { folder, held, end, found })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The place of the snapshot that this begins with.
+    pub fn stands(&self) -> Option<Place> {
+        self.found.stands
+    }
+
+    /// The unfinished last line, which is dropped when the run goes on.
+    pub fn torn(&self) -> Option<&TornLine> {
+        self.end.torn.as_ref()
+    }
+
+    /// Begins to write.
+    ///
+    /// # Errors
+    /// What the operating system says of the journal.
+    pub fn go_on(self) -> Result<OpenRun, JournalError> {
+        let Self { folder, held, end, found: Found { stands, search, trail, lines } } = self;
+        let journal = held.go_on(end)?;
+        let mut index = match stands {
+            Some(place) => index::Writer::go_on(&folder.index(), place.seq),
+            None => index::Writer::create(&folder.index()),
+        };
+        lines.into_iter().for_each(|line| index.add(line));
+        snapshot::clear(&folder.snapshot(), stands.is_some());
+        let snapshots = snapshot::Writer::new(&folder.snapshot(), stands);
+        Ok(OpenRun { folder, journal, index, snapshots, search, trail })
+    }
+}
+
+/// What the lines of a journal come to.
+#[derive(Debug)]
+struct Found {
+    /// The place of the snapshot that this begins with; the index has the lines up to there.
+    stands: Option<Place>,
+    search: Search,
+    trail: Trail,
+    /// Of the index, those after that place.
+    lines: Vec<index::Line>,
+}
+
+impl Found {
+    fn from(snapshot: Option<Snapshot>, path: &Path, held: &Held<Event>) -> Result<(Self, End), RunError> {
+        let stands = snapshot.as_ref().map(|snapshot| snapshot.place);
+        let (search, mut trail) = snapshot.map(|Snapshot { search, trail, .. }| (search, trail)).unzip();
+        let (mut fold, mut lines) = (Fold::after(path, search), Vec::new());
+        let end = held.read_after(stands, |entry: Entry<Event>| -> Result<(), RunError> {
+            let search = fold.step(&entry)?;
+            let trail = trail.get_or_insert_with(|| Trail::new(search.started().epoch));
+            trail.add(&entry.event, entry.time, search);
+            lines.push(index::Line::of((entry.offset, entry.digest), &entry.event, search));
+            Ok(())
+        })?;
+        let (search, trail) = (fold.finish()?, trail.expect("BUG: a run that is not empty has a first event"));
+        Ok((Self { stands, search, trail, lines }, end))
+    }
+}
+
+/// The snapshot of a run, if this process can go on from it.
+fn snapshot_of(folder: &RunFolder, held: &Held<Event>) -> Option<Snapshot> {
+    let found = Snapshot::read(&folder.snapshot(), |place| held.has(place));
+    let snapshot = found.inspect_err(|flaw| tracing::debug!(%flaw, "a snapshot that is of no use")).ok().flatten()?;
+    // Where it is not, it is made anew from all lines.
+    index::has(&folder.index(), &snapshot.place).then_some(snapshot)
+}
+
+/// Whether the archive keeps what it kept when a snapshot was written. It may not after a power loss.
+fn is_kept(folder: &RunFolder, trail: &mut Trail) -> bool {
+    let repository = Repository::open(&folder.archive());
+    repository.and_then(|repository| repository.recall(&mut trail.kept)).unwrap_or(false)
+}
