@@ -177,15 +177,10 @@ impl<'a> Driver<'a> {
         }
         let repository = Repository::create(&folder.archive())?;
         let started = archive_start(&repository, start, cases, slots.ready())?;
-        let event = [Event::RunStarted(Box::new(started.clone()))];
-        let journal = draft.begin(&event)?;
-        repository.set_best(started.commit)?;
-        let (mut trail, mut index) = (Trail::new(started.epoch), index::Writer::create(&folder.index()));
-        let (search, snapshots) = (Search::new(started), snapshot::Writer::new(&folder.snapshot(), None));
-        trail.add(&event[0], time_of(&journal), &search);
-        index.add(line_of(&journal, 0, &event[0], &search));
-        let run = OpenRun { folder, journal, index, snapshots, search, trail };
-        Self::new(run, repository, (slots, signals), observer)
+        let seed = started.commit;
+        let journal = draft.begin(&[Event::RunStarted(Box::new(started))])?;
+        repository.set_best(seed)?;
+        Self::new(OpenRun::begun(folder, journal)?, repository, (slots, signals), observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -633,8 +628,7 @@ fn archive_start(
         catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
-        // What is in force is what stands in the journal, from the start.
-        settings: start.settings.recorded(),
+        settings: start.settings,
     })
 }
 

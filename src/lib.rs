@@ -19,7 +19,7 @@
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
 //!   compose, cross, mutate and prune, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
-//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`trail`], [`snapshot`], [`resumption`], [`briefing`],
+//! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`trail`], [`snapshot`] (MessagePack), [`resumption`], [`briefing`],
 //!   [`note`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
@@ -35,6 +35,8 @@
 //! * Every candidate is made by [`derive::derive`] from its parent and a document as received, byte for byte.
 //! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
 //!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
+//! * The journal is the truth. An index and a snapshot beside it are views: each is used only where the journal has the line
+//!   that it names, with the digest of all lines before it, and a run is whole without them.
 //! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen. Whatever
 //!   moment a process or the machine dies at, `resume` goes on as if it had not: `tests/crash.rs` has the harness stopped
 //!   after every system call that changes a run.

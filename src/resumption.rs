@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::event::Event;
 use crate::index;
-use crate::journal::{End, Entry, Held, Journal, JournalError, Place, TornLine};
+use crate::journal::{End, Entry, Held, Journal, JournalError, Place, Reader, TornLine};
 use crate::repository::Repository;
 use crate::run::{Fold, RunError, RunFolder};
 use crate::search::Search;
@@ -22,6 +22,32 @@ pub struct OpenRun {
     pub snapshots: snapshot::Writer,
     pub search: Search,
     pub trail: Trail,
+}
+
+impl OpenRun {
+    /// A run whose journal has its first event. It goes by what that reads back as, as whoever resumes it will.
+    ///
+    /// # Errors
+    /// What the operating system says of the journal.
+    pub fn begun(folder: RunFolder, journal: Journal<Event>) -> Result<Self, RunError> {
+        let path = folder.journal();
+        let first = Reader::open(&path)?.next().expect("BUG: it has its first event")?;
+        let mut folding = Folding::after(None, &path);
+        folding.take_in(&first)?;
+        Ok(Self::of(folder, journal, folding.finish()?))
+    }
+
+    fn of(folder: RunFolder, journal: Journal<Event>, found: Found) -> Self {
+        let Found { stands, search, trail, lines } = found;
+        let mut index = match stands {
+            Some(place) => index::Writer::go_on(&folder.index(), place.seq),
+            None => index::Writer::create(&folder.index()),
+        };
+        lines.into_iter().for_each(|line| index.add(line));
+        snapshot::clear(&folder.snapshot(), stands.is_some());
+        let snapshots = snapshot::Writer::new(&folder.snapshot(), stands);
+        Self { folder, journal, index, snapshots, search, trail }
+    }
 }
 
 /// A run that was read and that nobody else works on.
@@ -45,13 +71,13 @@ impl Resumption {
         }
         let held = Journal::hold(&path)?;
         if let Some(snapshot) = snapshot_of(&folder, &held) {
-            let (mut found, end) = Found::from(Some(snapshot), &path, &held)?;
+            let (mut found, end) = Found::after(Some(snapshot), &path, &held)?;
             if is_kept(&folder, &mut found.trail) {
                 return Ok(Self { folder, held, end, found });
             }
             tracing::debug!("the archive does not keep what the snapshot tells");
         }
-        let (found, end) = Found::from(None, &path, &held)?;
+        let (found, end) = Found::after(None, &path, &held)?;
         Ok(Self { folder, held, end, found })
     }
 
@@ -75,16 +101,9 @@ impl Resumption {
     /// # Errors
     /// What the operating system says of the journal.
     pub fn go_on(self) -> Result<OpenRun, JournalError> {
-        let Self { folder, held, end, found: Found { stands, search, trail, lines } } = self;
+        let Self { folder, held, end, found } = self;
         let journal = held.go_on(end)?;
-        let mut index = match stands {
-            Some(place) => index::Writer::go_on(&folder.index(), place.seq),
-            None => index::Writer::create(&folder.index()),
-        };
-        lines.into_iter().for_each(|line| index.add(line));
-        snapshot::clear(&folder.snapshot(), stands.is_some());
-        let snapshots = snapshot::Writer::new(&folder.snapshot(), stands);
-        Ok(OpenRun { folder, journal, index, snapshots, search, trail })
+        Ok(OpenRun::of(folder, journal, found))
     }
 }
 
@@ -100,19 +119,42 @@ struct Found {
 }
 
 impl Found {
-    fn from(snapshot: Option<Snapshot>, path: &Path, held: &Held<Event>) -> Result<(Self, End), RunError> {
+    /// All that follows the snapshot, if there is one.
+    fn after(snapshot: Option<Snapshot>, path: &Path, held: &Held<Event>) -> Result<(Self, End), RunError> {
         let stands = snapshot.as_ref().map(|snapshot| snapshot.place);
-        let (search, mut trail) = snapshot.map(|Snapshot { search, trail, .. }| (search, trail)).unzip();
-        let (mut fold, mut lines) = (Fold::after(path, search), Vec::new());
-        let end = held.read_after(stands, |entry: Entry<Event>| -> Result<(), RunError> {
-            let search = fold.step(&entry)?;
-            let trail = trail.get_or_insert_with(|| Trail::new(search.started().epoch));
-            trail.add(&entry.event, entry.time, search);
-            lines.push(index::Line::of((entry.offset, entry.digest), &entry.event, search));
-            Ok(())
-        })?;
+        let mut folding = Folding::after(snapshot, path);
+        let end = held.read_after(stands, |entry| folding.take_in(&entry))?;
+        Ok((folding.finish()?, end))
+    }
+}
+
+/// What the lines so far come to.
+struct Folding {
+    stands: Option<Place>,
+    fold: Fold,
+    trail: Option<Trail>,
+    lines: Vec<index::Line>,
+}
+
+impl Folding {
+    fn after(snapshot: Option<Snapshot>, path: &Path) -> Self {
+        let stands = snapshot.as_ref().map(|snapshot| snapshot.place);
+        let (search, trail) = snapshot.map(|Snapshot { search, trail, .. }| (search, trail)).unzip();
+        Self { stands, fold: Fold::after(path, search), trail, lines: Vec::new() }
+    }
+
+    fn take_in(&mut self, entry: &Entry<Event>) -> Result<(), RunError> {
+        let search = self.fold.step(entry)?;
+        let trail = self.trail.get_or_insert_with(|| Trail::new(search.started().epoch));
+        trail.add(&entry.event, entry.time, search);
+        self.lines.push(index::Line::of((entry.offset, entry.digest), &entry.event, search));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Found, RunError> {
+        let Self { stands, fold, trail, lines } = self;
         let (search, trail) = (fold.finish()?, trail.expect("BUG: a run that is not empty has a first event"));
-        Ok((Self { stands, search, trail, lines }, end))
+        Ok(Found { stands, search, trail, lines })
     }
 }
 

@@ -26,15 +26,6 @@ pub struct Settings {
     pub llm: LlmSettings,
 }
 
-impl Settings {
-    /// As a journal has them: what is said of language models where there are none is nothing.
-    #[must_use]
-    pub fn recorded(self) -> Self {
-        let llm = if self.llm.is_unused() { LlmSettings::default() } else { self.llm };
-        Self { llm, ..self }
-    }
-}
-
 /// How programs are measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationSettings {

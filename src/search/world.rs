@@ -114,7 +114,8 @@ impl Script {
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.search.slots = self.slots;
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
-        started.settings.llm.repairs = 2;
+        // Without models nothing of them is on record.
+        started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
         started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
             started.baseline = BlobId::from_bytes([255; 20]);
@@ -125,7 +126,6 @@ impl Script {
             parent: *parent,
         };
         started.corpus = self.corpus.iter().enumerate().map(entry).collect();
-        started.settings = started.settings.recorded();
         started
     }
 }

@@ -182,6 +182,7 @@ fn room(world: &World, flow: &Flow) -> anyhow::Result<bool> {
         ("archive", archive.clone()),
         ("journal", files(&world.run().join("journal.jsonl"))?),
         ("index", files(&world.run().join("journal.index"))?),
+        ("snapshot", files(&world.run().join("journal.snapshot")).unwrap_or_default()),
     ] {
         println!("        {name}: {:.0} bytes a candidate", all.iter().sum::<u64>() as f64 / count);
     }
