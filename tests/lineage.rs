@@ -27,7 +27,7 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
     }
     assert_eq!(json["most"], most.1);
     let text = world.run(&["lineage"]).ends(0).stdout;
-    assert!(text.contains(&format!("most was brought by the edit of {} (", most.1)), "{text}");
+    assert!(text.contains(&format!("most was brought by the edit of {}, +", most.1)), "{text}");
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).count(), steps.len());
 }
 

@@ -4,6 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
 
+use packevolve::event::Event;
+use packevolve::run::{Run, RunFolder};
+use packevolve_contract::evaluation::Evaluation;
+
 use crate::support::World;
 use crate::support::finished::{self, NAME};
 
@@ -142,4 +146,26 @@ fn of_one_candidate_there_is_its_attempt_its_making_and_its_judgement() {
     }
     world.run(&["log", NAME, "--candidate", "99"]).ends(3).tells_one_error(&["no candidate \"99\""]);
     world.run(&["log", "-f", "--candidate", "1"]).ends(2);
+}
+
+#[test]
+fn rejected_candidates_are_listed_with_their_whole_reasons() {
+    let world = finished::world();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/golden/v1");
+    let run = Run::open(RunFolder::new(golden.into())).unwrap();
+    let rejection = |event: &Event| match event {
+        Event::CandidateEvaluated { candidate, evaluation: Evaluation::Rejected { rejection, .. } } => {
+            Some(format!("candidate {candidate} rejected: it {rejection}"))
+        }
+        _ => None,
+    };
+    let rejected: Vec<String> = run.entries.iter().filter_map(|entry| rejection(&entry.event)).collect();
+    assert!(rejected.len() > 5, "{rejected:?}");
+    for arguments in [&["log", golden, "--rejected"][..], &["log", "-f", golden, "--rejected"]] {
+        let log = world.run(arguments).ends(0).stdout;
+        assert_eq!(log.lines().count(), rejected.len(), "{log}");
+        for (line, told) in log.lines().zip(&rejected) {
+            assert!(line.contains(told.lines().next().unwrap()), "{line} does not tell {told}");
+        }
+    }
 }

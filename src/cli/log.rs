@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
 use super::Format;
@@ -34,6 +35,9 @@ pub struct Log {
     /// Only what happened to this candidate: number, NAME, commit prefix, `best` or `seed`.
     #[arg(long, value_name = "CANDIDATE", conflicts_with = "follow")]
     candidate: Option<String>,
+    /// Only the candidates that were rejected, each with the reason.
+    #[arg(long)]
+    rejected: bool,
     /// Of JSON, an object a line.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -70,7 +74,9 @@ impl Log {
     }
 
     fn printer(&self) -> Printer {
-        Printer { format: self.format, terminal: Terminal::of_stdout(), began: 0.0, is_unread: false }
+        let is_cut = !self.rejected && self.candidate.is_none();
+        let (format, terminal) = (self.format, Terminal::of_stdout());
+        Printer { format, terminal, is_cut, rejected: self.rejected, began: 0.0, is_unread: false }
     }
 
     /// Prints events as they are written, until the last of them says that the run has stopped.
@@ -96,6 +102,10 @@ impl Log {
 struct Printer {
     format: Format,
     terminal: Terminal,
+    /// Whether lines end where a terminal does. Who asks for a few of them wants them whole.
+    is_cut: bool,
+    /// Only rejections.
+    rejected: bool,
     /// When the run began.
     began: f64,
     /// The reader has gone, so that there is nothing left to do.
@@ -105,10 +115,14 @@ struct Printer {
 impl Printer {
     fn print(&mut self, entry: &Entry<Event>, search: &Search) -> anyhow::Result<()> {
         let Entry { seq, time, event, .. } = entry;
+        if self.rejected && !is_rejection(event) {
+            return Ok(());
+        }
         let line = match self.format {
             Format::Json => serde_json::to_string(&Line { format: FORMAT, seq: *seq, time: *time, event })?,
             Format::Table => {
-                let line = self.terminal.cut(&inspect::event_line(entry, self.began, search));
+                let whole = inspect::event_line(entry, self.began, search);
+                let line = if self.is_cut { self.terminal.cut(&whole) } else { whole };
                 inspect::event_tone(event).map_or(line.clone(), |tone| self.terminal.paint(tone, &line))
             }
         };
@@ -164,6 +178,15 @@ impl Follower {
             "note: no process here works on {path}; still waiting\nhint: `packevolve resume {path}` goes on with it"
         ));
     }
+}
+
+/// Whether an event tells that a candidate was rejected.
+fn is_rejection(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::CandidateEvaluated { evaluation: Evaluation::Rejected { .. }, .. }
+            | Event::Refuted { evaluation: Evaluation::Rejected { .. }, .. }
+    )
 }
 
 fn attempt_of(run: &Run, candidate: CandidateId) -> Option<u64> {

@@ -18,7 +18,7 @@ use crate::terminal::Terminal;
 pub struct Top {
     #[command(flatten)]
     run: RunArguments,
-    /// How many; 0: all that have a score.
+    /// How many; 0: all that have a score, which those that were rejected or stopped early have not.
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
     count: usize,
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -44,7 +44,7 @@ impl Top {
             Format::Table if rows.is_empty() => data("no candidate of this run was measured in full yet\n")?,
             Format::Table => {
                 let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());
-                data(table + "\n")?;
+                data(table + "\n" + beaten(&rows, best))?;
             }
         }
         Ok(Exit::Success)
@@ -60,5 +60,15 @@ impl Top {
         let mut run = self.run.glance()?;
         let rows = run.top(self.count)?.iter().map(|(id, known)| Row::of(*id, known)).collect();
         Ok((rows, run.best(), run.start().started().cases.clone()))
+    }
+}
+
+/// Why others stand before the best, if they do.
+fn beaten(rows: &[Row], best: Option<CandidateId>) -> &'static str {
+    match rows.first() {
+        Some(first) if Some(first.candidate) != best => {
+            "* the best: nobody was better on held-out windows, where\n  only those come to that look better by enough\n"
+        }
+        _ => "",
     }
 }

@@ -108,7 +108,7 @@ impl Lineage {
         let gain = brought.as_ref().map_or(0.0, |brought| brought.combined_score);
         let (before, this) = (self.steps[at - 1].row.candidate, row.candidate);
         format!(
-            "\nmost was brought by the edit of {this} ({}): combined_score {gain:+.4}\n  packevolve show {this} {run}\n  \
+            "\nmost was brought by the edit of {this}, {gain:+.4}: {}\n  packevolve show {this} {run}\n  \
              packevolve diff {before} {this} {run}\n",
             harmless(&row.name)
         )

@@ -254,10 +254,10 @@ mod tests {
 
     use packevolve_contract::stream::{Purpose, stream};
 
-    use super::super::syntax::functions;
     use super::*;
     use crate::proposal::NAME_LENGTH;
     use crate::proposer::catalogue::gather;
+    use crate::proposer::syntax::functions;
 
     const PARENT: &str = "import torch\n\n\n# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    \
         return 5\n# EVOLVE-BLOCK-END\n\n\ndef outside():\n    return 6\n";

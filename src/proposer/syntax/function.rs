@@ -117,8 +117,8 @@ fn call(program: &str, node: Node<'_>) -> Option<Call> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::functions;
     use super::*;
+    use crate::proposer::syntax::functions;
 
     const PROGRAM: &str = "import x\n\n@x.cached(size=3)\ndef one(a, b=two):\n    c.d = three(a, k=2, *four(-5))\n    \
         return x.five(a)  # six\n\ndef two(): return 1  # seven\nclass Eight:\n    def nine(self): pass\n";
