@@ -10,6 +10,7 @@ use packevolve::driver::{Driver, News, Start};
 use packevolve::event::Event;
 use packevolve::journal::{Journal, read};
 use packevolve::proposer::{catalogue, corpus};
+use packevolve::resumption::Resumption;
 use packevolve::run::RunFolder;
 use packevolve::search::Search;
 use packevolve::search::best::Best;
@@ -109,7 +110,8 @@ impl Course {
                 fs::write(&stop, "").expect("the folder of the run is there");
             }
         };
-        let mut driver = Driver::resume(folder.clone(), Some(NO_LIMIT), &mut observer).await?;
+        let run = Resumption::read(folder.clone())?;
+        let mut driver = Driver::resume(run, Some(NO_LIMIT), &mut observer).await?;
         let before = driver.search().candidates().len();
         driver.run().await?;
         let judged = driver.search().candidates().len() - before;
