@@ -147,7 +147,7 @@ impl Writer {
         Self::with_file(path, File::create(path).and_then(|mut file| file.write_all(&HEAD).map(|()| file)))
     }
 
-    /// Goes on with an index that [has](has) so many lines, and forgets the rest of it.
+    /// Goes on with an index that [`has`] so many lines, and forgets the rest of it.
     pub fn go_on(path: &Path, lines: u64) -> Self {
         let end = HEAD.len() as u64 + lines * RECORD as u64;
         let opened = OpenOptions::new().append(true).open(path);

@@ -243,7 +243,8 @@ fn a_snapshot_counts_only_if_it_is_whole_and_of_this_journal_index_archive_and_b
         change(&mut bytes);
         fs::write(inside(world, "journal.snapshot"), bytes).unwrap();
     };
-    let cases: [(&str, bool, &dyn Fn(&World)); 10] = [
+    type Act<'a> = &'a dyn Fn(&World);
+    let cases: [(&str, bool, Act<'_>); 10] = [
         ("as it is", true, &|_| {}),
         ("an older one", true, &|world| swap(world, &killed_after_snapshot(0), "journal.snapshot")),
         ("one of lines that were lost", false, &|world| swap(world, &killed_after_snapshot(3), "journal.snapshot")),
