@@ -218,9 +218,10 @@ impl Repository {
     /// Leaves out of what is to be kept what an earlier process has kept. `kept` has everything from the start, or from
     /// when it was written on; whether the archive keeps what was written by then. What cannot be read is written again.
     pub fn recall(&self, kept: &mut Kept) -> Result<bool, RepositoryError> {
-        let head = self.target(KEPT)?;
-        let facts = head.and_then(|head| Some((head, self.commit_facts(head).ok()?)));
-        Ok(facts.is_some_and(|(head, facts)| kept.recall(head, facts.parents.first().copied())))
+        let Some(head) = self.target(KEPT)? else { return Ok(false) };
+        let (Ok(facts), Ok(blobs)) = (self.commit_facts(head), self.files(head)) else { return Ok(false) };
+        let members = (facts.parents.len() + blobs.len()).saturating_sub(1);
+        Ok(kept.recall(head, (facts.parents.first().copied(), members)))
     }
 
     /// Has what full logs hold packed, beside what goes on; tells if that has failed. All of it is kept by now.

@@ -71,11 +71,16 @@ impl Resumption {
         }
         let held = Journal::hold(&path)?;
         if let Some(snapshot) = snapshot_of(&folder, &held) {
-            let (mut found, end) = Found::after(Some(snapshot), &path, &held)?;
-            if is_kept(&folder, &mut found.trail) {
-                return Ok(Self { folder, held, end, found });
+            // Whatever is wrong is told as it is told of a journal alone.
+            match Found::after(Some(snapshot), &path, &held) {
+                Ok((mut found, end)) => {
+                    if is_kept(&folder, &mut found.trail) {
+                        return Ok(Self { folder, held, end, found });
+                    }
+                    tracing::debug!("the archive does not keep what the snapshot tells");
+                }
+                Err(error) => tracing::debug!(%error, "what follows the snapshot does not fit"),
             }
-            tracing::debug!("the archive does not keep what the snapshot tells");
         }
         let (found, end) = Found::after(None, &path, &held)?;
         Ok(Self { folder, held, end, found })

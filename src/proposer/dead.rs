@@ -19,8 +19,16 @@ pub(crate) fn buried(parent: &str, child: &str) -> String {
             return child;
         }
         // From the end, so that the others keep their places. What only they mention is found when they are gone.
-        idle.sort_by_key(|(_, span)| std::cmp::Reverse(span.start));
-        idle.into_iter().for_each(|(_, span)| remove(&mut child, span));
+        let mut spans: Vec<Range<usize>> = idle.into_iter().map(|(_, span)| span).collect();
+        spans.sort_by_key(|span| (span.start, span.end));
+        // Two imports may share a line.
+        spans.dedup_by(|next, span| {
+            next.start < span.end && {
+                span.end = span.end.max(next.end);
+                true
+            }
+        });
+        spans.into_iter().rev().for_each(|span| remove(&mut child, span));
     }
 }
 
@@ -78,6 +86,20 @@ mod tests {
         let expected = "import torch\n\n# EVOLVE-BLOCK-START\ndef _idle():\n    return 1\n\n\ndef pack():\n    return 1\n\
             # EVOLVE-BLOCK-END\n";
         assert_eq!(buried(PARENT, &child), expected);
+    }
+
+    #[test]
+    fn lines_that_two_imports_share_go_once() {
+        for imports in ["import heapq; import bisect\n", "from a import (heapq,\n    é); import bisect\n"] {
+            let parent = PARENT.replace("import numpy as np\n", &format!("{imports}import numpy as np\n"));
+            let parent = parent.replace("return np.ones(1)", "return np.ones(heapq + bisect + é)");
+            let child = parent.replace("heapq + bisect + é", "1");
+            let expected = PARENT.replace("return np.ones(1)", "return np.ones(1)");
+            assert_eq!(buried(&parent, &child), expected, "{imports}");
+            let at_end = "# EVOLVE-BLOCK-START\ndef pack(): return 1\nimport heapq; import bisect";
+            assert_eq!(buried("", at_end), "# EVOLVE-BLOCK-START\ndef pack(): return 1\nimport heapq; import bisect");
+        }
+        assert_eq!(buried("", "def pack(): return 1\nimport heapq; import bisect"), "def pack(): return 1\n");
     }
 
     #[test]

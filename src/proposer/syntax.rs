@@ -56,9 +56,20 @@ pub(crate) fn functions(program: &str) -> Rc<[Function]> {
     KNOWN.with_borrow_mut(|known| known.functions(program))
 }
 
-/// Those of them that stand within these bytes.
+/// Those of them that stand within these bytes, which are whole lines. An indented comment behind them, such as the marker
+/// that ends a region, is to Python part of the function before it, but not to us.
 pub(crate) fn functions_in(program: &str, within: &Range<usize>) -> Vec<Function> {
-    functions(program).iter().filter(|function| holds(within, &function.span)).cloned().collect()
+    let inside = |function: &Function| {
+        let span = function.span.start..function.span.end.min(within.end);
+        let beyond = &program[span.end..function.span.end];
+        let is_inside = within.contains(&span.start) && beyond.lines().all(|line| is_comment_or_blank(line.trim()));
+        is_inside.then(|| Function { span, ..function.clone() })
+    };
+    functions(program).iter().filter_map(inside).collect()
+}
+
+fn is_comment_or_blank(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
 }
 
 /// Whether one range is within another.
@@ -100,6 +111,17 @@ mod tests {
         for broken in ["def f(:\n", "x = = 1\n", "for x in y:\n", "x = (1\n", "if x\n    y\n"] {
             assert!(!is_sound(broken), "{broken}");
         }
+    }
+
+    #[test]
+    fn the_functions_of_a_region_end_with_it() {
+        let program = "def a():\n    pass\ndef b():\n    pass\n    # END\n\ndef c():\n    pass\n";
+        let region = 9 + 8..program.find("    # END").unwrap();
+        let found = functions_in(program, &region);
+        assert_eq!(found.len(), 1);
+        assert_eq!(&program[found[0].span.clone()], "def b():\n    pass\n");
+        assert_eq!(functions_in(program, &(0..12)).len(), 0, "a part of one");
+        assert_eq!(functions_in(program, &(0..program.len())).len(), 3);
     }
 
     #[test]

@@ -101,9 +101,10 @@ impl Kept {
         }
     }
 
-    /// Forgets what `head` keeps, if that is a commit of this chain, with `before` as its first parent, which was written
-    /// no earlier than the last write that is known here. Whether it is one; it may be in the middle of a batch.
-    pub(super) fn recall(&mut self, head: CommitId, before: Option<CommitId>) -> bool {
+    /// Forgets what `head` keeps, if that is a commit of this chain, with `before` as its first parent and so many
+    /// `members` of a batch behind that, which was written no earlier than the last write that is known here. Whether it is
+    /// one; it may be in the middle of a batch.
+    pub(super) fn recall(&mut self, head: CommitId, (before, members): (Option<CommitId>, usize)) -> bool {
         let added = self.last.begun + self.fresh.len();
         assert_eq!(added / self.batch_size, self.finished.len() / 2, "BUG: something was written meanwhile");
         if self.draft().is_some_and(|(_, all)| all == head) {
@@ -118,7 +119,8 @@ impl Kept {
             self.last = Last { newest: Some(head), finished: Some(finished), begun: 0 };
             return true;
         }
-        self.last.newest == Some(head) || before.is_some() && self.last.finished == before
+        let has_grown = before.is_some() && self.last.finished == before && members > self.last.begun;
+        self.last.newest == Some(head) || has_grown
     }
 
     pub(super) fn fresh(&self) -> &[Oid] {

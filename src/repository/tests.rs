@@ -425,9 +425,18 @@ fn what_was_written_down_is_not_believed_of_an_archive_that_keeps_less_or_other_
     side_lines(&repository, &mut kept, 3..5);
     repository.keep(&mut kept).unwrap();
     assert!(repository.recall(&mut read_back(&kept)).unwrap());
+    let newest = repository.target(KEPT).unwrap().unwrap();
     // A power loss may take the move of a ref.
     repository.point(KEPT, before).unwrap();
     assert!(!repository.recall(&mut read_back(&kept)).unwrap());
+    // ... of one within the same batch, too.
+    repository.point(KEPT, newest).unwrap();
+    let mut grown = read_back(&kept);
+    grown.add_blob(repository.blob(b"one more of this batch").unwrap());
+    repository.keep(&mut grown).unwrap();
+    assert!(repository.recall(&mut read_back(&kept)).unwrap(), "it keeps more");
+    repository.point(KEPT, newest).unwrap();
+    assert!(!repository.recall(&mut read_back(&grown)).unwrap(), "it keeps less of the same batch");
     let (_folder, other) = archive();
     assert!(!other.recall(&mut read_back(&kept)).unwrap(), "no ref");
     let mut others = Kept::new(EPOCH).with_batch_size(4);
