@@ -73,6 +73,7 @@ impl Resumption {
         if let Some(snapshot) = snapshot_of(&folder, &held) {
             let (mut found, end) = Found::after(Some(snapshot), &path, &held)?;
             if is_kept(&folder, &mut found.trail) {
+                tracing::debug!(stands = ?found.stands, "goes on from a snapshot");
                 return Ok(Self { folder, held, end, found });
             }
             tracing::debug!("the archive does not keep what the snapshot tells");
