@@ -253,7 +253,7 @@ impl<E: Serialize + DeserializeOwned + Send> Held<E> {
         let mut found = vec![0; ending.len()];
         let begin = place.offset.checked_sub(ending.len() as u64);
         let read = begin.map(|begin| File::open(&self.path).and_then(|file| file.read_exact_at(&mut found, begin)));
-        matches!(read, Some(Ok(()))) && found == ending.as_bytes()
+        matches!(read, Some(Ok(()))) && found == ending
     }
 
     /// Checks every line, and gives `each` the events after `place`, one that the journal [has](Self::has), in order.

@@ -75,6 +75,7 @@ impl Resumption {
             match Found::after(Some(snapshot), &path, &held) {
                 Ok((mut found, end)) => {
                     if is_kept(&folder, &mut found.trail) {
+                        tracing::debug!(stands = ?found.stands, "goes on from a snapshot");
                         return Ok(Self { folder, held, end, found });
                     }
                     tracing::debug!("the archive does not keep what the snapshot tells");

@@ -200,9 +200,12 @@ impl Writer {
     pub fn write(&mut self, place: Place, search: &Search, trail: &Trail) {
         // One that cannot be written is not tried again at once.
         self.last = place.offset;
-        if let Err(error) = self.try_to_write(place, search, trail) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot write a snapshot");
-            let _ = fs::remove_file(aside(&self.path));
+        match self.try_to_write(place, search, trail) {
+            Ok(()) => tracing::debug!(?place, "wrote a snapshot"),
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot write a snapshot");
+                let _ = fs::remove_file(aside(&self.path));
+            }
         }
     }
 

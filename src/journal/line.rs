@@ -30,6 +30,8 @@ const SEQ: &str = "{\"version\":1,\"seq\":";
 const BEFORE_DIGEST: &str = ",\"digest\":\"";
 const AFTER_DIGEST: &str = "\"}";
 const DIGITS: usize = 32;
+/// Bytes from the digest's key on.
+const ENDING: usize = BEFORE_DIGEST.len() + DIGITS + AFTER_DIGEST.len();
 
 /// The digest of a line; it stands for everything up to and including that line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +41,12 @@ impl Digest {
     /// Its bytes.
     pub fn to_bytes(self) -> [u8; DIGITS / 2] {
         self.0
+    }
+
+    fn digits(self) -> [u8; DIGITS] {
+        let mut digits = [0; DIGITS];
+        hex::encode_to_slice(self.0, &mut digits).expect("BUG: there are two digits a byte");
+        digits
     }
 
     /// Of its bytes.
@@ -94,8 +102,8 @@ pub struct Place {
 
 impl Place {
     /// What the bytes before it end in.
-    pub(super) fn ending(&self) -> String {
-        ending(self.digest) + "\n"
+    pub(super) fn ending(&self) -> Vec<u8> {
+        [&ending(self.digest)[..], b"\n"].concat()
     }
 }
 
@@ -127,7 +135,7 @@ impl Chain {
     fn digest_of(&self, body: &[u8]) -> Digest {
         let mut hash = Sha256::new();
         if let Some(previous) = self.digest {
-            hash.update(previous.to_string());
+            hash.update(previous.digits());
         }
         hash.update(body);
         let mut digest = [0; DIGITS / 2];
@@ -179,7 +187,7 @@ pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> s
     line.extend_from_slice(b",\"event\":");
     serde_json::to_writer(&mut line, event)?;
     let digest = chain.digest_of(&line);
-    line.extend_from_slice(ending(digest).as_bytes());
+    line.extend_from_slice(&ending(digest));
     line.push(b'\n');
     chain.advance(digest, line.len());
     Ok(line)
@@ -206,14 +214,20 @@ pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Res
 
 /// The digest of the line if the line ends in exactly that.
 fn verified(chain: &Chain, line: &[u8]) -> Option<Digest> {
-    let body = line.len().checked_sub(BEFORE_DIGEST.len() + DIGITS + AFTER_DIGEST.len())?;
-    let digest = chain.digest_of(&line[..body]);
-    (line[body..] == *ending(digest).as_bytes()).then_some(digest)
+    let (body, end) = line.split_at(line.len().checked_sub(ENDING)?);
+    let digest = chain.digest_of(body);
+    (*end == ending(digest)).then_some(digest)
 }
 
 /// What a line of this digest ends in.
-fn ending(digest: Digest) -> String {
-    format!("{BEFORE_DIGEST}{digest}{AFTER_DIGEST}")
+fn ending(digest: Digest) -> [u8; ENDING] {
+    let mut bytes = [0; ENDING];
+    let (before, rest) = bytes.split_at_mut(BEFORE_DIGEST.len());
+    let (digits, after) = rest.split_at_mut(DIGITS);
+    before.copy_from_slice(BEFORE_DIGEST.as_bytes());
+    digits.copy_from_slice(&digest.digits());
+    after.copy_from_slice(AFTER_DIGEST.as_bytes());
+    bytes
 }
 
 /// Checks a line without its newline as the next one, and not what it says; the chain moves on to it if all is well. A
