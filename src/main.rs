@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// What a long run remembers and what it forgets at once would share the pages of the system's allocator, until half of them
+/// are empty and to find room in them takes its time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     packevolve::cli::main().into()
 }
