@@ -94,10 +94,7 @@ mod tests {
             let parent = PARENT.replace("import numpy as np\n", &format!("{imports}import numpy as np\n"));
             let parent = parent.replace("return np.ones(1)", "return np.ones(heapq + bisect + é)");
             let child = parent.replace("heapq + bisect + é", "1");
-            let expected = PARENT.replace("return np.ones(1)", "return np.ones(1)");
-            assert_eq!(buried(&parent, &child), expected, "{imports}");
-            let at_end = "# EVOLVE-BLOCK-START\ndef pack(): return 1\nimport heapq; import bisect";
-            assert_eq!(buried("", at_end), "# EVOLVE-BLOCK-START\ndef pack(): return 1\nimport heapq; import bisect");
+            assert_eq!(buried(&parent, &child), PARENT, "{imports}");
         }
         assert_eq!(buried("", "def pack(): return 1\nimport heapq; import bisect"), "def pack(): return 1\n");
     }
