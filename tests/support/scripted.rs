@@ -140,7 +140,11 @@ impl Record {
             }
         }
         let archive = folder.join("archive.git");
-        let read = |name: &str| (name.to_owned(), fs::read_to_string(archive.join(name)).unwrap_or_default());
+        // A power loss may take the newline after an id and nothing else; to git that is the same ref.
+        let read = |name: &str| {
+            let ref_file = fs::read_to_string(archive.join(name)).unwrap_or_default();
+            (name.to_owned(), ref_file.trim_end().to_owned())
+        };
         let refs = ["refs/heads/best", "refs/packevolve/kept"].map(read);
         Self { events, refs: BTreeMap::from(refs) }
     }
