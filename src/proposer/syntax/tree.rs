@@ -56,9 +56,12 @@ impl Tree {
     /// Where there are errors, what tree-sitter makes of them may depend on what it knew before; since a tree is to follow
     /// from its program alone, such a program is parsed anew.
     pub(super) fn of_edited(&self, own: &str, program: &str) -> Self {
+        if self.has_error {
+            return Self::of(program);
+        }
         let edits = edits(own, program);
         let replaced = edits.iter().map(|edit| edit.old_end_byte.max(edit.new_end_byte) - edit.start_byte);
-        if self.has_error || replaced.sum::<usize>() > program.len() / MOST_REPLACED {
+        if replaced.sum::<usize>() > program.len() / MOST_REPLACED {
             return Self::of(program);
         }
         let mut known = self.parsed.clone();
