@@ -170,7 +170,7 @@ fn a_document_that_was_not_applied_is_told_with_its_reason() {
     let world = World::new();
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/broken.txt", "no proposal\n");
-    world.set("proposers", "{corpus: corpus, compose: null}");
+    world.set("proposers", "{corpus: corpus, compose: null, prune: 0}");
     let run = ["evolve", "--run", "x", "--candidates", "2"];
     world.run(&run).ends(0).tells(&["\nnot applied: broken.txt: not a proposal: "]);
     let output = world.run(&["resume", "x", "--candidates", "3"]).ends(0);

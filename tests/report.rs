@@ -204,7 +204,8 @@ fn a_run_with_language_models_tells_what_they_cost() {
         "name": "somebody", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
     });
-    let proposers = json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false});
+    let proposers =
+        json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
     world.set("proposers", &proposers.to_string());
     world.run(&["evolve", "--run", "x"]).ends(0);
     let page = reported(&world, &["x"]);
@@ -229,7 +230,7 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
         .replace("Turns the seed", &format!("{HOSTILE}</p></section> Turns the seed"))
         .replace("    device = weight.device\n", &code);
     world.write("corpus/<img src=x>.txt", proposal);
-    world.set("proposers", "{corpus: corpus, compose: null, cross: false, mutate: false}");
+    world.set("proposers", "{corpus: corpus, compose: null, cross: false, mutate: false, prune: 0}");
     let name = "<script>x";
     world.run(&["evolve", "--run", name]).ends(0);
     let mut run = world.read(name);
