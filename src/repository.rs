@@ -14,6 +14,7 @@ pub mod kept;
 
 mod ahead;
 mod error;
+mod handle;
 mod layout;
 mod loose;
 mod notes;
@@ -39,7 +40,8 @@ pub use kept::Kept;
 pub use object::{CommitFacts, Role};
 pub use survey::{Leftover, Survey};
 
-use ahead::{Ahead, Left};
+use ahead::{Ahead, Left, Records};
+use handle::Handle;
 use id::GitId;
 use object::{Object, tree_entries};
 use pack::Packer;
@@ -56,7 +58,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(10);
 /// The archive of a run. It may move between threads but serves one at a time.
 pub struct Repository {
     path: PathBuf,
-    git: git2::Repository,
+    git: Handle,
     /// What syncs objects, and what packs them; none if it was opened to be read.
     ahead: Option<RefCell<(Ahead, Packer)>>,
 }
@@ -76,7 +78,7 @@ impl Repository {
 
     /// Opens an archive to read it.
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: layout::open(path)?, ahead: None })
+        Ok(Self { path: path.to_owned(), git: Handle::open(path)?, ahead: None })
     }
 
     /// Opens an archive to go on writing, after whatever ended the process that wrote to it last. The caller holds the
@@ -94,7 +96,7 @@ impl Repository {
     fn open_to_write(path: &Path) -> Result<Self, RepositoryError> {
         let (ahead, left) = Ahead::open(path)?;
         let ahead = Some(RefCell::new((ahead, Packer::default())));
-        let repository = Self { path: path.to_owned(), git: layout::open(path)?, ahead };
+        let repository = Self { path: path.to_owned(), git: Handle::open(path)?, ahead };
         repository.write_again(&left)?;
         // So that the log itself is there after a power loss.
         layout::sync(path).map_err(RepositoryError::io(path, "sync it"))?;
@@ -249,18 +251,17 @@ impl Repository {
         objects.retain(|object| !there.contains(&object.id));
         // It would be in the way of ours.
         self.ahead().borrow_mut().1.wait();
-        pack::publish(&self.path, objects)?;
+        pack::publish(&self.path, objects.into_iter().map(Ok))?;
         self.point(NOTES, head)
     }
 
     /// A commit and all that it leads to, as far as it is there.
     fn all_below(&self, commit: CommitId) -> Result<HashSet<Oid>, RepositoryError> {
         let role = Role::Commit;
-        let odb = self.git.odb().map_err(RepositoryError::reading(role, commit.oid()))?;
         let (mut all, mut next) = (HashSet::new(), vec![(commit.oid(), ObjectType::Commit)]);
         while let Some((id, kind)) = next.pop() {
             if kind == ObjectType::Blob {
-                all.extend(odb.exists(id).then_some(id));
+                all.extend(self.is_packed(role, id)?.then_some(id));
             } else if let Ok(bytes) = self.read(role, id, kind) {
                 all.insert(id);
                 next.extend(object::children(kind, &bytes));
@@ -284,9 +285,12 @@ impl Repository {
 
     /// Whether git has all that the logs have.
     fn is_all_stored(&self) -> Result<bool, RepositoryError> {
-        let all = Left::read(&self.path)?.into_iter().flat_map(|left| left.objects);
-        let stored = all.map(|object| self.is_stored(Role::Kept, object.id)).collect::<Result<Vec<_>, _>>()?;
-        Ok(stored.into_iter().all(|stored| stored))
+        for object in Records::all(&self.path)? {
+            if !self.is_stored(Role::Kept, object?.id)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn ahead(&self) -> &RefCell<(Ahead, Packer)> {
@@ -322,8 +326,8 @@ impl Repository {
 
     /// An object as it was written ahead.
     fn left(&self, id: Oid) -> Result<Option<Object>, RepositoryError> {
-        let mut all = Left::read(&self.path)?.into_iter().flat_map(|left| left.objects);
-        Ok(all.find(|object| object.id == id))
+        let is_it = |object: &Result<Object, _>| object.as_ref().map_or(true, |object| object.id == id);
+        Records::all(&self.path)?.find(is_it).transpose()
     }
 
     fn read_stored(&self, role: Role, id: Oid, kind: ObjectType) -> Result<Vec<u8>, RepositoryError> {
@@ -340,23 +344,20 @@ impl Repository {
         Ok(bytes)
     }
 
-    /// Reads an object that has no file of its own; git2 checks the id of what it unpacks.
+    /// Reads an object that has no file of its own.
     fn read_packed(&self, role: Role, id: Oid) -> Result<(ObjectType, Vec<u8>), RepositoryError> {
-        // A cached object would hide that the one on the disk was changed.
-        git2::opts::enable_caching(false);
-        let odb = self.git.odb().map_err(RepositoryError::reading(role, id))?;
-        let object = odb.read(id).map_err(RepositoryError::reading(role, id))?;
-        // libgit2 knows the empty tree by heart.
-        if object.data().is_empty() && !odb.exists(id) {
-            return Err(RepositoryError::Missing { role, id: id.into() });
-        }
-        Ok((object.kind(), object.data().to_vec()))
+        let unpacked = self.git.unpack(id).map_err(RepositoryError::reading(role, id))?;
+        unpacked.ok_or(RepositoryError::Missing { role, id: id.into() })
     }
 
     fn is_stored(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
         // Most have a file; packs are many.
         let has_file = loose::path(&self.path, id).exists();
-        Ok(has_file || self.git.odb().map_err(RepositoryError::reading(role, id))?.exists(id))
+        Ok(has_file || self.is_packed(role, id)?)
+    }
+
+    fn is_packed(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
+        self.git.has(id).map_err(RepositoryError::reading(role, id))
     }
 
     fn require(&self, role: Role, id: Oid) -> Result<(), RepositoryError> {
@@ -382,7 +383,7 @@ impl Repository {
         }
         let began = Instant::now();
         loop {
-            match self.git.reference(name, commit.oid(), true, "") {
+            match self.git.get().reference(name, commit.oid(), true, "") {
                 // A collection of garbage moves refs, too, or has taken what nothing led to until now.
                 Err(error) if began.elapsed() < layout::LOCK_GRACE && self.is_in_the_way(&error, commit)? => {
                     thread::sleep(LOCK_WAIT);
@@ -401,7 +402,7 @@ impl Repository {
     }
 
     fn target(&self, name: &'static str) -> Result<Option<CommitId>, RepositoryError> {
-        match self.git.refname_to_id(name) {
+        match self.git.get().refname_to_id(name) {
             Ok(id) => Ok(Some(CommitId::from_oid(id))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
             Err(source) => Err(RepositoryError::Ref { path: self.path.clone(), name, source }),

@@ -13,7 +13,7 @@
 //! ends the log. Logs have numbers and are never moved: the last one is written to, those before it are sealed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Take, Write};
 use std::path::{Path, PathBuf};
 
 use git2::{ObjectType, Oid};
@@ -24,8 +24,10 @@ use super::object::Object;
 
 /// Name of the first log, in the archive's folder; the others have their number behind it.
 const FILE: &str = "packevolve.ahead";
-/// A log is full when it has become longer than this; so much of it is in memory while it is packed.
+/// A log is full when it has become longer than this; about so much is in memory while it is packed.
 const LONGEST: u64 = 32 << 20;
+/// The line before an object is shorter than this, bytes.
+const LONGEST_LINE: u64 = 128;
 /// A pack of less is not worth it.
 const SHORTEST: u64 = 1 << 20;
 
@@ -133,7 +135,7 @@ pub(super) fn remove(log: &Path) -> Result<(), RepositoryError> {
 }
 
 /// What is in a log of an archive.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Left {
     /// The log.
     pub path: PathBuf,
@@ -153,13 +155,55 @@ impl Left {
 
     /// Reads one log; nothing is in one that is not there.
     pub fn of(log: &Path) -> Result<Self, RepositoryError> {
-        let content = match fs::read(log) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            content => content.map_err(RepositoryError::io(log, "read what was written ahead"))?,
+        let Some(mut records) = Records::of(log)? else { return Ok(Self { path: log.to_owned(), ..Self::default() }) };
+        let objects = records.by_ref().collect::<Result<_, _>>()?;
+        Ok(Self { path: log.to_owned(), objects, bytes: records.end, is_torn: records.end < records.length })
+    }
+}
+
+/// The objects of a log, one after another, up to the first that was not finished. What is appended meanwhile is not
+/// among them.
+#[derive(Debug)]
+pub(super) struct Records {
+    path: PathBuf,
+    log: BufReader<Take<File>>,
+    /// Where the last one that was read ends, and the log.
+    end: u64,
+    length: u64,
+}
+
+impl Records {
+    /// Of a log; `None` if it is not there.
+    pub fn of(path: &Path) -> Result<Option<Self>, RepositoryError> {
+        match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some).map_err(RepositoryError::io(path, "read what was written ahead")),
+        }
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), log: BufReader::new(file.take(length)), end: 0, length })
+    }
+
+    /// Of the logs of the archive at `path`, oldest first. A run that goes on may have removed some meanwhile.
+    pub fn all(archive: &Path) -> Result<impl Iterator<Item = Result<Object, RepositoryError>>, RepositoryError> {
+        let logs = logs(archive)?.into_iter().filter_map(|(_, log)| Self::of(&log).transpose());
+        Ok(logs.collect::<Result<Vec<_>, _>>()?.into_iter().flatten())
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Object, RepositoryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (object, length) = match record(&mut self.log) {
+            Ok(next) => next?,
+            Err(error) => return Some(Err(RepositoryError::io(&self.path, "read what was written ahead")(error))),
         };
-        let (objects, rest) = records(&content);
-        let (bytes, is_torn) = ((content.len() - rest.len()) as u64, !rest.is_empty());
-        Ok(Self { path: log.to_owned(), objects, bytes, is_torn })
+        self.end += length;
+        Some(Ok(object))
     }
 }
 
@@ -193,23 +237,22 @@ fn sync_all(file: &File, path: &Path) -> Result<(), RepositoryError> {
     synced.map_err(RepositoryError::io(path, "sync the archive"))
 }
 
-/// The objects of a log, up to the first that was not finished, and the bytes from there on.
-fn records(mut log: &[u8]) -> (Vec<Object>, &[u8]) {
-    let mut objects = Vec::new();
-    while let Some((object, rest)) = record(log) {
-        objects.push(object);
-        log = rest;
-    }
-    (objects, log)
+/// The next object, and how long its record is; `None` where there is none that was finished.
+fn record(log: &mut impl BufRead) -> io::Result<Option<(Object, u64)>> {
+    let (mut line, mut content) = (Vec::new(), Vec::new());
+    log.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+    let Some((kind, length, id)) = told(&line) else { return Ok(None) };
+    log.take(length).read_to_end(&mut content)?;
+    let length = line.len() + content.len();
+    let object = Object::new(kind, content);
+    Ok((object.id == id).then_some((object, length as u64)))
 }
 
-fn record(log: &[u8]) -> Option<(Object, &[u8])> {
-    let end = log.iter().position(|byte| *byte == b'\n')?;
-    let mut words = std::str::from_utf8(&log[..end]).ok()?.split(' ');
+/// What the line before an object says of it: kind, length, id.
+fn told(line: &[u8]) -> Option<(ObjectType, u64, Oid)> {
+    let mut words = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split(' ');
     let kind = ObjectType::from_str(words.next()?)?;
-    let (content, rest) = log[end + 1..].split_at_checked(words.next()?.parse().ok()?)?;
-    let object = Object::new(kind, content.to_vec());
-    (Oid::from_str(words.next()?).ok()? == object.id).then_some((object, rest))
+    Some((kind, words.next()?.parse().ok()?, Oid::from_str(words.next()?).ok()?))
 }
 
 #[cfg(test)]
@@ -270,16 +313,22 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let all = blobs(&["first\n", "second\n"]);
         Ahead::open(folder.path()).unwrap().0.write(&all).unwrap();
-        let whole = fs::read(folder.path().join(FILE)).unwrap();
+        let log = folder.path().join(FILE);
+        let whole = fs::read(&log).unwrap();
         let second = whole.len() / 2;
         for length in 0..=whole.len() {
-            let (kept, rest) = records(&whole[..length]);
-            assert_eq!(rest.is_empty(), length == whole.len() || length == 0 || length == second, "{length}");
+            fs::write(&log, &whole[..length]).unwrap();
+            let Left { objects: kept, is_torn, bytes, .. } = Left::of(&log).unwrap();
+            assert!(bytes as usize == length || is_torn && (bytes as usize) < length, "{length}: {bytes}");
+            assert_eq!(!is_torn, length == whole.len() || length == 0 || length == second, "{length}");
             assert_eq!(kept, all[..kept.len()]);
             assert_eq!(kept.len(), usize::from(length + 1 > second) + usize::from(length == whole.len()), "{length}");
         }
         let mut changed = whole.clone();
         *changed.last_mut().unwrap() ^= 1;
-        assert_eq!(records(&changed).0, all[..1]);
+        fs::write(&log, changed).unwrap();
+        assert_eq!(Left::of(&log).unwrap().objects, all[..1]);
+        fs::write(&log, format!("blob {} {}\n", u64::MAX, all[0].id)).unwrap();
+        assert_eq!(Left::of(&log).unwrap().objects, []);
     }
 }

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 
 use git2::{Config, Odb, Oid};
 
-use super::ahead::{self, Left};
+use super::ahead::{self, Records};
 use super::error::RepositoryError;
 use super::layout::{PACK_DRAFTS, clear_drafts, gone, sync};
 use super::loose;
@@ -23,6 +23,10 @@ use super::object::Object;
 const FIRST: i32 = 1000;
 /// Packs are read only, as git has them.
 const FILE_MODE: u32 = 0o444;
+
+/// What is to be packed, one after another, as far as it can be read.
+pub(super) trait Objects: Iterator<Item = Result<Object, RepositoryError>> {}
+impl<I: Iterator<Item = Result<Object, RepositoryError>>> Objects for I {}
 
 /// The one thread that packs, while there is something to pack.
 #[derive(Debug, Default)]
@@ -70,7 +74,7 @@ impl Drop for Packer {
 /// Packs what these logs hold, and removes them. What the journal names of it is kept by now.
 pub(super) fn pack(archive: &Path, logs: &[PathBuf]) -> Result<(), RepositoryError> {
     for log in logs {
-        let ids = publish(archive, Left::of(log)?.objects)?;
+        let ids = publish(archive, Records::of(log)?.into_iter().flatten())?;
         discard(archive, &ids)?;
         ahead::remove(log)?;
     }
@@ -78,8 +82,9 @@ pub(super) fn pack(archive: &Path, logs: &[PathBuf]) -> Result<(), RepositoryErr
 }
 
 /// Makes a pack of `objects` where git looks for packs; it is on the disk when this returns. One at a time.
-pub(super) fn publish(archive: &Path, objects: Vec<Object>) -> Result<Vec<Oid>, RepositoryError> {
-    if objects.is_empty() {
+pub(super) fn publish(archive: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
+    let mut objects = objects.peekable();
+    if objects.peek().is_none() {
         return Ok(Vec::new());
     }
     clear_drafts(archive)?;
@@ -89,10 +94,10 @@ pub(super) fn publish(archive: &Path, objects: Vec<Object>) -> Result<Vec<Oid>, 
     published.and_then(|ids| cleared.map(|()| ids))
 }
 
-fn build(archive: &Path, objects: Vec<Object>) -> Result<Vec<Oid>, RepositoryError> {
+fn build(archive: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
     let (drafts, packs) = (archive.join(PACK_DRAFTS), archive.join("objects").join("pack"));
     fs::create_dir(&drafts).map_err(RepositoryError::io(&drafts, "make it"))?;
-    let ids = draft(&drafts, objects).map_err(|source| RepositoryError::Write { path: drafts.clone(), source })?;
+    let ids = draft(&drafts, objects)?;
     // Git takes an index for a pack that is whole, so it comes last.
     for ending in ["pack", "idx"] {
         put(&drafts, ending, &packs)?;
@@ -110,24 +115,32 @@ fn put(from: &Path, ending: &str, to: &Path) -> Result<(), RepositoryError> {
     Ok(())
 }
 
-/// Writes a pack and its index into `folder`.
-fn draft(folder: &Path, objects: Vec<Object>) -> Result<Vec<Oid>, git2::Error> {
+/// Writes a pack and its index into `folder`. What is to be packed is in memory once.
+fn draft(folder: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
+    let failed = |source| RepositoryError::Write { path: folder.to_owned(), source };
+    let memory = memory().map_err(failed)?;
+    let mut builder = memory.packbuilder().map_err(failed)?;
+    builder.set_threads(1);
+    let odb = memory.odb().map_err(failed)?;
+    let mut ids = Vec::new();
+    for object in objects {
+        let Object { kind, bytes, id } = object?;
+        let added = odb.write(kind, &bytes).and_then(|_| builder.insert_object(id, Some(family(&bytes))));
+        added.map_err(failed)?;
+        ids.push(id);
+    }
+    builder.write(folder, FILE_MODE).map_err(failed)?;
+    Ok(ids)
+}
+
+/// A repository that holds its objects in memory.
+fn memory() -> Result<git2::Repository, git2::Error> {
     let odb = Odb::new()?;
     odb.add_new_mempack_backend(FIRST)?;
     let memory = git2::Repository::from_odb(odb)?;
     // Nobody's settings have a say.
     memory.set_config(&Config::new()?)?;
-    let mut builder = memory.packbuilder()?;
-    builder.set_threads(1);
-    let odb = memory.odb()?;
-    let mut ids = Vec::with_capacity(objects.len());
-    for Object { kind, bytes, id } in objects {
-        odb.write(kind, &bytes)?;
-        builder.insert_object(id, Some(family(&bytes)))?;
-        ids.push(id);
-    }
-    builder.write(folder, FILE_MODE)?;
-    Ok(ids)
+    Ok(memory)
 }
 
 /// A name for what objects have much in common with; each is stored as what differs from another of the same.
@@ -161,6 +174,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::repository::ahead::Left;
     use crate::repository::{CommitId, Kept, NewCandidate, Repository};
 
     const FILE: &str = "eplb.py";
@@ -308,7 +322,7 @@ mod tests {
         let steps: [&dyn Fn(); 9] = [
             &|| fs::create_dir(&drafts).unwrap(),
             &|| fs::write(drafts.join("pack_git2_half"), b"PACK").unwrap(),
-            &|| drop(draft(&drafts, objects.clone()).unwrap()),
+            &|| drop(draft(&drafts, objects.iter().cloned().map(Ok)).unwrap()),
             &|| put(&drafts, "pack", &packs).unwrap(),
             &|| put(&drafts, "idx", &packs).unwrap(),
             &|| clear_drafts(archive).unwrap(),

@@ -82,7 +82,8 @@ impl Repository {
     /// What all refs name. A ref that was torn names nothing.
     fn tips(&self) -> Result<Vec<(Oid, ObjectType)>, RepositoryError> {
         let unreadable = |source| RepositoryError::Ref { path: self.path.clone(), name: "refs", source };
-        let references = self.git.references().map_err(unreadable)?;
+        let git = self.git.get();
+        let references = git.references().map_err(unreadable)?;
         let named = references.filter_map(|reference| reference.ok()?.target());
         Ok(named.map(|id| (id, ObjectType::Commit)).collect())
     }

@@ -191,7 +191,7 @@ fn a_lock_and_missing_folders_left_by_a_crash_do_not_block() {
 #[test]
 fn only_the_archives_own_settings_count() {
     let (_folder, repository) = archive();
-    let config = repository.git.config().unwrap();
+    let config = repository.git.get().config().unwrap();
     assert!(config.get_bool("core.bare").unwrap());
     assert!(config.get_string("hostile.setting").is_err());
     assert!(!repository.path().join("from-template").exists());
