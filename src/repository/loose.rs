@@ -22,6 +22,9 @@ use super::object::Object;
 /// Objects are read only, as git has them.
 const FILE_MODE: u32 = 0o444;
 
+/// How often the folder of an object is made for it.
+const MOST_FOLDERS: usize = 100;
+
 /// Where the file of an object is, in the archive at `archive`.
 pub(super) fn path(archive: &Path, id: Oid) -> PathBuf {
     let hex = id.to_string();
@@ -41,14 +44,20 @@ pub(super) fn write(archive: &Path, object: &Object) -> io::Result<()> {
         file => file,
     }?;
     file.write_all(&deflated(object)?)?;
-    match fs::rename(&draft, &path) {
-        // A collection removes folders that it has emptied.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(path.parent().expect("BUG: an object's file is in a folder"))?;
-            fs::rename(&draft, &path)
+    put(&draft, &path)
+}
+
+/// Moves the file of an object to its place. A collection of garbage removes folders that it has emptied, and may come upon
+/// one before something is in it.
+fn put(draft: &Path, path: &Path) -> io::Result<()> {
+    let folder = path.parent().expect("BUG: an object's file is in a folder");
+    for _ in 0..MOST_FOLDERS {
+        match fs::rename(draft, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
+            moved => return moved,
         }
-        moved => moved,
     }
+    fs::rename(draft, path)
 }
 
 /// Compressed as fast as can be: a pack will store it better.
