@@ -13,7 +13,7 @@
 //! A file imports only from the files above it; `tests/tidy.rs` holds this list against the code.
 //!
 //! * values: [`candidate`], `recent`, `line`, [`region`], [`nearest`], [`mismatch`], `site`, `block`, [`edit`], `rewrite`,
-//!   [`patch`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`],
+//!   [`patch`], [`mod@blame`], `merge`, [`proposal`], [`settings`], [`charge`], [`llm_error`],
 //!   [`operator`], [`event`]
 //! * decisions, pure: [`search`]
 //! * edges, one dependency behind each: [`config`] (YAML), [`journal`], [`repository`] (git2), [`proposer`] (corpus;
@@ -62,6 +62,8 @@ pub mod edit;
 mod rewrite;
 
 pub mod patch;
+
+pub mod blame;
 
 mod merge;
 

@@ -26,9 +26,26 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
         most = if brought > most.0 { (brought, pair[1]["candidate"].as_u64().unwrap()) } else { most };
     }
     assert_eq!(json["most"], most.1);
+    // What is left of all edits is the program.
+    let program = world.run(&["show", "best", NAME, "--program"]).ends(0).stdout;
+    let left: u64 = steps.iter().map(|step| step["lines"]["left"].as_u64().unwrap()).sum();
+    assert_eq!(left as usize, program.lines().filter(|line| !line.trim().is_empty()).count());
+    assert!(steps.iter().all(|step| step["lines"]["left"].as_u64() <= step["lines"]["wrote"].as_u64()), "{steps:?}");
     let text = world.run(&["lineage"]).ends(0).stdout;
     assert!(text.contains(&format!("most was brought by the edit of {}, +", most.1)), "{text}");
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).count(), steps.len());
+}
+
+#[test]
+fn a_lineage_is_told_without_an_archive_but_for_the_lines() {
+    let world = finished::world();
+    fs::remove_dir_all(world.path(&format!("runs/{NAME}/archive.git"))).unwrap();
+    let output = world.run(&["lineage", "best", NAME]).ends(0).tells(&["note: lines are not counted: "]);
+    assert!(
+        output.stdout.contains("\nmost was brought by") && !output.stdout.contains("that it wrote"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]

@@ -42,7 +42,7 @@ const DOORS: [(&str, &[&str]); 33] = [
     ("seccompiler", &["evaluator/src/sandbox.rs"]),
     ("serde_yaml", &["src/config.rs"]),
     ("sha2", &["evaluator/src/workload.rs", "src/journal", "src/snapshot.rs"]),
-    ("similar", &["src/nearest.rs", "src/patch.rs", "src/rewrite.rs"]),
+    ("similar", &["src/blame.rs", "src/nearest.rs", "src/patch.rs", "src/rewrite.rs"]),
     ("strsim", &["src/config.rs", "src/run.rs"]),
     ("tch", &["evaluator/src/tensor.rs"]),
     (

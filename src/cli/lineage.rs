@@ -7,9 +7,14 @@ use serde::Serialize;
 
 use super::named::Names;
 use super::{Format, print_json};
+use crate::blame::{Lines, blame};
+use crate::candidate::CandidateId;
 use crate::exit::Exit;
+use crate::glance::Glance;
 use crate::inspect::{self, FORMAT};
-use crate::output::data;
+use crate::output::{data, talk};
+use crate::repository::{Repository, RepositoryError};
+use crate::search::Known;
 use crate::terminal::Terminal;
 
 /// From the seed program to a candidate, an edit a line: its scores, and what it brought against the program that it is
@@ -39,7 +44,8 @@ impl Lineage {
     pub fn run(&self) -> anyhow::Result<Exit> {
         let (mut run, candidates) =
             Names::of(&[self.candidate.as_ref(), self.run.as_ref()], 1, self.config.as_deref()).glance()?;
-        let lineage = inspect::Lineage::of(&run.line_to(candidates[0])?);
+        let line = run.line_to(candidates[0])?;
+        let lineage = inspect::Lineage::of(&line, &lines(&run, &line));
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,
             Format::Table => {
@@ -48,5 +54,21 @@ impl Lineage {
             }
         }
         Ok(Exit::Success)
+    }
+}
+
+/// What each of the programs wrote, and what is left of it. A lineage is told without an archive, too.
+fn lines(run: &Glance, line: &[(CandidateId, Known)]) -> Vec<Lines> {
+    let programs = || -> Result<Vec<String>, RepositoryError> {
+        let repository = Repository::open(&run.folder.archive())?;
+        let file_name = &run.start().started().file_name;
+        line.iter().map(|(_, known)| repository.program(known.commit, file_name)).collect()
+    };
+    match programs() {
+        Ok(programs) => blame(&programs),
+        Err(error) => {
+            talk(format_args!("note: lines are not counted: {error}"));
+            Vec::new()
+        }
     }
 }

@@ -130,7 +130,7 @@ pub fn scores_text(
     format!(
         "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
          unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n{}\
-         quality and speed are relative to {against}\n",
+         quality and speed are relative to {against}, whose calls were timed beside these\n",
         Table::new(&header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
         scores.balancedness_score,
         scores.speed_score,

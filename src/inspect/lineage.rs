@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Row;
 use super::row::{gap_cells, gap_headings, shown_cases};
+use crate::blame::Lines;
 use crate::candidate::CandidateId;
 use crate::figures::{milliseconds, signed};
 use crate::output::harmless;
@@ -35,6 +36,8 @@ pub struct Step {
     /// What its edit brought, against the last program on the way that was measured in full; `None` if it was not
     /// measured in full itself.
     pub brought: Option<Brought>,
+    /// How much of what it wrote is left where the lineage leads; `None` if the archive does not tell.
+    pub lines: Option<Lines>,
 }
 
 /// What one program has over another. Positive is better.
@@ -66,18 +69,19 @@ impl Brought {
 }
 
 impl Lineage {
-    /// Along these programs, each of them an edit of the one before.
+    /// Along these programs, each of them an edit of the one before, with what is known of their lines.
     ///
     /// # Panics
     /// Without any.
-    pub fn of(line: &[(CandidateId, Known)]) -> Self {
+    pub fn of(line: &[(CandidateId, Known)], lines: &[Lines]) -> Self {
         let mut steps: Vec<Step> = Vec::new();
         let mut before: Option<Scores> = None;
-        for (id, known) in line {
+        for (at, (id, known)) in line.iter().enumerate() {
             let row = Row::of(*id, known);
             let brought = before.as_ref().zip(row.scores.as_ref()).map(|(old, new)| Brought::between(old, new));
             before = row.scores.clone().or(before);
-            steps.push(Step { row, merges: known.parents.iter().skip(1).copied().collect(), brought });
+            let merges = known.parents.iter().skip(1).copied().collect();
+            steps.push(Step { row, merges, brought, lines: lines.get(at).copied() });
         }
         let candidate = line.last().expect("BUG: a lineage leads to a candidate").0;
         Self { candidate, most: most(&steps), steps }
@@ -91,11 +95,12 @@ impl Lineage {
         let mut header = vec![("#", Column::Right), ("combined", Column::Right), ("brought", Column::Right)];
         header.extend(["quality", "speed", "unit\nms", "balanced-\nness"].map(|name| (name, Column::Right)));
         header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
+        header.push(("lines\nleft", Column::Right));
         header.extend(["proposer", "edit"].map(|name| (name, Column::Left)));
         let lines = self.steps.iter().map(|step| step.cells(&names)).collect();
         let tone = |step: &Step| (Some(step.row.candidate) == self.most).then_some(Tone::Good);
         let gaps = 7..7 + names.len();
-        let expendable = gaps.clone().rev().chain([6, gaps.end]);
+        let expendable = gaps.clone().rev().chain([6, gaps.end + 1, gaps.end]);
         let table = Table::new(&header, lines).expendable(expendable).tones(self.steps.iter().map(tone));
         format!("{}\n{}", table.draw(terminal), self.most_text(run))
     }
@@ -104,11 +109,14 @@ impl Lineage {
         let Some(at) = self.steps.iter().position(|step| Some(step.row.candidate) == self.most) else {
             return String::new();
         };
-        let Step { row, brought, .. } = &self.steps[at];
+        let Step { row, brought, lines, .. } = &self.steps[at];
         let gain = brought.as_ref().map_or(0.0, |brought| brought.combined_score);
         let (before, this) = (self.steps[at - 1].row.candidate, row.candidate);
+        let left = lines.map_or(String::new(), |Lines { wrote, left }| {
+            format!("\nof the {wrote} lines that it wrote {left} are left in {}", self.candidate)
+        });
         format!(
-            "\nmost was brought by the edit of {this}, {gain:+.4}: {}\n  packevolve show {this} {run}\n  \
+            "\nmost was brought by the edit of {this}, {gain:+.4}: {}{left}\n  packevolve show {this} {run}\n  \
              packevolve diff {before} {this} {run}\n",
             harmless(&row.name)
         )
@@ -143,6 +151,7 @@ impl Step {
                 cells.extend(gap_cells(&self.row, cases));
             }
         }
+        cells.push(self.lines.map_or(String::new(), |Lines { wrote, left }| format!("{left} of {wrote}")));
         cells.push(proposer.map_or(String::new(), |proposer| proposer.to_string()));
         cells.push(edit);
         cells

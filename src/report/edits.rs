@@ -3,7 +3,9 @@
 use super::cast::Cast;
 use super::changes;
 use super::figures::{count, difference, milliseconds, or_none, percent, score};
+use super::machine::name;
 use super::page::{Block, Cell, DiffLine, EditShown, Section, Table};
+use crate::blame::{Lines, blame};
 use crate::candidate::CandidateId;
 use crate::proposal::Proposal;
 use crate::repository::{Repository, RepositoryError};
@@ -16,22 +18,39 @@ pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, Repo
     let mut blocks = Vec::new();
     if let Some((_, edited)) = line.split_first() {
         let text = format!(
-            "{} from the seed program to the best, each with what it changed on the windows of the search. An edit may \
-             cost something first and pay later.",
+            "{} from the seed program to the best, each with what it changed on the windows of the search, and how many of \
+             the lines that it wrote are left in the best. An edit may cost something first and pay later.",
             count(edited.len(), "edit leads", "edits lead")
         );
         blocks.push(Block::words(text));
-        blocks.push(Block::Table(table(cast, &line)));
+        blocks.push(Block::Table(table(cast, &line, &lines(cast, repository, &line)?)));
         let edits = edited.iter().map(|id| shown(cast, repository, *id)).collect::<Result<_, _>>()?;
         blocks.push(Block::Edits { edits });
+        blocks.extend(cast.best.map(|best| Block::words(again(cast, best))));
     }
     Ok(Section { id: "edits", title: "The winning edits", blocks })
 }
 
-fn table(cast: &Cast<'_>, line: &[CandidateId]) -> Table {
-    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#"];
+/// How to have the edits made again.
+fn again(cast: &Cast<'_>, best: CandidateId) -> String {
+    let replay = format!("packevolve replay {} {best}", name(cast.run));
+    format!(
+        "\u{201c}{replay}\u{201d} makes these edits again from the seed program, compares every program and commit id, and \
+         measures the best again; with \u{201c}--export DIR\u{201d} it writes them as files for \u{201c}packevolve apply\u{201d}."
+    )
+}
+
+/// What each program of a line wrote, and what is left of it.
+fn lines(cast: &Cast<'_>, repository: &Repository, line: &[CandidateId]) -> Result<Vec<Lines>, RepositoryError> {
+    let file_name = &cast.search.started().file_name;
+    let programs = line.iter().map(|id| repository.program(cast.known(*id).commit, file_name));
+    Ok(blame(&programs.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn table(cast: &Cast<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
+    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#", "lines\nleft#"];
     let mut table = Table::new("From the seed program to the best, edit by edit", columns);
-    for id in line {
+    for (id, Lines { wrote, left }) in line.iter().zip(lines) {
         let name = cast.known(*id).name.clone();
         let scores = cast.scores(*id);
         let figures = scores.map(|scores| {
@@ -44,7 +63,8 @@ fn table(cast: &Cast<'_>, line: &[CandidateId]) -> Table {
         let figures = figures.unwrap_or_else(|| std::array::from_fn(|_| or_none(None::<String>)));
         let brought = if *id == CandidateId::SEED { String::new() } else { or_none(brought(cast, *id)) };
         let first = [Cell::from(id.to_string()), Cell::name(name)];
-        table.row(first.into_iter().chain(figures.map(Cell::from)).chain([Cell::from(brought)])).is_best =
+        let last = [brought, format!("{left} of {wrote}")];
+        table.row(first.into_iter().chain(figures.map(Cell::from)).chain(last.map(Cell::from))).is_best =
             Some(*id) == cast.best;
     }
     table
