@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::branch::branches;
 use crate::candidate::CandidateId;
 use crate::derive::{Descent, Novel, normal_form, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
@@ -538,7 +539,16 @@ impl<'a> Driver<'a> {
         self.journal.sync()?;
         self.index.flush();
         self.repository.keep(&mut self.trail.kept)?;
-        self.set_best()
+        self.set_best()?;
+        self.set_branches();
+        Ok(())
+    }
+
+    /// Lets git show the population. The run is whole without it.
+    fn set_branches(&self) {
+        if let Err(error) = self.repository.set_branches(&branches(&self.search)) {
+            tracing::warn!(%error, "the branches could not be moved");
+        }
     }
 
     fn best(&self) -> Option<CandidateId> {

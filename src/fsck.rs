@@ -4,13 +4,14 @@
 //! What a crash leaves is found, too, if the run was not resumed yet; a run that is under way is looked at as far as it is
 //! settled. Repairs are what `resume` does before it goes on: nothing is removed or changed that the journal names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::candidate::{BlobId, CandidateId};
+use crate::branch::branches;
+use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::derive::Descent;
 use crate::event::{Event, RunStarted};
 use crate::journal::{self, Entry, Journal, JournalError, Place, Reader, TornLine};
@@ -154,13 +155,14 @@ pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
 fn point(repository: &Repository, search: &Search, entries: &[Entry<Event>]) -> Result<(), RepositoryError> {
     repository.set_best(best_commit(search))?;
     repository.keep(&mut kept(search.started(), entries))?;
+    repository.set_branches(&branches(search))?;
     // Whatever of that had been there and was damaged.
     repository.restore()?;
     repository.settle()
 }
 
 /// What `best` is to name: the seed program as long as nothing was measured.
-fn best_commit(search: &Search) -> crate::candidate::CommitId {
+fn best_commit(search: &Search) -> CommitId {
     let best = search.best().map_or(CandidateId::SEED, |best| best.candidate);
     search.candidate(best).expect("BUG: the best is a candidate").commit
 }
@@ -387,6 +389,21 @@ impl Check {
             let what = format!("packevolve/kept names {}, by the journal it is {}", named(found), named(expected));
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
         }
+        self.branches(&branches(search), &repository.branches().unwrap_or_default());
+    }
+
+    /// Older archives have none of them.
+    fn branches(&mut self, expected: &BTreeMap<String, CommitId>, found: &BTreeMap<String, CommitId>) {
+        let both = expected.keys().chain(found.keys()).collect::<BTreeSet<_>>();
+        let differ: Vec<&str> =
+            both.into_iter().filter(|name| expected.get(*name) != found.get(*name)).map(String::as_str).collect();
+        if let (false, Some(first)) = (found.is_empty(), differ.first()) {
+            let count = differ.len();
+            let what = format!(
+                "{count} of the branches front/* and islands/* are not what the journal gives, {first} the first"
+            );
+            self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves them"));
+        }
     }
 
     /// Whether all lines of the journal tell something.
@@ -438,7 +455,7 @@ impl Check {
 }
 
 /// The candidate that an event brings, and its commit.
-fn committed(event: &Event) -> Option<(CandidateId, crate::candidate::CommitId)> {
+fn committed(event: &Event) -> Option<(CandidateId, CommitId)> {
     match event {
         Event::RunStarted(started) => Some((CandidateId::SEED, started.commit)),
         Event::CandidateCreated(created) => Some((created.candidate, created.commit)),

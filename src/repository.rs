@@ -49,6 +49,9 @@ use pack::Packer;
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
 const BEST: &str = "refs/heads/best";
 const KEPT: &str = "refs/packevolve/kept";
+/// Folders of branches that are a view of the run, as `best` is.
+const BRANCHES: [&str; 2] = ["front", "islands"];
+const HEADS: &str = "refs/heads";
 /// A view; the settings of an archive have git show it.
 const NOTES: &str = "refs/notes/packevolve";
 
@@ -87,8 +90,8 @@ impl Repository {
         // First of all a check that it is one: nothing is written into a folder of another kind.
         Self::open(path)?;
         layout::settle(path)?;
-        layout::clear_locks(path, &[BEST, KEPT, NOTES])?;
-        layout::clear_torn(path, &[BEST, KEPT, NOTES])?;
+        layout::clear_locks(&ref_files(path))?;
+        layout::clear_torn(&ref_files(path))?;
         Self::open_to_write(path)
     }
 
@@ -197,6 +200,40 @@ impl Repository {
     /// What `best` names, if anything yet.
     pub fn best(&self) -> Result<Option<CommitId>, RepositoryError> {
         self.target(BEST)
+    }
+
+    /// Lets these branches name these commits, and no others be in the folders that are a view of the run.
+    pub fn set_branches(&self, wanted: &BTreeMap<String, CommitId>) -> Result<(), RepositoryError> {
+        for name in self.branches()?.into_keys().filter(|name| !wanted.contains_key(name)) {
+            self.remove_branch(&name)?;
+        }
+        wanted.iter().try_for_each(|(name, commit)| self.point(&format!("{HEADS}/{name}"), *commit))
+    }
+
+    /// The branches of the folders that are a view of the run. One that was torn is none.
+    pub fn branches(&self) -> Result<BTreeMap<String, CommitId>, RepositoryError> {
+        let git = self.git.get();
+        let mut all = BTreeMap::new();
+        for pattern in BRANCHES.map(|folder| format!("{HEADS}/{folder}/*")) {
+            let found = git.references_glob(&pattern).map_err(self.unreadable(&pattern))?;
+            all.extend(found.filter_map(|branch| {
+                let branch = branch.ok()?;
+                let name = branch.name().ok()?.strip_prefix(HEADS)?.strip_prefix('/')?;
+                Some((name.to_owned(), CommitId::from_oid(branch.target()?)))
+            }));
+        }
+        Ok(all)
+    }
+
+    fn remove_branch(&self, name: &str) -> Result<(), RepositoryError> {
+        let name = format!("{HEADS}/{name}");
+        let removed = self.git.get().find_reference(&name).and_then(|mut branch| branch.delete());
+        removed.map_err(self.unreadable(&name))
+    }
+
+    fn unreadable(&self, name: &str) -> impl FnOnce(git2::Error) -> RepositoryError {
+        let (path, name) = (self.path.clone(), name.to_owned());
+        move |source| RepositoryError::Ref { path, name, source }
     }
 
     /// Makes everything that was added to `kept` reachable, so that no garbage collection takes it and every mirror
@@ -377,7 +414,7 @@ impl Repository {
         tree_entries(&bytes).ok_or_else(|| unfit(role, id))
     }
 
-    fn point(&self, name: &'static str, commit: CommitId) -> Result<(), RepositoryError> {
+    fn point(&self, name: &str, commit: CommitId) -> Result<(), RepositoryError> {
         if self.target(name)? == Some(commit) {
             return Ok(());
         }
@@ -390,8 +427,7 @@ impl Repository {
                     self.restore()?;
                 }
                 moved => {
-                    let unmoved = |source| RepositoryError::Ref { path: self.path.clone(), name, source };
-                    return moved.map(drop).map_err(unmoved);
+                    return moved.map(drop).map_err(self.unreadable(name));
                 }
             }
         }
@@ -401,13 +437,19 @@ impl Repository {
         Ok(error.code() == ErrorCode::Locked || !self.is_stored(Role::Commit, commit.oid())?)
     }
 
-    fn target(&self, name: &'static str) -> Result<Option<CommitId>, RepositoryError> {
+    fn target(&self, name: &str) -> Result<Option<CommitId>, RepositoryError> {
         match self.git.get().refname_to_id(name) {
             Ok(id) => Ok(Some(CommitId::from_oid(id))),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-            Err(source) => Err(RepositoryError::Ref { path: self.path.clone(), name, source }),
+            Err(error) => Err(self.unreadable(name)(error)),
         }
     }
+}
+
+/// The files of the refs that are written here, as far as they are there or might be.
+fn ref_files(archive: &Path) -> Vec<PathBuf> {
+    let branches = BRANCHES.iter().flat_map(|folder| layout::refs(&archive.join(HEADS).join(folder)));
+    [BEST, KEPT, NOTES].iter().map(|name| archive.join(name)).chain(branches).collect()
 }
 
 /// An intact object that nobody but a stranger can have written.

@@ -99,6 +99,34 @@ fn scores_stand_below_commits_as_notes() {
 }
 
 #[test]
+fn branches_name_the_front_and_the_best_of_every_island() {
+    let world = finished::world();
+    let search = finished::run().search;
+    let branches =
+        |world: &World| git(world, &["for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads"]);
+    let mut wanted: Vec<String> = search
+        .archive()
+        .front()
+        .map(|member| format!("front/{0} {1}", member.candidate, commit_of(member.candidate)))
+        .collect();
+    let islands = search.islands();
+    for island in 0..islands.count() {
+        let best = islands.members(island).iter().max_by(|a, b| a.score.total_cmp(&b.score));
+        wanted.extend(best.map(|best| format!("islands/{island} {}", commit_of(best.candidate))));
+    }
+    assert!(wanted.len() > 2, "{wanted:?}");
+    wanted.push(format!("best {}", commit_of(search.best().unwrap().candidate)));
+    wanted.sort();
+    let mut shown: Vec<String> = branches(&world).lines().map(str::to_owned).collect();
+    shown.sort();
+    assert_eq!(shown, wanted);
+    // A view: who has lost it has it made again.
+    git(&world, &["update-ref", "-d", "refs/heads/islands/0"]);
+    world.run(&["fsck", NAME, "--repair"]).ends(0);
+    assert_eq!(branches(&world).lines().count(), wanted.len());
+}
+
+#[test]
 fn collection_and_a_mirror_lose_nothing_and_both_are_read_and_replayed() {
     let world = finished::world();
     let archive = format!("runs/{NAME}/archive.git");

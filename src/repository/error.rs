@@ -67,7 +67,7 @@ pub enum RepositoryError {
         /// The archive.
         path: PathBuf,
         /// The ref.
-        name: &'static str,
+        name: String,
         /// What git says.
         source: git2::Error,
     },

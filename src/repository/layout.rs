@@ -1,5 +1,6 @@
 //! Layout: the folder of an archive, how it comes to be and how it is made ready again after a crash.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,13 +79,19 @@ pub(super) const PACK_DRAFTS: &str = "packevolve.packing";
 const UNFINISHED: &str = "tmp_object_git2_";
 
 /// Removes refs that a power loss has left without their content; the journal tells what they are to name.
-pub(super) fn clear_torn(path: &Path, refs: &[&str]) -> Result<(), RepositoryError> {
-    for file in refs.iter().map(|name| path.join(name)) {
-        if is_torn(&file) {
-            fs::remove_file(&file).map_err(RepositoryError::io(&file, "remove a ref that was not finished"))?;
-        }
+pub(super) fn clear_torn(refs: &[PathBuf]) -> Result<(), RepositoryError> {
+    for file in refs.iter().filter(|file| is_torn(file)) {
+        fs::remove_file(file).map_err(RepositoryError::io(file, "remove a ref that was not finished"))?;
     }
     Ok(())
+}
+
+/// The refs in a folder, those that only have a lock among them.
+pub(super) fn refs(folder: &Path) -> BTreeSet<PathBuf> {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths
+        .map(|path| if path.extension().is_some_and(|end| end == "lock") { path.with_extension("") } else { path })
+        .collect()
 }
 
 /// Whether a ref's file is there and does not hold an id.
@@ -133,8 +140,8 @@ pub(super) fn settle(path: &Path) -> Result<(), RepositoryError> {
 
 /// Removes the locks of refs that a killed process left. The run's own lock keeps other harnesses away, so what still
 /// stands after the grace is nobody's.
-pub(super) fn clear_locks(path: &Path, refs: &[&str]) -> Result<(), RepositoryError> {
-    let locks: Vec<PathBuf> = refs.iter().map(|name| path.join(format!("{name}.lock"))).collect();
+pub(super) fn clear_locks(refs: &[PathBuf]) -> Result<(), RepositoryError> {
+    let locks: Vec<PathBuf> = refs.iter().map(|file| file.with_added_extension("lock")).collect();
     if !locks.iter().any(|lock| lock.exists()) {
         return Ok(());
     }

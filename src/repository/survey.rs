@@ -12,7 +12,7 @@ use super::error::RepositoryError;
 use super::id::{BlobId, CommitId, GitId};
 use super::layout;
 use super::object::{Role, children};
-use super::{BEST, KEPT, Kept, Repository};
+use super::{KEPT, Kept, Repository, ref_files};
 
 /// What was found from the refs of an archive.
 #[derive(Debug, Default)]
@@ -81,9 +81,8 @@ impl Repository {
 
     /// What all refs name. A ref that was torn names nothing.
     fn tips(&self) -> Result<Vec<(Oid, ObjectType)>, RepositoryError> {
-        let unreadable = |source| RepositoryError::Ref { path: self.path.clone(), name: "refs", source };
         let git = self.git.get();
-        let references = git.references().map_err(unreadable)?;
+        let references = git.references().map_err(self.unreadable("refs"))?;
         let named = references.filter_map(|reference| reference.ok()?.target());
         Ok(named.map(|id| (id, ObjectType::Commit)).collect())
     }
@@ -107,7 +106,7 @@ impl Repository {
     /// # Errors
     /// A log of objects that cannot be read.
     pub fn leftovers(&self) -> Result<Vec<Leftover>, RepositoryError> {
-        let refs = [BEST, KEPT].map(|name| self.path.join(name));
+        let refs = ref_files(&self.path);
         let locks = refs.iter().map(|path| path.with_added_extension("lock")).filter(|lock| lock.exists());
         let torn = refs.iter().filter(|path| layout::is_torn(path)).cloned();
         let mut all: Vec<Leftover> = locks.map(Leftover::Lock).chain(torn.map(Leftover::TornRef)).collect();

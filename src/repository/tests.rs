@@ -654,6 +654,47 @@ fn refs_that_a_power_loss_emptied_do_not_block() {
     }
 }
 
+/// Branches by their names.
+fn named(branches: &[(&str, CommitId)]) -> BTreeMap<String, CommitId> {
+    branches.iter().map(|(name, commit)| ((*name).to_owned(), *commit)).collect()
+}
+
+#[test]
+fn branches_are_added_moved_and_removed_and_others_are_left_alone() {
+    let (_folder, repository) = archive();
+    let [first, second, third] = lineage(&repository).map(|written| written.commit);
+    repository.git.get().reference("refs/heads/mine", first.oid(), false, "").unwrap();
+    let before = named(&[("front/0", first), ("front/1", second), ("islands/0", first)]);
+    repository.set_branches(&before).unwrap();
+    assert_eq!(repository.branches().unwrap(), before);
+    // As a collection of garbage does.
+    let _ = git(repository.path(), &["pack-refs", "--all"]);
+    assert_eq!(repository.branches().unwrap(), before);
+    let after = named(&[("front/1", second), ("front/2", third), ("islands/0", third)]);
+    repository.set_branches(&after).unwrap();
+    assert_eq!(repository.branches().unwrap(), after);
+    repository.set_branches(&BTreeMap::new()).unwrap();
+    assert_eq!(repository.branches().unwrap(), BTreeMap::new());
+    assert_eq!(repository.git.get().refname_to_id("refs/heads/mine").unwrap(), first.oid());
+}
+
+#[test]
+fn branches_that_a_crash_left_locked_or_torn_do_not_block() {
+    let (_folder, repository) = archive();
+    let [first, second, _] = lineage(&repository).map(|written| written.commit);
+    repository.set_branches(&named(&[("front/0", first), ("islands/0", first)])).unwrap();
+    let folder = repository.path().join("refs/heads/front");
+    for (file, content) in [("0.lock", ""), ("1", ""), ("7.lock", "505e0294")] {
+        fs::write(folder.join(file), content).unwrap();
+    }
+    assert_eq!(repository.leftovers().unwrap().len(), 3);
+    let resumed = Repository::resume(repository.path()).unwrap();
+    assert_eq!(resumed.leftovers().unwrap(), []);
+    let after = named(&[("front/1", second), ("islands/0", second)]);
+    resumed.set_branches(&after).unwrap();
+    assert_eq!(resumed.branches().unwrap(), after);
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn what_a_commit_costs() {
