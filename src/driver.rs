@@ -20,13 +20,13 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::branch::branches;
 use crate::candidate::CandidateId;
 use crate::derive::{Descent, Novel, normal_form, novel};
 use crate::event::{CandidateCreated, CorpusEntry, Declined, Event, RunStarted, Selection, StopReason};
 use crate::index;
 use crate::journal::{Journal, JournalError};
 use crate::judge::{self, JudgeError};
+use crate::leaders::Leaders;
 use crate::note::notes;
 use crate::propose::{Drawn, ProposeError, Proposers};
 use crate::proposer::corpus::{self, Document, Planned};
@@ -540,15 +540,7 @@ impl<'a> Driver<'a> {
         self.index.flush();
         self.repository.keep(&mut self.trail.kept)?;
         self.set_best()?;
-        self.set_branches();
-        Ok(())
-    }
-
-    /// Lets git show the population. The run is whole without it.
-    fn set_branches(&self) {
-        if let Err(error) = self.repository.set_branches(&branches(&self.search)) {
-            tracing::warn!(%error, "the branches could not be moved");
-        }
+        Ok(Leaders::of(&self.search).show(&self.repository)?)
     }
 
     fn best(&self) -> Option<CandidateId> {

@@ -4,17 +4,17 @@
 //! What a crash leaves is found, too, if the run was not resumed yet; a run that is under way is looked at as far as it is
 //! settled. Repairs are what `resume` does before it goes on: nothing is removed or changed that the journal names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::branch::branches;
 use crate::candidate::{BlobId, CandidateId, CommitId};
 use crate::derive::Descent;
 use crate::event::{Event, RunStarted};
 use crate::journal::{self, Entry, Journal, JournalError, Place, Reader, TornLine};
+use crate::leaders::Leaders;
 use crate::proposal::Proposal;
 use crate::repository::{CommitFacts, Kept, Leftover, Repository, RepositoryError, Survey};
 use crate::run::{self, RunFolder};
@@ -155,7 +155,7 @@ pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
 fn point(repository: &Repository, search: &Search, entries: &[Entry<Event>]) -> Result<(), RepositoryError> {
     repository.set_best(best_commit(search))?;
     repository.keep(&mut kept(search.started(), entries))?;
-    repository.set_branches(&branches(search))?;
+    Leaders::of(search).show(repository)?;
     // Whatever of that had been there and was damaged.
     repository.restore()?;
     repository.settle()
@@ -389,20 +389,8 @@ impl Check {
             let what = format!("packevolve/kept names {}, by the journal it is {}", named(found), named(expected));
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
         }
-        self.branches(&branches(search), &repository.branches().unwrap_or_default());
-    }
-
-    /// Older archives have none of them.
-    fn branches(&mut self, expected: &BTreeMap<String, CommitId>, found: &BTreeMap<String, CommitId>) {
-        let both = expected.keys().chain(found.keys()).collect::<BTreeSet<_>>();
-        let differ: Vec<&str> =
-            both.into_iter().filter(|name| expected.get(*name) != found.get(*name)).map(String::as_str).collect();
-        if let (false, Some(first)) = (found.is_empty(), differ.first()) {
-            let count = differ.len();
-            let what = format!(
-                "{count} of the branches front/* and islands/* are not what the journal gives, {first} the first"
-            );
-            self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves them"));
+        for what in Leaders::of(search).differences(repository) {
+            self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
         }
     }
 

@@ -20,7 +20,7 @@
 //!   compose, cross, mutate and prune, with tree-sitter; language models, with HTTP and templates), [`mod@propose`],
 //!   [`mod@derive`], [`judge`] and [`slots`] (processes), [`requests`] (language models at work)
 //! * runs: [`run`], [`mod@index`], [`glance`], [`memory`], [`trail`], [`snapshot`] (MessagePack), [`resumption`], [`briefing`],
-//!   [`note`], [`branch`], [`driver`], [`replay`], [`fsck`]
+//!   [`note`], [`leaders`], [`driver`], [`replay`], [`fsck`]
 //! * views: [`output`], [`terminal`], [`table`], [`plot`] (plotters), `figures`, [`gain`], [`export`],
 //!   [`inspect`], [`progress`], [`report`] (templates), [`log`]
 //! * shell: [`exit`], [`cli`]
@@ -117,7 +117,7 @@ pub mod briefing;
 
 pub mod note;
 
-pub mod branch;
+pub mod leaders;
 
 pub mod driver;
 

@@ -14,6 +14,7 @@ pub mod kept;
 
 mod ahead;
 mod error;
+mod front;
 mod handle;
 mod layout;
 mod loose;
@@ -49,9 +50,9 @@ use pack::Packer;
 /// What `best` names; HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
 const BEST: &str = "refs/heads/best";
 const KEPT: &str = "refs/packevolve/kept";
-/// Folders of branches that are a view of the run, as `best` is.
-const BRANCHES: [&str; 2] = ["front", "islands"];
-const HEADS: &str = "refs/heads";
+/// Views, too: the front, and the best of every island by its number.
+const FRONT: &str = "refs/packevolve/front";
+const ISLANDS: &str = "refs/packevolve/islands";
 /// A view; the settings of an archive have git show it.
 const NOTES: &str = "refs/notes/packevolve";
 
@@ -202,33 +203,46 @@ impl Repository {
         self.target(BEST)
     }
 
-    /// Lets these branches name these commits, and no others be in the folders that are a view of the run.
-    pub fn set_branches(&self, wanted: &BTreeMap<String, CommitId>) -> Result<(), RepositoryError> {
-        for name in self.branches()?.into_keys().filter(|name| !wanted.contains_key(name)) {
-            self.remove_branch(&name)?;
+    /// Lets git show the front: a commit with these parents.
+    ///
+    /// # Errors
+    /// The commit cannot be written. A ref that cannot be moved is none.
+    pub fn show_front(&self, members: &[CommitId], time: u64) -> Result<(), RepositoryError> {
+        let (objects, head) = front::draft(members, time);
+        if !members.is_empty() && self.front() != Some(head) {
+            self.write(&objects)?;
+            self.show(FRONT, head);
         }
-        wanted.iter().try_for_each(|(name, commit)| self.point(&format!("{HEADS}/{name}"), *commit))
+        Ok(())
     }
 
-    /// The branches of the folders that are a view of the run. One that was torn is none.
-    pub fn branches(&self) -> Result<BTreeMap<String, CommitId>, RepositoryError> {
-        let git = self.git.get();
-        let mut all = BTreeMap::new();
-        for pattern in BRANCHES.map(|folder| format!("{HEADS}/{folder}/*")) {
-            let found = git.references_glob(&pattern).map_err(self.unreadable(&pattern))?;
-            all.extend(found.filter_map(|branch| {
-                let branch = branch.ok()?;
-                let name = branch.name().ok()?.strip_prefix(HEADS)?.strip_prefix('/')?;
-                Some((name.to_owned(), CommitId::from_oid(branch.target()?)))
-            }));
-        }
-        Ok(all)
+    /// What [`Repository::show_front`] lets git show.
+    pub fn front_id(members: &[CommitId], time: u64) -> CommitId {
+        front::draft(members, time).1
     }
 
-    fn remove_branch(&self, name: &str) -> Result<(), RepositoryError> {
-        let name = format!("{HEADS}/{name}");
-        let removed = self.git.get().find_reference(&name).and_then(|mut branch| branch.delete());
-        removed.map_err(self.unreadable(&name))
+    /// What git shows as the front, if anything yet.
+    pub fn front(&self) -> Option<CommitId> {
+        self.target(FRONT).unwrap_or_default()
+    }
+
+    /// Lets git show the best of an island.
+    pub fn show_island(&self, number: usize, best: CommitId) {
+        if self.island(number) != Some(best) {
+            self.show(&island(number), best);
+        }
+    }
+
+    /// What git shows as the best of an island, if anything yet.
+    pub fn island(&self, number: usize) -> Option<CommitId> {
+        self.target(&island(number)).unwrap_or_default()
+    }
+
+    /// Moves a ref that is a view. One that cannot be moved stays as it is until the next time.
+    fn show(&self, name: &str, commit: CommitId) {
+        if let Err(error) = self.git.get().reference(name, commit.oid(), true, "") {
+            tracing::warn!(archive = %self.path.display(), name, %error, "cannot move a ref");
+        }
     }
 
     fn unreadable(&self, name: &str) -> impl FnOnce(git2::Error) -> RepositoryError {
@@ -446,10 +460,15 @@ impl Repository {
     }
 }
 
+/// The ref of an island.
+fn island(number: usize) -> String {
+    format!("{ISLANDS}/{number}")
+}
+
 /// The files of the refs that are written here, as far as they are there or might be.
 fn ref_files(archive: &Path) -> Vec<PathBuf> {
-    let branches = BRANCHES.iter().flat_map(|folder| layout::refs(&archive.join(HEADS).join(folder)));
-    [BEST, KEPT, NOTES].iter().map(|name| archive.join(name)).chain(branches).collect()
+    let fixed = [BEST, KEPT, NOTES, FRONT].iter().map(|name| archive.join(name));
+    fixed.chain(layout::numbered_refs(&archive.join(ISLANDS))).collect()
 }
 
 /// An intact object that nobody but a stranger can have written.

@@ -1,5 +1,7 @@
 //! The archive of a run, as plain git sees it.
 
+use packevolve::candidate::CandidateId;
+
 use crate::support::finished::{self, NAME};
 use crate::support::{World, repository};
 
@@ -64,7 +66,7 @@ fn the_graph_of_commits_is_the_family_tree() {
     }
 }
 
-fn commit_of(id: packevolve::candidate::CandidateId) -> String {
+fn commit_of(id: CandidateId) -> String {
     finished::run().search.candidate(id).unwrap().commit.to_string()
 }
 
@@ -99,31 +101,33 @@ fn scores_stand_below_commits_as_notes() {
 }
 
 #[test]
-fn branches_name_the_front_and_the_best_of_every_island() {
+fn git_shows_the_front_and_the_best_of_every_island() {
     let world = finished::world();
     let search = finished::run().search;
-    let branches =
-        |world: &World| git(world, &["for-each-ref", "--format=%(refname:short) %(objectname)", "refs/heads"]);
-    let mut wanted: Vec<String> = search
-        .archive()
-        .front()
-        .map(|member| format!("front/{0} {1}", member.candidate, commit_of(member.candidate)))
-        .collect();
-    let islands = search.islands();
-    for island in 0..islands.count() {
-        let best = islands.members(island).iter().max_by(|a, b| a.score.total_cmp(&b.score));
-        wanted.extend(best.map(|best| format!("islands/{island} {}", commit_of(best.candidate))));
+    let front: Vec<String> = search.archive().front().map(|member| commit_of(member.candidate)).collect();
+    let shown = git(&world, &["rev-parse", "packevolve/front^@"]);
+    assert_eq!(shown.lines().collect::<Vec<_>>(), front);
+    for island in 0..search.islands().count() {
+        let shown = git(&world, &["rev-parse", &format!("packevolve/islands/{island}")]);
+        let members = search.islands().members(island);
+        let is_shown = |id| commit_of(id) == shown.trim();
+        let best = members.iter().find(|member| is_shown(member.candidate)).expect("it is of the island");
+        assert!(members.iter().all(|member| member.score <= best.score), "{island}");
     }
-    assert!(wanted.len() > 2, "{wanted:?}");
-    wanted.push(format!("best {}", commit_of(search.best().unwrap().candidate)));
-    wanted.sort();
-    let mut shown: Vec<String> = branches(&world).lines().map(str::to_owned).collect();
-    shown.sort();
-    assert_eq!(shown, wanted);
-    // A view: who has lost it has it made again.
-    git(&world, &["update-ref", "-d", "refs/heads/islands/0"]);
+    // A view: who has moved it has it moved back.
+    git(&world, &["update-ref", "refs/packevolve/front", "best"]);
+    git(&world, &["update-ref", "refs/packevolve/islands/0", &commit_of(CandidateId::SEED)]);
+    let told = world.run(&["fsck", NAME]).ends(7).stdout;
+    assert_eq!(
+        (told.matches("packevolve/front names ").count(), told.matches("islands/0 names ").count()),
+        (1, 1),
+        "{told}"
+    );
     world.run(&["fsck", NAME, "--repair"]).ends(0);
-    assert_eq!(branches(&world).lines().count(), wanted.len());
+    assert_eq!(git(&world, &["rev-parse", "packevolve/front^@"]), shown);
+    // Older archives have none of it.
+    git(&world, &["update-ref", "-d", "refs/packevolve/front"]);
+    world.run(&["fsck", NAME]).ends(0);
 }
 
 #[test]

@@ -113,7 +113,8 @@ impl Lineage {
         let gain = brought.as_ref().map_or(0.0, |brought| brought.combined_score);
         let (before, this) = (self.steps[at - 1].row.candidate, row.candidate);
         let left = lines.map_or(String::new(), |Lines { wrote, left }| {
-            format!("\nof the {wrote} lines that it wrote {left} are left in {}", self.candidate)
+            let (lines, are) = (if wrote == 1 { "line" } else { "lines" }, if left == 1 { "is" } else { "are" });
+            format!("\nof the {wrote} {lines} that it wrote {left} {are} left in {}", self.candidate)
         });
         format!(
             "\nmost was brought by the edit of {this}, {gain:+.4}: {}{left}\n  packevolve show {this} {run}\n  \
@@ -151,7 +152,8 @@ impl Step {
                 cells.extend(gap_cells(&self.row, cases));
             }
         }
-        cells.push(self.lines.map_or(String::new(), |Lines { wrote, left }| format!("{left} of {wrote}")));
+        let lines = self.lines.filter(|lines| lines.wrote > 0);
+        cells.push(lines.map_or(String::new(), |Lines { wrote, left }| format!("{left} of {wrote}")));
         cells.push(proposer.map_or(String::new(), |proposer| proposer.to_string()));
         cells.push(edit);
         cells

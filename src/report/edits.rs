@@ -63,7 +63,8 @@ fn table(cast: &Cast<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
         let figures = figures.unwrap_or_else(|| std::array::from_fn(|_| or_none(None::<String>)));
         let brought = if *id == CandidateId::SEED { String::new() } else { or_none(brought(cast, *id)) };
         let first = [Cell::from(id.to_string()), Cell::name(name)];
-        let last = [brought, format!("{left} of {wrote}")];
+        let left = if *wrote > 0 { format!("{left} of {wrote}") } else { String::new() };
+        let last = [brought, left];
         table.row(first.into_iter().chain(figures.map(Cell::from)).chain(last.map(Cell::from))).is_best =
             Some(*id) == cast.best;
     }

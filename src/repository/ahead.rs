@@ -243,9 +243,11 @@ fn record(log: &mut impl BufRead) -> io::Result<Option<(Object, u64)>> {
     log.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line)?;
     let Some((kind, length, id)) = told(&line) else { return Ok(None) };
     log.take(length).read_to_end(&mut content)?;
-    let length = line.len() + content.len();
-    let object = Object::new(kind, content);
-    Ok((object.id == id).then_some((object, length as u64)))
+    if content.len() as u64 != length {
+        return Ok(None);
+    }
+    let (object, length) = (Object::new(kind, content), line.len() as u64 + length);
+    Ok((object.id == id).then_some((object, length)))
 }
 
 /// What the line before an object says of it: kind, length, id.
@@ -328,7 +330,9 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         fs::write(&log, changed).unwrap();
         assert_eq!(Left::of(&log).unwrap().objects, all[..1]);
-        fs::write(&log, format!("blob {} {}\n", u64::MAX, all[0].id)).unwrap();
-        assert_eq!(Left::of(&log).unwrap().objects, []);
+        for length in [u64::MAX, 9] {
+            fs::write(&log, format!("blob {length} {}\nfirst\n", all[0].id)).unwrap();
+            assert_eq!(Left::of(&log).unwrap().objects, [], "{length}");
+        }
     }
 }

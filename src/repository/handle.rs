@@ -20,12 +20,26 @@ pub(super) struct Handle {
     path: PathBuf,
     git: RefCell<git2::Repository>,
     unpacked: Cell<u32>,
+    most: u32,
 }
 
 impl Handle {
     /// Opens the archive at `path`.
     pub fn open(path: &Path) -> Result<Self, RepositoryError> {
-        Ok(Self { path: path.to_owned(), git: RefCell::new(layout::open(path)?), unpacked: Cell::new(0) })
+        let (git, unpacked) = (RefCell::new(layout::open(path)?), Cell::new(0));
+        Ok(Self { path: path.to_owned(), git, unpacked, most: MOST_UNPACKED })
+    }
+
+    /// Fewer objects, for tests of what happens when it is opened anew.
+    #[cfg(test)]
+    pub fn set_most(&mut self, most: u32) {
+        self.most = most;
+    }
+
+    /// Objects since it was opened.
+    #[cfg(test)]
+    pub fn unpacked(&self) -> u32 {
+        self.unpacked.get()
     }
 
     /// The archive as git2 sees it. To be held for a moment: it is not opened anew meanwhile.
@@ -55,10 +69,12 @@ impl Handle {
     /// Opens the archive anew if it is time. Where that fails, the old handle goes on: what is wrong is told by what is read.
     fn renew(&self) {
         self.unpacked.set(self.unpacked.get() + 1);
-        if self.unpacked.get() <= MOST_UNPACKED {
+        if self.unpacked.get() <= self.most {
             return;
         }
-        if let (Ok(mut git), Ok(anew)) = (self.git.try_borrow_mut(), layout::open(&self.path)) {
+        if let Ok(mut git) = self.git.try_borrow_mut()
+            && let Ok(anew) = layout::open(&self.path)
+        {
             *git = anew;
             self.unpacked.set(0);
         }

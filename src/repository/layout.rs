@@ -86,12 +86,14 @@ pub(super) fn clear_torn(refs: &[PathBuf]) -> Result<(), RepositoryError> {
     Ok(())
 }
 
-/// The refs in a folder, those that only have a lock among them.
-pub(super) fn refs(folder: &Path) -> BTreeSet<PathBuf> {
-    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    paths
-        .map(|path| if path.extension().is_some_and(|end| end == "lock") { path.with_extension("") } else { path })
-        .collect()
+/// The refs in a folder that have a number for a name, those that only have a lock among them.
+pub(super) fn numbered_refs(folder: &Path) -> BTreeSet<PathBuf> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let numbers = names.filter_map(|name| {
+        let name = name.to_str()?;
+        name.strip_suffix(".lock").unwrap_or(name).parse::<usize>().ok()
+    });
+    numbers.map(|number| folder.join(number.to_string())).collect()
 }
 
 /// Whether a ref's file is there and does not hold an id.

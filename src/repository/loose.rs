@@ -51,13 +51,14 @@ pub(super) fn write(archive: &Path, object: &Object) -> io::Result<()> {
 /// one before something is in it.
 fn put(draft: &Path, path: &Path) -> io::Result<()> {
     let folder = path.parent().expect("BUG: an object's file is in a folder");
-    for _ in 0..MOST_FOLDERS {
+    let mut left = MOST_FOLDERS;
+    loop {
         match fs::rename(draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && left > 0 => fs::create_dir_all(folder)?,
             moved => return moved,
         }
+        left -= 1;
     }
-    fs::rename(draft, path)
 }
 
 /// Compressed as fast as can be: a pack will store it better.

@@ -24,10 +24,6 @@ const FIRST: i32 = 1000;
 /// Packs are read only, as git has them.
 const FILE_MODE: u32 = 0o444;
 
-/// What is to be packed, one after another, as far as it can be read.
-pub(super) trait Objects: Iterator<Item = Result<Object, RepositoryError>> {}
-impl<I: Iterator<Item = Result<Object, RepositoryError>>> Objects for I {}
-
 /// The one thread that packs, while there is something to pack.
 #[derive(Debug, Default)]
 pub(super) struct Packer {
@@ -82,7 +78,10 @@ pub(super) fn pack(archive: &Path, logs: &[PathBuf]) -> Result<(), RepositoryErr
 }
 
 /// Makes a pack of `objects` where git looks for packs; it is on the disk when this returns. One at a time.
-pub(super) fn publish(archive: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
+pub(super) fn publish(
+    archive: &Path,
+    objects: impl Iterator<Item = Result<Object, RepositoryError>>,
+) -> Result<Vec<Oid>, RepositoryError> {
     let mut objects = objects.peekable();
     if objects.peek().is_none() {
         return Ok(Vec::new());
@@ -94,7 +93,10 @@ pub(super) fn publish(archive: &Path, objects: impl Objects) -> Result<Vec<Oid>,
     published.and_then(|ids| cleared.map(|()| ids))
 }
 
-fn build(archive: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
+fn build(
+    archive: &Path,
+    objects: impl Iterator<Item = Result<Object, RepositoryError>>,
+) -> Result<Vec<Oid>, RepositoryError> {
     let (drafts, packs) = (archive.join(PACK_DRAFTS), archive.join("objects").join("pack"));
     fs::create_dir(&drafts).map_err(RepositoryError::io(&drafts, "make it"))?;
     let ids = draft(&drafts, objects)?;
@@ -116,7 +118,10 @@ fn put(from: &Path, ending: &str, to: &Path) -> Result<(), RepositoryError> {
 }
 
 /// Writes a pack and its index into `folder`. What is to be packed is in memory once.
-fn draft(folder: &Path, objects: impl Objects) -> Result<Vec<Oid>, RepositoryError> {
+fn draft(
+    folder: &Path,
+    objects: impl Iterator<Item = Result<Object, RepositoryError>>,
+) -> Result<Vec<Oid>, RepositoryError> {
     let failed = |source| RepositoryError::Write { path: folder.to_owned(), source };
     let memory = memory().map_err(failed)?;
     let mut builder = memory.packbuilder().map_err(failed)?;
@@ -260,6 +265,19 @@ mod tests {
         let bytes = fs::metadata(&packed[0]).unwrap().len();
         assert!(bytes < 250 * 1500, "what programs share is stored once: {bytes} bytes");
         drop(folder);
+    }
+
+    #[test]
+    fn objects_are_found_however_often_git_is_opened_anew() {
+        let (_folder, mut repository, commits) = archive(250);
+        repository.git.set_most(2);
+        repository.settle().unwrap();
+        for round in 0..3 {
+            assert_whole(&repository, &commits);
+            assert!(repository.git.unpacked() <= 3, "{round}: {} objects", repository.git.unpacked());
+            let collect = ["gc", "--quiet", "--prune=now"];
+            let _ = Command::new("git").arg("-C").arg(repository.path()).args(collect).status();
+        }
     }
 
     #[test]

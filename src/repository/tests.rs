@@ -654,45 +654,47 @@ fn refs_that_a_power_loss_emptied_do_not_block() {
     }
 }
 
-/// Branches by their names.
-fn named(branches: &[(&str, CommitId)]) -> BTreeMap<String, CommitId> {
-    branches.iter().map(|(name, commit)| ((*name).to_owned(), *commit)).collect()
-}
-
 #[test]
-fn branches_are_added_moved_and_removed_and_others_are_left_alone() {
+fn git_shows_the_front_and_the_islands_that_it_was_shown_last() {
     let (_folder, repository) = archive();
     let [first, second, third] = lineage(&repository).map(|written| written.commit);
-    repository.git.get().reference("refs/heads/mine", first.oid(), false, "").unwrap();
-    let before = named(&[("front/0", first), ("front/1", second), ("islands/0", first)]);
-    repository.set_branches(&before).unwrap();
-    assert_eq!(repository.branches().unwrap(), before);
-    // As a collection of garbage does.
-    let _ = git(repository.path(), &["pack-refs", "--all"]);
-    assert_eq!(repository.branches().unwrap(), before);
-    let after = named(&[("front/1", second), ("front/2", third), ("islands/0", third)]);
-    repository.set_branches(&after).unwrap();
-    assert_eq!(repository.branches().unwrap(), after);
-    repository.set_branches(&BTreeMap::new()).unwrap();
-    assert_eq!(repository.branches().unwrap(), BTreeMap::new());
-    assert_eq!(repository.git.get().refname_to_id("refs/heads/mine").unwrap(), first.oid());
+    assert_eq!((repository.front(), repository.island(0)), (None, None));
+    for (front, best) in [(vec![first], first), (vec![third, second], second), (vec![second], third)] {
+        for _ in 0..2 {
+            repository.show_front(&front, 7).unwrap();
+            repository.show_island(0, best);
+            repository.show_island(12, first);
+        }
+        let shown = repository.front().unwrap();
+        assert_eq!(shown, Repository::front_id(&front, 7));
+        assert_eq!(repository.commit_facts(shown).unwrap().parents, front);
+        assert_eq!((repository.island(0), repository.island(12)), (Some(best), Some(first)));
+        // As a collection of garbage does.
+        let _ = git(repository.path(), &["pack-refs", "--all"]);
+    }
+    let ran = git_or_skip!(repository.path(), "fsck", "--strict", "--full", "--no-dangling", "--no-progress");
+    assert_eq!(ran, "");
 }
 
 #[test]
-fn branches_that_a_crash_left_locked_or_torn_do_not_block() {
+fn refs_of_the_front_and_of_islands_that_cannot_be_moved_or_were_torn_do_not_block() {
     let (_folder, repository) = archive();
     let [first, second, _] = lineage(&repository).map(|written| written.commit);
-    repository.set_branches(&named(&[("front/0", first), ("islands/0", first)])).unwrap();
-    let folder = repository.path().join("refs/heads/front");
-    for (file, content) in [("0.lock", ""), ("1", ""), ("7.lock", "505e0294")] {
-        fs::write(folder.join(file), content).unwrap();
+    let refs = repository.path().join("refs/packevolve");
+    repository.show_island(0, first);
+    for (file, content) in [("front.lock", ""), ("islands/0.lock", ""), ("islands/1", ""), ("islands/mine", "")] {
+        fs::write(refs.join(file), content).unwrap();
     }
+    repository.show_front(&[first], 7).unwrap();
+    repository.show_island(0, second);
+    assert_eq!((repository.front(), repository.island(0), repository.island(1)), (None, Some(first), None));
     assert_eq!(repository.leftovers().unwrap().len(), 3);
     let resumed = Repository::resume(repository.path()).unwrap();
     assert_eq!(resumed.leftovers().unwrap(), []);
-    let after = named(&[("front/1", second), ("islands/0", second)]);
-    resumed.set_branches(&after).unwrap();
-    assert_eq!(resumed.branches().unwrap(), after);
+    assert!(refs.join("islands/mine").exists(), "it is not ours");
+    resumed.show_front(&[first], 7).unwrap();
+    resumed.show_island(1, second);
+    assert_eq!((resumed.front(), resumed.island(1)), (Some(Repository::front_id(&[first], 7)), Some(second)));
 }
 
 #[test]

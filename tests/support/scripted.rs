@@ -145,12 +145,10 @@ impl Record {
             let ref_file = fs::read_to_string(archive.join(name)).unwrap_or_default();
             (name.to_owned(), ref_file.trim_end().to_owned())
         };
-        let branches = |folder: &str| {
-            let refs = fs::read_dir(archive.join("refs/heads").join(folder)).into_iter().flatten();
-            refs.map(|file| format!("refs/heads/{folder}/{}", file.unwrap().file_name().display())).collect::<Vec<_>>()
-        };
-        let names = ["refs/heads/best", "refs/packevolve/kept"].map(str::to_owned).into_iter();
-        let names = names.chain(branches("front")).chain(branches("islands"));
+        let islands = fs::read_dir(archive.join("refs/packevolve/islands")).into_iter().flatten();
+        let islands = islands.map(|file| format!("refs/packevolve/islands/{}", file.unwrap().file_name().display()));
+        let names = ["refs/heads/best", "refs/packevolve/kept", "refs/packevolve/front"].map(str::to_owned);
+        let names = names.into_iter().chain(islands);
         Self { events, refs: names.map(|name| read(&name)).collect() }
     }
 }
