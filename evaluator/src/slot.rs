@@ -1,8 +1,10 @@
 //! Slot: where calls are timed. One call of a candidate and, right after it, one of the reference program are a pair;
 //! while the one runs the other is stopped, and a GPU is locked for both.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use packevolve_contract::protocol::Limits;
@@ -204,13 +206,34 @@ pub fn unchanged(input: &[f32], given: &[f32], place: impl Fn(usize) -> String) 
 /// One lock a GPU for all judges of this machine.
 fn lock_file(device: &str) -> Result<Option<Rc<File>>, SlotError> {
     let Some(number) = device.strip_prefix("cuda:") else { return Ok(None) };
-    let path = std::env::temp_dir().join(format!("packevolve-cuda-{number}.lock"));
-    let open = File::options().create(true).truncate(false).write(true).open(path);
-    Ok(Some(Rc::new(open.map_err(|source| SlotError::Lock { device: device.to_owned(), source })?)))
+    let opened = shared_file(&lock_path(number));
+    Ok(Some(Rc::new(opened.map_err(|source| SlotError::Lock { device: device.to_owned(), source })?)))
+}
+
+fn lock_path(gpu: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("packevolve-cuda-{gpu}.lock"))
+}
+
+/// Opens a file that any user may have made, in a folder where all may make some. To read it is enough to lock it, and all
+/// that is allowed with what others have made.
+fn shared_file(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => new_file(path).or_else(|_| File::open(path)),
+        opened => opened,
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create_new(true).open(path)?;
+    // Whatever the mask of whoever comes first.
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -223,13 +246,31 @@ mod tests {
 
     #[test]
     fn a_gpu_is_one_judges_at_a_time() {
-        let [one, other] = [(); 2].map(|()| lock_file("cuda:9999").unwrap().unwrap());
+        let gpu = format!("one-{}", std::process::id());
+        let [one, other] = [(); 2].map(|()| lock_file(&format!("cuda:{gpu}")).unwrap().unwrap());
         one.lock().unwrap();
         let held = DeviceLock(one);
-        assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+        assert!(matches!(other.try_lock(), Err(fs::TryLockError::WouldBlock)));
         drop(held);
         assert!(other.try_lock().is_ok());
         assert!(lock_file("cpu").unwrap().is_none());
+        fs::remove_file(lock_path(&gpu)).unwrap();
+    }
+
+    #[test]
+    fn a_gpu_that_another_user_has_locked_before_can_be_locked() {
+        let gpu = format!("others-{}", std::process::id());
+        let path = lock_path(&gpu);
+        let own = lock_file(&format!("cuda:{gpu}")).unwrap().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        // To an ordinary user this is what the file of another user is.
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        let others = lock_file(&format!("cuda:{gpu}")).unwrap().unwrap();
+        own.lock().unwrap();
+        assert!(matches!(others.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        own.unlock().unwrap();
+        others.try_lock().unwrap();
+        fs::remove_file(path).unwrap();
     }
 
     #[test]
