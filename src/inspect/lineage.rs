@@ -100,7 +100,7 @@ impl Lineage {
         let lines = self.steps.iter().map(|step| step.cells(&names)).collect();
         let tone = |step: &Step| (Some(step.row.candidate) == self.most).then_some(Tone::Good);
         let gaps = 7..7 + names.len();
-        let expendable = gaps.clone().rev().chain([6, gaps.end + 1, gaps.end]);
+        let expendable = gaps.clone().rev().chain([6, gaps.end + 1, gaps.end, 3, 4]);
         let table = Table::new(&header, lines).expendable(expendable).tones(self.steps.iter().map(tone));
         format!("{}\n{}", table.draw(terminal), self.most_text(run))
     }

@@ -111,9 +111,13 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, termi
         "rejected" => Some(Tone::Bad),
         _ => None,
     };
-    // Gaps go first, those of the last cases before the others.
+    // Gaps go first, those of the last cases before the others; at last what the score is made of.
     let gaps = 2..2 + names.len();
-    Table::new(&header, lines).expendable(gaps.rev().chain([1])).tones(rows.iter().map(tone)).draw(terminal)
+    let (quality, speed) = (gaps.end + 1, gaps.end + 2);
+    Table::new(&header, lines)
+        .expendable(gaps.rev().chain([1, quality, speed]))
+        .tones(rows.iter().map(tone))
+        .draw(terminal)
 }
 
 /// The cases in which a gap is there to be closed.
@@ -166,4 +170,25 @@ fn held_out_cell(row: &Row) -> String {
 
 fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
     row.scores.as_ref()?.cases.iter().find(|case| case.case == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::world::{Script, World};
+
+    #[test]
+    fn the_best_and_the_refuted_fit_into_sixty_columns() {
+        let search = World::finished(Script { held_out: 3, ..Script::smooth() }).search;
+        let mut rows = top(&search, usize::MAX);
+        for (row, confirmed) in rows.iter_mut().zip([true, false]) {
+            row.held_out = Some(HeldOutRow { confirmed, scores: row.scores.clone() });
+        }
+        let best = Some(rows[0].candidate);
+        let terminal = Terminal { width: Some(60), ..Terminal::default() };
+        let drawn = rows_table(&rows, &search.started().cases, best, &terminal);
+        assert!(drawn.contains(" refuted") && drawn.contains("combined"), "{drawn}");
+        let widest = drawn.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(60), "{drawn}");
+    }
 }
