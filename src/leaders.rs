@@ -1,5 +1,5 @@
 //! Leaders: the programs of a population that git shows beside the best: the front, and the best of every island. A view of
-//! the search, like the notes; nothing reads it back.
+//! the search, like the notes; nobody goes by it, and `fsck` holds it against the journal.
 
 use crate::candidate::{CandidateId, CommitId};
 use crate::repository::{Repository, RepositoryError};

@@ -312,7 +312,7 @@ impl Repository {
         let (mut all, mut next) = (HashSet::new(), vec![(commit.oid(), ObjectType::Commit)]);
         while let Some((id, kind)) = next.pop() {
             if kind == ObjectType::Blob {
-                all.extend(self.is_packed(role, id)?.then_some(id));
+                all.extend(self.git_has(role, id)?.then_some(id));
             } else if let Ok(bytes) = self.read(role, id, kind) {
                 all.insert(id);
                 next.extend(object::children(kind, &bytes));
@@ -404,10 +404,10 @@ impl Repository {
     fn is_stored(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
         // Most have a file; packs are many.
         let has_file = loose::path(&self.path, id).exists();
-        Ok(has_file || self.is_packed(role, id)?)
+        Ok(has_file || self.git_has(role, id)?)
     }
 
-    fn is_packed(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
+    fn git_has(&self, role: Role, id: Oid) -> Result<bool, RepositoryError> {
         self.git.has(id).map_err(RepositoryError::reading(role, id))
     }
 
