@@ -17,7 +17,9 @@ use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::settings::{EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings};
+use crate::values::settings::{
+    EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
+};
 
 /// The file that is read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config.yaml";

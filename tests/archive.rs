@@ -1,6 +1,6 @@
 //! The archive of a run, as plain git sees it.
 
-use packevolve::candidate::CandidateId;
+use packevolve::values::candidate::CandidateId;
 
 use crate::support::finished::{self, NAME};
 use crate::support::{World, repository};

@@ -17,8 +17,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use packevolve::archive::Repository;
 use packevolve::journal::{self, Journal};
-use packevolve::repository::Repository;
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 use serde_json::{Value, json};

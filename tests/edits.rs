@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use packevolve::edit::Edit;
-use packevolve::mismatch::Mismatch;
-use packevolve::operator::Operator;
-use packevolve::proposal::Proposal;
+use packevolve::edit::apply::Edit;
+use packevolve::edit::mismatch::Mismatch;
+use packevolve::edit::proposal::Proposal;
 use packevolve::proposer::mutate;
+use packevolve::values::operator::Operator;
 use packevolve_contract::stream::{Purpose, stream};
 
 /// A row of `cases.txt`.

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use packevolve::config::Config;
-use packevolve::derive::derive;
-use packevolve::judge::{self as judges, Judge};
-use packevolve::settings::EvaluationSettings;
+use packevolve::judge::client::{self as judges, Judge};
+use packevolve::run::derive::derive;
+use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case;
 use packevolve_contract::evaluation::Measurement;

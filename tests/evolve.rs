@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use packevolve::candidate::CandidateId;
-use packevolve::event::{Event, Proposer, StopReason};
-use packevolve::replay;
-use packevolve::run::Run;
+use packevolve::run::fold::Run;
+use packevolve::run::replay;
 use packevolve::search::Verdict;
+use packevolve::values::candidate::CandidateId;
+use packevolve::values::event::{Event, Proposer, StopReason};
 use packevolve_contract::objective::score_interval;
 use serde_json::Value;
 

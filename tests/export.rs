@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use packevolve::candidate::CandidateId;
+use packevolve::values::candidate::CandidateId;
 
 use crate::support::finished::{self, NAME};
 use crate::support::{World, repository, text_of};

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use packevolve::candidate::CandidateId;
-use packevolve::fsck::{self, Kind};
 use packevolve::journal::{self, Journal, Place};
-use packevolve::run::{Run, RunFolder, WorkTime};
-use packevolve::snapshot::{self, Snapshot};
+use packevolve::run::fold::{Run, WorkTime};
+use packevolve::run::folder::RunFolder;
+use packevolve::run::fsck::{self, Kind};
+use packevolve::run::snapshot::{self, Snapshot};
+use packevolve::values::candidate::CandidateId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use packevolve::derive::derive;
-use packevolve::event::Event;
+use packevolve::edit::proposal::Proposal;
 use packevolve::journal::{self, Journal};
-use packevolve::proposal::Proposal;
-use packevolve::run::fold;
+use packevolve::run::derive::derive;
+use packevolve::run::fold::fold;
+use packevolve::values::event::Event;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use packevolve::candidate::CandidateId;
-use packevolve::glance::Glance;
-use packevolve::index::{self, Kind, Line};
-use packevolve::inspect::{self, Row};
-use packevolve::replay::evaluation_of;
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::run::index::{self, Kind, Line};
+use packevolve::run::lookup::Glance;
+use packevolve::run::replay::evaluation_of;
+use packevolve::values::candidate::CandidateId;
+use packevolve::view::inspect::{self, Row};
 
 use crate::support::{World, finished};
 

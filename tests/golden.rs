@@ -9,10 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use packevolve::archive::Repository;
 use packevolve::journal;
-use packevolve::replay;
-use packevolve::repository::Repository;
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::run::replay;
 use tempfile::TempDir;
 
 /// The harness; in a workspace that was built whole, its judge lies beside it.

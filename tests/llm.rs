@@ -6,10 +6,6 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use packevolve::charge::{Budget, Charge, Limit, Usage};
-use packevolve::derive::derive;
-use packevolve::event::Kind;
-use packevolve::llm_error::{LlmError, Scope};
 use packevolve::proposer::llm::client::{Asked, Client, Exchange, Failure};
 use packevolve::proposer::llm::context::{ProgramShown, PromptContext, Repair};
 use packevolve::proposer::llm::conversation::Conversation;
@@ -18,7 +14,11 @@ use packevolve::proposer::llm::key::Key;
 use packevolve::proposer::llm::prompt::Prompts;
 use packevolve::proposer::llm::reply;
 use packevolve::proposer::llm::request::Request;
-use packevolve::settings::ModelSettings;
+use packevolve::run::derive::derive;
+use packevolve::values::cost::{Budget, Charge, Limit, Usage};
+use packevolve::values::event::Kind;
+use packevolve::values::llm_error::{LlmError, Scope};
+use packevolve::values::settings::ModelSettings;
 
 use crate::support::endpoint::{Act, Endpoint, answer};
 use crate::support::{World, text_of};

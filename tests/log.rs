@@ -4,8 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Stdio};
 
-use packevolve::event::Event;
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::values::event::Event;
 use packevolve_contract::evaluation::Evaluation;
 
 use crate::support::World;

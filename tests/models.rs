@@ -7,9 +7,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use packevolve::charge::Charge;
-use packevolve::event::{Asking, Event, ModelAsked, Proposer, Selection, StopReason};
-use packevolve::run::Run;
+use packevolve::run::fold::Run;
+use packevolve::values::cost::Charge;
+use packevolve::values::event::{Asking, Event, ModelAsked, Proposer, Selection, StopReason};
 use serde_json::{Value, json};
 
 use crate::support::endpoint::{Act, Endpoint};

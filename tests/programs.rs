@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use packevolve::derive::derive;
-use packevolve::edit::Edit;
-use packevolve::proposal::Proposal;
+use packevolve::edit::apply::Edit;
+use packevolve::edit::proposal::Proposal;
 use packevolve::proposer::corpus;
+use packevolve::run::derive::derive;
 
 /// The documents that the corpus was given.
 const GIVEN: [&str; 5] = [

@@ -3,8 +3,8 @@
 use std::fs;
 
 use packevolve::cli;
+use packevolve::cli::exit::Exit;
 use packevolve::config::Config;
-use packevolve::exit::Exit;
 
 const README: &str = include_str!("../README.md");
 

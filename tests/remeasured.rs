@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use packevolve::candidate::CandidateId;
-use packevolve::event::Event;
 use packevolve::journal::Journal;
+use packevolve::values::candidate::CandidateId;
+use packevolve::values::event::Event;
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 
 use crate::support::finished::{self, NAME};

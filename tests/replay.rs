@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
-use packevolve::candidate::CandidateId;
 use packevolve::journal::{self, Journal};
+use packevolve::values::candidate::CandidateId;
 use serde_json::{Value, json};
 
 use crate::support::finished::{self, NAME};

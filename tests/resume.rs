@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use nix::sys::signal::Signal;
-use packevolve::candidate::CandidateId;
-use packevolve::event::{Event, StopReason};
-use packevolve::run::Run;
+use packevolve::run::fold::Run;
+use packevolve::values::candidate::CandidateId;
+use packevolve::values::event::{Event, StopReason};
 
 use crate::support::live::Live;
 use crate::support::{Output, World, count, judge, settings};

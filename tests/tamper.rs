@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use packevolve::candidate::CommitId;
-use packevolve::derive::Descent;
-use packevolve::event::Event;
+use packevolve::archive::{NewCandidate, Repository};
 use packevolve::journal::{self, Journal};
-use packevolve::replay;
-use packevolve::repository::{NewCandidate, Repository};
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::derive::Descent;
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::run::replay;
+use packevolve::values::candidate::CommitId;
+use packevolve::values::event::Event;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -118,7 +119,7 @@ fn another_seed_program_diverges_at_the_first_candidate() {
     let started = run.search.started();
     let program = repository.program(started.commit, &started.file_name).unwrap().replace("index", "place");
     let descent = Descent {
-        candidate: packevolve::candidate::CandidateId::SEED,
+        candidate: packevolve::values::candidate::CandidateId::SEED,
         parents: &[],
         proposer: None,
         file_name: &started.file_name,
@@ -130,7 +131,7 @@ fn another_seed_program_diverges_at_the_first_candidate() {
     event["program"] = json!(written.program);
     event["commit"] = json!(written.commit);
     event["baseline"] = json!(written.program);
-    let (normalised, size) = packevolve::derive::normal_form(&program);
+    let (normalised, size) = packevolve::run::derive::normal_form(&program);
     event["normalised"] = json!(normalised);
     event["size"] = json!(size);
     // Documents of the corpus are edits of the seed program, by their text.

@@ -11,8 +11,8 @@ const SOURCES: [&str; 3] = ["src", "evaluator/src", "evaluator/contract/src"];
 /// This file, which has to say what others must not.
 const THIS: &str = "tests/tidy.rs";
 
-/// What a page says right before its list of files, from the lowest layer to the highest.
-const LIST_BEGINS: &str = "A file imports only from the files above it";
+/// What a page says right before its list of files or folders, from the lowest layer to the highest.
+const LIST_BEGINS: &str = "imports only from the f";
 
 /// Dependencies and the only files or folders that may name them.
 const DOORS: [(&str, &[&str]); 33] = [
@@ -20,36 +20,43 @@ const DOORS: [(&str, &[&str]); 33] = [
     ("bytemuck", &["evaluator/src/shared.rs"]),
     ("bytesize", &["src/config.rs"]),
     ("clap", &["src/cli"]),
-    ("comfy_table", &["src/table.rs"]),
-    ("console", &["src/terminal.rs"]),
+    ("comfy_table", &["src/view/table.rs"]),
+    ("console", &["src/view/terminal.rs"]),
     ("csv", &["evaluator/src/trace"]),
-    ("flate2", &["src/repository"]),
-    ("git2", &["src/repository"]),
+    ("flate2", &["src/archive"]),
+    ("git2", &["src/archive"]),
     ("httpdate", &["src/proposer/llm/client.rs"]),
-    ("humantime", &["src/cli", "src/report/machine.rs"]),
+    ("humantime", &["src/cli", "src/view/report/machine.rs"]),
     ("humantime_serde", &["src/config.rs"]),
-    ("indicatif", &["src/progress.rs"]),
-    ("lru", &["src/recent.rs"]),
+    ("indicatif", &["src/view/progress.rs"]),
+    ("lru", &["src/proposer/cache.rs"]),
     ("mimalloc", &["src/main.rs"]),
-    ("minijinja", &["src/proposer/llm/prompt.rs", "src/report/page.rs"]),
-    ("nix", &["evaluator/src", "src/output.rs", "src/repository/ahead.rs", "src/slots.rs"]),
-    ("plotters", &["src/plot"]),
+    ("minijinja", &["src/proposer/llm/prompt.rs", "src/view/report/page.rs"]),
+    ("nix", &["evaluator/src", "src/view/output.rs", "src/archive/ahead.rs", "src/judge/pool.rs"]),
+    ("plotters", &["src/view/plot"]),
     ("rand_chacha", &["evaluator/contract/src/stream.rs"]),
     ("rand_distr", &["evaluator/src/made_up.rs"]),
     ("reqwest", &["src/proposer/llm/client.rs"]),
-    ("rmp_serde", &["src/snapshot.rs"]),
+    ("rmp_serde", &["src/run/snapshot.rs"]),
     ("rustls", &["src/proposer/llm/client.rs"]),
     ("seccompiler", &["evaluator/src/sandbox.rs"]),
     ("serde_yaml", &["src/config.rs"]),
-    ("sha2", &["evaluator/src/workload.rs", "src/journal", "src/snapshot.rs"]),
-    ("similar", &["src/blame.rs", "src/nearest.rs", "src/patch.rs", "src/rewrite.rs"]),
-    ("strsim", &["src/config.rs", "src/run.rs"]),
+    ("sha2", &["evaluator/src/workload.rs", "src/journal", "src/run/snapshot.rs"]),
+    ("similar", &["src/edit/blame.rs", "src/edit/nearest.rs", "src/edit/diff.rs", "src/edit/rewrite.rs"]),
+    ("strsim", &["src/config.rs", "src/run/fold.rs"]),
     ("tch", &["evaluator/src/tensor.rs"]),
     (
         "tokio",
-        &["src/cli", "src/driver.rs", "src/judge.rs", "src/proposer/llm/client.rs", "src/requests.rs", "src/slots.rs"],
+        &[
+            "src/cli",
+            "src/run/driver",
+            "src/judge/client.rs",
+            "src/proposer/llm/client.rs",
+            "src/proposer/llm/pool.rs",
+            "src/judge/pool.rs",
+        ],
     ),
-    ("tracing_subscriber", &["evaluator/src/main.rs", "src/log.rs"]),
+    ("tracing_subscriber", &["evaluator/src/main.rs", "src/cli/logging.rs"]),
     ("tree_sitter", &["src/proposer/syntax"]),
     ("tree_sitter_python", &["src/proposer/syntax"]),
 ];
@@ -114,24 +121,60 @@ fn word(text: &str) -> String {
     text.trim_start().chars().take_while(|c| is_word(*c)).collect()
 }
 
-/// First names of the paths in an import: one, or those of a group in braces.
-fn first_names(import: &str) -> Vec<String> {
-    let Some(group) = import.strip_prefix('{') else { return vec![word(import)] };
-    let (mut names, mut depth, mut begins) = (Vec::new(), 0, true);
+/// The paths of an import, without its first `crate::`: one, or those of a group in braces.
+fn paths(import: &str) -> Vec<Vec<String>> {
+    if let Some(group) = import.trim_start().strip_prefix('{') {
+        return items(group).into_iter().flat_map(paths).collect();
+    }
+    let name = word(import);
+    let below = import.trim_start()[name.len()..].strip_prefix("::").filter(|_| !name.is_empty());
+    let below = below.map_or_else(|| vec![Vec::new()], paths);
+    below.into_iter().map(|path| [vec![name.clone()], path].concat()).collect()
+}
+
+/// The items of a group, up to the brace that closes it.
+fn items(group: &str) -> Vec<&str> {
+    let (mut items, mut depth, mut begin) = (Vec::new(), 0, 0);
     for (at, c) in group.char_indices() {
-        if begins && depth == 0 && is_word(c) {
-            names.push(word(&group[at..]));
-            begins = false;
-        }
         match c {
             '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' => begins = true,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                items.push(&group[begin..at]);
+                begin = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
             _ => {}
         }
     }
-    names
+    items.retain(|item| !item.trim().is_empty());
+    items
+}
+
+/// The path of the module in a file: nothing for `lib.rs` and `main.rs`, its folder's for `mod.rs`.
+fn module_path(source: &str, file: &str) -> Option<Vec<String>> {
+    let inside = file.strip_prefix(source)?.strip_prefix('/')?.strip_suffix(".rs")?;
+    let names = inside.split('/').map(str::to_owned);
+    Some(names.filter(|name| !["lib", "main", "mod"].contains(&name.as_str())).collect())
+}
+
+/// The file of a module.
+fn file_of(source: &str, module: &[String]) -> String {
+    let path = [&[source.to_owned()], module].concat().join("/");
+    let places = match module {
+        [] => vec![format!("{path}/lib.rs")],
+        _ => vec![format!("{path}/mod.rs"), format!("{path}.rs")],
+    };
+    places.into_iter().find(|place| root().join(place).is_file()).unwrap_or_else(|| panic!("{path} is no module"))
+}
+
+/// The code of a file without its inline tests.
+fn own_code(file: &str) -> String {
+    let code = code(file);
+    let tests = code.find("#[cfg(test)]\nmod tests").unwrap_or(code.len());
+    code[..tests].to_owned()
 }
 
 /// The module of a package that a file belongs to: its own, or that of its folder. `None` for `lib.rs` and `main.rs`.
@@ -146,7 +189,7 @@ fn module<'a>(source: &str, file: &'a str) -> Option<&'a str> {
 fn listed(source: &str) -> Vec<String> {
     let page = read(&format!("{source}/lib.rs"));
     let lines = page.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
-    let list = lines.skip_while(|line| !line.starts_with(LIST_BEGINS)).take_while(|line| !line.starts_with('#'));
+    let list = lines.skip_while(|line| !line.contains(LIST_BEGINS)).take_while(|line| !line.starts_with('#'));
     let list = list.collect::<Vec<_>>().join("\n");
     // `mod@` tells rustdoc which of two things of one name is meant.
     list.split('`').skip(1).step_by(2).map(|name| name.trim_start_matches("mod@").to_owned()).collect()
@@ -207,32 +250,43 @@ fn every_file_of_tests_is_a_module_of_the_one_binary() {
     }
 }
 
+/// Holds the order of folders and, in each folder, of its files: the order in which their parent declares them.
 #[test]
-fn a_file_imports_only_from_the_files_above_it() {
+fn a_file_imports_only_from_what_is_declared_before_it() {
+    let mut wrong = BTreeSet::new();
     for source in SOURCES {
-        let layers = layers(source);
-        let place = |module: &str| layers.iter().position(|layer| layer == module);
-        for file in rust_files() {
-            let Some(own) = module(source, &file) else { continue };
-            for name in after_each(&code(&file), "crate::").flat_map(first_names) {
-                let Some(theirs) = place(&name) else { panic!("{file} imports crate::{name}, which is no module") };
-                assert!(Some(theirs) <= place(own), "{file} imports crate::{name}, which is not above it");
+        for file in rust_files().filter(|file| !file.ends_with("/tests.rs")) {
+            let Some(own) = module_path(source, &file) else { continue };
+            for theirs in after_each(&own_code(&file), "crate::").flat_map(paths) {
+                let shared = own.iter().zip(&theirs).take_while(|(own, theirs)| own == theirs).count();
+                // A module may use what is in it.
+                let Some(unit) = own.get(shared) else { continue };
+                let folder = file_of(source, &own[..shared]);
+                let order = declared(&folder);
+                let place = |name: &str| order.iter().position(|declared| declared == name);
+                let theirs = theirs.get(shared).cloned().unwrap_or_default();
+                match place(&theirs) {
+                    None => wrong.insert(format!("{file} imports {theirs} from {folder}, which contains it")),
+                    at if at < place(unit) => continue,
+                    _ => wrong.insert(format!("{file} imports {theirs}, declared after {unit} in {folder}")),
+                };
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", Vec::from_iter(wrong).join("\n"));
 }
 
 /// A path through `super` would get past the check of imports.
 #[test]
 fn no_import_climbs_out_of_its_module() {
-    for file in rust_files().filter(|file| file != THIS) {
-        let code = code(&file);
-        assert!(!code.contains("super::super"), "{file} climbs by `super::super`: write `crate::`");
-        let top =
-            SOURCES.iter().any(|source| file.strip_prefix(&format!("{source}/")).is_some_and(|f| !f.contains('/')));
-        let own = code.lines().take_while(|line| !(line.starts_with("mod ") && line.ends_with('{')));
-        let climbs = own.into_iter().any(|line| line.contains("super::"));
-        assert!(!(top && climbs), "{file} climbs by `super::`: write `crate::`");
+    for source in SOURCES {
+        for file in rust_files()
+            .filter(|file| file.starts_with(source) && !["tests.rs", "fuzz.rs"].iter().any(|end| file.ends_with(end)))
+        {
+            let climbs =
+                own_code(&file).lines().any(|line| line.contains("super::") && !line.starts_with("    use super::*"));
+            assert!(!climbs, "{file} climbs by `super::`: write `crate::`");
+        }
     }
 }
 

@@ -17,45 +17,25 @@
 //! * for tests: `real_loads`, `fuzz`
 
 pub mod window;
-
 pub mod trace;
-
 pub mod made_up;
-
 pub mod workload;
-
 pub mod schedule;
-
 pub mod rows;
-
 pub mod bound;
-
 pub mod placement;
-
 pub mod plan;
-
 pub mod tensor;
-
 pub mod score;
-
 pub mod timing;
-
 pub mod process;
-
 pub mod channel;
-
 pub mod shared;
-
 pub mod sandbox;
-
 pub mod nursery;
-
 pub mod child;
-
 pub mod reference;
-
 pub mod slot;
-
 pub mod judge;
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::write::write;
-use super::{BadInput, read_text};
-use crate::derive::derive;
-use crate::event::Declined;
-use crate::exit::Exit;
-use crate::output::{data, talk};
+use crate::cli::exit::Exit;
+use crate::cli::input::{BadInput, read_text};
+use crate::cli::write::write;
+use crate::run::derive::derive;
+use crate::values::event::Declined;
+use crate::view::output::{data, talk};
 
 /// Applies the edit of one proposal to a program; the result goes to stdout or to `-o`.
 #[derive(Debug, Args)]

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::named::Names;
-use super::{Format, print_json};
-use crate::candidate::CandidateId;
-use crate::exit::Exit;
-use crate::glance::Glance;
-use crate::inspect::{Compared, FORMAT, Row, compared_table};
-use crate::output::{data, harmless};
-use crate::patch;
-use crate::repository::{Repository, RepositoryError};
-use crate::terminal::{Terminal, Tone};
+use crate::archive::{Repository, RepositoryError};
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::named::Names;
+use crate::edit::diff;
+use crate::run::lookup::Glance;
+use crate::values::candidate::CandidateId;
+use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
+use crate::view::output::{data, harmless};
+use crate::view::terminal::{Terminal, Tone};
 
 /// The scores of two candidates side by side, then the diff of their programs, which `git apply` and `patch` take as it
 /// is. Ends with 0, equal or not.
@@ -64,7 +64,7 @@ fn diff(run: &Glance, compared: &Compared) -> Result<String, RepositoryError> {
     let repository = Repository::open(&run.folder.archive())?;
     let file_name = &run.start().started().file_name;
     let program = |row: &Row| repository.program(row.commit, file_name);
-    Ok(patch::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
+    Ok(diff::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
 }
 
 /// To the byte, but on a terminal, where it is coloured and steers nothing.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use packevolve_contract::protocol::{JailStep, Ready};
 
-use super::{Format, config_path, print_json};
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::input::config_path;
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::judge::{self, Judge};
-use crate::output::data;
+use crate::judge::client::{self, Judge};
+use crate::view::output::data;
 
 /// Starts a judge and says what it measures with; says what is missing if it does not start.
 #[derive(Debug, Args)]
@@ -25,8 +26,8 @@ impl Doctor {
     pub async fn run(&self) -> anyhow::Result<Exit> {
         let config = Config::read(self.config.as_deref())?;
         let settings = config.settings(config_path(self.config.as_deref()))?;
-        super::check_loads(&config)?;
-        let session = judge::session(&settings.evaluation, &[], settings.rng_seed, None);
+        crate::cli::input::check_loads(&config)?;
+        let session = client::session(&settings.evaluation, &[], settings.rng_seed, None);
         let judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         match self.format {
             Format::Json => print_json(judge.ready())?,

@@ -11,14 +11,15 @@ use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, TimeLimits, WindowSet};
 use packevolve_contract::rebalance::rebalance_scores;
 
-use super::{BadInput, Format, config_path, print_json, read_text};
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::input::{BadInput, config_path, read_text};
 use crate::config::Config;
-use crate::exit::Exit;
-use crate::inspect::{self, Adrs, Evaluated, FORMAT};
-use crate::judge::{self, Judge};
-use crate::output::{data, talk};
-use crate::settings::Settings;
-use crate::terminal::Terminal;
+use crate::judge::client::{self, Judge};
+use crate::values::settings::Settings;
+use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
+use crate::view::output::{data, talk};
+use crate::view::terminal::Terminal;
 
 /// By which formula programs are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,12 +79,12 @@ impl Evaluate {
             config.evaluation.device.clone_from(device);
         }
         let settings = config.settings(config_path(self.config.as_deref()))?;
-        super::check_loads(&config)?;
+        crate::cli::input::check_loads(&config)?;
         let program = read_text(&self.program)?;
         let against = self.against.as_deref().unwrap_or(&config.baseline);
         let against_text = read_text(against)?;
         let cases = cases(&settings);
-        let session = judge::session(&settings.evaluation, &cases, settings.rng_seed, None);
+        let session = client::session(&settings.evaluation, &cases, settings.rng_seed, None);
         let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         // First what others are compared with: how long it takes limits how long they may take. A program that is held
         // against itself on purpose is measured twice: that shows how well times repeat.

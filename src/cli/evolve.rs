@@ -7,25 +7,27 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use super::named::RunArguments;
-use super::{BadInput, Format, config_path, print_json, read_text};
-use crate::candidate::CandidateId;
-use crate::charge::Charge;
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::input::{BadInput, config_path, read_text};
+use crate::cli::logging;
+use crate::cli::named::RunArguments;
 use crate::config::Config;
-use crate::driver::{Driver, DriverError, News, Start};
-use crate::event::StopReason;
-use crate::exit::Exit;
-use crate::gain::Gain;
-use crate::inspect::{self, Asked, FORMAT, Row};
-use crate::log;
-use crate::output::{data, talk};
-use crate::progress::Progress;
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
-use crate::run::{RunFolder, declined_documents};
+use crate::run::driver::{Driver, DriverError, News, Start};
+use crate::run::fold::declined_documents;
+use crate::run::folder::RunFolder;
 use crate::search::Search;
 use crate::search::best::Best;
-use crate::terminal::Terminal;
+use crate::values::candidate::CandidateId;
+use crate::values::cost::Charge;
+use crate::values::event::StopReason;
+use crate::view::gain::Gain;
+use crate::view::inspect::{self, Asked, FORMAT, Row};
+use crate::view::output::{data, talk};
+use crate::view::progress::Progress;
+use crate::view::terminal::Terminal;
 
 /// The last second of the year 9999; git and its readers take no later time.
 const LATEST_EPOCH: i64 = 253_402_300_799;
@@ -82,7 +84,7 @@ impl Evolve {
         config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings(config_path(self.config.as_deref()))?;
-        super::check_loads(&config)?;
+        crate::cli::input::check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let name = self
             .run
@@ -126,7 +128,7 @@ impl Resume {
 }
 
 fn write_log(folder: &Path) -> anyhow::Result<()> {
-    log::write_to(folder).with_context(|| format!("cannot write the log in {}", folder.display()))
+    logging::write_to(folder).with_context(|| format!("cannot write the log in {}", folder.display()))
 }
 
 /// The text of the building blocks in `folder`, which were found to be whole.

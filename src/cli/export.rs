@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::BadInput;
-use super::named::Names;
-use super::write::write;
-use crate::exit::Exit;
-use crate::export;
-use crate::output::{data, talk};
-use crate::repository::Repository;
+use crate::archive::Repository;
+use crate::cli::exit::Exit;
+use crate::cli::input::BadInput;
+use crate::cli::named::Names;
+use crate::cli::write::write;
+use crate::view::export;
+use crate::view::output::{data, talk};
 
 /// The best program of a run, or another one, with a header that says from which run, commit and scores it comes and how
 /// to make it again: a drop-in for DeepSeek's `eplb.py`.

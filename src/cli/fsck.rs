@@ -3,12 +3,12 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::named::{RunArguments, find_run};
-use super::{Format, print_json};
-use crate::exit::Exit;
-use crate::fsck::{self, Finding, Report};
-use crate::inspect::FORMAT;
-use crate::output::{data, harmless};
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::named::{RunArguments, find_run};
+use crate::run::fsck::{self, Finding, Report};
+use crate::view::inspect::FORMAT;
+use crate::view::output::{data, harmless};
 
 /// Holds the journal of a run against its archive: digests, objects, commits, refs, and what crashes left.
 ///

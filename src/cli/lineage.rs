@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::named::Names;
-use super::{Format, print_json};
-use crate::blame::{Lines, blame};
-use crate::candidate::CandidateId;
-use crate::exit::Exit;
-use crate::glance::Glance;
-use crate::inspect::{self, FORMAT};
-use crate::output::{data, talk};
-use crate::repository::{Repository, RepositoryError};
+use crate::archive::{Repository, RepositoryError};
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::named::Names;
+use crate::edit::blame::{Lines, blame};
+use crate::run::lookup::Glance;
 use crate::search::Known;
-use crate::terminal::Terminal;
+use crate::values::candidate::CandidateId;
+use crate::view::inspect::{self, FORMAT};
+use crate::view::output::{data, talk};
+use crate::view::terminal::Terminal;
 
 /// From the seed program to a candidate, an edit a line: its scores, and what it brought against the program that it is
 /// an edit of.

@@ -7,17 +7,18 @@ use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
-use super::Format;
-use super::named::{RunArguments, find_run};
-use crate::candidate::CandidateId;
-use crate::event::Event;
-use crate::exit::Exit;
-use crate::inspect::{self, FORMAT};
+use crate::cli::exit::Exit;
+use crate::cli::format::Format;
+use crate::cli::named::{RunArguments, find_run};
 use crate::journal::{Entry, Reader};
-use crate::output::{data, is_read, talk};
-use crate::run::{Run, RunError, RunFolder, fold};
+use crate::run::fold::{Run, fold};
+use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
-use crate::terminal::Terminal;
+use crate::values::candidate::CandidateId;
+use crate::values::event::Event;
+use crate::view::inspect::{self, FORMAT};
+use crate::view::output::{data, is_read, talk};
+use crate::view::terminal::Terminal;
 
 /// Between two looks at a journal.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -198,7 +199,7 @@ fn attempt_of(run: &Run, candidate: CandidateId) -> Option<u64> {
 
 /// Whether an event is about a candidate or the attempt that made it.
 fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
-    use crate::event::Asking;
+    use crate::values::event::Asking;
     match event {
         Event::Selected { attempt, .. } => Some(*attempt) == made_by,
         Event::ModelAsked(asked) => made_by.is_some_and(|attempt| asked.asking == Asking::Proposal(attempt)),

@@ -1,5 +1,12 @@
 //! Command line: arguments, dispatch, and how errors are told. stdout is data, stderr is talk.
 
+pub mod exit;
+mod logging;
+mod format;
+mod input;
+mod error;
+mod named;
+mod write;
 mod apply;
 mod diff;
 mod doctor;
@@ -9,29 +16,17 @@ mod export;
 mod fsck;
 mod lineage;
 mod log;
-mod named;
 mod replay;
 mod report;
 mod show;
 mod top;
-mod write;
-
-use std::path::Path;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, DEFAULT_FILE};
-use crate::driver::DriverError;
-use crate::exit::Exit;
-use crate::fsck::FsckError;
-use crate::journal::JournalError;
-use crate::judge::JudgeError;
-use crate::output::{data, talk};
-use crate::proposer::catalogue::{CatalogueError, FolderError};
-use crate::proposer::corpus::CorpusError;
-use crate::repository::RepositoryError;
-use crate::run::RunError;
+use crate::cli::error::{exit_of, told};
+use crate::cli::exit::Exit;
+use crate::view::output::talk;
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
 #[derive(Debug, Parser)]
@@ -73,15 +68,6 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
 /// Runs the program with the arguments of this process.
 pub fn main() -> Exit {
     let arguments = match Arguments::try_parse() {
@@ -92,7 +78,7 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Success };
         }
     };
-    crate::log::install();
+    logging::install();
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
@@ -123,104 +109,6 @@ fn run(command: Command) -> anyhow::Result<Exit> {
 
 fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
     tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(command)
-}
-
-/// An error with its causes, and the hints of all of them last.
-fn told(error: &anyhow::Error) -> String {
-    let mut lines = Vec::new();
-    let mut hints = Vec::new();
-    for (depth, cause) in error.chain().enumerate() {
-        let text = cause.to_string();
-        let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-        let line = if depth == 0 { format!("error: {message}") } else { format!("  because: {message}") };
-        // `#[error(transparent)]` tells the same twice.
-        if lines.last().is_none_or(|last: &String| !last.ends_with(message)) {
-            lines.push(line);
-        }
-        if !hint.is_empty() && !hints.contains(&hint.to_owned()) {
-            hints.push(hint.to_owned());
-        }
-    }
-    lines.extend(hints.into_iter().map(|hint| format!("hint: {hint}")));
-    lines.join("\n")
-}
-
-/// Whose fault it was: what was named, or what is ours.
-fn exit_of(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(exit_of_cause).unwrap_or(Exit::Failure)
-}
-
-fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    let is_input = cause.is::<ConfigError>() || cause.is::<CorpusError>() || cause.is::<BadInput>();
-    if is_input || cause.is::<CatalogueError>() || cause.is::<FolderError>() {
-        return Some(Exit::Input);
-    }
-    if matches!(cause.downcast_ref(), Some(RepositoryError::NotAnArchive { .. })) {
-        return Some(Exit::Input);
-    }
-    if let Some(FsckError::Journal(error)) = cause.downcast_ref() {
-        return Some(exit_of_journal(error));
-    }
-    if let Some(error) = cause.downcast_ref::<RunError>() {
-        return Some(exit_of_run(error));
-    }
-    match cause.downcast_ref::<DriverError>() {
-        Some(DriverError::Aborted) => return Some(Exit::Interrupted),
-        Some(DriverError::Baseline(_)) => return Some(Exit::Rejected),
-        Some(DriverError::Exists(_) | DriverError::OtherLoads { .. }) => return Some(Exit::Input),
-        // `#[error(transparent)]` hides what it holds from the chain.
-        Some(DriverError::Run(error)) => return Some(exit_of_run(error)),
-        Some(DriverError::Journal(error)) => return Some(exit_of_journal(error)),
-        Some(DriverError::Judge(JudgeError::Refused(_))) => return Some(Exit::Input),
-        Some(DriverError::Repository(RepositoryError::NotAnArchive { .. })) => return Some(Exit::Input),
-        _ => {}
-    }
-    matches!(cause.downcast_ref(), Some(JudgeError::Refused(_))).then_some(Exit::Input)
-}
-
-fn exit_of_run(error: &RunError) -> Exit {
-    match error {
-        RunError::Journal(error) => exit_of_journal(error),
-        _ => Exit::Input,
-    }
-}
-
-/// Writing a journal is ours; a journal that was named and cannot be read is not.
-fn exit_of_journal(error: &JournalError) -> Exit {
-    match error {
-        JournalError::Io { .. } | JournalError::Unwritable { .. } | JournalError::Broken { .. } => Exit::Failure,
-        _ => Exit::Input,
-    }
-}
-
-/// A file that was named cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct BadInput(String);
-
-/// Reads a text that was named on the command line or in the settings.
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    let bytes = std::fs::read(path).map_err(|error| BadInput(format!("cannot read {}: {error}", path.display())))?;
-    Ok(String::from_utf8(bytes).map_err(|_| BadInput(format!("{} is not UTF-8 text", path.display())))?)
-}
-
-/// Loads that are not there are told at once; what they hold, the judge reads.
-fn check_loads(config: &Config) -> Result<(), BadInput> {
-    match &config.loads {
-        Some(path) if path.try_exists().is_ok_and(|there| !there) => {
-            Err(BadInput(format!("there is no {}, where the loads should be", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The settings file as errors name it.
-fn config_path(config: Option<&Path>) -> &Path {
-    config.unwrap_or(Path::new(DEFAULT_FILE))
-}
-
-fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(data(serde_json::to_string_pretty(value)? + "\n")?)
 }
 
 /// The whole help, for the test that keeps the README equal to it.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::candidate::CandidateId;
 use crate::config::Config;
-use crate::glance::Glance;
 use crate::journal::TornLine;
-use crate::output::talk;
-use crate::resumption::Resumption;
-use crate::run::{Run, RunFolder};
+use crate::run::fold::Run;
+use crate::run::folder::RunFolder;
+use crate::run::lookup::Glance;
+use crate::run::resume::Resumption;
+use crate::values::candidate::CandidateId;
+use crate::view::output::talk;
 
 /// A run, in the commands that read one.
 #[derive(Debug, Args)]

@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::named::RunArguments;
-use super::{BadInput, Format, print_json};
-use crate::exit::Exit;
-use crate::export;
-use crate::inspect::FORMAT;
+use crate::archive::Repository;
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::input::BadInput;
+use crate::cli::named::RunArguments;
 use crate::journal::JournalError;
-use crate::output::{data, talk};
-use crate::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
-use crate::repository::Repository;
-use crate::run::{Run, RunError};
-use crate::table::{Column, Table};
-use crate::terminal::{Terminal, Tone};
+use crate::run::fold::Run;
+use crate::run::folder::RunError;
+use crate::run::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
+use crate::view::export;
+use crate::view::inspect::FORMAT;
+use crate::view::output::{data, talk};
+use crate::view::table::{Column, Table};
+use crate::view::terminal::{Terminal, Tone};
 
 /// Loads that moved, as many as are told.
 const MOST_MOVED: usize = 10;
@@ -66,13 +68,13 @@ impl Replay {
         let run = match self.run.open() {
             Ok(run) => run,
             Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
-                talk(super::told(&self.first_divergence(error)));
+                talk(crate::cli::error::told(&self.first_divergence(error)));
                 return Ok(Exit::Diverged);
             }
             Err(error) => return Err(error),
         };
         if run.torn.is_some() {
-            talk(super::told(&NotWhole(run.folder.journal()).into()));
+            talk(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
             return Ok(Exit::Diverged);
         }
         let folder = self.export.as_deref().map(new_folder).transpose()?;
@@ -83,7 +85,7 @@ impl Replay {
             }
             Err(Divergence::Judge(error)) => Err(error.into()),
             Err(divergence) => {
-                talk(super::told(&anyhow::Error::new(divergence).context("not reproduced")));
+                talk(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
                 Ok(Exit::Diverged)
             }
         }
@@ -92,7 +94,7 @@ impl Replay {
     /// What is wrong with a journal whose events cannot be: they may have parted from what they come of before that.
     fn first_divergence(&self, error: anyhow::Error) -> anyhow::Error {
         let earlier = || {
-            let folder = super::named::find_run(self.run.config.as_deref(), self.run.run.as_deref()).ok()?;
+            let folder = crate::cli::named::find_run(self.run.config.as_deref(), self.run.run.as_deref()).ok()?;
             let (run, _) = Run::open_possible(folder).ok()?;
             let repository = Repository::open(&run.folder.archive()).ok()?;
             replay::part(&run, &repository).err()

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::named::RunArguments;
-use super::write::write;
-use crate::exit::Exit;
-use crate::output::{data, talk};
-use crate::report;
-use crate::repository::Repository;
+use crate::archive::Repository;
+use crate::cli::exit::Exit;
+use crate::cli::named::RunArguments;
+use crate::cli::write::write;
+use crate::view::output::{data, talk};
+use crate::view::report;
 
 /// A run as one page of HTML that needs nothing beside itself.
 #[derive(Debug, Args)]

@@ -6,17 +6,17 @@ use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
-use super::named::Names;
-use super::{Format, print_json};
-use crate::event::Selection;
-use crate::exit::Exit;
-use crate::figures;
-use crate::glance::{Glance, Seen};
-use crate::inspect::{self, Compared, FORMAT, Row};
-use crate::output::{data, harmless};
-use crate::repository::Repository;
-use crate::run::RunError;
-use crate::terminal::{Terminal, Tone};
+use crate::archive::Repository;
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::named::Names;
+use crate::run::folder::RunError;
+use crate::run::lookup::{Glance, Seen};
+use crate::values::event::Selection;
+use crate::view::format;
+use crate::view::inspect::{self, Compared, FORMAT, Row};
+use crate::view::output::{data, harmless};
+use crate::view::terminal::{Terminal, Tone};
 
 /// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
 #[derive(Debug, Args)]
@@ -122,7 +122,7 @@ fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
             let cases = &run.start().started().cases;
             let against = "the baseline program of the run";
             let text = inspect::scores_text(scores, measurement, cases, against, terminal);
-            let rebalance = figures::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);
+            let rebalance = format::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);
             format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })
         }
         (Some(Evaluation::Rejected { rejection, evidence }), _) => {

@@ -4,13 +4,13 @@ use clap::Args;
 use packevolve_contract::case::Case;
 use serde::Serialize;
 
-use super::named::RunArguments;
-use super::{Format, print_json};
-use crate::candidate::CandidateId;
-use crate::exit::Exit;
-use crate::inspect::{self, FORMAT, Row};
-use crate::output::data;
-use crate::terminal::Terminal;
+use crate::cli::exit::Exit;
+use crate::cli::format::{Format, print_json};
+use crate::cli::named::RunArguments;
+use crate::values::candidate::CandidateId;
+use crate::view::inspect::{self, FORMAT, Row};
+use crate::view::output::data;
+use crate::view::terminal::Terminal;
 
 /// The best candidates of a run, best first. Behind them the best of the run, marked with a star, where other
 /// candidates look better but were not better on held-out windows.

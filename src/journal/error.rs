@@ -40,7 +40,7 @@ pub enum JournalError {
     #[error(
         "{path}:{line}: journal version {version} is newer than {}, the newest that this packevolve reads\n\
          hint: use the version of packevolve that wrote this run",
-        super::VERSION
+        crate::journal::line::VERSION
     )]
     Newer {
         /// The journal.
@@ -99,7 +99,7 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// A line of a length that no event has.
-    #[error("{path}:{line}: line is longer than {} MiB", super::MAX_LINE >> 20)]
+    #[error("{path}:{line}: line is longer than {} MiB", crate::journal::line::MAX_LINE >> 20)]
     TooLong {
         /// The journal.
         path: PathBuf,

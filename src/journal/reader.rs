@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::JournalError;
-use super::line::{Chain, Digest, Entry, Flaw, MAX_LINE, decode};
-use super::scan::scan;
+use crate::journal::error::JournalError;
+use crate::journal::line::{Chain, Digest, Entry, Flaw, MAX_LINE, decode};
 
 /// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,34 +30,6 @@ impl fmt::Display for TornLine {
             self.line, self.bytes
         )
     }
-}
-
-/// All of a journal.
-#[derive(Debug)]
-pub struct Read<E> {
-    /// The events.
-    pub entries: Vec<Entry<E>>,
-    /// The unfinished last line, if there is one; it is left in the file.
-    pub torn: Option<TornLine>,
-}
-
-/// Reads a whole journal and leaves it as it is; the run may be live.
-pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalError> {
-    let mut entries = Vec::new();
-    let torn = read_each(path, |entry| {
-        entries.push(entry);
-        Ok::<_, JournalError>(())
-    })?;
-    Ok(Read { entries, torn })
-}
-
-/// Gives `each` every event of a journal in order, and leaves the journal as it is; the run may be live. All CPUs check
-/// and parse, and nothing is kept: a long run has a journal that is larger than memory may be.
-pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
-    path: &Path,
-    each: impl FnMut(Entry<E>) -> Result<(), X>,
-) -> Result<Option<TornLine>, X> {
-    scan(path, 0, each).map(|reader| reader.torn())
 }
 
 /// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be

@@ -5,7 +5,7 @@
 //! goes over the same lines once more and says what and where; it also reads what is left at the end.
 
 use std::fs::File;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read as _};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -13,9 +13,9 @@ use std::thread;
 
 use serde::de::DeserializeOwned;
 
-use super::JournalError;
-use super::line::{Chain, Entry, MAX_LINE, decode, pass};
-use super::reader::Reader;
+use crate::journal::error::JournalError;
+use crate::journal::line::{Chain, Entry, MAX_LINE, decode, pass};
+use crate::journal::reader::{Reader, TornLine};
 
 /// What one CPU checks at a time.
 const BLOCK: usize = 1 << 20;
@@ -33,6 +33,34 @@ type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
 
 /// A block to be decoded, and where to send what comes of it.
 type Job<E> = (Block, SyncSender<Decoded<E>>);
+
+/// All of a journal.
+#[derive(Debug)]
+pub struct Read<E> {
+    /// The events.
+    pub entries: Vec<Entry<E>>,
+    /// The unfinished last line, if there is one; it is left in the file.
+    pub torn: Option<TornLine>,
+}
+
+/// Reads a whole journal and leaves it as it is; the run may be live.
+pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalError> {
+    let mut entries = Vec::new();
+    let torn = read_each(path, |entry| {
+        entries.push(entry);
+        Ok::<_, JournalError>(())
+    })?;
+    Ok(Read { entries, torn })
+}
+
+/// Gives `each` every event of a journal in order, and leaves the journal as it is; the run may be live. All CPUs check
+/// and parse, and nothing is kept: a long run has a journal that is larger than memory may be.
+pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
+    path: &Path,
+    each: impl FnMut(Entry<E>) -> Result<(), X>,
+) -> Result<Option<TornLine>, X> {
+    scan(path, 0, each).map(|reader| reader.torn())
+}
 
 /// Gives `each` the events of a journal from the line at `begin` on, in order, and returns a reader of what follows. All
 /// lines are checked; what those before say is not looked at.
@@ -55,7 +83,7 @@ pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
 
 /// All of whole blocks that is in order; where that ends.
 fn blocks_of<E: DeserializeOwned + Send, X>(
-    file: impl Read + Send,
+    file: impl io::Read + Send,
     size: usize,
     begin: u64,
     each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
@@ -82,7 +110,12 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
 }
 
 /// Cuts a journal into blocks and hands them out, until its end or until nobody wants more.
-fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results: &SyncSender<Receiver<Decoded<E>>>) {
+fn cut<E>(
+    mut file: impl io::Read,
+    size: usize,
+    orders: &SyncSender<Job<E>>,
+    results: &SyncSender<Receiver<Decoded<E>>>,
+) {
     let mut chain = Chain::default();
     let mut lines = Vec::new();
     // What cannot be read is met again by the reader.
@@ -99,7 +132,7 @@ fn cut<E>(mut file: impl Read, size: usize, orders: &SyncSender<Job<E>>, results
 }
 
 /// Reads on until `lines` is a block of whole lines, and returns what was read beyond it; `None` at the end.
-fn fill(file: &mut impl Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+fn fill(file: &mut impl io::Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     while lines.len() <= MAX_LINE {
         let read = file.by_ref().take(size as u64).read_to_end(lines)?;
         let end = lines.iter().rposition(|byte| *byte == b'\n');

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::*;
+use crate::journal::reader::Reader;
+use crate::journal::scan::{Read, read};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -266,7 +268,7 @@ fn a_torn_last_line_is_left_by_readers_and_cut_off_by_the_writer() {
     assert_eq!((events(&opened.entries), opened.torn), (vec![proposed(1)], torn));
     assert_eq!(fs::read(&path).unwrap(), whole);
     opened.journal.append(&Event::Ended).unwrap();
-    assert_eq!(events(&super::read(&path).unwrap().entries), [proposed(1), Event::Ended]);
+    assert_eq!(events(&crate::journal::scan::read(&path).unwrap().entries), [proposed(1), Event::Ended]);
 }
 
 #[test]

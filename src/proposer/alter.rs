@@ -3,10 +3,10 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::syntax::{Function, Statement, functions, masks, statements, tokens};
-use crate::line::number;
-use crate::operator::Operator;
-use crate::region::Region;
+use crate::edit::line::number;
+use crate::edit::region::Region;
+use crate::proposer::syntax::{Function, Statement, functions, masks, statements, tokens};
+use crate::values::operator::Operator;
 
 /// How many characters of a line stand in a description.
 const SHOWN: usize = 80;
@@ -138,7 +138,7 @@ fn exchanged(places: &Places<'_>, one: &Statement, next: &Statement) -> Alterati
 fn of_tokens(places: &Places<'_>, operators: bool) -> Vec<Alteration> {
     let program = places.program;
     let wanted = tokens(program).into_iter().filter(|token| token.is_operator == operators);
-    let alteration = |token: &super::syntax::Token, other: &String| {
+    let alteration = |token: &crate::proposer::syntax::Token, other: &String| {
         let own = &program[token.span.clone()];
         let (from, to) = (word(own), word(other));
         Alteration {
@@ -166,8 +166,8 @@ fn of_token(is_operator: bool, token: &str) -> Operator {
 
 fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
     let program = places.program;
-    let exit = |mask: super::syntax::Mask| {
-        let super::syntax::Mask { name, span, line, indent } = mask;
+    let exit = |mask: crate::proposer::syntax::Mask| {
+        let crate::proposer::syntax::Mask { name, span, line, indent } = mask;
         let text = format!("{indent}if not {name}.any():\n{indent}    break\n");
         Alteration {
             replacements: vec![(span.end..span.end, text)],

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::syntax::functions;
-use crate::line::{bare, lines};
+use crate::edit::line::{bare, lines};
+use crate::proposer::syntax::functions;
 
 /// What a file of a catalogue is called, but for the name of its block.
 const EXTENSION: &str = "py";

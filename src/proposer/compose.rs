@@ -6,14 +6,14 @@
 
 use packevolve_contract::stream::Stream;
 
-use super::catalogue::{Catalogue, FRAME, Kind};
-use super::draw::sometimes;
-use super::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
-use super::syntax::{Function, functions_in, is_sound};
-use crate::edit::Edit;
-use crate::operator::Operator;
-use crate::proposal::Proposal;
-use crate::region::Region;
+use crate::edit::apply::Edit;
+use crate::edit::proposal::Proposal;
+use crate::edit::region::Region;
+use crate::proposer::catalogue::{Catalogue, FRAME, Kind};
+use crate::proposer::random::sometimes;
+use crate::proposer::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
+use crate::proposer::syntax::{Function, functions_in, is_sound};
+use crate::values::operator::Operator;
 
 /// How many programs are drawn before giving up.
 const DRAWS: usize = 64;
@@ -96,7 +96,10 @@ impl Plan {
     fn name(&self) -> String {
         let Some(first) = self.variations.first() else {
             let named = self.recipe.parts().iter().filter(|part| !matches!(part.kind, Kind::Bound | Kind::Select));
-            return super::fitted(&format!("compose_{}", named.map(part_name).collect::<Vec<_>>().join("_")));
+            return crate::proposer::name::fitted(&format!(
+                "compose_{}",
+                named.map(part_name).collect::<Vec<_>>().join("_")
+            ));
         };
         let step = match first {
             Variation::Tuned { block, parameter, from, to } => format!("{}_{parameter}_{from}_to_{to}", short(block)),
@@ -108,7 +111,7 @@ impl Plan {
             1 => String::new(),
             several => format!("_and_{}_more", several - 1),
         };
-        super::fitted(&format!("compose_{step}{more}"))
+        crate::proposer::name::fitted(&format!("compose_{step}{more}"))
     }
 
     fn description(&self, catalogue: &Catalogue) -> String {
@@ -255,7 +258,7 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
-    use crate::proposal::NAME_LENGTH;
+    use crate::edit::proposal::NAME_LENGTH;
     use crate::proposer::catalogue::gather;
     use crate::proposer::syntax::functions;
 

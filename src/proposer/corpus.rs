@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::proposal::Proposal;
+use crate::edit::proposal::Proposal;
 
 /// The corpus cannot be read.
 #[derive(Debug, Error)]
@@ -91,7 +91,7 @@ pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
     planned
 }
 
-fn edit_of(document: &Document) -> Option<crate::edit::Edit> {
+fn edit_of(document: &Document) -> Option<crate::edit::apply::Edit> {
     Some(Proposal::parse(std::str::from_utf8(&document.bytes).ok()?).ok()?.edit)
 }
 

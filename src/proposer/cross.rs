@@ -7,14 +7,14 @@ use std::ops::Range;
 use packevolve_contract::stream::Stream;
 use rand::seq::SliceRandom;
 
-use super::dead::buried;
-use super::recipe::ENTRY;
-use super::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
-use crate::edit::Edit;
-use crate::merge::merged;
-use crate::operator::Operator;
-use crate::proposal::Proposal;
-use crate::region::Region;
+use crate::edit::apply::Edit;
+use crate::edit::merge::merged;
+use crate::edit::proposal::Proposal;
+use crate::edit::region::Region;
+use crate::proposer::dead::buried;
+use crate::proposer::recipe::ENTRY;
+use crate::proposer::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
+use crate::values::operator::Operator;
 
 /// The program that a parent is crossed with.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn
         return None;
     }
     let edit = Edit::between(parent, &child).ok()?;
-    Proposal::new(&super::fitted(name), description, edit).ok()
+    Proposal::new(&crate::proposer::name::fitted(name), description, edit).ok()
 }
 
 /// The parent with the scion's function `name` and what it needs.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::syntax::{functions, imports};
-use crate::region::Region;
+use crate::edit::region::Region;
+use crate::proposer::syntax::{functions, imports};
 
 /// `child`, an edit of `parent`, without the functions and imports of its editable region that were of use in `parent`,
 /// or were not there, and are of no use in `child`. What was dead before is left alone: it is not this edit's.
@@ -61,7 +61,12 @@ fn idle(program: &str) -> Vec<(String, Range<usize>)> {
 }
 
 /// Whether a word stands anywhere outside all functions and outside `own` lines.
-fn mentioned_at_top(program: &str, name: &str, own: &Range<usize>, functions: &[super::syntax::Function]) -> bool {
+fn mentioned_at_top(
+    program: &str,
+    name: &str,
+    own: &Range<usize>,
+    functions: &[crate::proposer::syntax::Function],
+) -> bool {
     let inside = |at: usize| own.contains(&at) || functions.iter().any(|function| function.span.contains(&at));
     name.split(',').any(|name| program.match_indices(name).any(|(at, _)| !inside(at)))
 }

@@ -1,22 +1,122 @@
-//! Draw: what proposers draw from the stream they are given, beyond what `rand` does.
+//! Propose: has the chosen proposer draw a proposal, for live runs and replay alike.
 
-use packevolve_contract::stream::Stream;
-use rand::RngExt;
+use std::cell::RefCell;
 
-/// One of `items`, each as often as its weight says; `None` of none.
-pub(crate) fn weighted<'a, T>(items: &'a [T], rng: &mut Stream, weight: impl Fn(&T) -> u32) -> Option<&'a T> {
-    let total: u32 = items.iter().map(&weight).sum();
-    let mut ticket = rng.random_range(0..total.max(1));
-    items.iter().find(|item| match ticket.checked_sub(weight(item)) {
-        Some(rest) => {
-            ticket = rest;
-            false
-        }
-        None => true,
-    })
+use packevolve_contract::stream::{Purpose, stream};
+use thiserror::Error;
+
+use crate::archive::{Repository, RepositoryError};
+use crate::proposer::catalogue::{Catalogue, CatalogueError};
+use crate::proposer::cross::Mate;
+use crate::proposer::prune::{Ancestor, Cuts};
+use crate::proposer::{compose, cross, mutate, prune};
+use crate::search::Search;
+use crate::values::candidate::CandidateId;
+use crate::values::event::{Proposer, RunStarted, Selection};
+use crate::values::operator::Operator;
+
+/// What keeps a run's proposers from being asked.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum ProposeError {
+    #[error(transparent)]
+    Archive(#[from] RepositoryError),
+    #[error("the building blocks of the run cannot be read")]
+    Catalogue(#[from] CatalogueError),
 }
 
-/// True `percent` times in a hundred.
-pub(crate) fn sometimes(percent: u32, rng: &mut Stream) -> bool {
-    rng.random_range(0..100) < percent
+/// The proposers of a run that need nothing but what its archive holds.
+#[derive(Debug)]
+pub struct Proposers {
+    catalogue: Option<Catalogue>,
+    /// What can be cut from the candidate that was pruned last: finding it costs more than all else here.
+    cuts: RefCell<Option<(CandidateId, Cuts)>>,
+}
+
+/// What a proposer has drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// The proposal as text.
+    pub document: Vec<u8>,
+    /// What the proposer did, if it can do several things.
+    pub operator: Option<Operator>,
+}
+
+impl Proposers {
+    /// Those of a run, with its building blocks as they were when it started.
+    ///
+    /// # Errors
+    /// An archive that lacks them.
+    pub fn open(started: &RunStarted, repository: &Repository) -> Result<Self, ProposeError> {
+        let bytes = started.catalogue.map(|id| repository.read_blob(id)).transpose()?;
+        let catalogue = bytes.map(|bytes| Catalogue::parse(&String::from_utf8_lossy(&bytes))).transpose()?;
+        Ok(Self { catalogue, cuts: RefCell::new(None) })
+    }
+
+    /// What comes of a selection; `None` if its proposer has nothing. `program` gives candidates' programs.
+    ///
+    /// # Errors
+    /// What keeps the archive from being read.
+    pub fn draw<E: From<RepositoryError>>(
+        &self,
+        search: &Search,
+        repository: &Repository,
+        (attempt, selection): (u64, &Selection),
+        program: impl Fn(CandidateId) -> Result<String, E>,
+    ) -> Result<Option<Drawn>, E> {
+        let started = search.started();
+        if let Proposer::Corpus(place) = selection.proposer {
+            let document = repository.read_blob(started.corpus[place].proposal)?;
+            return Ok(Some(Drawn { document, operator: None }));
+        }
+        let parent = program(selection.parent)?;
+        let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
+        let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
+        let proposal = match selection.proposer {
+            Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),
+            Proposer::Compose => {
+                let catalogue = self.catalogue.as_ref();
+                let asked = selection.operator;
+                catalogue.and_then(|catalogue| compose::propose(&parent, catalogue, asked, &mut rng, &seen))
+            }
+            Proposer::Prune => {
+                let best = selection.parent;
+                if self.cuts.borrow().as_ref().is_none_or(|(of, _)| *of != best) {
+                    let cuts = Cuts::of(&line(search, best, program)?);
+                    self.cuts.replace(Some((best, cuts)));
+                }
+                let cuts = self.cuts.borrow();
+                selection.cut.and_then(|place| cuts.as_ref()?.1.propose(place))
+            }
+            Proposer::Cross => {
+                let Some(mate) = selection.inspirations.first().copied() else { return Ok(None) };
+                // Where one comes from the other there is nothing to merge.
+                let ancestor = search.common_ancestor(selection.parent, mate);
+                let ancestor = ancestor.filter(|ancestor| ![selection.parent, mate].contains(ancestor));
+                let (label, text, ancestor) = (mate.to_string(), program(mate)?, ancestor.map(&program).transpose()?);
+                let mate = Mate { label: &label, program: &text, ancestor: ancestor.as_deref() };
+                cross::propose(&parent, mate, selection.operator, &mut rng, &seen)
+            }
+            // What a model proposes comes of its answer.
+            Proposer::Corpus(_) | Proposer::Model(_) => None,
+        };
+        Ok(proposal.map(|(operator, proposal)| Drawn {
+            document: proposal.to_string().into_bytes(),
+            operator: Some(operator),
+        }))
+    }
+}
+
+/// A candidate and the programs that it was edited from, the newest first; as many as `prune` looks at.
+fn line<E>(
+    search: &Search,
+    candidate: CandidateId,
+    program: impl Fn(CandidateId) -> Result<String, E>,
+) -> Result<Vec<Ancestor>, E> {
+    let parent = |candidate: &CandidateId| search.candidate(*candidate)?.parents.first().copied();
+    let ancestor = |candidate: CandidateId| {
+        let name = search.candidate(candidate).map_or_else(String::new, |known| known.name.clone());
+        Ok(Ancestor { label: candidate.to_string(), name, program: program(candidate)? })
+    };
+    std::iter::successors(Some(candidate), parent).take(prune::MOST_EDITS + 1).map(ancestor).collect()
 }

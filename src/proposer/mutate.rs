@@ -9,14 +9,14 @@
 use packevolve_contract::stream::Stream;
 use rand::seq::IndexedRandom;
 
-use super::alter::{Alteration, Family, alterations};
-use super::dead::buried;
-use super::draw::weighted;
-use super::syntax::{Number, Role, is_sound, numbers};
-use crate::edit::Edit;
-use crate::operator::Operator;
-use crate::proposal::Proposal;
-use crate::region::Region;
+use crate::edit::apply::Edit;
+use crate::edit::proposal::Proposal;
+use crate::edit::region::Region;
+use crate::proposer::alter::{Alteration, Family, alterations};
+use crate::proposer::dead::buried;
+use crate::proposer::random::weighted;
+use crate::proposer::syntax::{Number, Role, is_sound, numbers};
+use crate::values::operator::Operator;
 
 /// How many mutations are drawn before giving up.
 const DRAWS: usize = 256;
@@ -96,7 +96,7 @@ impl Ground<'_> {
         let (_, all) = self.found.iter().find(|(known, _)| *known == family)?;
         let all: Vec<&Alteration> = all.iter().filter(|one| one.operator == operator).collect();
         let one = all.choose(rng)?;
-        let name = super::fitted(&format!("mutate_{}", one.name));
+        let name = crate::proposer::name::fitted(&format!("mutate_{}", one.name));
         Some((buried(parent, &one.made(parent)), name, one.description.clone()))
     }
 
@@ -187,7 +187,7 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
         0 | 1 => String::new(),
         several => format!("_and_{}_more", several - 1),
     };
-    super::fitted(&format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default()))
+    crate::proposer::name::fitted(&format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default()))
 }
 
 /// A number without the blanks after its sign.
@@ -219,7 +219,7 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
-    use crate::proposal::NAME_LENGTH;
+    use crate::edit::proposal::NAME_LENGTH;
 
     const PARENT: &str = "LIMIT = 4\n\n# EVOLVE-BLOCK-START\n\
         def pack(weight, packs, num_attempts: int = 5):\n    \"\"\"Pack 7 things.\"\"\"\n    best = weight.sum(1)[0]  # 9\n    \

@@ -7,17 +7,17 @@
 
 use std::ops::Range;
 
-use super::alter::{Places, shown};
-use super::dead::buried;
-use super::literal::Literal;
-use super::syntax::{Number, Role, Statement, is_sound, normalised, numbers, statements, unbound};
-use crate::edit::Edit;
-use crate::line::lines;
-use crate::merge::merged;
-use crate::operator::Operator;
-use crate::proposal::Proposal;
-use crate::region::Region;
-use crate::rewrite::{Hunk, hunks};
+use crate::edit::apply::Edit;
+use crate::edit::line::lines;
+use crate::edit::merge::merged;
+use crate::edit::proposal::Proposal;
+use crate::edit::region::Region;
+use crate::edit::rewrite::{Hunk, hunks};
+use crate::proposer::alter::{Places, shown};
+use crate::proposer::dead::buried;
+use crate::proposer::literal::Literal;
+use crate::proposer::syntax::{Number, Role, Statement, is_sound, normalised, numbers, statements, unbound};
+use crate::values::operator::Operator;
 
 /// Only so many of the newest edits are tried to be undone: older ones are mostly written over.
 pub const MOST_EDITS: usize = 20;
@@ -54,7 +54,9 @@ impl Cuts {
         let cut = self.cuts.get(usize::try_from(place).ok()?)?;
         let child = buried(&self.best, &cut.child);
         let edit = Edit::between(&self.best, &child).ok()?;
-        let proposal = Proposal::new(&super::fitted(&format!("prune_{}", cut.name)), &cut.description, edit).ok()?;
+        let proposal =
+            Proposal::new(&crate::proposer::name::fitted(&format!("prune_{}", cut.name)), &cut.description, edit)
+                .ok()?;
         Some((cut.operator, proposal))
     }
 }
@@ -92,7 +94,7 @@ fn cuts(line: &[Ancestor]) -> Vec<Cut> {
 }
 
 fn size(program: &str) -> u64 {
-    super::size(&normalised(program))
+    crate::proposer::syntax::size(&normalised(program))
 }
 
 /// The edits of the lineage, newest first, each followed by its parts and its numbers.

@@ -5,9 +5,9 @@ use packevolve_contract::stream::Stream;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use super::catalogue::{Block, Catalogue, Kind};
-use super::draw::{sometimes, weighted};
-use super::syntax::functions;
+use crate::proposer::catalogue::{Block, Catalogue, Kind};
+use crate::proposer::random::{sometimes, weighted};
+use crate::proposer::syntax::functions;
 
 /// The functions of a composed program that call its blocks.
 pub(crate) const PACK: &str = "_pack";

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::charge::Charge;
+use crate::values::cost::Charge;
 
 /// How much an arm that was tried seldom is preferred.
 const EXPLORATION: f64 = 0.4;
@@ -177,7 +177,7 @@ impl<T> Arm<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Proposer;
+    use crate::values::event::Proposer;
 
     const ARMS: [Proposer; 3] = [Proposer::Mutate, Proposer::Compose, Proposer::Cross];
 

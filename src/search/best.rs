@@ -8,7 +8,7 @@ use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::Scores;
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::CandidateId;
+use crate::values::candidate::CandidateId;
 
 /// The best candidate so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

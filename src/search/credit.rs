@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::charge::Charge;
-use crate::event::Proposer;
-use crate::operator::Operator;
 use crate::search::bandit::{Account, Bandit, Success};
+use crate::values::cost::Charge;
+use crate::values::event::Proposer;
+use crate::values::operator::Operator;
 
 /// How often `mutate` does what, as long as nothing speaks for any of it.
 const MUTATE: [u32; 10] = [20, 12, 12, 8, 6, 6, 6, 6, 8, 8];

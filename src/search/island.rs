@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::CandidateId;
 use crate::search::population::{Member, Population};
+use crate::values::candidate::CandidateId;
 
 /// What islands are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::CandidateId;
-use crate::charge::Charge;
-use crate::llm_error::{LlmError, Scope};
-use crate::settings::LlmSettings;
+use crate::values::candidate::CandidateId;
+use crate::values::cost::Charge;
+use crate::values::llm_error::{LlmError, Scope};
+use crate::values::settings::LlmSettings;
 
 /// Rejected candidates that may wait for their model; more than that only wait behind a model that is never free.
 const MOST_REJECTED: usize = 100;
@@ -107,7 +107,7 @@ impl Models {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ModelSettings;
+    use crate::values::settings::ModelSettings;
 
     #[test]
     fn who_is_paused_comes_back_and_who_is_off_does_not() {

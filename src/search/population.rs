@@ -8,7 +8,7 @@
 use packevolve_contract::objective::Scores;
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::CandidateId;
+use crate::values::candidate::CandidateId;
 
 /// Width of a cell, in units of `quality` and of `speed_score`: well above what the same program scores from one
 /// evaluation to the next.

@@ -9,10 +9,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::CandidateId;
 use crate::search::bandit::Account;
 use crate::search::best::Best;
 use crate::search::credit::Outcome;
+use crate::values::candidate::CandidateId;
 
 /// After so many attempts without a better best a pass begins, and not only at the end.
 const STANDS_AFTER: u64 = 100;

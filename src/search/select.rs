@@ -4,8 +4,8 @@ use packevolve_contract::stream::Stream;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::candidate::CandidateId;
 use crate::search::population::Member;
+use crate::values::candidate::CandidateId;
 
 /// Draws a parent from `members` (best first): the better its rank and the less often it was chosen, the likelier.
 /// `None` of nobody.

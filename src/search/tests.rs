@@ -6,9 +6,9 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
-use super::world::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
 use super::*;
-use crate::llm_error::LlmError;
+use crate::search::world::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
+use crate::values::llm_error::LlmError;
 
 /// Selections in order, each with its attempt.
 fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
@@ -441,7 +441,7 @@ fn what_no_model_can_have_done_is_refused_and_named() {
     world.record(selected(0, Proposer::Model(0), 0));
     world.record(selected(1, Proposer::Mutate, 0));
     let asked = |model, asking| {
-        let (request, charge) = (blob(1), crate::charge::Charge::NONE);
+        let (request, charge) = (blob(1), crate::values::cost::Charge::NONE);
         Event::ModelAsked(ModelAsked { model, asking, request, reply: None, error: None, charge })
     };
     let Event::Selected { selection, .. } = selected(2, Proposer::Mutate, 0) else { unreachable!() };

@@ -14,14 +14,14 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::candidate::{BlobId, CandidateId, CommitId};
-use crate::charge::Charge;
-use crate::event::{
+use crate::search::state::{Next, Search, Subject, Task};
+use crate::values::candidate::{BlobId, CandidateId, CommitId};
+use crate::values::cost::Charge;
+use crate::values::event::{
     Asking, CandidateCreated, CorpusEntry, Declined, Event, ModelAsked, Proposer, RunStarted, Selection, StopReason,
 };
-use crate::llm_error::LlmError;
-use crate::search::{Next, Search, Subject, Task};
-use crate::settings::{ModelSettings, Parts};
+use crate::values::llm_error::LlmError;
+use crate::values::settings::{ModelSettings, Parts};
 
 /// What happens how often.
 #[derive(Clone, Debug)]

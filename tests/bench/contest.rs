@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use packevolve::config::Config;
-use packevolve::driver::{Driver, News, Start};
-use packevolve::event::Event;
 use packevolve::journal::{Journal, read};
 use packevolve::proposer::{catalogue, corpus};
-use packevolve::resumption::Resumption;
-use packevolve::run::RunFolder;
+use packevolve::run::driver::{Driver, News, Start};
+use packevolve::run::folder::RunFolder;
+use packevolve::run::resume::Resumption;
 use packevolve::search::Search;
 use packevolve::search::best::Best;
-use packevolve::settings::Parts;
+use packevolve::values::event::Event;
+use packevolve::values::settings::Parts;
 use tempfile::TempDir;
 
 /// Judging its program takes longer than judging all others, and none of the best comes from it.

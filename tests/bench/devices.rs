@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packevolve::judge::JudgeError;
+use packevolve::judge::client::JudgeError;
 use packevolve_contract::case;
 use packevolve_contract::objective::{Weights, scores};
 

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use packevolve::event::Event;
 use packevolve::journal::Reader;
+use packevolve::values::event::Event;
 use tempfile::TempDir;
 
 /// What the harness looks for beside itself.

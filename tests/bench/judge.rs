@@ -14,8 +14,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use packevolve::config::Config;
-use packevolve::judge::{Judge, session};
-use packevolve::settings::Settings;
+use packevolve::judge::client::{Judge, session};
+use packevolve::values::settings::Settings;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};

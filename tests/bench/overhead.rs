@@ -1,9 +1,9 @@
 //! Overhead: what an evaluation and a candidate cost beside the computing that is measured, in CPU time.
 
-use packevolve::driver::{Driver, News, Start};
-use packevolve::event::Event;
-use packevolve::run::RunFolder;
-use packevolve::settings::Parts;
+use packevolve::run::driver::{Driver, News, Start};
+use packevolve::run::folder::RunFolder;
+use packevolve::values::event::Event;
+use packevolve::values::settings::Parts;
 use packevolve_contract::statistic::median;
 use tempfile::TempDir;
 

@@ -1,8 +1,8 @@
 //! Programs that are measured: the seed program, what the corpus makes of it, and variants.
 
 use anyhow::Context;
-use packevolve::derive::derive;
 use packevolve::proposer::corpus;
+use packevolve::run::derive::derive;
 
 use crate::root;
 

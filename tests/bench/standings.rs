@@ -1,8 +1,8 @@
 //! Standings: what came of the runs of each contestant, as a table and as a plot.
 
-use packevolve::plot::{Axis, Chart, Ink, Layer, Name, Path, Scale, Size};
-use packevolve::table::{Column, Table};
-use packevolve::terminal::Terminal;
+use packevolve::view::plot::{Axis, Chart, Ink, Layer, Name, Path, Scale, Size};
+use packevolve::view::table::{Column, Table};
+use packevolve::view::terminal::Terminal;
 use packevolve_contract::statistic::median;
 
 use crate::contest::{Contestant, Outcome};

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use packevolve::candidate::BlobId;
-use packevolve::repository::Repository;
+use packevolve::archive::Repository;
+use packevolve::values::candidate::BlobId;
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
 use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION, WindowSet};

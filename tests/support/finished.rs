@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use packevolve::run::Run;
+use packevolve::run::fold::Run;
 
 use super::{Output, World, copy, judge, settings};
 

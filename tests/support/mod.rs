@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use packevolve::event::Event;
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::values::event::Event;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use packevolve::driver::{Driver, News};
-use packevolve::event::Event;
-use packevolve::fsck;
-use packevolve::resumption::Resumption;
-use packevolve::run::{Run, RunFolder};
+use packevolve::run::driver::{Driver, News};
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
+use packevolve::run::fsck;
+use packevolve::run::resume::Resumption;
 use packevolve::search::Search;
+use packevolve::values::event::Event;
 use packevolve_contract::stream::{Purpose, stream};
 use rand::seq::SliceRandom;
 

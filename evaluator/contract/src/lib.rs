@@ -9,27 +9,15 @@
 //! [`tagged`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
 
 pub mod stream;
-
 pub mod statistic;
-
 pub mod topology;
-
 pub mod case;
-
 pub mod loads;
-
 pub mod rejection;
-
 pub mod rebalance;
-
 pub mod tagged;
-
 pub mod evaluation;
-
 pub mod objective;
-
 pub mod comparison;
-
 pub mod adrs;
-
 pub mod protocol;

@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::shared::{PlanLayout, PlanOutputs};
 use crate::slot::{Pair, unchanged};
 
-use super::{Course, Judge, Stage};
+use crate::judge::evaluate::{Course, Judge, Stage};
 
 /// Plans whatever they cost: moved replicas lie between two.
 const LEAST_WINDOWS: usize = 2;

@@ -1,19 +1,9 @@
 //! Repeat: calls that are made twice, to see whether equal input with an equal seed is answered equally. One that is
 //! not is scored as ever, and flagged.
 
-use crate::child::Call;
 use crate::shared::Outputs;
 
-use super::{Course, Judge, Stage};
-
-/// A call with its input and answer.
-pub(super) struct Answered {
-    pub case: usize,
-    pub window: usize,
-    pub call: Call,
-    pub weights: Vec<f32>,
-    pub outputs: Outputs,
-}
+use crate::judge::evaluate::{Answered, Course, Judge, Stage};
 
 /// Whether two placements are the same.
 fn is_same(one: &Outputs, other: &Outputs) -> bool {

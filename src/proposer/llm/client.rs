@@ -11,12 +11,12 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
-use crate::charge::{Account, Charge};
-use crate::llm_error::{LlmError, said};
 use crate::proposer::llm::key::Key;
 use crate::proposer::llm::reply;
 use crate::proposer::llm::request::Request;
-use crate::settings::ModelSettings;
+use crate::values::cost::{Account, Charge};
+use crate::values::llm_error::{LlmError, said};
+use crate::values::settings::ModelSettings;
 
 /// How much is read of what comes with an error, and for how long.
 const ERROR_BYTES: u64 = 64 * 1024;

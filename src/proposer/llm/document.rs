@@ -9,13 +9,13 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::edit::{Edit, EditError};
-use crate::event::Kind;
-use crate::line::{bare, lines, number};
-use crate::mismatch::Mismatch;
-use crate::proposal::{DESCRIPTION_LENGTH, NAME_LENGTH, Proposal, ProposalError, Tag};
+use crate::edit::apply::{Edit, EditError};
+use crate::edit::line::{bare, lines, number};
+use crate::edit::mismatch::Mismatch;
+use crate::edit::proposal::{DESCRIPTION_LENGTH, NAME_LENGTH, Proposal, ProposalError, Tag};
+use crate::edit::region::{Region, RegionError, RegionMarker};
 use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
-use crate::region::{Region, RegionError, RegionMarker};
+use crate::values::event::Kind;
 
 /// Why a reply proposes nothing that can be tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]

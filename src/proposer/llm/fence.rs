@@ -1,6 +1,6 @@
 //! Fence: the code blocks in what a model writes, as Markdown has them.
 
-use crate::line::{bare, lines};
+use crate::edit::line::{bare, lines};
 
 /// A fenced block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::env;
 use std::fmt;
 
-use crate::llm_error::LlmError;
+use crate::values::llm_error::LlmError;
 
 /// A shorter one is no secret but a word such as `EMPTY`, which may stand anywhere.
 const SECRET: usize = 8;

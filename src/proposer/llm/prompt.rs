@@ -13,9 +13,9 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::event::Kind;
 use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
+use crate::values::event::Kind;
 
 /// The built-in templates.
 const BUILT_IN: [(&str, &str); 7] = [

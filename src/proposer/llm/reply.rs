@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::charge::Usage;
-use crate::llm_error::{LlmError, said};
+use crate::values::cost::Usage;
+use crate::values::llm_error::{LlmError, said};
 
 /// The body of a reply, read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::charge::{Charge, Usage};
 use crate::proposer::llm::conversation::Conversation;
-use crate::settings::ModelSettings;
+use crate::values::cost::{Charge, Usage};
+use crate::values::settings::ModelSettings;
 
 /// Tokens that an endpoint may put around each message, and around all of them.
 const AROUND: u64 = 32;

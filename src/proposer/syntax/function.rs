@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::tree::{Node, Tree};
-use super::{parse, text, whole_lines};
+use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
 
 /// A function at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +43,30 @@ pub(crate) struct Assigned {
     pub(crate) span: Range<usize>,
 }
 
-/// The functions at the top level of `program`, of which this is the tree, in its order.
-pub(super) fn functions_of(program: &str, tree: &Tree) -> Vec<Function> {
-    tree.root().named_children().filter_map(|node| function(program, node)).collect()
+/// The functions at the top level of `program`, in its order.
+pub(crate) fn functions(program: &str) -> Vec<Function> {
+    parse(program).root().named_children().filter_map(|node| function(program, node)).collect()
+}
+
+/// Those of them that stand within these bytes, which are whole lines. An indented comment behind them, such as the marker
+/// that ends a region, is to Python part of the function before it, but not to us.
+pub(crate) fn functions_in(program: &str, within: &Range<usize>) -> Vec<Function> {
+    let inside = |function: &Function| {
+        let span = function.span.start..function.span.end.min(within.end);
+        let beyond = &program[span.end..function.span.end];
+        let is_inside = within.contains(&span.start) && beyond.lines().all(|line| is_comment_or_blank(line.trim()));
+        is_inside.then(|| Function { span, ..function.clone() })
+    };
+    functions(program).iter().filter_map(inside).collect()
+}
+
+fn is_comment_or_blank(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
+}
+
+/// Whether one range is within another.
+pub(crate) fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// The imports at the top level of `program`, in its order.
@@ -157,5 +177,16 @@ mod tests {
         );
         let calls: Vec<_> = one.calls.iter().map(|call| (call.function.as_str(), call.keywords.clone())).collect();
         assert_eq!(calls, [("three", vec![("k".to_owned(), "2".to_owned())]), ("four", vec![])]);
+    }
+
+    #[test]
+    fn the_functions_of_a_region_end_with_it() {
+        let program = "def a():\n    pass\ndef b():\n    pass\n    # END\n\ndef c():\n    pass\n";
+        let region = 9 + 8..program.find("    # END").unwrap();
+        let found = functions_in(program, &region);
+        assert_eq!(found.len(), 1);
+        assert_eq!(&program[found[0].span.clone()], "def b():\n    pass\n");
+        assert_eq!(functions_in(program, &(0..12)).len(), 0, "a part of one");
+        assert_eq!(functions_in(program, &(0..program.len())).len(), 3);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::tree::Node;
-use super::{add_names, assigned, imports, parse, text};
+use crate::proposer::syntax::function::{assigned, imports};
+use crate::proposer::syntax::tree::{Node, add_names, parse, text};
 
 /// For each function at the top level of `program` the names in it that are bound neither in it nor at the top level: those
 /// of built-in functions, and those that are missing. Sees no order: a name that is bound too late is bound, and so is a

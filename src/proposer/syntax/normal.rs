@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::Node;
-use super::{add_names, parse, text};
+use crate::proposer::syntax::tree::{Node, add_names, parse, text};
 
 /// The normal form of `program`: its tokens, with braces around blocks and locals numbered in each function. For
 /// comparison only; it is no Python.
@@ -93,8 +92,9 @@ fn is_name(field: Option<&str>) -> bool {
 
 /// The names that imports, functions and classes at the top level bring.
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = super::assigned(program).into_iter().map(|assigned| assigned.name).collect();
-    names.extend(super::imports(program).into_iter().flat_map(|import| import.names));
+    let mut names: BTreeSet<String> =
+        crate::proposer::syntax::function::assigned(program).into_iter().map(|assigned| assigned.name).collect();
+    names.extend(crate::proposer::syntax::function::imports(program).into_iter().flat_map(|import| import.names));
     for child in root.named_children() {
         names.extend(child.child_in("name").map(|name| text(program, name).to_owned()));
     }

@@ -3,9 +3,8 @@
 
 use std::ops::Range;
 
-use super::tree::Node;
-use super::{parse, text};
 use crate::proposer::literal::Literal;
+use crate::proposer::syntax::tree::{Node, parse, text};
 
 /// What a number is there for; what is likeliest to be worth a change comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

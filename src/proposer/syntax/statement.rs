@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::tree::Node;
-use super::{parse, text, whole_lines};
+use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
 
 /// A statement in a block. Statements that share a line with another one are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]

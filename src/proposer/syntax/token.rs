@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::tree::Node;
-use super::{parse, text};
+use crate::proposer::syntax::tree::{Node, parse, text};
 
 /// A piece of a program, and what may stand in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

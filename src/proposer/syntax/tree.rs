@@ -2,24 +2,24 @@
 //! a walk over tree-sitter's own, which looks its nodes' names and fields up anew each time, costs more than to parse.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::OnceLock;
 
-use tree_sitter::{InputEdit, Language, Parser, Point};
+use tree_sitter::{Language, Parser};
 
-use crate::line::lines;
-use crate::rewrite::{Hunk, hunks};
+use crate::proposer::cache::Recent;
 
-/// Where more than one part in so many of a program is other than in a known one, to find that out costs more than it saves.
-const MOST_REPLACED: usize = 2;
+/// How many trees are remembered: about as many as there are parents in most runs.
+const TREES_KEPT: usize = 128;
 
 /// The nodes of a program, each right before all that is below it.
 #[derive(Debug)]
 pub(super) struct Tree {
     entries: Vec<Entry>,
     has_error: bool,
-    /// What it was read off; other programs that are nearly the same are parsed with its help.
-    parsed: tree_sitter::Tree,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,31 +47,11 @@ pub(super) struct Node<'tree> {
 impl Tree {
     /// Parses a program; what is no Python becomes a tree with errors in it.
     pub(super) fn of(program: &str) -> Self {
-        Self::read(parsed(program, None))
+        Self::read(&parsed(program))
     }
 
-    /// The same for a program that differs little from another one, whose tree this is: what stands in both is not parsed
-    /// again.
-    ///
-    /// Where there are errors, what tree-sitter makes of them may depend on what it knew before; since a tree is to follow
-    /// from its program alone, such a program is parsed anew.
-    pub(super) fn of_edited(&self, own: &str, program: &str) -> Self {
-        if self.has_error {
-            return Self::of(program);
-        }
-        let edits = edits(own, program);
-        let replaced = edits.iter().map(|edit| edit.old_end_byte.max(edit.new_end_byte) - edit.start_byte);
-        if replaced.sum::<usize>() > program.len() / MOST_REPLACED {
-            return Self::of(program);
-        }
-        let mut known = self.parsed.clone();
-        edits.iter().for_each(|edit| known.edit(edit));
-        let edited = Self::read(parsed(program, Some(&known)));
-        if edited.has_error { Self::of(program) } else { edited }
-    }
-
-    fn read(parsed: tree_sitter::Tree) -> Self {
-        Self { entries: entries(&parsed), has_error: parsed.root_node().has_error(), parsed }
+    fn read(parsed: &tree_sitter::Tree) -> Self {
+        Self { entries: entries(parsed), has_error: parsed.root_node().has_error() }
     }
 
     pub(super) fn root(&self) -> Node<'_> {
@@ -197,6 +177,8 @@ fn grammar() -> &'static Language {
 }
 
 thread_local! {
+    static TREES: Recent<String, Rc<Tree>> = Recent::new(TREES_KEPT);
+
     /// One for all programs: it keeps the memory that it works with.
     static PARSER: RefCell<Parser> = RefCell::new({
         let mut parser = Parser::new();
@@ -205,36 +187,9 @@ thread_local! {
     });
 }
 
-fn parsed(program: &str, known: Option<&tree_sitter::Tree>) -> tree_sitter::Tree {
+fn parsed(program: &str) -> tree_sitter::Tree {
     PARSER
-        .with_borrow_mut(|parser| parser.parse(program, known).expect("BUG: parsing was given no reason to stop early"))
-}
-
-/// What makes one program of another, whole lines each; the last comes first, so that what it moves is done with.
-fn edits(old: &str, new: &str) -> Vec<InputEdit> {
-    let [from, to] = [old, new].map(|program| lines(program).collect::<Vec<_>>());
-    let (hunks, size) = (hunks(&from, &to), |lines: &[&str]| lines.iter().map(|line| line.len()).sum::<usize>());
-    let edit = |Hunk { old, new }: Hunk| {
-        let start = size(&from[..old.start]);
-        let (gone, come) = (&from[old.clone()], &to[new]);
-        InputEdit {
-            start_byte: start,
-            old_end_byte: start + size(gone),
-            new_end_byte: start + size(come),
-            start_position: Point { row: old.start, column: 0 },
-            old_end_position: after(old.start, gone),
-            new_end_position: after(old.start, come),
-        }
-    };
-    hunks.into_iter().rev().map(edit).collect()
-}
-
-/// Where lines end that begin at this row.
-fn after(row: usize, lines: &[&str]) -> Point {
-    match lines.last() {
-        Some(last) if !last.ends_with('\n') => Point { row: row + lines.len() - 1, column: last.len() },
-        _ => Point { row: row + lines.len(), column: 0 },
-    }
+        .with_borrow_mut(|parser| parser.parse(program, None).expect("BUG: parsing was given no reason to stop early"))
 }
 
 fn entries(parsed: &tree_sitter::Tree) -> Vec<Entry> {
@@ -281,10 +236,37 @@ fn position(at: usize) -> u32 {
     u32::try_from(at).expect("BUG: tree-sitter read a program of 4 GiB")
 }
 
+/// The syntax tree of a program. A proposal has parent and child asked about several times, and parents come back.
+pub(super) fn parse(program: &str) -> Rc<Tree> {
+    TREES.with(|trees| match trees.get(program.to_owned(), || Ok::<_, Infallible>(Rc::new(Tree::of(program)))) {
+        Ok(tree) => tree,
+    })
+}
+
+/// The bytes of the lines that a node stands on.
+pub(super) fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
+    let Range { start, end } = node.bytes();
+    let start = program[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = program[end..].find('\n').map_or(program.len(), |newline| end + newline + 1);
+    start..end
+}
+
+pub(super) fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {
+    &program[node.bytes()]
+}
+
+/// Adds all names in `node`, whatever they are there for.
+pub(super) fn add_names<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
+    node.walk(|below| {
+        if below.kind() == "identifier" {
+            names.insert(text(program, below));
+        }
+        true
+    });
+}
+
 #[cfg(test)]
 mod tests {
-    use packevolve_contract::stream::{Purpose, Stream, stream};
-    use rand::RngExt;
 
     use super::*;
 
@@ -324,39 +306,20 @@ mod tests {
         }
     }
 
-    /// Replaces a drawn part of a program by another drawn part of it, or by nothing, or by a word.
-    fn changed(program: &str, rng: &mut Stream) -> String {
-        let boundary = |at: usize| (0..=at).rev().find(|at| program.is_char_boundary(*at)).unwrap();
-        let longest = (program.len() / 40).max(3);
-        let mut part = || {
-            let start = rng.random_range(0..=program.len());
-            boundary(start)..boundary((start + rng.random_range(0..=longest)).min(program.len()))
-        };
-        let (gone, copied) = (part(), part());
-        let words = ["", "", "7", "\n", "    ", "\n    x = 1\n", "é", "'''", "(", "# ", &program[copied]];
-        format!("{}{}{}", &program[..gone.start], words[rng.random_range(0..words.len())], &program[gone.end..])
-    }
-
     #[test]
-    fn a_tree_made_of_a_similar_programs_is_that_of_the_program_alone() {
-        let candidates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates");
-        let seed = std::fs::read_to_string(candidates.join("eplb.py")).unwrap();
-        let mut rng = stream(1, 0, Purpose::Proposal);
-        let (mut program, mut tree, mut sound) = (seed.clone(), Tree::of(&seed), 0);
-        for _ in 0..600 {
-            let times = rng.random_range(1..4);
-            let other = (0..times).fold(program.clone(), |program, _| changed(&program, &mut rng));
-            let (fresh, edited) = (Tree::of(&other), tree.of_edited(&program, &other));
-            assert!(fresh.entries == edited.entries, "{program}\n=====\n{other}");
-            assert_eq!(fresh.has_error, edited.has_error);
-            // From one that can be read on to the next one.
-            if !fresh.has_error {
-                (program, tree, sound) = (other, edited, sound + 1);
-            }
-            if sound % 40 == 39 {
-                (program, tree) = (seed.clone(), Tree::of(&seed));
-            }
-        }
-        assert!(sound > 60, "only {sound} programs that can be read");
+    fn a_walk_ends_where_it_began_and_leaves_out_what_it_is_told_to() {
+        let program = "def f(a):\n    return g(a, 1)\nb = 2\n";
+        let tree = parse(program);
+        let first = tree.root().first_named().unwrap();
+        let mut numbers = Vec::new();
+        first.walk(|node| {
+            numbers.extend((node.kind() == "integer").then(|| text(program, node)));
+            true
+        });
+        assert_eq!(numbers, ["1"]);
+        first.walk(|node| {
+            assert_ne!(node.kind(), "integer");
+            node.kind() != "block"
+        });
     }
 }

@@ -1,0 +1,27 @@
+//! Id: the ids of [`candidate`](crate::values::candidate) as git2 knows them.
+
+use git2::Oid;
+
+pub use crate::values::candidate::{BlobId, CommitId, NotAnId, TreeId};
+
+/// An id that git2 has another type for.
+pub(super) trait GitId: Sized {
+    fn from_oid(oid: Oid) -> Self;
+    fn oid(self) -> Oid;
+}
+
+macro_rules! git_id {
+    ($($name:ident),*) => {
+        $(impl GitId for $name {
+            fn from_oid(oid: Oid) -> Self {
+                Self::from_bytes(oid.as_bytes().try_into().expect("BUG: ids of git are 20 bytes"))
+            }
+
+            fn oid(self) -> Oid {
+                Oid::from_bytes(self.as_bytes()).expect("BUG: ids of git are 20 bytes")
+            }
+        })*
+    };
+}
+
+git_id!(BlobId, CommitId, TreeId);

@@ -1,0 +1,53 @@
+//! Note: what git shows below the commit of a candidate: how it was judged. A view of the search, made anew whenever it
+//! is wanted; nothing reads it back.
+
+use std::collections::BTreeMap;
+
+use packevolve_contract::objective::{CaseScore, Scores};
+
+use crate::search::{Known, Search, Verdict};
+use crate::values::candidate::CommitId;
+
+/// The notes of all candidates that were judged.
+pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
+    let best = search.best().map(|best| best.candidate);
+    let judged = search.candidates().filter_map(|(id, known)| Some((id, known, verdict(known)?)));
+    let note = judged.map(|(id, known, mut text)| {
+        if Some(id) == best {
+            text += "the best of the run\n";
+        }
+        (known.commit, text)
+    });
+    note.collect()
+}
+
+fn verdict(known: &Known) -> Option<String> {
+    Some(match known.verdict.as_ref()? {
+        Verdict::Measured(scores) => measured(scores, known),
+        Verdict::Outclassed => "outclassed: stopped early\n".to_owned(),
+        Verdict::Rejected => "rejected\n".to_owned(),
+    })
+}
+
+fn measured(scores: &Scores, known: &Known) -> String {
+    let Scores { combined_score, speed_score, balancedness_score, .. } = scores;
+    let quality = scores.quality.map_or(String::new(), |quality| format!("quality {quality:.4}  "));
+    let unit = scores.unit_seconds.map_or(String::new(), |unit| format!("unit {:.3} ms\n", unit * 1e3));
+    let gap = |case: &CaseScore| format!("{} {:.3}", case.case, case.gap * 100.0);
+    let gaps: Vec<String> = scores.cases.iter().filter(|case| case.quality.is_some()).map(gap).collect();
+    let gaps = if gaps.is_empty() { String::new() } else { format!("gap % {}\n", gaps.join(", ")) };
+    format!(
+        "combined_score {combined_score:.4}{}\n{quality}speed_score {speed_score:.4}  balancedness_score \
+         {balancedness_score:.4}\n{unit}{gaps}",
+        ruling(known)
+    )
+}
+
+fn ruling(known: &Known) -> String {
+    let Some(ruling) = &known.ruling else { return String::new() };
+    let verdict = if ruling.confirmed { "confirmed" } else { "refuted" };
+    match &ruling.scores {
+        Some(scores) => format!(", {verdict} with {:.4} on held-out windows", scores.combined_score),
+        None => ", rejected on held-out windows".to_owned(),
+    }
+}

@@ -1,0 +1,90 @@
+//! Merge: the changes of two programs since their common ancestor, both made. Line by line, and never by a guess: where
+//! both changed the same lines, or lines that touch, there is no merge unless they made the same of them.
+
+use thiserror::Error;
+
+use crate::edit::line::lines;
+use crate::edit::rewrite::{Hunk, hunks};
+
+/// Both programs changed the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("line {line} of the ancestor was changed in both programs")]
+pub(crate) struct Conflict {
+    /// The first line of the ancestor that both changed, from 1.
+    pub(crate) line: usize,
+}
+
+/// The ancestor with what `ours` and `theirs` changed of it.
+///
+/// # Errors
+/// Where the two have made different things of the same lines.
+pub(crate) fn merged(ancestor: &str, ours: &str, theirs: &str) -> Result<String, Conflict> {
+    let base: Vec<&str> = lines(ancestor).collect();
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (lines(ours).collect(), lines(theirs).collect());
+    let change = |hunk: Hunk, child: &[&str]| Change { text: child[hunk.new].concat(), old: hunk.old };
+    let mut changes: Vec<Change> = hunks(&base, &ours).into_iter().map(|hunk| change(hunk, &ours)).collect();
+    changes.extend(hunks(&base, &theirs).into_iter().map(|hunk| change(hunk, &theirs)));
+    changes.sort_by_key(|change| (change.old.start, change.old.end));
+    // The same change made by both counts once.
+    changes.dedup();
+    let mut merged = String::new();
+    let mut copied = 0;
+    for (index, change) in changes.iter().enumerate() {
+        if index > 0 && change.old.start <= changes[index - 1].old.end {
+            return Err(Conflict { line: change.old.start + 1 });
+        }
+        merged += &base[copied..change.old.start].concat();
+        merged += &change.text;
+        copied = change.old.end;
+    }
+    Ok(merged + &base[copied..].concat())
+}
+
+/// Lines of the ancestor and what one program has in their place.
+#[derive(PartialEq, Eq)]
+struct Change {
+    old: std::ops::Range<usize>,
+    text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn changes_of_different_places_are_both_made() {
+        assert_eq!(merged("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n").unwrap(), "A\nb\nC\n");
+        assert_eq!(merged("a\nb\nc\nd\n", "x\na\nb\nc\nd\n", "a\nb\nd\n").unwrap(), "x\na\nb\nd\n");
+        assert_eq!(merged("a\nb", "A\nb", "a\nb").unwrap(), "A\nb");
+    }
+
+    #[test]
+    fn changes_of_the_same_place_or_of_lines_that_touch_are_a_conflict_unless_they_are_the_same() {
+        assert_eq!(merged("a\nb\n", "a\nx\n", "a\ny\n"), Err(Conflict { line: 2 }));
+        assert_eq!(merged("a\nb\nc\n", "A\nb\nc\n", "a\nB\nc\n"), Err(Conflict { line: 2 }));
+        assert_eq!(merged("a\n", "a\nx\n", "a\ny\n"), Err(Conflict { line: 2 }));
+        assert_eq!(merged("a\nb\n", "x\nb\n", "x\nb\n").unwrap(), "x\nb\n");
+        assert_eq!(merged("a\nb\nc\nd\n", "x\nb\nc\nd\n", "x\nb\nc\ny\n").unwrap(), "x\nb\nc\ny\n");
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop_oneof![Just("a\n"), Just("b\n"), Just("c\n"), Just("d\n")], 0..12)
+            .prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn who_comes_first_does_not_matter(base in text(), ours in text(), theirs in text()) {
+            let conflict = |result: Result<String, Conflict>| result.map_err(drop);
+            prop_assert_eq!(conflict(merged(&base, &ours, &theirs)), conflict(merged(&base, &theirs, &ours)));
+        }
+
+        #[test]
+        fn with_one_program_unchanged_the_other_one_is_the_merge(base in text(), other in text()) {
+            prop_assert_eq!(merged(&base, &base, &other), Ok(other.clone()));
+            prop_assert_eq!(merged(&base, &other, &base), Ok(other.clone()));
+            prop_assert_eq!(merged(&base, &other, &other), Ok(other));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Mismatch: why an edit does not apply to a program. A reason with its evidence, for the journal and for whoever
+//! proposes next; never an error of ours.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::edit::nearest::Place;
+use crate::edit::region::RegionError;
+
+/// Why an edit does not apply. Blocks and lines are counted from 1, lines in the program that was to be edited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Mismatch {
+    /// A SEARCH text stands nowhere in the program.
+    #[error("block {block}: SEARCH matches nothing{}", nearest_in_words(nearest))]
+    NoMatch {
+        /// The block.
+        block: usize,
+        /// Where it comes closest, best first.
+        nearest: Vec<Place>,
+    },
+    /// A SEARCH text stands more than once in the editable region.
+    #[error("block {block}: SEARCH matches several places, at lines {}", listed(lines, *more))]
+    SeveralMatches {
+        /// The block.
+        block: usize,
+        /// The first line of each match; only the first matches are listed.
+        lines: Vec<usize>,
+        /// Whether there are more matches than are listed.
+        more: bool,
+    },
+    /// A SEARCH text stands in the program, but not wholly inside its editable region.
+    #[error(
+        "block {block}: SEARCH matches outside the editable region only, at {} {}",
+        if lines.len() == 1 { "line" } else { "lines" }, listed(lines, *more)
+    )]
+    OutsideRegion {
+        /// The block.
+        block: usize,
+        /// The first line of each match; only the first matches are listed.
+        lines: Vec<usize>,
+        /// Whether there are more matches than are listed.
+        more: bool,
+    },
+    /// Two blocks match the same lines.
+    #[error("blocks {first} and {second} overlap at line {line}")]
+    Overlap {
+        /// The block that matches first in the program.
+        first: usize,
+        /// The other.
+        second: usize,
+        /// The first line that both match.
+        line: usize,
+    },
+    /// A REPLACE text without a newline at its end, for lines that are not the last of the program.
+    #[error("block {block}: REPLACE ends without a newline, but line {line} is not the last of the program")]
+    NotLast {
+        /// The block.
+        block: usize,
+        /// The last line that its SEARCH text matches.
+        line: usize,
+    },
+    /// The edit changes nothing.
+    #[error("the edit changes nothing")]
+    NoChange,
+    /// The program's own region markers are broken.
+    #[error("the program's region markers: {error}")]
+    Region {
+        /// What is wrong with them.
+        error: RegionError,
+    },
+}
+
+impl Mismatch {
+    /// The kind as one word, as it stands in the journal: `no-match`, `several-matches` ...
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoMatch { .. } => "no-match",
+            Self::SeveralMatches { .. } => "several-matches",
+            Self::OutsideRegion { .. } => "outside-region",
+            Self::Overlap { .. } => "overlap",
+            Self::NotLast { .. } => "not-last",
+            Self::NoChange => "no-change",
+            Self::Region { .. } => "region",
+        }
+    }
+
+    /// The message and below it the nearest places as diffs: several lines, for people and for proposers.
+    pub fn evidence(&self) -> String {
+        let mut text = format!("{self}\n");
+        if let Self::NoMatch { nearest, .. } = self {
+            for place in nearest {
+                text += &format!("\nline {}, differs in {} (- SEARCH, + program):\n", place.line, place.difference);
+                text += &place.diff;
+            }
+        }
+        text
+    }
+}
+
+fn nearest_in_words(nearest: &[Place]) -> String {
+    match nearest.first() {
+        Some(place) => format!("; nearest is line {}, which differs in {}", place.line, place.difference),
+        None => ", nor anything like it".to_owned(),
+    }
+}
+
+fn listed(lines: &[usize], more: bool) -> String {
+    let mut words: Vec<String> = lines.iter().map(usize::to_string).collect();
+    words.extend(more.then(|| "...".to_owned()));
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edit::nearest::Difference;
+
+    #[test]
+    fn the_kind_is_the_tag_in_the_journal_and_the_evidence_survives_it() {
+        let place = Place { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
+        for mismatch in [
+            Mismatch::NoMatch { block: 2, nearest: vec![place] },
+            Mismatch::SeveralMatches { block: 1, lines: vec![3, 9], more: true },
+            Mismatch::OutsideRegion { block: 1, lines: vec![3], more: false },
+            Mismatch::Overlap { first: 2, second: 1, line: 4 },
+            Mismatch::NotLast { block: 1, line: 4 },
+            Mismatch::NoChange,
+            Mismatch::Region { error: RegionError::Unclosed { line: 1 } },
+        ] {
+            let json = serde_json::to_value(&mismatch).unwrap();
+            assert_eq!(json["kind"], mismatch.kind());
+            assert_eq!(serde_json::from_value::<Mismatch>(json).unwrap(), mismatch);
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_and_the_evidence_adds_the_diffs() {
+        let place = Place { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
+        let mismatch = Mismatch::NoMatch { block: 2, nearest: vec![place] };
+        let message = "block 2: SEARCH matches nothing; nearest is line 7, which differs in line ends only";
+        assert_eq!(mismatch.to_string(), message);
+        assert_eq!(
+            mismatch.evidence(),
+            format!("{message}\n\nline 7, differs in line ends only (- SEARCH, + program):\n      - a\\r\n    7 + a\n")
+        );
+        let several = Mismatch::SeveralMatches { block: 1, lines: vec![3, 9], more: true };
+        assert_eq!(several.to_string(), "block 1: SEARCH matches several places, at lines 3, 9, ...");
+    }
+}

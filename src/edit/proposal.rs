@@ -1,0 +1,405 @@
+//! Proposal: a named and described edit, as the document in which it arrives.
+//!
+//! ```text
+//! <NAME>
+//! one line
+//! </NAME>
+//!
+//! <DESCRIPTION>
+//! one line or several
+//! </DESCRIPTION>
+//!
+//! <DIFF>
+//! blocks, as `edit` has them
+//! </DIFF>
+//! ```
+//!
+//! Tags are whole lines; trailing blanks and a carriage return after them are allowed. Each of the three sections stands
+//! once, in any order. What stands outside them is ignored, even if it looks like a block; inside a section no other
+//! tag may stand, so that a missing end is noticed. NAME and DESCRIPTION become an author and a commit message: blanks
+//! around them are dropped, and what a terminal or a git header would stumble over is refused.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::edit::apply::{Edit, EditError};
+use crate::edit::line::{bare, lines, number};
+
+/// The most characters of a NAME.
+pub const NAME_LENGTH: usize = 100;
+/// The most bytes of a DESCRIPTION.
+pub const DESCRIPTION_LENGTH: usize = 16 * 1024;
+
+/// A section of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tag {
+    /// What the proposal is called.
+    Name,
+    /// What it is meant to do.
+    Description,
+    /// The edit.
+    Diff,
+}
+
+impl Tag {
+    const ALL: [Self; 3] = [Self::Name, Self::Description, Self::Diff];
+
+    pub(crate) fn open(self) -> &'static str {
+        match self {
+            Self::Name => "<NAME>",
+            Self::Description => "<DESCRIPTION>",
+            Self::Diff => "<DIFF>",
+        }
+    }
+
+    pub(crate) fn close(self) -> &'static str {
+        match self {
+            Self::Name => "</NAME>",
+            Self::Description => "</DESCRIPTION>",
+            Self::Diff => "</DIFF>",
+        }
+    }
+
+    /// The tag that `line` is, and whether it opens its section.
+    fn of(line: &str) -> Option<(Self, bool)> {
+        let line = bare(line);
+        Self::ALL.into_iter().find_map(|tag| match line {
+            _ if line == tag.open() => Some((tag, true)),
+            _ if line == tag.close() => Some((tag, false)),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.open().trim_matches(['<', '>']))
+    }
+}
+
+/// Why a document is no proposal. Lines are counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ProposalError {
+    /// A section is not there.
+    #[error("no {tag} section: its tags must stand on lines of their own")]
+    Missing {
+        /// The section.
+        tag: Tag,
+    },
+    /// A section is there twice.
+    #[error("line {line}: a second {tag} section")]
+    Twice {
+        /// The section.
+        tag: Tag,
+        /// Line of the second opening tag.
+        line: usize,
+    },
+    /// A section does not end.
+    #[error("line {line}: the {tag} section that begins here does not end")]
+    Unclosed {
+        /// The section.
+        tag: Tag,
+        /// Line of its opening tag.
+        line: usize,
+    },
+    /// A tag inside a section, or one that ends a section which did not begin.
+    #[error("line {line}: {text:?} cannot stand here")]
+    Misplaced {
+        /// The line.
+        line: usize,
+        /// The tag as it is written.
+        text: String,
+    },
+    /// The NAME is no name.
+    #[error("NAME {problem}")]
+    Name {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The DESCRIPTION is none.
+    #[error("DESCRIPTION {problem}")]
+    Description {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The DIFF is no edit.
+    #[error("DIFF: {error}")]
+    Edit {
+        /// What is wrong with it; its lines are those of the document.
+        error: EditError,
+    },
+}
+
+impl ProposalError {
+    /// The kind as one word, as it stands in the journal: `missing`, `twice` ... For an edit that is none, its own kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Twice { .. } => "twice",
+            Self::Unclosed { .. } => "unclosed",
+            Self::Misplaced { .. } => "misplaced",
+            Self::Name { .. } => "name",
+            Self::Description { .. } => "description",
+            Self::Edit { error } => error.kind(),
+        }
+    }
+}
+
+/// A named and described edit. Made by [`Proposal::new`] or [`Proposal::parse`], which see to it that it can be printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// One printable line; it becomes the author of the lines that the edit writes.
+    pub name: String,
+    /// One line or several, without blanks around it.
+    pub description: String,
+    /// What to change.
+    pub edit: Edit,
+}
+
+impl Proposal {
+    /// A proposal of these parts; blanks around name and description are dropped, line ends in the description are `\n`.
+    ///
+    /// # Errors
+    /// When the name or the description cannot be one, or a line of a part would be read as a tag.
+    pub fn new(name: &str, description: &str, edit: Edit) -> Result<Self, ProposalError> {
+        let proposal = Self { name: checked_name(name)?, description: checked_description(description)?, edit };
+        let printed = proposal.to_string();
+        let parsed = Self::parse(&printed)?;
+        assert!(parsed == proposal, "BUG: a proposal does not read back as it was printed:\n{printed}");
+        Ok(proposal)
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// When a section is missing, there twice or not closed, or is not what it should be.
+    pub fn parse(text: &str) -> Result<Self, ProposalError> {
+        let sections = sections(text)?;
+        let section = |tag: Tag| {
+            let section = sections.iter().find(|section| section.tag == tag);
+            section.map(|section| section.span.clone()).ok_or(ProposalError::Missing { tag })
+        };
+        let (name, description, diff) = (section(Tag::Name)?, section(Tag::Description)?, section(Tag::Diff)?);
+        let first = number(text, diff.start);
+        Ok(Self {
+            name: checked_name(&text[name])?,
+            description: checked_description(&text[description])?,
+            edit: Edit::parse_at(&text[diff], first).map_err(|error| ProposalError::Edit { error })?,
+        })
+    }
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "<NAME>\n{}\n</NAME>\n", self.name)?;
+        writeln!(f, "<DESCRIPTION>\n{}\n</DESCRIPTION>\n", self.description)?;
+        writeln!(f, "<DIFF>\n{}</DIFF>", self.edit)
+    }
+}
+
+/// A section of a document: the bytes between its tags.
+struct Found {
+    tag: Tag,
+    span: Range<usize>,
+}
+
+fn sections(text: &str) -> Result<Vec<Found>, ProposalError> {
+    let mut sections: Vec<Found> = Vec::new();
+    let mut open: Option<(Tag, usize, usize)> = None;
+    let mut offset = 0;
+    for (line, content) in (1..).zip(lines(text)) {
+        let start = offset;
+        offset += content.len();
+        let Some((tag, opens)) = Tag::of(content) else { continue };
+        open = match open {
+            None if opens && sections.iter().any(|section| section.tag == tag) => {
+                return Err(ProposalError::Twice { tag, line });
+            }
+            None if opens => Some((tag, line, offset)),
+            Some((current, _, from)) if tag == current && !opens => {
+                sections.push(Found { tag, span: from..start });
+                None
+            }
+            _ => return Err(ProposalError::Misplaced { line, text: bare(content).to_owned() }),
+        };
+    }
+    match open {
+        Some((tag, line, _)) => Err(ProposalError::Unclosed { tag, line }),
+        None => Ok(sections),
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, ProposalError> {
+    let name = name.trim();
+    let problem = |problem: String| Err(ProposalError::Name { problem });
+    if name.is_empty() {
+        return problem("is empty".to_owned());
+    }
+    if name.contains(['\n', '\r']) {
+        return problem("has more than one line".to_owned());
+    }
+    if name.chars().count() > NAME_LENGTH {
+        return problem(format!("is longer than {NAME_LENGTH} characters"));
+    }
+    // Letters and digits of every script, but no format characters: a name must not reorder or hide what is around it.
+    let allowed = |char: char| char == ' ' || char.is_alphanumeric() || char.is_ascii_graphic() && !"<>".contains(char);
+    if let Some(char) = name.chars().find(|&char| !allowed(char)) {
+        return problem(format!("holds {char:?}"));
+    }
+    // git drops these from both ends of an author: the name in `git blame` would be another one.
+    if let Some(char) =
+        [name.chars().next(), name.chars().last()].into_iter().flatten().find(|&c| ".,:;\"'\\".contains(c))
+    {
+        return problem(format!("begins or ends with {char:?}"));
+    }
+    Ok(name.to_owned())
+}
+
+fn checked_description(description: &str) -> Result<String, ProposalError> {
+    let description = lines(description).map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let description = description.trim_matches('\n');
+    let problem = |problem: String| Err(ProposalError::Description { problem });
+    if description.is_empty() {
+        return problem("is empty".to_owned());
+    }
+    if description.len() > DESCRIPTION_LENGTH {
+        return problem(format!("is longer than {DESCRIPTION_LENGTH} bytes"));
+    }
+    match description.chars().find(|char| char.is_control() && !['\n', '\t'].contains(char)) {
+        Some(char) => problem(format!("holds {char:?}")),
+        None => Ok(description.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::edit::apply::Block;
+
+    fn edit() -> Edit {
+        Edit::new(vec![Block::new("a\n", "b\n").unwrap()]).unwrap()
+    }
+
+    fn document(name: &str, description: &str, diff: &str) -> String {
+        format!("<NAME>{name}</NAME>\n<DESCRIPTION>{description}</DESCRIPTION>\n\n<DIFF>{diff}</DIFF>")
+    }
+
+    const DIFF: &str = "\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n\n";
+
+    #[test]
+    fn a_proposal_is_printed_as_a_document() {
+        let proposal = Proposal::new("faster", "Two lines,\nthis one too.", edit()).unwrap();
+        let text = "<NAME>\nfaster\n</NAME>\n\n<DESCRIPTION>\nTwo lines,\nthis one too.\n</DESCRIPTION>\n\n\
+            <DIFF>\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n</DIFF>\n";
+        assert_eq!(proposal.to_string(), text);
+        assert_eq!(Proposal::parse(text), Ok(proposal));
+    }
+
+    #[test]
+    fn blanks_around_name_and_description_are_dropped() {
+        let text = document("\r\n  faster \r\n", "\n\n  one \r\n\r\n two\t\n\n", DIFF);
+        let proposal = Proposal::parse(&text).unwrap();
+        assert_eq!((proposal.name.as_str(), proposal.description.as_str()), ("faster", "  one\n\n two"));
+        assert_eq!(proposal.edit, edit());
+    }
+
+    #[test]
+    fn text_outside_the_sections_is_ignored() {
+        let text = format!("Sure! Here it is:{DIFF}\n{}\n{DIFF}", document("\nn\n", &format!("\nas in{DIFF}"), DIFF));
+        assert_eq!(Proposal::parse(&text).unwrap().edit, edit());
+    }
+
+    #[test]
+    fn sections_stand_once_closed_and_in_any_order() {
+        let (name, description) = ("<NAME>\nn\n</NAME>\n", "<DESCRIPTION>\nd\n</DESCRIPTION>\n");
+        let diff = format!("<DIFF>{DIFF}</DIFF>\n");
+        let parse = |parts: &[&str]| Proposal::parse(&parts.concat());
+        assert!(parse(&[&diff, description, name]).is_ok());
+        assert_eq!(parse(&[name, &diff]), Err(ProposalError::Missing { tag: Tag::Description }));
+        assert_eq!(parse(&[name, description]), Err(ProposalError::Missing { tag: Tag::Diff }));
+        assert_eq!(parse(&[name, description, name]), Err(ProposalError::Twice { tag: Tag::Name, line: 7 }));
+        let unclosed = diff.replace("</DIFF>\n", "");
+        let error = ProposalError::Unclosed { tag: Tag::Diff, line: 7 };
+        assert_eq!(parse(&[name, description, &unclosed]), Err(error));
+        let error = ProposalError::Misplaced { line: 2, text: "<DESCRIPTION>".to_owned() };
+        assert_eq!(parse(&["<NAME>\n", description, &diff]), Err(error));
+        assert_eq!(parse(&["</DIFF>\n"]).unwrap_err().kind(), "misplaced");
+        let inline = parse(&["<NAME>n</NAME>\n", description, &diff]).unwrap_err();
+        assert_eq!(inline.to_string(), "no NAME section: its tags must stand on lines of their own");
+    }
+
+    #[test]
+    fn lines_of_an_error_in_the_diff_are_those_of_the_document() {
+        let error = Proposal::parse(&document("\nn\n", "\nd\n", "\n\n```\n")).unwrap_err();
+        let expected = EditError::Stray { line: 10, text: "```".to_owned() };
+        assert_eq!(error, ProposalError::Edit { error: expected });
+        assert_eq!(error.to_string(), "DIFF: line 10: only blocks and blank lines may stand here, not \"```\"");
+        assert_eq!(error.kind(), "stray");
+    }
+
+    #[test]
+    fn a_name_is_one_printable_line_that_git_keeps_as_it_is() {
+        for name in ["x", "lpt + swaps (v2)", "größer_als_vorher", "v1.5"] {
+            assert_eq!(Proposal::new(name, "d", edit()).unwrap().name, name);
+        }
+        let long = "n".repeat(NAME_LENGTH + 1);
+        for name in
+            ["", " \n", "a\nb", "a\rb", "a\tb", "a <b@c>", "\u{202e}a", "a\u{200b}", "\u{1b}[31m", ".a", "a:", &long]
+        {
+            assert_eq!(Proposal::new(name, "d", edit()).unwrap_err().kind(), "name", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_bounded_text_without_control_characters() {
+        for description in ["", " \n\n", "a\u{1b}[2J", "a\0", &"d".repeat(DESCRIPTION_LENGTH + 1)] {
+            let error = Proposal::new("n", description, edit()).unwrap_err();
+            assert_eq!(error.kind(), "description", "{description:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_holds_a_tag_line_is_refused() {
+        let edit = Edit::new(vec![Block::new("a\n", "</DIFF>\n").unwrap()]).unwrap();
+        assert_eq!(Proposal::new("n", "d", edit).unwrap_err().kind(), "misplaced");
+        let error = Proposal::new("n", "d\n<DIFF>", self::edit()).unwrap_err();
+        assert_eq!(error, ProposalError::Misplaced { line: 7, text: "<DIFF>".to_owned() });
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back_as_the_same_proposal(
+            name in "\\PC{1,20}|[a-z_]{1,8}", description in "(\\PC{0,20}\r?\n|</?(NAME|DIFF)> ?\n){1,4}",
+            search in "(\\PC{0,8}\r?\n|</?(DESCRIPTION|DIFF)>\n){1,4}",
+        ) {
+            let edit = Block::new(search, "x\n").and_then(|block| Edit::new(vec![block]));
+            if let Some(proposal) = edit.ok().and_then(|edit| Proposal::new(&name, &description, edit).ok()) {
+                prop_assert_eq!(Proposal::parse(&proposal.to_string()), Ok(proposal));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Proposal::parse(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn any_order_of_lines_is_read_or_refused_and_never_panics(lines in prop::collection::vec(
+            prop::sample::select(vec![
+                "<NAME>\n", "</NAME>\n", "<DESCRIPTION>\n", "</DESCRIPTION>\n", "<DIFF>\n", "</DIFF>", "</DIFF>\r\n",
+                "<<<<<<< SEARCH\n", "=======\n", ">>>>>>> REPLACE \n", "a\n", "\n", "\u{2028}", "\r",
+            ]), 0..40,
+        )) {
+            if let Ok(proposal) = Proposal::parse(&lines.concat()) {
+                prop_assert_eq!(Proposal::parse(&proposal.to_string()), Ok(proposal));
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Journal: the events of a run, one JSON object a line, appended, synced and chained by digests.
+
+pub mod line;
+pub mod error;
+pub mod reader;
+mod scan;
+mod writer;
+
+pub use error::JournalError;
+pub use line::{Digest, Entry, Place, VERSION};
+pub use reader::{Reader, TornLine};
+pub use scan::{Read, read, read_each};
+pub use writer::*;

@@ -1,0 +1,199 @@
+//! Judge: the harness's side of a judge process. One request, one reply; what is behind the stream is not its matter.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::values::settings::EvaluationSettings;
+
+/// Name of the judge's program, which lies beside the harness's own.
+const PROGRAM: &str = "packevolve-judge";
+/// How many of a judge's last words are kept for the error that tells of its end.
+const LAST_WORDS: usize = 40;
+
+/// The judge or the way to it broke; says nothing about a candidate.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum JudgeError {
+    #[error("{PROGRAM} is not beside {}\nhint: `cargo build --release --workspace` makes both", .0.display())]
+    Missing(PathBuf),
+    #[error("cannot start {}", path.display())]
+    Start { path: PathBuf, source: io::Error },
+    #[error("the judge has ended: {0}")]
+    Ended(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("the judge answers out of turn: {0}")]
+    Answer(String),
+    #[error("cannot reach the judge")]
+    Io(#[from] io::Error),
+}
+
+/// A running judge with its session. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Judge {
+    process: Child,
+    stream: BufReader<UnixStream>,
+    last_words: Arc<Mutex<VecDeque<String>>>,
+    ready: Ready,
+    session: Session,
+    hidden: Vec<String>,
+}
+
+/// The session that `settings` ask for, on the CPU `cpu`.
+pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu: Option<usize>) -> Session {
+    Session {
+        version: VERSION,
+        device: settings.device.clone(),
+        cpu,
+        python: settings.python.clone(),
+        topology: settings.topology.clone(),
+        cases: cases.to_vec(),
+        loads: settings.loads.clone(),
+        windows: settings.windows,
+        held_out: settings.held_out,
+        rng_seed,
+        limits: settings.limits.clone(),
+        sandbox: settings.sandbox,
+        allow_compile: settings.allow_compile,
+    }
+}
+
+impl Judge {
+    /// Starts a judge and opens its session: reads or makes up the loads and imports torch, some seconds.
+    ///
+    /// # Errors
+    /// No judge, no torch, no such device, loads that cannot be read.
+    pub async fn open(session: Session) -> Result<Self, JudgeError> {
+        Self::open_hiding(session, &[]).await
+    }
+
+    /// As [`Judge::open`]; the process does not inherit these environment variables, which hold keys.
+    ///
+    /// # Errors
+    /// As [`Judge::open`].
+    pub async fn open_hiding(session: Session, hidden: &[String]) -> Result<Self, JudgeError> {
+        let (mut process, stream) = start(hidden)?;
+        let last_words = Arc::default();
+        let errors = process.stderr.take().expect("BUG: the judge's stderr is a pipe");
+        tokio::spawn(listen(errors, Arc::clone(&last_words)));
+        let mut judge = Self {
+            process,
+            stream: BufReader::new(stream),
+            last_words,
+            ready: Ready::default(),
+            session: session.clone(),
+            hidden: hidden.to_vec(),
+        };
+        match judge.ask(&Request::Open(Box::new(session))).await {
+            Ok(Reply::Ready(ready)) => judge.ready = *ready,
+            Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
+            // What a session asks for was named by a person: loads, a device, a python.
+            Err(JudgeError::Failed(error)) => return Err(JudgeError::Refused(error)),
+            Err(error) => return Err(error),
+        }
+        Ok(judge)
+    }
+
+    /// What it measures with.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Has a program judged. A judge that breaks is replaced once.
+    ///
+    /// # Errors
+    /// When it broke twice over the same program.
+    pub async fn evaluate(&mut self, request: EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        let candidate = request.candidate;
+        let request = Request::Evaluate(Box::new(request));
+        let reply = match self.ask(&request).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                tracing::warn!(candidate, %error, "replacing the judge");
+                *self = Box::pin(Self::open_hiding(self.session.clone(), &self.hidden)).await?;
+                self.ask(&request).await?
+            }
+        };
+        match reply {
+            Reply::Evaluated(evaluation) => Ok(*evaluation),
+            other => Err(JudgeError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Reply, JudgeError> {
+        let mut line = serde_json::to_vec(request).expect("BUG: a request is always JSON");
+        line.push(b'\n');
+        let mut reply = String::new();
+        let asked = self.stream.get_mut().write_all(&line).await;
+        if asked.is_err() || self.stream.read_line(&mut reply).await.unwrap_or(0) == 0 {
+            return Err(self.ended().await);
+        }
+        match serde_json::from_str(&reply) {
+            Ok(Reply::Failed { error }) => Err(JudgeError::Failed(error)),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(JudgeError::Answer(reply)),
+        }
+    }
+
+    async fn ended(&mut self) -> JudgeError {
+        let _ = self.process.start_kill();
+        let status = self.process.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+        let words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = words.iter().map(String::as_str).collect::<Vec<_>>().join("; ");
+        JudgeError::Ended(if words.is_empty() { status } else { format!("{status}: {words}") })
+    }
+}
+
+/// The judge's program: beside our own, or one folder up, where cargo puts it for tests.
+fn program() -> Result<PathBuf, JudgeError> {
+    let ours = std::env::current_exe()?;
+    let beside = ours.ancestors().skip(1).take(2).map(|folder| folder.join(PROGRAM));
+    beside.into_iter().find(|path| path.is_file()).ok_or(JudgeError::Missing(ours))
+}
+
+/// Starts the process. Its standard input is our stream, both ways; its own process group keeps Ctrl-C of the terminal
+/// away from it, so that running evaluations can end.
+fn start(hidden: &[String]) -> Result<(Child, UnixStream), JudgeError> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let path = program()?;
+    let mut command = Command::new(&path);
+    for variable in hidden {
+        command.env_remove(variable);
+    }
+    let process = command
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| JudgeError::Start { path, source })?;
+    Ok((process, UnixStream::from_std(ours)?))
+}
+
+/// Passes what a judge says on to the log, and remembers the end of it.
+async fn listen(errors: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(errors).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::info!(target: "judge", "{line}");
+        let mut words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.push_back(line);
+        let excess = words.len().saturating_sub(LAST_WORDS);
+        words.drain(..excess);
+    }
+}

@@ -1,0 +1,110 @@
+//! Slots: as many judges as evaluate at the same time, each on a CPU of its own.
+
+use std::fmt;
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Session};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::judge::client::{Judge, JudgeError};
+
+/// An evaluation has ended.
+#[derive(Debug)]
+pub struct Done<T> {
+    /// What it was dispatched as.
+    pub task: T,
+    /// How; an error means that the judge broke.
+    pub evaluation: Result<Evaluation, JudgeError>,
+}
+
+/// Judges at work, on what the caller calls a `T`. They end when this is dropped.
+#[derive(Debug)]
+pub struct Slots<T> {
+    ready: Ready,
+    orders: Vec<mpsc::Sender<(T, EvaluateRequest)>>,
+    free: Vec<usize>,
+    results: mpsc::Receiver<(usize, Done<T>)>,
+    /// The judges' tasks, ended with this.
+    _tasks: JoinSet<()>,
+}
+
+impl<T: fmt::Debug + Send + 'static> Slots<T> {
+    /// Starts `count` judges at once, each with the session for its CPU and without the environment variables that are
+    /// to be `hidden` from it, and waits until all are ready.
+    ///
+    /// # Errors
+    /// The first judge that cannot work.
+    pub async fn open(
+        count: usize,
+        hidden: &[String],
+        session: impl Fn(Option<usize>) -> Session,
+    ) -> Result<Self, JudgeError> {
+        let cpus = own_cpus(count);
+        let mut opening = JoinSet::new();
+        for slot in 0..count {
+            let (session, hidden) = (session(cpus.get(slot).copied()), hidden.to_vec());
+            opening.spawn(async move { Judge::open_hiding(session, &hidden).await });
+        }
+        let mut judges = Vec::new();
+        while let Some(judge) = opening.join_next().await {
+            judges.push(judge.expect("BUG: opening a judge does not panic")?);
+        }
+        let ready = judges.first().expect("BUG: there is at least one slot").ready().clone();
+        let (sender, results) = mpsc::channel(count);
+        let mut tasks = JoinSet::new();
+        let mut orders = Vec::new();
+        for (slot, judge) in judges.into_iter().enumerate() {
+            let (order, inbox) = mpsc::channel(1);
+            tasks.spawn(serve(slot, judge, inbox, sender.clone()));
+            orders.push(order);
+        }
+        Ok(Self { ready, orders, free: (0..count).rev().collect(), results, _tasks: tasks })
+    }
+
+    /// What they measure with.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Whether a judge waits for something to do.
+    pub fn has_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// Has a free judge evaluate; [`Slots::done`] brings the result.
+    pub fn dispatch(&mut self, task: T, request: EvaluateRequest) {
+        let slot = self.free.pop().expect("BUG: dispatched without a free slot");
+        self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
+    }
+
+    /// Waits for the next evaluation to end.
+    pub async fn done(&mut self) -> Done<T> {
+        let (slot, done) = self.results.recv().await.expect("BUG: slots outlive their results");
+        self.free.push(slot);
+        done
+    }
+}
+
+async fn serve<T>(
+    slot: usize,
+    mut judge: Judge,
+    mut inbox: mpsc::Receiver<(T, EvaluateRequest)>,
+    results: mpsc::Sender<(usize, Done<T>)>,
+) {
+    while let Some((task, request)) = inbox.recv().await {
+        let evaluation = judge.evaluate(request).await;
+        if results.send((slot, Done { task, evaluation })).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A CPU for each slot, of those that this process may use; none if there are not enough to give each its own.
+fn own_cpus(slots: usize) -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
+    let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect();
+    if allowed.len() < slots { Vec::new() } else { allowed }
+}

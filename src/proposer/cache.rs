@@ -1,0 +1,56 @@
+//! Cache: what was worked out last, by what it was worked out from, so that it is not worked out again. Bounded; who was
+//! not asked for the longest goes first. Never changes what comes out, only how long it takes.
+
+use std::cell::RefCell;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+/// Values by their keys.
+#[derive(Debug)]
+pub(crate) struct Recent<K: Hash + Eq, V>(RefCell<LruCache<K, V>>);
+
+impl<K: Hash + Eq, V: Clone> Recent<K, V> {
+    /// Room for so many.
+    ///
+    /// # Panics
+    /// If there is room for none.
+    pub(crate) fn new(room: usize) -> Self {
+        let room = NonZeroUsize::new(room).expect("BUG: what remembers nothing is of no use");
+        Self(RefCell::new(LruCache::new(room)))
+    }
+
+    /// The value of a key, made if it is not known; what cannot be made is not remembered.
+    pub(crate) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        if let Some(known) = self.0.borrow_mut().get(&key) {
+            return Ok(known.clone());
+        }
+        let made = make()?;
+        self.0.borrow_mut().put(key, made.clone());
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_not_made_again_until_others_took_its_place() {
+        let recent = Recent::new(2);
+        let made = RefCell::new(Vec::new());
+        let get = |key: u32| {
+            let make = || {
+                made.borrow_mut().push(key);
+                if key == 9 { Err(()) } else { Ok(10 * key) }
+            };
+            recent.get(key, make)
+        };
+        assert_eq!(
+            [1, 2, 1, 3, 1, 2, 9, 9].map(get),
+            [10, 20, 10, 30, 10, 20, 0, 0].map(|n| if n > 0 { Ok(n) } else { Err(()) })
+        );
+        assert_eq!(*made.borrow(), [1, 2, 3, 2, 9, 9]);
+    }
+}

@@ -1,0 +1,261 @@
+//! Memory: what prompts tell of a run beyond its present state, folded from the same events and bounded: figures of the
+//! programs that may still be shown, the latest failures, requests whose candidates may go back. Pure; texts stay in the
+//! archive. Without language models it stays empty.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::objective::Scores;
+use serde::{Deserialize, Serialize};
+
+use crate::proposer::llm::context::{Figures, diagnosis};
+use crate::search::Search;
+use crate::values::candidate::{BlobId, CandidateId};
+use crate::values::event::{Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, Selection};
+
+/// Failures that are remembered, and candidates for the next summary.
+const MOST_FAILURES: usize = 40;
+const MOST_STEPS: usize = 60;
+/// What may be kept of what is not needed any more.
+const SLACK: usize = 64;
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The body that was sent.
+    pub request: BlobId,
+    /// The body that came back.
+    pub reply: BlobId,
+}
+
+/// Where the proposal of a failure stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// In the commit of this candidate.
+    Candidate(CandidateId),
+    /// In a blob of its own.
+    Document(BlobId),
+    /// Nowhere: there was none.
+    Nowhere,
+}
+
+/// A proposal of a model or of the corpus that brought nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was proposed.
+    pub source: Source,
+    /// What it was to edit.
+    pub parent: CandidateId,
+    /// What became of it, in words.
+    pub evidence: String,
+}
+
+/// A candidate of a model that was not judged yet, or rejected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// The request that it answers.
+    pub exchange: Option<Exchange>,
+    /// Why it was rejected, in words.
+    pub diagnosis: Option<String>,
+}
+
+/// All that is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    baseline: Option<(Scores, Figures)>,
+    figures: BTreeMap<CandidateId, Figures>,
+    open: BTreeMap<u64, (Selection, Option<Exchange>)>,
+    made: BTreeMap<CandidateId, Made>,
+    /// Oldest first.
+    failures: VecDeque<Failure>,
+    /// How many of the last of them no summary was told of.
+    fresh_failures: usize,
+    steps: VecDeque<CandidateId>,
+    since_summary: u64,
+    summaries: usize,
+    summary: Option<BlobId>,
+}
+
+impl Memory {
+    /// Takes in what happened; `search` is the state after it, or a later one of the same run.
+    pub fn apply(&mut self, event: &Event, search: &Search) {
+        if search.models().count() == 0 {
+            return;
+        }
+        match event {
+            Event::Selected { attempt, selection } if is_told(selection.proposer) => {
+                self.open.insert(*attempt, (selection.clone(), None));
+            }
+            Event::ModelAsked(asked) => self.asked(asked),
+            Event::CandidateCreated(created) => self.created(created),
+            Event::ProposalDeclined { attempt, proposal, reason } => self.declined(*attempt, *proposal, reason),
+            Event::BaselineEvaluated { measurement } => self.know_baseline(measurement, search),
+            Event::CandidateEvaluated { candidate, evaluation } => self.judged(*candidate, evaluation, search),
+            Event::Refuted { candidate, evaluation: Evaluation::Rejected { .. } } => {
+                self.figures.remove(candidate);
+            }
+            _ => {}
+        }
+        self.forget(search);
+    }
+
+    /// Figures of the baseline.
+    pub fn baseline(&self) -> Option<&Figures> {
+        self.baseline.as_ref().map(|(_, figures)| figures)
+    }
+
+    /// Figures of a candidate, as long as it may be shown.
+    pub fn figures(&self, candidate: CandidateId) -> Option<&Figures> {
+        self.figures.get(&candidate)
+    }
+
+    /// The latest failures, oldest first.
+    pub fn failures(&self) -> impl DoubleEndedIterator<Item = &Failure> {
+        self.failures.iter()
+    }
+
+    /// Those that no summary was told of.
+    pub fn fresh_failures(&self) -> impl Iterator<Item = &Failure> {
+        self.failures.iter().skip(self.failures.len() - self.fresh_failures)
+    }
+
+    /// Candidates of models that were measured and that no summary was told of, oldest first.
+    pub fn steps(&self) -> impl Iterator<Item = CandidateId> {
+        self.steps.iter().copied()
+    }
+
+    /// A candidate of a model that may go back to it.
+    pub fn made(&self, candidate: CandidateId) -> Option<&Made> {
+        self.made.get(&candidate)
+    }
+
+    /// Candidates of models since a summary was asked for.
+    pub fn since_summary(&self) -> u64 {
+        self.since_summary
+    }
+
+    /// How many summaries were asked for.
+    pub fn summaries(&self) -> usize {
+        self.summaries
+    }
+
+    /// The reply with the latest summary.
+    pub fn summary(&self) -> Option<BlobId> {
+        self.summary
+    }
+
+    fn asked(&mut self, asked: &ModelAsked) {
+        let answer = asked.reply.filter(|_| asked.error.is_none());
+        match asked.asking {
+            Asking::Proposal(attempt) => {
+                let exchange = answer.map(|reply| Exchange { request: asked.request, reply });
+                self.open.entry(attempt).and_modify(|(_, last)| *last = exchange.or(*last));
+            }
+            Asking::Summary => {
+                self.summary = answer.or(self.summary);
+                self.summaries += 1;
+                (self.since_summary, self.fresh_failures) = (0, 0);
+                self.steps.clear();
+            }
+        }
+    }
+
+    fn close(&mut self, attempt: u64) -> Option<(Selection, Option<Exchange>)> {
+        let closed = self.open.remove(&attempt)?;
+        closed.0.repairs.into_iter().for_each(|rejected| drop(self.made.remove(&rejected)));
+        Some(closed)
+    }
+
+    fn created(&mut self, created: &CandidateCreated) {
+        let Some((selection, exchange)) = self.close(created.attempt) else { return };
+        if matches!(selection.proposer, Proposer::Model(_)) {
+            self.made.insert(created.candidate, Made { exchange, diagnosis: None });
+            self.since_summary += 1;
+        }
+    }
+
+    fn declined(&mut self, attempt: u64, proposal: Option<BlobId>, reason: &Declined) {
+        let Some((selection, _)) = self.close(attempt) else { return };
+        // Of an endpoint's failures no model can learn.
+        if !matches!(reason, Declined::Unanswered { .. }) {
+            let source = proposal.map_or(Source::Nowhere, Source::Document);
+            self.fail(source, selection.parent, reason.to_string());
+        }
+    }
+
+    fn fail(&mut self, source: Source, parent: CandidateId, evidence: String) {
+        self.failures.push_back(Failure { source, parent, evidence });
+        self.failures.drain(..self.failures.len().saturating_sub(MOST_FAILURES));
+        self.fresh_failures = (self.fresh_failures + 1).min(self.failures.len());
+    }
+
+    fn know_baseline(&mut self, measurement: &Measurement, search: &Search) {
+        let Some(scores) = search.scores(measurement) else { return };
+        let figures = Figures::new(&search.started().cases, &scores, measurement, Some(&scores));
+        if search.baseline_is_seed() {
+            self.figures.insert(CandidateId::SEED, figures.clone());
+        }
+        self.baseline = Some((scores, figures));
+    }
+
+    fn judged(&mut self, candidate: CandidateId, evaluation: &Evaluation, search: &Search) {
+        let Some(known) = search.candidate(candidate) else { return };
+        let parent = known.parents.first().copied().unwrap_or(CandidateId::SEED);
+        let is_models = matches!(known.proposer, Some(Proposer::Model(_)));
+        let is_told = known.proposer.is_some_and(is_told);
+        match evaluation {
+            Evaluation::Measured { measurement } => {
+                self.measured(candidate, measurement, search);
+                self.steps.extend(is_models.then_some(candidate));
+                self.steps.drain(..self.steps.len().saturating_sub(MOST_STEPS));
+            }
+            Evaluation::Outclassed { at_best, .. } if is_told => {
+                let evidence = format!("combined_score {at_best} was to be expected at best: no longer among the good");
+                self.fail(Source::Candidate(candidate), parent, evidence);
+            }
+            Evaluation::Rejected { rejection, evidence } if is_told => {
+                let text = diagnosis(rejection, evidence);
+                self.made.entry(candidate).and_modify(|made| made.diagnosis = Some(text.clone()));
+                self.fail(Source::Candidate(candidate), parent, text);
+            }
+            Evaluation::Outclassed { .. } | Evaluation::Rejected { .. } => {}
+        }
+        if evaluation.rejection().is_none() {
+            self.made.remove(&candidate);
+        }
+    }
+
+    fn measured(&mut self, candidate: CandidateId, measurement: &Measurement, search: &Search) {
+        let Some(scores) = search.scores(measurement) else { return };
+        let baseline = self.baseline.as_ref().map(|(scores, _)| scores);
+        self.figures.insert(candidate, Figures::new(&search.started().cases, &scores, measurement, baseline));
+    }
+
+    /// Drops what cannot be shown or go back any more, when much of that has gathered.
+    fn forget(&mut self, search: &Search) {
+        let islands = (0..search.islands().count()).flat_map(|island| search.islands().members(island));
+        if self.figures.len() > SLACK + 2 * islands.clone().count() {
+            let archive = search.archive().members();
+            let shown = islands.chain(&archive).map(|member| member.candidate);
+            let asked = self.open.values().flat_map(|(selection, _)| {
+                std::iter::once(selection.parent).chain(selection.inspirations.iter().copied())
+            });
+            let best = search.best().map(|best| best.candidate);
+            let needed: BTreeSet<CandidateId> = shown.chain(asked).chain(best).collect();
+            self.figures.retain(|candidate, _| needed.contains(candidate));
+        }
+        if self.made.len() > SLACK {
+            let asked: BTreeSet<_> = self.open.values().filter_map(|(selection, _)| selection.repairs).collect();
+            let waits = |candidate: &CandidateId| {
+                let is_judged = search.candidate(*candidate).is_some_and(|known| known.verdict.is_some());
+                !is_judged || search.models().rejected().contains(candidate)
+            };
+            self.made.retain(|candidate, _| asked.contains(candidate) || waits(candidate));
+        }
+    }
+}
+
+/// Whether it is told what became of a proposer's proposals: of what somebody thought of.
+fn is_told(proposer: Proposer) -> bool {
+    matches!(proposer, Proposer::Model(_) | Proposer::Corpus(_))
+}

@@ -1,0 +1,209 @@
+//! Requests: language models at work, as [`slots`](crate::judge::pool) are judges at work. Sends what it is given, to each model
+//! no more at the same time than its settings allow, and keeps the budget. Decides nothing and records nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::proposer::llm::client::{Asked, Client};
+use crate::proposer::llm::conversation::Conversation;
+use crate::proposer::llm::request::Request;
+use crate::values::cost::{Account, Budget, Charge, Limit};
+use crate::values::event::Asking;
+use crate::values::llm_error::LlmError;
+use crate::values::settings::LlmSettings;
+
+/// A request with what is needed to make something of its answer.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Place of the model in the settings.
+    pub model: usize,
+    /// What for.
+    pub asking: Asking,
+    /// What was said so far, for when the answer has to go back.
+    pub conversation: Conversation,
+    /// What is sent.
+    pub request: Request,
+    /// How often an answer that does not work may still go back.
+    pub repairs_left: u32,
+}
+
+/// What came of an order, all tries counted.
+#[derive(Debug)]
+pub struct Answered {
+    /// Of which order.
+    pub order: Order,
+    /// What came of it.
+    pub asked: Asked,
+}
+
+/// Requests under way and the ways to all models. They are dropped with this.
+pub struct Requests {
+    endpoints: Vec<Result<Arc<Endpoint>, LlmError>>,
+    budget: Arc<Mutex<Budget>>,
+    tasks: JoinSet<(u64, Asked)>,
+    in_flight: BTreeMap<u64, (Order, Tab)>,
+    sent: u64,
+}
+
+struct Endpoint {
+    client: Client,
+    /// As many as may be under way.
+    permits: Semaphore,
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("in_flight", &self.in_flight.len()).finish_non_exhaustive()
+    }
+}
+
+impl Requests {
+    /// None under way; so much was spent before. Sends nothing.
+    pub fn open(settings: &LlmSettings, spent: Charge) -> Self {
+        let endpoint = |model| {
+            let client = Client::open(model)?;
+            Ok(Arc::new(Endpoint { permits: Semaphore::new(model.requests.min(Semaphore::MAX_PERMITS)), client }))
+        };
+        let limit = Limit::new(settings.budget_dollars, settings.budget_tokens);
+        Self {
+            endpoints: settings.models.iter().map(endpoint).collect(),
+            budget: Arc::new(Mutex::new(Budget { spent, ..Budget::new(limit) })),
+            tasks: JoinSet::new(),
+            in_flight: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// Why there is no way to a model, if there is none.
+    pub fn broken(&self, model: usize) -> Option<&LlmError> {
+        self.endpoints[model].as_ref().err()
+    }
+
+    /// Whether what it may cost is there, beside the worst cases of what is under way.
+    pub fn has_room(&self, worst: Charge) -> bool {
+        budget(&self.budget).has_room(worst)
+    }
+
+    /// Whether it is the tokens, and not the money, that have no room for this.
+    pub fn lacks_tokens(&self, worst: Charge) -> bool {
+        let Budget { limit, spent, .. } = *budget(&self.budget);
+        !Limit { nanodollars: None, ..limit }.allows(spent + worst)
+    }
+
+    /// How many are under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Sends a request, when the model has no more of them under way than it may; [`Requests::done`] brings the answer.
+    ///
+    /// # Panics
+    /// If there is no way to the model.
+    pub fn send(&mut self, order: Order) {
+        let endpoint = self.endpoints[order.model].as_ref().map(Arc::clone);
+        let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");
+        let (number, request) = (self.sent, order.request.clone());
+        let tab = Tab { budget: Arc::clone(&self.budget), open: Arc::default() };
+        let mut account = tab.clone();
+        self.sent += 1;
+        self.in_flight.insert(number, (order, tab));
+        self.tasks.spawn(async move {
+            let _permit = endpoint.permits.acquire().await.expect("BUG: permits are never closed");
+            (number, endpoint.client.ask(&request, &mut account).await)
+        });
+    }
+
+    /// Waits for the next answer; for ever, if nothing is under way.
+    pub async fn done(&mut self) -> Answered {
+        let Some(done) = self.tasks.join_next().await else { return future::pending().await };
+        let (number, asked) = done.expect("BUG: a request does not panic");
+        let (order, _) = self.in_flight.remove(&number).expect("BUG: what was sent is under way until now");
+        Answered { order, asked }
+    }
+
+    /// Drops all that is under way; what each has cost or may yet cost. Those that nothing was sent of are left out.
+    pub fn abandon(&mut self) -> Vec<(Order, Charge)> {
+        self.tasks.abort_all();
+        let dropped = std::mem::take(&mut self.in_flight).into_values();
+        let charged = dropped.map(|(order, tab)| (order, tab.total()));
+        charged.filter(|(_, charge)| *charge != Charge::NONE).collect()
+    }
+}
+
+/// The budget, for one request: what that has cost, and what a try that is under way may cost.
+#[derive(Clone)]
+struct Tab {
+    budget: Arc<Mutex<Budget>>,
+    open: Arc<Mutex<Charge>>,
+}
+
+impl Tab {
+    fn total(&self) -> Charge {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(Charge) -> Charge) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        *open = change(*open);
+    }
+}
+
+impl Account for Tab {
+    fn begins(&mut self, worst: Charge) -> bool {
+        let fits = budget(&self.budget).reserve(worst);
+        if fits {
+            self.change(|open| open + worst);
+        }
+        fits
+    }
+
+    fn ended(&mut self, worst: Charge, actual: Charge) {
+        budget(&self.budget).settle(worst, actual);
+        self.change(|open| open.less(worst) + actual);
+    }
+}
+
+fn budget(budget: &Mutex<Budget>) -> std::sync::MutexGuard<'_, Budget> {
+    budget.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::cost::Usage;
+    use crate::values::settings::{ModelSettings, Prices};
+
+    #[test]
+    fn a_tab_holds_what_was_charged_and_the_worst_case_of_the_try_under_way() {
+        let charge = |tokens| {
+            Charge::of(Usage { prompt_tokens: tokens, completion_tokens: 0 }, Prices { prompt: 1.0, completion: 1.0 })
+        };
+        let limit = Limit { tokens: Some(100), nanodollars: None };
+        let mut tab = Tab { budget: Arc::new(Mutex::new(Budget::new(limit))), open: Arc::default() };
+        assert!(tab.begins(charge(60)) && !tab.begins(charge(60)));
+        assert_eq!(tab.total(), charge(60));
+        tab.ended(charge(60), charge(10));
+        assert!(tab.begins(charge(60)));
+        assert_eq!(tab.total(), charge(70));
+    }
+
+    #[test]
+    fn what_lacks_room_is_named() {
+        let settings = LlmSettings {
+            models: vec![ModelSettings::example()],
+            budget_tokens: Some(10),
+            budget_dollars: Some(1.0),
+            ..LlmSettings::default()
+        };
+        let requests = Requests::open(&settings, Charge::NONE);
+        let tokens = Charge { usage: Usage { prompt_tokens: 11, completion_tokens: 0 }, nanodollars: 0 };
+        let money = Charge { nanodollars: 2_000_000_000, ..Charge::NONE };
+        assert!(!requests.has_room(tokens) && requests.lacks_tokens(tokens));
+        assert!(!requests.has_room(money) && !requests.lacks_tokens(money));
+    }
+}

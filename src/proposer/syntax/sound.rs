@@ -1,0 +1,34 @@
+//! Sound: whether a program can be read as Python without a guess.
+
+use crate::proposer::syntax::tree::{Node, parse};
+
+/// Whether `program` can be read as Python without a guess.
+pub(crate) fn is_sound(program: &str) -> bool {
+    let tree = parse(program);
+    let mut sound = !tree.has_error();
+    tree.root().walk(|node| {
+        // The grammar lets a block be empty; Python does not.
+        sound &= node.kind() != "block" || has_statement(node);
+        sound
+    });
+    sound
+}
+
+fn has_statement(block: Node<'_>) -> bool {
+    block.named_children().any(|child| child.kind() != "comment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_a_slip_is_not_sound() {
+        for sound in ["", "x = 1\n", "def f(x):\n    return x\n", "# only words\n"] {
+            assert!(is_sound(sound), "{sound}");
+        }
+        for broken in ["def f(:\n", "x = = 1\n", "for x in y:\n", "x = (1\n", "if x\n    y\n"] {
+            assert!(!is_sound(broken), "{broken}");
+        }
+    }
+}

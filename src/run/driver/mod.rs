@@ -1,0 +1,6 @@
+//! Driver: carries out what the search decides.
+
+mod state;
+mod models;
+
+pub use state::*;

@@ -1,0 +1,665 @@
+//! Driver: carries out what the search decides: asks proposers, applies edits, archives, has judges measure, and writes
+//! everything down. Decides nothing itself.
+//!
+//! Order of every step: objects into the archive, synced; the event into the journal; the search's state. The journal is
+//! synced once for all events that came together, before the driver waits for anything and before a ref is moved: from
+//! then on they have happened. So whatever moment the process or the machine dies at, `resume` continues.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use packevolve_contract::case::{self, Case};
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::archive::note::notes;
+use crate::archive::population_refs::Leaders;
+use crate::archive::{Repository, RepositoryError};
+use crate::journal::{Journal, JournalError};
+use crate::judge::client::{self, JudgeError};
+use crate::judge::pool::{Done, Slots};
+use crate::proposer::cache::Recent;
+use crate::proposer::corpus::{self, Document, Planned};
+use crate::proposer::draw::{Drawn, ProposeError, Proposers};
+use crate::proposer::llm::pool::{Answered, Order, Requests};
+use crate::proposer::llm::prompt::{PromptError, Prompts};
+use crate::run::carried::Trail;
+use crate::run::derive::{Descent, Novel, normal_form, novel};
+use crate::run::folder::{RunError, RunFolder};
+use crate::run::index;
+use crate::run::resume::{OpenRun, Resumption};
+use crate::run::snapshot;
+use crate::search::{Known, Next, Search, Subject, Task};
+use crate::values::candidate::CandidateId;
+use crate::values::event::{
+    CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason,
+};
+use crate::values::settings::Settings;
+
+/// After so many events the archive's refs are brought up to date.
+const CHECKPOINT_EVERY: usize = 100;
+/// How many programs are not read again: about as many as there are parents.
+const PROGRAMS: usize = 128;
+/// Number of the baseline program where it is not candidate 0; keys its order of rows and items.
+const BASELINE_NUMBER: u64 = u64::MAX;
+
+/// What a run is started from, read and checked.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The effective settings.
+    pub settings: Settings,
+    /// File name of the seed program.
+    pub file_name: String,
+    /// The seed program.
+    pub program: String,
+    /// The baseline program.
+    pub baseline: String,
+    /// The corpus.
+    pub corpus: Vec<Document>,
+    /// The text of the catalogue of building blocks.
+    pub catalogue: Option<String>,
+    /// Unix time that commit times count from.
+    pub epoch: i64,
+}
+
+/// Our own machinery broke. The run, if it has begun, can be resumed.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum DriverError {
+    #[error("{} is there already\nhint: take another --run NAME, or `packevolve resume`", .0.display())]
+    Exists(PathBuf),
+    #[error("cannot make {path}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    #[error("the baseline program was not measured: {0}")]
+    Baseline(String),
+    #[error("the loads are not those that the run began with: digest {now}, then {then}")]
+    OtherLoads { now: String, then: String },
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("stopped at once, without its running evaluations")]
+    Aborted,
+}
+
+/// What a live run waits for.
+enum Heard {
+    Done(Box<Done<Task>>),
+    Answered(Box<Answered>),
+    Signal,
+    TimeIsUp,
+    PauseIsOver,
+}
+
+/// What a live run lets be seen.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// This event has just happened.
+    Happened(&'a Event),
+    /// Nothing more is begun, for this reason; the run ends with the evaluations that are running.
+    Stopping(StopReason),
+}
+
+/// Sees what a live run does, and the state right after it.
+pub type Observer<'a> = dyn FnMut(News<'_>, &Search) + 'a;
+
+/// A live run.
+pub struct Driver<'a> {
+    pub(super) folder: RunFolder,
+    pub(super) journal: Journal<Event>,
+    pub(super) index: index::Writer,
+    pub(super) snapshots: snapshot::Writer,
+    pub(super) repository: Repository,
+    /// Programs of candidates: a parent comes back many times.
+    pub(super) programs: Recent<CandidateId, Rc<str>>,
+    pub(super) proposers: Proposers,
+    pub(super) search: Search,
+    pub(super) slots: Slots<Task>,
+    pub(super) signals: mpsc::Receiver<()>,
+    pub(super) in_flight: BTreeSet<Task>,
+    pub(super) prompts: Prompts,
+    pub(super) requests: Requests,
+    /// Requests that wait for what is under way to cost less than it might.
+    pub(super) parked: Vec<Order>,
+    pub(super) is_summing_up: bool,
+    /// By place of the model: requests in a row without an answer, and when a pause ends.
+    pub(super) failed_in_a_row: Vec<u32>,
+    pub(super) paused_until: BTreeMap<usize, Instant>,
+    /// Whether the process before this one ended without a word.
+    pub(super) died: bool,
+    pub(super) trail: Trail,
+    pub(super) since_checkpoint: usize,
+    pub(super) began: Instant,
+    /// How long harnesses before this one were at work on the run.
+    pub(super) before: Duration,
+    pub(super) observer: &'a mut Observer<'a>,
+}
+
+impl<'a> Driver<'a> {
+    /// Starts judges, and then the run: nothing is written before the judges are ready.
+    ///
+    /// # Errors
+    /// Judges that cannot work, a folder that is there already or cannot be made.
+    pub async fn start(folder: RunFolder, start: Start, observer: &'a mut Observer<'a>) -> Result<Self, DriverError> {
+        if !folder.is_free() {
+            return Err(DriverError::Exists(folder.path().to_owned()));
+        }
+        let Settings { evaluation, rng_seed, search, llm } = &start.settings;
+        // What is wrong with them is told before anything is started.
+        Prompts::read(llm.prompts.as_deref())?;
+        let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
+            .expect("BUG: the settings were checked");
+        let session = |cpu| client::session(evaluation, &cases, *rng_seed, cpu);
+        let slots = Slots::open(search.slots, &llm.key_variables(), session).await?;
+        // From the first thing that is written on, a signal ends the run in good order.
+        let signals = signals()?;
+        let in_folder = |source| DriverError::Folder { path: folder.path().to_owned(), source };
+        std::fs::create_dir_all(folder.path()).map_err(in_folder)?;
+        // From here on nobody else begins this run; what is there is what a crash left of it.
+        let draft = Journal::create(&folder.journal())?;
+        if folder.archive().exists() {
+            std::fs::remove_dir_all(folder.archive()).map_err(in_folder)?;
+        }
+        let repository = Repository::create(&folder.archive())?;
+        let started = archive_start(&repository, start, cases, slots.ready())?;
+        let seed = started.commit;
+        let journal = draft.begin(&[Event::RunStarted(Box::new(started))])?;
+        repository.set_best(seed)?;
+        Self::new(OpenRun::begun(folder, journal)?, repository, (slots, signals), observer)
+    }
+
+    /// Takes up a run where it was left, whatever ended it.
+    ///
+    /// # Errors
+    /// Judges that cannot work, loads that are not the same any more.
+    pub async fn resume(
+        run: Resumption,
+        candidates: Option<u64>,
+        observer: &'a mut Observer<'a>,
+    ) -> Result<Self, DriverError> {
+        if let Some(torn) = run.torn() {
+            tracing::warn!(?torn, "dropped an unfinished last line of the journal");
+        }
+        let mut run = run.go_on()?;
+        let repository = Repository::resume(&run.folder.archive())?;
+        let started = run.search.started();
+        let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
+        let session = |cpu| client::session(evaluation, &started.cases, *rng_seed, cpu);
+        let slots = Slots::open(settings.slots, &llm.key_variables(), session).await?;
+        let signals = signals()?;
+        let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
+        if now != then {
+            return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
+        }
+        repository.recall(&mut run.trail.kept)?;
+        let limit = candidates.unwrap_or_else(|| run.search.candidate_limit());
+        let died = run.search.stopped().is_none();
+        let mut driver = Self::new(run, repository, (slots, signals), observer)?;
+        driver.died = died;
+        driver.before = Duration::try_from_secs_f64(driver.trail.work.seconds()).unwrap_or(Duration::MAX);
+        // It has been obeyed.
+        let _ = std::fs::remove_file(driver.folder.stop_file());
+        driver.record(&Event::RunResumed { candidates: limit })?;
+        Ok(driver)
+    }
+
+    fn new(
+        run: OpenRun,
+        repository: Repository,
+        (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
+        observer: &'a mut Observer<'a>,
+    ) -> Result<Self, DriverError> {
+        let OpenRun { folder, journal, index, snapshots, search, trail } = run;
+        let (in_flight, began) = (BTreeSet::new(), Instant::now());
+        let llm = &search.started().settings.llm;
+        Ok(Self {
+            prompts: Prompts::read(llm.prompts.as_deref())?,
+            requests: Requests::open(llm, search.models().spent()),
+            parked: Vec::new(),
+            is_summing_up: false,
+            failed_in_a_row: vec![0; llm.models.len()],
+            paused_until: BTreeMap::new(),
+            died: false,
+            folder,
+            journal,
+            index,
+            snapshots,
+            programs: Recent::new(PROGRAMS),
+            proposers: Proposers::open(search.started(), &repository)?,
+            repository,
+            search,
+            slots,
+            signals,
+            in_flight,
+            trail,
+            since_checkpoint: 0,
+            began,
+            before: Duration::ZERO,
+            observer,
+        })
+    }
+
+    /// Runs until there is nothing more to do, and says why it ended.
+    ///
+    /// # Errors
+    /// Our own machinery broke; what was written stays and can be resumed.
+    pub async fn run(&mut self) -> Result<StopReason, DriverError> {
+        let mut stopping = None;
+        self.leave_out_broken_models()?;
+        for (attempt, selection) in self.search.open_attempts().to_vec() {
+            self.attempt(attempt, &selection)?;
+        }
+        self.account_for_summary()?;
+        self.died = false;
+        loop {
+            if stopping.is_none() && self.folder.stop_file().exists() {
+                stopping = self.stop(StopReason::StopFile)?;
+            }
+            if stopping.is_none() && self.time_left().is_zero() {
+                stopping = self.stop(StopReason::WallTime)?;
+            }
+            if stopping.is_none() {
+                self.summarise()?;
+                stopping = self.fill_slots()?;
+            }
+            if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
+                self.abandon()?;
+                self.record(&Event::RunStopped { reason })?;
+                self.checkpoint()?;
+                if self.snapshots.is_due_at_end(self.journal.end().0) {
+                    self.write_snapshot();
+                }
+                self.write_notes();
+                self.repository.settle()?;
+                return Ok(reason);
+            }
+            self.journal.sync()?;
+            match self.hear(stopping.is_none()).await {
+                Heard::Done(done) => self.finish(*done)?,
+                Heard::Answered(answered) => self.answered(*answered)?,
+                Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
+                Heard::Signal => stopping = self.stop(StopReason::Interrupted)?,
+                Heard::TimeIsUp => stopping = self.stop(StopReason::WallTime)?,
+                Heard::PauseIsOver => self.wake()?,
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen; once the run is about to stop, only evaluations and signals do.
+    async fn hear(&mut self, is_going_on: bool) -> Heard {
+        let time_left = self.time_left();
+        let pause =
+            self.paused_until.values().min().map_or(Duration::MAX, |until| until.duration_since(Instant::now()));
+        tokio::select! {
+            done = self.slots.done() => Heard::Done(Box::new(done)),
+            Some(()) = self.signals.recv() => Heard::Signal,
+            answered = self.requests.done(), if is_going_on => Heard::Answered(Box::new(answered)),
+            () = sleep(time_left), if is_going_on => Heard::TimeIsUp,
+            () = sleep(pause), if is_going_on => Heard::PauseIsOver,
+        }
+    }
+
+    /// Writes a snapshot whenever the journal has grown by so many bytes, and one at the end.
+    #[must_use]
+    pub fn with_snapshots_every(mut self, bytes: u64) -> Self {
+        self.snapshots = self.snapshots.every(bytes);
+        self
+    }
+
+    /// The state so far.
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
+    /// The state at the end; judges, journal and archive are let go.
+    pub fn into_search(self) -> Search {
+        self.search
+    }
+
+    /// Where the run lies.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Nothing more is begun from here on, and nothing more is waited for but evaluations.
+    fn stop(&mut self, reason: StopReason) -> Result<Option<StopReason>, DriverError> {
+        (self.observer)(News::Stopping(reason), &self.search);
+        self.abandon()?;
+        Ok(Some(reason))
+    }
+
+    /// Gives every free slot something to measure, and models something to propose; the reason to stop, if there is one.
+    fn fill_slots(&mut self) -> Result<Option<StopReason>, DriverError> {
+        loop {
+            while let Some(task) = self.next_task() {
+                self.dispatch(task)?;
+            }
+            if let Some(reason) = self.used_up() {
+                // What was paid for is measured first.
+                let is_settled = self.in_flight.is_empty() && self.search.tasks().next().is_none();
+                return Ok(is_settled.then_some(reason));
+            }
+            match self.search.next() {
+                Next::Attempt { attempt, selection } if self.slots.has_free() || model(&selection).is_some() => {
+                    self.record(&Event::Selected { attempt, selection: selection.clone() })?;
+                    self.attempt(attempt, &selection)?;
+                }
+                Next::Attempt { .. } | Next::Wait => return Ok(None),
+                Next::Stop(reason) => return Ok(Some(reason)),
+            }
+        }
+    }
+
+    /// What to measure next, if a slot is free.
+    fn next_task(&self) -> Option<Task> {
+        self.search.tasks().find(|task| !self.in_flight.contains(task)).filter(|_| self.slots.has_free())
+    }
+
+    /// Carries out a selection: a candidate comes of it, or the reason why none does; of a model's later.
+    fn attempt(&mut self, attempt: u64, selection: &Selection) -> Result<(), DriverError> {
+        if let Some(model) = model(selection) {
+            return self.ask(attempt, model, selection);
+        }
+        let event = match self.drawn(attempt, selection)? {
+            Some(drawn) => self.make_candidate(attempt, selection, &drawn)?,
+            None => Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew },
+        };
+        self.record(&event)
+    }
+
+    /// What the chosen proposer proposes.
+    fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<Drawn>, DriverError> {
+        let program = |candidate| self.program(candidate);
+        self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
+    }
+
+    pub(super) fn make_candidate(
+        &mut self,
+        attempt: u64,
+        selection: &Selection,
+        drawn: &Drawn,
+    ) -> Result<Event, DriverError> {
+        let Drawn { document, operator } = drawn;
+        let parent = self.program(selection.parent)?;
+        let Novel { derived, normalised, size } = match novel(&self.search, &parent, document) {
+            Ok(novel) => novel,
+            Err(reason) => return self.decline(attempt, document, reason),
+        };
+        let started = self.search.started();
+        let candidate = CandidateId(self.search.candidates().len() as u64);
+        let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
+        let descent = Descent {
+            candidate,
+            parents: &parents,
+            proposer: Some(selection.proposer),
+            file_name: &started.file_name,
+            epoch: started.epoch,
+        };
+        let name = derived.proposal.name.clone();
+        let written =
+            descent.as_new(&name, &derived.proposal.description, &derived.program, Some(document), |new| {
+                self.repository.commit_candidate(new)
+            })?;
+        Ok(Event::CandidateCreated(CandidateCreated {
+            candidate,
+            attempt,
+            name,
+            parents: selection.parents().collect(),
+            commit: written.commit,
+            program: written.program,
+            normalised,
+            size,
+            operator: *operator,
+        }))
+    }
+
+    fn decline(&self, attempt: u64, document: &[u8], reason: Declined) -> Result<Event, DriverError> {
+        let proposal = Some(self.repository.blob(document)?);
+        Ok(Event::ProposalDeclined { attempt, proposal, reason })
+    }
+
+    fn dispatch(&mut self, task: Task) -> Result<(), DriverError> {
+        let request = self.request(task)?;
+        self.in_flight.insert(task);
+        self.slots.dispatch(task, request);
+        Ok(())
+    }
+
+    fn request(&self, task: Task) -> Result<EvaluateRequest, DriverError> {
+        let started = self.search.started();
+        let evaluation = &started.settings.evaluation;
+        let (candidate, program) = match task.subject {
+            Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, self.baseline_text()?),
+            Subject::Baseline => (BASELINE_NUMBER, self.baseline_text()?),
+            Subject::Candidate(candidate) => (candidate.0, self.program(candidate)?),
+        };
+        let known = match task.subject {
+            Subject::Baseline => None,
+            Subject::Candidate(candidate) => Some(self.known(candidate)),
+        };
+        // All others are compared with the program that the search starts from, on the windows that both have seen.
+        let budget = evaluation.budget_seconds.filter(|_| known.is_some_and(|known| known.proposer.is_some()));
+        let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
+        let outclassed = threshold.zip(self.search.baseline()).map(|(score, baseline)| Threshold {
+            score,
+            baseline: baseline.clone(),
+            weights: evaluation.weights,
+        });
+        Ok(EvaluateRequest {
+            candidate,
+            file_name: started.file_name.clone(),
+            program,
+            windows: task.windows,
+            budget_seconds: budget,
+            limits: known.map(|_| evaluation.limits.times(self.search.baseline())),
+            outclassed,
+            rebalance: task.windows == WindowSet::HeldOut,
+        })
+    }
+
+    fn finish(&mut self, done: Done<Task>) -> Result<(), DriverError> {
+        let Done { task, evaluation } = done;
+        self.in_flight.remove(&task);
+        let event = match (task.subject, task.windows, evaluation?) {
+            (Subject::Candidate(candidate), WindowSet::Search, evaluation) => {
+                Event::CandidateEvaluated { candidate, evaluation }
+            }
+            (Subject::Candidate(candidate), WindowSet::HeldOut, evaluation) => {
+                self.search.ruling(candidate, evaluation)
+            }
+            (Subject::Baseline, WindowSet::Search, Evaluation::Measured { measurement }) => {
+                Event::BaselineEvaluated { measurement }
+            }
+            (Subject::Baseline, WindowSet::HeldOut, Evaluation::Measured { measurement }) => {
+                Event::BaselineHeldOut { measurement }
+            }
+            (Subject::Baseline, _, Evaluation::Rejected { rejection, .. }) => {
+                return Err(DriverError::Baseline(format!("it {rejection}")));
+            }
+            (Subject::Baseline, _, Evaluation::Outclassed { .. }) => {
+                unreachable!("BUG: the baseline has no threshold")
+            }
+        };
+        let best = self.best();
+        self.record(&event)?;
+        if self.best() != best { self.set_best() } else { Ok(()) }
+    }
+
+    /// Makes an event happen.
+    pub(super) fn record(&mut self, event: &Event) -> Result<(), DriverError> {
+        let (offset, _) = self.journal.end();
+        self.journal.append_unsynced(event)?;
+        self.search.apply(event);
+        self.trail.add(event, time_of(&self.journal), &self.search);
+        self.index.add(line_of(&self.journal, offset, event, &self.search));
+        (self.observer)(News::Happened(event), &self.search);
+        self.since_checkpoint += 1;
+        let is_snapshot_due = self.snapshots.is_due(self.journal.end().0);
+        if self.since_checkpoint >= CHECKPOINT_EVERY || is_snapshot_due {
+            self.checkpoint()?;
+        }
+        if is_snapshot_due {
+            self.write_snapshot();
+        }
+        Ok(())
+    }
+
+    /// Right after a checkpoint.
+    fn write_snapshot(&mut self) {
+        let place = self.journal.place().expect("BUG: a run that is not empty has a first event");
+        self.snapshots.write(place, &self.search, &self.trail);
+    }
+
+    /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew. The run is whole
+    /// without it.
+    fn write_notes(&self) {
+        let candidates = self.search.candidates().len() as u64;
+        let time = u64::try_from(self.search.started().epoch).unwrap_or(0).saturating_add(candidates);
+        if let Err(error) = self.repository.set_notes(&notes(&self.search), time) {
+            tracing::warn!(%error, "the scores could not be written as notes");
+        }
+    }
+
+    /// Makes all that the journal names reachable in the archive.
+    fn checkpoint(&mut self) -> Result<(), DriverError> {
+        self.since_checkpoint = 0;
+        self.journal.sync()?;
+        self.index.flush();
+        self.repository.keep(&mut self.trail.kept)?;
+        self.set_best()?;
+        Ok(Leaders::of(&self.search).show(&self.repository)?)
+    }
+
+    fn best(&self) -> Option<CandidateId> {
+        self.search.best().map(|best| best.candidate)
+    }
+
+    fn set_best(&mut self) -> Result<(), DriverError> {
+        self.journal.sync()?;
+        match self.best() {
+            Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn known(&self, candidate: CandidateId) -> &Known {
+        self.search.candidate(candidate).expect("BUG: selections name known candidates")
+    }
+
+    pub(super) fn program(&self, candidate: CandidateId) -> Result<String, DriverError> {
+        let (commit, file_name) = (self.known(candidate).commit, &self.search.started().file_name);
+        let program = self.programs.get(candidate, || self.repository.program(commit, file_name).map(Rc::from))?;
+        Ok(program.to_string())
+    }
+
+    fn baseline_text(&self) -> Result<String, DriverError> {
+        let id = self.search.started().baseline;
+        let bytes = self.repository.read_blob(id)?;
+        Ok(String::from_utf8(bytes).expect("BUG: only texts are archived as the baseline"))
+    }
+
+    fn time_left(&self) -> Duration {
+        let limit = self.search.started().settings.search.wall_seconds;
+        let used = self.before.saturating_add(self.began.elapsed());
+        limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(used))
+    }
+}
+
+/// The last line of the journal, for its index.
+fn line_of(journal: &Journal<Event>, offset: u64, event: &Event, search: &Search) -> index::Line {
+    let (_, digest) = journal.end();
+    index::Line::of((offset, digest.expect("BUG: an event was written")), event, search)
+}
+
+/// When the last line of the journal was written.
+fn time_of(journal: &Journal<Event>) -> f64 {
+    journal.time().expect("BUG: an event was written")
+}
+
+/// Waits; for ever if there is no limit.
+async fn sleep(time: Duration) {
+    // tokio's timer cannot hold the end of time.
+    tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
+}
+
+/// Archives all that a run starts from; its first event.
+fn archive_start(
+    repository: &Repository,
+    start: Start,
+    cases: Vec<Case>,
+    ready: &Ready,
+) -> Result<RunStarted, DriverError> {
+    let mut corpus = Vec::new();
+    for Planned { document, parent } in corpus::plan(&start.program, start.corpus) {
+        let proposal = repository.blob(&document.bytes)?;
+        corpus.push(CorpusEntry { file: document.file, proposal, parent });
+    }
+    let descent = Descent {
+        candidate: CandidateId::SEED,
+        parents: &[],
+        proposer: None,
+        file_name: &start.file_name,
+        epoch: start.epoch,
+    };
+    let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
+    let (normalised, size) = normal_form(&start.program);
+    let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
+    Ok(RunStarted {
+        packevolve: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: start.epoch,
+        program: seed.program,
+        normalised,
+        size,
+        commit: seed.commit,
+        baseline: repository.blob(start.baseline.as_bytes())?,
+        cases,
+        corpus,
+        catalogue,
+        judge: ready.clone(),
+        file_name: start.file_name,
+        settings: start.settings,
+    })
+}
+
+/// Ctrl-C and the termination signal, one message each time.
+fn signals() -> Result<mpsc::Receiver<()>, DriverError> {
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(DriverError::Signals)?;
+    let mut terminations = signal(SignalKind::terminate()).map_err(DriverError::Signals)?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                signal = interrupts.recv() => signal,
+                signal = terminations.recv() => signal,
+            };
+            if signal.is_none() || sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// The model that is asked, if it is one.
+pub(super) fn model(selection: &Selection) -> Option<usize> {
+    match selection.proposer {
+        Proposer::Model(model) => Some(model),
+        _ => None,
+    }
+}

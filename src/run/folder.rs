@@ -1,0 +1,181 @@
+//! Folder: where the parts of a run lie, and how a run is found by its name.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::journal::{self, JournalError};
+
+/// Where things are in a run's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder(pub(super) PathBuf);
+
+/// Why a run cannot be read.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum RunError {
+    #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
+    NotARun(PathBuf),
+    #[error(
+        "{}: this run ended before it began\nhint: `packevolve evolve --run {}` begins it",
+        .0.display(), .0.file_name().unwrap_or_default().display()
+    )]
+    NeverBegan(PathBuf),
+    #[error("{0:?} cannot be the name of a run\nhint: a name is one folder below the folder of runs")]
+    BadName(String),
+    #[error("there are no runs in {}", .0.display())]
+    NoRuns(PathBuf),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{}: the journal is empty\nhint: this run ended before it began; remove its folder", .0.display())]
+    Empty(PathBuf),
+    #[error("{}: event {seq} cannot be: {reason}", path.display())]
+    Impossible { path: PathBuf, seq: u64, reason: String },
+    #[error("{} is not of this journal\nhint: remove it, it is not needed", .0.display())]
+    OtherIndex(PathBuf),
+    #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
+    NoCandidate { wanted: String, count: usize, hint: String },
+    #[error("nothing was measured in this run yet, so there is no best candidate")]
+    NoBest,
+}
+
+impl RunFolder {
+    /// The folder itself.
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Where a new run of this name belongs.
+    ///
+    /// # Errors
+    /// A name that is no name of a folder in `runs`.
+    pub fn named(runs: &Path, name: &str) -> Result<Self, RunError> {
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(RunError::BadName(name.to_owned()));
+        }
+        Ok(Self(runs.join(name)))
+    }
+
+    /// Finds a run: a folder, or a name in the folder of runs.
+    ///
+    /// # Errors
+    /// When neither is a run folder.
+    pub fn find(runs: &Path, name: &str) -> Result<Self, RunError> {
+        let places = [PathBuf::from(name), runs.join(name)];
+        let found = places.iter().find(|path| path.join("journal.jsonl").is_file());
+        if let Some(found) = found {
+            return Ok(Self(found.clone()));
+        }
+        match places.into_iter().map(Self).find(Self::ended_before_it_began) {
+            Some(folder) => Err(RunError::NeverBegan(folder.0)),
+            None => Err(RunError::NotARun(PathBuf::from(name))),
+        }
+    }
+
+    /// The run that was written to last.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn newest(runs: &Path) -> Result<Self, RunError> {
+        let folders = std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| Self(entry.path()));
+        let changed = |folder: &Self| folder.journal().metadata().and_then(|data| data.modified()).ok();
+        let dated = folders.filter_map(|folder| changed(&folder).map(|time| (time, folder)));
+        let newest = dated.max_by_key(|(time, folder)| (*time, folder.0.clone()));
+        newest.map(|(_, folder)| folder).ok_or_else(|| RunError::NoRuns(runs.to_owned()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("journal.jsonl")
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> PathBuf {
+        self.0.join("archive.git")
+    }
+
+    /// Whoever makes this file ends the run, in good order.
+    pub fn stop_file(&self) -> PathBuf {
+        self.0.join("stop")
+    }
+
+    /// Where things stand in the journal, for readers of a long one.
+    pub fn index(&self) -> PathBuf {
+        self.0.join("journal.index")
+    }
+
+    /// What a long journal comes to, so that `resume` need not read all of it.
+    pub fn snapshot(&self) -> PathBuf {
+        self.0.join("journal.snapshot")
+    }
+
+    /// Whether a process of this machine works on the run: it holds the lock of the journal. Asked of the system's
+    /// list, as to try the lock could be in the way of a harness that is just about to take it.
+    pub fn is_worked_on(&self) -> bool {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let Ok(journal) = self.journal().metadata() else { return false };
+        let end = format!(":{}", journal.ino());
+        locks.lines().any(|lock| lock.split(' ').any(|field| field.ends_with(&end)))
+    }
+
+    /// Whether a run can begin here: where nothing is, or what one left that ended before it had begun.
+    pub fn is_free(&self) -> bool {
+        match std::fs::read_dir(&self.0) {
+            Ok(_) if self.journal().exists() => false,
+            Ok(mut inside) => self.ended_before_it_began() || inside.next().is_none(),
+            Err(_) => std::fs::symlink_metadata(&self.0).is_err(),
+        }
+    }
+
+    /// Whether a run was to begin here and did not come to its first event.
+    fn ended_before_it_began(&self) -> bool {
+        !self.journal().exists() && journal::draft(&self.journal()).is_file()
+    }
+
+    /// The log for people.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use crate::values::event::Event;
+
+    #[test]
+    fn a_run_begins_where_nothing_is_or_where_one_did_not_begin() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = RunFolder::named(runs.path(), "x").unwrap();
+        assert!(folder.is_free());
+        std::fs::create_dir(folder.path()).unwrap();
+        assert!(folder.is_free());
+        std::fs::create_dir(folder.archive()).unwrap();
+        assert!(!folder.is_free(), "an archive without its journal is somebody's");
+        let draft = Journal::<Event>::create(&folder.journal()).unwrap();
+        assert!(folder.is_free());
+        let error = RunFolder::find(runs.path(), "x").unwrap_err().to_string();
+        assert!(error.ends_with("before it began\nhint: `packevolve evolve --run x` begins it"), "{error}");
+        drop(draft.begin(&[]).unwrap());
+        assert!(!folder.is_free());
+        std::os::unix::fs::symlink("nowhere", runs.path().join("link")).unwrap();
+        assert!(!RunFolder::named(runs.path(), "link").unwrap().is_free());
+    }
+
+    #[test]
+    fn a_new_run_lies_in_the_folder_of_runs_and_nowhere_else() {
+        let runs = Path::new("runs");
+        for name in ["", ".", "..", "/", "a/b", "../a", "a/"] {
+            let error = RunFolder::named(runs, name).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name:?} cannot be the name")), "{error}");
+        }
+        assert_eq!(RunFolder::named(runs, "a.b").unwrap().path(), Path::new("runs/a.b"));
+    }
+}

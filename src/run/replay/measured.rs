@@ -1,0 +1,401 @@
+//! Measured: a candidate judged again, and what of it came out otherwise than in the record. Loads are compared call by
+//! call to the last digit; times, which no two runs have alike, with the interval of those that were recorded.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
+use packevolve_contract::protocol::{EvaluateRequest, Ready, WindowSet};
+use packevolve_contract::statistic::median;
+use serde::Serialize;
+
+use crate::archive::Repository;
+use crate::judge::client::{self, Judge};
+use crate::run::fold::Run;
+use crate::run::replay::decisions::{Divergence, same};
+use crate::values::candidate::CandidateId;
+use crate::values::event::Event;
+
+/// How far beyond the recorded times a time may lie: a fifth, as far as the judge lets the reference program be off
+/// before it measures a pair again.
+const TOLERANCE: f64 = 1.2;
+
+/// A candidate judged again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Remeasured {
+    /// It was measured, as before.
+    Calls(Calls),
+    /// It is rejected, as before.
+    Rejected,
+    /// The run ended before it was judged.
+    NeverJudged,
+}
+
+/// What the calls that both made came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Calls {
+    /// How many calls were made again.
+    pub compared: usize,
+    /// Loads that are not the same, in the order of cases and windows.
+    pub moved: Vec<Moved>,
+    /// Case by case.
+    pub speed: Vec<Speed>,
+    /// Time now over time then, both relative to the reference program; median over cases and windows.
+    pub time_ratio: f64,
+    /// What of the machine is not as it was.
+    pub elsewhere: Vec<Elsewhere>,
+}
+
+/// A load that is not the same.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Moved {
+    /// Name of the case.
+    pub case: String,
+    /// Number of the window.
+    pub window: usize,
+    /// What it is.
+    pub figure: &'static str,
+    /// As it was.
+    pub recorded: f64,
+    /// As it is.
+    pub now: f64,
+}
+
+/// The times of a case, in units of the reference program's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Speed {
+    /// Name of the case.
+    pub case: String,
+    /// The fastest recorded call.
+    pub fastest: f64,
+    /// The slowest recorded call.
+    pub slowest: f64,
+    /// The median now.
+    pub now: f64,
+    /// Whether that is more than a fifth beyond what was recorded.
+    pub moved: bool,
+}
+
+/// Something of the machine that is not as it was, which may move digits and times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Elsewhere {
+    /// What.
+    pub what: &'static str,
+    /// As it was.
+    pub recorded: String,
+    /// As it is.
+    pub now: String,
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { case, window, figure, recorded, now } = self;
+        write!(f, "{figure} of {case}, window {window}: the record has {recorded}, replay gives {now}")
+    }
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} then, {} now", self.what, self.recorded, self.now)
+    }
+}
+
+impl Calls {
+    /// Whether no load moved.
+    pub fn is_balanced_alike(&self) -> bool {
+        self.moved.is_empty()
+    }
+
+    /// Whether no case has become faster or slower.
+    pub fn is_as_fast(&self) -> bool {
+        self.speed.iter().all(|speed| !speed.moved)
+    }
+}
+
+/// Has a candidate judged again as the run did, and compares.
+///
+/// # Errors
+/// Other loads than those of the run, another outcome, or a judge that cannot work.
+pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
+    let recorded = evaluations_of(run, candidate);
+    if recorded.is_empty() {
+        return Ok(Remeasured::NeverJudged);
+    }
+    let started = run.search.started();
+    let settings = &started.settings;
+    let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
+    let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
+    same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
+    let elsewhere = elsewhere(&started.judge, judge.ready());
+    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+    let program = repository.program(known.commit, &started.file_name)?;
+    let mut pairs = Vec::new();
+    for (windows, then) in recorded {
+        let again = judge.evaluate(request(run, candidate, &program, windows)).await?;
+        match (then.measurement(), again.measurement()) {
+            (Some(then), Some(now)) => pairs.push((then.credited().into_owned(), now.credited().into_owned())),
+            _ => same(|| format!("how candidate {candidate} is judged"), &kind(&then), &kind(&again))?,
+        }
+    }
+    if pairs.is_empty() {
+        return Ok(Remeasured::Rejected);
+    }
+    Ok(Remeasured::Calls(Calls { elsewhere, ..compare(&pairs)? }))
+}
+
+/// What has a candidate judged as in the run, in full.
+fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet) -> EvaluateRequest {
+    let started = run.search.started();
+    let evaluation = &started.settings.evaluation;
+    EvaluateRequest {
+        candidate: candidate.0,
+        file_name: started.file_name.clone(),
+        program: program.to_owned(),
+        windows,
+        budget_seconds: evaluation.budget_seconds,
+        limits: Some(evaluation.limits.times(run.search.baseline())),
+        outclassed: None,
+        rebalance: false,
+    }
+}
+
+/// All that is recorded of a candidate, with the windows that it was measured on.
+fn evaluations_of(run: &Run, candidate: CandidateId) -> Vec<(WindowSet, Evaluation)> {
+    let measured = |measurement: &Measurement| Evaluation::Measured { measurement: measurement.clone() };
+    let is_baseline = candidate == CandidateId::SEED && run.search.baseline_is_seed();
+    let of = |event: &Event| {
+        Some(match event {
+            Event::CandidateEvaluated { candidate: of, evaluation } => (*of, WindowSet::Search, evaluation.clone()),
+            Event::Confirmed { candidate: of, measurement } => (*of, WindowSet::HeldOut, measured(measurement)),
+            Event::Refuted { candidate: of, evaluation } => (*of, WindowSet::HeldOut, evaluation.clone()),
+            Event::BaselineEvaluated { measurement } if is_baseline => {
+                (candidate, WindowSet::Search, measured(measurement))
+            }
+            Event::BaselineHeldOut { measurement } if is_baseline => {
+                (candidate, WindowSet::HeldOut, measured(measurement))
+            }
+            _ => return None,
+        })
+    };
+    let all = run.entries.iter().filter_map(|entry| of(&entry.event));
+    all.filter(|(of, ..)| *of == candidate).map(|(_, windows, evaluation)| (windows, evaluation)).collect()
+}
+
+fn elsewhere(then: &Ready, now: &Ready) -> Vec<Elsewhere> {
+    let parts = [
+        ("device", &then.device, &now.device),
+        ("processor", &then.device_name, &now.device_name),
+        ("torch", &then.torch, &now.torch),
+        ("Python", &then.python, &now.python),
+    ];
+    let differs = parts.into_iter().filter(|(_, recorded, now)| recorded != now);
+    differs.map(|(what, recorded, now)| Elsewhere { what, recorded: recorded.clone(), now: now.clone() }).collect()
+}
+
+fn kind(evaluation: &Evaluation) -> &'static str {
+    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
+}
+
+/// Compares all calls that both made, of every pair of a recorded measurement and one that was made now, case by case.
+///
+/// # Errors
+/// A case of whose recorded calls none was made again.
+fn compare(pairs: &[(Measurement, Measurement)]) -> Result<Calls, Divergence> {
+    let mut calls = Calls::default();
+    let mut ratios = Vec::new();
+    let Some((first, _)) = pairs.first() else { return Ok(calls) };
+    for case in first.cases.iter().map(|case| &case.case) {
+        let (mut then_samples, mut now_samples) = (Vec::new(), Vec::new());
+        for (then, now) in pairs {
+            calls.note_loads(case, then, now)?;
+            // Of times only those that count: a void pair is one whose times say nothing.
+            let (old, new) = (then.samples(case), now.samples(case));
+            ratios.extend(time_ratios(old, new));
+            then_samples.extend_from_slice(old);
+            now_samples.extend_from_slice(new);
+        }
+        calls.speed.extend(speed(case, &then_samples, &now_samples));
+    }
+    calls.time_ratio = median(ratios.into_iter());
+    Ok(calls)
+}
+
+impl Calls {
+    fn note_loads(&mut self, case: &str, then: &Measurement, now: &Measurement) -> Result<(), Divergence> {
+        let (old, new) = (attempts(then, case), attempts(now, case));
+        let again = |attempt: usize, window: usize| new.iter().find(|(a, s)| *a == attempt && s.window == window);
+        let pairs: Vec<(&Sample, &Sample)> =
+            old.iter().filter_map(|(attempt, old)| Some((*old, again(*attempt, old.window)?.1))).collect();
+        if pairs.is_empty() && !old.is_empty() {
+            let (expected, got) = (windows(&old), windows(&new));
+            return Err(Divergence::Differs { what: format!("the calls of {case}"), expected, got });
+        }
+        self.moved.extend(pairs.iter().flat_map(|(old, new)| moved(case, old, new)));
+        self.compared += pairs.len();
+        Ok(())
+    }
+}
+
+fn windows(calls: &[(usize, &Sample)]) -> String {
+    let windows: BTreeSet<usize> = calls.iter().map(|(_, sample)| sample.window).collect();
+    format!("windows {windows:?}")
+}
+
+fn moved(case: &str, old: &Sample, new: &Sample) -> Vec<Moved> {
+    let figures = [
+        ("mean load", old.mean_load, new.mean_load),
+        ("heaviest load", old.max_load, new.max_load),
+        ("bound on the heaviest load", old.bound, new.bound),
+        ("worst gap of a row", old.worst_row_gap, new.worst_row_gap),
+    ];
+    let next = old.next.zip(new.next).map(|(old, new)| {
+        [
+            ("next window's mean load", old.mean_load, new.mean_load),
+            ("next window's heaviest load", old.max_load, new.max_load),
+        ]
+    });
+    let all = figures.into_iter().chain(next.into_iter().flatten());
+    let differs = all.filter(|(_, recorded, now)| recorded != now);
+    differs
+        .map(|(figure, recorded, now)| Moved { case: case.to_owned(), window: old.window, figure, recorded, now })
+        .collect()
+}
+
+/// Window by window.
+fn time_ratios(old: &[Sample], new: &[Sample]) -> Vec<f64> {
+    let again = |window: usize| new.iter().find(|sample| sample.window == window);
+    old.iter().filter_map(|old| Some(again(old.window)?.relative_time() / old.relative_time())).collect()
+}
+
+fn speed(case: &str, old: &[Sample], new: &[Sample]) -> Option<Speed> {
+    if old.is_empty() || new.is_empty() {
+        return None;
+    }
+    let times = old.iter().map(Sample::relative_time);
+    let (fastest, slowest) = times.fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), t| (low.min(t), high.max(t)));
+    let now = median(new.iter().map(Sample::relative_time));
+    let moved = now < fastest / TOLERANCE || now > slowest * TOLERANCE;
+    Some(Speed { case: case.to_owned(), fastest, slowest, now, moved })
+}
+
+/// The calls of a case with the number of the attempt on their window. Which ones were void is chance; an attempt of
+/// the same number was given the same order and seed.
+fn attempts<'a>(measurement: &'a Measurement, case: &str) -> Vec<(usize, &'a Sample)> {
+    let voided = measurement.calibration.voided.iter().filter(|voided| voided.case == case);
+    let mut all: Vec<(usize, &Sample)> = Vec::new();
+    for sample in voided.map(|voided| &voided.sample).chain(measurement.samples(case)) {
+        let earlier = all.iter().filter(|(_, other)| other.window == sample.window).count();
+        all.push((earlier, sample));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Voided};
+
+    use super::*;
+
+    fn compared(then: &Measurement, now: &Measurement) -> Calls {
+        compare(&[(then.clone(), now.clone())]).unwrap()
+    }
+
+    fn sample(window: usize, max_load: f64) -> Sample {
+        Sample {
+            window,
+            mean_load: 1.0,
+            max_load,
+            bound: 1.0,
+            worst_row_gap: 0.0,
+            seconds: 0.01,
+            wall_seconds: 0.01,
+            reference_seconds: 0.001,
+            ..Sample::default()
+        }
+    }
+
+    /// What two windows of a case gave: first the attempts that were void, last the one that counts.
+    fn measured(windows: [&[f64]; 2]) -> Measurement {
+        let (mut voided, mut samples) = (Vec::new(), Vec::new());
+        for (window, loads) in windows.into_iter().enumerate() {
+            let (last, earlier) = loads.split_last().unwrap();
+            voided.extend(earlier.iter().map(|load| Voided { case: "8->4".to_owned(), sample: sample(window, *load) }));
+            samples.push(sample(window, *last));
+        }
+        Measurement {
+            cases: vec![CaseMeasurement { case: "8->4".to_owned(), samples }],
+            calibration: Calibration { voided, ..Calibration::default() },
+            ..Measurement::default()
+        }
+    }
+
+    /// Two windows on which calls took so many times as long as the reference program.
+    fn timed(times: [f64; 2]) -> Measurement {
+        let mut measurement = measured([&[2.0], &[2.0]]);
+        for (sample, time) in measurement.cases[0].samples.iter_mut().zip(times) {
+            sample.seconds = time * sample.reference_seconds;
+        }
+        measurement
+    }
+
+    #[test]
+    fn calls_are_compared_with_those_of_the_same_attempt_whichever_of_them_were_void() {
+        let then = measured([&[2.0, 3.0], &[4.0]]);
+        let now = measured([&[2.0], &[4.0, 5.0, 6.0]]);
+        for calls in [compared(&then, &now), compared(&now, &then)] {
+            assert_eq!((calls.compared, calls.time_ratio), (2, 1.0));
+            assert!(calls.is_balanced_alike() && calls.is_as_fast());
+        }
+    }
+
+    #[test]
+    fn calls_of_which_none_was_made_again_are_named() {
+        let now = measured([&[2.0], &[4.0]]);
+        let mut elsewhere = now.clone();
+        elsewhere.cases[0].samples.iter_mut().for_each(|sample| sample.window += 40);
+        let error = compare(&[(elsewhere, now)]).unwrap_err().to_string();
+        assert_eq!(error, "the calls of 8->4: the record has windows {40, 41}, replay gives windows {0, 1}");
+    }
+
+    #[test]
+    fn all_loads_that_moved_are_named() {
+        let calls = compared(&measured([&[2.0], &[4.0]]), &measured([&[3.0], &[4.5]]));
+        let told: Vec<String> = calls.moved.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "heaviest load of 8->4, window 0: the record has 2, replay gives 3",
+                "heaviest load of 8->4, window 1: the record has 4, replay gives 4.5"
+            ]
+        );
+        assert!(!calls.is_balanced_alike() && calls.is_as_fast());
+    }
+
+    #[test]
+    fn speed_has_moved_when_it_is_more_than_a_fifth_beyond_what_was_recorded() {
+        let then = timed([10.0, 12.0]);
+        for (times, moved) in [
+            ([10.0, 12.0], false),
+            ([8.4, 8.4], false),
+            ([8.2, 8.4], true),
+            ([14.3, 14.3], false),
+            ([14.5, 14.5], true),
+            // One slow call of two.
+            ([5.0, 17.0], false),
+        ] {
+            let calls = compared(&then, &timed(times));
+            assert_eq!(calls.is_as_fast(), !moved, "{times:?}: {calls:?}");
+            assert!(calls.is_balanced_alike());
+        }
+    }
+
+    #[test]
+    fn what_of_the_machine_is_not_as_it_was_is_named() {
+        let then = Ready { device: "cpu".to_owned(), torch: "2.11.0".to_owned(), ..Ready::default() };
+        let now = Ready { torch: "2.12.0".to_owned(), ..then.clone() };
+        let [torch] = &elsewhere(&then, &now)[..] else { panic!("{:?}", elsewhere(&then, &now)) };
+        assert_eq!(torch.to_string(), "torch: 2.11.0 then, 2.12.0 now");
+        assert_eq!(elsewhere(&then, &then), []);
+    }
+}

@@ -1,0 +1,8 @@
+//! Values: what happens in a run and what it is about, as plain data. No IO and no decisions.
+
+pub mod candidate;
+pub mod settings;
+pub mod cost;
+pub mod llm_error;
+pub mod operator;
+pub mod event;

@@ -1,0 +1,85 @@
+//! Asked: what the proposers of a run were asked, and what came of it.
+
+use serde::Serialize;
+
+use crate::search::Search;
+use crate::search::bandit::Account;
+use crate::values::event::Proposer;
+use crate::values::operator::Operator;
+use crate::view::inspect::words::model_name;
+use crate::view::table::{Column, Table};
+use crate::view::terminal::Terminal;
+
+/// What a proposer was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Asked {
+    /// Who.
+    pub proposer: Proposer,
+    /// What it is called: of a language model, its name in the settings.
+    pub name: String,
+    /// How often, and how that ended.
+    #[serde(flatten)]
+    pub account: Account,
+    /// The same for each thing that it can do; empty where it can do one thing only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<AskedOperator>,
+}
+
+/// What an operator was asked, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AskedOperator {
+    /// Which one.
+    pub operator: Operator,
+    /// How often, and how that ended. Where it had nothing to propose another one stood in for it: both are counted.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+/// The accounts of all proposers that are drawn from, and of `prune`.
+pub fn asked(search: &Search) -> Vec<Asked> {
+    let name = |proposer: Proposer| match proposer {
+        Proposer::Model(model) => model_name(model, search).to_owned(),
+        _ => proposer.to_string(),
+    };
+    let operators = |proposer: Proposer| {
+        let arms = search.operators(proposer).map_or(&[][..], |bandit| bandit.arms());
+        arms.iter().map(|arm| AskedOperator { operator: arm.who, account: arm.account }).collect()
+    };
+    let asked = |proposer: Proposer, account: Account| Asked {
+        proposer,
+        name: name(proposer),
+        account,
+        operators: operators(proposer),
+    };
+    let arms = search.bandit().arms().iter().map(|arm| (arm.who, arm.account));
+    let pruned = search.pruning().account().map(|account| (Proposer::Prune, *account));
+    arms.chain(pruned).map(|(proposer, account)| asked(proposer, account)).collect()
+}
+
+/// Accounts as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
+pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
+    let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
+    let mut header = vec![("proposer", Column::Left)];
+    header.extend(names.map(|name| (name, Column::Right)));
+    let has_models = asked.iter().any(|asked| matches!(asked.proposer, Proposer::Model(_)));
+    header.extend(["tokens", "$"].into_iter().filter(|_| has_models).map(|name| (name, Column::Right)));
+    let mut rows = Vec::new();
+    for asked in asked {
+        rows.push(account_cells(asked.name.clone(), &asked.account, has_models));
+        let used = asked.operators.iter().filter(|operator| operator.account.tried > 0);
+        rows.extend(used.map(|one| account_cells(format!("  {}", one.operator), &one.account, has_models)));
+    }
+    // Of what became of them, early ends and contenders say least.
+    Table::new(&header, rows).expendable([6, 4, 2]).draw(terminal)
+}
+
+fn account_cells(name: String, account: &Account, has_models: bool) -> Vec<String> {
+    let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds, tokens, nanodollars } =
+        *account;
+    let mut cells = vec![name];
+    cells.extend([tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string()));
+    cells.push(format!("{seconds:.1}"));
+    let costs = [tokens.to_string(), format!("{:.4}", nanodollars as f64 / 1e9)];
+    cells.extend(costs.into_iter().filter(|_| has_models));
+    cells
+}

@@ -1,0 +1,181 @@
+//! Evaluated: what was measured of a program, with its scores; or why it was rejected.
+
+use packevolve_contract::adrs::AdrsScores;
+use packevolve_contract::case::Case;
+use packevolve_contract::comparison::Comparison;
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::protocol::Ready;
+use packevolve_contract::rebalance::RebalanceScore;
+use packevolve_contract::rejection::Evidence;
+use serde::Serialize;
+
+use crate::view::format::{self, milliseconds, percent, quartiles};
+use crate::view::output::harmless;
+use crate::view::table::{Column, Table};
+use crate::view::terminal::Terminal;
+
+/// An evaluated program, as `packevolve evaluate` tells it. The shape of its JSON is part of the interface.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluated {
+    /// Version of this shape.
+    pub format: u32,
+    /// The program's path.
+    pub program: String,
+    /// What scores are relative to.
+    pub against: String,
+    /// What it was measured with.
+    pub judge: Ready,
+    /// The score preset that was asked for: `packevolve` or `adrs`.
+    pub score: &'static str,
+    /// `None` if it was rejected.
+    pub scores: Option<Scores>,
+    /// `rebalance_experts` of what scores are relative to.
+    pub rebalance_against: Vec<RebalanceScore>,
+    /// The published scores of both; `None` unless they were asked for and can be computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adrs: Option<Adrs>,
+    /// Both held against each other; `None` unless that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+    /// All raw samples, or the rejection with its evidence.
+    pub evaluation: Evaluation,
+}
+
+/// The published scores of a program and of what it is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Adrs {
+    /// The program's.
+    pub program: AdrsScores,
+    /// The other's, if it has them.
+    pub against: Option<AdrsScores>,
+}
+
+/// An evaluation as text: a line a case, then the scores; or why it was rejected.
+pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal) -> String {
+    let Ready { device, device_name, torch, windows, real_windows, .. } = &evaluated.judge;
+    let head = format!(
+        "{} on {device} ({device_name}, torch {torch}), {windows} windows of loads, {real_windows} of them as given\n\n",
+        evaluated.program
+    );
+    match (&evaluated.scores, &evaluated.evaluation) {
+        (Some(scores), Evaluation::Measured { measurement }) => {
+            let parts = [
+                scores_text(scores, measurement, cases, &evaluated.against, terminal),
+                rebalance_text(evaluated, scores, terminal),
+                comparison_text(evaluated, terminal),
+                adrs_text(evaluated, terminal),
+            ];
+            head + &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+        }
+        (_, Evaluation::Rejected { rejection, evidence }) => {
+            format!("{head}rejected: it {}\n{}", harmless(&rejection.to_string()), evidence_text(evidence))
+        }
+        _ => head,
+    }
+}
+
+/// `rebalance_experts` of the program and of what it is held against.
+fn rebalance_text(evaluated: &Evaluated, scores: &Scores, terminal: &Terminal) -> String {
+    let mut sides = vec![(evaluated.program.as_str(), &scores.rebalance)];
+    if evaluated.against != evaluated.program {
+        sides.push((&evaluated.against, &evaluated.rebalance_against));
+    }
+    format::rebalance(&sides, terminal)
+}
+
+fn comparison_text(evaluated: &Evaluated, terminal: &Terminal) -> String {
+    let Some(comparison) = &evaluated.comparison else { return String::new() };
+    format::comparison(comparison, &evaluated.program, &evaluated.against, terminal)
+}
+
+fn adrs_text(evaluated: &Evaluated, terminal: &Terminal) -> String {
+    match &evaluated.adrs {
+        Some(adrs) => {
+            let against = adrs.against.map(|scores| (evaluated.against.as_str(), scores));
+            let sides: Vec<_> = std::iter::once((evaluated.program.as_str(), adrs.program)).chain(against).collect();
+            format::adrs(&sides, terminal)
+        }
+        None if evaluated.score == "adrs" => {
+            "score preset adrs: no score, it needs a rebalance_experts and two windows of loads\n".to_owned()
+        }
+        None => String::new(),
+    }
+}
+
+/// Scores as a table of cases and a line of totals.
+pub fn scores_text(
+    scores: &Scores,
+    measurement: &Measurement,
+    cases: &[Case],
+    against: &str,
+    terminal: &Terminal,
+) -> String {
+    let header = [
+        ("case", Column::Left),
+        ("rows", Column::Right),
+        ("windows", Column::Right),
+        ("balanced-\nness", Column::Right),
+        ("on the next\nwindow", Column::Right),
+        ("gap %", Column::Right),
+        ("worst\nrow %", Column::Right),
+        ("time ms,\nmedian", Column::Right),
+        ("\nquartiles", Column::Right),
+        ("speedup", Column::Right),
+        ("quality", Column::Right),
+    ];
+    let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases)).collect();
+    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
+    let unit = scores.unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
+    format!(
+        "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
+         unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n{}\
+         quality and speed are relative to {against}, whose calls were timed beside these\n",
+        Table::new(&header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
+        scores.balancedness_score,
+        scores.speed_score,
+        scores.combined_score,
+        milliseconds(measurement.first_call_seconds),
+        measurement.peak_memory_bytes >> 20,
+        determinism_text(measurement),
+    )
+}
+
+fn determinism_text(measurement: &Measurement) -> String {
+    match (measurement.deterministic, &measurement.differs_in) {
+        (Some(false), call) => {
+            let call = call.as_deref().unwrap_or("a call");
+            format!("NOT deterministic: {call} was answered differently when it was made again with the same seed\n")
+        }
+        (Some(true), _) => "deterministic: a call that was made again was answered as before\n".to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
+fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
+    let rows = cases.iter().find(|case| case.to_string() == score.case).map_or(String::new(), |c| c.rows.to_string());
+    vec![
+        score.case.clone(),
+        rows,
+        score.windows.to_string(),
+        format!("{:.6}", score.balancedness),
+        score.next_balancedness.map_or("-".to_owned(), |next| format!("{next:.6}")),
+        format!("{:.4}", score.gap * 100.0),
+        percent(score.worst_row_gap),
+        milliseconds(score.seconds),
+        quartiles(score.seconds_quartiles),
+        format!("{:.2}x", score.speedup),
+        score.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")),
+    ]
+}
+
+/// What was seen when a candidate was rejected.
+pub fn evidence_text(evidence: &Evidence) -> String {
+    let mut text = format!("during: {}\n", evidence.during);
+    for (name, part) in [("traceback", &evidence.traceback), ("it printed", &evidence.output)] {
+        if !part.is_empty() {
+            text += &format!("{name}:\n{}\n", harmless(part.trim_end()));
+        }
+    }
+    text
+}

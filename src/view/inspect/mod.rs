@@ -1,0 +1,19 @@
+//! Inspect: what a run, a candidate or an evaluation looks like, for people and as JSON. Only reads.
+
+mod words;
+mod row;
+mod asked;
+mod evaluated;
+mod lineage;
+mod compared;
+
+pub use asked::{Asked, asked, asked_table};
+pub use compared::{Compared, compared_table};
+pub use evaluated::{Adrs, Evaluated, evaluated_text, evidence_text, scores_text};
+pub use lineage::{Brought, Lineage, Step};
+pub use row::{HeldOutRow, Row, closing, rows_table, top};
+pub use words::{charge_text, event_line, event_text, event_tone, model_name};
+
+/// Version of the shape of all JSON that is printed. It rises when a field goes or changes its meaning; fields may be
+/// added at any time.
+pub const FORMAT: u32 = 1;

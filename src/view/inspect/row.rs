@@ -1,0 +1,194 @@
+//! Row: a candidate with its scores, and lists of them.
+
+use packevolve_contract::case::Case;
+use packevolve_contract::objective::{CaseScore, Scores};
+use serde::Serialize;
+
+use crate::search::{Known, Search, Verdict};
+use crate::values::candidate::{CandidateId, CommitId};
+use crate::values::event::Proposer;
+use crate::view::format::{milliseconds, percent};
+use crate::view::output::harmless;
+use crate::view::table::{Column, Table};
+use crate::view::terminal::{Terminal, Tone};
+
+/// A candidate in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its number.
+    pub candidate: CandidateId,
+    /// NAME of its proposal.
+    pub name: String,
+    /// Where its proposal came from.
+    pub proposer: Option<Proposer>,
+    /// What it is an edit of.
+    pub parents: Vec<CandidateId>,
+    /// Its commit.
+    pub commit: CommitId,
+    /// `waiting`, `measured`, `outclassed` or `rejected`.
+    pub outcome: &'static str,
+    /// Its scores, if it was measured in full; after a refutation those of all windows together.
+    pub scores: Option<Scores>,
+    /// What came of it on the windows that are held out from the search, if it looked like the best.
+    pub held_out: Option<HeldOutRow>,
+}
+
+/// What a candidate is worth on windows that the search had not seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldOutRow {
+    /// Whether it became the best.
+    pub confirmed: bool,
+    /// Its scores there; `None` if it was rejected there.
+    pub scores: Option<Scores>,
+}
+
+impl Row {
+    /// Of a candidate of a run.
+    pub fn of(candidate: CandidateId, known: &Known) -> Self {
+        let (outcome, scores) = match &known.verdict {
+            None => ("waiting", None),
+            Some(Verdict::Measured(scores)) => ("measured", Some((**scores).clone())),
+            Some(Verdict::Outclassed) => ("outclassed", None),
+            Some(Verdict::Rejected) => ("rejected", None),
+        };
+        Self {
+            candidate,
+            name: known.name.clone(),
+            proposer: known.proposer,
+            parents: known.parents.clone(),
+            commit: known.commit,
+            outcome,
+            scores,
+            held_out: known
+                .ruling
+                .as_ref()
+                .map(|ruling| HeldOutRow { confirmed: ruling.confirmed, scores: ruling.scores.as_deref().cloned() }),
+        }
+    }
+}
+
+/// The `count` candidates of a run with the highest scores, best first; behind them the best of the run, if it is not one
+/// of them.
+pub fn top(search: &Search, count: usize) -> Vec<Row> {
+    let mut rows: Vec<Row> = search.candidates().map(|(id, known)| Row::of(id, known)).collect();
+    let score = |row: &Row| row.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.combined_score);
+    rows.retain(|row| row.scores.is_some());
+    rows.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.candidate.cmp(&b.candidate)));
+    let best = search.best().and_then(|best| rows.iter().position(|row| row.candidate == best.candidate));
+    let beyond = best.filter(|at| *at >= count).map(|at| rows[at].clone());
+    rows.truncate(count);
+    rows.extend(beyond);
+    rows
+}
+
+/// The seed program, what the corpus made, and the best candidate: the closing table of a run.
+pub fn closing(search: &Search) -> Vec<Row> {
+    let best = search.best().map(|best| best.candidate);
+    let is_named = |known: &Known| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
+    search
+        .candidates()
+        .filter(|(id, known)| is_named(known) || Some(*id) == best)
+        .map(|(id, known)| Row::of(id, known))
+        .collect()
+}
+
+/// Rows as a table: a gap in percent for each case that has one to close, the time of the unit, the scores. Names are
+/// long and of any length, so they stand last.
+pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, terminal: &Terminal) -> String {
+    let names = shown_cases(&rows.iter().collect::<Vec<_>>(), cases);
+    let headings = gap_headings(&names);
+    let mut header = vec![("#", Column::Right), ("balanced-\nness", Column::Right)];
+    header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
+    header.extend(["unit\nms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
+    let held_out = rows.iter().any(|row| row.held_out.is_some());
+    if held_out {
+        header.push(("held\nout", Column::Left));
+    }
+    header.push(("name", Column::Left));
+    let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best, held_out)).collect();
+    let tone = |row: &Row| match row.outcome {
+        _ if Some(row.candidate) == best => Some(Tone::Good),
+        "rejected" => Some(Tone::Bad),
+        _ => None,
+    };
+    // Gaps go first, those of the last cases before the others; at last what the score is made of.
+    let gaps = 2..2 + names.len();
+    let (quality, speed) = (gaps.end + 1, gaps.end + 2);
+    Table::new(&header, lines)
+        .expendable(gaps.rev().chain([1, quality, speed]))
+        .tones(rows.iter().map(tone))
+        .draw(terminal)
+}
+
+/// The cases in which a gap is there to be closed.
+pub(super) fn shown_cases(rows: &[&Row], cases: &[Case]) -> Vec<String> {
+    let has_quality = |row: &Row, name: &str| case_of(row, name).is_some_and(|case| case.quality.is_some());
+    let is_shown = |name: &String| rows.iter().any(|row| has_quality(row, name));
+    cases.iter().map(ToString::to_string).filter(is_shown).collect()
+}
+
+/// Headings of the columns with their gaps.
+pub(super) fn gap_headings(cases: &[String]) -> Vec<String> {
+    cases.iter().map(|name| format!("gap %\n{}", name.replace(' ', "\n"))).collect()
+}
+
+/// The gaps of a candidate in percent.
+pub(super) fn gap_cells(row: &Row, cases: &[String]) -> impl Iterator<Item = String> {
+    cases.iter().map(|name| case_of(row, name).map_or(String::new(), |case| percent(case.gap)))
+}
+
+fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: bool) -> Vec<String> {
+    let mark = if Some(row.candidate) == best { "*" } else { "" };
+    let mut cells = vec![format!("{mark}{}", row.candidate)];
+    let Some(scores) = &row.scores else {
+        cells.push(row.outcome.to_owned());
+        cells.resize(cases.len() + 6, String::new());
+        cells.extend(held_out.then(|| held_out_cell(row)));
+        cells.push(harmless(&row.name));
+        return cells;
+    };
+    cells.push(format!("{:.4}", scores.balancedness_score));
+    cells.extend(gap_cells(row, cases));
+    cells.push(scores.unit_seconds.map_or(String::new(), milliseconds));
+    cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
+    cells.push(format!("{:.4}", scores.speed_score));
+    cells.push(format!("{:.4}", scores.combined_score));
+    cells.extend(held_out.then(|| held_out_cell(row)));
+    let flag = if scores.deterministic == Some(false) { " (not deterministic)" } else { "" };
+    cells.push(format!("{}{flag}", harmless(&row.name)));
+    cells
+}
+
+fn held_out_cell(row: &Row) -> String {
+    match &row.held_out {
+        None => String::new(),
+        Some(HeldOutRow { scores: None, .. }) => "rejected".to_owned(),
+        Some(HeldOutRow { scores: Some(scores), confirmed: true }) => format!("{:.4}", scores.combined_score),
+        Some(HeldOutRow { scores: Some(scores), confirmed: false }) => format!("{:.4} refuted", scores.combined_score),
+    }
+}
+
+fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
+    row.scores.as_ref()?.cases.iter().find(|case| case.case == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::world::{Script, World};
+
+    #[test]
+    fn the_best_and_the_refuted_fit_into_sixty_columns() {
+        let search = World::finished(Script { held_out: 3, ..Script::smooth() }).search;
+        let mut rows = top(&search, usize::MAX);
+        for (row, confirmed) in rows.iter_mut().zip([true, false]) {
+            row.held_out = Some(HeldOutRow { confirmed, scores: row.scores.clone() });
+        }
+        let best = Some(rows[0].candidate);
+        let terminal = Terminal { width: Some(60), ..Terminal::default() };
+        let drawn = rows_table(&rows, &search.started().cases, best, &terminal);
+        assert!(drawn.contains(" refuted") && drawn.contains("combined"), "{drawn}");
+        let widest = drawn.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(60), "{drawn}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Views: what a person or a script sees of a run. They only read.
+
+pub mod output;
+pub mod terminal;
+pub mod table;
+pub mod plot;
+pub(crate) mod format;
+pub mod gain;
+pub mod export;
+pub mod inspect;
+pub mod progress;
+pub mod report;

@@ -1,0 +1,152 @@
+//! Progress: what a person sees of a run while it goes on: a bar on a terminal, a line for every new best elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::run::driver::News;
+use crate::search::best::Best;
+use crate::search::{Search, Tally};
+use crate::values::cost::Charge;
+use crate::values::event::{Event, StopReason};
+use crate::view::inspect::{charge_text, event_text};
+use crate::view::output::talk;
+
+/// Between two lines without news, where stderr is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(15);
+/// Before the number of candidates is known.
+const WAITING: &str = "[{elapsed_precise}] {wide_msg}";
+/// A message that is too long for the terminal is cut.
+const RUNNING: &str = "[{elapsed_precise}] {bar:20} {pos}/{len}  {wide_msg}";
+
+/// The progress line of one process; gone from the terminal when this is dropped.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    began: Instant,
+    last_line: Instant,
+    /// When the first event came, and how many candidates were judged before it.
+    before: Option<(Instant, usize)>,
+    best: Option<f64>,
+}
+
+impl Progress {
+    /// Begins, with the start of the judges.
+    pub fn start() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(0).with_style(style(WAITING)).with_message("starting the judges");
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        if bar.is_none() {
+            talk("starting the judges");
+        }
+        Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
+    }
+
+    /// Takes in what the run does, right after it has happened.
+    pub fn saw(&mut self, news: News<'_>, search: &Search) {
+        match news {
+            // What is printed from here on must not run into the bar.
+            News::Happened(Event::RunStopped { .. }) => self.clear(),
+            News::Happened(event) => {
+                if matches!(event, Event::ModelPaused { .. }) {
+                    self.tell(&format!("note: language model {}", event_text(event, search)));
+                }
+                self.show(search);
+            }
+            News::Stopping(reason) => self.tell(stopping(reason)),
+        }
+    }
+
+    fn show(&mut self, search: &Search) {
+        let judged = judged(search);
+        let (since, before) = *self.before.get_or_insert_with(|| {
+            self.bar.iter().for_each(|bar| bar.set_style(style(RUNNING)));
+            (Instant::now(), judged)
+        });
+        let text = text(search, judged, judged - before, since.elapsed());
+        let best = search.best().map(Best::told_score);
+        let is_news = best > self.best || self.last_line.elapsed() > LINE_EVERY;
+        self.best = best;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(wanted(search));
+                bar.set_position(judged as u64);
+                bar.set_message(text);
+            }
+            None if is_news => {
+                self.last_line = Instant::now();
+                let seconds = self.began.elapsed().as_secs_f64();
+                talk(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", wanted(search)));
+            }
+            None => {}
+        }
+    }
+
+    fn clear(&self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+
+    /// Says something that stays.
+    fn tell(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => talk(text),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("BUG: the templates are fixed").progress_chars("=> ")
+}
+
+fn stopping(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::Interrupted => "interrupted: waiting for the running evaluations; once more stops at once",
+        _ => "no more is begun: waiting for the running evaluations",
+    }
+}
+
+fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) -> String {
+    if judged == 0 {
+        return "measuring the baseline program".to_owned();
+    }
+    let mut parts = Vec::new();
+    if let Some(best) = search.best() {
+        let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
+        let held_out = if best.held_out.is_some() { " on held-out windows" } else { "" };
+        parts.push(format!("best {:.4}{held_out} (#{} {name})", best.told_score(), best.candidate));
+    }
+    if judged_now > 0 && elapsed > Duration::from_secs(1) {
+        parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));
+    }
+    let Tally { rejected, outclassed, .. } = search.tally();
+    for (count, outcome) in [(rejected, "rejected"), (outclassed, "outclassed")] {
+        if count > 0 {
+            parts.push(format!("{count} {outcome}"));
+        }
+    }
+    let spent = search.models().spent();
+    if spent != Charge::NONE {
+        parts.push(charge_text(spent));
+    }
+    parts.join(", ")
+}
+
+/// Candidates that were asked for, and those that pruning has made beside them.
+fn wanted(search: &Search) -> u64 {
+    search.candidate_limit() + search.pruning().made()
+}
+
+fn judged(search: &Search) -> usize {
+    let Tally { measured, outclassed, rejected } = search.tally();
+    measured + outclassed + rejected
+}

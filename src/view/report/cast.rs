@@ -1,0 +1,118 @@
+//! Cast: the candidates that a report speaks of by name, and what is known of them.
+
+use packevolve_contract::objective::Scores;
+
+use crate::run::fold::Run;
+use crate::search::{Known, Search};
+use crate::values::candidate::CandidateId;
+use crate::values::event::Proposer;
+use crate::view::inspect::model_name;
+use crate::view::plot::Name;
+
+/// A longer name is cut in figures.
+const LONGEST: usize = 34;
+
+/// Who is who in a run.
+pub struct Cast<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its state after all that happened.
+    pub search: &'a Search,
+    /// What the corpus made, of what was measured in full.
+    pub corpus: Vec<CandidateId>,
+    /// The best, if it is not the seed program.
+    pub best: Option<CandidateId>,
+    /// Those that nobody exceeds in both quality and speed, the fastest first.
+    pub front: Vec<CandidateId>,
+    /// The cases in which the baseline leaves something to gain.
+    pub counting: Vec<String>,
+}
+
+impl<'a> Cast<'a> {
+    /// Of a run.
+    pub fn of(run: &'a Run) -> Self {
+        let search = &run.search;
+        let is_given = |known: &Known| matches!(known.proposer, Some(Proposer::Corpus(_)));
+        let given = search.candidates().filter(|(_, known)| is_given(known)).map(|(id, _)| id);
+        let baseline = search.baseline().and_then(|baseline| search.scores(baseline));
+        let cases = baseline.into_iter().flat_map(|scores| scores.cases);
+        Self {
+            run,
+            search,
+            corpus: given.filter(|id| search.scores_of(*id).is_some()).collect(),
+            best: search.best().map(|best| best.candidate).filter(|best| *best != CandidateId::SEED),
+            front: search.archive().front().map(|member| member.candidate).collect(),
+            counting: cases.filter(|case| case.quality.is_some()).map(|case| case.case).collect(),
+        }
+    }
+
+    /// What is known of a candidate.
+    pub fn known(&self, id: CandidateId) -> &'a Known {
+        self.search.candidate(id).expect("BUG: a candidate of the run")
+    }
+
+    /// Its scores on the windows of the search, if it was measured in full.
+    pub fn scores(&self, id: CandidateId) -> Option<&'a Scores> {
+        self.search.scores_of(id)
+    }
+
+    /// NAME of its proposal; its number where there is little room.
+    pub fn name(&self, id: CandidateId) -> Name {
+        let name = &self.known(id).name;
+        let is_long = name.chars().count() > LONGEST;
+        let long =
+            if is_long { format!("{}…", name.chars().take(LONGEST - 1).collect::<String>()) } else { name.clone() };
+        Name { long, short: if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") } }
+    }
+
+    /// Who proposed it, in words.
+    pub fn proposer(&self, id: CandidateId) -> String {
+        match self.known(id).proposer {
+            None => "the program that the search started from".to_owned(),
+            Some(Proposer::Corpus(_)) => "given".to_owned(),
+            Some(Proposer::Model(model)) => model_name(model, self.search).to_owned(),
+            Some(proposer) => proposer.to_string(),
+        }
+    }
+
+    /// All that were measured in full, by their numbers.
+    pub fn measured(&self) -> impl Iterator<Item = (CandidateId, &'a Scores)> {
+        self.search.candidates().filter_map(|(id, _)| Some((id, self.scores(id)?)))
+    }
+
+    /// Whether a candidate is shown by name wherever it appears.
+    pub fn is_named(&self, id: CandidateId) -> bool {
+        id == CandidateId::SEED || Some(id) == self.best || self.corpus.contains(&id)
+    }
+
+    /// The seed program, the corpus, the front and the best, each once, the highest score first.
+    pub fn leading(&self) -> Vec<CandidateId> {
+        let all = self.front.iter().chain(&self.corpus).copied().chain(self.best).chain([CandidateId::SEED]);
+        let mut ranked: Vec<(CandidateId, f64)> =
+            all.filter_map(|id| Some((id, self.scores(id)?.combined_score))).collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        ranked.dedup_by_key(|(id, _)| *id);
+        ranked.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// The best and what it was made from, from the seed program on.
+    pub fn winning_line(&self) -> Vec<CandidateId> {
+        let mut line: Vec<CandidateId> = self.best.into_iter().collect();
+        while let Some(parent) = line.last().and_then(|last| self.known(*last).parents.first()) {
+            line.push(*parent);
+        }
+        line.reverse();
+        line
+    }
+
+    /// How many edits lie between a candidate and the seed program.
+    pub fn generation(&self, id: CandidateId) -> usize {
+        std::iter::successors(self.known(id).parents.first(), |id| self.known(**id).parents.first()).count()
+    }
+
+    /// The mean gap over the cases in which there is something to gain; `None` where there is none.
+    pub fn mean_gap(&self, scores: &Scores) -> Option<f64> {
+        let counting = scores.cases.iter().filter(|case| self.counting.contains(&case.case));
+        packevolve_contract::statistic::mean(counting.map(|case| case.gap))
+    }
+}

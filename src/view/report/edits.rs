@@ -1,0 +1,124 @@
+//! Edits: the proposals that lead from the seed program to the best, in order, and what each of them brought.
+
+use crate::archive::{Repository, RepositoryError};
+use crate::edit::blame::{Lines, blame};
+use crate::edit::proposal::Proposal;
+use crate::values::candidate::CandidateId;
+use crate::view::report::cast::Cast;
+use crate::view::report::changes;
+use crate::view::report::figures::{count, difference, milliseconds, or_none, percent, score};
+use crate::view::report::machine::name;
+use crate::view::report::page::{Block, Cell, DiffLine, EditShown, Section, Table};
+
+/// So many lines of a description are seen at once.
+const LEAD: usize = 6;
+
+pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
+    let line = cast.winning_line();
+    let mut blocks = Vec::new();
+    if let Some((_, edited)) = line.split_first() {
+        let text = format!(
+            "{} from the seed program to the best, each with what it changed on the windows of the search, and how many of \
+             the lines that it wrote are left in the best. An edit may cost something first and pay later.",
+            count(edited.len(), "edit leads", "edits lead")
+        );
+        blocks.push(Block::words(text));
+        blocks.push(Block::Table(table(cast, &line, &lines(cast, repository, &line)?)));
+        let edits = edited.iter().map(|id| shown(cast, repository, *id)).collect::<Result<_, _>>()?;
+        blocks.push(Block::Edits { edits });
+        blocks.extend(cast.best.map(|best| Block::words(again(cast, best))));
+    }
+    Ok(Section { id: "edits", title: "The winning edits", blocks })
+}
+
+/// How to have the edits made again.
+fn again(cast: &Cast<'_>, best: CandidateId) -> String {
+    let replay = format!("packevolve replay {} {best}", name(cast.run));
+    format!(
+        "\u{201c}{replay}\u{201d} makes these edits again from the seed program, compares every program and commit id, and \
+         measures the best again; with \u{201c}--export DIR\u{201d} it writes them as files for \u{201c}packevolve apply\u{201d}."
+    )
+}
+
+/// What each program of a line wrote, and what is left of it.
+fn lines(cast: &Cast<'_>, repository: &Repository, line: &[CandidateId]) -> Result<Vec<Lines>, RepositoryError> {
+    let file_name = &cast.search.started().file_name;
+    let programs = line.iter().map(|id| repository.program(cast.known(*id).commit, file_name));
+    Ok(blame(&programs.collect::<Result<Vec<_>, _>>()?))
+}
+
+fn table(cast: &Cast<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
+    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#", "lines\nleft#"];
+    let mut table = Table::new("From the seed program to the best, edit by edit", columns);
+    for (id, Lines { wrote, left }) in line.iter().zip(lines) {
+        let name = cast.known(*id).name.clone();
+        let scores = cast.scores(*id);
+        let figures = scores.map(|scores| {
+            [
+                or_none(cast.mean_gap(scores).map(percent)),
+                or_none(scores.unit_seconds.map(milliseconds)),
+                score(scores.combined_score),
+            ]
+        });
+        let figures = figures.unwrap_or_else(|| std::array::from_fn(|_| or_none(None::<String>)));
+        let brought = if *id == CandidateId::SEED { String::new() } else { or_none(brought(cast, *id)) };
+        let first = [Cell::from(id.to_string()), Cell::name(name)];
+        let left = if *wrote > 0 { format!("{left} of {wrote}") } else { String::new() };
+        let last = [brought, left];
+        table.row(first.into_iter().chain(figures.map(Cell::from)).chain(last.map(Cell::from))).is_best =
+            Some(*id) == cast.best;
+    }
+    table
+}
+
+/// By how much the score of a candidate exceeds that of the program that was edited.
+fn brought(cast: &Cast<'_>, id: CandidateId) -> Option<String> {
+    let parent = *cast.known(id).parents.first()?;
+    Some(difference(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score))
+}
+
+/// What an edit brought, in words.
+fn told(cast: &Cast<'_>, id: CandidateId) -> String {
+    let parent = cast.known(id).parents.first().and_then(|parent| cast.scores(*parent));
+    let (Some(parent), Some(own), Some(brought)) = (parent, cast.scores(id), brought(cast, id)) else {
+        return "not measured in full".to_owned();
+    };
+    let mut parts = vec![format!("{brought} combined_score")];
+    let gaps = cast.mean_gap(parent).zip(cast.mean_gap(own));
+    parts.extend(gaps.map(|(before, after)| format!("gap {} → {} %", percent(before), percent(after))));
+    let units = parent.unit_seconds.zip(own.unit_seconds);
+    parts.extend(units.map(|(before, after)| format!("unit {} → {} ms", milliseconds(before), milliseconds(after))));
+    parts.join(", ")
+}
+
+/// The beginning of a description: what stands before its first list, at most a few lines.
+fn lead(description: &str) -> String {
+    let lines: Vec<&str> = description.lines().collect();
+    // The last line before a list says what is listed.
+    let before =
+        lines.iter().position(|line| line.starts_with("* ")).map_or(lines.len(), |list| list.saturating_sub(1));
+    let shown = if before == 0 { lines.len() } else { before };
+    lines[..shown.min(LEAD)].join("\n").trim().to_owned()
+}
+
+fn shown(cast: &Cast<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
+    let bytes = repository.proposal(cast.known(id).commit)?.unwrap_or_default();
+    let document = String::from_utf8_lossy(&bytes);
+    let (description, lines) = match Proposal::parse(&document) {
+        Ok(proposal) => (proposal.description.clone(), changes::lines(&proposal.edit)),
+        // It was a proposal when it was applied; whatever it is now is shown as it is.
+        Err(_) => (String::new(), document.lines().map(|line| DiffLine { class: "same", text: line.into() }).collect()),
+    };
+    Ok(EditShown {
+        candidate: id.0,
+        name: cast.known(id).name.clone(),
+        brought: told(cast, id),
+        proposer: match cast.proposer(id) {
+            proposer if proposer == "given" => "given in the corpus".to_owned(),
+            proposer => format!("proposed by {proposer}"),
+        },
+        lead: lead(&description),
+        description,
+        lines,
+    })
+}

@@ -1,0 +1,143 @@
+//! Family: where the programs of the front come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::values::candidate::CandidateId;
+use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
+use crate::view::report::cast::Cast;
+use crate::view::report::figures::{count, milliseconds, or_none, score};
+use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
+
+pub fn section(cast: &Cast<'_>) -> Section {
+    let family = Family::of(cast);
+    let blocks = if family.members.len() > 1 { vec![Block::Figure(figure(cast, &family))] } else { Vec::new() };
+    Section { id: "family", title: "Family tree of the front", blocks }
+}
+
+/// The front and all its ancestors.
+struct Family {
+    members: BTreeSet<CandidateId>,
+    /// By the program that was edited.
+    children: BTreeMap<CandidateId, Vec<CandidateId>>,
+}
+
+impl Family {
+    fn of(cast: &Cast<'_>) -> Self {
+        let mut left: Vec<CandidateId> = cast.front.iter().copied().chain(cast.best).collect();
+        let mut members = BTreeSet::new();
+        while let Some(member) = left.pop() {
+            if members.insert(member) {
+                left.extend_from_slice(&cast.known(member).parents);
+            }
+        }
+        let mut children: BTreeMap<CandidateId, Vec<CandidateId>> = BTreeMap::new();
+        for member in &members {
+            if let Some(parent) = cast.known(*member).parents.first() {
+                children.entry(*parent).or_default().push(*member);
+            }
+        }
+        Self { members, children }
+    }
+
+    /// Members from the seed program on, each before its children, with the lines of a tree before it.
+    fn tree(&self) -> Vec<(CandidateId, String)> {
+        let mut rows = Vec::new();
+        let mut left = vec![(CandidateId::SEED, String::new(), String::new())];
+        while let Some((member, before, below)) = left.pop() {
+            rows.push((member, before));
+            let children = self.children.get(&member).map_or(&[][..], Vec::as_slice);
+            for (place, child) in children.iter().enumerate().rev() {
+                let (branch, line) = if place + 1 == children.len() { ("└╴", "  ") } else { ("├╴", "│ ") };
+                left.push((*child, format!("{below}{branch}"), format!("{below}{line}")));
+            }
+        }
+        rows
+    }
+}
+
+fn figure(cast: &Cast<'_>, family: &Family) -> Figure {
+    let chart = Chart {
+        x: Axis::new("generation", Scale::Linear),
+        y: Axis::new("combined_score", Scale::TowardsOne),
+        layers: layers(cast, family),
+    };
+    let label = "The front and its ancestors, by generation and score";
+    let mut figure = Figure::new(&chart, [380, 320], label, table(cast, family));
+    figure.keys = keys(cast, family);
+    let ancestors = family.members.iter().filter(|id| !cast.front.contains(id)).count();
+    figure.caption = format!(
+        "Each line leads from a program to one that an edit made of it; a generation is one edit. {} on the front, {}.",
+        count(cast.front.len(), "program is", "programs are"),
+        count(ancestors, "other is its ancestor", "others are their ancestors"),
+    );
+    figure
+}
+
+/// Where a member is in the figure, if it was measured in full.
+fn place(cast: &Cast<'_>, id: CandidateId) -> Option<(f64, f64)> {
+    Some((cast.generation(id) as f64, cast.scores(id)?.combined_score))
+}
+
+fn layers(cast: &Cast<'_>, family: &Family) -> Vec<Layer> {
+    let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(cast, *id)).collect::<Vec<_>>();
+    let named = |ids: &[CandidateId], name: &dyn Fn(CandidateId) -> Name| {
+        ids.iter().filter_map(|id| Some((place(cast, *id)?, name(*id)))).collect::<Vec<_>>()
+    };
+    let name = |id| cast.name(id);
+    let number = |id| Name::new(format!("#{id}"));
+    let members: Vec<CandidateId> = family.members.iter().copied().collect();
+    let others: Vec<CandidateId> = cast.front.iter().copied().filter(|id| Some(*id) != cast.best).collect();
+    let seed = [CandidateId::SEED];
+    vec![
+        Layer::Links { ink: Ink::Second, at: links(cast, family, |nth| nth > 0) },
+        Layer::Links { ink: Ink::Many, at: links(cast, family, |nth| nth == 0) },
+        Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: at(&members) },
+        Layer::Line { ink: Ink::Best, path: Path::Straight, at: at(&cast.winning_line()), name: None },
+        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice(), &name) },
+        Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&seed, &name) },
+        Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named(&others, &number) },
+    ]
+}
+
+/// The lines to members from those of their parents that are wanted; the first parent is the one that was edited.
+fn links(cast: &Cast<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
+    let mut links = Vec::new();
+    for child in &family.members {
+        let parents = cast.known(*child).parents.iter().enumerate().filter(|(nth, _)| wanted(*nth));
+        links.extend(parents.filter_map(|(_, parent)| Some([place(cast, *parent)?, place(cast, *child)?])));
+    }
+    links
+}
+
+fn keys(cast: &Cast<'_>, family: &Family) -> Vec<Key> {
+    let mut keys = vec![
+        Key { mark: "◆", class: "k-best", means: "the best, and its line" },
+        Key { mark: "●", class: "k-best", means: "on the front" },
+        Key { mark: "•", class: "k-many", means: "an ancestor" },
+        Key { mark: "○", class: "k-text", means: "the seed program" },
+    ];
+    if family.members.iter().any(|id| cast.known(*id).parents.len() > 1) {
+        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossing" });
+    }
+    keys
+}
+
+fn table(cast: &Cast<'_>, family: &Family) -> Table {
+    let columns = ["program", "on the front", "proposer", "unit, ms#", "quality#", "combined#", "second parent"];
+    let mut table = Table::new("The tree, each program below the one that was edited", columns);
+    for (id, before) in family.tree() {
+        let name = Cell { text: format!("{before}{id} {}", cast.name(id).long), class: "tree".to_owned() };
+        let scores = cast.scores(id);
+        let second = cast.known(id).parents.get(1).map_or(String::new(), ToString::to_string);
+        let cells = [
+            if cast.front.contains(&id) { "yes".to_owned() } else { String::new() },
+            if id == CandidateId::SEED { String::new() } else { cast.proposer(id) },
+            or_none(scores.and_then(|scores| scores.unit_seconds).map(milliseconds)),
+            or_none(scores.and_then(|scores| scores.quality).map(score)),
+            or_none(scores.map(|scores| score(scores.combined_score))),
+            second,
+        ];
+        table.row([name].into_iter().chain(cells.map(Cell::from))).is_best = Some(id) == cast.best;
+    }
+    table
+}

@@ -1,0 +1,226 @@
+//! Gained: what the run brought, first of all: gaps and times of the best against the seed program, the given proposals
+//! and the lower bound.
+
+use packevolve_contract::objective::{CaseScore, Scores};
+
+use crate::values::candidate::CandidateId;
+use crate::view::gain::Gain;
+use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
+use crate::view::report::cast::Cast;
+use crate::view::report::figures::{arrow, milliseconds, or_none, percent, score, time, times};
+use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile};
+
+/// Gaps below this are drawn as this: there is no 0 on a logarithmic axis.
+const LEAST_GAP: f64 = 1e-5;
+
+pub fn section(cast: &Cast<'_>) -> Section {
+    Section { id: "gained", title: "What was gained", blocks: blocks(cast) }
+}
+
+fn blocks(cast: &Cast<'_>) -> Vec<Block> {
+    if cast.search.baseline().is_none() {
+        return vec![Block::words("Nothing was measured yet: the run has not got past its start.")];
+    }
+    let mut blocks = Vec::new();
+    match Gain::of(cast.search).filter(|_| cast.best.is_some()) {
+        Some(gain) => {
+            blocks.push(Block::words(lead(&gain)));
+            blocks.push(Block::Tiles { tiles: tiles(cast, &gain) });
+            blocks.push(Block::Table(held_out_table(&gain)));
+            blocks.extend(rebalances(&gain).map(Block::Table));
+        }
+        None => blocks.push(Block::words("Nothing better than the seed program was found yet.")),
+    }
+    if cast.best.is_some() || !cast.corpus.is_empty() {
+        blocks.push(Block::Figure(figure(cast, &GAPS)));
+        blocks.push(Block::Figure(figure(cast, &TIMES)));
+    }
+    blocks
+}
+
+fn lead(gain: &Gain) -> String {
+    let seen = match gain.held_out_windows {
+        0 => "on the windows of the search itself, which flatter it: none were held out".to_owned(),
+        1 => "on one window of loads that the search never saw".to_owned(),
+        count => format!("on {count} windows of loads that the search never saw"),
+    };
+    format!("The best program is candidate {}, {}, compared with the baseline {seen}.", gain.candidate, gain.name)
+}
+
+fn tiles(cast: &Cast<'_>, gain: &Gain) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    if let Some((before, after)) = gain.baseline.unit_seconds.zip(gain.best.unit_seconds) {
+        let note = format!("{} as fast", times(before / after));
+        let name = "All packing calls of one rebalance";
+        tiles.push(Tile { name, before: time(before), after: time(after), note });
+    }
+    if let Some((before, after)) = cast.mean_gap(&gain.baseline).zip(cast.mean_gap(&gain.best)) {
+        let cases = cast.counting.len();
+        let note = format!("heaviest pack above its bound, mean of {cases} cases");
+        let [before, after] = [before, after].map(|gap| format!("{} %", percent(gap)));
+        tiles.push(Tile { name: "Gap to the lower bound", before, after, note });
+    }
+    tiles.extend(rebalance_tile(gain));
+    let note = "0 is the baseline; 1 is provably optimal packing at a thousand times its speed".to_owned();
+    let after = score(gain.best.combined_score);
+    tiles.push(Tile { name: "combined_score", before: String::new(), after, note });
+    tiles
+}
+
+/// The first policy is that of the unit.
+fn rebalance_tile(gain: &Gain) -> Option<Tile> {
+    let (before, after) = gain.baseline.rebalance.first().zip(gain.best.rebalance.first())?;
+    let note = format!(
+        "{} as fast; balancedness {:.4} → {:.4}",
+        times(after.speedup?),
+        before.balancedness,
+        after.balancedness
+    );
+    let name = "A whole rebalance of the experts";
+    Some(Tile { name, before: time(before.seconds), after: time(after.seconds), note })
+}
+
+/// Whole rebalances by both; `None` if none was measured.
+fn rebalances(gain: &Gain) -> Option<Table> {
+    let columns = [
+        "policy",
+        "program",
+        "balancedness#",
+        "on the next\nwindow#",
+        "moved\nreplicas, %#",
+        "time, ms#",
+        "times\nas fast#",
+    ];
+    let mut table = Table::new("Whole rebalances, by the hierarchical policy and the global one", columns);
+    for best in &gain.best.rebalance {
+        let baseline = gain.baseline.rebalance.iter().find(|other| other.policy == best.policy);
+        for (program, score) in baseline.map(|score| ("baseline", score)).into_iter().chain([("best", best)]) {
+            let cells = [
+                score.policy.name().to_owned(),
+                program.to_owned(),
+                format!("{:.4}", score.balancedness),
+                or_none(score.next_balancedness.map(|next| format!("{next:.4}"))),
+                or_none(score.moved.map(|moved| format!("{:.1}", moved * 100.0))),
+                milliseconds(score.seconds),
+                or_none(score.speedup.map(times)),
+            ];
+            table.row(cells).is_best = program == "best";
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+/// The best beside the baseline, case by case.
+fn held_out_table(gain: &Gain) -> Table {
+    let caption = format!("Candidate {} against the baseline, case by case (items→packs)", gain.candidate);
+    let columns = [
+        "case",
+        "gap %\nbaseline#",
+        "gap %\nbest#",
+        "balancedness\nbaseline#",
+        "balancedness\nbest#",
+        "time, ms\nbaseline#",
+        "time, ms\nbest#",
+        "times\nas fast#",
+    ];
+    let mut table = Table::new(caption, columns);
+    for best in &gain.best.cases {
+        let baseline = gain.baseline.cases.iter().find(|case| case.case == best.case);
+        let both = |figure: fn(&CaseScore) -> String| [or_none(baseline.map(figure)), figure(best)];
+        let mut cells = vec![arrow(&best.case)];
+        cells.extend(both(|case| percent(case.gap)));
+        cells.extend(both(|case| format!("{:.4}", case.balancedness)));
+        cells.extend(both(|case| milliseconds(case.seconds)));
+        cells.push(times(best.speedup));
+        table.row(cells);
+    }
+    table
+}
+
+/// A figure of cases that are compared.
+struct Compared {
+    title: &'static str,
+    /// As it is drawn.
+    drawn: fn(&CaseScore) -> f64,
+    /// As it is written.
+    written: fn(&CaseScore) -> String,
+    label: &'static str,
+    caption: &'static str,
+    table: &'static str,
+}
+
+const GAPS: Compared = Compared {
+    title: "gap to the lower bound, % (less is better)",
+    drawn: |case| case.gap.max(LEAST_GAP) * 100.0,
+    written: |case| percent(case.gap),
+    label: "Gap to the lower bound in each case: the best, the given proposals and the seed program",
+    caption: "How far the heaviest pack is above its provable lower bound, on the windows of the search. What reaches the \
+              bound stands at 0.001 %, as there is no 0 on this axis.",
+    table: "Gap in % for each case, on the windows of the search",
+};
+
+const TIMES: Compared = Compared {
+    title: "time of a call, ms (less is better)",
+    drawn: |case| case.seconds * 1e3,
+    written: |case| milliseconds(case.seconds),
+    label: "Time of a call in each case: the best, the given proposals and the seed program",
+    caption: "Median time of a packing call, on the windows of the search.",
+    table: "Time of a call in ms for each case, on the windows of the search",
+};
+
+fn figure(cast: &Cast<'_>, compared: &Compared) -> Figure {
+    let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
+    let row = |case: &str| -(cases.iter().position(|known| known == case).unwrap_or(0) as f64);
+    let at = |ids: &[CandidateId]| -> Vec<(f64, f64)> {
+        let scores = ids.iter().filter_map(|id| cast.scores(*id));
+        scores.flat_map(|scores| &scores.cases).map(|case| ((compared.drawn)(case), row(&case.case))).collect()
+    };
+    let points = |ink, mark, ids: &[CandidateId]| Layer::Points { ink, mark, at: at(ids) };
+    let layers = vec![
+        points(Ink::Text, Mark::Ring, &[CandidateId::SEED]),
+        points(Ink::Second, Mark::Triangle, &cast.corpus),
+        points(Ink::Best, Mark::Diamond, cast.best.as_slice()),
+    ];
+    let names = cases.iter().map(|case| (row(case), arrow(case))).collect();
+    let chart = Chart {
+        x: Axis::new(compared.title, Scale::Log),
+        y: Axis { names, ..Axis::new("", Scale::Rows).reaching(0.4 - cases.len() as f64, 0.6) },
+        layers,
+    };
+    let height = 64 + 26 * cases.len() as u32;
+    let mut figure = Figure::new(&chart, [height, height], compared.label, table(cast, compared, &cases));
+    figure.keys = keys(cast);
+    figure.caption = compared.caption.to_owned();
+    figure
+}
+
+fn keys(cast: &Cast<'_>) -> Vec<Key> {
+    let best = Key { mark: "◆", class: "k-best", means: "the best" };
+    let given = Key { mark: "▲", class: "k-second", means: "the given proposals" };
+    let seed = Key { mark: "○", class: "k-text", means: "the seed program" };
+    let is_there = [cast.best.is_some(), !cast.corpus.is_empty(), true];
+    [best, given, seed].into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
+}
+
+fn table(cast: &Cast<'_>, compared: &Compared, cases: &[String]) -> Table {
+    let ends = ["unit, ms#", "combined_score#"].map(str::to_owned);
+    let columns =
+        ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", arrow(case)))).chain(ends);
+    let mut table = Table::new(compared.table, columns);
+    if compared.title == GAPS.title {
+        let bound = cases.iter().map(|_| percent(0.0));
+        table.row(["lower bound".to_owned()].into_iter().chain(bound).chain([String::new(), String::new()]));
+    }
+    for id in cast.best.into_iter().chain(cast.corpus.iter().copied()).chain([CandidateId::SEED]) {
+        let Some(scores) = cast.scores(id) else { continue };
+        let mut cells = vec![Cell::name(cast.known(id).name.clone())];
+        cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written).into()));
+        cells.extend([or_none(scores.unit_seconds.map(milliseconds)), score(scores.combined_score)].map(Cell::from));
+        table.row(cells).is_best = Some(id) == cast.best;
+    }
+    table
+}
+
+fn case_of<'s>(scores: &'s Scores, name: &str) -> Option<&'s CaseScore> {
+    scores.cases.iter().find(|case| case.case == name)
+}

@@ -1,0 +1,135 @@
+//! Machine: what the run was made with: device, versions, jail, loads and settings.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::run::fold::Run;
+use crate::search::Tally;
+use crate::values::event::Event;
+use crate::view::report::cast::Cast;
+use crate::view::report::figures::{count, duration};
+use crate::view::report::page::{Block, Section, Table};
+
+/// What a run is called: the name of its folder.
+pub fn name(run: &Run) -> String {
+    let path = run.folder.path();
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.file_name().map_or("a run".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// How the run stands.
+pub fn state(run: &Run) -> String {
+    let Tally { measured, outclassed, rejected } = run.search.tally();
+    let judged = count(measured + outclassed + rejected, "candidate judged", "candidates judged");
+    let (first, last) = (&run.entries[0], run.entries.last().expect("BUG: a run has a first event"));
+    let took = duration(last.time - first.time);
+    let end = match run.search.stopped() {
+        Some(reason) => format!("stopped: {reason}"),
+        None => format!("it goes on, or was interrupted: its record ends with event {}", last.seq),
+    };
+    let resumed = run.entries.iter().filter(|entry| matches!(entry.event, Event::RunResumed { .. })).count();
+    let pauses = if resumed > 0 { format!(", resumed {}", count(resumed, "time", "times")) } else { String::new() };
+    format!("Started {}. {judged} in {took}{pauses}; {end}.", date(first.time))
+}
+
+/// A time in UTC, to the second.
+fn date(seconds: f64) -> String {
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.max(0.0) as u64);
+    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
+}
+
+pub fn section(cast: &Cast<'_>) -> Section {
+    let blocks = vec![Block::Table(machine(cast)), jail(cast), Block::Behind(settings(cast))];
+    Section { id: "machine", title: "Machine, jail and settings", blocks }
+}
+
+fn machine(cast: &Cast<'_>) -> Table {
+    let started = cast.search.started();
+    let judge = &started.judge;
+    let topology = &started.settings.evaluation.topology;
+    let rows = [
+        ("packevolve", started.packevolve.clone()),
+        ("device", format!("{} ({})", judge.device, judge.device_name)),
+        ("Python, torch", format!("{}, {}", judge.python, judge.torch)),
+        ("threads of torch", judge.torch_threads.to_string()),
+        ("topology", {
+            let t = topology;
+            format!(
+                "{} layers, {} experts in {} groups, {} replicas on {} GPUs of {} nodes",
+                t.layers, t.experts, t.groups, t.replicas, t.gpus, t.nodes
+            )
+        }),
+        ("windows of loads", {
+            let held_out = judge.held_out_windows;
+            format!("{} for the search ({} as given), {held_out} held out", judge.windows, judge.real_windows)
+        }),
+        ("digest of the loads", judge.loads_digest.clone()),
+        ("rng_seed", started.settings.rng_seed.to_string()),
+        ("seed program", format!("{}, blob {}", started.file_name, started.program)),
+        ("baseline", format!("blob {}", started.baseline)),
+    ];
+    let mut table = Table::new("What was measured, and with what", ["what", "which"]);
+    for (what, which) in rows {
+        table.row([what.to_owned(), which]);
+    }
+    table.wrap_last();
+    table
+}
+
+/// The jail in a sentence, or where something was missing, step by step.
+fn jail(cast: &Cast<'_>) -> Block {
+    let steps = &cast.search.started().judge.jail;
+    if steps.iter().all(|step| step.in_force) {
+        let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
+        return Block::words(match &names[..] {
+            [] => "Programs ran without a jail.".to_owned(),
+            names => format!("Every program ran in the whole jail: {}.", names.join(", ")),
+        });
+    }
+    let mut table = Table::new("Steps of the jail that every program ran in", ["step", "in force", "why not"]);
+    for step in steps {
+        table.row([step.step.as_str(), if step.in_force { "yes" } else { "no" }, &step.reason]);
+    }
+    table.wrap_last();
+    Block::Table(table)
+}
+
+/// Every setting in force, by its path in the record.
+fn settings(cast: &Cast<'_>) -> Table {
+    let mut table = Table::new("All settings in force", ["setting", "value"]);
+    let settings =
+        serde_json::to_value(&cast.search.started().settings).expect("BUG: settings are JSON in the journal");
+    for (path, value) in leaves("", &settings) {
+        table.row([path, value]);
+    }
+    table.wrap_last();
+    table
+}
+
+fn leaves(path: &str, value: &Value) -> Vec<(String, String)> {
+    let Value::Object(fields) = value else {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        return vec![(path.to_owned(), text)];
+    };
+    let inside = |name: &String| if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+    fields.iter().flat_map(|(name, value)| leaves(&inside(name), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_by_their_paths() {
+        let value = serde_json::json!({"a": {"b": "c", "d": [1, 2]}, "e": null});
+        let told = leaves("", &value);
+        let wanted = [("a.b", "c"), ("a.d", "[1,2]"), ("e", "null")];
+        assert_eq!(told, wanted.map(|(path, value)| (path.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_date_is_read_by_people() {
+        assert_eq!(date(1_700_000_000.9), "2023-11-14 22:13:20 UTC");
+    }
+}

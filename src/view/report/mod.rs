@@ -1,0 +1,51 @@
+//! Report: a whole run on one page, for whoever was not there. Only reads, computes everything from the journal and the
+//! archive, and works on a run that goes on, was interrupted or has measured nothing yet.
+//!
+//! Each file is one section; [`page`] knows what sections are made of, [`cast`] whom they speak of.
+
+mod page;
+mod figures;
+mod thin;
+mod changes;
+mod cast;
+mod operator;
+mod machine;
+mod gained;
+mod edits;
+mod front;
+mod progress;
+mod heat;
+mod family;
+mod proposers;
+mod timing;
+
+use crate::archive::{Repository, RepositoryError};
+use crate::run::fold::Run;
+use crate::view::report::cast::Cast;
+use crate::view::report::page::{Page, Section};
+
+/// The page, one HTML file that needs nothing beside itself.
+///
+/// # Errors
+/// A program or proposal of the winning line that the archive cannot give.
+pub fn html(run: &Run, repository: &Repository) -> Result<String, RepositoryError> {
+    let cast = Cast::of(run);
+    let sections = vec![
+        gained::section(&cast),
+        edits::section(&cast, repository)?,
+        front::section(&cast),
+        progress::section(&cast),
+        heat::section(&cast),
+        family::section(&cast),
+        proposers::section(&cast),
+        timing::section(&cast),
+        machine::section(&cast),
+    ];
+    let page = Page {
+        title: format!("PackEvolve: {}", machine::name(run)),
+        state: machine::state(run),
+        sections: sections.into_iter().filter(|section: &Section| !section.blocks.is_empty()).collect(),
+        made_by: format!("packevolve {} report", env!("CARGO_PKG_VERSION")),
+    };
+    Ok(page.html())
+}

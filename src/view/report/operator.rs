@@ -1,0 +1,44 @@
+//! Operator: in which of its ways a proposer made a candidate, in words.
+
+use crate::search::Known;
+use crate::values::event::{Kind, Proposer};
+use crate::values::operator::Operator;
+
+/// The way in which a candidate was made; empty for what was given.
+pub fn operator(known: &Known) -> &'static str {
+    match known.proposer {
+        Some(Proposer::Model(_)) if known.repairs > 0 => "a rejected one repaired",
+        Some(Proposer::Model(_)) => match known.kind {
+            Some(Kind::Rewrite) => "rewrite",
+            Some(Kind::Crossover) => "crossover",
+            Some(Kind::Edit) | None => "edit",
+        },
+        _ => known.operator.map_or("", in_words),
+    }
+}
+
+fn in_words(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Constant => "a constant changed",
+        Operator::Constants => "constants changed",
+        Operator::LoopBound => "the bound of a loop changed",
+        Operator::Delete => "a statement left out",
+        Operator::Repeat => "a statement repeated",
+        Operator::Exchange => "statements exchanged",
+        Operator::Comparison => "another comparison",
+        Operator::Arithmetic => "another operator",
+        Operator::EarlyExit => "an early exit",
+        Operator::Types => "another type or device",
+        Operator::Assemble => "put together anew",
+        Operator::Tune => "a parameter changed",
+        Operator::Swap => "a block exchanged",
+        Operator::Add => "a block added",
+        Operator::Drop => "a block left out",
+        Operator::Graft => "a function taken over",
+        Operator::Merge => "both programs' changes merged",
+        Operator::Edit => "an edit undone",
+        Operator::Dead => "dead code left out",
+        Operator::Statement => "a needless statement left out",
+        Operator::Round => "a number with fewer digits",
+    }
+}

@@ -1,0 +1,144 @@
+//! Timing: every sample of time of the front, and how far they spread.
+
+use packevolve_contract::evaluation::Measurement;
+use packevolve_contract::statistic::{Quartiles, median, quartiles};
+
+use crate::run::replay::evaluation_of;
+use crate::values::candidate::CandidateId;
+use crate::values::event::Event;
+use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
+use crate::view::report::cast::Cast;
+use crate::view::report::figures::milliseconds;
+use crate::view::report::page::{Block, Figure, Key, Section, Table};
+
+/// So many of the front are drawn, evenly from the fastest to the best; the table has them all.
+const MOST: usize = 14;
+
+pub fn section(cast: &Cast<'_>) -> Section {
+    let all: Vec<Timed> = cast.front.iter().chain(&[CandidateId::SEED]).filter_map(|id| Timed::of(cast, *id)).collect();
+    let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
+    Section { id: "timing", title: "Samples of time", blocks }
+}
+
+/// The samples of a program.
+struct Timed {
+    id: CandidateId,
+    /// Time of the unit on each window, seconds, in the order in which they were taken.
+    seconds: Vec<f64>,
+}
+
+impl Timed {
+    fn of(cast: &Cast<'_>, id: CandidateId) -> Option<Self> {
+        let evaluation = evaluation_of(cast.run, id)?;
+        let mut seconds = units(cast, evaluation.measured()?);
+        seconds.extend(held_out(cast, id).into_iter().flat_map(|measurement| units(cast, measurement)));
+        (!seconds.is_empty()).then_some(Self { id, seconds })
+    }
+
+    fn median(&self) -> f64 {
+        median(self.seconds.iter().copied())
+    }
+
+    /// How far a sample is off the median, in percent of that.
+    fn off(&self, seconds: f64) -> f64 {
+        (seconds / self.median() - 1.0) * 100.0
+    }
+
+    fn quartiles(&self) -> Quartiles {
+        quartiles(self.seconds.iter().copied())
+    }
+}
+
+/// The time of the unit in each round that all of its cases were measured in.
+fn units(cast: &Cast<'_>, measurement: &Measurement) -> Vec<f64> {
+    let topology = &cast.search.started().settings.evaluation.topology;
+    let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
+    let in_round =
+        |round: usize| unit.iter().map(|case| Some(measurement.samples(case).get(round)?.seconds)).sum::<Option<f64>>();
+    (0..measurement.rounds()).filter_map(in_round).collect()
+}
+
+/// What was measured of a candidate on the held-out windows.
+fn held_out<'a>(cast: &Cast<'a>, id: CandidateId) -> Option<&'a Measurement> {
+    let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
+    cast.run.entries.iter().find_map(|entry| match &entry.event {
+        Event::Confirmed { candidate, measurement } if *candidate == id => Some(measurement),
+        Event::Refuted { candidate, evaluation } if *candidate == id => evaluation.measured(),
+        Event::BaselineHeldOut { measurement } if is_baseline => Some(measurement),
+        _ => None,
+    })
+}
+
+/// Some of them, evenly, the first and the last among them.
+fn some(all: &[Timed]) -> Vec<&Timed> {
+    let last = all.len() - 1;
+    let count = all.len().min(MOST);
+    (0..count).map(|place| &all[place * last / (count - 1)]).collect()
+}
+
+fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
+    let shown = some(all);
+    let row = |place: usize| -(place as f64);
+    let rows = || shown.iter().enumerate().map(|(place, timed)| (row(place), *timed));
+    let samples = rows().flat_map(|(y, timed)| timed.seconds.iter().map(move |seconds| (timed.off(*seconds), y)));
+    let mut layers: Vec<Layer> = rows().map(|(y, timed)| spread(timed, y)).collect();
+    layers.push(Layer::Points { ink: Ink::Text, mark: Mark::Speck, at: samples.collect() });
+    layers.push(Layer::Points { ink: Ink::Best, mark: Mark::Tick, at: rows().map(|(y, _)| (0.0, y)).collect() });
+    let name = |timed: &Timed| format!("{}, {} ms", cast.name(timed.id).short, milliseconds(timed.median()));
+    let chart = Chart {
+        x: Axis::new("off the median of the same program, %", Scale::Linear),
+        y: Axis {
+            names: rows().map(|(y, timed)| (y, name(timed))).collect(),
+            ..Axis::new("", Scale::Rows).reaching(0.4 - shown.len() as f64, 0.6)
+        },
+        layers,
+    };
+    let height = 64 + 24 * shown.len() as u32;
+    let label = "Samples of the time of the unit, for programs of the front and the seed program";
+    let mut figure = Figure::new(&chart, [height, height], label, table(cast, all));
+    figure.keys = vec![
+        Key { mark: "•", class: "k-text", means: "a sample: the unit on one window" },
+        Key { mark: "|", class: "k-best", means: "median; half of the samples lie in the band around it" },
+    ];
+    let part = match all.len() - shown.len() {
+        0 => String::new(),
+        left_out => format!(" {left_out} more of the front are in the table."),
+    };
+    figure.caption = format!(
+        "All samples that were taken of the front, the fastest first, and of the seed program, on the windows of the search \
+         and, where there are some, on those held out; beside each the median. Windows differ in their loads, so part of the spread is \
+         theirs.{part}"
+    );
+    figure
+}
+
+fn spread(timed: &Timed, y: f64) -> Layer {
+    let Quartiles { lower, upper } = timed.quartiles();
+    let edge = |seconds: f64| (timed.off(seconds), y - 0.3, y + 0.3);
+    Layer::Band { ink: Ink::Best, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
+}
+
+fn table(cast: &Cast<'_>, all: &[Timed]) -> Table {
+    let columns = [
+        "candidate",
+        "name",
+        "samples#",
+        "median, ms#",
+        "lower quartile#",
+        "upper quartile#",
+        "least#",
+        "most#",
+        "spread %#",
+    ];
+    let mut table = Table::new("Time of the unit, ms; the spread is that of the quartiles, of the median", columns);
+    for timed in all {
+        let Quartiles { lower, upper } = timed.quartiles();
+        let extreme = |pick: fn(f64, f64) -> f64, from: f64| timed.seconds.iter().copied().fold(from, pick);
+        let least = extreme(f64::min, f64::INFINITY);
+        let times = [timed.median(), lower, upper, least, extreme(f64::max, 0.0)].map(milliseconds);
+        let spread = format!("{:.1}", (upper - lower) / timed.median() * 100.0);
+        let first = [timed.id.to_string(), cast.known(timed.id).name.clone(), timed.seconds.len().to_string()];
+        table.row(first.into_iter().chain(times).chain([spread])).is_best = Some(timed.id) == cast.best;
+    }
+    table
+}

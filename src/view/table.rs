@@ -1,0 +1,184 @@
+//! Table: rows for people. The only file that knows the table library.
+
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Drawn, presets};
+
+use crate::view::terminal::{Terminal, Tone, columns, cut};
+
+/// How a column is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Words.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// What the last column keeps of its words when there is little room.
+const ENOUGH_WORDS: usize = 24;
+/// What the library puts around a cell.
+const PADDING: usize = 2;
+
+/// A table without frames.
+///
+/// Where there is all the room that it needs (a file, a pipe), a line is as long as it has to be: a cell that is broken
+/// in two cannot be searched for. On a terminal columns that can be done without go, and are counted below; then words
+/// in the last column are cut.
+#[derive(Clone, Debug)]
+pub struct Table {
+    header: Vec<(String, Column)>,
+    rows: Vec<Vec<String>>,
+    tones: Vec<Option<Tone>>,
+    /// By place, the first to go first.
+    expendable: Vec<usize>,
+}
+
+impl Table {
+    /// Of these columns and rows.
+    pub fn new(header: &[(&str, Column)], rows: Vec<Vec<String>>) -> Self {
+        let header = header.iter().map(|(name, column)| ((*name).to_owned(), *column)).collect();
+        Self { header, tones: vec![None; rows.len()], rows, expendable: Vec::new() }
+    }
+
+    /// Columns that can be done without, the first to go first.
+    #[must_use]
+    pub fn expendable(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
+        self.expendable = columns.into_iter().collect();
+        self
+    }
+
+    /// Colours of the rows.
+    #[must_use]
+    pub fn tones(mut self, tones: impl IntoIterator<Item = Option<Tone>>) -> Self {
+        self.tones = tones.into_iter().collect();
+        self
+    }
+
+    /// As lines, without a line end of their own.
+    pub fn draw(&self, terminal: &Terminal) -> String {
+        let shown = self.columns_for(terminal.width);
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| self.cells(row, &shown, terminal.width)).collect();
+        let header: Vec<(&str, Column)> =
+            shown.iter().map(|place| (self.header[*place].0.as_str(), self.header[*place].1)).collect();
+        let drawn = draw(&header, &rows);
+        let heading = header.iter().map(|(name, _)| name.split('\n').count()).max().unwrap_or(0);
+        let tone = |line: usize| match line.checked_sub(heading) {
+            None => Some(Tone::Heading),
+            Some(row) => self.tones.get(row).copied().flatten(),
+        };
+        let paint = |(at, line): (usize, &str)| tone(at).map_or(line.to_owned(), |tone| terminal.paint(tone, line));
+        let mut lines: Vec<String> = drawn.lines().enumerate().map(paint).collect();
+        let left_out = self.header.len() - shown.len();
+        if left_out > 0 {
+            let columns = if left_out == 1 { "1 column does" } else { &format!("{left_out} columns do") };
+            lines.push(terminal.paint(Tone::Faint, &format!(" ({columns} not fit here: widen the terminal, or pipe)")));
+        }
+        lines.join("\n")
+    }
+
+    /// The columns for which there is room.
+    fn columns_for(&self, width: Option<usize>) -> Vec<usize> {
+        let mut shown: Vec<usize> = (0..self.header.len()).collect();
+        for column in &self.expendable {
+            if width.is_none_or(|width| self.width_of(&shown) <= width) {
+                break;
+            }
+            shown.retain(|other| other != column);
+        }
+        shown
+    }
+
+    /// The least that these columns take.
+    fn width_of(&self, shown: &[usize]) -> usize {
+        let width = |place: &usize| match self.is_cuttable(*place) {
+            true => self.column_width(*place).min(ENOUGH_WORDS),
+            false => self.column_width(*place),
+        };
+        shown.iter().map(|place| width(place) + PADDING).sum()
+    }
+
+    fn is_cuttable(&self, place: usize) -> bool {
+        place + 1 == self.header.len() && self.header[place].1 == Column::Left
+    }
+
+    fn column_width(&self, place: usize) -> usize {
+        let header = self.header[place].0.split('\n').map(columns);
+        let cells = self.rows.iter().filter_map(|row| row.get(place)).map(|cell| columns(cell));
+        header.chain(cells).max().unwrap_or(0)
+    }
+
+    fn cells(&self, row: &[String], shown: &[usize], width: Option<usize>) -> Vec<String> {
+        let others = |place: usize| -> usize {
+            let others = shown.iter().filter(|other| **other != place);
+            others.map(|other| self.column_width(*other) + PADDING).sum()
+        };
+        let cell = |place: &usize| {
+            let text = row.get(*place).cloned().unwrap_or_default();
+            match width {
+                Some(width) if self.is_cuttable(*place) => {
+                    cut(&text, width.saturating_sub(others(*place) + PADDING).max(ENOUGH_WORDS / 2))
+                }
+                _ => text,
+            }
+        };
+        shown.iter().map(cell).collect()
+    }
+}
+
+fn draw(header: &[(&str, Column)], rows: &[Vec<String>]) -> String {
+    let mut table = Drawn::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let alignment = |column: Column| match column {
+        Column::Left => CellAlignment::Left,
+        Column::Right => CellAlignment::Right,
+    };
+    table.set_header(header.iter().map(|(name, column)| Cell::new(name).set_alignment(alignment(*column))));
+    for row in rows {
+        let cells = row.iter().zip(header);
+        table.add_row(cells.map(|(text, (_, column))| Cell::new(text).set_alignment(alignment(*column))));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let header =
+            [("name\nof it", Column::Left), ("gap", Column::Right), ("score", Column::Right), ("words", Column::Left)];
+        let row = |name: &str, score: &str| {
+            vec![name.to_owned(), "0.123456".to_owned(), score.to_owned(), "many words ".repeat(9).trim().to_owned()]
+        };
+        Table::new(&header, vec![row("a", "1.5"), row("long name", "10.5")]).expendable([1])
+    }
+
+    #[test]
+    fn numbers_stand_under_each_other_and_no_line_ends_in_blanks() {
+        let drawn = table().draw(&Terminal::default());
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[2].contains("   1.5  many") && lines[3].contains("  10.5  many"), "{drawn}");
+        assert!(lines.iter().all(|line| !line.ends_with(' ')));
+        assert!(drawn.contains(&"many words ".repeat(9)[..98]), "{drawn}");
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_columns_go_then_words_are_cut_and_no_line_is_too_long() {
+        for width in [44, 60, 80, 200] {
+            let drawn = table().draw(&Terminal { width: Some(width), ..Terminal::default() });
+            assert!(drawn.lines().take(4).all(|line| columns(line) <= width), "{width}:\n{drawn}");
+            assert_eq!(drawn.contains("0.123456"), width > 44, "{width}:\n{drawn}");
+            assert_eq!(drawn.contains("(1 column does not fit here"), width == 44, "{width}:\n{drawn}");
+            assert_eq!(drawn.contains('…'), width < 120, "{width}:\n{drawn}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_colour_of_its_tone() {
+        let terminal = Terminal { width: None, is_coloured: true, is_terminal: true };
+        let drawn = table().tones([None, Some(Tone::Good)]).draw(&terminal);
+        let coloured: Vec<bool> = drawn.lines().map(|line| line.contains('\u{1b}')).collect();
+        assert_eq!(coloured, [true, true, false, true]);
+    }
+}
