@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use packevolve_contract::objective::{CaseScore, Scores};
 
-use crate::search::{Known, Search, Verdict};
+use crate::search::{Candidate, Search, Verdict};
 use crate::values::candidate::CommitId;
 
 /// The notes of all candidates that were judged.
@@ -21,7 +21,7 @@ pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
     note.collect()
 }
 
-fn verdict(known: &Known) -> Option<String> {
+fn verdict(known: &Candidate) -> Option<String> {
     Some(match known.verdict.as_ref()? {
         Verdict::Measured(scores) => measured(scores, known),
         Verdict::Outclassed => "outclassed: stopped early\n".to_owned(),
@@ -29,7 +29,7 @@ fn verdict(known: &Known) -> Option<String> {
     })
 }
 
-fn measured(scores: &Scores, known: &Known) -> String {
+fn measured(scores: &Scores, known: &Candidate) -> String {
     let Scores { combined_score, speed_score, balancedness_score, .. } = scores;
     let quality = scores.quality.map_or(String::new(), |quality| format!("quality {quality:.4}  "));
     let unit = scores.unit_seconds.map_or(String::new(), |unit| format!("unit {:.3} ms\n", unit * 1e3));
@@ -43,7 +43,7 @@ fn measured(scores: &Scores, known: &Known) -> String {
     )
 }
 
-fn ruling(known: &Known) -> String {
+fn ruling(known: &Candidate) -> String {
     let Some(ruling) = &known.ruling else { return String::new() };
     let verdict = if ruling.confirmed { "confirmed" } else { "refuted" };
     match &ruling.scores {

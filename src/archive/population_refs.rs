@@ -8,7 +8,7 @@ use crate::values::candidate::{CandidateId, CommitId};
 
 /// Who leads in a population.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leaders {
+pub struct PopulationRefs {
     /// What nothing exceeds in both quality and speed, the fastest first.
     pub front: Vec<CommitId>,
     /// The best of every island; `None` of one that is empty yet.
@@ -17,7 +17,7 @@ pub struct Leaders {
     time: u64,
 }
 
-impl Leaders {
+impl PopulationRefs {
     /// Those of a search.
     pub fn of(search: &Search) -> Self {
         let commit = |id: CandidateId| search.candidate(id).expect("BUG: a member is a candidate").commit;
@@ -77,7 +77,7 @@ mod tests {
         #[test]
         fn leaders_are_what_nobody_exceeds(script in Script::any()) {
             let search = World::finished(script).search;
-            let leaders = Leaders::of(&search);
+            let leaders = PopulationRefs::of(&search);
             let members = |island| search.islands().members(island).iter();
             for (island, best) in leaders.islands.iter().enumerate() {
                 let score = |commit| members(island).find(|member| search.candidate(member.candidate).unwrap().commit == commit);

@@ -15,7 +15,7 @@ use crate::cli::named::RunArguments;
 use crate::config::Config;
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
-use crate::run::driver::{Driver, DriverError, News, Start};
+use crate::run::driver::{Driver, DriverError, RunUpdate, Start};
 use crate::run::fold::declined_documents;
 use crate::run::folder::RunFolder;
 use crate::search::Search;
@@ -105,7 +105,7 @@ impl Evolve {
         };
         let mut progress = Progress::start();
         let logs = folder.log();
-        let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         write_log(&logs)?;
         let outcome = driver.run().await;
@@ -120,7 +120,7 @@ impl Resume {
         let run = run.to_resume()?;
         write_log(&run.folder().log())?;
         let mut progress = Progress::start();
-        let mut observer = |news: News<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
         let mut driver = Driver::resume(run, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)

@@ -11,7 +11,7 @@ use crate::cli::format::{Format, print_json};
 use crate::cli::named::Names;
 use crate::edit::blame::{Lines, blame};
 use crate::run::lookup::Glance;
-use crate::search::Known;
+use crate::search::Candidate;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{data, talk};
@@ -58,7 +58,7 @@ impl Lineage {
 }
 
 /// What each of the programs wrote, and what is left of it. A lineage is told without an archive, too.
-fn lines(run: &Glance, line: &[(CandidateId, Known)]) -> Vec<Lines> {
+fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
     let programs = || -> Result<Vec<String>, RepositoryError> {
         let repository = Repository::open(&run.folder.archive())?;
         let file_name = &run.start().started().file_name;

@@ -9,7 +9,7 @@ use crate::journal::TornLine;
 use crate::run::fold::Run;
 use crate::run::folder::RunFolder;
 use crate::run::lookup::Glance;
-use crate::run::resume::Resumption;
+use crate::run::resume::ResumableRun;
 use crate::values::candidate::CandidateId;
 use crate::view::output::talk;
 
@@ -32,8 +32,8 @@ impl RunArguments {
     }
 
     /// To go on with it.
-    pub fn to_resume(&self) -> anyhow::Result<Resumption> {
-        let resumption = Resumption::read(find_run(self.config.as_deref(), self.run.as_deref())?)?;
+    pub fn to_resume(&self) -> anyhow::Result<ResumableRun> {
+        let resumption = ResumableRun::read(find_run(self.config.as_deref(), self.run.as_deref())?)?;
         note(resumption.torn());
         Ok(resumption)
     }

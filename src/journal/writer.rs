@@ -46,7 +46,7 @@ pub struct Draft<E>(Journal<E>);
 
 /// A journal that nobody else appends to, and this process not yet: it is to be read first.
 #[derive(Debug)]
-pub struct Held<E> {
+pub struct LockedJournal<E> {
     path: PathBuf,
     file: File,
     event: PhantomData<fn(E)>,
@@ -91,10 +91,10 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 
     /// Takes the lock of a journal that is there; nothing of it is read yet, and nothing changed.
-    pub fn hold(path: &Path) -> Result<Held<E>, JournalError> {
+    pub fn hold(path: &Path) -> Result<LockedJournal<E>, JournalError> {
         let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
         lock(&file, path)?;
-        Ok(Held { path: path.to_owned(), file, event: PhantomData })
+        Ok(LockedJournal { path: path.to_owned(), file, event: PhantomData })
     }
 
     /// Opens a journal for appending: checks every line, and cuts off a last line that was never finished.
@@ -238,7 +238,7 @@ impl<E: Serialize + DeserializeOwned> Journal<E> {
     }
 }
 
-impl<E: Serialize + DeserializeOwned + Send> Held<E> {
+impl<E: Serialize + DeserializeOwned + Send> LockedJournal<E> {
     /// Whether there is a line that ends at this place, with this digest.
     pub fn has(&self, place: &Place) -> bool {
         let ending = place.ending();

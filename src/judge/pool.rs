@@ -13,7 +13,7 @@ use crate::judge::client::{Judge, JudgeError};
 
 /// An evaluation has ended.
 #[derive(Debug)]
-pub struct Done<T> {
+pub struct Finished<T> {
     /// What it was dispatched as.
     pub task: T,
     /// How; an error means that the judge broke.
@@ -22,16 +22,16 @@ pub struct Done<T> {
 
 /// Judges at work, on what the caller calls a `T`. They end when this is dropped.
 #[derive(Debug)]
-pub struct Slots<T> {
+pub struct JudgePool<T> {
     ready: Ready,
     orders: Vec<mpsc::Sender<(T, EvaluateRequest)>>,
     free: Vec<usize>,
-    results: mpsc::Receiver<(usize, Done<T>)>,
+    results: mpsc::Receiver<(usize, Finished<T>)>,
     /// The judges' tasks, ended with this.
     _tasks: JoinSet<()>,
 }
 
-impl<T: fmt::Debug + Send + 'static> Slots<T> {
+impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
     /// Starts `count` judges at once, each with the session for its CPU and without the environment variables that are
     /// to be `hidden` from it, and waits until all are ready.
     ///
@@ -74,14 +74,14 @@ impl<T: fmt::Debug + Send + 'static> Slots<T> {
         !self.free.is_empty()
     }
 
-    /// Has a free judge evaluate; [`Slots::done`] brings the result.
+    /// Has a free judge evaluate; [`JudgePool::done`] brings the result.
     pub fn dispatch(&mut self, task: T, request: EvaluateRequest) {
         let slot = self.free.pop().expect("BUG: dispatched without a free slot");
         self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
     }
 
     /// Waits for the next evaluation to end.
-    pub async fn done(&mut self) -> Done<T> {
+    pub async fn done(&mut self) -> Finished<T> {
         let (slot, done) = self.results.recv().await.expect("BUG: slots outlive their results");
         self.free.push(slot);
         done
@@ -92,11 +92,11 @@ async fn serve<T>(
     slot: usize,
     mut judge: Judge,
     mut inbox: mpsc::Receiver<(T, EvaluateRequest)>,
-    results: mpsc::Sender<(usize, Done<T>)>,
+    results: mpsc::Sender<(usize, Finished<T>)>,
 ) {
     while let Some((task, request)) = inbox.recv().await {
         let evaluation = judge.evaluate(request).await;
-        if results.send((slot, Done { task, evaluation })).await.is_err() {
+        if results.send((slot, Finished { task, evaluation })).await.is_err() {
             return;
         }
     }

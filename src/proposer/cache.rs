@@ -9,9 +9,9 @@ use lru::LruCache;
 
 /// Values by their keys.
 #[derive(Debug)]
-pub(crate) struct Recent<K: Hash + Eq, V>(RefCell<LruCache<K, V>>);
+pub(crate) struct Memo<K: Hash + Eq, V>(RefCell<LruCache<K, V>>);
 
-impl<K: Hash + Eq, V: Clone> Recent<K, V> {
+impl<K: Hash + Eq, V: Clone> Memo<K, V> {
     /// Room for so many.
     ///
     /// # Panics
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn what_is_known_is_not_made_again_until_others_took_its_place() {
-        let recent = Recent::new(2);
+        let recent = Memo::new(2);
         let made = RefCell::new(Vec::new());
         let get = |key: u32| {
             let make = || {

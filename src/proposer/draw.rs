@@ -35,7 +35,7 @@ pub struct Proposers {
 
 /// What a proposer has drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drawn {
+pub struct ProposalDraft {
     /// The proposal as text.
     pub document: Vec<u8>,
     /// What the proposer did, if it can do several things.
@@ -63,11 +63,11 @@ impl Proposers {
         repository: &Repository,
         (attempt, selection): (u64, &Selection),
         program: impl Fn(CandidateId) -> Result<String, E>,
-    ) -> Result<Option<Drawn>, E> {
+    ) -> Result<Option<ProposalDraft>, E> {
         let started = search.started();
         if let Proposer::Corpus(place) = selection.proposer {
             let document = repository.read_blob(started.corpus[place].proposal)?;
-            return Ok(Some(Drawn { document, operator: None }));
+            return Ok(Some(ProposalDraft { document, operator: None }));
         }
         let parent = program(selection.parent)?;
         let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
@@ -100,7 +100,7 @@ impl Proposers {
             // What a model proposes comes of its answer.
             Proposer::Corpus(_) | Proposer::Model(_) => None,
         };
-        Ok(proposal.map(|(operator, proposal)| Drawn {
+        Ok(proposal.map(|(operator, proposal)| ProposalDraft {
             document: proposal.to_string().into_bytes(),
             operator: Some(operator),
         }))

@@ -4,26 +4,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Kept;
-use crate::proposer::llm::history::Memory;
+use crate::proposer::llm::history::PromptHistory;
 use crate::run::fold::{WorkTime, keep_named};
 use crate::search::Search;
 use crate::values::event::Event;
 
 /// All of that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trail {
+pub struct CarriedState {
     /// What the archive is to keep.
     pub kept: Kept,
     /// What prompts tell.
-    pub memory: Memory,
+    pub memory: PromptHistory,
     /// How long harnesses were at work.
     pub work: WorkTime,
 }
 
-impl Trail {
+impl CarriedState {
     /// Before the first event of a run whose commit times count from `epoch`.
     pub fn new(epoch: i64) -> Self {
-        Self { kept: Kept::new(epoch), memory: Memory::default(), work: WorkTime::default() }
+        Self { kept: Kept::new(epoch), memory: PromptHistory::default(), work: WorkTime::default() }
     }
 
     /// Takes in what happened and when it was written; `search` is the state after it.

@@ -10,11 +10,11 @@ use std::fmt;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::archive::population_refs::Leaders;
+use crate::archive::population_refs::PopulationRefs;
 use crate::archive::{CommitFacts, Kept, Leftover, Repository, RepositoryError, Survey};
 use crate::edit::proposal::Proposal;
 use crate::journal::{self, Entry, Journal, JournalError, Place, Reader, TornLine};
-use crate::run::carried::Trail;
+use crate::run::carried::CarriedState;
 use crate::run::derive::Descent;
 use crate::run::fold;
 use crate::run::folder::RunFolder;
@@ -156,7 +156,7 @@ pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
 fn point(repository: &Repository, search: &Search, entries: &[Entry<Event>]) -> Result<(), RepositoryError> {
     repository.set_best(best_commit(search))?;
     repository.keep(&mut kept(search.started(), entries))?;
-    Leaders::of(search).show(repository)?;
+    PopulationRefs::of(search).show(repository)?;
     // Whatever of that had been there and was damaged.
     repository.restore()?;
     repository.settle()
@@ -190,7 +190,7 @@ fn folded(entries: &[Entry<Event>], place: Place) -> Snapshot {
     let Some(Event::RunStarted(started)) = entries.first().map(|entry| &entry.event) else {
         unreachable!("BUG: the journal was folded before");
     };
-    let (mut search, mut trail) = (Search::new((**started).clone()), Trail::new(started.epoch));
+    let (mut search, mut trail) = (Search::new((**started).clone()), CarriedState::new(started.epoch));
     for entry in entries.iter().take_while(|entry| entry.seq < place.seq) {
         if entry.seq > 0 {
             search.apply(&entry.event);
@@ -390,7 +390,7 @@ impl Check {
             let what = format!("packevolve/kept names {}, by the journal it is {}", named(found), named(expected));
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
         }
-        for what in Leaders::of(search).differences(repository) {
+        for what in PopulationRefs::of(search).differences(repository) {
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
         }
     }

@@ -11,7 +11,7 @@ use crate::journal::{Digest, Entry, JournalError, Reader, TornLine, read_each};
 use crate::run::fold::{self, Fold};
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::index::{self, Kind, Line};
-use crate::search::{Known, Ruling, Search, Verdict};
+use crate::search::{Candidate, Ruling, Search, Verdict};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Event, Selection};
 
@@ -46,7 +46,7 @@ struct Places {
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// What the search knows of it; how often it was chosen or repaired is not counted here.
-    pub known: Known,
+    pub known: Candidate,
     /// The decision that led to it; `None` of the seed program.
     pub selection: Option<Selection>,
     /// What the judge found, once it has.
@@ -205,11 +205,11 @@ impl Glance {
     ///
     /// # Errors
     /// A damaged journal.
-    pub fn top(&mut self, count: usize) -> Result<Vec<(CandidateId, Known)>, RunError> {
+    pub fn top(&mut self, count: usize) -> Result<Vec<(CandidateId, Candidate)>, RunError> {
         self.believing(|glance| glance.top_of_index(count))
     }
 
-    fn top_of_index(&self, count: usize) -> Result<Vec<(CandidateId, Known)>, RunError> {
+    fn top_of_index(&self, count: usize) -> Result<Vec<(CandidateId, Candidate)>, RunError> {
         let mut ids = self.ranked(count);
         let has_score = |id: &CandidateId| self.candidates[id.index()].score.is_some();
         ids.extend(self.best().filter(|best| has_score(best) && !ids.contains(best)));
@@ -236,7 +236,7 @@ impl Glance {
     ///
     /// # Errors
     /// A damaged journal.
-    pub fn line_to(&mut self, candidate: CandidateId) -> Result<Vec<(CandidateId, Known)>, RunError> {
+    pub fn line_to(&mut self, candidate: CandidateId) -> Result<Vec<(CandidateId, Candidate)>, RunError> {
         let mut line = Vec::new();
         let mut next = Some(candidate);
         while let Some(candidate) = next {
@@ -301,9 +301,9 @@ impl Glance {
     }
 
     /// What is known of a candidate before it is judged.
-    fn origin(&self, candidate: CandidateId, places: Places) -> Result<(Known, Option<Selection>), RunError> {
+    fn origin(&self, candidate: CandidateId, places: Places) -> Result<(Candidate, Option<Selection>), RunError> {
         let seed = self.start.candidate(CandidateId::SEED).expect("BUG: every run has a seed program");
-        let seed = Known { verdict: None, ruling: None, ..seed.clone() };
+        let seed = Candidate { verdict: None, ruling: None, ..seed.clone() };
         if candidate == CandidateId::SEED {
             return Ok((seed, None));
         }
@@ -314,7 +314,7 @@ impl Glance {
         }
         let selected = self.attempts.get(attempt as usize).ok_or_else(|| self.other())?;
         let Event::Selected { selection, .. } = self.event(*selected)? else { return Err(self.other()) };
-        let known = Known {
+        let known = Candidate {
             name,
             proposer: Some(selection.proposer),
             parents,
@@ -370,7 +370,7 @@ impl Glance {
     }
 }
 
-fn score_of(known: &Known) -> Option<f64> {
+fn score_of(known: &Candidate) -> Option<f64> {
     match known.verdict.as_ref()? {
         Verdict::Measured(scores) => Some(scores.combined_score),
         Verdict::Outclassed | Verdict::Rejected => None,

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::archive::Repository;
-use crate::journal::{End, Entry, Held, Journal, JournalError, Place, Reader, TornLine};
-use crate::run::carried::Trail;
+use crate::journal::{End, Entry, Journal, JournalError, LockedJournal, Place, Reader, TornLine};
+use crate::run::carried::CarriedState;
 use crate::run::fold::Fold;
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::index;
@@ -16,16 +16,16 @@ use crate::values::event::Event;
 /// A run that this process writes: its journal, the views beside it, and what they come to.
 #[derive(Debug)]
 #[allow(missing_docs)] // each says what it is
-pub struct OpenRun {
+pub struct LiveRun {
     pub folder: RunFolder,
     pub journal: Journal<Event>,
     pub index: index::Writer,
     pub snapshots: snapshot::Writer,
     pub search: Search,
-    pub trail: Trail,
+    pub trail: CarriedState,
 }
 
-impl OpenRun {
+impl LiveRun {
     /// A run whose journal has its first event. It goes by what that reads back as, as whoever resumes it will.
     ///
     /// # Errors
@@ -53,14 +53,14 @@ impl OpenRun {
 
 /// A run that was read and that nobody else works on.
 #[derive(Debug)]
-pub struct Resumption {
+pub struct ResumableRun {
     folder: RunFolder,
-    held: Held<Event>,
+    held: LockedJournal<Event>,
     end: End,
     found: Found,
 }
 
-impl Resumption {
+impl ResumableRun {
     /// Reads and checks a run.
     ///
     /// # Errors
@@ -107,10 +107,10 @@ impl Resumption {
     ///
     /// # Errors
     /// What the operating system says of the journal.
-    pub fn go_on(self) -> Result<OpenRun, JournalError> {
+    pub fn go_on(self) -> Result<LiveRun, JournalError> {
         let Self { folder, held, end, found } = self;
         let journal = held.go_on(end)?;
-        Ok(OpenRun::of(folder, journal, found))
+        Ok(LiveRun::of(folder, journal, found))
     }
 }
 
@@ -120,14 +120,14 @@ struct Found {
     /// The place of the snapshot that this begins with; the index has the lines up to there.
     stands: Option<Place>,
     search: Search,
-    trail: Trail,
+    trail: CarriedState,
     /// Of the index, those after that place.
     lines: Vec<index::Line>,
 }
 
 impl Found {
     /// All that follows the snapshot, if there is one.
-    fn after(snapshot: Option<Snapshot>, path: &Path, held: &Held<Event>) -> Result<(Self, End), RunError> {
+    fn after(snapshot: Option<Snapshot>, path: &Path, held: &LockedJournal<Event>) -> Result<(Self, End), RunError> {
         let stands = snapshot.as_ref().map(|snapshot| snapshot.place);
         let mut folding = Folding::after(snapshot, path);
         let end = held.read_after(stands, |entry| folding.take_in(&entry))?;
@@ -139,7 +139,7 @@ impl Found {
 struct Folding {
     stands: Option<Place>,
     fold: Fold,
-    trail: Option<Trail>,
+    trail: Option<CarriedState>,
     lines: Vec<index::Line>,
 }
 
@@ -152,7 +152,7 @@ impl Folding {
 
     fn take_in(&mut self, entry: &Entry<Event>) -> Result<(), RunError> {
         let search = self.fold.step(entry)?;
-        let trail = self.trail.get_or_insert_with(|| Trail::new(search.started().epoch));
+        let trail = self.trail.get_or_insert_with(|| CarriedState::new(search.started().epoch));
         trail.add(&entry.event, entry.time, search);
         self.lines.push(index::Line::of((entry.offset, entry.digest), &entry.event, search));
         Ok(())
@@ -166,7 +166,7 @@ impl Folding {
 }
 
 /// The snapshot of a run, if this process can go on from it.
-fn snapshot_of(folder: &RunFolder, held: &Held<Event>) -> Option<Snapshot> {
+fn snapshot_of(folder: &RunFolder, held: &LockedJournal<Event>) -> Option<Snapshot> {
     let found = Snapshot::read(&folder.snapshot(), |place| held.has(place));
     let snapshot = found.inspect_err(|flaw| tracing::debug!(%flaw, "a snapshot that is of no use")).ok().flatten()?;
     // Where it is not, it is made anew from all lines.
@@ -174,7 +174,7 @@ fn snapshot_of(folder: &RunFolder, held: &Held<Event>) -> Option<Snapshot> {
 }
 
 /// Whether the archive keeps what it kept when a snapshot was written. It may not after a power loss.
-fn is_kept(folder: &RunFolder, trail: &mut Trail) -> bool {
+fn is_kept(folder: &RunFolder, trail: &mut CarriedState) -> bool {
     let repository = Repository::open(&folder.archive());
     repository.and_then(|repository| repository.recall(&mut trail.kept)).unwrap_or(false)
 }

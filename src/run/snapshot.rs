@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::journal::{Digest, Place};
-use crate::run::carried::Trail;
+use crate::run::carried::CarriedState;
 use crate::search::Search;
 
 /// What the file begins with; another version begins otherwise.
@@ -41,7 +41,7 @@ pub struct Snapshot {
     /// The state of the search then.
     pub search: Search,
     /// What it carries along.
-    pub trail: Trail,
+    pub trail: CarriedState,
 }
 
 /// Why a snapshot is of no use to anybody.
@@ -104,12 +104,12 @@ impl Head {
 }
 
 /// What follows the head of a file, if the file is whole.
-fn whole(mut file: &File) -> io::Result<(Search, Trail)> {
+fn whole(mut file: &File) -> io::Result<(Search, CarriedState)> {
     file.rewind()?;
     let length = file.metadata()?.len().saturating_sub(SUM as u64);
     let mut summed = BufReader::with_capacity(BUFFER, Summed::new(file.take(length)));
     summed.read_exact(&mut [0; HEAD])?;
-    let (search, trail): (Search, Trail) = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
+    let (search, trail): (Search, CarriedState) = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
     let candidates = rmp_serde::from_read(&mut summed).map_err(io::Error::other)?;
     let rest = io::copy(&mut summed, &mut io::sink())?;
     let (sum, _) = summed.into_inner().finish();
@@ -197,7 +197,7 @@ impl Writer {
     }
 
     /// Writes one. What the journal holds up to `place` is on the disk, and kept by the archive.
-    pub fn write(&mut self, place: Place, search: &Search, trail: &Trail) {
+    pub fn write(&mut self, place: Place, search: &Search, trail: &CarriedState) {
         // One that cannot be written is not tried again at once.
         self.last = place.offset;
         match self.try_to_write(place, search, trail) {
@@ -209,7 +209,7 @@ impl Writer {
         }
     }
 
-    fn try_to_write(&self, place: Place, search: &Search, trail: &Trail) -> io::Result<()> {
+    fn try_to_write(&self, place: Place, search: &Search, trail: &CarriedState) -> io::Result<()> {
         let build = OWN_BUILD.ok_or_else(|| io::Error::other("it is not known what this process runs"))?;
         let aside = aside(&self.path);
         let mut summed = BufWriter::with_capacity(BUFFER, Summed::new(File::create(&aside)?));
@@ -250,15 +250,15 @@ mod tests {
     }
 
     /// A run after its first event.
-    fn begun(world: &World) -> (Search, Trail) {
+    fn begun(world: &World) -> (Search, CarriedState) {
         let search = Search::new(world.search.started().clone());
-        let mut trail = Trail::new(search.started().epoch);
+        let mut trail = CarriedState::new(search.started().epoch);
         trail.add(&Event::RunStarted(Box::new(search.started().clone())), 0.5, &search);
         (search, trail)
     }
 
     /// Takes these events in, one a third of a second.
-    fn take_in(search: &mut Search, trail: &mut Trail, events: &[Event]) {
+    fn take_in(search: &mut Search, trail: &mut CarriedState, events: &[Event]) {
         for (at, event) in events.iter().enumerate() {
             search.apply(event);
             trail.add(event, at as f64 / 3.0, search);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     /// What is read of what was written.
-    fn read_back(search: &Search, trail: &Trail) -> Snapshot {
+    fn read_back(search: &Search, trail: &CarriedState) -> Snapshot {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("snapshot");
         Writer::new(&path, None).write(place(7), search, trail);
@@ -274,7 +274,7 @@ mod tests {
         Snapshot::read(&path, |found| *found == place(7)).unwrap().unwrap()
     }
 
-    fn example() -> (Search, Trail) {
+    fn example() -> (Search, CarriedState) {
         let world = World::finished(Script { models: 1, rejected: 0.3, ..Script::smooth() });
         let (mut search, mut trail) = begun(&world);
         take_in(&mut search, &mut trail, &world.events);

@@ -21,7 +21,7 @@ const SECONDS_OF_A_DOLLAR: f64 = 1000.0;
 
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Success {
+pub enum Reward {
     /// No candidate, or one that was rejected, outclassed, or no better than what was there.
     Nothing,
     /// It got into the population of its island.
@@ -32,7 +32,7 @@ pub enum Success {
     Contender,
 }
 
-impl Success {
+impl Reward {
     fn reward(self) -> f64 {
         match self {
             Self::Nothing => 0.0,
@@ -158,7 +158,7 @@ impl<T: Copy + PartialEq> Bandit<T> {
     }
 
     /// What came of an attempt, and what it cost beside being made, in seconds.
-    pub fn ended(&mut self, who: T, success: Success, seconds: f64) {
+    pub fn ended(&mut self, who: T, success: Reward, seconds: f64) {
         if let Some(arm) = self.arm(who) {
             arm.reward += success.reward();
             arm.cost += OVERHEAD_SECONDS + seconds;
@@ -182,7 +182,7 @@ mod tests {
     const ARMS: [Proposer; 3] = [Proposer::Mutate, Proposer::Compose, Proposer::Cross];
 
     /// How often each arm is chosen in 300 tries whose success and cost these say.
-    fn shares(outcome: impl Fn(Proposer) -> (Success, f64)) -> [u64; 3] {
+    fn shares(outcome: impl Fn(Proposer) -> (Reward, f64)) -> [u64; 3] {
         let mut bandit = Bandit::new(ARMS.map(|arm| (arm, 1)));
         for _ in 0..300 {
             let proposer = bandit.choose(|_| true).unwrap();
@@ -196,9 +196,9 @@ mod tests {
     #[test]
     fn whoever_brings_more_is_asked_more_and_nobody_is_forgotten() {
         let shares = shares(|proposer| match proposer {
-            Proposer::Compose => (Success::Front, 1.0),
-            Proposer::Cross => (Success::Admitted, 1.0),
-            _ => (Success::Nothing, 1.0),
+            Proposer::Compose => (Reward::Front, 1.0),
+            Proposer::Cross => (Reward::Admitted, 1.0),
+            _ => (Reward::Nothing, 1.0),
         });
         assert!(shares[1] > 150 && shares[1] > shares[2] && shares[2] >= shares[0], "{shares:?}");
         assert!(shares.iter().all(|share| *share > 10), "{shares:?}");
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn what_costs_ten_times_as_much_has_to_bring_ten_times_as_much() {
         let shares = shares(|proposer| match proposer {
-            Proposer::Mutate => (Success::Admitted, 0.5),
-            Proposer::Compose => (Success::Admitted, 9.5),
-            _ => (Success::Nothing, 0.5),
+            Proposer::Mutate => (Reward::Admitted, 0.5),
+            Proposer::Compose => (Reward::Admitted, 9.5),
+            _ => (Reward::Nothing, 0.5),
         });
         assert!(shares[0] > 3 * shares[1], "{shares:?}");
     }
@@ -223,7 +223,7 @@ mod tests {
             bandit.tried(proposer);
             let nanodollars = if proposer == models[0] { 20_000_000 } else { 0 };
             bandit.charged(proposer, Charge { nanodollars, ..Charge::NONE });
-            bandit.ended(proposer, Success::Admitted, 1.0);
+            bandit.ended(proposer, Reward::Admitted, 1.0);
         }
         let [dear, cheap] = models.map(|model| bandit.account(model).copied().unwrap());
         assert!(cheap.tried > 3 * dear.tried, "{dear:?} {cheap:?}");
@@ -236,7 +236,7 @@ mod tests {
         for _ in 0..300 {
             let who = bandit.choose(|_| true).unwrap();
             bandit.tried(who);
-            bandit.ended(who, Success::Nothing, 1.0);
+            bandit.ended(who, Reward::Nothing, 1.0);
         }
         let [often, seldom] = ["often", "seldom"].map(|who| bandit.account(who).unwrap().tried);
         assert!(often > 3 * seldom && seldom > 10, "{often} {seldom}");

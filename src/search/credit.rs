@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::search::bandit::{Account, Bandit, Success};
+use crate::search::bandit::{Account, Bandit, Reward};
 use crate::values::cost::Charge;
 use crate::values::event::Proposer;
 use crate::values::operator::Operator;
@@ -28,7 +28,7 @@ pub struct Credit {
 pub(super) struct Outcome {
     pub(super) rejected: bool,
     pub(super) outclassed: bool,
-    pub(super) success: Success,
+    pub(super) success: Reward,
     pub(super) seconds: f64,
 }
 
@@ -36,8 +36,8 @@ impl Outcome {
     pub(super) fn enter(self, account: &mut Account) {
         account.rejected += u64::from(self.rejected);
         account.outclassed += u64::from(self.outclassed);
-        account.admitted += u64::from(self.success != Success::Nothing);
-        account.contenders += u64::from(self.success == Success::Contender);
+        account.admitted += u64::from(self.success != Reward::Nothing);
+        account.contenders += u64::from(self.success == Reward::Contender);
     }
 }
 
@@ -78,7 +78,7 @@ impl Credit {
 
     /// Nothing came of an attempt.
     pub(super) fn declined(&mut self, proposer: Proposer, operator: Option<Operator>) {
-        self.proposers.ended(proposer, Success::Nothing, 0.0);
+        self.proposers.ended(proposer, Reward::Nothing, 0.0);
         self.proposers.account(proposer).into_iter().for_each(|account| account.declined += 1);
         self.had_nothing(proposer, operator);
     }
@@ -105,7 +105,7 @@ impl Credit {
     fn had_nothing(&mut self, proposer: Proposer, operator: Option<Operator>) {
         self.of(proposer, operator, |bandit, operator| {
             bandit.tried(operator);
-            bandit.ended(operator, Success::Nothing, 0.0);
+            bandit.ended(operator, Reward::Nothing, 0.0);
             bandit.account(operator).into_iter().for_each(|account| account.declined += 1);
         });
     }
@@ -133,7 +133,7 @@ fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
 mod tests {
     use super::*;
 
-    fn outcome(success: Success) -> Outcome {
+    fn outcome(success: Reward) -> Outcome {
         Outcome { rejected: false, outclassed: false, success, seconds: 1.0 }
     }
 
@@ -144,7 +144,7 @@ mod tests {
             let (proposer, operator) = credit.choose(|proposer| proposer == Proposer::Mutate).unwrap();
             credit.tried(proposer);
             credit.made(proposer, operator, operator);
-            let success = if operator == Some(Operator::Types) { Success::Front } else { Success::Nothing };
+            let success = if operator == Some(Operator::Types) { Reward::Front } else { Reward::Nothing };
             credit.ended(proposer, operator, outcome(success));
         }
         let arms = credit.operators(Proposer::Mutate).unwrap().arms();
@@ -160,7 +160,7 @@ mod tests {
         let mut credit = Credit::new([Proposer::Compose]);
         credit.tried(Proposer::Compose);
         credit.made(Proposer::Compose, Some(Operator::Tune), Some(Operator::Assemble));
-        credit.ended(Proposer::Compose, Some(Operator::Assemble), outcome(Success::Contender));
+        credit.ended(Proposer::Compose, Some(Operator::Assemble), outcome(Reward::Contender));
         credit.tried(Proposer::Compose);
         credit.declined(Proposer::Compose, Some(Operator::Tune));
         let arms = credit.operators(Proposer::Compose).unwrap().arms();

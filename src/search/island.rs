@@ -10,7 +10,7 @@ use crate::values::candidate::CandidateId;
 
 /// What islands are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Climate {
+pub struct IslandSettings {
     /// How many islands, at least one.
     pub islands: usize,
     /// Members of each.
@@ -33,14 +33,14 @@ struct Island {
 /// All islands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Islands {
-    climate: Climate,
+    climate: IslandSettings,
     islands: Vec<Island>,
     evaluations: u64,
 }
 
 impl Islands {
     /// Without inhabitants.
-    pub fn new(climate: Climate) -> Self {
+    pub fn new(climate: IslandSettings) -> Self {
         let island =
             Island { population: Population::new(climate.population), best: f64::NEG_INFINITY, since_better: 0 };
         Self { climate, islands: vec![island; climate.islands.max(1)], evaluations: 0 }
@@ -131,8 +131,8 @@ mod tests {
     use crate::search::population::tests::some_members;
     use proptest::prelude::*;
 
-    fn climate() -> Climate {
-        Climate { islands: 3, population: 4, migrate_every: 5, restart_after: 7 }
+    fn climate() -> IslandSettings {
+        IslandSettings { islands: 3, population: 4, migrate_every: 5, restart_after: 7 }
     }
 
     fn ids(islands: &Islands, island: usize) -> Vec<CandidateId> {

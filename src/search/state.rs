@@ -13,11 +13,11 @@ use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::search::bandit::{Bandit, Success};
+use crate::search::bandit::{Bandit, Reward};
 use crate::search::best::{Best, Contender, HeldOut};
 use crate::search::credit::{Credit, Outcome};
 use crate::search::elites::Archive;
-use crate::search::island::{Climate, Islands};
+use crate::search::island::{IslandSettings, Islands};
 use crate::search::models::Models;
 use crate::search::population::Member;
 use crate::search::pruning::{Pruning, keeps_up};
@@ -39,7 +39,7 @@ const CROSSOVERS: f64 = 0.2;
 
 /// What is known of a candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Known {
+pub struct Candidate {
     /// NAME of the proposal that made it; `seed` for the seed program.
     pub name: String,
     /// Where its proposal came from; `None` for the seed program.
@@ -148,7 +148,7 @@ pub struct Search {
     /// The baseline on the windows that are held out.
     baseline_held_out: Option<Measurement>,
     #[serde(skip)]
-    candidates: Vec<Known>,
+    candidates: Vec<Candidate>,
     /// Candidates without an evaluation.
     waiting: BTreeSet<CandidateId>,
     tally: Tally,
@@ -174,7 +174,7 @@ pub struct Search {
 impl Search {
     /// The state right after the first event of a run.
     pub fn new(started: RunStarted) -> Self {
-        let seed = Known {
+        let seed = Candidate {
             name: "seed".to_owned(),
             proposer: None,
             parents: Vec::new(),
@@ -193,7 +193,7 @@ impl Search {
         };
         let settings = &started.settings;
         let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
-        let climate = Climate { islands, population, migrate_every: migration, restart_after: restart };
+        let climate = IslandSettings { islands, population, migrate_every: migration, restart_after: restart };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
@@ -419,7 +419,7 @@ impl Search {
         keeps_up(own, (there.score(), interval(&there.measurement))) && target.is_none_or(|target| own.0 >= target)
     }
 
-    fn existing(&self, id: CandidateId) -> Result<&Known, String> {
+    fn existing(&self, id: CandidateId) -> Result<&Candidate, String> {
         self.candidate(id).ok_or_else(|| format!("there is no candidate {id}"))
     }
 
@@ -521,13 +521,13 @@ impl Search {
     }
 
     /// All candidates, which are most of a state, and which are not serialised with it.
-    pub fn all_known(&self) -> &[Known] {
+    pub fn all_known(&self) -> &[Candidate] {
         &self.candidates
     }
 
     /// Puts them back.
     #[must_use]
-    pub fn with_all_known(self, candidates: Vec<Known>) -> Self {
+    pub fn with_all_known(self, candidates: Vec<Candidate>) -> Self {
         Self { candidates, ..self }
     }
 
@@ -582,12 +582,12 @@ impl Search {
     }
 
     /// All candidates with their numbers.
-    pub fn candidates(&self) -> impl ExactSizeIterator<Item = (CandidateId, &Known)> {
+    pub fn candidates(&self) -> impl ExactSizeIterator<Item = (CandidateId, &Candidate)> {
         self.candidates.iter().enumerate().map(|(number, known)| (CandidateId(number as u64), known))
     }
 
     /// One candidate.
-    pub fn candidate(&self, id: CandidateId) -> Option<&Known> {
+    pub fn candidate(&self, id: CandidateId) -> Option<&Candidate> {
         self.candidates.get(id.index())
     }
 
@@ -730,7 +730,7 @@ impl Search {
         let is_free =
             |candidate: &&CandidateId| self.known(**candidate).proposer.is_some_and(|by| self.can_request(by));
         let candidate = *self.models.rejected().iter().find(is_free)?;
-        let Known { proposer, island, kind, parents, .. } = self.known(candidate);
+        let Candidate { proposer, island, kind, parents, .. } = self.known(candidate);
         let (parent, others) = parents.split_first().expect("BUG: a language model edits somebody's program");
         let proposer = proposer.expect("BUG: a candidate of a language model");
         Some(Selection {
@@ -742,7 +742,7 @@ impl Search {
         })
     }
 
-    fn known(&self, candidate: CandidateId) -> &Known {
+    fn known(&self, candidate: CandidateId) -> &Candidate {
         &self.candidates[candidate.index()]
     }
 
@@ -872,7 +872,7 @@ impl Search {
         self.by_normalised.insert(created.normalised, created.candidate);
         self.waiting.insert(created.candidate);
         let repairs = selection.repairs.map_or(0, |rejected| self.known(rejected).repairs + 1);
-        self.candidates.push(Known {
+        self.candidates.push(Candidate {
             name: created.name.clone(),
             proposer: Some(selection.proposer),
             parents: created.parents.clone(),
@@ -902,15 +902,15 @@ impl Search {
             }
             Evaluation::Outclassed { .. } => {
                 self.tally.outclassed += 1;
-                (Verdict::Outclassed, Success::Nothing)
+                (Verdict::Outclassed, Reward::Nothing)
             }
             Evaluation::Rejected { .. } => {
                 self.tally.rejected += 1;
-                (Verdict::Rejected, Success::Nothing)
+                (Verdict::Rejected, Reward::Nothing)
             }
         };
         self.give_account(candidate, &verdict, success, evaluation);
-        let Known { proposer, repairs, .. } = *self.known(candidate);
+        let Candidate { proposer, repairs, .. } = *self.known(candidate);
         if verdict == Verdict::Rejected && matches!(proposer, Some(Proposer::Model(_))) {
             self.models.reject(candidate, repairs);
         }
@@ -919,7 +919,7 @@ impl Search {
     }
 
     /// Gives a candidate its places; what it was the best at.
-    fn settle(&mut self, member: Member, measurement: &Measurement) -> Success {
+    fn settle(&mut self, member: Member, measurement: &Measurement) -> Reward {
         let candidate = member.candidate;
         let contends = self.compare_with_best(candidate, member.score, measurement);
         let on_front = self.archive.admit(member);
@@ -930,15 +930,15 @@ impl Search {
             self.islands.admit(self.candidates[candidate.index()].island, member)
         };
         match (contends, on_front, admitted) {
-            (true, ..) => Success::Contender,
-            (_, true, _) => Success::Front,
-            (_, _, true) => Success::Admitted,
-            _ => Success::Nothing,
+            (true, ..) => Reward::Contender,
+            (_, true, _) => Reward::Front,
+            (_, _, true) => Reward::Admitted,
+            _ => Reward::Nothing,
         }
     }
 
-    fn give_account(&mut self, candidate: CandidateId, verdict: &Verdict, success: Success, evaluation: &Evaluation) {
-        let Known { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
+    fn give_account(&mut self, candidate: CandidateId, verdict: &Verdict, success: Reward, evaluation: &Evaluation) {
+        let Candidate { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
         let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
         let (rejected, outclassed) = (*verdict == Verdict::Rejected, *verdict == Verdict::Outclassed);
         let outcome = Outcome { rejected, outclassed, success, seconds };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::run::driver::News;
+use crate::run::driver::RunUpdate;
 use crate::search::best::Best;
 use crate::search::{Search, Tally};
 use crate::values::cost::Charge;
@@ -46,17 +46,17 @@ impl Progress {
     }
 
     /// Takes in what the run does, right after it has happened.
-    pub fn saw(&mut self, news: News<'_>, search: &Search) {
+    pub fn saw(&mut self, news: RunUpdate<'_>, search: &Search) {
         match news {
             // What is printed from here on must not run into the bar.
-            News::Happened(Event::RunStopped { .. }) => self.clear(),
-            News::Happened(event) => {
+            RunUpdate::Happened(Event::RunStopped { .. }) => self.clear(),
+            RunUpdate::Happened(event) => {
                 if matches!(event, Event::ModelPaused { .. }) {
                     self.tell(&format!("note: language model {}", event_text(event, search)));
                 }
                 self.show(search);
             }
-            News::Stopping(reason) => self.tell(stopping(reason)),
+            RunUpdate::Stopping(reason) => self.tell(stopping(reason)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Table: rows for people. The only file that knows the table library.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Drawn, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as ProposalDraft, presets};
 
 use crate::view::terminal::{Terminal, Tone, columns, cut};
 
@@ -125,7 +125,7 @@ impl Table {
 }
 
 fn draw(header: &[(&str, Column)], rows: &[Vec<String>]) -> String {
-    let mut table = Drawn::new();
+    let mut table = ProposalDraft::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let alignment = |column: Column| match column {
         Column::Left => CellAlignment::Left,

@@ -8,9 +8,9 @@ use anyhow::Context;
 use packevolve::config::Config;
 use packevolve::journal::{Journal, read};
 use packevolve::proposer::{catalogue, corpus};
-use packevolve::run::driver::{Driver, News, Start};
+use packevolve::run::driver::{Driver, RunUpdate, Start};
 use packevolve::run::folder::RunFolder;
-use packevolve::run::resume::Resumption;
+use packevolve::run::resume::ResumableRun;
 use packevolve::search::Search;
 use packevolve::search::best::Best;
 use packevolve::values::event::Event;
@@ -82,7 +82,7 @@ impl Course {
     /// Makes the start.
     pub async fn open(config: &Path, judge_seconds: f64) -> anyhow::Result<Self> {
         let course = Self { folder: TempDir::new_in(env!("CARGO_TARGET_TMPDIR"))?, judge_seconds };
-        let mut observer = |_: News<'_>, _: &Search| {};
+        let mut observer = |_: RunUpdate<'_>, _: &Search| {};
         let start = beginning(config)?;
         eprintln!("the start: the seed program and {} documents of the corpus", start.corpus.len());
         let mut driver = Driver::start(course.run_folder("start"), start, &mut observer).await?;
@@ -102,15 +102,15 @@ impl Course {
         go_on_with(&start.journal(), &folder.journal(), contestant.parts(), seed)?;
         let stop = folder.stop_file();
         let (mut seconds, mut best) = (0.0, Vec::new());
-        let mut observer = |news: News<'_>, search: &Search| {
-            let News::Happened(event) = news else { return };
+        let mut observer = |news: RunUpdate<'_>, search: &Search| {
+            let RunUpdate::Happened(event) = news else { return };
             seconds += judged_for(event);
             best.extend(search.best().map(|best| (seconds, Best::told_score(best))));
             if seconds >= self.judge_seconds {
                 fs::write(&stop, "").expect("the folder of the run is there");
             }
         };
-        let mut driver = Driver::resume(Resumption::read(folder.clone())?, Some(NO_LIMIT), &mut observer).await?;
+        let mut driver = Driver::resume(ResumableRun::read(folder.clone())?, Some(NO_LIMIT), &mut observer).await?;
         let before = driver.search().candidates().len();
         driver.run().await?;
         let judged = driver.search().candidates().len() - before;

@@ -1,6 +1,6 @@
 //! Overhead: what an evaluation and a candidate cost beside the computing that is measured, in CPU time.
 
-use packevolve::run::driver::{Driver, News, Start};
+use packevolve::run::driver::{Driver, RunUpdate, Start};
 use packevolve::run::folder::RunFolder;
 use packevolve::values::event::Event;
 use packevolve::values::settings::Parts;
@@ -59,8 +59,8 @@ pub async fn of_candidates(bench: &mut Bench) -> anyhow::Result<()> {
     let (file_name, baseline) = ("eplb.py".to_owned(), program.clone());
     let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogue: None, epoch: 0 };
     let (mut added, mut before) = (Vec::new(), None);
-    let mut observer = |news: News<'_>, _: &_| {
-        let News::Happened(Event::CandidateEvaluated { evaluation, .. }) = news else { return };
+    let mut observer = |news: RunUpdate<'_>, _: &_| {
+        let RunUpdate::Happened(Event::CandidateEvaluated { evaluation, .. }) = news else { return };
         let now = Spent::now();
         // A rejected candidate does not tell what it computed.
         if let (Some(before), Some(measurement)) = (before, evaluation.measurement()) {

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use packevolve::run::driver::{Driver, News};
+use packevolve::run::driver::{Driver, RunUpdate};
 use packevolve::run::fold::Run;
 use packevolve::run::folder::RunFolder;
 use packevolve::run::fsck;
-use packevolve::run::resume::Resumption;
+use packevolve::run::resume::ResumableRun;
 use packevolve::search::Search;
 use packevolve::values::event::Event;
 use packevolve_contract::stream::{Purpose, stream};
@@ -67,10 +67,10 @@ fn serves_as_the_judge() {
 fn serves_as_the_harness() {
     if std::env::current_exe().unwrap().file_name().is_some_and(|name| name == SNAPSHOTS) {
         wait_to_be_traced();
-        let run = Resumption::read(RunFolder::new(PathBuf::from("runs/x"))).unwrap();
+        let run = ResumableRun::read(RunFolder::new(PathBuf::from("runs/x"))).unwrap();
         println!("stands: {}", run.stands().map_or(0, |place| place.seq));
         let resumed = async {
-            let mut observer = |_: News<'_>, _: &Search| {};
+            let mut observer = |_: RunUpdate<'_>, _: &Search| {};
             let driver = Driver::resume(run, None, &mut observer).await.unwrap();
             driver.with_snapshots_every(SNAPSHOT_EVERY).run().await.unwrap()
         };

@@ -61,7 +61,7 @@ pub struct Made {
 
 /// All that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct PromptHistory {
     baseline: Option<(Scores, Figures)>,
     figures: BTreeMap<CandidateId, Figures>,
     open: BTreeMap<u64, (Selection, Option<Exchange>)>,
@@ -76,7 +76,7 @@ pub struct Memory {
     summary: Option<BlobId>,
 }
 
-impl Memory {
+impl PromptHistory {
     /// Takes in what happened; `search` is the state after it, or a later one of the same run.
     pub fn apply(&mut self, event: &Event, search: &Search) {
         if search.models().count() == 0 {

@@ -19,7 +19,7 @@ use crate::values::settings::LlmSettings;
 
 /// A request with what is needed to make something of its answer.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ModelRequest {
     /// Place of the model in the settings.
     pub model: usize,
     /// What for.
@@ -34,19 +34,19 @@ pub struct Order {
 
 /// What came of an order, all tries counted.
 #[derive(Debug)]
-pub struct Answered {
+pub struct ModelReply {
     /// Of which order.
-    pub order: Order,
+    pub order: ModelRequest,
     /// What came of it.
     pub asked: Asked,
 }
 
 /// Requests under way and the ways to all models. They are dropped with this.
-pub struct Requests {
+pub struct ModelPool {
     endpoints: Vec<Result<Arc<Endpoint>, LlmError>>,
     budget: Arc<Mutex<Budget>>,
     tasks: JoinSet<(u64, Asked)>,
-    in_flight: BTreeMap<u64, (Order, Tab)>,
+    in_flight: BTreeMap<u64, (ModelRequest, Reservation)>,
     sent: u64,
 }
 
@@ -56,13 +56,13 @@ struct Endpoint {
     permits: Semaphore,
 }
 
-impl fmt::Debug for Requests {
+impl fmt::Debug for ModelPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Requests").field("in_flight", &self.in_flight.len()).finish_non_exhaustive()
     }
 }
 
-impl Requests {
+impl ModelPool {
     /// None under way; so much was spent before. Sends nothing.
     pub fn open(settings: &LlmSettings, spent: Charge) -> Self {
         let endpoint = |model| {
@@ -100,15 +100,15 @@ impl Requests {
         self.in_flight.len()
     }
 
-    /// Sends a request, when the model has no more of them under way than it may; [`Requests::done`] brings the answer.
+    /// Sends a request, when the model has no more of them under way than it may; [`ModelPool::done`] brings the answer.
     ///
     /// # Panics
     /// If there is no way to the model.
-    pub fn send(&mut self, order: Order) {
+    pub fn send(&mut self, order: ModelRequest) {
         let endpoint = self.endpoints[order.model].as_ref().map(Arc::clone);
         let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");
         let (number, request) = (self.sent, order.request.clone());
-        let tab = Tab { budget: Arc::clone(&self.budget), open: Arc::default() };
+        let tab = Reservation { budget: Arc::clone(&self.budget), open: Arc::default() };
         let mut account = tab.clone();
         self.sent += 1;
         self.in_flight.insert(number, (order, tab));
@@ -119,15 +119,15 @@ impl Requests {
     }
 
     /// Waits for the next answer; for ever, if nothing is under way.
-    pub async fn done(&mut self) -> Answered {
+    pub async fn done(&mut self) -> ModelReply {
         let Some(done) = self.tasks.join_next().await else { return future::pending().await };
         let (number, asked) = done.expect("BUG: a request does not panic");
         let (order, _) = self.in_flight.remove(&number).expect("BUG: what was sent is under way until now");
-        Answered { order, asked }
+        ModelReply { order, asked }
     }
 
     /// Drops all that is under way; what each has cost or may yet cost. Those that nothing was sent of are left out.
-    pub fn abandon(&mut self) -> Vec<(Order, Charge)> {
+    pub fn abandon(&mut self) -> Vec<(ModelRequest, Charge)> {
         self.tasks.abort_all();
         let dropped = std::mem::take(&mut self.in_flight).into_values();
         let charged = dropped.map(|(order, tab)| (order, tab.total()));
@@ -137,12 +137,12 @@ impl Requests {
 
 /// The budget, for one request: what that has cost, and what a try that is under way may cost.
 #[derive(Clone)]
-struct Tab {
+struct Reservation {
     budget: Arc<Mutex<Budget>>,
     open: Arc<Mutex<Charge>>,
 }
 
-impl Tab {
+impl Reservation {
     fn total(&self) -> Charge {
         *self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,7 +153,7 @@ impl Tab {
     }
 }
 
-impl Account for Tab {
+impl Account for Reservation {
     fn begins(&mut self, worst: Charge) -> bool {
         let fits = budget(&self.budget).reserve(worst);
         if fits {
@@ -184,7 +184,7 @@ mod tests {
             Charge::of(Usage { prompt_tokens: tokens, completion_tokens: 0 }, Prices { prompt: 1.0, completion: 1.0 })
         };
         let limit = Limit { tokens: Some(100), nanodollars: None };
-        let mut tab = Tab { budget: Arc::new(Mutex::new(Budget::new(limit))), open: Arc::default() };
+        let mut tab = Reservation { budget: Arc::new(Mutex::new(Budget::new(limit))), open: Arc::default() };
         assert!(tab.begins(charge(60)) && !tab.begins(charge(60)));
         assert_eq!(tab.total(), charge(60));
         tab.ended(charge(60), charge(10));
@@ -200,7 +200,7 @@ mod tests {
             budget_dollars: Some(1.0),
             ..LlmSettings::default()
         };
-        let requests = Requests::open(&settings, Charge::NONE);
+        let requests = ModelPool::open(&settings, Charge::NONE);
         let tokens = Charge { usage: Usage { prompt_tokens: 11, completion_tokens: 0 }, nanodollars: 0 };
         let money = Charge { nanodollars: 2_000_000_000, ..Charge::NONE };
         assert!(!requests.has_room(tokens) && requests.lacks_tokens(tokens));

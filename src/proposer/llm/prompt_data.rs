@@ -5,9 +5,9 @@ use crate::archive::{Repository, RepositoryError};
 use crate::edit::proposal::Proposal;
 use crate::proposer::llm::context::{Failed, ProgramShown, PromptContext, Step, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
-use crate::proposer::llm::history::{Failure, Memory, Source};
+use crate::proposer::llm::history::{Failure, PromptHistory, Source};
 use crate::proposer::llm::{prompt, reply, request::Request};
-use crate::search::{Known, Search};
+use crate::search::{Candidate, Search};
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{Kind, Selection};
 
@@ -17,11 +17,11 @@ const MOST_FAILURES: usize = 6;
 
 /// What a briefing is put together from.
 #[derive(Clone, Copy, Debug)]
-pub struct Briefing<'a> {
+pub struct PromptData<'a> {
     /// The state of the run.
     pub search: &'a Search,
     /// What is remembered of it.
-    pub memory: &'a Memory,
+    pub memory: &'a PromptHistory,
     /// Its archive.
     pub repository: &'a Repository,
 }
@@ -37,7 +37,7 @@ pub struct Returned {
     pub diagnosis: String,
 }
 
-impl Briefing<'_> {
+impl PromptData<'_> {
     /// For a proposal.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Briefing<'_> {
         Ok(self.text(reply)?.map(|text| prompt::summary(&text)))
     }
 
-    fn known(&self, candidate: CandidateId) -> &Known {
+    fn known(&self, candidate: CandidateId) -> &Candidate {
         self.search.candidate(candidate).expect("BUG: only candidates of the run are shown")
     }
 

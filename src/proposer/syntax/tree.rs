@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use tree_sitter::{Language, Parser};
 
-use crate::proposer::cache::Recent;
+use crate::proposer::cache::Memo;
 
 /// How many trees are remembered: about as many as there are parents in most runs.
 const TREES_KEPT: usize = 128;
@@ -177,7 +177,7 @@ fn grammar() -> &'static Language {
 }
 
 thread_local! {
-    static TREES: Recent<String, Rc<Tree>> = Recent::new(TREES_KEPT);
+    static TREES: Memo<String, Rc<Tree>> = Memo::new(TREES_KEPT);
 
     /// One for all programs: it keeps the memory that it works with.
     static PARSER: RefCell<Parser> = RefCell::new({

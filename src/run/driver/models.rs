@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use crate::proposer::draw::Drawn;
+use crate::proposer::draw::ProposalDraft;
 use crate::proposer::llm::client::Exchange;
 use crate::proposer::llm::context::Repair;
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::document::document;
-use crate::proposer::llm::pool::{Answered, Order};
-use crate::proposer::llm::prompt_data::Briefing;
+use crate::proposer::llm::pool::{ModelReply, ModelRequest};
+use crate::proposer::llm::prompt_data::PromptData;
 use crate::proposer::llm::request::Request;
 use crate::run::driver::state::{Driver, DriverError};
 use crate::search::Next;
@@ -80,7 +80,7 @@ impl Driver<'_> {
     }
 
     /// What a model is asked for a summary with, if it is time and there is money for it.
-    fn summary_order(&self) -> Result<Option<Order>, DriverError> {
+    fn summary_order(&self) -> Result<Option<ModelRequest>, DriverError> {
         let every = self.llm().summary_every;
         let is_due = every > 0 && self.trail.memory.since_summary() >= every && !self.is_summing_up;
         let ready: Vec<usize> = self.search.models().ready().collect();
@@ -98,17 +98,17 @@ impl Driver<'_> {
         &self.search.started().settings.llm
     }
 
-    fn briefing(&self) -> Briefing<'_> {
-        Briefing { search: &self.search, memory: &self.trail.memory, repository: &self.repository }
+    fn briefing(&self) -> PromptData<'_> {
+        PromptData { search: &self.search, memory: &self.trail.memory, repository: &self.repository }
     }
 
-    fn order(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> Order {
+    fn order(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> ModelRequest {
         let request = Request::new(&self.llm().models[model], &conversation);
-        Order { model, asking, conversation, request, repairs_left }
+        ModelRequest { model, asking, conversation, request, repairs_left }
     }
 
     /// Sends it, or lets it wait until what is under way has cost less than it might.
-    fn send(&mut self, order: Order) -> Result<(), DriverError> {
+    fn send(&mut self, order: ModelRequest) -> Result<(), DriverError> {
         if self.requests.has_room(order.request.worst) {
             return self.dispatch_request(order);
         }
@@ -117,15 +117,15 @@ impl Driver<'_> {
     }
 
     /// What led to a request is on record before the request is on its way: it costs money, whatever happens next.
-    fn dispatch_request(&mut self, order: Order) -> Result<(), DriverError> {
+    fn dispatch_request(&mut self, order: ModelRequest) -> Result<(), DriverError> {
         self.journal.sync()?;
         self.requests.send(order);
         Ok(())
     }
 
     /// What came of a request.
-    pub(super) fn answered(&mut self, answered: Answered) -> Result<(), DriverError> {
-        let Answered { order, asked } = answered;
+    pub(super) fn answered(&mut self, answered: ModelReply) -> Result<(), DriverError> {
+        let ModelReply { order, asked } = answered;
         for failure in &asked.failures {
             let reply = Some(failure.reply.as_slice()).filter(|reply| !reply.is_empty());
             self.record_asked(&order, reply, Some(failure.error.clone()), failure.charge)?;
@@ -145,14 +145,14 @@ impl Driver<'_> {
     }
 
     /// A proposal of a model becomes a candidate, or goes back to it, or is declined.
-    fn take_up(&mut self, order: Order, exchange: Exchange) -> Result<(), DriverError> {
+    fn take_up(&mut self, order: ModelRequest, exchange: Exchange) -> Result<(), DriverError> {
         let Asking::Proposal(attempt) = order.asking else { return Ok(()) };
         let selection = self.search.attempt_under_way(attempt).expect("BUG: an attempt is open until this").clone();
         let kind = selection.kind.expect("BUG: a model is asked in some form");
         let parent = self.program(selection.parent)?;
         match (document(kind, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
             (Ok(document), _) => {
-                let event = self.make_candidate(attempt, &selection, &Drawn { document, operator: None })?;
+                let event = self.make_candidate(attempt, &selection, &ProposalDraft { document, operator: None })?;
                 self.record(&event)
             }
             (Err(error), Some(left)) => {
@@ -168,7 +168,7 @@ impl Driver<'_> {
         }
     }
 
-    fn unanswered(&mut self, order: &Order, error: LlmError) -> Result<(), DriverError> {
+    fn unanswered(&mut self, order: &ModelRequest, error: LlmError) -> Result<(), DriverError> {
         if let Asking::Proposal(attempt) = order.asking {
             self.decline_unanswered(attempt, error.clone())?;
         }
@@ -227,7 +227,7 @@ impl Driver<'_> {
 
     fn record_asked(
         &mut self,
-        order: &Order,
+        order: &ModelRequest,
         reply: Option<&[u8]>,
         error: Option<LlmError>,
         charge: Charge,

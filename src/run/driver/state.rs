@@ -19,23 +19,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::archive::note::notes;
-use crate::archive::population_refs::Leaders;
+use crate::archive::population_refs::PopulationRefs;
 use crate::archive::{Repository, RepositoryError};
 use crate::journal::{Journal, JournalError};
 use crate::judge::client::{self, JudgeError};
-use crate::judge::pool::{Done, Slots};
-use crate::proposer::cache::Recent;
+use crate::judge::pool::{Finished, JudgePool};
+use crate::proposer::cache::Memo;
 use crate::proposer::corpus::{self, Document, Planned};
-use crate::proposer::draw::{Drawn, ProposeError, Proposers};
-use crate::proposer::llm::pool::{Answered, Order, Requests};
+use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
+use crate::proposer::llm::pool::{ModelPool, ModelReply, ModelRequest};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
-use crate::run::carried::Trail;
+use crate::run::carried::CarriedState;
 use crate::run::derive::{Descent, Novel, normal_form, novel};
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::index;
-use crate::run::resume::{OpenRun, Resumption};
+use crate::run::resume::{LiveRun, ResumableRun};
 use crate::run::snapshot;
-use crate::search::{Known, Next, Search, Subject, Task};
+use crate::search::{Candidate, Next, Search, Subject, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
     CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason,
@@ -99,9 +99,9 @@ pub enum DriverError {
 }
 
 /// What a live run waits for.
-enum Heard {
-    Done(Box<Done<Task>>),
-    Answered(Box<Answered>),
+enum DriverEvent {
+    Finished(Box<Finished<Task>>),
+    ModelReply(Box<ModelReply>),
     Signal,
     TimeIsUp,
     PauseIsOver,
@@ -109,7 +109,7 @@ enum Heard {
 
 /// What a live run lets be seen.
 #[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
+pub enum RunUpdate<'a> {
     /// This event has just happened.
     Happened(&'a Event),
     /// Nothing more is begun, for this reason; the run ends with the evaluations that are running.
@@ -117,7 +117,7 @@ pub enum News<'a> {
 }
 
 /// Sees what a live run does, and the state right after it.
-pub type Observer<'a> = dyn FnMut(News<'_>, &Search) + 'a;
+pub type Observer<'a> = dyn FnMut(RunUpdate<'_>, &Search) + 'a;
 
 /// A live run.
 pub struct Driver<'a> {
@@ -127,23 +127,23 @@ pub struct Driver<'a> {
     pub(super) snapshots: snapshot::Writer,
     pub(super) repository: Repository,
     /// Programs of candidates: a parent comes back many times.
-    pub(super) programs: Recent<CandidateId, Rc<str>>,
+    pub(super) programs: Memo<CandidateId, Rc<str>>,
     pub(super) proposers: Proposers,
     pub(super) search: Search,
-    pub(super) slots: Slots<Task>,
+    pub(super) slots: JudgePool<Task>,
     pub(super) signals: mpsc::Receiver<()>,
     pub(super) in_flight: BTreeSet<Task>,
     pub(super) prompts: Prompts,
-    pub(super) requests: Requests,
+    pub(super) requests: ModelPool,
     /// Requests that wait for what is under way to cost less than it might.
-    pub(super) parked: Vec<Order>,
+    pub(super) parked: Vec<ModelRequest>,
     pub(super) is_summing_up: bool,
     /// By place of the model: requests in a row without an answer, and when a pause ends.
     pub(super) failed_in_a_row: Vec<u32>,
     pub(super) paused_until: BTreeMap<usize, Instant>,
     /// Whether the process before this one ended without a word.
     pub(super) died: bool,
-    pub(super) trail: Trail,
+    pub(super) trail: CarriedState,
     pub(super) since_checkpoint: usize,
     pub(super) began: Instant,
     /// How long harnesses before this one were at work on the run.
@@ -166,7 +166,7 @@ impl<'a> Driver<'a> {
         let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
             .expect("BUG: the settings were checked");
         let session = |cpu| client::session(evaluation, &cases, *rng_seed, cpu);
-        let slots = Slots::open(search.slots, &llm.key_variables(), session).await?;
+        let slots = JudgePool::open(search.slots, &llm.key_variables(), session).await?;
         // From the first thing that is written on, a signal ends the run in good order.
         let signals = signals()?;
         let in_folder = |source| DriverError::Folder { path: folder.path().to_owned(), source };
@@ -181,7 +181,7 @@ impl<'a> Driver<'a> {
         let seed = started.commit;
         let journal = draft.begin(&[Event::RunStarted(Box::new(started))])?;
         repository.set_best(seed)?;
-        Self::new(OpenRun::begun(folder, journal)?, repository, (slots, signals), observer)
+        Self::new(LiveRun::begun(folder, journal)?, repository, (slots, signals), observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -189,7 +189,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Judges that cannot work, loads that are not the same any more.
     pub async fn resume(
-        run: Resumption,
+        run: ResumableRun,
         candidates: Option<u64>,
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
@@ -201,7 +201,7 @@ impl<'a> Driver<'a> {
         let started = run.search.started();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
         let session = |cpu| client::session(evaluation, &started.cases, *rng_seed, cpu);
-        let slots = Slots::open(settings.slots, &llm.key_variables(), session).await?;
+        let slots = JudgePool::open(settings.slots, &llm.key_variables(), session).await?;
         let signals = signals()?;
         let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
         if now != then {
@@ -220,17 +220,17 @@ impl<'a> Driver<'a> {
     }
 
     fn new(
-        run: OpenRun,
+        run: LiveRun,
         repository: Repository,
-        (slots, signals): (Slots<Task>, mpsc::Receiver<()>),
+        (slots, signals): (JudgePool<Task>, mpsc::Receiver<()>),
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
-        let OpenRun { folder, journal, index, snapshots, search, trail } = run;
+        let LiveRun { folder, journal, index, snapshots, search, trail } = run;
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
         let llm = &search.started().settings.llm;
         Ok(Self {
             prompts: Prompts::read(llm.prompts.as_deref())?,
-            requests: Requests::open(llm, search.models().spent()),
+            requests: ModelPool::open(llm, search.models().spent()),
             parked: Vec::new(),
             is_summing_up: false,
             failed_in_a_row: vec![0; llm.models.len()],
@@ -240,7 +240,7 @@ impl<'a> Driver<'a> {
             journal,
             index,
             snapshots,
-            programs: Recent::new(PROGRAMS),
+            programs: Memo::new(PROGRAMS),
             proposers: Proposers::open(search.started(), &repository)?,
             repository,
             search,
@@ -290,28 +290,28 @@ impl<'a> Driver<'a> {
                 return Ok(reason);
             }
             self.journal.sync()?;
-            match self.hear(stopping.is_none()).await {
-                Heard::Done(done) => self.finish(*done)?,
-                Heard::Answered(answered) => self.answered(*answered)?,
-                Heard::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
-                Heard::Signal => stopping = self.stop(StopReason::Interrupted)?,
-                Heard::TimeIsUp => stopping = self.stop(StopReason::WallTime)?,
-                Heard::PauseIsOver => self.wake()?,
+            match self.next_event(stopping.is_none()).await {
+                DriverEvent::Finished(done) => self.finish(*done)?,
+                DriverEvent::ModelReply(answered) => self.answered(*answered)?,
+                DriverEvent::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
+                DriverEvent::Signal => stopping = self.stop(StopReason::Interrupted)?,
+                DriverEvent::TimeIsUp => stopping = self.stop(StopReason::WallTime)?,
+                DriverEvent::PauseIsOver => self.wake()?,
             }
         }
     }
 
     /// Waits for the next thing to happen; once the run is about to stop, only evaluations and signals do.
-    async fn hear(&mut self, is_going_on: bool) -> Heard {
+    async fn next_event(&mut self, is_going_on: bool) -> DriverEvent {
         let time_left = self.time_left();
         let pause =
             self.paused_until.values().min().map_or(Duration::MAX, |until| until.duration_since(Instant::now()));
         tokio::select! {
-            done = self.slots.done() => Heard::Done(Box::new(done)),
-            Some(()) = self.signals.recv() => Heard::Signal,
-            answered = self.requests.done(), if is_going_on => Heard::Answered(Box::new(answered)),
-            () = sleep(time_left), if is_going_on => Heard::TimeIsUp,
-            () = sleep(pause), if is_going_on => Heard::PauseIsOver,
+            done = self.slots.done() => DriverEvent::Finished(Box::new(done)),
+            Some(()) = self.signals.recv() => DriverEvent::Signal,
+            answered = self.requests.done(), if is_going_on => DriverEvent::ModelReply(Box::new(answered)),
+            () = sleep(time_left), if is_going_on => DriverEvent::TimeIsUp,
+            () = sleep(pause), if is_going_on => DriverEvent::PauseIsOver,
         }
     }
 
@@ -339,7 +339,7 @@ impl<'a> Driver<'a> {
 
     /// Nothing more is begun from here on, and nothing more is waited for but evaluations.
     fn stop(&mut self, reason: StopReason) -> Result<Option<StopReason>, DriverError> {
-        (self.observer)(News::Stopping(reason), &self.search);
+        (self.observer)(RunUpdate::Stopping(reason), &self.search);
         self.abandon()?;
         Ok(Some(reason))
     }
@@ -384,7 +384,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What the chosen proposer proposes.
-    fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<Drawn>, DriverError> {
+    fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<ProposalDraft>, DriverError> {
         let program = |candidate| self.program(candidate);
         self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
     }
@@ -393,9 +393,9 @@ impl<'a> Driver<'a> {
         &mut self,
         attempt: u64,
         selection: &Selection,
-        drawn: &Drawn,
+        drawn: &ProposalDraft,
     ) -> Result<Event, DriverError> {
-        let Drawn { document, operator } = drawn;
+        let ProposalDraft { document, operator } = drawn;
         let parent = self.program(selection.parent)?;
         let Novel { derived, normalised, size } = match novel(&self.search, &parent, document) {
             Ok(novel) => novel,
@@ -473,8 +473,8 @@ impl<'a> Driver<'a> {
         })
     }
 
-    fn finish(&mut self, done: Done<Task>) -> Result<(), DriverError> {
-        let Done { task, evaluation } = done;
+    fn finish(&mut self, done: Finished<Task>) -> Result<(), DriverError> {
+        let Finished { task, evaluation } = done;
         self.in_flight.remove(&task);
         let event = match (task.subject, task.windows, evaluation?) {
             (Subject::Candidate(candidate), WindowSet::Search, evaluation) => {
@@ -508,7 +508,7 @@ impl<'a> Driver<'a> {
         self.search.apply(event);
         self.trail.add(event, time_of(&self.journal), &self.search);
         self.index.add(line_of(&self.journal, offset, event, &self.search));
-        (self.observer)(News::Happened(event), &self.search);
+        (self.observer)(RunUpdate::Happened(event), &self.search);
         self.since_checkpoint += 1;
         let is_snapshot_due = self.snapshots.is_due(self.journal.end().0);
         if self.since_checkpoint >= CHECKPOINT_EVERY || is_snapshot_due {
@@ -543,7 +543,7 @@ impl<'a> Driver<'a> {
         self.index.flush();
         self.repository.keep(&mut self.trail.kept)?;
         self.set_best()?;
-        Ok(Leaders::of(&self.search).show(&self.repository)?)
+        Ok(PopulationRefs::of(&self.search).show(&self.repository)?)
     }
 
     fn best(&self) -> Option<CandidateId> {
@@ -558,7 +558,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    pub(super) fn known(&self, candidate: CandidateId) -> &Known {
+    pub(super) fn known(&self, candidate: CandidateId) -> &Candidate {
         self.search.candidate(candidate).expect("BUG: selections name known candidates")
     }
 

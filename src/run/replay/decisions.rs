@@ -15,7 +15,7 @@ use crate::archive::{Kept, Repository, RepositoryError, Written};
 use crate::journal::Entry;
 use crate::judge::client::JudgeError;
 use crate::proposer::corpus::{self, Document};
-use crate::proposer::draw::{Drawn, ProposeError, Proposers};
+use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
 use crate::run::derive::{Derived, Descent, Novel, derive, normal_form, novel};
@@ -423,7 +423,7 @@ impl<'a> Maker<'a> {
         let again = match selection.proposer {
             Proposer::Model(_) => {
                 let document = self.document_of_answer(attempt, selection).ok();
-                document.map(|document| Drawn { document, operator: None })
+                document.map(|document| ProposalDraft { document, operator: None })
             }
             _ => self.proposers.draw(search, self.repository, (attempt, selection), program)?,
         };

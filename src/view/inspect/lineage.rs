@@ -5,7 +5,7 @@ use packevolve_contract::objective::Scores;
 use serde::Serialize;
 
 use crate::edit::blame::Lines;
-use crate::search::Known;
+use crate::search::Candidate;
 use crate::values::candidate::CandidateId;
 use crate::view::format::{milliseconds, signed};
 use crate::view::inspect::row::Row;
@@ -73,7 +73,7 @@ impl Lineage {
     ///
     /// # Panics
     /// Without any.
-    pub fn of(line: &[(CandidateId, Known)], lines: &[Lines]) -> Self {
+    pub fn of(line: &[(CandidateId, Candidate)], lines: &[Lines]) -> Self {
         let mut steps: Vec<Step> = Vec::new();
         let mut before: Option<Scores> = None;
         for (at, (id, known)) in line.iter().enumerate() {

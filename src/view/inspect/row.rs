@@ -4,7 +4,7 @@ use packevolve_contract::case::Case;
 use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
 
-use crate::search::{Known, Search, Verdict};
+use crate::search::{Candidate, Search, Verdict};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::Proposer;
 use crate::view::format::{milliseconds, percent};
@@ -44,7 +44,7 @@ pub struct HeldOutRow {
 
 impl Row {
     /// Of a candidate of a run.
-    pub fn of(candidate: CandidateId, known: &Known) -> Self {
+    pub fn of(candidate: CandidateId, known: &Candidate) -> Self {
         let (outcome, scores) = match &known.verdict {
             None => ("waiting", None),
             Some(Verdict::Measured(scores)) => ("measured", Some((**scores).clone())),
@@ -84,7 +84,7 @@ pub fn top(search: &Search, count: usize) -> Vec<Row> {
 /// The seed program, what the corpus made, and the best candidate: the closing table of a run.
 pub fn closing(search: &Search) -> Vec<Row> {
     let best = search.best().map(|best| best.candidate);
-    let is_named = |known: &Known| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
+    let is_named = |known: &Candidate| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
     search
         .candidates()
         .filter(|(id, known)| is_named(known) || Some(*id) == best)

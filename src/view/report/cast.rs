@@ -3,7 +3,7 @@
 use packevolve_contract::objective::Scores;
 
 use crate::run::fold::Run;
-use crate::search::{Known, Search};
+use crate::search::{Candidate, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::Proposer;
 use crate::view::inspect::model_name;
@@ -13,7 +13,7 @@ use crate::view::plot::Name;
 const LONGEST: usize = 34;
 
 /// Who is who in a run.
-pub struct Cast<'a> {
+pub struct NamedCandidates<'a> {
     /// The run.
     pub run: &'a Run,
     /// Its state after all that happened.
@@ -28,11 +28,11 @@ pub struct Cast<'a> {
     pub counting: Vec<String>,
 }
 
-impl<'a> Cast<'a> {
+impl<'a> NamedCandidates<'a> {
     /// Of a run.
     pub fn of(run: &'a Run) -> Self {
         let search = &run.search;
-        let is_given = |known: &Known| matches!(known.proposer, Some(Proposer::Corpus(_)));
+        let is_given = |known: &Candidate| matches!(known.proposer, Some(Proposer::Corpus(_)));
         let given = search.candidates().filter(|(_, known)| is_given(known)).map(|(id, _)| id);
         let baseline = search.baseline().and_then(|baseline| search.scores(baseline));
         let cases = baseline.into_iter().flat_map(|scores| scores.cases);
@@ -47,7 +47,7 @@ impl<'a> Cast<'a> {
     }
 
     /// What is known of a candidate.
-    pub fn known(&self, id: CandidateId) -> &'a Known {
+    pub fn known(&self, id: CandidateId) -> &'a Candidate {
         self.search.candidate(id).expect("BUG: a candidate of the run")
     }
 

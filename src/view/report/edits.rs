@@ -4,7 +4,7 @@ use crate::archive::{Repository, RepositoryError};
 use crate::edit::blame::{Lines, blame};
 use crate::edit::proposal::Proposal;
 use crate::values::candidate::CandidateId;
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::changes;
 use crate::view::report::figures::{count, difference, milliseconds, or_none, percent, score};
 use crate::view::report::machine::name;
@@ -13,7 +13,7 @@ use crate::view::report::page::{Block, Cell, DiffLine, EditShown, Section, Table
 /// So many lines of a description are seen at once.
 const LEAD: usize = 6;
 
-pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
+pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
     let line = cast.winning_line();
     let mut blocks = Vec::new();
     if let Some((_, edited)) = line.split_first() {
@@ -32,7 +32,7 @@ pub fn section(cast: &Cast<'_>, repository: &Repository) -> Result<Section, Repo
 }
 
 /// How to have the edits made again.
-fn again(cast: &Cast<'_>, best: CandidateId) -> String {
+fn again(cast: &NamedCandidates<'_>, best: CandidateId) -> String {
     let replay = format!("packevolve replay {} {best}", name(cast.run));
     format!(
         "\u{201c}{replay}\u{201d} makes these edits again from the seed program, compares every program and commit id, and \
@@ -41,13 +41,17 @@ fn again(cast: &Cast<'_>, best: CandidateId) -> String {
 }
 
 /// What each program of a line wrote, and what is left of it.
-fn lines(cast: &Cast<'_>, repository: &Repository, line: &[CandidateId]) -> Result<Vec<Lines>, RepositoryError> {
+fn lines(
+    cast: &NamedCandidates<'_>,
+    repository: &Repository,
+    line: &[CandidateId],
+) -> Result<Vec<Lines>, RepositoryError> {
     let file_name = &cast.search.started().file_name;
     let programs = line.iter().map(|id| repository.program(cast.known(*id).commit, file_name));
     Ok(blame(&programs.collect::<Result<Vec<_>, _>>()?))
 }
 
-fn table(cast: &Cast<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
+fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
     let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#", "lines\nleft#"];
     let mut table = Table::new("From the seed program to the best, edit by edit", columns);
     for (id, Lines { wrote, left }) in line.iter().zip(lines) {
@@ -72,13 +76,13 @@ fn table(cast: &Cast<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
 }
 
 /// By how much the score of a candidate exceeds that of the program that was edited.
-fn brought(cast: &Cast<'_>, id: CandidateId) -> Option<String> {
+fn brought(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<String> {
     let parent = *cast.known(id).parents.first()?;
     Some(difference(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score))
 }
 
 /// What an edit brought, in words.
-fn told(cast: &Cast<'_>, id: CandidateId) -> String {
+fn told(cast: &NamedCandidates<'_>, id: CandidateId) -> String {
     let parent = cast.known(id).parents.first().and_then(|parent| cast.scores(*parent));
     let (Some(parent), Some(own), Some(brought)) = (parent, cast.scores(id), brought(cast, id)) else {
         return "not measured in full".to_owned();
@@ -101,7 +105,7 @@ fn lead(description: &str) -> String {
     lines[..shown.min(LEAD)].join("\n").trim().to_owned()
 }
 
-fn shown(cast: &Cast<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
+fn shown(cast: &NamedCandidates<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
     let bytes = repository.proposal(cast.known(id).commit)?.unwrap_or_default();
     let document = String::from_utf8_lossy(&bytes);
     let (description, lines) = match Proposal::parse(&document) {

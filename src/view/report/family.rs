@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::values::candidate::CandidateId;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{count, milliseconds, or_none, score};
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let family = Family::of(cast);
     let blocks = if family.members.len() > 1 { vec![Block::Figure(figure(cast, &family))] } else { Vec::new() };
     Section { id: "family", title: "Family tree of the front", blocks }
@@ -22,7 +22,7 @@ struct Family {
 }
 
 impl Family {
-    fn of(cast: &Cast<'_>) -> Self {
+    fn of(cast: &NamedCandidates<'_>) -> Self {
         let mut left: Vec<CandidateId> = cast.front.iter().copied().chain(cast.best).collect();
         let mut members = BTreeSet::new();
         while let Some(member) = left.pop() {
@@ -55,7 +55,7 @@ impl Family {
     }
 }
 
-fn figure(cast: &Cast<'_>, family: &Family) -> Figure {
+fn figure(cast: &NamedCandidates<'_>, family: &Family) -> Figure {
     let chart = Chart {
         x: Axis::new("generation", Scale::Linear),
         y: Axis::new("combined_score", Scale::TowardsOne),
@@ -74,11 +74,11 @@ fn figure(cast: &Cast<'_>, family: &Family) -> Figure {
 }
 
 /// Where a member is in the figure, if it was measured in full.
-fn place(cast: &Cast<'_>, id: CandidateId) -> Option<(f64, f64)> {
+fn place(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<(f64, f64)> {
     Some((cast.generation(id) as f64, cast.scores(id)?.combined_score))
 }
 
-fn layers(cast: &Cast<'_>, family: &Family) -> Vec<Layer> {
+fn layers(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Layer> {
     let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(cast, *id)).collect::<Vec<_>>();
     let named = |ids: &[CandidateId], name: &dyn Fn(CandidateId) -> Name| {
         ids.iter().filter_map(|id| Some((place(cast, *id)?, name(*id)))).collect::<Vec<_>>()
@@ -100,7 +100,7 @@ fn layers(cast: &Cast<'_>, family: &Family) -> Vec<Layer> {
 }
 
 /// The lines to members from those of their parents that are wanted; the first parent is the one that was edited.
-fn links(cast: &Cast<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
+fn links(cast: &NamedCandidates<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
     let mut links = Vec::new();
     for child in &family.members {
         let parents = cast.known(*child).parents.iter().enumerate().filter(|(nth, _)| wanted(*nth));
@@ -109,7 +109,7 @@ fn links(cast: &Cast<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f
     links
 }
 
-fn keys(cast: &Cast<'_>, family: &Family) -> Vec<Key> {
+fn keys(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Key> {
     let mut keys = vec![
         Key { mark: "◆", class: "k-best", means: "the best, and its line" },
         Key { mark: "●", class: "k-best", means: "on the front" },
@@ -122,7 +122,7 @@ fn keys(cast: &Cast<'_>, family: &Family) -> Vec<Key> {
     keys
 }
 
-fn table(cast: &Cast<'_>, family: &Family) -> Table {
+fn table(cast: &NamedCandidates<'_>, family: &Family) -> Table {
     let columns = ["program", "on the front", "proposer", "unit, ms#", "quality#", "combined#", "second parent"];
     let mut table = Table::new("The tree, each program below the one that was edited", columns);
     for (id, before) in family.tree() {

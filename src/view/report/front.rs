@@ -2,12 +2,12 @@
 
 use crate::values::candidate::CandidateId;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{count, milliseconds, or_none, percent, score};
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let all: Vec<Place> = cast.measured().filter_map(|(id, _)| Place::of(cast, id)).collect();
     let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
     Section { id: "front", title: "Quality against time", blocks }
@@ -21,14 +21,14 @@ struct Place {
 }
 
 impl Place {
-    fn of(cast: &Cast<'_>, id: CandidateId) -> Option<Self> {
+    fn of(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<Self> {
         let scores = cast.scores(id)?;
         // The front is one of scores, so time is shown as its score counts it: the mean of the cases' logarithms.
         Some(Self { id, at: (10f64.powf(3.0 * scores.speed_score), scores.quality?) })
     }
 }
 
-fn figure(cast: &Cast<'_>, all: &[Place]) -> Figure {
+fn figure(cast: &NamedCandidates<'_>, all: &[Place]) -> Figure {
     let stays = |place: &&Place| cast.is_named(place.id) || cast.front.contains(&place.id);
     let others: Vec<Place> = all.iter().filter(|place| !stays(place)).copied().collect();
     let on_axes: Vec<(f64, f64)> =
@@ -54,7 +54,7 @@ fn figure(cast: &Cast<'_>, all: &[Place]) -> Figure {
     figure
 }
 
-fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
+fn caption(cast: &NamedCandidates<'_>, measured: usize, left_out: usize) -> String {
     let tally = cast.search.tally();
     let thin = match left_out {
         0 => String::new(),
@@ -75,7 +75,7 @@ fn caption(cast: &Cast<'_>, measured: usize, left_out: usize) -> String {
     )
 }
 
-fn layers(cast: &Cast<'_>, others: &[Place]) -> Vec<Layer> {
+fn layers(cast: &NamedCandidates<'_>, others: &[Place]) -> Vec<Layer> {
     let places = |ids: &[CandidateId]| ids.iter().filter_map(|id| Place::of(cast, *id)).collect::<Vec<_>>();
     let named = |ids: &[CandidateId]| -> Vec<((f64, f64), Name)> {
         places(ids).into_iter().map(|place| (place.at, cast.name(place.id))).collect()
@@ -92,7 +92,7 @@ fn layers(cast: &Cast<'_>, others: &[Place]) -> Vec<Layer> {
     ]
 }
 
-fn table(cast: &Cast<'_>, mut shown: Vec<Place>) -> Table {
+fn table(cast: &NamedCandidates<'_>, mut shown: Vec<Place>) -> Table {
     let combined = |place: &Place| cast.scores(place.id).map_or(0.0, |scores| scores.combined_score);
     shown.sort_by(|a, b| combined(b).total_cmp(&combined(a)).then(a.id.cmp(&b.id)));
     let columns = ["candidate", "name", "on the front", "unit, ms#", "gap, mean %#", "quality#", "speed#", "combined#"];

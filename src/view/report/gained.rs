@@ -6,18 +6,18 @@ use packevolve_contract::objective::{CaseScore, Scores};
 use crate::values::candidate::CandidateId;
 use crate::view::gain::Gain;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{arrow, milliseconds, or_none, percent, score, time, times};
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile};
 
 /// Gaps below this are drawn as this: there is no 0 on a logarithmic axis.
 const LEAST_GAP: f64 = 1e-5;
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     Section { id: "gained", title: "What was gained", blocks: blocks(cast) }
 }
 
-fn blocks(cast: &Cast<'_>) -> Vec<Block> {
+fn blocks(cast: &NamedCandidates<'_>) -> Vec<Block> {
     if cast.search.baseline().is_none() {
         return vec![Block::words("Nothing was measured yet: the run has not got past its start.")];
     }
@@ -47,7 +47,7 @@ fn lead(gain: &Gain) -> String {
     format!("The best program is candidate {}, {}, compared with the baseline {seen}.", gain.candidate, gain.name)
 }
 
-fn tiles(cast: &Cast<'_>, gain: &Gain) -> Vec<Tile> {
+fn tiles(cast: &NamedCandidates<'_>, gain: &Gain) -> Vec<Tile> {
     let mut tiles = Vec::new();
     if let Some((before, after)) = gain.baseline.unit_seconds.zip(gain.best.unit_seconds) {
         let note = format!("{} as fast", times(before / after));
@@ -168,7 +168,7 @@ const TIMES: Compared = Compared {
     table: "Time of a call in ms for each case, on the windows of the search",
 };
 
-fn figure(cast: &Cast<'_>, compared: &Compared) -> Figure {
+fn figure(cast: &NamedCandidates<'_>, compared: &Compared) -> Figure {
     let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
     let row = |case: &str| -(cases.iter().position(|known| known == case).unwrap_or(0) as f64);
     let at = |ids: &[CandidateId]| -> Vec<(f64, f64)> {
@@ -194,7 +194,7 @@ fn figure(cast: &Cast<'_>, compared: &Compared) -> Figure {
     figure
 }
 
-fn keys(cast: &Cast<'_>) -> Vec<Key> {
+fn keys(cast: &NamedCandidates<'_>) -> Vec<Key> {
     let best = Key { mark: "◆", class: "k-best", means: "the best" };
     let given = Key { mark: "▲", class: "k-second", means: "the given proposals" };
     let seed = Key { mark: "○", class: "k-text", means: "the seed program" };
@@ -202,7 +202,7 @@ fn keys(cast: &Cast<'_>) -> Vec<Key> {
     [best, given, seed].into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
 }
 
-fn table(cast: &Cast<'_>, compared: &Compared, cases: &[String]) -> Table {
+fn table(cast: &NamedCandidates<'_>, compared: &Compared, cases: &[String]) -> Table {
     let ends = ["unit, ms#", "combined_score#"].map(str::to_owned);
     let columns =
         ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", arrow(case)))).chain(ends);

@@ -3,7 +3,7 @@
 use packevolve_contract::objective::CaseScore;
 
 use crate::view::plot::number;
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{arrow, percent, score};
 use crate::view::report::page::{Block, Cell, Section, Table};
 
@@ -12,7 +12,7 @@ const SHADES: [(f64, &str); 5] = [(0.02, "h5"), (0.05, "h4"), (0.15, "h3"), (0.4
 /// Half a percent more than the baseline's is the same.
 const SAME: f64 = 1.005;
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let leading = cast.leading();
     let mut blocks = Vec::new();
     if leading.len() > 1 {
@@ -28,7 +28,7 @@ pub fn section(cast: &Cast<'_>) -> Section {
     Section { id: "heat", title: "Gap in every case", blocks }
 }
 
-fn table(cast: &Cast<'_>) -> Table {
+fn table(cast: &NamedCandidates<'_>) -> Table {
     let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
     let named = cases.iter().map(|case| format!("{}#", arrow(case).replace(' ', "\n")));
     let columns = ["program", "score#"].map(str::to_owned).into_iter().chain(named);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::run::fold::Run;
 use crate::search::Tally;
 use crate::values::event::Event;
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{count, duration};
 use crate::view::report::page::{Block, Section, Table};
 
@@ -39,12 +39,12 @@ fn date(seconds: f64) -> String {
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
 }
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let blocks = vec![Block::Table(machine(cast)), jail(cast), Block::Behind(settings(cast))];
     Section { id: "machine", title: "Machine, jail and settings", blocks }
 }
 
-fn machine(cast: &Cast<'_>) -> Table {
+fn machine(cast: &NamedCandidates<'_>) -> Table {
     let started = cast.search.started();
     let judge = &started.judge;
     let topology = &started.settings.evaluation.topology;
@@ -78,7 +78,7 @@ fn machine(cast: &Cast<'_>) -> Table {
 }
 
 /// The jail in a sentence, or where something was missing, step by step.
-fn jail(cast: &Cast<'_>) -> Block {
+fn jail(cast: &NamedCandidates<'_>) -> Block {
     let steps = &cast.search.started().judge.jail;
     if steps.iter().all(|step| step.in_force) {
         let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
@@ -96,7 +96,7 @@ fn jail(cast: &Cast<'_>) -> Block {
 }
 
 /// Every setting in force, by its path in the record.
-fn settings(cast: &Cast<'_>) -> Table {
+fn settings(cast: &NamedCandidates<'_>) -> Table {
     let mut table = Table::new("All settings in force", ["setting", "value"]);
     let settings =
         serde_json::to_value(&cast.search.started().settings).expect("BUG: settings are JSON in the journal");

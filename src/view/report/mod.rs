@@ -21,7 +21,7 @@ mod timing;
 
 use crate::archive::{Repository, RepositoryError};
 use crate::run::fold::Run;
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::page::{Page, Section};
 
 /// The page, one HTML file that needs nothing beside itself.
@@ -29,7 +29,7 @@ use crate::view::report::page::{Page, Section};
 /// # Errors
 /// A program or proposal of the winning line that the archive cannot give.
 pub fn html(run: &Run, repository: &Repository) -> Result<String, RepositoryError> {
-    let cast = Cast::of(run);
+    let cast = NamedCandidates::of(run);
     let sections = vec![
         gained::section(&cast),
         edits::section(&cast, repository)?,

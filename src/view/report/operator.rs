@@ -1,11 +1,11 @@
 //! Operator: in which of its ways a proposer made a candidate, in words.
 
-use crate::search::Known;
+use crate::search::Candidate;
 use crate::values::event::{Kind, Proposer};
 use crate::values::operator::Operator;
 
 /// The way in which a candidate was made; empty for what was given.
-pub fn operator(known: &Known) -> &'static str {
+pub fn operator(known: &Candidate) -> &'static str {
     match known.proposer {
         Some(Proposer::Model(_)) if known.repairs > 0 => "a rejected one repaired",
         Some(Proposer::Model(_)) => match known.kind {

@@ -4,7 +4,7 @@ use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::{count, duration, or_none, score};
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
@@ -39,7 +39,7 @@ struct Course {
     bests: Vec<Became>,
 }
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let course = Course::of(cast);
     let mut blocks = Vec::new();
     if course.scores.len() > 1 {
@@ -52,7 +52,7 @@ pub fn section(cast: &Cast<'_>) -> Section {
 
 impl Course {
     /// Goes through the run once more, event by event.
-    fn of(cast: &Cast<'_>) -> Self {
+    fn of(cast: &NamedCandidates<'_>) -> Self {
         let entries = &cast.run.entries;
         let mut search = Search::new(cast.search.started().clone());
         let mut course = Self::default();
@@ -168,7 +168,7 @@ fn steps(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Table {
     table
 }
 
-fn table(cast: &Cast<'_>, course: &Course) -> Table {
+fn table(cast: &NamedCandidates<'_>, course: &Course) -> Table {
     let columns = ["after", "judged#", "judge s#", "candidate", "name", "in the search#", "held out#"];
     let mut table = Table::new("Every best of the run", columns);
     for became in &course.bests {

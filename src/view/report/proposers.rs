@@ -9,11 +9,11 @@ use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::{Event, Proposer};
 use crate::view::inspect::model_name;
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::operator::operator;
 use crate::view::report::page::{Block, Section, Table};
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let ledger = Ledger::of(cast);
     let mut blocks = Vec::new();
     if !ledger.accounts.is_empty() {
@@ -48,7 +48,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn of(cast: &Cast<'_>) -> Self {
+    fn of(cast: &NamedCandidates<'_>) -> Self {
         let mut ledger = Self { accounts: BTreeMap::new(), order: Vec::new() };
         let mut proposers: Vec<Proposer> = vec![Proposer::Corpus(0)];
         proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.who));
@@ -66,11 +66,11 @@ impl Ledger {
         ledger
     }
 
-    fn of_proposer(&mut self, cast: &Cast<'_>, proposer: Proposer) -> &mut Account {
+    fn of_proposer(&mut self, cast: &NamedCandidates<'_>, proposer: Proposer) -> &mut Account {
         self.accounts.entry(name(cast, proposer)).or_default()
     }
 
-    fn see(&mut self, cast: &Cast<'_>, event: &Event, attempts: &mut BTreeMap<u64, Proposer>) {
+    fn see(&mut self, cast: &NamedCandidates<'_>, event: &Event, attempts: &mut BTreeMap<u64, Proposer>) {
         let proposer = |id: &CandidateId| cast.known(*id).proposer;
         match event {
             Event::Selected { attempt, selection } => {
@@ -122,14 +122,14 @@ fn seconds(evaluation: &Evaluation) -> f64 {
     evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds)
 }
 
-fn name(cast: &Cast<'_>, proposer: Proposer) -> String {
+fn name(cast: &NamedCandidates<'_>, proposer: Proposer) -> String {
     match proposer {
         Proposer::Model(model) => model_name(model, cast.search).to_owned(),
         proposer => proposer.to_string(),
     }
 }
 
-fn asked(cast: &Cast<'_>, ledger: &Ledger) -> Table {
+fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
     let has_models = !cast.search.started().settings.llm.models.is_empty();
     let names = ["tried#", "declined#", "rejected#", "outclassed#", "measured#", "admitted#", "on the front#"];
     let costs = ["confirmed#", "refuted#", "judge s#", "tokens#", "$#"];
@@ -178,7 +178,7 @@ struct Made {
     better: usize,
 }
 
-fn operators(cast: &Cast<'_>) -> Table {
+fn operators(cast: &NamedCandidates<'_>) -> Table {
     let mut made: BTreeMap<(String, &'static str), Made> = BTreeMap::new();
     for (id, known) in cast.search.candidates() {
         let Some(proposer) = known.proposer.filter(|proposer| !matches!(proposer, Proposer::Corpus(_))) else {

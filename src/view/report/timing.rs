@@ -7,14 +7,14 @@ use crate::run::replay::evaluation_of;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
-use crate::view::report::cast::Cast;
+use crate::view::report::cast::NamedCandidates;
 use crate::view::report::figures::milliseconds;
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 
 /// So many of the front are drawn, evenly from the fastest to the best; the table has them all.
 const MOST: usize = 14;
 
-pub fn section(cast: &Cast<'_>) -> Section {
+pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let all: Vec<Timed> = cast.front.iter().chain(&[CandidateId::SEED]).filter_map(|id| Timed::of(cast, *id)).collect();
     let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
     Section { id: "timing", title: "Samples of time", blocks }
@@ -28,7 +28,7 @@ struct Timed {
 }
 
 impl Timed {
-    fn of(cast: &Cast<'_>, id: CandidateId) -> Option<Self> {
+    fn of(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<Self> {
         let evaluation = evaluation_of(cast.run, id)?;
         let mut seconds = units(cast, evaluation.measured()?);
         seconds.extend(held_out(cast, id).into_iter().flat_map(|measurement| units(cast, measurement)));
@@ -50,7 +50,7 @@ impl Timed {
 }
 
 /// The time of the unit in each round that all of its cases were measured in.
-fn units(cast: &Cast<'_>, measurement: &Measurement) -> Vec<f64> {
+fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
     let topology = &cast.search.started().settings.evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
     let in_round =
@@ -59,7 +59,7 @@ fn units(cast: &Cast<'_>, measurement: &Measurement) -> Vec<f64> {
 }
 
 /// What was measured of a candidate on the held-out windows.
-fn held_out<'a>(cast: &Cast<'a>, id: CandidateId) -> Option<&'a Measurement> {
+fn held_out<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
     let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
     cast.run.entries.iter().find_map(|entry| match &entry.event {
         Event::Confirmed { candidate, measurement } if *candidate == id => Some(measurement),
@@ -76,7 +76,7 @@ fn some(all: &[Timed]) -> Vec<&Timed> {
     (0..count).map(|place| &all[place * last / (count - 1)]).collect()
 }
 
-fn figure(cast: &Cast<'_>, all: &[Timed]) -> Figure {
+fn figure(cast: &NamedCandidates<'_>, all: &[Timed]) -> Figure {
     let shown = some(all);
     let row = |place: usize| -(place as f64);
     let rows = || shown.iter().enumerate().map(|(place, timed)| (row(place), *timed));
@@ -118,7 +118,7 @@ fn spread(timed: &Timed, y: f64) -> Layer {
     Layer::Band { ink: Ink::Best, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
 }
 
-fn table(cast: &Cast<'_>, all: &[Timed]) -> Table {
+fn table(cast: &NamedCandidates<'_>, all: &[Timed]) -> Table {
     let columns = [
         "candidate",
         "name",
