@@ -10,7 +10,7 @@ use crate::cli::input::{BadInput, read_text};
 use crate::cli::write::write;
 use crate::run::derive::derive;
 use crate::values::event::Declined;
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 
 /// Applies the edit of one proposal to a program; the result goes to stdout or to `-o`.
 #[derive(Debug, Args)]
@@ -34,20 +34,20 @@ impl Apply {
                 match &self.output {
                     Some(path) => write(path, &derived.program)
                         .map_err(|error| BadInput(format!("cannot write {}: {error}", path.display())))?,
-                    None => data(&derived.program)?,
+                    None => print(&derived.program)?,
                 }
                 let count = derived.proposal.edit.blocks().len();
                 let blocks = if count == 1 { "block" } else { "blocks" };
-                talk(format_args!("applied {}: {count} {blocks}", derived.proposal.name));
+                status(format_args!("applied {}: {count} {blocks}", derived.proposal.name));
                 Ok(Exit::Success)
             }
             Err(reason) => {
                 let path = self.proposal.display();
                 match &reason {
                     Declined::DoesNotApply { mismatch } => {
-                        talk(format_args!("error: {path}: does not apply\n{}", mismatch.evidence().trim_end()));
+                        status(format_args!("error: {path}: does not apply\n{}", mismatch.evidence().trim_end()));
                     }
-                    other => talk(format_args!("error: {path}: {other}")),
+                    other => status(format_args!("error: {path}: {other}")),
                 }
                 Ok(Exit::Rejected)
             }

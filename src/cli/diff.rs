@@ -13,7 +13,7 @@ use crate::edit::diff;
 use crate::run::lookup::Glance;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
-use crate::view::output::{data, harmless};
+use crate::view::output::{harmless, print};
 use crate::view::terminal::{Terminal, Tone};
 
 /// The scores of two candidates side by side, then the diff of their programs, which `git apply` and `patch` take as it
@@ -53,7 +53,7 @@ impl Diff {
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, compared, diff })?,
             Format::Table => {
-                data(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
+                print(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
             }
         }
         Ok(Exit::Success)

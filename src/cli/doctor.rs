@@ -10,7 +10,7 @@ use crate::cli::format::{Format, print_json};
 use crate::cli::input::config_path;
 use crate::config::Config;
 use crate::judge::client::{self, Judge};
-use crate::view::output::data;
+use crate::view::output::print;
 
 /// Starts a judge and says what it measures with; says what is missing if it does not start.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ impl Doctor {
         let judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         match self.format {
             Format::Json => print_json(judge.ready())?,
-            Format::Table => data(text(judge.ready(), settings.search.slots))?,
+            Format::Table => print(text(judge.ready(), settings.search.slots))?,
         }
         Ok(Exit::Success)
     }

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::judge::client::{self, Judge};
 use crate::values::settings::Settings;
 use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 use crate::view::terminal::Terminal;
 
 /// By which formula programs are scored.
@@ -92,14 +92,14 @@ impl Evaluate {
             true => None,
             false => Some(measure_baseline(&mut judge, against, &against_text).await?),
         };
-        talk(format_args!("measuring {} ...", self.program.display()));
+        status(format_args!("measuring {} ...", self.program.display()));
         let limits = baseline.as_ref().map(|baseline| settings.evaluation.limits.times(Some(baseline)));
         let evaluation = judge.evaluate(request(&self.program, &program, limits)).await?;
         let baseline = baseline.or_else(|| evaluation.measured().cloned());
         let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
         match self.format {
             Format::Json => print_json(&evaluated)?,
-            Format::Table => data(inspect::evaluated_text(&evaluated, &cases, &Terminal::of_stdout()))?,
+            Format::Table => print(inspect::evaluated_text(&evaluated, &cases, &Terminal::of_stdout()))?,
         }
         Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }
@@ -151,7 +151,7 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
 }
 
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> anyhow::Result<Measurement> {
-    talk(format_args!("measuring {}, which it is compared with ...", path.display()));
+    status(format_args!("measuring {}, which it is compared with ...", path.display()));
     match judge.evaluate(request(path, program, None)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {

@@ -25,7 +25,7 @@ use crate::values::cost::Charge;
 use crate::values::event::StopReason;
 use crate::view::gain::Gain;
 use crate::view::inspect::{self, Asked, FORMAT, Row};
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 use crate::view::progress::Progress;
 use crate::view::terminal::Terminal;
 
@@ -150,14 +150,14 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
             return Err(anyhow::Error::new(error).context(hint));
         }
     };
-    talk(format_args!("stopped: {reason}"));
+    status(format_args!("stopped: {reason}"));
     tell_declined(&path)?;
     match format {
         Format::Json => print_json(&Closing::of(&search))?,
-        Format::Table => data(closing(&search, &path))?,
+        Format::Table => print(closing(&search, &path))?,
     }
     if reason == StopReason::Interrupted {
-        talk(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
+        status(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
         return Ok(Exit::Interrupted);
     }
     Ok(Exit::Success)
@@ -167,7 +167,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
 fn tell_declined(path: &Path) -> anyhow::Result<()> {
     for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
-        talk(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
+        status(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::cli::input::BadInput;
 use crate::cli::named::Names;
 use crate::cli::write::write;
 use crate::view::export;
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 
 /// The best program of a run, or another one, with a header that says from which run, commit and scores it comes and how
 /// to make it again: a drop-in for DeepSeek's `eplb.py`.
@@ -38,7 +38,7 @@ impl Export {
         let repository = Repository::open(&run.folder.archive())?;
         let text = export::standalone(&run, &repository, candidate)?;
         match self.output.as_deref().filter(|path| *path != Path::new("-")) {
-            None => data(text)?,
+            None => print(text)?,
             Some(path) => self.put(path, &text)?,
         }
         Ok(Exit::Success)
@@ -50,7 +50,7 @@ impl Export {
             return Err(BadInput(format!("{shown} is there already\nhint: --force replaces it")));
         }
         write(path, text).map_err(|error| BadInput(format!("cannot write {shown}: {error}")))?;
-        talk(format_args!("wrote {shown}"));
+        status(format_args!("wrote {shown}"));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::view::output::data;
+use crate::view::output::print;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -14,5 +14,5 @@ pub(crate) enum Format {
 }
 
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(data(serde_json::to_string_pretty(value)? + "\n")?)
+    Ok(print(serde_json::to_string_pretty(value)? + "\n")?)
 }

@@ -8,7 +8,7 @@ use crate::cli::format::{Format, print_json};
 use crate::cli::named::{RunArguments, find_run};
 use crate::run::fsck::{self, Finding, Report};
 use crate::view::inspect::FORMAT;
-use crate::view::output::{data, harmless};
+use crate::view::output::{harmless, print};
 
 /// Holds the journal of a run against its archive: digests, objects, commits, refs, and what crashes left.
 ///
@@ -47,7 +47,7 @@ impl Fsck {
         }
         match self.format {
             Format::Json => print_json(&Told { format: FORMAT, report: &report, repaired: &repaired })?,
-            Format::Table => data(text(&report, &repaired, &folder.path().display().to_string()))?,
+            Format::Table => print(text(&report, &repaired, &folder.path().display().to_string()))?,
         }
         Ok(if report.findings.is_empty() { Exit::Success } else { Exit::Damaged })
     }

@@ -14,7 +14,7 @@ use crate::run::lookup::Glance;
 use crate::search::Candidate;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT};
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 use crate::view::terminal::Terminal;
 
 /// From the seed program to a candidate, an edit a line: its scores, and what it brought against the program that it is
@@ -50,7 +50,7 @@ impl Lineage {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,
             Format::Table => {
                 let path = run.folder.path().display().to_string();
-                data(lineage.text(&run.start().started().cases, &path, &Terminal::of_stdout()))?;
+                print(lineage.text(&run.start().started().cases, &path, &Terminal::of_stdout()))?;
             }
         }
         Ok(Exit::Success)
@@ -67,7 +67,7 @@ fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
     match programs() {
         Ok(programs) => blame(&programs),
         Err(error) => {
-            talk(format_args!("note: lines are not counted: {error}"));
+            status(format_args!("note: lines are not counted: {error}"));
             Vec::new()
         }
     }

@@ -17,7 +17,7 @@ use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::inspect::{self, FORMAT};
-use crate::view::output::{data, is_read, talk};
+use crate::view::output::{is_read, print, status};
 use crate::view::terminal::Terminal;
 
 /// Between two looks at a journal.
@@ -127,7 +127,7 @@ impl Printer {
                 inspect::event_tone(event).map_or(line.clone(), |tone| self.terminal.paint(tone, &line))
             }
         };
-        data(line + "\n")?;
+        print(line + "\n")?;
         self.is_unread = !is_read();
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Follower {
         }
         self.told = true;
         let path = self.folder.path().display();
-        talk(format_args!(
+        status(format_args!(
             "note: no process here works on {path}; still waiting\nhint: `packevolve resume {path}` goes on with it"
         ));
     }

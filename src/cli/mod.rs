@@ -26,7 +26,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::error::{exit_of, told};
 use crate::cli::exit::Exit;
-use crate::view::output::talk;
+use crate::view::output::status;
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
 #[derive(Debug, Parser)]
@@ -82,7 +82,7 @@ pub fn main() -> Exit {
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
-            talk(told(&error));
+            status(told(&error));
             exit_of(&error)
         }
     }

@@ -11,7 +11,7 @@ use crate::run::folder::RunFolder;
 use crate::run::lookup::Glance;
 use crate::run::resume::ResumableRun;
 use crate::values::candidate::CandidateId;
-use crate::view::output::talk;
+use crate::view::output::status;
 
 /// A run, in the commands that read one.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ impl RunArguments {
 
 fn note(torn: Option<&TornLine>) {
     if let Some(torn) = torn {
-        talk(format_args!("note: {torn}"));
+        status(format_args!("note: {torn}"));
     }
 }
 

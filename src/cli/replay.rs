@@ -18,7 +18,7 @@ use crate::run::folder::RunError;
 use crate::run::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
 use crate::view::export;
 use crate::view::inspect::FORMAT;
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
@@ -68,13 +68,13 @@ impl Replay {
         let run = match self.run.open() {
             Ok(run) => run,
             Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
-                talk(crate::cli::error::told(&self.first_divergence(error)));
+                status(crate::cli::error::told(&self.first_divergence(error)));
                 return Ok(Exit::Diverged);
             }
             Err(error) => return Err(error),
         };
         if run.torn.is_some() {
-            talk(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
+            status(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
             return Ok(Exit::Diverged);
         }
         let folder = self.export.as_deref().map(new_folder).transpose()?;
@@ -85,7 +85,7 @@ impl Replay {
             }
             Err(Divergence::Judge(error)) => Err(error.into()),
             Err(divergence) => {
-                talk(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
+                status(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
                 Ok(Exit::Diverged)
             }
         }
@@ -119,7 +119,7 @@ impl Replay {
             Err(divergence) => return Ok(Err(divergence)),
         };
         if self.format == Format::Table {
-            data(told_steps(&steps))?;
+            print(told_steps(&steps))?;
         }
         let again = if self.no_evaluate {
             None
@@ -133,7 +133,7 @@ impl Replay {
             (Format::Json, measured) => {
                 print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
             }
-            (Format::Table, Some(again)) => data(told_again(again, &Terminal::of_stdout()))?,
+            (Format::Table, Some(again)) => print(told_again(again, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
         }
         Ok(Ok(again.as_ref().map_or(Exit::Success, exit_of)))
@@ -145,7 +145,7 @@ impl Replay {
         let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
         write_folder(folder, &files)
             .map_err(|error| BadInput(format!("cannot write {}: {error}", folder.display())))?;
-        talk(format_args!("wrote {} files to {}", files.len(), folder.display()));
+        status(format_args!("wrote {} files to {}", files.len(), folder.display()));
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl Replay {
         };
         match self.format {
             Format::Json => print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: None })?,
-            Format::Table => data(format_args!(
+            Format::Table => print(format_args!(
                 "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
                 run.entries.len(),
                 steps.len()

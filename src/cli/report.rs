@@ -9,7 +9,7 @@ use crate::archive::Repository;
 use crate::cli::exit::Exit;
 use crate::cli::named::RunArguments;
 use crate::cli::write::write;
-use crate::view::output::{data, talk};
+use crate::view::output::{print, status};
 use crate::view::report;
 
 /// A run as one page of HTML that needs nothing beside itself.
@@ -28,11 +28,11 @@ impl Report {
         let repository = Repository::open(&run.folder.archive())?;
         let page = report::html(&run, &repository)?;
         if self.output == Path::new("-") {
-            data(page)?;
+            print(page)?;
             return Ok(Exit::Success);
         }
         write(&self.output, &page).with_context(|| format!("cannot write {}", self.output.display()))?;
-        talk(format_args!("the report is in {}", self.output.display()));
+        status(format_args!("the report is in {}", self.output.display()));
         Ok(Exit::Success)
     }
 }

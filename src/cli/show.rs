@@ -15,7 +15,7 @@ use crate::run::lookup::{Glance, Seen};
 use crate::values::event::Selection;
 use crate::view::format;
 use crate::view::inspect::{self, Compared, FORMAT, Row};
-use crate::view::output::{data, harmless};
+use crate::view::output::{harmless, print};
 use crate::view::terminal::{Terminal, Tone};
 
 /// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
@@ -56,7 +56,7 @@ impl Show {
         let terminal = Terminal::of_stdout();
         if self.program {
             let program = repository.program(known.commit, &run.start().started().file_name)?;
-            data(if terminal.is_terminal { harmless(&program) } else { program })?;
+            print(if terminal.is_terminal { harmless(&program) } else { program })?;
             return Ok(Exit::Success);
         }
         let proposal = repository.proposal(known.commit)?;
@@ -69,7 +69,7 @@ impl Show {
         };
         match self.format {
             Format::Json => print_json(&shown)?,
-            Format::Table => data(text(&mut run, &shown, &terminal)?)?,
+            Format::Table => print(text(&mut run, &shown, &terminal)?)?,
         }
         Ok(Exit::Success)
     }

@@ -9,7 +9,7 @@ use crate::cli::format::{Format, print_json};
 use crate::cli::named::RunArguments;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT, Row};
-use crate::view::output::data;
+use crate::view::output::print;
 use crate::view::terminal::Terminal;
 
 /// The best candidates of a run, best first. Behind them the best of the run, marked with a star, where other
@@ -41,10 +41,10 @@ impl Top {
         let (rows, best, cases) = if self.count == 0 { self.all()? } else { self.some()? };
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
-            Format::Table if rows.is_empty() => data("no candidate of this run was measured in full yet\n")?,
+            Format::Table if rows.is_empty() => print("no candidate of this run was measured in full yet\n")?,
             Format::Table => {
                 let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());
-                data(table + "\n" + beaten(&rows, best))?;
+                print(table + "\n" + beaten(&rows, best))?;
             }
         }
         Ok(Exit::Success)

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 ///
 /// # Errors
 /// When stdout cannot take it, as on a full disk; not when nobody reads it any more.
-pub fn data(text: impl Display) -> io::Result<()> {
+pub fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
@@ -48,7 +48,7 @@ fn turns(character: char) -> bool {
 }
 
 /// Tells a person something, on a line of its own. What cannot be told is lost.
-pub fn talk(text: impl Display) {
+pub fn status(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

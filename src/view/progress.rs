@@ -11,7 +11,7 @@ use crate::search::{Search, Tally};
 use crate::values::cost::Charge;
 use crate::values::event::{Event, StopReason};
 use crate::view::inspect::{charge_text, event_text};
-use crate::view::output::talk;
+use crate::view::output::status;
 
 /// Between two lines without news, where stderr is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -40,7 +40,7 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            talk("starting the judges");
+            status("starting the judges");
         }
         Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
     }
@@ -79,7 +79,7 @@ impl Progress {
             None if is_news => {
                 self.last_line = Instant::now();
                 let seconds = self.began.elapsed().as_secs_f64();
-                talk(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", wanted(search)));
+                status(format_args!("[{seconds:>6.1}s] {judged}/{}  {text}", wanted(search)));
             }
             None => {}
         }
@@ -93,7 +93,7 @@ impl Progress {
     fn tell(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => talk(text),
+            None => status(text),
         }
     }
 }
