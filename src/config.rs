@@ -47,7 +47,6 @@ const OUR_PARAMETERS: [&str; 4] = ["model", "messages", "stream", "n"];
 /// Settings as written. Every field has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)] // config.yaml is their documentation
 pub struct Config {
     pub program: PathBuf,
     pub baseline: PathBuf,
@@ -67,7 +66,6 @@ pub struct Config {
 /// `topology:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct TopologyConfig {
     pub preset: String,
     pub layers: Option<usize>,
@@ -81,7 +79,6 @@ pub struct TopologyConfig {
 /// `cases:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct CasesConfig {
     pub global: Option<Vec<GlobalShape>>,
     pub random: usize,
@@ -90,7 +87,6 @@ pub struct CasesConfig {
 /// `evaluation:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
@@ -104,7 +100,6 @@ pub struct EvaluationConfig {
 /// `limits:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
     pub call: Option<Duration>,
@@ -124,7 +119,6 @@ pub struct LimitsConfig {
 /// `search:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct SearchConfig {
     pub candidates: u64,
     #[serde(with = "humantime_serde")]
@@ -141,7 +135,6 @@ pub struct SearchConfig {
 /// `proposers:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct ProposersConfig {
     pub corpus: Option<PathBuf>,
     pub compose: Option<PathBuf>,
@@ -158,7 +151,6 @@ pub struct ProposersConfig {
 /// `proposers.budget:`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct BudgetConfig {
     pub tokens: Option<u64>,
     pub dollars: Option<f64>,
@@ -167,7 +159,6 @@ pub struct BudgetConfig {
 /// An entry of `proposers.models:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(missing_docs)]
 pub struct ModelConfig {
     pub name: Option<String>,
     pub base_url: String,
@@ -188,7 +179,6 @@ pub struct ModelConfig {
 
 /// Why settings cannot be used.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum ConfigError {
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },

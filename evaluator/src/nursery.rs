@@ -37,7 +37,6 @@ const COMPILERS_SCRATCH: u64 = 512 << 20;
 
 /// Our own machinery broke; says nothing about a candidate.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum NurseryError {
     #[error("cannot start python {path}\nhint: set `python` in config.yaml to an interpreter that has torch")]
     Start { path: PathBuf, source: io::Error },

@@ -9,7 +9,6 @@ use crate::rows::Rows;
 
 /// How a placement breaks the contract. Rows, items and packs count from 0, as the candidate's own indices do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum PlacementError {
     #[error("row {row}, item {item}: pack {pack} is not among packs 0 to {last}")]
     NoSuchPack { row: usize, item: usize, pack: i64, last: usize },

@@ -27,7 +27,6 @@ pub struct Maps {
 
 /// How a plan breaks the contract. Layers, experts and replicas count from 0, as the candidate's own indices do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum PlanError {
     #[error("phy2log, layer {layer}, replica {replica}: expert {expert} is not among experts 0 to {last}")]
     NoSuchExpert { layer: usize, replica: usize, expert: i64, last: usize },

@@ -21,7 +21,6 @@ const CALIBRATION: usize = 5;
 
 /// The reference program cannot be timed.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum ReferenceError {
     #[error(transparent)]
     Nursery(#[from] NurseryError),

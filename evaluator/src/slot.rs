@@ -25,7 +25,6 @@ pub const MOST_VOIDS: usize = 16;
 
 /// Nothing can be timed here.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum SlotError {
     #[error(transparent)]
     Nursery(#[from] NurseryError),

@@ -52,7 +52,6 @@ impl fmt::Display for Place {
 
 /// What is wrong at a place of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum Flaw {
     #[error("{text:?} is not a number")]
     NotANumber { text: String },
@@ -75,7 +74,6 @@ pub enum Flaw {
 
 /// Why loads cannot be used.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum LoadsError {
     #[error("cannot read loads from {}: {error}", path.display())]
     Read { path: PathBuf, error: io::Error },

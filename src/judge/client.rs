@@ -24,7 +24,6 @@ const LAST_WORDS: usize = 40;
 
 /// The judge or the way to it broke; says nothing about a candidate.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum JudgeError {
     #[error("{PROGRAM} is not beside {}\nhint: `cargo build --release --workspace` makes both", .0.display())]
     Missing(PathBuf),

@@ -17,7 +17,6 @@ use crate::values::operator::Operator;
 
 /// What keeps a run's proposers from being asked.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum ProposeError {
     #[error(transparent)]
     Archive(#[from] RepositoryError),

@@ -13,7 +13,6 @@ pub struct RunFolder(pub(super) PathBuf);
 
 /// Why a run cannot be read.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
     NotARun(PathBuf),

@@ -25,7 +25,6 @@ use crate::values::event::{Event, RunStarted};
 
 /// The run cannot be checked or repaired at all.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum FsckError {
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -15,7 +15,6 @@ use crate::values::event::Event;
 
 /// A run that this process writes: its journal, the views beside it, and what they come to.
 #[derive(Debug)]
-#[allow(missing_docs)] // each says what it is
 pub struct LiveRun {
     pub folder: RunFolder,
     pub journal: Journal<Event>,

@@ -46,7 +46,6 @@ pub struct Snapshot {
 
 /// Why a snapshot is of no use to anybody.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum Flaw {
     #[error("it is of another journal, or of lines that were lost")]
     OtherJournal,

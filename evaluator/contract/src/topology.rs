@@ -24,7 +24,6 @@ pub struct Topology {
 
 /// Why a topology cannot be packed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum TopologyError {
     #[error("{name} is 0, it must be at least 1")]
     Zero { name: &'static str },

@@ -54,7 +54,6 @@ const COMPILING_CALLS: u64 = 3;
 
 /// Our own machinery broke, or a request cannot be carried out; says nothing about a candidate.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum JudgeError {
     #[error(transparent)]
     Nursery(#[from] NurseryError),

@@ -34,7 +34,6 @@ const SUMMARY: usize = 6000;
 
 /// Why templates cannot be used.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum PromptError {
     #[error("cannot read the prompts: {}", path.display())]
     Read { path: PathBuf, source: io::Error },

@@ -70,7 +70,6 @@ pub struct Start {
 
 /// Our own machinery broke. The run, if it has begun, can be resumed.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum DriverError {
     #[error("{} is there already\nhint: take another --run NAME, or `packevolve resume`", .0.display())]
     Exists(PathBuf),

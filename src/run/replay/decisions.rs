@@ -29,7 +29,6 @@ use crate::values::operator::Operator;
 
 /// The record and what comes of it are not the same.
 #[derive(Debug, Error)]
-#[allow(missing_docs)] // the messages say it
 pub enum Divergence {
     #[error("{what}: the record has {expected}, replay gives {got}")]
     Differs { what: String, expected: String, got: String },
