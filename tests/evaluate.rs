@@ -228,7 +228,7 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
     ];
     for (program, (name, gaps)) in programs.into_iter().zip(FIELD_GAPS) {
         let measured = measure(&mut judge, program, false).await;
-        let scores = scores(&measured, &measured, settings.weights, &[]);
+        let scores = scores(&measured, &measured, settings.weights, &[], measured.clock());
         for (case, wanted) in FIELD_CASES.into_iter().zip(gaps) {
             let gap = scores.cases.iter().find(|score| score.case == case).unwrap().gap * 100.0;
             // The published figures are rounded to three digits.
@@ -262,7 +262,7 @@ async fn the_plans_for_real_loads_weigh_what_an_independent_program_says() {
     // The same placements as the seed program's, in less time.
     let vectorised = measure(&mut judge, edited(&["000_0_bridge_vectorized_lpt"]), true).await;
     let refined = measure(&mut judge, edited(&["001_vectorized_iterative_greedy"]), true).await;
-    let figures = |measurement: &Measurement| rebalance_scores(&measurement.rebalance, &[]);
+    let figures = |measurement: &Measurement| rebalance_scores(&measurement.rebalance, &[], measurement.clock());
     for ((policy, wanted), score) in REAL_PLANS.into_iter().zip(figures(&vectorised)) {
         assert_eq!((score.policy, score.windows), (policy, 8));
         let found = [score.balancedness, score.next_balancedness.unwrap(), score.moved.unwrap()];

@@ -32,7 +32,7 @@ fn verdict(known: &Candidate) -> Option<String> {
 fn measured(scores: &Scores, known: &Candidate) -> String {
     let Scores { combined_score, speed_score, balancedness_score, .. } = scores;
     let quality = scores.quality.map_or(String::new(), |quality| format!("quality {quality:.4}  "));
-    let unit = scores.unit_seconds.map_or(String::new(), |unit| format!("unit {:.3} ms\n", unit * 1e3));
+    let unit = scores.normalised_unit_seconds.map_or(String::new(), |unit| format!("unit {:.3} ms\n", unit * 1e3));
     let gap = |case: &CaseScore| format!("{} {:.3}", case.case, case.gap * 100.0);
     let gaps: Vec<String> = scores.cases.iter().filter(|case| case.quality.is_some()).map(gap).collect();
     let gaps = if gaps.is_empty() { String::new() } else { format!("gap % {}\n", gaps.join(", ")) };

@@ -122,8 +122,9 @@ impl Evaluate {
             against: against.display().to_string(),
             judge: judge.ready().clone(),
             score: self.score.name(),
-            scores: both.map(|(ours, theirs)| scores(ours, theirs, weights, &unit)),
-            rebalance_against: baseline.map_or(Vec::new(), |base| rebalance_scores(&base.rebalance, &base.rebalance)),
+            scores: both.map(|(ours, theirs)| scores(ours, theirs, weights, &unit, theirs.clock())),
+            rebalance_against: baseline
+                .map_or(Vec::new(), |base| rebalance_scores(&base.rebalance, &base.rebalance, base.clock())),
             adrs: both.filter(|_| self.score == Score::Adrs).and_then(adrs),
             comparison: both.filter(|_| self.against.is_some()).and_then(|(ours, theirs)| compare(ours, theirs)),
             evaluation,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use packevolve_contract::case;
+use packevolve_contract::clock::Clock;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::{Scores, score_interval, scores};
 use packevolve_contract::protocol::WindowSet;
@@ -561,8 +562,13 @@ impl Search {
         self.baseline_held_out.as_ref().map(|baseline| self.scores_against(measurement, baseline))
     }
 
+    /// What normalises the times of this run.
+    pub fn clock(&self) -> Clock {
+        self.baseline.as_ref().map_or(Clock::RELATIVE, Measurement::clock)
+    }
+
     fn scores_against(&self, measurement: &Measurement, baseline: &Measurement) -> Scores {
-        scores(measurement, baseline, self.started.settings.evaluation.weights, &self.unit)
+        scores(measurement, baseline, self.started.settings.evaluation.weights, &self.unit, self.clock())
     }
 
     /// The candidates from the seed program to this one, each an edit of the one before.

@@ -122,7 +122,7 @@ fn scores(run: &Run, candidate: CandidateId) -> Vec<String> {
         format!("           {windows}"),
     ];
     lines.extend(gain.and_then(|gain| {
-        let (before, after) = gain.baseline.unit_seconds.zip(gain.best.unit_seconds)?;
+        let (before, after) = gain.baseline.normalised_unit_seconds.zip(gain.best.normalised_unit_seconds)?;
         let (before, after) = (milliseconds(before), milliseconds(after));
         let balancedness = gain.baseline.balancedness_score;
         let baseline = format!("baseline   balancedness_score {balancedness:.4}; all packing calls of one rebalance");

@@ -63,8 +63,8 @@ fn rebalance_cells(name: &str, score: &RebalanceScore) -> Vec<String> {
         format!("{:.6}", score.balancedness),
         or_none(score.next_balancedness.map(|next| format!("{next:.6}"))),
         or_none(score.moved.map(|share| format!("{:.1}", share * 100.0))),
-        milliseconds(score.seconds),
-        quartiles(score.seconds_quartiles),
+        milliseconds(score.normalised_seconds),
+        quartiles(score.normalised_quartiles),
         or_none(score.speedup.map(|speedup| format!("{speedup:.2}x"))),
         name.to_owned(),
     ]
@@ -113,7 +113,7 @@ pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
         ("combined,\nolder", Column::Right),
         ("balanced-\nness gpu", Column::Right),
         ("balanced-\nness expert", Column::Right),
-        ("time ms,\nmean", Column::Right),
+        ("time ms, as\nmeasured", Column::Right),
         ("windows", Column::Right),
         ("program", Column::Left),
     ];

@@ -62,7 +62,7 @@ impl Gain {
         };
         let rebalances = [("baseline", &self.baseline.rebalance), ("best", &self.best.rebalance)];
         let rebalances = format::rebalance(&rebalances, terminal);
-        let times = self.baseline.unit_seconds.zip(self.best.unit_seconds);
+        let times = self.baseline.normalised_unit_seconds.zip(self.best.normalised_unit_seconds);
         let unit = times.map_or(String::new(), |(baseline, best)| {
             format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))
         });
@@ -84,7 +84,7 @@ impl Gain {
         let mut cells = vec![best.case.clone()];
         cells.extend(both(&|case| format!("{:.4}", case.balancedness)));
         cells.extend(both(&|case| format!("{:.3}", case.gap * 100.0)));
-        cells.extend(both(&|case| milliseconds(case.seconds)));
+        cells.extend(both(&|case| milliseconds(case.normalised_seconds)));
         cells.push(format!("{:.1}x", best.speedup));
         cells
     }

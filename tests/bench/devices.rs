@@ -30,7 +30,7 @@ pub async fn table(bench: &Bench) -> anyhow::Result<()> {
         for (name, program) in &programs {
             let cell = match evaluate(&mut judge, program, Some(0.0)).await {
                 Ok(measurement) => {
-                    let scores = scores(&measurement, &measurement, Weights::default(), &unit);
+                    let scores = scores(&measurement, &measurement, Weights::default(), &unit, measurement.clock());
                     let all: f64 = scores.cases.iter().map(|case| case.seconds).sum();
                     format!("{:>10.2} {:>10.1}", 1e3 * scores.unit_seconds.unwrap_or(f64::NAN), 1e3 * all)
                 }

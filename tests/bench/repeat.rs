@@ -75,7 +75,7 @@ fn order<'a>(speedups: &BTreeMap<&'a str, Vec<f64>>, time: usize) -> Vec<&'a str
 
 /// Geometric mean over the cases.
 fn speedup(measurement: &Measurement, baseline: &Measurement) -> f64 {
-    let scores = scores(measurement, baseline, Weights::default(), &[]);
+    let scores = scores(measurement, baseline, Weights::default(), &[], baseline.clock());
     let logs: Vec<f64> = scores.cases.iter().map(|case| case.speedup.ln()).collect();
     (logs.iter().sum::<f64>() / logs.len() as f64).exp()
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::clock::Clock;
 use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
 use crate::statistic::median;
@@ -291,6 +292,14 @@ impl Measurement {
         rest
     }
 
+    /// The clock of a run that began with this measurement of its baseline: the reference program takes what it took
+    /// right before it; without a calibration, the median of what it took beside its calls.
+    pub fn clock(&self) -> Clock {
+        let before = &self.calibration.before;
+        let beside = || self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.reference_seconds);
+        Clock { reference_seconds: if before.is_empty() { median(beside()) } else { median(before.iter().copied()) } }
+    }
+
     /// Notes whether a call that was made again was answered as before.
     pub fn note_repeat(&mut self, same: bool, call: impl FnOnce() -> String) {
         self.deterministic = Some(same && self.deterministic != Some(false));
@@ -374,6 +383,14 @@ mod tests {
 
     fn credited(measurement: &Measurement) -> Vec<f64> {
         measurement.credited().samples("8->4").iter().map(|sample| sample.reference_seconds).collect()
+    }
+
+    #[test]
+    fn the_clock_of_a_run_goes_by_the_reference_before_its_baseline() {
+        let mut baseline = measured(&[8.0, 8.0, 9.0], 2.0, 5.0);
+        assert_eq!(baseline.clock().normalised(3.0), 6.0);
+        baseline.calibration = Calibration::default();
+        assert_eq!(baseline.clock().normalised(0.5), 4.0);
     }
 
     #[test]

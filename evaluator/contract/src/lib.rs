@@ -5,8 +5,8 @@
 //! and must run on machines that have no torch.
 //!
 //! A file imports only from the files above it:
-//! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`rebalance`],
-//! [`tagged`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
+//! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`clock`],
+//! [`rebalance`], [`tagged`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
 
 pub mod stream;
 pub mod statistic;
@@ -14,6 +14,7 @@ pub mod topology;
 pub mod case;
 pub mod loads;
 pub mod rejection;
+pub mod clock;
 pub mod rebalance;
 pub mod tagged;
 pub mod evaluation;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::evaluation::{CaseMeasurement, Measurement, Sample};
 use crate::rebalance::{RebalanceScore, rebalance_scores};
 use crate::statistic::{Quartiles, mean, median, quartiles, two_standard_errors};
@@ -41,10 +42,14 @@ pub struct CaseScore {
     pub gap: f64,
     /// Balancedness of the same packs on the window after the one that they were made for; `None` with a single window.
     pub next_balancedness: Option<f64>,
-    /// Median time of a call, seconds.
+    /// Median time of a call as it was measured, seconds.
     pub seconds: f64,
     /// Quartiles of that time, seconds.
     pub seconds_quartiles: Quartiles,
+    /// Mean time of a call, normalised by the [`Clock`] of the run, seconds. Ratios of these are speedups.
+    pub normalised_seconds: f64,
+    /// Quartiles of the normalised times of single calls, seconds.
+    pub normalised_quartiles: Quartiles,
     /// Time of the baseline over time of this program, both relative to the reference program, over shared windows.
     pub speedup: f64,
     /// `1 - gap / gap of the baseline`, cut to [-1, 1]; `None` where the baseline has (nearly) no gap.
@@ -65,8 +70,11 @@ pub struct Scores {
     pub speed_score: f64,
     /// Mean of the cases' balancedness.
     pub balancedness_score: f64,
-    /// Time of the unit (all packing calls of one rebalance), seconds; `None` if one of its calls was not measured.
+    /// Time of the unit (all packing calls of one rebalance) as it was measured: the sum of the cases' medians,
+    /// seconds; `None` if one of its calls was not measured.
     pub unit_seconds: Option<f64>,
+    /// The same of the normalised times, seconds.
+    pub normalised_unit_seconds: Option<f64>,
     /// In the order of the cases of the run.
     pub cases: Vec<CaseScore>,
     /// The figures of `rebalance_experts`, which enter no score; empty where it was not measured.
@@ -75,28 +83,36 @@ pub struct Scores {
     pub deterministic: Option<bool>,
 }
 
-/// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit.
-pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weights, unit: &[String]) -> Scores {
+/// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit; `clock`
+/// is that of the run.
+pub fn scores(
+    measurement: &Measurement,
+    baseline: &Measurement,
+    weights: Weights,
+    unit: &[String],
+    clock: Clock,
+) -> Scores {
     let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
         .cases
         .iter()
         .filter(|case| !case.samples.is_empty())
-        .map(|case| case_score(case, baseline.samples(&case.case)))
+        .map(|case| case_score(case, baseline.samples(&case.case), clock))
         .collect();
     let quality = mean(cases.iter().filter_map(|case| case.quality));
     let speed_score = speed_score(&cases);
+    let in_unit = |time: fn(&CaseScore) -> f64| {
+        unit.iter().map(|name| cases.iter().find(|case| case.case == *name).map(time)).sum::<Option<f64>>()
+    };
     Scores {
         combined_score: combine(quality, speed_score, weights),
         quality,
         speed_score,
         balancedness_score: mean(cases.iter().map(|case| case.balancedness)).unwrap_or(0.0),
-        unit_seconds: unit
-            .iter()
-            .map(|name| cases.iter().find(|case| case.case == *name).map(|case| case.seconds))
-            .sum(),
+        unit_seconds: in_unit(|case| case.seconds),
+        normalised_unit_seconds: in_unit(|case| case.normalised_seconds),
         cases,
-        rebalance: rebalance_scores(&measurement.rebalance, &baseline.rebalance),
+        rebalance: rebalance_scores(&measurement.rebalance, &baseline.rebalance, clock),
         deterministic: measurement.deterministic,
     }
 }
@@ -107,7 +123,7 @@ pub fn scores(measurement: &Measurement, baseline: &Measurement, weights: Weight
 ///
 /// `None` until it has a case that counts, so that nothing is concluded from solved cases.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
-    let so_far = scores(measurement, baseline, weights, &[]);
+    let so_far = scores(measurement, baseline, weights, &[], Clock::RELATIVE);
     let counting = baseline.cases.iter().filter(|case| gap_of(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
     let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
@@ -124,7 +140,8 @@ pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights
     if measurement.rounds() < 2 {
         return 0.0;
     }
-    let without = |round: usize| scores(&measurement.without_round(round), baseline, weights, &[]).combined_score;
+    let relative = |measurement: &Measurement| scores(measurement, baseline, weights, &[], Clock::RELATIVE);
+    let without = |round: usize| relative(&measurement.without_round(round)).combined_score;
     let left_out: Vec<f64> = (0..measurement.rounds()).map(without).collect();
     two_standard_errors(&left_out)
 }
@@ -134,7 +151,7 @@ pub fn gap(measurement: &Measurement, case: &str) -> f64 {
     gap_of(measurement.samples(case))
 }
 
-fn case_score(case: &CaseMeasurement, baseline: &[Sample]) -> CaseScore {
+fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> CaseScore {
     let samples = &case.samples;
     let (shared, theirs) = shared_windows(samples, baseline);
     let baseline_gap = gap_of(&theirs);
@@ -148,6 +165,8 @@ fn case_score(case: &CaseMeasurement, baseline: &[Sample]) -> CaseScore {
         next_balancedness: next_balancedness(samples),
         seconds: median(seconds()),
         seconds_quartiles: quartiles(seconds()),
+        normalised_seconds: clock.normalised(relative_time(samples)),
+        normalised_quartiles: clock.normalised_quartiles(quartiles(samples.iter().map(Sample::relative_time))),
         speedup: relative_time(&theirs) / relative_time(&shared),
         quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap_of(&shared) / baseline_gap).clamp(-1.0, 1.0)),
         worst_row_gap: samples.iter().map(|s| s.worst_row_gap).fold(0.0, f64::max),
@@ -209,6 +228,8 @@ mod tests {
     use super::*;
     use crate::evaluation::NextLoads;
 
+    const CLOCK: Clock = Clock { reference_seconds: 0.004 };
+
     fn sample(window: usize, gap: f64, seconds: f64) -> Sample {
         Sample {
             window,
@@ -257,7 +278,7 @@ mod tests {
         let windows = |dear: f64| (0..4).map(|w| sample(w, 0.006, if w == 2 { dear } else { 0.3 })).collect::<Vec<_>>();
         let baseline = measurement(&[("72->8", windows(0.3))]);
         let speedup = |dear: f64| {
-            scores(&measurement(&[("72->8", windows(dear))]), &baseline, Weights::default(), &[]).cases[0].speedup
+            scores(&measurement(&[("72->8", windows(dear))]), &baseline, weights(), &[], CLOCK).cases[0].speedup
         };
         assert!((speedup(0.3) - 1.0).abs() < 1e-12);
         assert!((speedup(2.7) - 1.2 / 3.6).abs() < 1e-12, "{}", speedup(2.7));
@@ -265,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_baseline_scores_zero() {
-        let scores = scores(&baseline(), &baseline(), weights(), &unit());
+        let scores = scores(&baseline(), &baseline(), weights(), &unit(), CLOCK);
         assert_close(scores.combined_score, 0.0);
         assert_close(scores.unit_seconds.unwrap(), 0.4);
     }
@@ -277,14 +298,14 @@ mod tests {
             ("72->8", vec![sample(0, 0.0, 0.0003)]),
             ("256->32", vec![sample(0, 0.0, 0.0009)]),
         ]);
-        assert_close(scores(&perfect, &baseline(), weights(), &unit()).combined_score, 1.0);
+        assert_close(scores(&perfect, &baseline(), weights(), &unit(), CLOCK).combined_score, 1.0);
     }
 
     #[test]
     fn a_case_that_the_baseline_solves_counts_neither_for_quality_nor_for_speed() {
         let mut slow_there = baseline();
         slow_there.cases[0].samples[0].seconds = 10.0;
-        let scores = scores(&slow_there, &baseline(), weights(), &unit());
+        let scores = scores(&slow_there, &baseline(), weights(), &unit(), CLOCK);
         assert_eq!(scores.cases[0].quality, None);
         assert_close(scores.speed_score, 0.0);
     }
@@ -292,7 +313,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_over_the_windows_that_both_saw() {
         let other_window = measurement(&[("72->8", vec![sample(1, 0.003, 0.03), sample(7, 9.0, 9.0)])]);
-        let score = &scores(&other_window, &baseline(), weights(), &unit()).cases[0];
+        let score = &scores(&other_window, &baseline(), weights(), &unit(), CLOCK).cases[0];
         assert_close(score.quality.unwrap(), 0.5);
         assert_close(score.speedup, 10.0);
     }
@@ -304,14 +325,17 @@ mod tests {
             sample.seconds *= 3.0;
             sample.reference_seconds *= 3.0;
         }
-        assert_close(scores(&slowed, &baseline(), weights(), &unit()).speed_score, 0.0);
+        let slowed = scores(&slowed, &baseline(), weights(), &unit(), CLOCK);
+        assert_close(slowed.speed_score, 0.0);
+        assert_close(slowed.unit_seconds.unwrap(), 1.2);
+        assert_close(slowed.normalised_unit_seconds.unwrap(), 0.4);
     }
 
     #[test]
     fn with_no_case_left_speed_alone_counts() {
         let solved = measurement(&[("8->4", vec![sample(0, 0.0, 0.1)])]);
         let faster = measurement(&[("8->4", vec![sample(0, 0.0, 0.001)])]);
-        let scores = scores(&faster, &solved, weights(), &[]);
+        let scores = scores(&faster, &solved, weights(), &[], CLOCK);
         assert_eq!(scores.quality, None);
         assert_close(scores.combined_score, 2.0 / 3.0);
     }
@@ -319,7 +343,7 @@ mod tests {
     #[test]
     fn quality_is_cut_where_a_program_is_far_worse() {
         let bad = measurement(&[("72->8", vec![sample(0, 5.0, 0.3)])]);
-        assert_close(scores(&bad, &baseline(), weights(), &[]).quality.unwrap(), -1.0);
+        assert_close(scores(&bad, &baseline(), weights(), &[], CLOCK).quality.unwrap(), -1.0);
     }
 
     #[test]
@@ -347,11 +371,11 @@ mod tests {
     fn packs_are_scored_on_the_window_after_theirs_too() {
         let mut samples = vec![sample(0, 0.0, 0.1), sample(1, 0.0, 0.3), sample(2, 0.0, 0.4), sample(3, 0.0, 0.5)];
         let alone = measurement(&[("72->8", samples.clone())]);
-        assert_eq!(scores(&alone, &alone, weights(), &[]).cases[0].next_balancedness, None);
+        assert_eq!(scores(&alone, &alone, weights(), &[], CLOCK).cases[0].next_balancedness, None);
         samples[0].next = Some(NextLoads { mean_load: 1.0, max_load: 2.0 });
         samples[1].next = Some(NextLoads { mean_load: 5.0, max_load: 6.0 });
         let both = measurement(&[("72->8", samples)]);
-        let score = &scores(&both, &both, weights(), &[]).cases[0];
+        let score = &scores(&both, &both, weights(), &[], CLOCK).cases[0];
         assert_close(score.next_balancedness.unwrap(), 0.75);
         assert_close(score.seconds, 0.35);
         assert_close(score.seconds_quartiles.lower, 0.25);
@@ -363,7 +387,7 @@ mod tests {
         let mut empty = sample(0, 0.0, 0.1);
         (empty.mean_load, empty.max_load, empty.bound) = (0.0, 0.0, 0.0);
         let empty = measurement(&[("72->8", vec![empty])]);
-        let scores = scores(&empty, &empty, weights(), &[]);
+        let scores = scores(&empty, &empty, weights(), &[], CLOCK);
         assert_close(scores.balancedness_score, 1.0);
         assert_close(scores.cases[0].gap, 0.0);
     }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::statistic::{Quartiles, mean, median, quartiles};
 use crate::topology::Topology;
 
@@ -115,10 +116,14 @@ pub struct RebalanceScore {
     pub next_balancedness: Option<f64>,
     /// Share of the replicas that the next plan moves; `None` with a single window.
     pub moved: Option<f64>,
-    /// Median time of a call, seconds.
+    /// Median time of a call as it was measured, seconds.
     pub seconds: f64,
     /// Quartiles of that time, seconds.
     pub seconds_quartiles: Quartiles,
+    /// Median time of a call, normalised by the [`Clock`] of the run, seconds. Ratios of these are speedups.
+    pub normalised_seconds: f64,
+    /// Quartiles of that time, seconds.
+    pub normalised_quartiles: Quartiles,
     /// Time of the baseline over time of this program, both relative to the reference program, over shared windows;
     /// `None` if the baseline was not measured so.
     pub speedup: Option<f64>,
@@ -126,7 +131,11 @@ pub struct RebalanceScore {
 
 /// The figures of `samples` by policy, in the order in which the policies come; `baseline` is what times are relative
 /// to.
-pub fn rebalance_scores(samples: &[RebalanceSample], baseline: &[RebalanceSample]) -> Vec<RebalanceScore> {
+pub fn rebalance_scores(
+    samples: &[RebalanceSample],
+    baseline: &[RebalanceSample],
+    clock: Clock,
+) -> Vec<RebalanceScore> {
     let policies = [Policy::Hierarchical, Policy::Global];
     let of = |samples: &[RebalanceSample], policy| -> Vec<RebalanceSample> {
         samples.iter().filter(|sample| sample.policy == policy).cloned().collect()
@@ -134,11 +143,11 @@ pub fn rebalance_scores(samples: &[RebalanceSample], baseline: &[RebalanceSample
     let both = policies.map(|policy| (policy, of(samples, policy), of(baseline, policy)));
     both.iter()
         .filter(|(_, ours, _)| !ours.is_empty())
-        .map(|(policy, ours, theirs)| score(*policy, ours, theirs))
+        .map(|(policy, ours, theirs)| score(*policy, ours, theirs, clock))
         .collect()
 }
 
-fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample]) -> RebalanceScore {
+fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample], clock: Clock) -> RebalanceScore {
     let balancedness = |loads: &[PlanLoads]| {
         share(loads.iter().map(|plan| plan.mean_gpu).sum(), loads.iter().map(|plan| plan.max_gpu).sum())
     };
@@ -146,6 +155,7 @@ fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample]) -
     let next: Vec<PlanLoads> = ours.iter().filter_map(|sample| sample.next).collect();
     let moved = ours.iter().filter_map(|sample| sample.moved.map(|moved| moved as f64 / sample.replicas as f64));
     let seconds = || ours.iter().map(|sample| sample.seconds);
+    let relative = || ours.iter().map(RebalanceSample::relative_time);
     RebalanceScore {
         policy,
         windows: ours.len(),
@@ -154,6 +164,8 @@ fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample]) -
         moved: mean(moved),
         seconds: median(seconds()),
         seconds_quartiles: quartiles(seconds()),
+        normalised_seconds: clock.normalised(median(relative())),
+        normalised_quartiles: clock.normalised_quartiles(quartiles(relative())),
         speedup: speedup(ours, theirs),
     }
 }
@@ -199,7 +211,7 @@ mod tests {
         let samples: Vec<_> = (0..3).map(|window| sample(Policy::Global, window, window as f64 + 1.0)).collect();
         let baseline =
             [sample(Policy::Global, 1, 8.0), sample(Policy::Global, 9, 1e9), sample(Policy::Hierarchical, 1, 1e9)];
-        let scores = rebalance_scores(&samples, &baseline);
+        let scores = rebalance_scores(&samples, &baseline, Clock { reference_seconds: 0.25 });
         assert_eq!(
             scores,
             [RebalanceScore {
@@ -210,6 +222,8 @@ mod tests {
                 moved: Some(0.375),
                 seconds: 2.0,
                 seconds_quartiles: Quartiles { lower: 1.5, upper: 2.5 },
+                normalised_seconds: 1.0,
+                normalised_quartiles: Quartiles { lower: 0.75, upper: 1.25 },
                 speedup: Some(4.0),
             }]
         );
@@ -219,7 +233,7 @@ mod tests {
     fn of_a_single_window_nothing_is_said_of_a_next_one() {
         let mut only = sample(Policy::Hierarchical, 0, 1.0);
         only.next = None;
-        let [score] = &rebalance_scores(&[only], &[])[..] else { panic!() };
+        let [score] = &rebalance_scores(&[only], &[], Clock::RELATIVE)[..] else { panic!() };
         assert_eq!((score.next_balancedness, score.moved, score.speedup), (None, None, None));
     }
 

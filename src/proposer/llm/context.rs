@@ -65,7 +65,7 @@ pub struct Figures {
     pub speed_score: f64,
     /// Mean load over maximum load of the packs, mean over the cases.
     pub balancedness_score: f64,
-    /// Time of the packing calls of one rebalance, seconds.
+    /// Normalised time of the packing calls of one rebalance, seconds.
     pub unit_seconds: Option<f64>,
     /// In the order of the cases of the run.
     pub cases: Vec<CaseFigures>,
@@ -96,7 +96,7 @@ pub struct CaseFigures {
     pub worst_row_gap: f64,
     /// Mean load over maximum load.
     pub balancedness: f64,
-    /// Median time of a call, seconds.
+    /// Normalised time of a call, seconds.
     pub seconds: f64,
     /// The baseline's.
     pub baseline_seconds: Option<f64>,
@@ -119,7 +119,7 @@ impl Figures {
             quality: scores.quality,
             speed_score: scores.speed_score,
             balancedness_score: scores.balancedness_score,
-            unit_seconds: scores.unit_seconds,
+            unit_seconds: scores.normalised_unit_seconds,
             cases: scores.cases.iter().filter_map(figures).collect(),
         }
     }
@@ -140,8 +140,8 @@ impl CaseFigures {
             baseline_gap: baseline.map(|baseline| baseline.gap),
             worst_row_gap: score.worst_row_gap,
             balancedness: score.balancedness,
-            seconds: score.seconds,
-            baseline_seconds: baseline.map(|baseline| baseline.seconds),
+            seconds: score.normalised_seconds,
+            baseline_seconds: baseline.map(|baseline| baseline.normalised_seconds),
             speedup: score.speedup,
             quality: score.quality,
         }
@@ -326,7 +326,7 @@ mod tests {
     fn figures_stand_beside_the_bounds_and_the_baselines() {
         let case = Case { source: Source::Groups, rows: 58, items: 8, packs: 4 };
         let (ours, theirs) = (measured(0.01, 0.1), measured(0.04, 1.0));
-        let score = |measurement| scores(measurement, &theirs, Weights::default(), &[]);
+        let score = |measurement| scores(measurement, &theirs, Weights::default(), &[], theirs.clock());
         let figures = Figures::new(&[case], &score(&ours), &ours, Some(&score(&theirs)));
         assert_eq!(figures.combined_score, score(&ours).combined_score);
         let [case] = &figures.cases[..] else { panic!("{figures:?}") };

@@ -85,11 +85,14 @@ fn score_lines(compared: &Compared, before: &Scores, after: &Scores) -> Vec<Vec<
     lines.push(line("speed_score", Some(before.speed_score), Some(after.speed_score)));
     lines.push(line("balancedness_score", Some(before.balancedness_score), Some(after.balancedness_score)));
     let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), milliseconds);
-    let speedup = before.unit_seconds.zip(after.unit_seconds).map(|(old, new)| format!("{:.2}x", old / new));
+    let speedup = before
+        .normalised_unit_seconds
+        .zip(after.normalised_unit_seconds)
+        .map(|(old, new)| format!("{:.2}x", old / new));
     lines.push(vec![
         "unit ms".to_owned(),
-        time(before.unit_seconds),
-        time(after.unit_seconds),
+        time(before.normalised_unit_seconds),
+        time(after.normalised_unit_seconds),
         speedup.unwrap_or_default(),
     ]);
     lines
@@ -111,8 +114,112 @@ fn case_line(case: &CaseScore, before: &Scores) -> Vec<String> {
         or_none(old.map(|old| percent(old.gap))),
         percent(case.gap),
         old.map_or(String::new(), |old| signed((case.gap - old.gap) * 100.0, 3)),
-        or_none(old.map(|old| milliseconds(old.seconds))),
-        milliseconds(case.seconds),
-        old.map_or(String::new(), |old| format!("{:.2}x", case.speedup / old.speedup)),
+        or_none(old.map(|old| milliseconds(old.normalised_seconds))),
+        milliseconds(case.normalised_seconds),
+        old.map_or(String::new(), |old| format!("{:.2}x", old.normalised_seconds / case.normalised_seconds)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::evaluation::{CaseMeasurement, Measurement, Sample};
+    use packevolve_contract::objective::{Weights, scores};
+    use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::search::world::{Script, World};
+    use crate::values::candidate::CandidateId;
+    use crate::view::gain::Gain;
+
+    /// Seconds of a call and of the reference program beside it, for each of three windows.
+    type Times = Vec<(f64, f64)>;
+
+    fn measured(cases: &[Times]) -> Measurement {
+        let sample = |(window, (seconds, reference_seconds)): (usize, &(f64, f64))| Sample {
+            window,
+            bound: 1.0,
+            max_load: 1.5,
+            seconds: *seconds,
+            reference_seconds: *reference_seconds,
+            ..Sample::default()
+        };
+        let rebalance = |(window, (seconds, reference_seconds)): (usize, &(f64, f64))| RebalanceSample {
+            policy: Policy::Global,
+            window,
+            now: PlanLoads::default(),
+            next: None,
+            moved: None,
+            replicas: 1,
+            seconds: *seconds,
+            wall_seconds: 0.0,
+            reference_seconds: *reference_seconds,
+        };
+        let case = |(at, times): (usize, &Times)| CaseMeasurement {
+            case: format!("{at}->1"),
+            samples: times.iter().enumerate().map(sample).collect(),
+        };
+        Measurement {
+            cases: cases.iter().enumerate().map(case).collect(),
+            rebalance: cases[0].iter().enumerate().map(rebalance).collect(),
+            ..Measurement::default()
+        }
+    }
+
+    /// The range that a number lies in, by the digits that are shown of it.
+    fn range(shown: &str) -> (f64, f64) {
+        let shown = shown.trim_end_matches('x');
+        let digits = shown.split_once('.').map_or(0, |(_, digits)| digits.len());
+        let (value, half) = (shown.parse::<f64>().unwrap(), 0.500_001 * 0.1f64.powi(digits as i32));
+        (value - half, value + half)
+    }
+
+    #[track_caller]
+    fn assert_agree(before: &str, after: &str, speedup: &str) {
+        let [before, after, speedup] = [before, after, speedup].map(range);
+        let (least, most) = (before.0 / after.1, before.1 / after.0);
+        assert!(least <= speedup.1 && speedup.0 <= most, "{before:?} {after:?} {speedup:?}");
+    }
+
+    /// The words of the lines that end in a speedup, or have one before their last word.
+    fn rows(text: &str) -> Vec<Vec<&str>> {
+        let words = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        words.filter(|words| words.iter().rev().take(2).any(|word| word.ends_with('x'))).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_ratio_of_the_times_in_a_row_is_its_speedup(
+            sides in prop::array::uniform3(prop::collection::vec(prop::collection::vec((1e-3..0.9, 1e-3..0.01), 3), 2)),
+        ) {
+            let [baseline, one, other] = sides.map(|cases| measured(&cases));
+            let unit = ["0->1", "1->1"].map(str::to_owned);
+            let scored = |of| scores(of, &baseline, Weights::default(), &unit, baseline.clock());
+            let terminal = Terminal::default();
+
+            let search = World::finished(Script::smooth()).search;
+            let gain = Gain { baseline: scored(&baseline), best: scored(&one), ..Gain::of(&search).unwrap() };
+            let text = gain.text(&terminal);
+            let mut rows_of_gain = rows(&text);
+            let rebalances = rows_of_gain.split_off(2);
+            for words in rows_of_gain {
+                let [.., before, after, speedup] = words[..] else { panic!("{text}") };
+                assert_agree(before, after, speedup);
+            }
+            let time = |words: &[&str]| words[words.len() - 4].to_owned();
+            let [before, after] = &rebalances[..] else { panic!("{text}") };
+            assert_agree(&time(before), &time(after), after[after.len() - 2]);
+
+            let known = |scores| Row { scores: Some(scores), ..Row::of(CandidateId(0), search.candidate(CandidateId(0)).unwrap()) };
+            let compared = Compared::new(known(scored(&one)), known(scored(&other)));
+            let text = compared_table(&compared, &terminal);
+            prop_assert_eq!(rows(&text).len(), 3);
+            for words in rows(&text) {
+                let [.., before, after, speedup] = words[..] else { panic!("{text}") };
+                assert_agree(before, after, speedup);
+            }
+        }
+    }
 }

@@ -119,18 +119,18 @@ pub fn scores_text(
         ("on the next\nwindow", Column::Right),
         ("gap %", Column::Right),
         ("worst\nrow %", Column::Right),
-        ("time ms,\nmedian", Column::Right),
+        ("time ms,\nmean", Column::Right),
         ("\nquartiles", Column::Right),
         ("speedup", Column::Right),
         ("quality", Column::Right),
     ];
     let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases)).collect();
     let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
-    let unit = scores.unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
+    let unit = scores.normalised_unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
     format!(
         "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
-         unit (all packing calls of one rebalance) {unit}   first call {} ms   peak memory {} MiB\n{}\
-         quality and speed are relative to {against}, whose calls were timed beside these\n",
+         unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}\
+         quality and speed are relative to {against}; times are normalised by the reference program timed beside each call\n",
         Table::new(&header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
         scores.balancedness_score,
         scores.speed_score,
@@ -162,8 +162,8 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
         score.next_balancedness.map_or("-".to_owned(), |next| format!("{next:.6}")),
         format!("{:.4}", score.gap * 100.0),
         percent(score.worst_row_gap),
-        milliseconds(score.seconds),
-        quartiles(score.seconds_quartiles),
+        milliseconds(score.normalised_seconds),
+        quartiles(score.normalised_quartiles),
         format!("{:.2}x", score.speedup),
         score.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")),
     ]

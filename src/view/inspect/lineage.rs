@@ -63,7 +63,10 @@ impl Brought {
             quality: after.quality.zip(before.quality).map(|(after, before)| after - before),
             speed_score: after.speed_score - before.speed_score,
             balancedness_score: after.balancedness_score - before.balancedness_score,
-            unit_speedup: before.unit_seconds.zip(after.unit_seconds).map(|(before, after)| before / after),
+            unit_speedup: before
+                .normalised_unit_seconds
+                .zip(after.normalised_unit_seconds)
+                .map(|(before, after)| before / after),
         }
     }
 }
@@ -147,7 +150,7 @@ impl Step {
                 cells.extend([format!("{:.4}", scores.combined_score), brought.unwrap_or_default()]);
                 cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
                 cells.push(format!("{:.4}", scores.speed_score));
-                cells.push(scores.unit_seconds.map_or(String::new(), milliseconds));
+                cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
                 cells.push(format!("{:.4}", scores.balancedness_score));
                 cells.extend(gap_cells(&self.row, cases));
             }

@@ -149,7 +149,7 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: b
     };
     cells.push(format!("{:.4}", scores.balancedness_score));
     cells.extend(gap_cells(row, cases));
-    cells.push(scores.unit_seconds.map_or(String::new(), milliseconds));
+    cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
     cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
     cells.push(format!("{:.4}", scores.speed_score));
     cells.push(format!("{:.4}", scores.combined_score));

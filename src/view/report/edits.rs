@@ -60,7 +60,7 @@ fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> T
         let figures = scores.map(|scores| {
             [
                 or_none(cast.mean_gap(scores).map(percent)),
-                or_none(scores.unit_seconds.map(milliseconds)),
+                or_none(scores.normalised_unit_seconds.map(milliseconds)),
                 score(scores.combined_score),
             ]
         });
@@ -90,7 +90,7 @@ fn told(cast: &NamedCandidates<'_>, id: CandidateId) -> String {
     let mut parts = vec![format!("{brought} combined_score")];
     let gaps = cast.mean_gap(parent).zip(cast.mean_gap(own));
     parts.extend(gaps.map(|(before, after)| format!("gap {} → {} %", percent(before), percent(after))));
-    let units = parent.unit_seconds.zip(own.unit_seconds);
+    let units = parent.normalised_unit_seconds.zip(own.normalised_unit_seconds);
     parts.extend(units.map(|(before, after)| format!("unit {} → {} ms", milliseconds(before), milliseconds(after))));
     parts.join(", ")
 }

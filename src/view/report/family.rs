@@ -132,7 +132,7 @@ fn table(cast: &NamedCandidates<'_>, family: &Family) -> Table {
         let cells = [
             if cast.front.contains(&id) { "yes".to_owned() } else { String::new() },
             if id == CandidateId::SEED { String::new() } else { cast.proposer(id) },
-            or_none(scores.and_then(|scores| scores.unit_seconds).map(milliseconds)),
+            or_none(scores.and_then(|scores| scores.normalised_unit_seconds).map(milliseconds)),
             or_none(scores.and_then(|scores| scores.quality).map(score)),
             or_none(scores.map(|scores| score(scores.combined_score))),
             second,

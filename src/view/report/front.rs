@@ -103,7 +103,7 @@ fn table(cast: &NamedCandidates<'_>, mut shown: Vec<Place>) -> Table {
         let name = Cell::name(cast.known(id).name.clone());
         let figures = [
             on_front.to_owned(),
-            or_none(scores.unit_seconds.map(milliseconds)),
+            or_none(scores.normalised_unit_seconds.map(milliseconds)),
             or_none(cast.mean_gap(scores).map(percent)),
             or_none(scores.quality.map(score)),
             score(scores.speed_score),

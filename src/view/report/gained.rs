@@ -49,7 +49,7 @@ fn lead(gain: &Gain) -> String {
 
 fn tiles(cast: &NamedCandidates<'_>, gain: &Gain) -> Vec<Tile> {
     let mut tiles = Vec::new();
-    if let Some((before, after)) = gain.baseline.unit_seconds.zip(gain.best.unit_seconds) {
+    if let Some((before, after)) = gain.baseline.normalised_unit_seconds.zip(gain.best.normalised_unit_seconds) {
         let note = format!("{} as fast", times(before / after));
         let name = "All packing calls of one rebalance";
         tiles.push(Tile { name, before: time(before), after: time(after), note });
@@ -77,7 +77,7 @@ fn rebalance_tile(gain: &Gain) -> Option<Tile> {
         after.balancedness
     );
     let name = "A whole rebalance of the experts";
-    Some(Tile { name, before: time(before.seconds), after: time(after.seconds), note })
+    Some(Tile { name, before: time(before.normalised_seconds), after: time(after.normalised_seconds), note })
 }
 
 /// Whole rebalances by both; `None` if none was measured.
@@ -101,7 +101,7 @@ fn rebalances(gain: &Gain) -> Option<Table> {
                 format!("{:.4}", score.balancedness),
                 or_none(score.next_balancedness.map(|next| format!("{next:.4}"))),
                 or_none(score.moved.map(|moved| format!("{:.1}", moved * 100.0))),
-                milliseconds(score.seconds),
+                milliseconds(score.normalised_seconds),
                 or_none(score.speedup.map(times)),
             ];
             table.row(cells).is_best = program == "best";
@@ -130,7 +130,7 @@ fn held_out_table(gain: &Gain) -> Table {
         let mut cells = vec![arrow(&best.case)];
         cells.extend(both(|case| percent(case.gap)));
         cells.extend(both(|case| format!("{:.4}", case.balancedness)));
-        cells.extend(both(|case| milliseconds(case.seconds)));
+        cells.extend(both(|case| milliseconds(case.normalised_seconds)));
         cells.push(times(best.speedup));
         table.row(cells);
     }
@@ -161,10 +161,10 @@ const GAPS: Compared = Compared {
 
 const TIMES: Compared = Compared {
     title: "time of a call, ms (less is better)",
-    drawn: |case| case.seconds * 1e3,
-    written: |case| milliseconds(case.seconds),
+    drawn: |case| case.normalised_seconds * 1e3,
+    written: |case| milliseconds(case.normalised_seconds),
     label: "Time of a call in each case: the best, the given proposals and the seed program",
-    caption: "Median time of a packing call, on the windows of the search.",
+    caption: "Mean time of a packing call, normalised by the reference program, on the windows of the search.",
     table: "Time of a call in ms for each case, on the windows of the search",
 };
 
@@ -215,7 +215,9 @@ fn table(cast: &NamedCandidates<'_>, compared: &Compared, cases: &[String]) -> T
         let Some(scores) = cast.scores(id) else { continue };
         let mut cells = vec![Cell::name(cast.known(id).name.clone())];
         cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written).into()));
-        cells.extend([or_none(scores.unit_seconds.map(milliseconds)), score(scores.combined_score)].map(Cell::from));
+        cells.extend(
+            [or_none(scores.normalised_unit_seconds.map(milliseconds)), score(scores.combined_score)].map(Cell::from),
+        );
         table.row(cells).is_best = Some(id) == cast.best;
     }
     table

@@ -49,12 +49,14 @@ impl Timed {
     }
 }
 
-/// The time of the unit in each round that all of its cases were measured in.
+/// The normalised time of the unit in each round that all of its cases were measured in.
 fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
     let topology = &cast.search.started().settings.evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
-    let in_round =
-        |round: usize| unit.iter().map(|case| Some(measurement.samples(case).get(round)?.seconds)).sum::<Option<f64>>();
+    let (clock, measurement) = (cast.search.clock(), measurement.credited());
+    let time =
+        |case: &String, round: usize| Some(clock.normalised(measurement.samples(case).get(round)?.relative_time()));
+    let in_round = |round: usize| unit.iter().map(|case| time(case, round)).sum::<Option<f64>>();
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
