@@ -1,4 +1,4 @@
-//! `--format json`: what the README says of its shape is what is printed, and its examples run.
+//! `--format json`: what the help topic says of its shape is what is printed, and its examples run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,27 +9,22 @@ use serde_json::Value;
 use crate::support::finished::{self, NAME};
 use crate::support::{Output, World, harness, judge};
 
-const README: &str = include_str!("../README.md");
+const TOPIC: &str = include_str!("../src/cli/help/json.md");
 
-/// Where only values stand, or what the README leaves to the journal's own reference.
+/// Where only values stand, or what the topic leaves to the journal's own reference.
 const NOT_DESCRIBED: [&str; 4] = ["event", "proposer", "rejection", "kind"];
 
-/// What the README says of a kind of object: its fields, and which of them are not always there.
+/// What the topic says of a kind of object: its fields, and which of them are not always there.
 #[derive(Clone, Debug, Default)]
 struct Described {
     always: BTreeSet<String>,
     sometimes: BTreeSet<String>,
 }
 
-fn section() -> &'static str {
-    let (_, section) = README.split_once("\n## JSON\n").unwrap();
-    section.split_once("\n## ").unwrap().0
-}
-
 /// The table of objects, by the names that hold them.
 fn described() -> BTreeMap<String, Described> {
     let mut all = BTreeMap::new();
-    for line in section().lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+    for line in TOPIC.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
         let [_, names, fields, _] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
         let mut object = Described::default();
         for field in quoted(fields) {
@@ -131,9 +126,9 @@ fn every_field_that_is_printed_is_described_and_the_described_ones_are_there() {
     }
 }
 
-/// The examples of the README in a language.
+/// The examples of the topic in a language.
 fn examples(language: &str) -> Vec<&'static str> {
-    let blocks = section().split("```").skip(1).step_by(2);
+    let blocks = TOPIC.split("```").skip(1).step_by(2);
     blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }
 

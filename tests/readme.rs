@@ -1,50 +1,78 @@
-//! The README: what it says of the command line is what the program says.
+//! README and help topics: their commands parse, and their settings load.
 
 use std::fs;
 
+use clap::error::ErrorKind;
 use packevolve::cli;
-use packevolve::cli::exit::Exit;
+use packevolve::cli::help::TOPICS;
 use packevolve::config::Config;
+use packevolve::values::settings::Settings;
 
 const README: &str = include_str!("../README.md");
 
-#[test]
-fn its_help_is_the_programs() {
-    let help: Vec<String> = cli::help().lines().map(|line| line.trim_end().to_owned()).collect();
-    assert!(README.contains(&help.join("\n")), "paste into README.md:\n{}", help.join("\n"));
+/// The README and all topics, with their names.
+fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let topics = TOPICS.iter().filter(|topic| topic.name != "config").map(|topic| (topic.name, topic.text));
+    [("README.md", README)].into_iter().chain(topics)
+}
+
+/// The blocks of a page in a language.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }
 
 #[test]
-fn its_commands_are_the_programs() {
-    let commands: Vec<&str> =
-        README.lines().filter_map(|line| line.strip_prefix("$ packevolve ")?.split_whitespace().next()).collect();
-    assert!(commands.len() > 8, "{commands:?}");
-    let help = cli::help();
-    for command in commands {
-        assert!(help.contains(&format!("\n  {command} ")), "{command}");
+fn the_readme_is_short_enough_to_be_read() {
+    assert!(README.lines().count() <= 250, "{} lines", README.lines().count());
+}
+
+#[test]
+fn the_readme_lists_the_topics() {
+    let (_, section) = README.split_once("\n## More\n").unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let topics: Vec<String> = TOPICS.iter().map(|topic| format!("| `{}` | {} |", topic.name, topic.about)).collect();
+    assert_eq!(rows, topics);
+}
+
+/// Command lines of `packevolve` in a page: of its shell sessions, and in backticks.
+fn commands(page: &'static str) -> Vec<&'static str> {
+    let sessions = blocks(page, "console").into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("$ "));
+    let prose = page.split("```").step_by(2).flat_map(|text| text.split('`').skip(1).step_by(2));
+    let commands = sessions.chain(prose).filter(|line| line.starts_with("packevolve "));
+    commands.map(|line| line.split(['|', '#', '>', ';']).next().unwrap_or(line)).collect()
+}
+
+#[test]
+fn every_command_line_parses() {
+    let mut count = 0;
+    for (name, page) in pages() {
+        for line in commands(page) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let Err(error) = cli::command().try_get_matches_from(&words) {
+                let only_names_the_command = words.len() == 2 && error.kind() == ErrorKind::MissingRequiredArgument;
+                assert!(only_names_the_command || !error.use_stderr(), "{name}: {line}\n{error}");
+            }
+            count += 1;
+        }
     }
+    assert!(count > 40, "{count}");
 }
 
-#[test]
-fn its_exit_codes_are_all_there_are() {
-    for exit in Exit::ALL {
-        assert!(README.contains(&format!("{:>3}  {}", exit.code(), &exit.meaning()[..20.min(exit.meaning().len())])));
-    }
-}
-
-/// The first block of YAML under a heading.
-fn yaml_under(heading: &str) -> &'static str {
-    let (_, section) = README.split_once(&format!("\n## {heading}\n")).unwrap();
-    let (_, block) = section.split_once("```yaml\n").unwrap();
-    block.split_once("```").unwrap().0
-}
-
-#[test]
-fn its_language_models_are_settings_that_can_be_used() {
+fn settings(yaml: &str) -> Settings {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yaml");
-    fs::write(&path, yaml_under("Language models")).unwrap();
-    let llm = Config::read(Some(&path)).unwrap().settings(&path).unwrap().llm;
-    let names: Vec<&str> = llm.models.iter().map(|model| model.name.as_str()).collect();
-    assert_eq!((names, llm.budget_dollars), (vec!["some-large-model", "ours"], Some(5.0)));
+    fs::write(&path, yaml).unwrap();
+    Config::read(Some(&path)).unwrap().settings(&path).unwrap()
+}
+
+#[test]
+fn every_example_of_settings_can_be_used() {
+    let examples: Vec<&str> = pages().flat_map(|(_, page)| blocks(page, "yaml")).collect();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        let llm = settings(example).llm;
+        assert_eq!(llm.models[0].name, "some-large-model");
+        assert_eq!(llm.budget_dollars, Some(5.0));
+    }
 }

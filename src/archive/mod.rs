@@ -1,4 +1,6 @@
 //! Archive: a bare git repository in which every candidate of a run is a commit. The only door to git2.
+//!
+#![doc = include_str!("../cli/help/archive.md")]
 
 pub mod id;
 mod object;

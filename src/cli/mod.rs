@@ -3,6 +3,7 @@
 pub mod exit;
 mod logging;
 mod format;
+pub mod help;
 mod input;
 mod error;
 mod named;
@@ -30,7 +31,7 @@ use crate::view::output::status;
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
 #[derive(Debug, Parser)]
-#[command(version, after_help = Exit::help(), max_term_width = 120)]
+#[command(version, after_help = after_help(), disable_help_subcommand = true, max_term_width = 120)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -66,6 +67,8 @@ enum Command {
     Export(export::Export),
     /// What this machine offers: judge, Python, torch, GPU, jail.
     Doctor(doctor::Doctor),
+    /// Explain a command or a topic.
+    Help(help::Help),
 }
 
 /// Runs the program with the arguments of this process.
@@ -104,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Report(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Doctor(command) => block_on(command.run()),
+        Command::Help(command) => command.run(Arguments::command()),
     }
 }
 
@@ -111,7 +115,11 @@ fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Resu
     tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(command)
 }
 
-/// The whole help, for the test that keeps the README equal to it.
-pub fn help() -> String {
-    Arguments::command().term_width(100).render_long_help().to_string()
+fn after_help() -> String {
+    format!("{}\n\n{}", help::list(), Exit::help())
+}
+
+/// The command line, for tests that hold documents against it.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }

@@ -1,4 +1,6 @@
 //! Edits: SEARCH/REPLACE blocks, the one place that each of them matches, and the program that comes of them.
+//!
+#![doc = include_str!("../cli/help/proposals.md")]
 
 pub(crate) mod line;
 pub mod region;

@@ -1,4 +1,6 @@
 //! Journal: the events of a run, one JSON object a line, appended, synced and chained by digests.
+//!
+#![doc = include_str!("../cli/help/record.md")]
 
 pub mod line;
 pub mod error;

@@ -1,4 +1,6 @@
 //! Search: decides what to try next, from nothing but the events so far.
+//!
+#![doc = include_str!("../cli/help/search.md")]
 
 pub mod population;
 pub mod bandit;

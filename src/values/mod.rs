@@ -1,4 +1,6 @@
 //! Values: what happens in a run and what it is about, as plain data. No IO and no decisions.
+//!
+#![doc = include_str!("../cli/help/words.md")]
 
 pub mod candidate;
 pub mod settings;

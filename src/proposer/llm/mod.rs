@@ -5,6 +5,8 @@
 //! [`document`] turns that into a proposal for [`mod@crate::run::derive`], as from any other proposer. What does not work goes
 //! back to the model with its diagnosis. Decides nothing about the run and judges nothing. A key is seen by [`key`] and
 //! [`client`] alone and is in nothing that they return.
+//!
+#![doc = include_str!("../../cli/help/models.md")]
 
 pub mod reply;
 pub mod conversation;

@@ -1,4 +1,6 @@
 //! Inspect: what a run, a candidate or an evaluation looks like, for people and as JSON. Only reads.
+//!
+#![doc = include_str!("../../cli/help/json.md")]
 
 mod words;
 mod row;
