@@ -90,7 +90,7 @@ fn scores_stand_below_commits_as_notes() {
     let score = run.search.scores_of(best.candidate).unwrap().combined_score;
     assert!(log.contains(&format!("Notes (packevolve):\n    combined_score {score:.4}")), "{log}");
     assert!(log.contains("    the best of the run\n"), "{log}");
-    let judged: Vec<_> = run.search.candidates().filter(|(_, known)| known.verdict.is_some()).collect();
+    let judged: Vec<_> = run.search.candidates().filter(|(_, known)| known.outcome.is_some()).collect();
     let listed = git(&world, &["notes", "--ref=packevolve", "list"]);
     assert_eq!(listed.lines().count(), judged.len());
     for (id, known) in judged {
@@ -104,7 +104,7 @@ fn scores_stand_below_commits_as_notes() {
 fn git_shows_the_front_and_the_best_of_every_island() {
     let world = finished::world();
     let search = finished::run().search;
-    let front: Vec<String> = search.archive().front().map(|member| commit_of(member.candidate)).collect();
+    let front: Vec<String> = search.elites().front().map(|member| commit_of(member.candidate)).collect();
     let shown = git(&world, &["rev-parse", "packevolve/front^@"]);
     assert_eq!(shown.lines().collect::<Vec<_>>(), front);
     for island in 0..search.islands().count() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use packevolve::run::fold::Run;
 use packevolve::run::replay;
-use packevolve::search::Verdict;
+use packevolve::search::Outcome;
 use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, Proposer, StopReason};
 use packevolve_contract::objective::score_interval;
@@ -38,7 +38,7 @@ fn all_five_proposals_and_their_bridges_are_applied_and_judged_in_full() {
     let run = finished::run();
     let corpus: Vec<_> = run.search.candidates().filter(|(_, known)| is_corpus(known.proposer)).collect();
     for (_, known) in &corpus {
-        assert!(matches!(known.verdict, Some(Verdict::Measured(_))), "{}: {:?}", known.name, known.verdict);
+        assert!(matches!(known.outcome, Some(Outcome::Measured(_))), "{}: {:?}", known.name, known.outcome);
     }
     for name in FIVE {
         assert!(corpus.iter().any(|(_, known)| known.name == name), "{name} made no candidate");
@@ -71,7 +71,7 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
             "best: candidate {} ({}), combined_score {:.4} on held-out windows",
             best.candidate,
             known.name,
-            best.told_score()
+            best.reported_score()
         ),
         format!("{} ({}) against the baseline, on 8 windows that the search never saw:", best.candidate, known.name),
         format!("commit {}", known.commit),
@@ -88,13 +88,18 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
 fn the_best_is_better_than_the_baseline_and_nobody_who_was_not_refuted_looks_clearly_better() {
     let run = finished::run();
     let best = run.search.best().unwrap();
-    assert!(best.told_score() > 0.0 && best.held_out.is_some(), "{best:?}");
-    let (weights, baseline) = (run.search.started().settings.evaluation.weights, run.search.baseline().unwrap());
-    for (id, known) in run.search.candidates().filter(|(_, known)| known.ruling.is_none()) {
+    assert!(best.reported_score() > 0.0 && best.held_out.is_some(), "{best:?}");
+    let (weights, baseline) = (run.search.settings().evaluation.weights, run.search.baseline().unwrap());
+    for (id, known) in run.search.candidates().filter(|(_, known)| known.held_out.is_none()) {
         let evaluation = replay::evaluation_of(&run, id).unwrap();
         if let (Some(scores), Some(measured)) = (run.search.scores_of(id), evaluation.measured()) {
-            let uncertain = best.interval + score_interval(measured, baseline, weights);
-            assert!(scores.combined_score - best.score <= uncertain, "{} has {}", known.name, scores.combined_score);
+            let uncertain = best.interval.half_width + score_interval(measured, baseline, weights);
+            assert!(
+                scores.combined_score - best.interval.score <= uncertain,
+                "{} has {}",
+                known.name,
+                scores.combined_score
+            );
         }
     }
 }
@@ -226,7 +231,7 @@ fn an_epoch_that_is_no_time_is_refused() {
 
 #[test]
 fn settings_on_the_command_line_are_those_of_the_journal() {
-    let started = finished::run().search.started().clone();
+    let started = finished::run().search.origin().clone();
     let value: Value = serde_json::to_value(&started.settings).unwrap();
     assert_eq!(value["search"]["candidates"], 16);
     assert_eq!(value["search"]["slots"], 2);

@@ -162,7 +162,7 @@ fn a_snapshot_that_is_not_what_the_journal_gives_is_found_and_removed() {
 #[test]
 fn refs_that_were_moved_or_removed_are_moved_back() {
     let world = finished();
-    let seed = run(&world).search.started().commit.to_string();
+    let seed = run(&world).search.origin().commit.to_string();
     fs::write(path(&world, "archive.git/refs/heads/best"), format!("{seed}\n")).unwrap();
     fs::remove_file(path(&world, "archive.git/refs/packevolve/kept")).unwrap();
     finds(

@@ -49,7 +49,7 @@ fn assert_same(glance: &mut Glance, run: &Run) {
 #[test]
 fn a_glance_tells_what_the_whole_journal_tells() {
     let (world, run) = (finished::world(), finished::run());
-    assert!(run.search.candidates().any(|(_, known)| known.ruling.is_some()), "a run without rulings shows little");
+    assert!(run.search.candidates().any(|(_, known)| known.held_out.is_some()), "a run without rulings shows little");
     let index = fs::read(folder(&world).index()).unwrap();
     assert_eq!((index.len() - HEAD) / RECORD, run.entries.len());
     assert_same(&mut glance(&world), &run);

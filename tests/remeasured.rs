@@ -28,7 +28,7 @@ fn world_with(change: impl Fn(&mut Event)) -> World {
 fn quiet_candidate() -> CandidateId {
     let run = finished::run();
     let quiet = run.search.candidates().filter(|(id, known)| {
-        known.proposer.is_some() && known.ruling.is_none() && run.search.scores_of(*id).is_some()
+        known.proposer.is_some() && known.held_out.is_none() && run.search.scores_of(*id).is_some()
     });
     quiet.map(|(id, _)| id).last().expect("a candidate that was no contender")
 }

@@ -129,7 +129,7 @@ fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
     }
     let told = [format!("The best program is candidate {best}, "), format!("PackEvolve: {}", finished::NAME)];
     let known = &run.search.candidate(best).unwrap().name;
-    let machine = &run.search.started().judge.loads_digest;
+    let machine = &run.search.origin().judge.loads_digest;
     for wanted in told.iter().chain([known, machine]) {
         assert!(page.contains(wanted.as_str()), "{wanted}");
     }
@@ -162,8 +162,8 @@ fn the_figures_of_the_report_are_those_of_the_run() {
         assert!(page.contains(&format!("candidate {candidate}, ")), "the edit of candidate {candidate}");
         candidate = *parent;
     }
-    for asked in inspect::asked(&run.search).into_iter().filter(|asked| asked.account.tried > 0) {
-        let row = format!("<th scope=\"row\">{}</th><td class=\"n\">{}</td>", asked.name, asked.account.tried);
+    for asked in inspect::asked(&run.search).into_iter().filter(|asked| asked.stats.tried > 0) {
+        let row = format!("<th scope=\"row\">{}</th><td class=\"n\">{}</td>", asked.name, asked.stats.tried);
         assert!(page.contains(&row), "{row}");
     }
 }

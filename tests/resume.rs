@@ -200,7 +200,7 @@ fn a_run_that_dies_while_its_best_is_pruned_goes_on_pruning_it() {
     assert_eq!(run.search.stopped(), Some(StopReason::Candidates));
     let made = run.search.pruning().made();
     assert_eq!((run.search.candidates().len() as u64 - made).to_string(), CANDIDATES);
-    assert!(made > 0 && (1..=10).contains(&run.search.pruning().account().unwrap().tried), "{made} made");
+    assert!(made > 0 && (1..=10).contains(&run.search.pruning().stats().unwrap().tried), "{made} made");
     let best = run.search.best().unwrap().candidate;
     if let Some(origin) = run.search.pruning().origin(best) {
         let size = |id| run.search.candidate(id).unwrap().size;

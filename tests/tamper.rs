@@ -116,7 +116,7 @@ fn the_run_as_it_was_recorded_is_made_again() {
 fn another_seed_program_diverges_at_the_first_candidate() {
     let mut forgery = Forgery::new();
     let (repository, run) = (forgery.repository(), forgery.run());
-    let started = run.search.started();
+    let started = run.search.origin();
     let program = repository.program(started.commit, &started.file_name).unwrap().replace("index", "place");
     let descent = Descent {
         candidate: packevolve::values::candidate::CandidateId::SEED,
@@ -154,7 +154,7 @@ fn rewritten(forgery: &Forgery, event: usize, change: impl Fn(&mut NewCandidate<
         description: facts.message.split_once("\n\n").unwrap().1,
         parents: &facts.parents,
         trailers: &[],
-        epoch: run.search.started().epoch,
+        epoch: run.search.origin().epoch,
     };
     change(&mut new);
     let written = repository.commit_candidate(&new).unwrap();

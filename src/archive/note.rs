@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use packevolve_contract::objective::{CaseScore, Scores};
 
-use crate::search::{Candidate, Search, Verdict};
+use crate::search::{Candidate, Outcome, Search};
 use crate::values::candidate::CommitId;
 
 /// The notes of all candidates that were judged.
@@ -22,10 +22,10 @@ pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
 }
 
 fn verdict(known: &Candidate) -> Option<String> {
-    Some(match known.verdict.as_ref()? {
-        Verdict::Measured(scores) => measured(scores, known),
-        Verdict::Outclassed => "outclassed: stopped early\n".to_owned(),
-        Verdict::Rejected => "rejected\n".to_owned(),
+    Some(match known.outcome.as_ref()? {
+        Outcome::Measured(scores) => measured(scores, known),
+        Outcome::Outclassed => "outclassed: stopped early\n".to_owned(),
+        Outcome::Rejected => "rejected\n".to_owned(),
     })
 }
 
@@ -44,7 +44,7 @@ fn measured(scores: &Scores, known: &Candidate) -> String {
 }
 
 fn ruling(known: &Candidate) -> String {
-    let Some(ruling) = &known.ruling else { return String::new() };
+    let Some(ruling) = &known.held_out else { return String::new() };
     let verdict = if ruling.confirmed { "confirmed" } else { "refuted" };
     match &ruling.scores {
         Some(scores) => format!(", {verdict} with {:.4} on held-out windows", scores.combined_score),

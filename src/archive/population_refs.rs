@@ -21,8 +21,8 @@ impl PopulationRefs {
     /// Those of a search.
     pub fn of(search: &Search) -> Self {
         let commit = |id: CandidateId| search.candidate(id).expect("BUG: a member is a candidate").commit;
-        let members: Vec<CandidateId> = search.archive().front().map(|member| member.candidate).collect();
-        let epoch = u64::try_from(search.started().epoch).unwrap_or(0);
+        let members: Vec<CandidateId> = search.elites().front().map(|member| member.candidate).collect();
+        let epoch = u64::try_from(search.origin().epoch).unwrap_or(0);
         Self {
             time: epoch.saturating_add(members.iter().max().map_or(0, |newest| newest.0)),
             front: members.into_iter().map(commit).collect(),
@@ -67,7 +67,7 @@ fn best_of(search: &Search, island: usize) -> Option<CandidateId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::world::{Script, World};
+    use crate::search::testing::{Script, World};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -89,7 +89,7 @@ mod tests {
                     }
                 }
             }
-            let front: BTreeSet<_> = search.archive().front().map(|member| member.candidate).collect();
+            let front: BTreeSet<_> = search.elites().front().map(|member| member.candidate).collect();
             let commits: BTreeSet<_> = front.iter().map(|id| search.candidate(*id).unwrap().commit).collect();
             prop_assert_eq!(leaders.front.iter().copied().collect::<BTreeSet<_>>(), commits);
             prop_assert_eq!(leaders.front.len(), front.len());

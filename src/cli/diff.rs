@@ -62,7 +62,7 @@ impl Diff {
 
 fn diff(run: &Glance, compared: &Compared) -> Result<String, RepositoryError> {
     let repository = Repository::open(&run.folder.archive())?;
-    let file_name = &run.start().started().file_name;
+    let file_name = &run.start().origin().file_name;
     let program = |row: &Row| repository.program(row.commit, file_name);
     Ok(diff::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
 }

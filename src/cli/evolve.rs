@@ -196,7 +196,7 @@ impl Closing {
 /// What came of a run: the named proposals, and what the best program is and where it lies.
 fn closing(search: &Search, run: &Path) -> String {
     let (best, terminal) = (search.best(), Terminal::of_stdout());
-    let (rows, cases) = (inspect::closing(search), &search.started().cases);
+    let (rows, cases) = (inspect::closing(search), &search.origin().cases);
     let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate), &terminal);
     let spent = match search.models().count() {
         0 => String::new(),
@@ -215,11 +215,11 @@ fn closing(search: &Search, run: &Path) -> String {
          git -C {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,
-        best.told_score(),
+        best.reported_score(),
         if best.held_out.is_some() { " on held-out windows" } else { "" },
         pruned(search, best),
         known.commit,
-        search.started().file_name,
+        search.origin().file_name,
         run = run.display(),
     )
 }
@@ -236,7 +236,7 @@ fn pruned(search: &Search, best: &Best) -> String {
         origin.candidate,
         size(origin),
         size(best),
-        origin.told_score()
+        origin.reported_score()
     )
 }
 

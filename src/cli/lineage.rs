@@ -50,7 +50,7 @@ impl Lineage {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,
             Format::Table => {
                 let path = run.folder.path().display().to_string();
-                print(lineage.text(&run.start().started().cases, &path, &Terminal::of_stdout()))?;
+                print(lineage.text(&run.start().origin().cases, &path, &Terminal::of_stdout()))?;
             }
         }
         Ok(Exit::Success)
@@ -61,7 +61,7 @@ impl Lineage {
 fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
     let programs = || -> Result<Vec<String>, RepositoryError> {
         let repository = Repository::open(&run.folder.archive())?;
-        let file_name = &run.start().started().file_name;
+        let file_name = &run.start().origin().file_name;
         line.iter().map(|(_, known)| repository.program(known.commit, file_name)).collect()
     };
     match programs() {

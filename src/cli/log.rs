@@ -153,9 +153,11 @@ impl Follower {
                 self.printer.began = entry.time;
             }
             Some(search) => {
-                let impossible = |reason| RunError::Impossible { path: self.folder.journal(), seq: entry.seq, reason };
-                search.check(&entry.event).map_err(impossible)?;
-                search.apply(&entry.event);
+                search.apply(&entry.event).map_err(|refusal| RunError::Impossible {
+                    path: self.folder.journal(),
+                    seq: entry.seq,
+                    reason: refusal.to_string(),
+                })?;
             }
         }
         (self.heard, self.told) = (Instant::now(), false);

@@ -55,7 +55,7 @@ impl Show {
         let repository = Repository::open(&run.folder.archive())?;
         let terminal = Terminal::of_stdout();
         if self.program {
-            let program = repository.program(known.commit, &run.start().started().file_name)?;
+            let program = repository.program(known.commit, &run.start().origin().file_name)?;
             print(if terminal.is_terminal { harmless(&program) } else { program })?;
             return Ok(Exit::Success);
         }
@@ -119,7 +119,7 @@ fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
 fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
-            let cases = &run.start().started().cases;
+            let cases = &run.start().origin().cases;
             let against = "the baseline program of the run";
             let text = inspect::scores_text(scores, measurement, cases, against, terminal);
             let rebalance = format::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);

@@ -53,13 +53,13 @@ impl Top {
     fn all(&self) -> anyhow::Result<Ranked> {
         let run = self.run.open()?;
         let best = run.search.best().map(|best| best.candidate);
-        Ok((inspect::top(&run.search, usize::MAX), best, run.search.started().cases.clone()))
+        Ok((inspect::top(&run.search, usize::MAX), best, run.search.origin().cases.clone()))
     }
 
     fn some(&self) -> anyhow::Result<Ranked> {
         let mut run = self.run.glance()?;
         let rows = run.top(self.count)?.iter().map(|(id, known)| Row::of(*id, known)).collect();
-        Ok((rows, run.best(), run.start().started().cases.clone()))
+        Ok((rows, run.best(), run.start().origin().cases.clone()))
     }
 }
 

@@ -63,7 +63,7 @@ impl Proposers {
         (attempt, selection): (u64, &Selection),
         program: impl Fn(CandidateId) -> Result<String, E>,
     ) -> Result<Option<ProposalDraft>, E> {
-        let started = search.started();
+        let started = search.origin();
         if let Proposer::Corpus(place) = selection.proposer {
             let document = repository.read_blob(started.corpus[place].proposal)?;
             return Ok(Some(ProposalDraft { document, operator: None }));

@@ -217,8 +217,7 @@ impl Fold {
     pub fn step(&mut self, entry: &Entry<Event>) -> Result<&Search, RunError> {
         match &mut self.search {
             Some(search) => {
-                search.check(&entry.event).map_err(|reason| impossible(&self.path, entry, reason))?;
-                search.apply(&entry.event);
+                search.apply(&entry.event).map_err(|refusal| impossible(&self.path, entry, refusal.to_string()))?;
                 Ok(search)
             }
             none => match &entry.event {

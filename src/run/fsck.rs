@@ -154,7 +154,7 @@ pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
 
 fn point(repository: &Repository, search: &Search, entries: &[Entry<Event>]) -> Result<(), RepositoryError> {
     repository.set_best(best_commit(search))?;
-    repository.keep(&mut kept(search.started(), entries))?;
+    repository.keep(&mut kept(search.origin(), entries))?;
     PopulationRefs::of(search).show(repository)?;
     // Whatever of that had been there and was damaged.
     repository.restore()?;
@@ -192,7 +192,7 @@ fn folded(entries: &[Entry<Event>], place: Place) -> Snapshot {
     let (mut search, mut trail) = (Search::new((**started).clone()), CarriedState::new(started.epoch));
     for entry in entries.iter().take_while(|entry| entry.seq < place.seq) {
         if entry.seq > 0 {
-            search.apply(&entry.event);
+            search.apply(&entry.event).expect("BUG: the journal was folded before");
         }
         trail.add(&entry.event, entry.time, &search);
     }
@@ -273,12 +273,11 @@ impl Check {
         };
         let mut search = Search::new((**started).clone());
         for entry in rest {
-            if let Err(reason) = search.check(&entry.event) {
+            if let Err(refusal) = search.apply(&entry.event) {
                 let cure = Cure::None("no harness wrote this: take a backup");
-                self.found(Kind::ImpossibleEvent, (Some(entry.line()), None), reason, cure);
+                self.found(Kind::ImpossibleEvent, (Some(entry.line()), None), refusal.to_string(), cure);
                 break;
             }
-            search.apply(&entry.event);
         }
         Some(search)
     }
@@ -384,7 +383,7 @@ impl Check {
         if !is_whole {
             return;
         }
-        let (expected, found) = repository.keeps(&kept(search.started(), entries));
+        let (expected, found) = repository.keeps(&kept(search.origin(), entries));
         if found != expected {
             let what = format!("packevolve/kept names {}, by the journal it is {}", named(found), named(expected));
             self.found(Kind::Ref, NOWHERE, what, Cure::Repair("moves it"));
@@ -476,7 +475,7 @@ fn expected_facts(
     repository: &Repository,
     search: &Search,
 ) -> Option<Result<CommitFacts, RepositoryError>> {
-    let (started, known) = (search.started(), search.candidate(candidate)?);
+    let (started, known) = (search.origin(), search.candidate(candidate)?);
     let program = repository.read_blob(known.program).ok()?;
     let program = String::from_utf8(program).ok()?;
     let parents: Option<Vec<_>> =

@@ -11,7 +11,7 @@ use crate::journal::{Digest, Entry, JournalError, Reader, TornLine, read_each};
 use crate::run::fold::{self, Fold};
 use crate::run::folder::{RunError, RunFolder};
 use crate::run::index::{self, Kind, Line};
-use crate::search::{Candidate, Ruling, Search, Verdict};
+use crate::search::{Candidate, HeldOutResult, Outcome, Search};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Event, Selection};
 
@@ -124,7 +124,7 @@ impl Glance {
 
     /// The best candidate after an event that no index knows; the outer `None` if only all events before it could tell.
     fn best_after(&self, event: &Event) -> Option<Option<CandidateId>> {
-        let holds_out = self.start.started().settings.evaluation.held_out > 0;
+        let holds_out = self.start.origin().settings.evaluation.held_out > 0;
         match event {
             Event::BaselineEvaluated { .. } => Some(self.start.baseline_is_seed().then_some(CandidateId::SEED)),
             Event::Confirmed { candidate, .. } => Some(Some(*candidate)),
@@ -142,10 +142,9 @@ impl Glance {
             Kind::Other => {}
             Kind::Baseline | Kind::BaselineHeldOut => {
                 let Ok(event) = self.event(at) else { return Ok(false) };
-                if self.start.check(&event).is_err() {
+                if self.start.apply(&event).is_err() {
                     return Ok(false);
                 }
-                self.start.apply(&event);
                 if line.kind == Kind::Baseline && self.start.baseline_is_seed() {
                     self.candidates[0].evaluated = Some(at);
                     self.candidates[0].score = line.score;
@@ -270,7 +269,7 @@ impl Glance {
     /// NAMEs and commits of all candidates.
     fn names(&self) -> Result<Vec<(String, CommitId)>, RunError> {
         let mut reader = Reader::<Event>::open(&self.journal)?;
-        let mut names = vec![("seed".to_owned(), self.start.started().commit)];
+        let mut names = vec![("seed".to_owned(), self.start.origin().commit)];
         for places in &self.candidates[1..] {
             match next_at(&mut reader, &self.lines, places.created)? {
                 Some(Event::CandidateCreated(created)) => names.push((created.name, created.commit)),
@@ -285,8 +284,8 @@ impl Glance {
         let evaluation = places.evaluated.map(|at| self.evaluation(candidate, at)).transpose()?;
         let ruling = places.ruling.map(|at| self.event(at)).transpose()?;
         let (mut known, selection) = self.origin(candidate, places)?;
-        known.ruling = ruling.as_ref().map(|ruling| self.ruling(candidate, ruling)).transpose()?;
-        known.verdict = evaluation.as_ref().map(|evaluation| self.verdict(evaluation, ruling.as_ref())).transpose()?;
+        known.held_out = ruling.as_ref().map(|ruling| self.ruling(candidate, ruling)).transpose()?;
+        known.outcome = evaluation.as_ref().map(|evaluation| self.verdict(evaluation, ruling.as_ref())).transpose()?;
         Ok(Seen { known, selection, evaluation })
     }
 
@@ -303,59 +302,44 @@ impl Glance {
     /// What is known of a candidate before it is judged.
     fn origin(&self, candidate: CandidateId, places: Places) -> Result<(Candidate, Option<Selection>), RunError> {
         let seed = self.start.candidate(CandidateId::SEED).expect("BUG: every run has a seed program");
-        let seed = Candidate { verdict: None, ruling: None, ..seed.clone() };
         if candidate == CandidateId::SEED {
-            return Ok((seed, None));
+            return Ok((Candidate { outcome: None, held_out: None, ..seed.clone() }, None));
         }
         let Event::CandidateCreated(created) = self.event(places.created)? else { return Err(self.other()) };
-        let CandidateCreated { candidate: made, attempt, name, parents, commit, program, size, operator, .. } = created;
-        if made != candidate || parents.iter().any(|parent| *parent >= candidate) {
+        let CandidateCreated { candidate: made, attempt, parents, .. } = &created;
+        if *made != candidate || parents.iter().any(|parent| *parent >= candidate) {
             return Err(self.other());
         }
-        let selected = self.attempts.get(attempt as usize).ok_or_else(|| self.other())?;
+        let selected = self.attempts.get(*attempt as usize).ok_or_else(|| self.other())?;
         let Event::Selected { selection, .. } = self.event(*selected)? else { return Err(self.other()) };
-        let known = Candidate {
-            name,
-            proposer: Some(selection.proposer),
-            parents,
-            island: selection.island,
-            commit,
-            program,
-            size,
-            operator,
-            cut: selection.cut,
-            outclassed_below: selection.outclassed_below,
-            kind: selection.kind,
-            ..seed
-        };
-        Ok((known, Some(selection)))
+        Ok((Candidate::new(&created, &selection, 0), Some(selection)))
     }
 
-    fn verdict(&self, evaluation: &Evaluation, ruling: Option<&Event>) -> Result<Verdict, RunError> {
+    fn verdict(&self, evaluation: &Evaluation, ruling: Option<&Event>) -> Result<Outcome, RunError> {
         let measurement = match evaluation {
-            Evaluation::Outclassed { .. } => return Ok(Verdict::Outclassed),
-            Evaluation::Rejected { .. } => return Ok(Verdict::Rejected),
+            Evaluation::Outclassed { .. } => return Ok(Outcome::Outclassed),
+            Evaluation::Rejected { .. } => return Ok(Outcome::Rejected),
             Evaluation::Measured { measurement } => measurement,
         };
         let alone = self.start.scores(measurement).ok_or_else(|| self.other())?;
         Ok(match ruling {
             Some(Event::Refuted { evaluation, .. }) => match evaluation.measured() {
-                Some(held_out) => Verdict::Measured(Box::new(self.start.pooled_scores(&measurement.pooled(held_out)))),
-                None => Verdict::Rejected,
+                Some(held_out) => Outcome::Measured(Box::new(self.start.pooled_scores(&measurement.pooled(held_out)))),
+                None => Outcome::Rejected,
             },
-            _ => Verdict::Measured(Box::new(alone)),
+            _ => Outcome::Measured(Box::new(alone)),
         })
     }
 
-    fn ruling(&self, candidate: CandidateId, ruling: &Event) -> Result<Ruling, RunError> {
+    fn ruling(&self, candidate: CandidateId, ruling: &Event) -> Result<HeldOutResult, RunError> {
         // Nobody rules before the baseline was measured there.
         let scores = |measurement| self.start.held_out_scores(measurement).map(Box::new).ok_or_else(|| self.other());
         match ruling {
             Event::Confirmed { candidate: of, measurement } if *of == candidate => {
-                Ok(Ruling { confirmed: true, scores: Some(scores(measurement)?) })
+                Ok(HeldOutResult { confirmed: true, scores: Some(scores(measurement)?) })
             }
             Event::Refuted { candidate: of, evaluation } if *of == candidate => {
-                Ok(Ruling { confirmed: false, scores: evaluation.measured().map(scores).transpose()? })
+                Ok(HeldOutResult { confirmed: false, scores: evaluation.measured().map(scores).transpose()? })
             }
             _ => Err(self.other()),
         }
@@ -371,9 +355,9 @@ impl Glance {
 }
 
 fn score_of(known: &Candidate) -> Option<f64> {
-    match known.verdict.as_ref()? {
-        Verdict::Measured(scores) => Some(scores.combined_score),
-        Verdict::Outclassed | Verdict::Rejected => None,
+    match known.outcome.as_ref()? {
+        Outcome::Measured(scores) => Some(scores.combined_score),
+        Outcome::Outclassed | Outcome::Rejected => None,
     }
 }
 

@@ -151,7 +151,7 @@ impl Folding {
 
     fn take_in(&mut self, entry: &Entry<Event>) -> Result<(), RunError> {
         let search = self.fold.step(entry)?;
-        let trail = self.trail.get_or_insert_with(|| CarriedState::new(search.started().epoch));
+        let trail = self.trail.get_or_insert_with(|| CarriedState::new(search.origin().epoch));
         trail.add(&entry.event, entry.time, search);
         self.lines.push(index::Line::of((entry.offset, entry.digest), &entry.event, search));
         Ok(())

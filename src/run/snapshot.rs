@@ -239,7 +239,7 @@ pub fn clear(path: &Path, is_good: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::world::{Script, World};
+    use crate::search::testing::{Script, World};
     use crate::values::event::Event;
     use proptest::prelude::*;
     use tempfile::TempDir;
@@ -250,16 +250,16 @@ mod tests {
 
     /// A run after its first event.
     fn begun(world: &World) -> (Search, CarriedState) {
-        let search = Search::new(world.search.started().clone());
-        let mut trail = CarriedState::new(search.started().epoch);
-        trail.add(&Event::RunStarted(Box::new(search.started().clone())), 0.5, &search);
+        let search = Search::new(world.search.origin().clone());
+        let mut trail = CarriedState::new(search.origin().epoch);
+        trail.add(&Event::RunStarted(Box::new(search.origin().clone())), 0.5, &search);
         (search, trail)
     }
 
     /// Takes these events in, one a third of a second.
     fn take_in(search: &mut Search, trail: &mut CarriedState, events: &[Event]) {
         for (at, event) in events.iter().enumerate() {
-            search.apply(event);
+            search.apply(event).unwrap();
             trail.add(event, at as f64 / 3.0, search);
         }
     }

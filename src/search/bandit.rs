@@ -1,39 +1,38 @@
-//! Bandit: who is asked next: which proposer, and which of its operators. Each is an arm; what it has brought for what it
-//! has cost lately decides, and whoever was asked seldom is asked again now and then.
+//! Bandit: chooses the next proposer, or the next operator of a proposer. Each is an arm. The recent return on the cost of
+//! an arm decides; an arm with few tries gets another one now and then.
 //!
 //! The index of an arm is its rate of reward relative to the best arm's, plus `EXPLORATION * share * sqrt(all tries) / (1 +
-//! own tries)` (the form of PUCT, Rosin 2011), where the shares say how often arms are tried as long as nothing speaks for
-//! any of them. Only +, *, / and sqrt, so every machine decides alike. Old tries fade, as what helps early is not what
-//! helps late.
+//! own tries)` (the form of PUCT, Rosin 2011), where the share says how often the arm is tried while all rates are equal.
+//! It uses only +, *, / and sqrt, so every machine decides alike. Old tries fade: what helps early does not help late.
 
 use serde::{Deserialize, Serialize};
 
 use crate::values::cost::Charge;
 
-/// How much an arm that was tried seldom is preferred.
+/// The weight of the exploration term.
 const EXPLORATION: f64 = 0.4;
-/// What is left of all tries, rewards and costs after each try.
+/// Each try multiplies all earlier tries, rewards and costs by this.
 const FADING: f64 = 0.98;
-/// Seconds that an attempt costs beside its evaluation; keeps an arm that costs next to nothing from infinity.
+/// Seconds that an attempt costs beside its evaluation. It bounds the rate of an arm that costs next to nothing.
 const OVERHEAD_SECONDS: f64 = 0.5;
-/// Judge seconds that a dollar counts as: an answer for a cent costs as much as an evaluation of ten seconds.
+/// Judge seconds per dollar: a reply for a cent costs as much as an evaluation of ten seconds.
 const SECONDS_OF_A_DOLLAR: f64 = 1000.0;
 
-/// What came of an attempt.
+/// The best that a candidate achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reward {
-    /// No candidate, or one that was rejected, outclassed, or no better than what was there.
+    /// No candidate; or it was rejected, outclassed, or not admitted anywhere.
     Nothing,
-    /// It got into the population of its island.
+    /// It entered the population of its island.
     Admitted,
-    /// It extended the front of quality and speed.
+    /// It extended the Pareto front.
     Front,
     /// It looked better than the best.
     Contender,
 }
 
 impl Reward {
-    fn reward(self) -> f64 {
+    fn value(self) -> f64 {
         match self {
             Self::Nothing => 0.0,
             Self::Admitted => 0.1,
@@ -43,37 +42,32 @@ impl Reward {
     }
 }
 
-/// How many attempts of a proposer or an operator ended in which way, for the closing table.
+/// How the attempts of a proposer or an operator ended, and their cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Account {
+pub struct ProposerStats {
     /// Attempts.
     pub tried: u64,
-    /// Without a candidate.
+    /// Attempts without a candidate.
     pub declined: u64,
-    /// Candidates without a score.
     pub rejected: u64,
-    /// Candidates that were stopped early.
     pub outclassed: u64,
-    /// Candidates that got into a population.
+    /// Candidates that entered a population.
     pub admitted: u64,
-    /// Candidates that looked better than the best.
     pub contenders: u64,
     /// Judge seconds of its candidates.
     pub seconds: f64,
     /// Tokens of all requests to it, both ways.
     pub tokens: u64,
-    /// What they cost, in billionths of a dollar.
+    /// The price of these requests, in billionths of a dollar.
     pub nanodollars: u64,
 }
 
-/// A proposer or an operator with its account and its recent success.
+/// A proposer or an operator with its statistics and its recent rate of reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Arm<T> {
-    /// Who.
     pub who: T,
-    /// All that came of it.
-    pub account: Account,
-    /// How often it is tried where nothing is known, relative to the average arm.
+    pub stats: ProposerStats,
+    /// How often it is tried while all rates are equal, relative to the average arm.
     share: f64,
     tries: f64,
     reward: f64,
@@ -87,13 +81,13 @@ pub struct Bandit<T> {
 }
 
 impl<T: Copy + PartialEq> Bandit<T> {
-    /// With these arms, each with its share, none of them tried yet.
+    /// These arms with their shares, without any try yet.
     pub fn new(shares: impl IntoIterator<Item = (T, u32)>) -> Self {
         let shares: Vec<(T, u32)> = shares.into_iter().collect();
         let average = shares.iter().map(|(_, share)| f64::from(*share)).sum::<f64>() / shares.len().max(1) as f64;
         let arm = |(who, share): (T, u32)| Arm {
             who,
-            account: Account::default(),
+            stats: ProposerStats::default(),
             share: f64::from(share) / average,
             tries: 0.0,
             reward: 0.0,
@@ -102,21 +96,20 @@ impl<T: Copy + PartialEq> Bandit<T> {
         Self { arms: shares.into_iter().map(arm).collect() }
     }
 
-    /// All arms.
     pub fn arms(&self) -> &[Arm<T>] {
         &self.arms
     }
 
-    /// The account of an arm, if it is one.
-    pub fn account(&mut self, who: T) -> Option<&mut Account> {
-        self.arm(who).map(|arm| &mut arm.account)
+    /// The statistics of an arm; `None` if there is no such arm.
+    pub fn stats(&mut self, who: T) -> Option<&mut ProposerStats> {
+        self.arm(who).map(|arm| &mut arm.stats)
     }
 
     fn arm(&mut self, who: T) -> Option<&mut Arm<T>> {
         self.arms.iter_mut().find(|arm| arm.who == who)
     }
 
-    /// Whom to ask, of those that `can` be asked: the highest index, of equal ones the first.
+    /// The arm with the highest index, of those that `can` be chosen; of equal ones the first.
     pub fn choose(&self, can: impl Fn(T) -> bool) -> Option<T> {
         let tries: f64 = self.arms.iter().map(|arm| arm.tries).sum();
         let best_rate = self.arms.iter().map(Arm::<T>::rate).fold(0.0, f64::max);
@@ -133,9 +126,8 @@ impl<T: Copy + PartialEq> Bandit<T> {
         chosen.map(|(arm, _)| arm.who)
     }
 
-    /// An arm is tried.
     pub fn tried(&mut self, who: T) {
-        if self.account(who).is_none() {
+        if self.stats(who).is_none() {
             return;
         }
         for arm in &mut self.arms {
@@ -145,30 +137,30 @@ impl<T: Copy + PartialEq> Bandit<T> {
         }
         let arm = self.arm(who).expect("BUG: looked up before");
         arm.tries += 1.0;
-        arm.account.tried += 1;
+        arm.stats.tried += 1;
     }
 
-    /// What a request cost.
+    /// Adds the cost of a request.
     pub fn charged(&mut self, who: T, charge: Charge) {
         if let Some(arm) = self.arm(who) {
             arm.cost += charge.dollars() * SECONDS_OF_A_DOLLAR;
-            arm.account.tokens = arm.account.tokens.saturating_add(charge.tokens());
-            arm.account.nanodollars = arm.account.nanodollars.saturating_add(charge.nanodollars);
+            arm.stats.tokens = arm.stats.tokens.saturating_add(charge.tokens());
+            arm.stats.nanodollars = arm.stats.nanodollars.saturating_add(charge.nanodollars);
         }
     }
 
-    /// What came of an attempt, and what it cost beside being made, in seconds.
-    pub fn ended(&mut self, who: T, success: Reward, seconds: f64) {
+    /// Adds the result of an attempt and the seconds of its evaluation.
+    pub fn ended(&mut self, who: T, reward: Reward, seconds: f64) {
         if let Some(arm) = self.arm(who) {
-            arm.reward += success.reward();
+            arm.reward += reward.value();
             arm.cost += OVERHEAD_SECONDS + seconds;
-            arm.account.seconds += seconds;
+            arm.stats.seconds += seconds;
         }
     }
 }
 
 impl<T> Arm<T> {
-    /// Reward a second, lately.
+    /// Recent reward per second.
     fn rate(&self) -> f64 {
         if self.cost > 0.0 { self.reward / self.cost } else { 0.0 }
     }
@@ -181,20 +173,20 @@ mod tests {
 
     const ARMS: [Proposer; 3] = [Proposer::Mutate, Proposer::Compose, Proposer::Cross];
 
-    /// How often each arm is chosen in 300 tries whose success and cost these say.
+    /// How often each arm is chosen in 300 tries with these rewards and costs.
     fn shares(outcome: impl Fn(Proposer) -> (Reward, f64)) -> [u64; 3] {
         let mut bandit = Bandit::new(ARMS.map(|arm| (arm, 1)));
         for _ in 0..300 {
             let proposer = bandit.choose(|_| true).unwrap();
             bandit.tried(proposer);
-            let (success, seconds) = outcome(proposer);
-            bandit.ended(proposer, success, seconds);
+            let (reward, seconds) = outcome(proposer);
+            bandit.ended(proposer, reward, seconds);
         }
-        ARMS.map(|proposer| bandit.account(proposer).unwrap().tried)
+        ARMS.map(|proposer| bandit.stats(proposer).unwrap().tried)
     }
 
     #[test]
-    fn whoever_brings_more_is_asked_more_and_nobody_is_forgotten() {
+    fn an_arm_with_more_reward_is_chosen_more_often_and_none_is_forgotten() {
         let shares = shares(|proposer| match proposer {
             Proposer::Compose => (Reward::Front, 1.0),
             Proposer::Cross => (Reward::Admitted, 1.0),
@@ -205,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_ten_times_as_much_has_to_bring_ten_times_as_much() {
+    fn an_arm_of_ten_times_the_cost_needs_ten_times_the_reward() {
         let shares = shares(|proposer| match proposer {
             Proposer::Mutate => (Reward::Admitted, 0.5),
             Proposer::Compose => (Reward::Admitted, 9.5),
@@ -215,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_takes_money_has_to_bring_more_than_one_that_takes_none() {
+    fn a_model_that_costs_money_needs_more_reward_than_a_free_one() {
         let models = [Proposer::Model(0), Proposer::Model(1)];
         let mut bandit = Bandit::new(models.map(|model| (model, 1)));
         for _ in 0..300 {
@@ -225,25 +217,25 @@ mod tests {
             bandit.charged(proposer, Charge { nanodollars, ..Charge::NONE });
             bandit.ended(proposer, Reward::Admitted, 1.0);
         }
-        let [dear, cheap] = models.map(|model| bandit.account(model).copied().unwrap());
+        let [dear, cheap] = models.map(|model| bandit.stats(model).copied().unwrap());
         assert!(cheap.tried > 3 * dear.tried, "{dear:?} {cheap:?}");
         assert_eq!((dear.nanodollars, cheap.nanodollars), (dear.tried * 20_000_000, 0));
     }
 
     #[test]
-    fn as_long_as_nothing_speaks_for_anybody_the_shares_do() {
+    fn equal_arms_are_tried_by_their_shares() {
         let mut bandit = Bandit::new([("often", 8), ("seldom", 1)]);
         for _ in 0..300 {
             let who = bandit.choose(|_| true).unwrap();
             bandit.tried(who);
             bandit.ended(who, Reward::Nothing, 1.0);
         }
-        let [often, seldom] = ["often", "seldom"].map(|who| bandit.account(who).unwrap().tried);
+        let [often, seldom] = ["often", "seldom"].map(|who| bandit.stats(who).unwrap().tried);
         assert!(often > 3 * seldom && seldom > 10, "{often} {seldom}");
     }
 
     #[test]
-    fn whoever_cannot_be_asked_is_not_chosen() {
+    fn an_arm_that_is_not_available_is_not_chosen() {
         let bandit = Bandit::new(ARMS.map(|arm| (arm, 1)));
         assert_eq!(bandit.choose(|proposer| proposer == Proposer::Cross), Some(Proposer::Cross));
         assert_eq!(bandit.choose(|_| false), None);

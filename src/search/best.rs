@@ -1,8 +1,8 @@
 //! Best: which candidate is the best of a run.
 //!
-//! The highest of many noisy scores is high by luck too. So a candidate whose score exceeds the best's by more than both
-//! are uncertain is a *contender*: it is judged again on windows that the search never sees, and becomes the best only
-//! if it is better there. Without windows held out, the highest score is the best.
+//! The highest of many noisy scores is partly luck. So a candidate whose score exceeds the best's by more than the
+//! uncertainty of both is a *contender*: it is measured again on windows that the search never sees, and becomes the best
+//! only if it is better there. Without windows held out, the highest score is the best.
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::Scores;
@@ -10,39 +10,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::candidate::CandidateId;
 
+/// A `combined_score` and half the width of its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    pub score: f64,
+    pub half_width: f64,
+}
+
 /// The best candidate so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Which one.
     pub candidate: CandidateId,
-    /// Its `combined_score` on the windows of the search.
-    pub score: f64,
-    /// Half the width of that score's interval.
-    pub interval: f64,
-    /// What it was found to be worth on the windows that are held out; `None` if there are none, or it was not judged
-    /// there yet.
+    /// On the windows of the search.
+    pub interval: Interval,
+    /// `None` if no windows are held out, or it was not measured there yet.
     pub held_out: Option<Box<HeldOut>>,
 }
 
 /// A measurement on held-out windows, and its scores against the baseline's there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// What was measured.
     pub measurement: Measurement,
-    /// What that is worth.
     pub scores: Scores,
 }
 
 /// A candidate that looks better than the best.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contender {
-    /// Which one.
     pub candidate: CandidateId,
-    /// Its `combined_score` on the windows of the search.
-    pub score: f64,
-    /// Half the width of that score's interval.
-    pub interval: f64,
-    /// What was measured there.
+    /// On the windows of the search.
+    pub interval: Interval,
+    /// On the windows of the search.
     pub measurement: Measurement,
 }
 
@@ -54,16 +52,17 @@ impl HeldOut {
 }
 
 impl Best {
-    /// The score to name it by: that on held-out windows where there is one.
-    pub fn told_score(&self) -> f64 {
-        self.held_out.as_ref().map_or(self.score, |held_out| held_out.scores.combined_score)
+    /// The score to report: that on held-out windows if there is one.
+    pub fn reported_score(&self) -> f64 {
+        self.held_out.as_ref().map_or(self.interval.score, |held_out| held_out.scores.combined_score)
     }
 }
 
 impl Contender {
-    /// Whether it looks better than `best` by more than both are uncertain; better than nothing it always is.
+    /// Whether it looks better than `best`, beyond the uncertainty of both; always without a best.
     pub fn exceeds(&self, best: Option<&Best>) -> bool {
-        best.is_none_or(|best| self.score - best.score > self.interval + best.interval)
+        let exceeds = |own: Interval, best: Interval| own.score - best.score > own.half_width + best.half_width;
+        best.is_none_or(|best| exceeds(self.interval, best.interval))
     }
 }
 
@@ -72,17 +71,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contender_is_better_by_more_than_both_are_uncertain() {
-        let best = Best { candidate: CandidateId(1), score: 0.5, interval: 0.01, held_out: None };
-        let contender = |score, interval| Contender {
+    fn a_contender_is_better_beyond_the_uncertainty_of_both() {
+        let best = |half_width| Best {
+            candidate: CandidateId(1),
+            interval: Interval { score: 0.5, half_width },
+            held_out: None,
+        };
+        let contender = |score, half_width| Contender {
             candidate: CandidateId(2),
-            score,
-            interval,
+            interval: Interval { score, half_width },
             measurement: Measurement::default(),
         };
-        assert!(contender(0.54, 0.02).exceeds(Some(&best)));
-        assert!(!contender(0.529, 0.02).exceeds(Some(&best)));
-        assert!(!contender(0.5, 0.0).exceeds(Some(&Best { interval: 0.0, ..best.clone() })));
+        assert!(contender(0.54, 0.02).exceeds(Some(&best(0.01))));
+        assert!(!contender(0.529, 0.02).exceeds(Some(&best(0.01))));
+        assert!(!contender(0.5, 0.0).exceeds(Some(&best(0.0))));
         assert!(contender(-1.0, 9.0).exceeds(None));
     }
 }

@@ -1,48 +1,48 @@
-//! Credit: what proposers and their operators have brought, and who is asked next: the proposer first, then one of its
-//! operators, both by a [`Bandit`].
+//! Credit: what proposers and their operators have achieved, and which of them is next: a [`Bandit`] chooses the proposer,
+//! another one its operator.
 
 use serde::{Deserialize, Serialize};
 
-use crate::search::bandit::{Account, Bandit, Reward};
+use crate::search::bandit::{Bandit, ProposerStats, Reward};
+use crate::search::candidate::Outcome;
 use crate::values::cost::Charge;
 use crate::values::event::Proposer;
 use crate::values::operator::Operator;
 
-/// How often `mutate` does what, as long as nothing speaks for any of it.
+/// How often `mutate` uses each operator while their statistics are equal.
 const MUTATE: [u32; 10] = [20, 12, 12, 8, 6, 6, 6, 6, 8, 8];
-/// The same of `compose`; a parent that it did not make is always replaced.
+/// The same for `compose`, which always replaces a parent that it did not make.
 const COMPOSE: [u32; 5] = [15, 42, 21, 11, 11];
-/// The same of `cross`.
+/// The same for `cross`.
 const CROSS: [u32; 2] = [50, 50];
 
-/// The accounts of all that is drawn from.
+/// The statistics of all proposers and operators that the search draws from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Credit {
     proposers: Bandit<Proposer>,
-    /// For each proposer with operators theirs.
+    /// For each proposer that has operators.
     operators: Vec<(Proposer, Bandit<Operator>)>,
 }
 
-/// How an evaluation ended, for the accounts.
+/// What a candidate brought to its proposer, and the judge seconds that it cost.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Outcome {
-    pub(super) rejected: bool,
-    pub(super) outclassed: bool,
-    pub(super) success: Reward,
+pub(super) struct Return<'a> {
+    pub(super) outcome: &'a Outcome,
+    pub(super) reward: Reward,
     pub(super) seconds: f64,
 }
 
-impl Outcome {
-    pub(super) fn enter(self, account: &mut Account) {
-        account.rejected += u64::from(self.rejected);
-        account.outclassed += u64::from(self.outclassed);
-        account.admitted += u64::from(self.success != Reward::Nothing);
-        account.contenders += u64::from(self.success == Reward::Contender);
+impl Return<'_> {
+    pub(super) fn count_in(self, stats: &mut ProposerStats) {
+        stats.rejected += u64::from(*self.outcome == Outcome::Rejected);
+        stats.outclassed += u64::from(*self.outcome == Outcome::Outclassed);
+        stats.admitted += u64::from(self.reward != Reward::Nothing);
+        stats.contenders += u64::from(self.reward == Reward::Contender);
     }
 }
 
 impl Credit {
-    /// Of proposers that nobody has asked yet.
+    /// Without any attempt yet.
     pub fn new(proposers: impl IntoIterator<Item = Proposer>) -> Self {
         let proposers: Vec<Proposer> = proposers.into_iter().collect();
         let with_operators = proposers.iter().filter_map(|proposer| Some((*proposer, operators(*proposer)?)));
@@ -52,17 +52,17 @@ impl Credit {
         }
     }
 
-    /// The proposers with their accounts.
+    /// The proposers with their statistics.
     pub fn proposers(&self) -> &Bandit<Proposer> {
         &self.proposers
     }
 
-    /// The operators of a proposer with their accounts; `None` of one that can do one thing only, or is not drawn from.
+    /// The operators of a proposer with their statistics; `None` for a proposer without operators.
     pub fn operators(&self, proposer: Proposer) -> Option<&Bandit<Operator>> {
         self.operators.iter().find(|(other, _)| *other == proposer).map(|(_, bandit)| bandit)
     }
 
-    /// Whom to ask, of those that `can` be asked, and for what.
+    /// The next proposer, of those that `can` propose, and its operator.
     pub(super) fn choose(&self, can: impl Fn(Proposer) -> bool) -> Option<(Proposer, Option<Operator>)> {
         let proposer = self.proposers.choose(can)?;
         Some((proposer, self.operators(proposer).and_then(|bandit| bandit.choose(|_| true))))
@@ -76,14 +76,14 @@ impl Credit {
         self.proposers.charged(proposer, charge);
     }
 
-    /// Nothing came of an attempt.
+    /// An attempt made no candidate.
     pub(super) fn declined(&mut self, proposer: Proposer, operator: Option<Operator>) {
         self.proposers.ended(proposer, Reward::Nothing, 0.0);
-        self.proposers.account(proposer).into_iter().for_each(|account| account.declined += 1);
+        self.proposers.stats(proposer).into_iter().for_each(|stats| stats.declined += 1);
         self.had_nothing(proposer, operator);
     }
 
-    /// A candidate came of an attempt: of the operator that was asked, or of another one where that had nothing.
+    /// An attempt made a candidate, by the operator that was selected or by another one in its place.
     pub(super) fn made(&mut self, proposer: Proposer, asked: Option<Operator>, made: Option<Operator>) {
         if asked != made {
             self.had_nothing(proposer, asked);
@@ -91,14 +91,14 @@ impl Credit {
         self.of(proposer, made, |bandit, operator| bandit.tried(operator));
     }
 
-    /// A candidate was judged.
-    pub(super) fn ended(&mut self, proposer: Proposer, operator: Option<Operator>, outcome: Outcome) {
-        let Outcome { success, seconds, .. } = outcome;
-        self.proposers.ended(proposer, success, seconds);
-        self.proposers.account(proposer).into_iter().for_each(|account| outcome.enter(account));
+    /// The evaluation of a candidate has ended.
+    pub(super) fn ended(&mut self, proposer: Proposer, operator: Option<Operator>, brought: Return<'_>) {
+        let Return { reward, seconds, .. } = brought;
+        self.proposers.ended(proposer, reward, seconds);
+        self.proposers.stats(proposer).into_iter().for_each(|stats| brought.count_in(stats));
         self.of(proposer, operator, |bandit, operator| {
-            bandit.ended(operator, success, seconds);
-            bandit.account(operator).into_iter().for_each(|account| outcome.enter(account));
+            bandit.ended(operator, reward, seconds);
+            bandit.stats(operator).into_iter().for_each(|stats| brought.count_in(stats));
         });
     }
 
@@ -106,7 +106,7 @@ impl Credit {
         self.of(proposer, operator, |bandit, operator| {
             bandit.tried(operator);
             bandit.ended(operator, Reward::Nothing, 0.0);
-            bandit.account(operator).into_iter().for_each(|account| account.declined += 1);
+            bandit.stats(operator).into_iter().for_each(|stats| stats.declined += 1);
         });
     }
 
@@ -117,13 +117,13 @@ impl Credit {
     }
 }
 
-/// What a proposer can do, each with its share.
+/// The operators of a proposer, each with its share.
 fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
     let shares = match proposer {
         Proposer::Mutate => &MUTATE[..],
         Proposer::Compose => &COMPOSE,
         Proposer::Cross => &CROSS,
-        // What is pruned is tried in its order.
+        // The operators of prune take turns in a fixed order.
         Proposer::Corpus(_) | Proposer::Prune | Proposer::Model(_) => return None,
     };
     Some(proposer.operators().iter().copied().zip(shares.iter().copied()).collect())
@@ -133,8 +133,8 @@ fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
 mod tests {
     use super::*;
 
-    fn outcome(success: Reward) -> Outcome {
-        Outcome { rejected: false, outclassed: false, success, seconds: 1.0 }
+    fn brought(reward: Reward) -> Return<'static> {
+        Return { outcome: &Outcome::Outclassed, reward, seconds: 1.0 }
     }
 
     #[test]
@@ -144,14 +144,14 @@ mod tests {
             let (proposer, operator) = credit.choose(|proposer| proposer == Proposer::Mutate).unwrap();
             credit.tried(proposer);
             credit.made(proposer, operator, operator);
-            let success = if operator == Some(Operator::Types) { Reward::Front } else { Reward::Nothing };
-            credit.ended(proposer, operator, outcome(success));
+            let reward = if operator == Some(Operator::Types) { Reward::Front } else { Reward::Nothing };
+            credit.ended(proposer, operator, brought(reward));
         }
         let arms = credit.operators(Proposer::Mutate).unwrap().arms();
-        let tried = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().account.tried;
+        let tried = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().stats.tried;
         assert!(tried(Operator::Types) > 200, "{arms:?}");
         assert!(Operator::MUTATE.iter().all(|operator| tried(*operator) > 0), "{arms:?}");
-        assert_eq!(arms.iter().map(|arm| arm.account.tried).sum::<u64>(), 400);
+        assert_eq!(arms.iter().map(|arm| arm.stats.tried).sum::<u64>(), 400);
         assert!(credit.operators(Proposer::Model(0)).is_none());
     }
 
@@ -160,16 +160,16 @@ mod tests {
         let mut credit = Credit::new([Proposer::Compose]);
         credit.tried(Proposer::Compose);
         credit.made(Proposer::Compose, Some(Operator::Tune), Some(Operator::Assemble));
-        credit.ended(Proposer::Compose, Some(Operator::Assemble), outcome(Reward::Contender));
+        credit.ended(Proposer::Compose, Some(Operator::Assemble), brought(Reward::Contender));
         credit.tried(Proposer::Compose);
         credit.declined(Proposer::Compose, Some(Operator::Tune));
         let arms = credit.operators(Proposer::Compose).unwrap().arms();
-        let account = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().account;
-        let tune = account(Operator::Tune);
+        let stats = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().stats;
+        let tune = stats(Operator::Tune);
         assert_eq!((tune.tried, tune.declined, tune.contenders), (2, 2, 0));
-        let assemble = account(Operator::Assemble);
+        let assemble = stats(Operator::Assemble);
         assert_eq!((assemble.tried, assemble.declined, assemble.contenders), (1, 0, 1));
-        let compose = credit.proposers().arms()[0].account;
+        let compose = credit.proposers().arms()[0].stats;
         assert_eq!((compose.tried, compose.declined, compose.contenders), (2, 1, 1));
     }
 }

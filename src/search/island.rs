@@ -1,79 +1,74 @@
-//! Islands: populations that evolve apart, so that one idea that is ahead does not crowd out all others at once.
+//! Islands: populations that evolve apart, so that one leading idea does not crowd out all others at once.
 //!
-//! Now and then the best of each island is copied to the next one, in a ring. An island that has not got better for long
-//! starts anew from a single member of the archive.
+//! At intervals the best of each island is copied to the next one, in a ring. A stagnant island restarts from one member of
+//! the Pareto front.
 
 use serde::{Deserialize, Serialize};
 
 use crate::search::population::{Member, Population};
 use crate::values::candidate::CandidateId;
 
-/// What islands are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IslandSettings {
-    /// How many islands, at least one.
+    /// How many islands; at least one.
     pub islands: usize,
-    /// Members of each.
+    /// Members per island.
     pub population: usize,
-    /// The best move on after so many evaluations in all.
+    /// Evaluations, of all islands together, between two migrations.
     pub migrate_every: u64,
-    /// An island starts anew after so many of its own evaluations without a better best.
+    /// Evaluations of one island without a better best before it restarts.
     pub restart_after: u64,
 }
 
-/// One island.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Island {
     population: Population,
-    /// The highest score since it started.
+    /// The highest score since its start.
     best: f64,
     since_better: u64,
 }
 
-/// All islands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Islands {
-    climate: IslandSettings,
+    settings: IslandSettings,
     islands: Vec<Island>,
     evaluations: u64,
 }
 
 impl Islands {
-    /// Without inhabitants.
-    pub fn new(climate: IslandSettings) -> Self {
+    pub fn new(settings: IslandSettings) -> Self {
         let island =
-            Island { population: Population::new(climate.population), best: f64::NEG_INFINITY, since_better: 0 };
-        Self { climate, islands: vec![island; climate.islands.max(1)], evaluations: 0 }
+            Island { population: Population::new(settings.population), best: f64::NEG_INFINITY, since_better: 0 };
+        Self { settings, islands: vec![island; settings.islands.max(1)], evaluations: 0 }
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.islands.len()
     }
 
-    /// Members of one, best first.
+    /// The members of an island, best first.
     pub fn members(&self, island: usize) -> &[Member] {
         self.islands[island].population.members()
     }
 
-    /// The score that a candidate has to beat to live there; `None` while there is room.
+    /// The score that a candidate has to beat to be admitted; `None` while the island has room.
     pub fn admission_score(&self, island: usize) -> Option<f64> {
         self.islands[island].population.admission_score()
     }
 
-    /// Settles a founder on every island.
+    /// Admits the seed program to every island.
     pub fn found(&mut self, member: Member) {
         for island in &mut self.islands {
             island.admit(member);
         }
     }
 
-    /// Settles a candidate on its island, if it is good enough; whether it is.
+    /// Whether a candidate was good enough for its island.
     pub fn admit(&mut self, island: usize, member: Member) -> bool {
         self.islands[island].admit(member)
     }
 
-    /// Takes a candidate off all islands; on which it was.
+    /// Removes a candidate from all islands, and returns on which it was.
     pub fn remove(&mut self, candidate: CandidateId) -> Vec<usize> {
         let inhabited =
             |island: &Island| island.population.members().iter().any(|member| member.candidate == candidate);
@@ -82,29 +77,29 @@ impl Islands {
         of
     }
 
-    /// An evaluation of a candidate of that island has ended: time passes.
+    /// Counts an evaluation of a candidate of this island.
     pub fn pass(&mut self, island: usize) {
         self.islands[island].since_better += 1;
         self.evaluations += 1;
-        if self.count() > 1 && self.evaluations.is_multiple_of(self.climate.migrate_every.max(1)) {
+        if self.count() > 1 && self.evaluations.is_multiple_of(self.settings.migrate_every.max(1)) {
             self.migrate();
         }
     }
 
-    /// Whether an island has not got better for long.
+    /// Whether an island has stagnated.
     pub fn is_stale(&self, island: usize) -> bool {
-        self.count() > 1 && self.islands[island].since_better >= self.climate.restart_after
+        self.count() > 1 && self.islands[island].since_better >= self.settings.restart_after
     }
 
-    /// Starts an island anew from one member.
+    /// Restarts an island with one member.
     pub fn restart(&mut self, island: usize, founder: Member) {
         let fresh = &mut self.islands[island];
-        fresh.population = Population::new(self.climate.population);
+        fresh.population = Population::new(self.settings.population);
         (fresh.best, fresh.since_better) = (f64::NEG_INFINITY, 0);
         fresh.admit(founder);
     }
 
-    /// The best of each, as it was before, is copied to the next.
+    /// Copies the best of each island, as it was before, to the next one.
     fn migrate(&mut self) {
         let best: Vec<Option<Member>> = (0..self.count()).map(|island| self.members(island).first().copied()).collect();
         for (from, member) in best.into_iter().enumerate() {
@@ -131,7 +126,7 @@ mod tests {
     use crate::search::population::tests::some_members;
     use proptest::prelude::*;
 
-    fn climate() -> IslandSettings {
+    fn settings() -> IslandSettings {
         IslandSettings { islands: 3, population: 4, migrate_every: 5, restart_after: 7 }
     }
 
@@ -141,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_best_of_each_moves_on_by_one_island() {
-        let mut islands = Islands::new(climate());
+        let mut islands = Islands::new(settings());
         for (island, score) in [0.1, 0.5, 0.9].into_iter().enumerate() {
             islands.admit(island, Member::at(CandidateId(island as u64), score, score));
         }
@@ -153,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn an_island_that_does_not_get_better_is_stale_until_it_starts_anew() {
-        let mut islands = Islands::new(climate());
+    fn an_island_that_stagnates_is_stale_until_it_restarts() {
+        let mut islands = Islands::new(settings());
         islands.found(Member::at(CandidateId(0), 0.5, 0.5));
         (0..7).for_each(|_| islands.pass(1));
         assert!(islands.is_stale(1) && !islands.is_stale(0));
@@ -165,8 +160,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_lives_twice_on_an_island_and_none_is_overcrowded(members in some_members(), places in any::<u64>()) {
-            let mut islands = Islands::new(climate());
+        fn no_candidate_is_on_an_island_twice_and_none_is_overfull(members in some_members(), places in any::<u64>()) {
+            let mut islands = Islands::new(settings());
             for (number, member) in members.iter().enumerate() {
                 let island = (places.rotate_left(number as u32) % 3) as usize;
                 islands.admit(island, *member);
@@ -182,8 +177,8 @@ mod tests {
         }
 
         #[test]
-        fn whoever_is_the_best_of_all_lives_somewhere(members in some_members()) {
-            let mut islands = Islands::new(climate());
+        fn the_best_of_all_is_on_some_island(members in some_members()) {
+            let mut islands = Islands::new(settings());
             for (number, member) in members.iter().enumerate() {
                 islands.admit(number % 3, *member);
                 islands.pass(number % 3);

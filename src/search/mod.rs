@@ -1,10 +1,15 @@
 //! Search: decides what to try next, from nothing but the events so far.
 //!
+//! It has no IO, clock, thread or global random generator, and it cannot fail. Its state changes only in
+//! [`Search::apply`], which a live run, `resume` and `replay` call on the same events. [`Search::next`] and
+//! [`Search::tasks`] are pure functions of that state.
+//!
 #![doc = include_str!("../cli/help/search.md")]
 
 pub mod population;
 pub mod bandit;
 pub mod best;
+mod candidate;
 pub mod credit;
 pub mod elites;
 pub mod models;
@@ -12,7 +17,16 @@ pub mod pruning;
 mod select;
 pub mod island;
 mod state;
+mod rules;
+mod choosing;
+mod admitting;
+mod confirming;
 #[cfg(test)]
-pub(crate) mod world;
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
-pub use state::*;
+pub use candidate::{Candidate, HeldOutResult, Outcome};
+pub use choosing::{Next, Subject, Task};
+pub use rules::Refusal;
+pub use state::{Search, Tally};

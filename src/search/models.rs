@@ -1,5 +1,5 @@
-//! Models: which language models can be asked now, what all requests have cost, and which of their candidates go back to
-//! them with the reason of their rejection.
+//! Models: which language models are available, the cost of all requests, and the rejected candidates that go back to
+//! their models for repair.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,67 +8,62 @@ use crate::values::cost::Charge;
 use crate::values::llm_error::{LlmError, Scope};
 use crate::values::settings::LlmSettings;
 
-/// Rejected candidates that may wait for their model; more than that only wait behind a model that is never free.
-const MOST_REJECTED: usize = 100;
+/// Rejected candidates that may wait for their model. A longer queue waits for a model that is never free.
+const MAX_REJECTED: usize = 100;
 
-/// Whether a model can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Standing {
+enum Availability {
     Ready,
-    /// It comes back.
+    /// For a while.
     Paused,
-    /// Only other settings, or a key, can bring it back.
+    /// Until the settings or its key change.
     Off,
 }
 
-/// The state of all language models of a run, by their places in the settings.
+/// The state of all language models of a run, by place in the settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Models {
-    standing: Vec<Standing>,
+    availability: Vec<Availability>,
     spent: Charge,
     repairs: u32,
-    /// Oldest first.
+    /// The oldest first.
     rejected: Vec<CandidateId>,
 }
 
 impl Models {
-    /// All of them ready.
     pub fn new(settings: &LlmSettings) -> Self {
-        let standing = vec![Standing::Ready; settings.models.len()];
-        Self { standing, spent: Charge::NONE, repairs: settings.repairs, rejected: Vec::new() }
+        let availability = vec![Availability::Ready; settings.models.len()];
+        Self { availability, spent: Charge::NONE, repairs: settings.repairs, rejected: Vec::new() }
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
-        self.standing.len()
+        self.availability.len()
     }
 
-    /// Whether a model is there and can be asked.
+    /// Whether a model exists and takes requests.
     pub fn is_ready(&self, model: usize) -> bool {
-        self.standing.get(model) == Some(&Standing::Ready)
+        self.availability.get(model) == Some(&Availability::Ready)
     }
 
-    /// Whether a model is there and will be asked again later.
+    /// Whether a model exists and will take requests again later.
     pub fn is_paused(&self, model: usize) -> bool {
-        self.standing.get(model) == Some(&Standing::Paused)
+        self.availability.get(model) == Some(&Availability::Paused)
     }
 
-    /// Whether any is paused.
     pub fn is_any_paused(&self) -> bool {
-        self.standing.contains(&Standing::Paused)
+        self.availability.contains(&Availability::Paused)
     }
 
-    /// Those that can be asked.
     pub fn ready(&self) -> impl Iterator<Item = usize> {
         (0..self.count()).filter(|model| self.is_ready(*model))
     }
 
-    /// What all requests have cost together.
+    /// The cost of all requests.
     pub fn spent(&self) -> Charge {
         self.spent
     }
 
-    /// Candidates that are to go back to their models, oldest first.
+    /// Candidates that wait to go back to their models, the oldest first.
     pub fn rejected(&self) -> &[CandidateId] {
         &self.rejected
     }
@@ -78,27 +73,27 @@ impl Models {
     }
 
     pub(super) fn pause(&mut self, model: usize, error: &LlmError) {
-        self.standing[model] = if error.scope() == Scope::Settings { Standing::Off } else { Standing::Paused };
+        self.availability[model] =
+            if error.scope() == Scope::Settings { Availability::Off } else { Availability::Paused };
     }
 
     pub(super) fn go_on(&mut self, model: usize) {
-        self.standing[model] = Standing::Ready;
+        self.availability[model] = Availability::Ready;
     }
 
     pub(super) fn all_go_on(&mut self) {
-        self.standing.fill(Standing::Ready);
+        self.availability.fill(Availability::Ready);
     }
 
-    /// A candidate that `repairs` others were rejected before was rejected too.
+    /// A candidate was rejected, after `repairs` other ones of the same proposal.
     pub(super) fn reject(&mut self, candidate: CandidateId, repairs: u32) {
         if repairs < self.repairs {
-            let excess = (self.rejected.len() + 1).saturating_sub(MOST_REJECTED);
+            let excess = (self.rejected.len() + 1).saturating_sub(MAX_REJECTED);
             self.rejected.drain(..excess);
             self.rejected.push(candidate);
         }
     }
 
-    /// It went back.
     pub(super) fn sent_back(&mut self, candidate: CandidateId) {
         self.rejected.retain(|other| *other != candidate);
     }
@@ -110,7 +105,7 @@ mod tests {
     use crate::values::settings::ModelSettings;
 
     #[test]
-    fn who_is_paused_comes_back_and_who_is_off_does_not() {
+    fn a_paused_model_comes_back_and_one_that_is_off_does_not() {
         let example = ModelSettings::example();
         let settings = LlmSettings { models: vec![example.clone(), example], ..LlmSettings::default() };
         let mut models = Models::new(&settings);
@@ -124,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_goes_back_as_often_as_the_settings_say_and_no_crowd_waits() {
+    fn a_candidate_goes_back_as_often_as_the_settings_say_and_the_queue_is_bounded() {
         let settings = LlmSettings { models: vec![ModelSettings::example()], repairs: 2, ..LlmSettings::default() };
         let mut models = Models::new(&settings);
         models.reject(CandidateId(1), 2);
         assert_eq!(models.rejected(), []);
-        (0..=MOST_REJECTED as u64).for_each(|number| models.reject(CandidateId(number), 1));
-        assert_eq!((models.rejected().len(), models.rejected()[0]), (MOST_REJECTED, CandidateId(1)));
+        (0..=MAX_REJECTED as u64).for_each(|number| models.reject(CandidateId(number), 1));
+        assert_eq!((models.rejected().len(), models.rejected()[0]), (MAX_REJECTED, CandidateId(1)));
         models.sent_back(CandidateId(1));
         assert_eq!(models.rejected()[0], CandidateId(2));
     }

@@ -1,20 +1,20 @@
-//! Population: the candidates that may become parents: the best of each cell of a grid over quality and speed, and of
-//! those the best, bounded. Its content does not depend on the order in which they came.
+//! Population: the candidates that may become parents: of the best candidates of each cell of a grid over quality and
+//! speed, the best ones, bounded. Its members do not depend on the order in which candidates come.
 //!
-//! Without the grid the population fills with copies of its best member: most mutations change next to nothing, so a
-//! dozen of them score within the noise of their parent, and everything that is good in another way is crowded out.
-//! (The grid is MAP-Elites, Mouret and Clune 2015.)
+//! Without the grid a population fills with copies of its best member: most mutations change very little, so a dozen of
+//! them score within the noise of their parent and crowd out everything that is good in another way. (The grid is
+//! MAP-Elites, Mouret and Clune 2015.)
 
 use packevolve_contract::objective::Scores;
 use serde::{Deserialize, Serialize};
 
 use crate::values::candidate::CandidateId;
 
-/// Width of a cell, in units of `quality` and of `speed_score`: well above what the same program scores from one
-/// evaluation to the next.
+/// Width of a cell, in units of `quality` and of `speed_score`: well above the noise between two evaluations of one
+/// program.
 const CELL: f64 = 0.04;
 
-/// The members, best first; of equal scores the older first.
+/// Members are in order: the best first, of equal scores the older one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Population {
     capacity: usize,
@@ -24,7 +24,6 @@ pub struct Population {
 /// A candidate that may be chosen as a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// Which one.
     pub candidate: CandidateId,
     /// Its `combined_score`.
     pub score: f64,
@@ -35,30 +34,29 @@ pub struct Member {
 }
 
 impl Member {
-    /// A candidate with its scores.
     pub fn new(candidate: CandidateId, scores: &Scores) -> Self {
         let Scores { combined_score: score, quality, speed_score: speed, .. } = *scores;
         Self { candidate, score, quality: quality.unwrap_or(0.0), speed }
     }
 
-    /// Its place in the grid over quality and speed.
+    /// Its cell of the grid over quality and speed.
     pub fn cell(&self) -> (i64, i64) {
         let cell = |value: f64| (value / CELL).floor() as i64;
         (cell(self.quality), cell(self.speed))
     }
 
-    /// Whether it comes before another: the higher score, or else the lower number.
+    /// Whether it ranks before another: by the higher score, or else by the lower number.
     pub fn precedes(&self, other: &Self) -> bool {
         self.score > other.score || (self.score == other.score && self.candidate < other.candidate)
     }
 
-    /// Whether it is faster than another, or as fast and better, or else has the lower number.
+    /// Whether it is faster than another; of two that are equally fast, the better one, or else the lower number.
     pub fn is_faster(&self, other: &Self) -> bool {
         let order = self.speed.total_cmp(&other.speed).then(self.quality.total_cmp(&other.quality));
         order.then(other.candidate.cmp(&self.candidate)).is_gt()
     }
 
-    /// Whether it is at least as good as another in quality and in speed; of two that are alike, the older one.
+    /// Whether it is at least as good as another in quality and in speed; of two equal ones, the older.
     pub fn dominates(&self, other: &Self) -> bool {
         let alike = self.quality == other.quality && self.speed == other.speed;
         self.quality >= other.quality && self.speed >= other.speed && (!alike || self.candidate < other.candidate)
@@ -66,13 +64,13 @@ impl Member {
 }
 
 impl Population {
-    /// Room for `capacity` members, at least one.
+    /// With room for `capacity` members, at least one.
     pub fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), members: Vec::new() }
     }
 
-    /// Takes in a candidate if it is the best of its cell and among the best of all; the worse ones make room. Whether
-    /// it is a member now.
+    /// Admits a candidate if it is the best of its cell and among the best of all; worse ones make room. Whether it is a
+    /// member now.
     pub fn admit(&mut self, member: Member) -> bool {
         match self.members.iter().position(|other| other.cell() == member.cell()) {
             Some(at) if member.precedes(&self.members[at]) => drop(self.members.remove(at)),
@@ -85,17 +83,16 @@ impl Population {
         rank < self.capacity
     }
 
-    /// Takes a candidate out, if it is a member.
     pub fn remove(&mut self, candidate: CandidateId) {
         self.members.retain(|member| member.candidate != candidate);
     }
 
-    /// Best first.
+    /// The members, best first.
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// The score that a candidate of a new cell has to beat to be admitted; `None` while there is room.
+    /// The score that a candidate of a new cell has to beat to be admitted; `None` while the population has room.
     pub fn admission_score(&self) -> Option<f64> {
         if self.members.len() < self.capacity { None } else { self.members.last().map(|member| member.score) }
     }
@@ -130,7 +127,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_worst_makes_room_and_sets_the_score_to_beat() {
+    fn the_worst_member_makes_room_and_sets_the_score_to_beat() {
         let members = [member(0, 0.1, 0.1), member(1, 0.5, 0.5), member(2, 0.3, 0.3)];
         let population = filled(&members, 2);
         assert_eq!(numbers(&population), [1, 2]);
@@ -139,7 +136,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn copies_of_the_best_do_not_crowd_out_what_is_good_in_another_way() {
+    fn copies_of_the_best_do_not_crowd_out_candidates_that_are_good_in_another_way() {
         let members = [member(0, 0.9, 0.1), member(1, 0.61, 0.61), member(2, 0.611, 0.611), member(3, 0.612, 0.612)];
         assert_eq!(numbers(&filled(&members, 3)), [3, 0]);
     }

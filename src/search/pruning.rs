@@ -1,34 +1,33 @@
-//! Pruning: how far the search has come in cutting from its best what the score does not need.
+//! Pruning: removes from the best program what its score does not need.
 //!
-//! A *pass* goes through all that can be cut from one best, one cut an attempt. A child that is not longer, and not worse
-//! by more than is uncertain, is the best from then on, and the pass goes on from it at the same place: what was cut is
-//! gone, so the next thing stands there. Children are held against the best that the pass began with. So a hundred steps
-//! down, each too small to be seen, do not add up; and whoever is to follow has to be better than that one, too. When it
-//! has come to the end it begins again with what it has made, until there is nothing to cut from that: what a cut has left
-//! without a use may stand before it.
+//! A *pass* tries all cuts of one best program, one per attempt. A child that is not longer, and not worse beyond the
+//! uncertainty, becomes the best, and the pass continues from it at the same place: the next thing has moved there.
+//! Children are compared with the best that the pass began with, so that a hundred invisible steps down do not add up; a
+//! later best has to beat that one, too. At its end a pass starts over with its result until no cut is left: a cut may
+//! leave something unused before its place.
 
 use serde::{Deserialize, Serialize};
 
-use crate::search::bandit::Account;
-use crate::search::best::Best;
-use crate::search::credit::Outcome;
+use crate::search::bandit::ProposerStats;
+use crate::search::best::{Best, Interval};
+use crate::search::credit::Return;
 use crate::values::candidate::CandidateId;
 
-/// After so many attempts without a better best a pass begins, and not only at the end.
+/// A pass begins after this many attempts without a better best, and at the end of the search.
 const STANDS_AFTER: u64 = 100;
 
-/// No more than this is given up, however uncertain scores are: on a busy machine they hardly tell anything apart.
-const MOST_LOST: f64 = 0.005;
+/// The most that a pass gives up, however uncertain scores are: on a busy machine they separate very little.
+const MAX_LOSS: f64 = 0.005;
 
 /// The state of pruning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pruning {
-    /// The most attempts of a pass; 0: there is none.
+    /// The most attempts of a pass; 0: no passes.
     limit: u64,
-    account: Account,
-    /// Candidates that came of it.
+    stats: ProposerStats,
+    /// Candidates that it made.
     made: u64,
-    /// How many attempts there had been when the best became the best, other than by a cut.
+    /// How many attempts came before the present best, cuts aside.
     best_since: u64,
     pass: Option<Pass>,
 }
@@ -37,42 +36,42 @@ pub struct Pruning {
 struct Pass {
     /// The best that it began with.
     origin: Best,
-    /// What is cut from now: the origin, or what has become of it.
+    /// The program that it cuts from now.
     best: CandidateId,
-    /// What its last way through began with.
+    /// The program that it last started over with.
     begun_with: CandidateId,
     tried: u64,
-    /// The place of the next cut; `None`: there is none left.
+    /// The place of the next cut; `None`: no cut is left.
     next: Option<u64>,
 }
 
 impl Pruning {
-    /// With so many attempts for each pass.
+    /// With at most `limit` attempts per pass.
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, account: Account::default(), made: 0, best_since: 0, pass: None }
+        Self { limit, stats: ProposerStats::default(), made: 0, best_since: 0, pass: None }
     }
 
-    /// What came of all attempts, if there was any.
-    pub fn account(&self) -> Option<&Account> {
-        Some(&self.account).filter(|account| account.tried > 0)
+    /// The statistics of all attempts; `None` without one.
+    pub fn stats(&self) -> Option<&ProposerStats> {
+        Some(&self.stats).filter(|stats| stats.tried > 0)
     }
 
-    /// How many candidates came of it; they are none of those that a run was asked for.
+    /// How many candidates it made. They do not count against the limit of a run.
     pub fn made(&self) -> u64 {
         self.made
     }
 
-    /// What the pass began with that `best` came of, or is still; `None` if there is no such pass.
+    /// What the pass began with whose program is `best` now; `None` if there is no such pass.
     pub fn origin(&self, best: CandidateId) -> Option<&Best> {
         self.pass.as_ref().filter(|pass| pass.best == best).map(|pass| &pass.origin)
     }
 
-    /// Whether the best has stood for long enough that a pass is worth its while.
+    /// Whether the best has stood for long enough that a pass pays.
     pub(super) fn has_stood(&self, attempts: u64) -> bool {
         attempts - self.best_since >= STANDS_AFTER
     }
 
-    /// The place of the next thing to cut from `best`; of one that no pass has begun with only if one may begin.
+    /// The place of the next cut from `best`; without a pass for it, only if one may begin.
     pub(super) fn next(&self, best: CandidateId, may_begin: bool) -> Option<u64> {
         match &self.pass {
             Some(pass) if pass.best == best => pass.next.filter(|_| pass.tried < self.limit),
@@ -80,15 +79,15 @@ impl Pruning {
         }
     }
 
-    /// The score below which nothing that is cut from `best` can be as good.
+    /// The score below which no child of `best` can be as good.
     pub(super) fn lowest(&self, best: &Best) -> f64 {
         let origin = self.origin(best.candidate).unwrap_or(best);
-        origin.score - (2.0 * origin.interval).min(MOST_LOST)
+        origin.interval.score - (2.0 * origin.interval.half_width).min(MAX_LOSS)
     }
 
-    /// The cut at a place of `best` is tried.
+    /// An attempt tries the cut at a place of `best`.
     pub(super) fn tried(&mut self, best: &Best, place: u64) {
-        self.account.tried += 1;
+        self.stats.tried += 1;
         if self.origin(best.candidate).is_none() {
             let candidate = best.candidate;
             self.pass =
@@ -99,9 +98,9 @@ impl Pruning {
         pass.next = Some(place + 1);
     }
 
-    /// Nothing came of an attempt at `best`; `is_end`: because nothing is left to cut.
+    /// An attempt at `best` made no candidate; `is_end`: because no cut is left.
     pub(super) fn declined(&mut self, best: CandidateId, is_end: bool) {
-        self.account.declined += 1;
+        self.stats.declined += 1;
         let Some(pass) = self.pass.as_mut().filter(|pass| is_end && pass.best == best) else { return };
         pass.next = (pass.begun_with != best).then_some(0);
         pass.begun_with = best;
@@ -111,12 +110,12 @@ impl Pruning {
         self.made += 1;
     }
 
-    pub(super) fn judged(&mut self, outcome: Outcome) {
-        self.account.seconds += outcome.seconds;
-        outcome.enter(&mut self.account);
+    pub(super) fn judged(&mut self, brought: Return<'_>) {
+        self.stats.seconds += brought.seconds;
+        brought.count_in(&mut self.stats);
     }
 
-    /// There is a new best: by the cut at a place of the last one, or else by the search, after so many attempts.
+    /// There is a new best: by the cut at a place of the last one, or by the search, after this many attempts.
     pub(super) fn new_best(&mut self, best: CandidateId, cut: Option<u64>, attempts: u64) {
         match (&mut self.pass, cut) {
             (Some(pass), Some(_)) => (pass.best, pass.next) = (best, cut),
@@ -125,28 +124,34 @@ impl Pruning {
     }
 }
 
-/// Whether a score is no worse than another one, by more than both are uncertain; by twice the other's uncertainty at
-/// most, so that nothing is gained by being measured badly.
-pub(super) fn keeps_up((score, interval): (f64, f64), (other, other_interval): (f64, f64)) -> bool {
-    score >= other - (other_interval + interval.min(other_interval)).min(MOST_LOST)
+/// Whether a score is not worse than another one beyond the uncertainty of both. Its own uncertainty counts at most as
+/// much as the other's, so that a noisy measurement is no advantage.
+pub(super) fn keeps_up(own: Interval, other: Interval) -> bool {
+    own.score >= other.score - (other.half_width + own.half_width.min(other.half_width)).min(MAX_LOSS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn interval(score: f64, half_width: f64) -> Interval {
+        Interval { score, half_width }
+    }
+
     fn best(candidate: u64) -> Best {
-        Best { candidate: CandidateId(candidate), score: 0.5, interval: 0.01, held_out: None }
+        Best { candidate: CandidateId(candidate), interval: interval(0.5, 0.01), held_out: None }
     }
 
     #[test]
-    fn who_is_measured_badly_gains_nothing_by_it() {
-        for (score, interval, expected) in
+    fn a_noisy_measurement_is_no_advantage() {
+        for (score, half_width, expected) in
             [(0.6, 0.0, true), (0.4991, 0.0, true), (0.4989, 0.0, false), (0.4981, 0.001, true), (0.4979, 9.0, false)]
         {
-            assert_eq!(keeps_up((score, interval), (0.5, 0.001)), expected, "{score} {interval}");
+            let keeps_up = keeps_up(interval(score, half_width), interval(0.5, 0.001));
+            assert_eq!(keeps_up, expected, "{score} {half_width}");
         }
-        assert!(keeps_up((0.496, 1.0), (0.5, 1.0)) && !keeps_up((0.494, 1.0), (0.5, 1.0)), "there is a limit");
+        let noisy = |score| keeps_up(interval(score, 1.0), interval(0.5, 1.0));
+        assert!(noisy(0.496) && !noisy(0.494), "there is a limit");
     }
 
     #[test]
@@ -163,16 +168,16 @@ mod tests {
         assert_eq!(pruning.origin(second.candidate), Some(&first));
         pruning.tried(&second, 1);
         pruning.declined(second.candidate, true);
-        assert_eq!(pruning.next(second.candidate, true), Some(0), "it is another than was begun with");
+        assert_eq!(pruning.next(second.candidate, true), Some(0), "the pass began with another program");
         pruning.tried(&second, 0);
         pruning.declined(second.candidate, true);
         assert_eq!(pruning.next(second.candidate, true), None);
-        // What was under way when the end was reached may have been worth it.
+        // A cut that was pending at the end of the pass may succeed.
         pruning.new_best(CandidateId(9), Some(1), 95);
         assert_eq!(pruning.next(CandidateId(9), false), Some(1));
         pruning.tried(&best(9), 1);
-        assert_eq!(pruning.next(CandidateId(9), true), None, "these were as many attempts as a pass may have");
-        assert_eq!(pruning.account().unwrap().tried, 6);
+        assert_eq!(pruning.next(CandidateId(9), true), None, "the pass has used up its attempts");
+        assert_eq!(pruning.stats().unwrap().tried, 6);
     }
 
     #[test]

@@ -1,36 +1,28 @@
-//! Select: which member of the population is edited next.
+//! Select: draws members of a population.
 
 use packevolve_contract::stream::Stream;
-use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use crate::search::population::Member;
 use crate::values::candidate::CandidateId;
 
 /// Draws a parent from `members` (best first): the better its rank and the less often it was chosen, the likelier.
-/// `None` of nobody.
+/// `None` without members.
 pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng: &mut Stream) -> Option<CandidateId> {
-    let weight = |(rank, member): (usize, &Member)| {
-        let chosen = times_chosen(member.candidate) as f64;
+    let weight = |(rank, candidate): &(usize, CandidateId)| {
+        let chosen = times_chosen(*candidate) as f64;
         1.0 / ((rank + 1) as f64 * (1.0 + chosen).sqrt())
     };
-    let weights: Vec<f64> = members.iter().enumerate().map(weight).collect();
-    let mut draw = rng.random::<f64>() * weights.iter().sum::<f64>();
-    for (member, weight) in members.iter().zip(&weights) {
-        draw -= weight;
-        if draw < 0.0 {
-            return Some(member.candidate);
-        }
-    }
-    members.last().map(|member| member.candidate)
+    let ranked: Vec<(usize, CandidateId)> = members.iter().map(|member| member.candidate).enumerate().collect();
+    ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
-/// Draws one of `members`, each as likely as the other; `None` of nobody.
+/// Draws one of `members` uniformly; `None` without members.
 pub fn anyone(members: &[Member], rng: &mut Stream) -> Option<Member> {
     members.choose(rng).copied()
 }
 
-/// Draws up to `count` of `members` other than `parent`, the better ranks of `members` likelier.
+/// Draws up to `count` different `members` other than `parent`, the better ranks likelier.
 pub fn inspirations(members: &[Member], parent: CandidateId, count: usize, rng: &mut Stream) -> Vec<CandidateId> {
     let mut left: Vec<Member> = members.iter().filter(|member| member.candidate != parent).copied().collect();
     let mut drawn = Vec::new();
@@ -68,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn inspirations_are_others_than_the_parent_and_each_another() {
+    fn inspirations_are_different_members_other_than_the_parent() {
         let members = [0, 1, 2, 3].map(|number| Member::at(CandidateId(number), 0.5, 0.1 * number as f64));
         for number in 0..50 {
             let mut rng = stream(1, number, Purpose::Selection);
@@ -80,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn of_nobody_nobody_is_chosen() {
+    fn without_members_no_parent_is_chosen() {
         assert_eq!(parent(&[], |_| 0, &mut stream(1, 1, Purpose::Selection)), None);
     }
 }

@@ -1,14 +1,23 @@
-//! What a search promises whatever happens to it, and what it refuses to believe.
+//! Properties of a search in any run, and the events that it refuses.
 
 use std::collections::BTreeSet;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
-use super::*;
-use crate::search::world::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
+use crate::search::best::Best;
+use crate::search::choosing::EXHAUSTED_AFTER;
+use crate::search::population::Member;
+use crate::search::testing::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
+use crate::search::{Next, Outcome, Search, Subject, Tally, Task};
+use crate::values::candidate::CandidateId;
+use crate::values::event::{
+    Asking, CandidateCreated, Declined, Event, Kind, ModelAsked, Proposer, Selection, StopReason,
+};
 use crate::values::llm_error::LlmError;
+use crate::values::operator::Operator;
 
 /// Selections in order, each with its attempt.
 fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
@@ -72,11 +81,11 @@ proptest! {
         let tally = search.tally();
         prop_assert_eq!((tally.measured, tally.outclassed + tally.rejected), (all.len(), search.candidates().len() - all.len()));
         // What the archive and the islands hold goes by the scores that it has now, and somebody is as good as anybody.
-        let kept = search.archive().members();
+        let kept = search.elites().members();
         for member in &kept {
             prop_assert_eq!(measured(member.candidate), Some(*member));
         }
-        let refuted = |id: CandidateId| search.candidate(id).is_some_and(|known| known.ruling.as_ref().is_some_and(|r| !r.confirmed));
+        let refuted = |id: CandidateId| search.candidate(id).is_some_and(|known| known.held_out.as_ref().is_some_and(|result| !result.confirmed));
         if !search.candidates().any(|(id, _)| refuted(id)) {
             let best = all.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
             prop_assert!(best.is_none_or(|best| kept.contains(&best)));
@@ -91,7 +100,7 @@ proptest! {
     #[test]
     fn what_the_proposers_brought_adds_up(script in Script::any()) {
         let world = World::finished(script.clone());
-        let accounts = world.search.bandit().arms().iter().map(|arm| arm.account);
+        let accounts = world.search.bandit().arms().iter().map(|arm| arm.stats);
         let tried: u64 = accounts.clone().map(|account| account.tried).sum();
         let is_drawn = |s: &Selection| !matches!(s.proposer, Proposer::Corpus(_) | Proposer::Prune);
         let drawn = selections(&world.events).filter(|(_, s)| is_drawn(s)).count();
@@ -125,10 +134,10 @@ proptest! {
             prop_assert!(bests.iter().any(|earlier| earlier.candidate == origin.candidate));
             prop_assert!(size(best) <= size(origin));
             let lowest = |origin: f64, interval: f64| origin - 2.0 * interval - 1e-12;
-            prop_assert!(best.score >= lowest(origin.score, origin.interval), "{best:?} {origin:?}");
+            prop_assert!(best.interval.score >= lowest(origin.interval.score, origin.interval.half_width), "{best:?} {origin:?}");
         }
         let pruned = selections(&world.events).filter(|(_, selection)| selection.proposer == Proposer::Prune).count();
-        prop_assert_eq!(pruned as u64, world.search.pruning().account().map_or(0, |account| account.tried));
+        prop_assert_eq!(pruned as u64, world.search.pruning().stats().map_or(0, |account| account.tried));
         // A pass for each best that the search itself has found, and no longer than it may be.
         prop_assert!(pruned as u64 <= prune * bests.len() as u64);
     }
@@ -221,12 +230,12 @@ proptest! {
     #[test]
     fn without_hold_out_the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
         let world = World::finished(Script { held_out: 0, prune: 0, ..script });
-        let scored = world.search.candidates().filter_map(|(id, known)| match &known.verdict {
-            Some(Verdict::Measured(scores)) => Some((id, scores.combined_score)),
+        let scored = world.search.candidates().filter_map(|(id, known)| match &known.outcome {
+            Some(Outcome::Measured(scores)) => Some((id, scores.combined_score)),
             _ => None,
         });
         let best = scored.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        prop_assert_eq!(world.search.best().map(|best| (best.candidate, best.score)), best);
+        prop_assert_eq!(world.search.best().map(|best| (best.candidate, best.interval.score)), best);
     }
 
     #[test]
@@ -246,7 +255,7 @@ proptest! {
                 _ => {}
             }
         }
-        let found = world.search.best().map(|best| (best.candidate, best.told_score()));
+        let found = world.search.best().map(|best| (best.candidate, best.reported_score()));
         prop_assert_eq!(found, best);
     }
 
@@ -261,10 +270,10 @@ proptest! {
         let ruled: Vec<CandidateId> = rulings.collect();
         prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "somebody was judged there twice");
         for (id, known) in world.search.candidates() {
-            prop_assert_eq!(known.ruling.is_some(), ruled.contains(&id));
-            let refuted = known.ruling.as_ref().is_some_and(|ruling| !ruling.confirmed);
-            let was_rejected = known.ruling.as_ref().is_some_and(|ruling| ruling.scores.is_none());
-            prop_assert!(!was_rejected || (refuted && known.verdict == Some(Verdict::Rejected)));
+            prop_assert_eq!(known.held_out.is_some(), ruled.contains(&id));
+            let refuted = known.held_out.as_ref().is_some_and(|result| !result.confirmed);
+            let was_rejected = known.held_out.as_ref().is_some_and(|result| result.scores.is_none());
+            prop_assert!(!was_rejected || (refuted && known.outcome == Some(Outcome::Rejected)));
         }
     }
 
@@ -297,9 +306,9 @@ proptest! {
     #[test]
     fn no_model_has_more_open_attempts_than_requests_and_none_is_asked_while_candidates_pile_up(script in Script::any()) {
         let mut world = World::new(Script { models: 2, ..script });
-        let slots = world.search.started().settings.search.slots;
+        let slots = world.search.origin().settings.search.slots;
         while world.search.stopped().is_none() {
-            let waiting = world.search.candidates().filter(|(_, known)| known.verdict.is_none()).count();
+            let waiting = world.search.candidates().filter(|(_, known)| known.outcome.is_none()).count();
             let seen = world.events.len();
             world.step();
             for event in &world.events[seen..] {
@@ -322,7 +331,7 @@ proptest! {
             let Some(rejected) = selection.repairs else { continue };
             let known = world.search.candidate(rejected).unwrap();
             prop_assert!(back.insert(rejected), "candidate {rejected} goes back twice");
-            prop_assert!(known.repairs < 2 && known.verdict == Some(Verdict::Rejected));
+            prop_assert!(known.repairs < 2 && known.outcome == Some(Outcome::Rejected));
             prop_assert_eq!((known.proposer, known.kind), (Some(selection.proposer), selection.kind));
             prop_assert!(selection.parents().eq(known.parents.iter().copied()));
         }
@@ -337,7 +346,7 @@ proptest! {
         });
         let spent = world.search.models().spent().nanodollars;
         prop_assert_eq!(charged.sum::<u64>(), spent);
-        let accounts = world.search.bandit().arms().iter().map(|arm| arm.account.nanodollars);
+        let accounts = world.search.bandit().arms().iter().map(|arm| arm.stats.nanodollars);
         prop_assert_eq!(accounts.sum::<u64>(), spent);
     }
 }
@@ -372,8 +381,13 @@ fn rejected(candidate: u64) -> Event {
     evaluated(candidate, Evaluation::Rejected { rejection, evidence: Evidence::default() })
 }
 
+/// The reason for which a search refuses an event.
+fn refusal(search: &Search, event: &Event) -> Option<String> {
+    search.clone().apply(event).err().map(|refusal| refusal.to_string())
+}
+
 #[test]
-fn what_no_run_writes_is_refused_and_named() {
+fn an_event_that_no_run_writes_is_refused_with_the_reason() {
     let search = under_way().search;
     let seed = CandidateId::SEED;
     let made = |created: CandidateCreated| Event::CandidateCreated(created);
@@ -383,15 +397,12 @@ fn what_no_run_writes_is_refused_and_named() {
     };
     let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
     let refused = [
-        (Event::RunStarted(Box::new(search.started().clone())), "a run starts once"),
+        (Event::RunStarted(Box::new(search.origin().clone())), "a run starts once"),
         (Event::BaselineEvaluated { measurement: Measurement::default() }, "the baseline is known"),
-        (
-            Event::Confirmed { candidate: seed, measurement: Measurement::default() },
-            "candidate 0 is not to be judged on held-out windows",
-        ),
+        (Event::Confirmed { candidate: seed, measurement: Measurement::default() }, "candidate 0 is not a contender"),
         (
             Event::Refuted { candidate: CandidateId(1), evaluation: outclassed.clone() },
-            "candidate 1 is not to be judged on held-out windows",
+            "candidate 1 is not a contender",
         ),
         (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
         (selected(3, Proposer::Mutate, 0), "attempt 3, but 2 is the next"),
@@ -404,10 +415,10 @@ fn what_no_run_writes_is_refused_and_named() {
         (made(created(2, 0, seed)), "attempt 0 is not open"),
         (made(created(1, 1, seed)), "candidate 1, but 2 is the next"),
         (made(created(3, 1, seed)), "candidate 3, but 2 is the next"),
-        (made(created(2, 1, CandidateId(1))), "candidate 2 has other parents than were selected"),
+        (made(created(2, 1, CandidateId(1))), "candidate 2 has other parents than its selection"),
         (
             made(CandidateCreated { parents: Vec::new(), ..created(2, 1, seed) }),
-            "candidate 2 has other parents than were selected",
+            "candidate 2 has other parents than its selection",
         ),
         (
             made(CandidateCreated { normalised: blob(1), ..created(2, 1, seed) }),
@@ -418,24 +429,24 @@ fn what_no_run_writes_is_refused_and_named() {
             "candidate 2 is the same program as candidate 1",
         ),
         (with(Some(Operator::Tune), None, Proposer::Mutate), "mutate has no operator tune"),
-        (with(None, Some(3), Proposer::Mutate), "what is pruned, and nothing else, is cut at some place"),
-        (with(None, None, Proposer::Prune), "what is pruned, and nothing else, is cut at some place"),
-        (with(None, Some(3), Proposer::Prune), "candidate 1 is not the best, and nothing else is pruned"),
+        (with(None, Some(3), Proposer::Mutate), "a selection has a cut if and only if its proposer is prune"),
+        (with(None, None, Proposer::Prune), "a selection has a cut if and only if its proposer is prune"),
+        (with(None, Some(3), Proposer::Prune), "candidate 1 is not the best, and only the best is pruned"),
         (
             made(CandidateCreated { operator: Some(Operator::Merge), ..created(2, 1, seed) }),
             "mutate has no operator merge",
         ),
-        (rejected(0), "candidate 0 was judged before"),
+        (rejected(0), "candidate 0 was evaluated before"),
         (rejected(2), "there is no candidate 2"),
-        (evaluated(1, outclassed), "candidate 1 was to be measured in full"),
+        (evaluated(1, outclassed), "the evaluation of candidate 1 must not stop early"),
     ];
     for (event, reason) in refused {
-        assert_eq!(search.check(&event), Err(reason.to_owned()), "{event:?}");
+        assert_eq!(refusal(&search, &event), Some(reason.to_owned()), "{event:?}");
     }
 }
 
 #[test]
-fn what_no_model_can_have_done_is_refused_and_named() {
+fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
     let mut world = World::new(Script { models: 1, corpus: Vec::new(), ..Script::smooth() });
     world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Model(0), 0));
@@ -449,15 +460,15 @@ fn what_no_model_can_have_done_is_refused_and_named() {
         |kind, repairs| Event::Selected { attempt: 2, selection: Selection { kind, repairs, ..selection.clone() } };
     for (event, reason) in [
         (selected(2, Proposer::Model(1), 0), "there are 1 language models, none at place 1"),
-        (with(Some(Kind::Edit), None), "a language model, and nobody else, is asked in some form"),
-        (with(None, Some(CandidateId::SEED)), "candidate 0 is not to go back to a language model"),
+        (with(Some(Kind::Edit), None), "a selection has a form if and only if its proposer is a language model"),
+        (with(None, Some(CandidateId::SEED)), "candidate 0 does not go back to a language model"),
         (asked(1, Asking::Summary), "there are 1 language models, none at place 1"),
         (asked(0, Asking::Proposal(1)), "attempt 1 is not that of language model 0"),
         (asked(0, Asking::Proposal(7)), "attempt 7 is not open"),
-        (Event::ModelPaused { model: 1, error: LlmError::Empty }, "language model 1 is not asked anyway"),
+        (Event::ModelPaused { model: 1, error: LlmError::Empty }, "language model 1 is not in use"),
         (Event::ModelResumed { model: 0 }, "language model 0 is not paused"),
     ] {
-        assert_eq!(world.search.check(&event), Err(reason.to_owned()), "{event:?}");
+        assert_eq!(refusal(&world.search, &event), Some(reason.to_owned()), "{event:?}");
     }
     world.record(asked(0, Asking::Proposal(0)));
     world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
@@ -482,10 +493,10 @@ fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
 #[test]
 fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
     let script = Script { models: 1, corpus: Vec::new(), held_out: 0, ..Script::smooth() };
-    let mut started = script.started();
-    started.settings.search.target_score = Some(-1.0);
+    let mut origin = script.origin();
+    origin.settings.search.target_score = Some(-1.0);
     let mut world = World::new(script);
-    world.search = Search::new(started);
+    world.search = Search::new(origin);
     world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Model(0), 0));
     assert_eq!(world.search.next(), Next::Stop(StopReason::Target));
@@ -510,11 +521,11 @@ fn models_are_asked_while_all_slots_are_busy_and_nobody_else_is() {
 }
 
 #[test]
-fn nothing_is_selected_or_judged_before_the_baseline() {
-    let search = Search::new(Script::smooth().started());
+fn nothing_is_selected_or_evaluated_before_the_baseline() {
+    let search = Search::new(Script::smooth().origin());
     assert_eq!(search.next(), Next::Wait);
     for event in [selected(0, Proposer::Corpus(0), 0), rejected(0)] {
-        assert_eq!(search.check(&event), Err("there is no baseline yet".to_owned()));
+        assert_eq!(refusal(&search, &event).as_deref(), Some("there is no baseline yet"));
     }
 }
 
@@ -523,17 +534,19 @@ fn after_a_run_has_stopped_it_can_only_be_resumed() {
     let mut world = under_way();
     world.record(Event::RunStopped { reason: StopReason::Interrupted });
     for event in [rejected(1), selected(2, Proposer::Mutate, 0), Event::RunStopped { reason: StopReason::WallTime }] {
-        assert_eq!(world.search.check(&event), Err("the run has stopped and was not resumed".to_owned()));
+        assert_eq!(refusal(&world.search, &event).as_deref(), Some("the run has stopped and was not resumed"));
     }
     world.record(Event::RunResumed { candidates: 30 });
     assert_eq!(world.search.candidate_limit(), 30);
-    assert_eq!(world.search.check(&rejected(1)), Ok(()));
+    assert_eq!(refusal(&world.search, &rejected(1)), None);
 }
 
 #[test]
-#[should_panic(expected = "BUG: candidate 0 was judged before")]
-fn an_event_that_is_refused_is_never_taken_in() {
-    under_way().search.apply(&rejected(0));
+fn a_refused_event_changes_nothing() {
+    let mut search = under_way().search;
+    let before = search.clone();
+    assert!(search.apply(&rejected(0)).is_err());
+    assert_eq!(search, before);
 }
 
 #[test]
@@ -542,9 +555,9 @@ fn a_run_stops_only_when_everything_in_flight_has_landed() {
     world.record(world.baseline(WindowSet::HeldOut));
     world.record(declined(1, Declined::NothingNew));
     let mut limited = world.search.clone();
-    limited.apply(&Event::RunResumed { candidates: 2 });
+    limited.apply(&Event::RunResumed { candidates: 2 }).unwrap();
     assert_eq!(limited.next(), Next::Wait);
-    limited.apply(&rejected(1));
+    limited.apply(&rejected(1)).unwrap();
     assert_eq!(limited.next(), Next::Stop(StopReason::Candidates));
 }
 
@@ -560,7 +573,7 @@ fn a_baseline_that_is_another_program_leaves_the_seed_program_to_be_judged() {
 
 /// The evaluation of every case with this gap and time.
 fn measured(world: &World, windows: WindowSet, gap: f64, seconds: f64) -> Measurement {
-    measurement(&world.search.started().cases, first_window(windows), |_, window| sample(window, gap, seconds))
+    measurement(&world.search.origin().cases, first_window(windows), |_, window| sample(window, gap, seconds))
 }
 
 fn scored(world: &World, gap: f64) -> Evaluation {
@@ -591,13 +604,13 @@ fn what_looks_best_is_judged_on_held_out_windows_before_anything_else() {
         candidate: CandidateId(1),
         evaluation: Evaluation::Measured { measurement: measurement.clone() },
     };
-    assert_eq!(world.search.check(&wrong), Err("candidate 1 is confirmed by this".to_owned()));
+    assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("this measurement confirms candidate 1"));
     let wrong = Event::Confirmed { candidate: CandidateId(1), measurement: worse };
-    assert_eq!(world.search.check(&wrong), Err("candidate 1 is refuted by this".to_owned()));
+    assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("this measurement refutes candidate 1"));
     world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
     let best = world.search.best().unwrap();
     assert_eq!(best.candidate, CandidateId(1));
-    assert!((best.told_score() - 0.125).abs() < 1e-9 && (best.score - 0.25).abs() < 1e-9, "{best:?}");
+    assert!((best.reported_score() - 0.125).abs() < 1e-9 && (best.interval.score - 0.25).abs() < 1e-9, "{best:?}");
 }
 
 #[test]
@@ -725,10 +738,10 @@ fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
     let rejection = Rejection::Hang { limit_seconds: 1.0 };
     world
         .record(world.search.ruling(CandidateId(1), Evaluation::Rejected { rejection, evidence: Evidence::default() }));
-    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().verdict, Some(Verdict::Rejected));
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().outcome, Some(Outcome::Rejected));
     let lives = |island| world.search.islands().members(island).iter().any(|member| member.candidate == CandidateId(1));
     assert!(!lives(0) && !lives(1));
-    assert!(world.search.archive().members().iter().all(|member| member.candidate == CandidateId::SEED));
+    assert!(world.search.elites().members().iter().all(|member| member.candidate == CandidateId::SEED));
     assert_eq!(world.search.tally(), Tally { measured: 1, outclassed: 0, rejected: 1 });
 }
 

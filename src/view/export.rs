@@ -34,7 +34,7 @@ pub fn series(
     repository: &Repository,
     candidate: CandidateId,
 ) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
-    let file_name = &run.search.started().file_name;
+    let file_name = &run.search.origin().file_name;
     let seed = program(run, repository, CandidateId::SEED)?;
     let winner = program(run, repository, candidate)?;
     let mut files = vec![(format!("000_seed_{file_name}"), seed.clone().into_bytes())];
@@ -50,7 +50,7 @@ pub fn series(
 
 fn program(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<String, RepositoryError> {
     let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    repository.program(known.commit, &run.search.started().file_name)
+    repository.program(known.commit, &run.search.origin().file_name)
 }
 
 /// A NAME as a file can be called everywhere.
@@ -77,7 +77,7 @@ fn header_place(program: &str) -> usize {
 
 fn header(run: &Run, candidate: CandidateId) -> String {
     let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    let started = run.search.started();
+    let started = run.search.origin();
     let folder = std::path::absolute(run.folder.path()).unwrap_or_else(|_| run.folder.path().to_owned());
     let run_name = folder.file_name().map_or("?".into(), |name| name.to_string_lossy().into_owned());
     let edits = match run.search.line_to(candidate).len() - 1 {
@@ -132,7 +132,7 @@ fn scores(run: &Run, candidate: CandidateId) -> Vec<String> {
 }
 
 fn loads(run: &Run) -> String {
-    let started = run.search.started();
+    let started = run.search.origin();
     let from = match &started.settings.evaluation.loads {
         Loads::MadeUp { .. } => "made up after the statistics of DeepSeek-V3's".to_owned(),
         Loads::Path(path) => path.display().to_string(),

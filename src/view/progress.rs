@@ -67,7 +67,7 @@ impl Progress {
             (Instant::now(), judged)
         });
         let text = text(search, judged, judged - before, since.elapsed());
-        let best = search.best().map(Best::told_score);
+        let best = search.best().map(Best::reported_score);
         let is_news = best > self.best || self.last_line.elapsed() > LINE_EVERY;
         self.best = best;
         match &self.bar {
@@ -123,7 +123,7 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     if let Some(best) = search.best() {
         let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
         let held_out = if best.held_out.is_some() { " on held-out windows" } else { "" };
-        parts.push(format!("best {:.4}{held_out} (#{} {name})", best.told_score(), best.candidate));
+        parts.push(format!("best {:.4}{held_out} (#{} {name})", best.reported_score(), best.candidate));
     }
     if judged_now > 0 && elapsed > Duration::from_secs(1) {
         parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));

@@ -105,7 +105,7 @@ impl Course {
         let mut observer = |news: RunUpdate<'_>, search: &Search| {
             let RunUpdate::Happened(event) = news else { return };
             seconds += judged_for(event);
-            best.extend(search.best().map(|best| (seconds, Best::told_score(best))));
+            best.extend(search.best().map(|best| (seconds, Best::reported_score(best))));
             if seconds >= self.judge_seconds {
                 fs::write(&stop, "").expect("the folder of the run is there");
             }

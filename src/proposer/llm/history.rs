@@ -191,7 +191,7 @@ impl PromptHistory {
 
     fn know_baseline(&mut self, measurement: &Measurement, search: &Search) {
         let Some(scores) = search.scores(measurement) else { return };
-        let figures = Figures::new(&search.started().cases, &scores, measurement, Some(&scores));
+        let figures = Figures::new(&search.origin().cases, &scores, measurement, Some(&scores));
         if search.baseline_is_seed() {
             self.figures.insert(CandidateId::SEED, figures.clone());
         }
@@ -228,14 +228,14 @@ impl PromptHistory {
     fn measured(&mut self, candidate: CandidateId, measurement: &Measurement, search: &Search) {
         let Some(scores) = search.scores(measurement) else { return };
         let baseline = self.baseline.as_ref().map(|(scores, _)| scores);
-        self.figures.insert(candidate, Figures::new(&search.started().cases, &scores, measurement, baseline));
+        self.figures.insert(candidate, Figures::new(&search.origin().cases, &scores, measurement, baseline));
     }
 
     /// Drops what cannot be shown or go back any more, when much of that has gathered.
     fn forget(&mut self, search: &Search) {
         let islands = (0..search.islands().count()).flat_map(|island| search.islands().members(island));
         if self.figures.len() > SLACK + 2 * islands.clone().count() {
-            let archive = search.archive().members();
+            let archive = search.elites().members();
             let shown = islands.chain(&archive).map(|member| member.candidate);
             let asked = self.open.values().flat_map(|(selection, _)| {
                 std::iter::once(selection.parent).chain(selection.inspirations.iter().copied())
@@ -247,7 +247,7 @@ impl PromptHistory {
         if self.made.len() > SLACK {
             let asked: BTreeSet<_> = self.open.values().filter_map(|(selection, _)| selection.repairs).collect();
             let waits = |candidate: &CandidateId| {
-                let is_judged = search.candidate(*candidate).is_some_and(|known| known.verdict.is_some());
+                let is_judged = search.candidate(*candidate).is_some_and(|known| known.outcome.is_some());
                 !is_judged || search.models().rejected().contains(candidate)
             };
             self.made.retain(|candidate, _| asked.contains(candidate) || waits(candidate));

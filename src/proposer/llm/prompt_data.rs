@@ -99,7 +99,7 @@ impl PromptData<'_> {
 
     fn shown(&self, candidate: CandidateId) -> Result<ProgramShown, RepositoryError> {
         let known = self.known(candidate);
-        let program = self.repository.program(known.commit, &self.search.started().file_name)?;
+        let program = self.repository.program(known.commit, &self.search.origin().file_name)?;
         let figures = self.memory.figures(candidate).cloned();
         Ok(ProgramShown::new(&known.name, &self.description(candidate)?, &program, figures))
     }

@@ -95,7 +95,7 @@ impl Driver<'_> {
     }
 
     fn llm(&self) -> &LlmSettings {
-        &self.search.started().settings.llm
+        &self.search.settings().llm
     }
 
     fn briefing(&self) -> PromptData<'_> {

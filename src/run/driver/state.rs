@@ -197,7 +197,7 @@ impl<'a> Driver<'a> {
         }
         let mut run = run.go_on()?;
         let repository = Repository::resume(&run.folder.archive())?;
-        let started = run.search.started();
+        let started = run.search.origin();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
         let session = |cpu| client::session(evaluation, &started.cases, *rng_seed, cpu);
         let slots = JudgePool::open(settings.slots, &llm.key_variables(), session).await?;
@@ -226,7 +226,7 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, DriverError> {
         let LiveRun { folder, journal, index, snapshots, search, trail } = run;
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
-        let llm = &search.started().settings.llm;
+        let llm = &search.settings().llm;
         Ok(Self {
             prompts: Prompts::read(llm.prompts.as_deref())?,
             requests: ModelPool::open(llm, search.models().spent()),
@@ -240,7 +240,7 @@ impl<'a> Driver<'a> {
             index,
             snapshots,
             programs: Memo::new(PROGRAMS),
-            proposers: Proposers::open(search.started(), &repository)?,
+            proposers: Proposers::open(search.origin(), &repository)?,
             repository,
             search,
             slots,
@@ -400,7 +400,7 @@ impl<'a> Driver<'a> {
             Ok(novel) => novel,
             Err(reason) => return self.decline(attempt, document, reason),
         };
-        let started = self.search.started();
+        let started = self.search.origin();
         let candidate = CandidateId(self.search.candidates().len() as u64);
         let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
         let descent = Descent {
@@ -441,7 +441,7 @@ impl<'a> Driver<'a> {
     }
 
     fn request(&self, task: Task) -> Result<EvaluateRequest, DriverError> {
-        let started = self.search.started();
+        let started = self.search.origin();
         let evaluation = &started.settings.evaluation;
         let (candidate, program) = match task.subject {
             Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, self.baseline_text()?),
@@ -504,7 +504,7 @@ impl<'a> Driver<'a> {
     pub(super) fn record(&mut self, event: &Event) -> Result<(), DriverError> {
         let (offset, _) = self.journal.end();
         self.journal.append_unsynced(event)?;
-        self.search.apply(event);
+        self.search.apply(event).unwrap_or_else(|refusal| panic!("BUG: {refusal}"));
         self.trail.add(event, time_of(&self.journal), &self.search);
         self.index.add(line_of(&self.journal, offset, event, &self.search));
         (self.observer)(RunUpdate::Happened(event), &self.search);
@@ -529,7 +529,7 @@ impl<'a> Driver<'a> {
     /// without it.
     fn write_notes(&self) {
         let candidates = self.search.candidates().len() as u64;
-        let time = u64::try_from(self.search.started().epoch).unwrap_or(0).saturating_add(candidates);
+        let time = u64::try_from(self.search.origin().epoch).unwrap_or(0).saturating_add(candidates);
         if let Err(error) = self.repository.set_notes(&notes(&self.search), time) {
             tracing::warn!(%error, "the scores could not be written as notes");
         }
@@ -562,19 +562,19 @@ impl<'a> Driver<'a> {
     }
 
     pub(super) fn program(&self, candidate: CandidateId) -> Result<String, DriverError> {
-        let (commit, file_name) = (self.known(candidate).commit, &self.search.started().file_name);
+        let (commit, file_name) = (self.known(candidate).commit, &self.search.origin().file_name);
         let program = self.programs.get(candidate, || self.repository.program(commit, file_name).map(Rc::from))?;
         Ok(program.to_string())
     }
 
     fn baseline_text(&self) -> Result<String, DriverError> {
-        let id = self.search.started().baseline;
+        let id = self.search.origin().baseline;
         let bytes = self.repository.read_blob(id)?;
         Ok(String::from_utf8(bytes).expect("BUG: only texts are archived as the baseline"))
     }
 
     fn time_left(&self) -> Duration {
-        let limit = self.search.started().settings.search.wall_seconds;
+        let limit = self.search.settings().search.wall_seconds;
         let used = self.before.saturating_add(self.began.elapsed());
         limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(used))
     }

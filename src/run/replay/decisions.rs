@@ -116,7 +116,7 @@ struct Again<'a> {
 impl<'a> Again<'a> {
     fn new(run: &'a Run, repository: &'a Repository) -> Result<Self, Divergence> {
         let maker = Maker::new(&run.search, repository)?;
-        let search = Search::new(run.search.started().clone());
+        let search = Search::new(run.search.origin().clone());
         Ok(Self { run, repository, maker, search, in_flight: BTreeSet::new(), steps: Vec::new() })
     }
 
@@ -144,7 +144,7 @@ impl<'a> Again<'a> {
             Event::RunResumed { .. } => self.in_flight.clear(),
             Event::ModelPaused { .. } | Event::ModelResumed { .. } => {}
         }
-        self.search.apply(&entry.event);
+        self.search.apply(&entry.event).expect("BUG: the journal was folded before");
         self.dispatch();
         Ok(())
     }
@@ -177,7 +177,7 @@ impl<'a> Again<'a> {
 
     /// Judges take what matters most as soon as they are free.
     fn dispatch(&mut self) {
-        let free = self.search.started().settings.search.slots.saturating_sub(self.in_flight.len());
+        let free = self.search.settings().search.slots.saturating_sub(self.in_flight.len());
         let next: Vec<Task> = self.search.tasks().filter(|task| !self.in_flight.contains(task)).take(free).collect();
         self.in_flight.extend(next);
     }
@@ -195,7 +195,7 @@ impl<'a> Again<'a> {
 
     fn selected(&self, attempt: u64, selection: &Selection) -> Result<(), Divergence> {
         let what = || "the selection".to_owned();
-        let waits = self.in_flight.len() >= self.search.started().settings.search.slots;
+        let waits = self.in_flight.len() >= self.search.settings().search.slots;
         match self.search.next() {
             // Only a language model is asked while all judges are at work.
             Next::Attempt { .. } if waits && !matches!(selection.proposer, Proposer::Model(_)) => {
@@ -274,7 +274,7 @@ impl<'a> Again<'a> {
         let best = self.search.best().map_or(CandidateId::SEED, |best| best.candidate);
         let best = self.search.candidate(best).map(|known| known.commit);
         same(|| "what the ref `best` names".into(), &named(self.repository.best()?), &named(best))?;
-        let mut kept = Kept::new(self.search.started().epoch);
+        let mut kept = Kept::new(self.search.origin().epoch);
         self.run.entries.iter().for_each(|entry| fold::keep_named(&mut kept, &entry.event));
         let (again, found) = self.repository.keeps(&kept);
         same(|| "what the ref `packevolve/kept` names, by which all is kept".into(), &named(found), &named(again))
@@ -335,7 +335,7 @@ pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
 
 impl<'a> Maker<'a> {
     fn new(search: &'a Search, repository: &'a Repository) -> Result<Self, ProposeError> {
-        let started = search.started();
+        let started = search.origin();
         let proposers = Proposers::open(started, repository)?;
         Ok(Self { started, repository, proposers, programs: HashMap::new(), answers: HashMap::new() })
     }

@@ -122,7 +122,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
     if recorded.is_empty() {
         return Ok(Remeasured::NeverJudged);
     }
-    let started = run.search.started();
+    let started = run.search.origin();
     let settings = &started.settings;
     let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
     let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
@@ -146,7 +146,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
 
 /// What has a candidate judged as in the run, in full.
 fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet) -> EvaluateRequest {
-    let started = run.search.started();
+    let started = run.search.origin();
     let evaluation = &started.settings.evaluation;
     EvaluateRequest {
         candidate: candidate.0,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::search::Search;
-use crate::search::bandit::Account;
+use crate::search::bandit::ProposerStats;
 use crate::values::event::Proposer;
 use crate::values::operator::Operator;
 use crate::view::inspect::words::model_name;
@@ -19,7 +19,7 @@ pub struct Asked {
     pub name: String,
     /// How often, and how that ended.
     #[serde(flatten)]
-    pub account: Account,
+    pub stats: ProposerStats,
     /// The same for each thing that it can do; empty where it can do one thing only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<AskedOperator>,
@@ -32,10 +32,10 @@ pub struct AskedOperator {
     pub operator: Operator,
     /// How often, and how that ended. Where it had nothing to propose another one stood in for it: both are counted.
     #[serde(flatten)]
-    pub account: Account,
+    pub stats: ProposerStats,
 }
 
-/// The accounts of all proposers that are drawn from, and of `prune`.
+/// The statistics of all proposers that are drawn from, and of `prune`.
 pub fn asked(search: &Search) -> Vec<Asked> {
     let name = |proposer: Proposer| match proposer {
         Proposer::Model(model) => model_name(model, search).to_owned(),
@@ -43,20 +43,20 @@ pub fn asked(search: &Search) -> Vec<Asked> {
     };
     let operators = |proposer: Proposer| {
         let arms = search.operators(proposer).map_or(&[][..], |bandit| bandit.arms());
-        arms.iter().map(|arm| AskedOperator { operator: arm.who, account: arm.account }).collect()
+        arms.iter().map(|arm| AskedOperator { operator: arm.who, stats: arm.stats }).collect()
     };
-    let asked = |proposer: Proposer, account: Account| Asked {
+    let asked = |proposer: Proposer, stats: ProposerStats| Asked {
         proposer,
         name: name(proposer),
-        account,
+        stats,
         operators: operators(proposer),
     };
-    let arms = search.bandit().arms().iter().map(|arm| (arm.who, arm.account));
-    let pruned = search.pruning().account().map(|account| (Proposer::Prune, *account));
-    arms.chain(pruned).map(|(proposer, account)| asked(proposer, account)).collect()
+    let arms = search.bandit().arms().iter().map(|arm| (arm.who, arm.stats));
+    let pruned = search.pruning().stats().map(|stats| (Proposer::Prune, *stats));
+    arms.chain(pruned).map(|(proposer, stats)| asked(proposer, stats)).collect()
 }
 
-/// Accounts as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
+/// Statistics as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
 pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
     let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
     let mut header = vec![("proposer", Column::Left)];
@@ -65,17 +65,17 @@ pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
     header.extend(["tokens", "$"].into_iter().filter(|_| has_models).map(|name| (name, Column::Right)));
     let mut rows = Vec::new();
     for asked in asked {
-        rows.push(account_cells(asked.name.clone(), &asked.account, has_models));
-        let used = asked.operators.iter().filter(|operator| operator.account.tried > 0);
-        rows.extend(used.map(|one| account_cells(format!("  {}", one.operator), &one.account, has_models)));
+        rows.push(stats_cells(asked.name.clone(), &asked.stats, has_models));
+        let used = asked.operators.iter().filter(|operator| operator.stats.tried > 0);
+        rows.extend(used.map(|one| stats_cells(format!("  {}", one.operator), &one.stats, has_models)));
     }
     // Of what became of them, early ends and contenders say least.
     Table::new(&header, rows).expendable([6, 4, 2]).draw(terminal)
 }
 
-fn account_cells(name: String, account: &Account, has_models: bool) -> Vec<String> {
-    let Account { tried, declined, rejected, outclassed, admitted, contenders, seconds, tokens, nanodollars } =
-        *account;
+fn stats_cells(name: String, stats: &ProposerStats, has_models: bool) -> Vec<String> {
+    let ProposerStats { tried, declined, rejected, outclassed, admitted, contenders, seconds, tokens, nanodollars } =
+        *stats;
     let mut cells = vec![name];
     cells.extend([tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string()));
     cells.push(format!("{seconds:.1}"));

@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::search::world::{Script, World};
+    use crate::search::testing::{Script, World};
     use crate::values::candidate::CandidateId;
     use crate::view::gain::Gain;
 

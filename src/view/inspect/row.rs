@@ -4,7 +4,7 @@ use packevolve_contract::case::Case;
 use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
 
-use crate::search::{Candidate, Search, Verdict};
+use crate::search::{Candidate, Outcome, Search};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::Proposer;
 use crate::view::format::{milliseconds, percent};
@@ -45,11 +45,11 @@ pub struct HeldOutRow {
 impl Row {
     /// Of a candidate of a run.
     pub fn of(candidate: CandidateId, known: &Candidate) -> Self {
-        let (outcome, scores) = match &known.verdict {
+        let (outcome, scores) = match &known.outcome {
             None => ("waiting", None),
-            Some(Verdict::Measured(scores)) => ("measured", Some((**scores).clone())),
-            Some(Verdict::Outclassed) => ("outclassed", None),
-            Some(Verdict::Rejected) => ("rejected", None),
+            Some(Outcome::Measured(scores)) => ("measured", Some((**scores).clone())),
+            Some(Outcome::Outclassed) => ("outclassed", None),
+            Some(Outcome::Rejected) => ("rejected", None),
         };
         Self {
             candidate,
@@ -60,9 +60,9 @@ impl Row {
             outcome,
             scores,
             held_out: known
-                .ruling
+                .held_out
                 .as_ref()
-                .map(|ruling| HeldOutRow { confirmed: ruling.confirmed, scores: ruling.scores.as_deref().cloned() }),
+                .map(|result| HeldOutRow { confirmed: result.confirmed, scores: result.scores.as_deref().cloned() }),
         }
     }
 }
@@ -175,7 +175,7 @@ fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::world::{Script, World};
+    use crate::search::testing::{Script, World};
 
     #[test]
     fn the_best_and_the_refuted_fit_into_sixty_columns() {
@@ -186,7 +186,7 @@ mod tests {
         }
         let best = Some(rows[0].candidate);
         let terminal = Terminal { width: Some(60), ..Terminal::default() };
-        let drawn = rows_table(&rows, &search.started().cases, best, &terminal);
+        let drawn = rows_table(&rows, &search.origin().cases, best, &terminal);
         assert!(drawn.contains(" refuted") && drawn.contains("combined"), "{drawn}");
         let widest = drawn.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(60), "{drawn}");

@@ -86,7 +86,7 @@ fn text(event: &Event, search: &Search) -> String {
 
 /// A language model by the name that the settings give it.
 pub fn model_name(model: usize, search: &Search) -> &str {
-    search.started().settings.llm.models.get(model).map_or("?", |model| model.name.as_str())
+    search.settings().llm.models.get(model).map_or("?", |model| model.name.as_str())
 }
 
 fn asked_text(asked: &ModelAsked, search: &Search) -> String {

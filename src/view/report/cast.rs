@@ -41,7 +41,7 @@ impl<'a> NamedCandidates<'a> {
             search,
             corpus: given.filter(|id| search.scores_of(*id).is_some()).collect(),
             best: search.best().map(|best| best.candidate).filter(|best| *best != CandidateId::SEED),
-            front: search.archive().front().map(|member| member.candidate).collect(),
+            front: search.elites().front().map(|member| member.candidate).collect(),
             counting: cases.filter(|case| case.quality.is_some()).map(|case| case.case).collect(),
         }
     }

@@ -46,7 +46,7 @@ fn lines(
     repository: &Repository,
     line: &[CandidateId],
 ) -> Result<Vec<Lines>, RepositoryError> {
-    let file_name = &cast.search.started().file_name;
+    let file_name = &cast.search.origin().file_name;
     let programs = line.iter().map(|id| repository.program(cast.known(*id).commit, file_name));
     Ok(blame(&programs.collect::<Result<Vec<_>, _>>()?))
 }

@@ -169,7 +169,7 @@ const TIMES: Compared = Compared {
 };
 
 fn figure(cast: &NamedCandidates<'_>, compared: &Compared) -> Figure {
-    let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
+    let cases: Vec<String> = cast.search.origin().cases.iter().map(ToString::to_string).collect();
     let row = |case: &str| -(cases.iter().position(|known| known == case).unwrap_or(0) as f64);
     let at = |ids: &[CandidateId]| -> Vec<(f64, f64)> {
         let scores = ids.iter().filter_map(|id| cast.scores(*id));

@@ -29,7 +29,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 }
 
 fn table(cast: &NamedCandidates<'_>) -> Table {
-    let cases: Vec<String> = cast.search.started().cases.iter().map(ToString::to_string).collect();
+    let cases: Vec<String> = cast.search.origin().cases.iter().map(ToString::to_string).collect();
     let named = cases.iter().map(|case| format!("{}#", arrow(case).replace(' ', "\n")));
     let columns = ["program", "score#"].map(str::to_owned).into_iter().chain(named);
     let mut table = Table::new("Gap to the lower bound in %, on the windows of the search", columns);

@@ -45,7 +45,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 }
 
 fn machine(cast: &NamedCandidates<'_>) -> Table {
-    let started = cast.search.started();
+    let started = cast.search.origin();
     let judge = &started.judge;
     let topology = &started.settings.evaluation.topology;
     let rows = [
@@ -79,7 +79,7 @@ fn machine(cast: &NamedCandidates<'_>) -> Table {
 
 /// The jail in a sentence, or where something was missing, step by step.
 fn jail(cast: &NamedCandidates<'_>) -> Block {
-    let steps = &cast.search.started().judge.jail;
+    let steps = &cast.search.origin().judge.jail;
     if steps.iter().all(|step| step.in_force) {
         let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
         return Block::words(match &names[..] {
@@ -98,8 +98,7 @@ fn jail(cast: &NamedCandidates<'_>) -> Block {
 /// Every setting in force, by its path in the record.
 fn settings(cast: &NamedCandidates<'_>) -> Table {
     let mut table = Table::new("All settings in force", ["setting", "value"]);
-    let settings =
-        serde_json::to_value(&cast.search.started().settings).expect("BUG: settings are JSON in the journal");
+    let settings = serde_json::to_value(&cast.search.settings()).expect("BUG: settings are JSON in the journal");
     for (path, value) in leaves("", &settings) {
         table.row([path, value]);
     }

@@ -54,10 +54,10 @@ impl Course {
     /// Goes through the run once more, event by event.
     fn of(cast: &NamedCandidates<'_>) -> Self {
         let entries = &cast.run.entries;
-        let mut search = Search::new(cast.search.started().clone());
+        let mut search = Search::new(cast.search.origin().clone());
         let mut course = Self::default();
         for entry in &entries[1..] {
-            search.apply(&entry.event);
+            search.apply(&entry.event).expect("BUG: the journal was folded before");
             course.now.wall = entry.time - entries[0].time;
             course.see(&entry.event, &search);
         }
@@ -100,7 +100,7 @@ impl Course {
             Some(last) if last.candidate == best.candidate => last.held_out = held_out,
             _ => {
                 let (moment, candidate) = (self.now, best.candidate);
-                self.bests.push(Became { moment, candidate, score: best.score, held_out });
+                self.bests.push(Became { moment, candidate, score: best.interval.score, held_out });
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use packevolve_contract::evaluation::Evaluation;
 
-use crate::search::Verdict;
+use crate::search::Outcome;
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::{Event, Proposer};
@@ -52,7 +52,7 @@ impl Ledger {
         let mut ledger = Self { accounts: BTreeMap::new(), order: Vec::new() };
         let mut proposers: Vec<Proposer> = vec![Proposer::Corpus(0)];
         proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.who));
-        proposers.extend(cast.search.pruning().account().map(|_| Proposer::Prune));
+        proposers.extend(cast.search.pruning().stats().map(|_| Proposer::Prune));
         ledger.order = proposers.into_iter().map(|proposer| name(cast, proposer)).collect();
         let mut attempts: BTreeMap<u64, Proposer> = BTreeMap::new();
         for entry in &cast.run.entries {
@@ -130,7 +130,7 @@ fn name(cast: &NamedCandidates<'_>, proposer: Proposer) -> String {
 }
 
 fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
-    let has_models = !cast.search.started().settings.llm.models.is_empty();
+    let has_models = !cast.search.settings().llm.models.is_empty();
     let names = ["tried#", "declined#", "rejected#", "outclassed#", "measured#", "admitted#", "on the front#"];
     let costs = ["confirmed#", "refuted#", "judge s#", "tokens#", "$#"];
     let costs = if has_models { &costs[..] } else { &costs[..3] };
@@ -144,7 +144,7 @@ fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
         let mut cells = vec![name.clone(), account.tried.to_string(), sum(&account.declined), sum(&account.rejected)];
         cells.extend([account.outclassed, account.measured].map(|count| count.to_string()));
         // The bandit keeps no account of the corpus, which it does not draw from.
-        cells.push(crate::view::report::figures::or_none(arm.map(|arm| arm.account.admitted.to_string())));
+        cells.push(crate::view::report::figures::or_none(arm.map(|arm| arm.stats.admitted.to_string())));
         cells.extend([account.front, account.confirmed, account.refuted].map(|count| count.to_string()));
         cells.push(format!("{:.1}", account.judge_seconds));
         if has_models {
@@ -186,9 +186,9 @@ fn operators(cast: &NamedCandidates<'_>) -> Table {
         };
         let made = made.entry((name(cast, proposer), operator(known))).or_default();
         made.candidates += 1;
-        made.measured += usize::from(matches!(known.verdict, Some(Verdict::Measured(_))));
+        made.measured += usize::from(matches!(known.outcome, Some(Outcome::Measured(_))));
         made.front += usize::from(cast.front.contains(&id));
-        made.confirmed += usize::from(known.ruling.as_ref().is_some_and(|ruling| ruling.confirmed));
+        made.confirmed += usize::from(known.held_out.as_ref().is_some_and(|ruling| ruling.confirmed));
         let parent = known.parents.first().and_then(|parent| cast.scores(*parent));
         let better =
             cast.scores(id).zip(parent).is_some_and(|(own, parent)| own.combined_score > parent.combined_score);

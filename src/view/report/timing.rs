@@ -51,7 +51,7 @@ impl Timed {
 
 /// The normalised time of the unit in each round that all of its cases were measured in.
 fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
-    let topology = &cast.search.started().settings.evaluation.topology;
+    let topology = &cast.search.settings().evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
     let (clock, measurement) = (cast.search.clock(), measurement.credited());
     let time =

@@ -1,8 +1,8 @@
-//! World: proposers, archive and judges as chance would have them, for a search to run in. No IO and no time: a script
-//! says how likely everything is, and one key draws it all.
+//! Testing: simulated proposers, models and judges for a search to run with. No IO and no time: a script sets all
+//! probabilities and one key draws everything.
 //!
-//! Does what a driver does, and what may happen to one: evaluations end in any order, the process dies between any two
-//! events, somebody interrupts the run and resumes it.
+//! The simulation does what a driver does, and what can happen to one: evaluations end in any order, the process dies
+//! between any two events, a user interrupts and resumes the run.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::search::state::{Next, Search, Subject, Task};
+use crate::search::choosing::{Next, Subject, Task};
+use crate::search::state::Search;
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
 use crate::values::event::{
@@ -23,40 +24,30 @@ use crate::values::event::{
 use crate::values::llm_error::LlmError;
 use crate::values::settings::{ModelSettings, Parts};
 
-/// What happens how often.
+/// The size of a run and the probabilities of everything that can happen in it.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Draws everything.
     pub key: u64,
-    /// Candidates of the run.
     pub candidates: u64,
-    /// Populations.
     pub islands: usize,
-    /// Room in each.
     pub population: usize,
-    /// Evaluations at the same time.
     pub slots: usize,
     /// For each document of the corpus the place of the one whose program it edits.
     pub corpus: Vec<Option<usize>>,
-    /// Whether there are mutations.
     pub mutate: bool,
-    /// Attempts to prune a best.
     pub prune: u64,
-    /// Language models.
     pub models: usize,
-    /// How many answers of theirs are none, after which a model is left alone.
+    /// The share of requests without an answer; after one the model pauses.
     pub unanswered: f64,
-    /// Whether the seed program is the baseline too.
     pub baseline_is_seed: bool,
-    /// Windows that are held out.
     pub held_out: usize,
-    /// How many attempts make no candidate.
+    /// The share of attempts that make no candidate.
     pub declined: f64,
-    /// How many evaluations end in a rejection.
+    /// The share of evaluations that end in a rejection.
     pub rejected: f64,
-    /// How many of those that may stop early do.
+    /// The share of evaluations with a threshold that stop early.
     pub outclassed: f64,
-    /// How many steps the process dies or is interrupted at, and resumed.
+    /// The share of steps at which the process dies, or is interrupted, and resumes.
     pub broken_off: f64,
 }
 
@@ -83,7 +74,7 @@ impl Script {
         }
     }
 
-    /// All kinds of runs.
+    /// Runs of all kinds.
     pub fn any() -> impl Strategy<Value = Self> {
         let chance = || prop_oneof![Just(0.0), 0.0..1.0, Just(0.99)];
         let parent = |place: usize| (0..=place).prop_map(|parent| parent.checked_sub(1));
@@ -103,18 +94,17 @@ impl Script {
     }
 
     /// The first event of such a run.
-    pub fn started(&self) -> RunStarted {
+    pub fn origin(&self) -> RunStarted {
         let mut started = RunStarted::example();
         started.settings.rng_seed = self.key;
         started.settings.search.candidates = self.candidates;
         started.settings.search.islands = self.islands;
         started.settings.search.population = self.population;
         started.settings.search.prune = self.prune;
-        // Compose and cross need nothing that mutate does not; the world makes what nobody proposed.
+        // The simulation makes the candidates of all three proposers itself.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.search.slots = self.slots;
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
-        // Without models nothing of them is on record.
         started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
         started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
@@ -130,29 +120,26 @@ impl Script {
     }
 }
 
-/// A run under way.
 pub struct World {
-    /// The state, taken along live.
     pub search: Search,
-    /// All that happened after the run had started.
+    /// All events but the first.
     pub events: Vec<Event>,
     /// For each attempt, the members of each island when it was selected.
     pub seen_at: BTreeMap<u64, Vec<Vec<CandidateId>>>,
     script: Script,
     in_flight: Vec<Task>,
-    /// Attempts whose model has not answered yet.
+    /// Attempts that wait for their model.
     asked: Vec<(u64, Selection)>,
     rng: Stream,
 }
 
 impl World {
-    /// A run that has just started.
     pub fn new(script: Script) -> Self {
         Self {
-            search: Search::new(script.started()),
+            search: Search::new(script.origin()),
             events: Vec::new(),
             seen_at: BTreeMap::new(),
-            // Purposes of the search itself are not drawn from: what happens does not depend on what is selected.
+            // None of the search's own purposes: the events must not depend on its draws.
             rng: stream(script.key, 0, Purpose::Loads),
             in_flight: Vec::new(),
             asked: Vec::new(),
@@ -160,7 +147,6 @@ impl World {
         }
     }
 
-    /// The run from its start to its end.
     pub fn finished(script: Script) -> Self {
         let mut world = Self::new(script);
         while world.search.stopped().is_none() {
@@ -169,21 +155,19 @@ impl World {
         world
     }
 
-    /// The state that the events alone give.
+    /// The state that the events give.
     pub fn replayed(&self) -> Search {
-        let mut search = Search::new(self.search.started().clone());
-        self.events.iter().for_each(|event| search.apply(event));
+        let mut search = Search::new(self.search.origin().clone());
+        self.events.iter().for_each(|event| search.apply(event).unwrap());
         search
     }
 
-    /// Makes an event happen.
     pub fn record(&mut self, event: Event) {
-        assert_eq!(self.search.check(&event), Ok(()), "{event:?}");
-        self.search.apply(&event);
+        assert_eq!(self.search.apply(&event), Ok(()), "{event:?}");
         self.events.push(event);
     }
 
-    /// Lets one of the things happen that can happen now.
+    /// Makes one possible event happen.
     pub fn step(&mut self) {
         if self.chance(self.script.broken_off) {
             return if self.chance(0.5) { self.die() } else { self.interrupt() };
@@ -208,7 +192,7 @@ impl World {
         }
     }
 
-    /// Something ends that is under way: an evaluation, a request, the pause of a model.
+    /// Ends something that is under way: an evaluation, a request, the pause of a model.
     fn go_on(&mut self) {
         let models = self.search.models();
         let paused: Vec<usize> = (0..models.count()).filter(|model| models.is_paused(*model)).collect();
@@ -217,13 +201,13 @@ impl World {
             (false, false) if self.chance(0.5) => self.finish_one(),
             (_, false) => self.answer_one(),
             (true, true) => {
-                let model = *paused.first().expect("the search waits for nothing");
+                let model = *paused.first().expect("BUG: the search waits for nothing");
                 self.record(Event::ModelResumed { model });
             }
         }
     }
 
-    /// One of the models that were asked answers, or does not.
+    /// Ends one request, with or without an answer.
     fn answer_one(&mut self) {
         let (attempt, selection) = self.asked.swap_remove(self.rng.random_range(0..self.asked.len()));
         let Proposer::Model(model) = selection.proposer else { unreachable!("only models are asked") };
@@ -252,11 +236,10 @@ impl World {
         let members = (0..self.script.islands).map(numbers).collect();
         self.seen_at.insert(attempt, members);
         self.record(Event::Selected { attempt, selection: selection.clone() });
-        // A process that dies here leaves a selection without an outcome.
+        // A death here leaves a selection without an outcome.
         if self.chance(self.script.broken_off) { self.die() } else { self.begin(attempt, selection) }
     }
 
-    /// Offline something comes of an attempt at once, of a model's later.
     fn begin(&mut self, attempt: u64, selection: &Selection) {
         match is_of_a_model(selection) {
             true => self.asked.push((attempt, selection.clone())),
@@ -273,7 +256,7 @@ impl World {
             return self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
         }
         let parents = selection.parents().collect();
-        // Not every proposer can always do what it is asked for.
+        // A proposer may have to use another operator.
         let operators = selection.proposer.operators();
         let operator = operators.get(self.rng.random_range(0..operators.len().max(1))).copied();
         let operator = if self.chance(0.5) { selection.operator } else { operator };
@@ -283,7 +266,7 @@ impl World {
     }
 
     fn finish_one(&mut self) {
-        assert!(!self.in_flight.is_empty(), "the search waits for nothing");
+        assert!(!self.in_flight.is_empty(), "BUG: the search waits for nothing");
         let task = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
         let event = match (task.subject, task.windows) {
             (Subject::Baseline, windows) => self.baseline(windows),
@@ -302,7 +285,7 @@ impl World {
     /// The baseline measured on these windows.
     pub fn baseline(&self, windows: WindowSet) -> Event {
         let first = first_window(windows);
-        let measurement = measurement(&self.search.started().cases, first, |_, window| sample(window, 0.02, 0.1));
+        let measurement = measurement(&self.search.origin().cases, first, |_, window| sample(window, 0.02, 0.1));
         match windows {
             WindowSet::Search => Event::BaselineEvaluated { measurement },
             WindowSet::HeldOut => Event::BaselineHeldOut { measurement },
@@ -321,19 +304,19 @@ impl World {
         {
             return Evaluation::Outclassed { measurement: Measurement::default(), at_best: threshold - 0.1 };
         }
-        // Few values, so that there are equal scores too.
+        // Few values, so that some scores are equal.
         let gap = [0.0, 0.01, 0.02, 0.04][self.rng.random_range(0..4)];
         let rng = &mut self.rng;
         let time = [0.001, 0.01, 0.1, 1.0][rng.random_range(0..4)];
-        // Some are measured evenly, some not at all.
+        // Measurements from exact to very noisy.
         let noise = [0.0, 0.01, 3.0][rng.random_range(0..3)];
-        let measurement = measurement(&self.search.started().cases, first_window(windows), |_, window| {
+        let measurement = measurement(&self.search.origin().cases, first_window(windows), |_, window| {
             sample(window, gap, time * (1.0 + noise * rng.random::<f64>()))
         });
         Evaluation::Measured { measurement }
     }
 
-    /// The process dies; another one reads the journal and goes on.
+    /// The process dies, and another one resumes from the events.
     fn die(&mut self) {
         self.in_flight.clear();
         self.asked.clear();
@@ -341,7 +324,7 @@ impl World {
         self.resume(self.script.candidates);
     }
 
-    /// Somebody stops the run, and resumes it. Requests are dropped.
+    /// A user stops the run, which drops its requests, and resumes it.
     fn interrupt(&mut self) {
         self.asked.clear();
         while !self.in_flight.is_empty() {
@@ -351,7 +334,7 @@ impl World {
         self.resume(self.script.candidates);
     }
 
-    /// Goes on with room for this many candidates.
+    /// Resumes with this limit of candidates.
     pub fn resume(&mut self, candidates: u64) {
         self.record(Event::RunResumed { candidates });
         for (attempt, selection) in self.search.open_attempts().to_vec() {
@@ -360,12 +343,11 @@ impl World {
     }
 }
 
-/// Whether a language model is asked.
 pub fn is_of_a_model(selection: &Selection) -> bool {
     matches!(selection.proposer, Proposer::Model(_))
 }
 
-/// A candidate that no other is like.
+/// A candidate with a program of its own.
 pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreated {
     CandidateCreated {
         candidate: CandidateId(number),
@@ -380,14 +362,12 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
     }
 }
 
-/// A blob for each number.
 pub fn blob(number: u64) -> BlobId {
     let mut bytes = [0; 20];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
     BlobId::from_bytes(bytes)
 }
 
-/// The number of the first window of a side.
 pub fn first_window(windows: WindowSet) -> usize {
     match windows {
         WindowSet::Search => 0,

@@ -1,0 +1,131 @@
+//! Admitting: how attempts open and close, and where a candidate belongs once it is measured.
+
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::stream::{Purpose, stream};
+
+use crate::search::bandit::Reward;
+use crate::search::candidate::{Candidate, Outcome};
+use crate::search::credit::Return;
+use crate::search::population::Member;
+use crate::search::select;
+use crate::search::state::Search;
+use crate::values::candidate::CandidateId;
+use crate::values::event::{CandidateCreated, Declined, Proposer, Selection};
+
+impl Search {
+    pub(super) fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
+        self.attempts += 1;
+        match (selection.cut, &self.best) {
+            (Some(place), Some(best)) => self.pruning.tried(best, place),
+            _ => self.candidates[selection.parent.index()].times_chosen += 1,
+        }
+        self.credit.tried(selection.proposer);
+        selection.repairs.into_iter().for_each(|candidate| self.models.sent_back(candidate));
+        self.open.push((attempt, selection.clone()));
+    }
+
+    fn close_attempt(&mut self, attempt: u64) -> Selection {
+        let at = self.open.iter().position(|(open, _)| *open == attempt).expect("BUG: an attempt is selected first");
+        self.open.remove(at).1
+    }
+
+    pub(super) fn decline(&mut self, attempt: u64, reason: &Declined) {
+        let Selection { proposer, operator, parent, .. } = self.close_attempt(attempt);
+        if proposer == Proposer::Prune {
+            return self.pruning.declined(parent, *reason == Declined::NothingNew);
+        }
+        self.declined_in_a_row += 1;
+        self.credit.declined(proposer, operator);
+    }
+
+    pub(super) fn add(&mut self, created: &CandidateCreated) {
+        let selection = self.close_attempt(created.attempt);
+        match selection.cut {
+            Some(_) => self.pruning.made_one(),
+            None => self.declined_in_a_row = 0,
+        }
+        self.credit.made(selection.proposer, selection.operator, created.operator);
+        if let Proposer::Corpus(place) = selection.proposer {
+            self.corpus[place] = Some(created.candidate);
+        }
+        self.by_program.insert(created.program, created.candidate);
+        self.by_normalised.insert(created.normalised, created.candidate);
+        self.waiting.insert(created.candidate);
+        let repairs = selection.repairs.map_or(0, |rejected| self.known(rejected).repairs + 1);
+        self.candidates.push(Candidate::new(created, &selection, repairs));
+    }
+
+    pub(super) fn admit(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
+        self.waiting.remove(&candidate);
+        let (outcome, reward) = match evaluation {
+            Evaluation::Measured { measurement } => {
+                self.tally.measured += 1;
+                let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
+                let reward = self.place(Member::new(candidate, &scores), measurement);
+                (Outcome::Measured(Box::new(scores)), reward)
+            }
+            Evaluation::Outclassed { .. } => {
+                self.tally.outclassed += 1;
+                (Outcome::Outclassed, Reward::Nothing)
+            }
+            Evaluation::Rejected { .. } => {
+                self.tally.rejected += 1;
+                (Outcome::Rejected, Reward::Nothing)
+            }
+        };
+        let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
+        self.give_credit(candidate, Return { outcome: &outcome, reward, seconds });
+        let Candidate { proposer, repairs, .. } = *self.known(candidate);
+        if outcome == Outcome::Rejected && matches!(proposer, Some(Proposer::Model(_))) {
+            self.models.reject(candidate, repairs);
+        }
+        self.candidates[candidate.index()].outcome = Some(outcome);
+        self.age_island(candidate);
+    }
+
+    /// Offers a candidate to the contenders, the elites and its island; the best of what it achieved.
+    fn place(&mut self, member: Member, measurement: &Measurement) -> Reward {
+        let candidate = member.candidate;
+        let contends = self.compare_with_best(candidate, member.score, measurement);
+        let on_front = self.elites.admit(member);
+        let admitted = if candidate == CandidateId::SEED {
+            self.islands.found(member);
+            true
+        } else {
+            self.islands.admit(self.known(candidate).island, member)
+        };
+        match (contends, on_front, admitted) {
+            (true, ..) => Reward::Contender,
+            (_, true, _) => Reward::Front,
+            (_, _, true) => Reward::Admitted,
+            _ => Reward::Nothing,
+        }
+    }
+
+    fn give_credit(&mut self, candidate: CandidateId, brought: Return<'_>) {
+        let Candidate { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
+        match proposer {
+            Proposer::Prune => self.pruning.judged(brought),
+            _ => self.credit.ended(proposer, operator, brought),
+        }
+    }
+
+    /// Counts an evaluation against the island of its candidate. A stagnant island restarts from a candidate of the
+    /// Pareto front.
+    fn age_island(&mut self, candidate: CandidateId) {
+        // A cut is not an attempt to improve.
+        if candidate == CandidateId::SEED || self.known(candidate).cut.is_some() {
+            return;
+        }
+        let island = self.known(candidate).island;
+        self.islands.pass(island);
+        if !self.islands.is_stale(island) {
+            return;
+        }
+        let mut rng = stream(self.settings().rng_seed, self.tally.ended() as u64, Purpose::Restart);
+        let front: Vec<Member> = self.elites.front().copied().collect();
+        if let Some(founder) = select::anyone(&front, &mut rng) {
+            self.islands.restart(island, founder);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Candidate: what the search knows of one program.
+
+use packevolve_contract::objective::Scores;
+use serde::{Deserialize, Serialize};
+
+use crate::values::candidate::{BlobId, CandidateId, CommitId};
+use crate::values::event::{CandidateCreated, Kind, Proposer, RunStarted, Selection};
+use crate::values::operator::Operator;
+
+/// A program with its descent and what came of measuring it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// NAME of the proposal that made it; `seed` for the seed program.
+    pub name: String,
+    /// `None` for the seed program.
+    pub proposer: Option<Proposer>,
+    /// The first of them is the one it edits.
+    pub parents: Vec<CandidateId>,
+    /// The island of its first evaluation.
+    pub island: usize,
+    pub commit: CommitId,
+    pub program: BlobId,
+    /// Tokens of its program without comments, blank lines and docstrings.
+    pub size: u64,
+    pub operator: Option<Operator>,
+    /// If it was pruned: the number of the cut among all cuts that its parent allows.
+    pub cut: Option<u64>,
+    /// Its evaluation may stop once it cannot reach this `combined_score`.
+    pub outclassed_below: Option<f64>,
+    /// `None` until its evaluation ends.
+    pub outcome: Option<Outcome>,
+    /// `None` unless it was a contender and its evaluation on held-out windows has ended.
+    pub held_out: Option<HeldOutResult>,
+    /// Attempts that selected it as their parent.
+    pub times_chosen: u64,
+    /// In which form a language model was asked for it.
+    pub kind: Option<Kind>,
+    /// How many rejected candidates in a row led its language model to it.
+    pub repairs: u32,
+}
+
+/// How the evaluation of a candidate ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Measured in full. The scores of a refuted candidate are those over both sides of the windows.
+    Measured(Box<Scores>),
+    /// Its evaluation stopped early: it could not reach its threshold any more.
+    Outclassed,
+    /// It has no score.
+    Rejected,
+}
+
+/// What the windows that are held out from the search say about a contender.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutResult {
+    /// Whether it became the best.
+    pub confirmed: bool,
+    /// Its scores there; `None` if it was rejected there.
+    pub scores: Option<Box<Scores>>,
+}
+
+impl Candidate {
+    /// The seed program of a run, not measured yet.
+    pub fn seed(origin: &RunStarted) -> Self {
+        Self {
+            name: "seed".to_owned(),
+            proposer: None,
+            parents: Vec::new(),
+            island: 0,
+            commit: origin.commit,
+            program: origin.program,
+            size: origin.size,
+            operator: None,
+            cut: None,
+            outclassed_below: None,
+            outcome: None,
+            held_out: None,
+            times_chosen: 0,
+            kind: None,
+            repairs: 0,
+        }
+    }
+
+    /// A candidate that an attempt with this selection has made, not measured yet; `repairs` says how many rejected
+    /// candidates in a row led to it.
+    pub fn new(created: &CandidateCreated, selection: &Selection, repairs: u32) -> Self {
+        Self {
+            name: created.name.clone(),
+            proposer: Some(selection.proposer),
+            parents: created.parents.clone(),
+            island: selection.island,
+            commit: created.commit,
+            program: created.program,
+            size: created.size,
+            operator: created.operator,
+            cut: selection.cut,
+            outclassed_below: selection.outclassed_below,
+            outcome: None,
+            held_out: None,
+            times_chosen: 0,
+            kind: selection.kind,
+            repairs,
+        }
+    }
+
+    /// The scores it goes by in the search; `None` if it has none.
+    pub fn scores(&self) -> Option<&Scores> {
+        match self.outcome.as_ref()? {
+            Outcome::Measured(scores) => Some(scores),
+            Outcome::Outclassed | Outcome::Rejected => None,
+        }
+    }
+
+    pub fn is_rejected(&self) -> bool {
+        self.outcome == Some(Outcome::Rejected)
+    }
+}

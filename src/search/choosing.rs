@@ -1,0 +1,225 @@
+//! Choosing: what to measure and what to try next.
+
+use packevolve_contract::protocol::WindowSet;
+use packevolve_contract::stream::{Purpose, stream};
+use rand::RngExt;
+
+use crate::search::best::Best;
+use crate::search::candidate::Candidate;
+use crate::search::population::Member;
+use crate::search::select;
+use crate::search::state::Search;
+use crate::values::candidate::CandidateId;
+use crate::values::event::{Kind, Proposer, Selection, StopReason};
+
+/// The search gives up after this many attempts in a row that made no candidate.
+pub(super) const EXHAUSTED_AFTER: u64 = 100;
+
+/// How many other candidates a language model sees at most.
+const MAX_INSPIRATIONS: usize = 3;
+/// The share of requests to a language model that ask for a whole program, and that for a crossover; the rest asks for
+/// an edit.
+const REWRITES: f64 = 0.2;
+const CROSSOVERS: f64 = 0.2;
+
+/// A program to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The program that scores are relative to.
+    Baseline,
+    Candidate(CandidateId),
+}
+
+/// A measurement that the search waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Task {
+    pub subject: Subject,
+    pub windows: WindowSet,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    Attempt {
+        attempt: u64,
+        selection: Selection,
+    },
+    /// Nothing until a running evaluation or request has ended.
+    Wait,
+    Stop(StopReason),
+}
+
+impl Search {
+    /// What to do next. It depends on the state alone: asking twice gives the same answer.
+    ///
+    /// While every slot has something to measure, only language models are selected: their answers take time.
+    pub fn next(&self) -> Next {
+        if self.baseline.is_none() {
+            return Next::Wait;
+        }
+        if self.searched() >= self.candidate_limit {
+            return self.prune_or(|| self.stop_or_wait(StopReason::Candidates));
+        }
+        if self.has_reached_target() {
+            // The end does not wait for models that have not answered yet.
+            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.kind.is_some());
+            return self.prune_or(|| if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait });
+        }
+        if self.searched() + self.open.len() as u64 >= self.candidate_limit {
+            return Next::Wait;
+        }
+        if self.declined_in_a_row >= EXHAUSTED_AFTER {
+            return self.prune_or(|| self.stop_or_wait(StopReason::Exhausted));
+        }
+        let attempt = self.attempts;
+        let selection = self.next_of_corpus().or_else(|| self.next_repair());
+        match selection.or_else(|| self.next_cut(false)).or_else(|| self.drawn(attempt)) {
+            Some(selection) => Next::Attempt { attempt, selection },
+            // A paused model comes back.
+            None if self.models.is_any_paused() => Next::Wait,
+            None => self.stop_or_wait(StopReason::Exhausted),
+        }
+    }
+
+    /// The measurements to make, the most important first. A running one stays in the list until its event.
+    pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        let task = |windows| move |subject| Task { subject, windows };
+        let baseline = self.baseline.is_none().then_some(Subject::Baseline).map(task(WindowSet::Search));
+        let held_out = self.holds_out() && self.baseline_held_out.is_none();
+        let held_out = held_out.then_some(Subject::Baseline).map(task(WindowSet::HeldOut));
+        let contenders = self.standing_contenders().into_iter().map(Subject::Candidate).map(task(WindowSet::HeldOut));
+        let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(|id| Subject::Candidate(*id));
+        baseline.into_iter().chain(held_out).chain(contenders).chain(waiting.map(task(WindowSet::Search)))
+    }
+
+    fn stop_or_wait(&self, reason: StopReason) -> Next {
+        if self.is_settled() { Next::Stop(reason) } else { Next::Wait }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.open.is_empty() && self.tasks().next().is_none()
+    }
+
+    /// Candidates that count against the limit of the run: all but the pruned ones.
+    fn searched(&self) -> u64 {
+        self.candidates.len() as u64 - self.pruning.made()
+    }
+
+    /// Prunes the best before the run ends.
+    fn prune_or(&self, end: impl FnOnce() -> Next) -> Next {
+        match self.next_cut(true) {
+            Some(selection) => Next::Attempt { attempt: self.attempts, selection },
+            None => end(),
+        }
+    }
+
+    /// The next cut from the best. A pass begins when the best has stood for long, or when the search is at its end.
+    fn next_cut(&self, is_at_end: bool) -> Option<Selection> {
+        let is_confirmed = |best: &&Best| best.held_out.is_some() || !self.holds_out();
+        let best = self.best.as_ref().filter(is_confirmed)?;
+        let known = self.known(best.candidate);
+        if self.is_busy() || known.proposer.is_none() {
+            return None;
+        }
+        let may_begin = if is_at_end { self.is_settled() } else { self.pruning.has_stood(self.attempts) };
+        let cut = Some(self.pruning.next(best.candidate, may_begin)?);
+        let outclassed_below = Some(self.pruning.lowest(best));
+        Some(Selection { cut, outclassed_below, ..Selection::of(Proposer::Prune, known.island, best.candidate) })
+    }
+
+    /// The first document of the corpus without an attempt. If the document that it builds on made no program, it goes
+    /// to the seed program, where its mismatch is reported.
+    fn next_of_corpus(&self) -> Option<Selection> {
+        let place = usize::try_from(self.attempts).ok().filter(|place| *place < self.corpus.len())?;
+        let parent = self.origin.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
+        let island = place % self.islands.count();
+        Some(Selection::of(Proposer::Corpus(place), island, parent.unwrap_or(CandidateId::SEED)))
+    }
+
+    /// The first rejected candidate whose language model is free to repair it.
+    fn next_repair(&self) -> Option<Selection> {
+        let is_free =
+            |candidate: &&CandidateId| self.known(**candidate).proposer.is_some_and(|by| self.can_request(by));
+        let candidate = *self.models.rejected().iter().find(is_free)?;
+        let Candidate { proposer, island, kind, parents, .. } = self.known(candidate);
+        let (parent, others) = parents.split_first().expect("BUG: a language model edits a program");
+        let proposer = proposer.expect("BUG: a candidate of a language model");
+        Some(Selection {
+            inspirations: others.to_vec(),
+            outclassed_below: self.islands.admission_score(*island),
+            kind: *kind,
+            repairs: Some(candidate),
+            ..Selection::of(proposer, *island, *parent)
+        })
+    }
+
+    /// Whether a proposer is a language model that can take a request now. None can while more candidates wait for a
+    /// slot than there are slots.
+    fn can_request(&self, proposer: Proposer) -> bool {
+        let Proposer::Model(model) = proposer else { return false };
+        let slots = self.settings().search.slots;
+        let open = self.open.iter().filter(|(_, selection)| selection.proposer == proposer).count();
+        let is_backed_up = self.waiting.len().saturating_sub(slots) > slots;
+        self.models.is_ready(model) && open < self.settings().llm.models[model].requests && !is_backed_up
+    }
+
+    /// Whether every slot has something to measure.
+    fn is_busy(&self) -> bool {
+        self.tasks().count() >= self.settings().search.slots
+    }
+
+    /// A selection by chance: the islands take turns, the bandit chooses the proposer, the parent is drawn.
+    fn drawn(&self, attempt: u64) -> Option<Selection> {
+        let mut rng = stream(self.settings().rng_seed, attempt, Purpose::Selection);
+        let count = self.islands.count();
+        let turn = usize::try_from(attempt % count as u64).expect("BUG: fewer islands than a usize holds");
+        let island = (0..count).map(|on| (turn + on) % count).find(|at| !self.islands.members(*at).is_empty())?;
+        let times_chosen = |id: CandidateId| self.known(id).times_chosen;
+        let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
+        let others = select::inspirations(&self.ranked(), parent, MAX_INSPIRATIONS, &mut rng);
+        let is_busy = self.is_busy();
+        let can = |proposer| match proposer {
+            Proposer::Model(_) => self.can_request(proposer),
+            Proposer::Cross => !is_busy && !others.is_empty(),
+            _ => !is_busy,
+        };
+        let (proposer, operator) = self.credit.choose(can)?;
+        let kind = matches!(proposer, Proposer::Model(_)).then(|| self.kind(attempt, !others.is_empty()));
+        let inspirations = others.into_iter().take(shown(proposer)).collect();
+        let outclassed_below = self.islands.admission_score(island);
+        let of = Selection::of(proposer, island, parent);
+        Some(Selection { inspirations, outclassed_below, operator, kind, ..of })
+    }
+
+    /// The form of a request to a language model.
+    fn kind(&self, attempt: u64, has_others: bool) -> Kind {
+        let draw: f64 = stream(self.settings().rng_seed, attempt, Purpose::Proposal).random();
+        match draw {
+            draw if draw < REWRITES => Kind::Rewrite,
+            draw if draw < REWRITES + CROSSOVERS && has_others => Kind::Crossover,
+            _ => Kind::Edit,
+        }
+    }
+
+    /// The elites, best first.
+    fn ranked(&self) -> Vec<Member> {
+        let mut members = self.elites.members();
+        members.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        members
+    }
+
+    fn has_reached_target(&self) -> bool {
+        let target = self.settings().search.target_score;
+        let best = self.best.as_ref().filter(|best| best.held_out.is_some() || !self.holds_out());
+        target.zip(best).is_some_and(|(target, best)| best.reported_score() >= target)
+    }
+}
+
+/// How many other candidates a proposer sees.
+fn shown(proposer: Proposer) -> usize {
+    match proposer {
+        Proposer::Cross => 1,
+        Proposer::Model(_) => MAX_INSPIRATIONS,
+        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose | Proposer::Prune => 0,
+    }
+}
