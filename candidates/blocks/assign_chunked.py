@@ -3,7 +3,7 @@
 # says: chunks of 1/{parts} of the packs' number to the least loaded packs with room
 # parts: 1 2 3 4 6 8
 def _assign_chunked(items, num_packs, parts):
-    """`num_packs / parts` items at a time go to as many packs, the least loaded that have room."""
+    """`num_packs / parts` items at a time go to the least loaded packs with room, one each."""
     rows, count = items.shape
     size, width = count // num_packs, rows * num_packs
     first = (np.arange(rows) * num_packs)[:, None]
@@ -17,7 +17,7 @@ def _assign_chunked(items, num_packs, parts):
     chunk = max(1, num_packs // parts)
     start = num_packs
     while start < count:
-        # So many packs have room in every row, however the items before were dealt.
+        # Every row has this many packs with room, however the earlier items were dealt.
         end = start + min(chunk, -((start - count) // (size - 1)))
         item = items[:, start:end]
         pack = by_row.argsort(1)[:, :end - start] + first

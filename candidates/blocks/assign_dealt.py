@@ -1,8 +1,8 @@
 # block: assign_dealt
 # kind: assign
-# says: items dealt out in turn, whatever the loads
+# says: items dealt out in turn, regardless of loads
 def _assign_dealt(items, num_packs):
-    """Items are dealt out in turn, without a look at the loads."""
+    """Deal items out in turn, regardless of loads."""
     rows, count = items.shape
     packs = items.reshape(rows, count // num_packs, num_packs).transpose(1, 0, 2).reshape(-1, rows * num_packs)
     packs = np.ascontiguousarray(packs)

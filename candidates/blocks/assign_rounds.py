@@ -2,7 +2,7 @@
 # kind: assign
 # says: a round of items to all packs, the first of them to the least loaded
 def _assign_rounds(items, num_packs):
-    """In each round every pack gets an item, the least loaded the first of them."""
+    """Give every pack an item in each round, the heaviest to the least loaded pack."""
     rows, count = items.shape
     first = (np.arange(rows) * num_packs)[:, None]
     packs = np.empty((count // num_packs, rows * num_packs))

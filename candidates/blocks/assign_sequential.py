@@ -2,7 +2,7 @@
 # kind: assign
 # says: one item after the other to the least loaded pack with room
 def _assign_sequential(items, num_packs):
-    """One item after the other goes to the least loaded pack that has room, in all rows at a time."""
+    """Give one item after the other to the least loaded pack with room, in all rows at once."""
     rows, count = items.shape
     size, width = count // num_packs, rows * num_packs
     first = np.arange(rows) * num_packs

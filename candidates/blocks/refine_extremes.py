@@ -4,7 +4,7 @@
 # says: up to {steps} swaps between the heaviest pack and the lightest
 # steps: 1 2 4 8 16 32 64
 def _refine_extremes(packs, loads, bound, steps):
-    """Swap an item of the heaviest pack for one of the lightest, until no row gains by it."""
+    """Swap an item of the heaviest pack for one of the lightest, until no row improves."""
     rows, num_packs = loads.shape
     first = np.arange(rows) * num_packs
     slots, flat, width = packs.ravel(), loads.ravel(), rows * num_packs

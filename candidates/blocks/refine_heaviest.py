@@ -5,7 +5,7 @@
 # steps: 4 6 8 12 16 24 32 48 64
 # tolerance: 0.0 0.0001 0.0002 0.0003 0.0005 0.001 0.002
 def _refine_heaviest(packs, loads, bound, steps, tolerance):
-    """Swap an item of the heaviest pack for one of whichever other pack leaves the least load in the heavier of both.
+    """Swap an item of the heaviest pack for one of the other pack that leaves the least load in the heavier of the two.
 
     Rows within `tolerance` of their bound are done, and so are those that gain nothing; every few steps the others
     are taken together, so that a step costs what is left to do.
@@ -27,7 +27,7 @@ def _refine_heaviest(packs, loads, bound, steps, tolerance):
         load = flat[heavy]
         half = (load[:, None] - part_loads) * 0.5
         ranks, other_ranks, distance = _best_swap(part.take(heavy, 1).repeat(num_packs, 1), part, half.ravel())
-        gains = half - distance.reshape(half.shape)  # How far the heavier of both comes below the heaviest now.
+        gains = half - distance.reshape(half.shape)  # How far the heavier of the two falls below the current heaviest.
         light = gains.argmax(1) + first
         place, other_place = ranks[light] * width + heavy, other_ranks[light] * width + light
         item, other = slots[place], slots[other_place]

@@ -5,8 +5,8 @@
 # steps: 1 2 3 4 6 8 12
 # share: 2 3 4 6 8
 def _refine_matched(packs, loads, bound, steps, share):
-    """Compare all pairs of one of the heaviest packs and one of the lightest, and swap an item in those pairs in which
-    each is the other's best: several disjoint ones in a step."""
+    """Compare every pair of a heavy and a light pack, and swap an item in the pairs where each is the other's best:
+    several disjoint pairs in a step."""
     rows, num_packs = loads.shape
     pairs = max(1, num_packs // share)
     first = (np.arange(rows) * num_packs)[:, None]
@@ -19,7 +19,7 @@ def _refine_matched(packs, loads, bound, steps, share):
         rank, other_rank, distance = _best_swap(packs.take(heavy, 1), packs.take(light, 1), half)
         gains = (half - distance).reshape(rows, pairs, pairs)
         best = (gains == gains.max(2, keepdims=True)) & (gains == gains.max(1, keepdims=True))
-        # Of equal gains the first counts, for one pack and for the other.
+        # Of equal gains the first wins, for both packs.
         best &= (best.cumsum(1) == 1) & (best.cumsum(2) == 1)
         chosen = np.flatnonzero(best.ravel() & (gains.ravel() > 1e-6 * flat[heavy]))
         if len(chosen) == 0:

@@ -5,7 +5,7 @@
 # steps: 1 2 3 4 6 8 12 16 24 32
 # share: 2 3 4 6 8
 def _refine_opposite(packs, loads, bound, steps, share):
-    """Swap one item between each of the heaviest packs and its opposite among the lightest, all pairs in a step.
+    """Swap one item between each of the heaviest packs and its opposite among the lightest, all pairs in one step.
 
     From step to step the opposites move on by one, so that a pair without a good swap is not stuck with each other.
     """

@@ -6,7 +6,7 @@
 # boost: 0.02 0.05 0.1 0.2
 # tolerance: 0.0002 0.0005 0.001 0.002 0.005
 def _restart_boosted(items, packs, loads, bound, num_packs, attempts, boost, tolerance):
-    """Pack the rows that are not done again, the items of their heaviest pack earlier than their weights say."""
+    """Pack unfinished rows again, with the items of their heaviest pack earlier than by weight."""
     for _ in range(attempts):
         which, part, part_loads = _unfinished(packs, loads, bound, tolerance)
         if len(which) == 0:
@@ -14,7 +14,7 @@ def _restart_boosted(items, packs, loads, bound, num_packs, attempts, boost, tol
         again = items[which]
         rows = np.arange(len(which))
         heaviest = part.reshape(len(part), *part_loads.shape)[:, rows, part_loads.argmax(1)].T.copy()
-        factor = np.ones(again.shape)  # By the number of the item, which its tag tells.
+        factor = np.ones(again.shape)  # Indexed by the item's number, which is in its tag.
         factor[rows[:, None], heaviest.view(np.int64) & (2**29 - 1)] = 1 + boost
         factor = np.take_along_axis(factor, again.copy().view(np.int64) & (2**29 - 1), 1)
         again = np.take_along_axis(again, (again * -factor).argsort(1), 1)

@@ -6,7 +6,7 @@
 # noise: 0.01 0.02 0.05 0.1 0.2
 # tolerance: 0.0002 0.0005 0.001 0.002 0.005
 def _restart_noisy(items, packs, loads, bound, num_packs, attempts, noise, tolerance):
-    """Pack the rows that are not done again, with their items in a slightly other order, and keep what is better."""
+    """Pack unfinished rows again, with their items in a slightly different order, and keep the better packing."""
     random = np.random.default_rng(1)
     for _ in range(attempts):
         which, part, part_loads = _unfinished(packs, loads, bound, tolerance)

@@ -222,14 +222,14 @@ mod tests {
     /// What a prompt asks for must be what is read: its own example, filled in.
     #[test]
     fn the_format_that_a_prompt_asks_for_is_the_one_that_is_read() {
-        let parent = "# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    lines of the program as they \
-                      are\n# EVOLVE-BLOCK-END\n";
+        let parent = "# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    lines of the program, \
+                      unchanged\n# EVOLVE-BLOCK-END\n";
         let mut context = PromptContext::bare_example();
         context.other = Some(context.parent.clone());
         for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
             let text = asked(kind, &context);
             let format = text.split_once("<NAME>").map(|(_, format)| format!("<NAME>{format}")).unwrap();
-            let format = format.replace("what they become", "    return 1");
+            let format = format.replace("the new body", "return 1");
             let document =
                 document(kind, parent, &format).unwrap_or_else(|error| panic!("{kind:?}: {error}:\n{format}"));
             assert!(!document.is_empty());
