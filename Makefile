@@ -1,7 +1,7 @@
 # Sets up, builds, runs and tests PackEvolve. What it makes: .venv (PyTorch), target (cargo), runs (packevolve).
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help evolve test check gpu-check setup
+.PHONY: help evolve test check gpu-check man setup
 
 # One profile for everything: a second one would compile the C++ half of tch a second time.
 CARGO_FLAGS := --release --locked --workspace
@@ -39,6 +39,10 @@ gpu-check: $(READY) ## run the judge's tests on the GPU, and show all programs o
 	    echo "skipped: the tests on the GPU: there is no CUDA device here"
 	fi
 	cargo bench --locked --bench judge -- devices
+
+man: $(READY) ## write the man pages to target/man
+	cargo build $(CARGO_FLAGS)
+	"$${CARGO_TARGET_DIR:-target}/release/packevolve" man "$${CARGO_TARGET_DIR:-target}/man"
 
 setup: $(READY) ## make only the Python environment, .venv (PYTHON=... names the python)
 

@@ -117,17 +117,17 @@ fn git_shows_the_front_and_the_best_of_every_island() {
     // A view: who has moved it has it moved back.
     git(&world, &["update-ref", "refs/packevolve/front", "best"]);
     git(&world, &["update-ref", "refs/packevolve/islands/0", &commit_of(CandidateId::SEED)]);
-    let told = world.run(&["fsck", NAME]).ends(7).stdout;
+    let told = world.run(&["fsck", "--run", NAME]).ends(7).stdout;
     assert_eq!(
         (told.matches("packevolve/front names ").count(), told.matches("islands/0 names ").count()),
         (1, 1),
         "{told}"
     );
-    world.run(&["fsck", NAME, "--repair"]).ends(0);
+    world.run(&["fsck", "--run", NAME, "--repair"]).ends(0);
     assert_eq!(git(&world, &["rev-parse", "packevolve/front^@"]), shown);
     // Older archives have none of it.
     git(&world, &["update-ref", "-d", "refs/packevolve/front"]);
-    world.run(&["fsck", NAME]).ends(0);
+    world.run(&["fsck", "--run", NAME]).ends(0);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn collection_and_a_mirror_lose_nothing_and_both_are_read_and_replayed() {
         let fsck = world.tool("git", &["-C", &archive, "fsck", "--strict"]).ends(0);
         assert_eq!((fsck.stdout.as_str(), fsck.stderr.as_str()), ("", ""));
         assert_eq!(looks.map(|arguments| world.run(arguments).ends(0).stdout), before);
-        world.run(&["replay", NAME, "--no-evaluate"]).ends(0);
+        world.run(&["replay", "--run", NAME, "--no-evaluate"]).ends(0);
         let log = git(&world, &["log", "--notes=packevolve", "-1", "best"]);
         assert!(log.contains("Notes (packevolve):\n    combined_score "), "{log}");
     }
@@ -160,10 +160,10 @@ fn notes_are_a_view_that_a_resumed_run_makes_anew() {
     let somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"];
     git(&world, &[&somebody[..], &["notes", "--ref=packevolve", "add", "-f", "-m", "own words", "best"]].concat());
     world.run(&["show", "best"]).ends(0);
-    world.run(&["replay", NAME, "--no-evaluate"]).ends(0);
-    world.run(&["resume", NAME]).ends(0);
+    world.run(&["replay", "--run", NAME, "--no-evaluate"]).ends(0);
+    world.run(&["resume", "--run", NAME]).ends(0);
     assert_eq!(note(), before);
     git(&world, &["update-ref", "-d", "refs/notes/packevolve"]);
-    world.run(&["resume", NAME]).ends(0);
+    world.run(&["resume", "--run", NAME]).ends(0);
     assert_eq!(note(), before);
 }

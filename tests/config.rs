@@ -32,8 +32,11 @@ fn a_value_that_cannot_be_is_told_by_its_name_or_line() {
 #[test]
 fn a_file_that_was_named_must_be_there() {
     let world = World::new();
-    for command in ["evolve", "doctor", "top"] {
-        world.run(&[command, "--config", "none.yaml"]).ends(3).tells_one_error(&["cannot read none.yaml", "because: "]);
+    for command in [&["evolve"][..], &["doctor"], &["evaluate", "eplb.py"]] {
+        world
+            .run(&[command, &["--config", "none.yaml"]].concat())
+            .ends(3)
+            .tells_one_error(&["cannot read none.yaml", "because: "]);
     }
     let program = settings("").replacen("eplb.py", "none.py", 1);
     world.write("config.yaml", program);

@@ -36,7 +36,7 @@ const FEW: usize = 10;
 const RANDOM_KILLS: usize = 200;
 
 const EVOLVE: [&str; 5] = ["evolve", "--run", NAME, "--candidates", "12"];
-const RESUME: [&str; 2] = ["resume", NAME];
+const RESUME: [&str; 3] = ["resume", "--run", NAME];
 
 /// A moment right after a call, and what a crash leaves of the folder of runs then.
 struct Moment {
@@ -158,7 +158,7 @@ fn packing() -> Vec<Moment> {
     let mut disk = Disk::new(&runs, "log");
     disk.look(&Call { kind: Kind::SyncAll, path: runs.clone() });
     let mut photographer = Photographer { disk, rng: stream(4, 0, Purpose::Loads), moments: Vec::new() };
-    let repair = ["fsck", "--repair", NAME];
+    let repair = ["fsck", "--repair", "--run", NAME];
     trace(&scripted::command(&world, &repair), &runs, &mut photographer).ends(0);
     let begins = |moment: &Moment| moment.call.contains("packevolve.ahead.1");
     let first = photographer.moments.iter().position(begins).expect("something is packed");
@@ -357,7 +357,13 @@ impl Watcher for ReadOnly {
 fn a_folder_that_is_read_only_can_be_looked_at_and_is_refused_by_resume() {
     let world = midway(20);
     let runs = world.path("runs");
-    for arguments in [&["log", NAME][..], &["top", NAME], &["show", "0", NAME], &["replay", NAME], &["fsck", NAME]] {
+    for arguments in [
+        &["log", "--run", NAME][..],
+        &["top", "--run", NAME],
+        &["show", "0", "--run", NAME],
+        &["replay", "--run", NAME],
+        &["fsck", "--run", NAME],
+    ] {
         let mut read_only = ReadOnly { refused: 0 };
         let output = trace(&scripted::command(&world, arguments), &runs, &mut read_only);
         assert_eq!(read_only.refused, 0, "{arguments:?} writes");

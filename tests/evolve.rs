@@ -110,7 +110,7 @@ fn a_ruling_is_an_event_that_the_log_tells() {
     assert_eq!(count(&run, |event| matches!(event, Event::BaselineHeldOut { .. })), 1);
     let confirmed = count(&run, |event| matches!(event, Event::Confirmed { .. }));
     assert!(confirmed > 0);
-    let log = finished::world().run(&["log", NAME]).ends(0).stdout;
+    let log = finished::world().run(&["log", "--run", NAME]).ends(0).stdout;
     assert_eq!(log.lines().filter(|line| line.contains("is the best: confirmed with 0.")).count(), confirmed, "{log}");
 }
 
@@ -178,7 +178,7 @@ fn a_document_that_was_not_applied_is_told_with_its_reason() {
     world.set("proposers", "{corpus: corpus, compose: null, prune: 0}");
     let run = ["evolve", "--run", "x", "--candidates", "2"];
     world.run(&run).ends(0).tells(&["\nnot applied: broken.txt: not a proposal: "]);
-    let output = world.run(&["resume", "x", "--candidates", "3"]).ends(0);
+    let output = world.run(&["resume", "--run", "x", "--candidates", "3"]).ends(0);
     assert_eq!(output.stderr.matches("not applied: ").count(), 1, "{}", output.stderr);
 }
 

@@ -16,7 +16,7 @@ fn header(exported: &str) -> &str {
 #[test]
 fn an_exported_program_says_where_it_comes_from_and_is_else_the_program_to_the_byte() {
     let world = finished::world();
-    let exported = world.run(&["export", NAME, "best"]).ends(0).stdout;
+    let exported = world.run(&["export", "best", "--run", NAME]).ends(0).stdout;
     let run = finished::run();
     let best = run.search.best().unwrap().candidate;
     let known = run.search.candidate(best).unwrap();
@@ -29,12 +29,12 @@ fn an_exported_program_says_where_it_comes_from_and_is_else_the_program_to_the_b
         "on windows that the search never saw\n".to_owned(),
         "# baseline   balancedness_score ".to_owned(),
         "# loads      made up ".to_owned(),
-        format!("# replay     packevolve replay {NAME} {best}\n"),
+        format!("# replay     packevolve replay {best} --run {NAME}\n"),
     ] {
         assert!(header.contains(&wanted), "{wanted:?} is missing:\n{header}");
     }
     assert!(header.lines().all(|line| line.starts_with('#')), "{header}");
-    let program = world.run(&["show", "best", NAME, "--program"]).ends(0).stdout;
+    let program = world.run(&["show", "best", "--run", NAME, "--program"]).ends(0).stdout;
     assert_eq!(exported[header.len()..], program);
     assert!(exported.contains("SPDX-FileCopyrightText: Copyright (c) 2025 DeepSeek"));
 }
@@ -42,16 +42,19 @@ fn an_exported_program_says_where_it_comes_from_and_is_else_the_program_to_the_b
 #[test]
 fn export_writes_a_file_once_and_again_only_by_force() {
     let world = finished::world();
-    let best = world.run(&["export", NAME, "best", "-o", "-"]).ends(0).stdout;
+    let best = world.run(&["export", "best", "--run", NAME, "-o", "-"]).ends(0).stdout;
     world.run(&["export", "-o", "out.py"]).ends(0).tells(&["wrote out.py"]);
     assert_eq!(fs::read_to_string(world.path("out.py")).unwrap(), best);
-    let refused = world.run(&["export", "seed", NAME, "-o", "out.py"]).ends(3);
+    let refused = world.run(&["export", "seed", "--run", NAME, "-o", "out.py"]).ends(3);
     refused.tells_one_error(&["out.py is there already", "hint: --force replaces it"]);
     assert_eq!(fs::read_to_string(world.path("out.py")).unwrap(), best);
-    world.run(&["export", NAME, "seed", "-o", "out.py", "--force"]).ends(0);
+    world.run(&["export", "seed", "--run", NAME, "-o", "out.py", "--force"]).ends(0);
     let seed = fs::read_to_string(world.path("out.py")).unwrap();
     assert_eq!(seed[header(&seed).len()..], text_of("candidates/eplb.py"));
-    world.run(&["export", NAME, "-o", "no/such/out.py"]).ends(3).tells_one_error(&["cannot write no/such/out.py"]);
+    world
+        .run(&["export", "--run", NAME, "-o", "no/such/out.py"])
+        .ends(3)
+        .tells_one_error(&["cannot write no/such/out.py"]);
 }
 
 /// Imports `out.py` and calls it as DeepSeek's `eplb.py` is called.
@@ -88,7 +91,7 @@ fn an_exported_program_is_a_drop_in_for_the_published_eplb() {
     let world = finished::world();
     world.write("caller.py", CALLER);
     for candidate in ["best", "refine_packing", "seed"] {
-        world.run(&["export", NAME, candidate, "-o", "out.py", "--force"]).ends(0);
+        world.run(&["export", candidate, "--run", NAME, "-o", "out.py", "--force"]).ends(0);
         let output = world.tool(python.to_str().unwrap(), &["-B", "caller.py"]).ends(0);
         assert_eq!(output.stdout, "a drop-in\n", "{candidate}");
     }
@@ -100,7 +103,7 @@ fn a_series_makes_the_winner_edit_by_edit_by_hand_and_by_its_patch() {
     let run = finished::run();
     for candidate in run.search.candidates().map(|(id, _)| id) {
         let folder = format!("series{candidate}");
-        let arguments = ["replay", NAME, &candidate.to_string(), "--no-evaluate", "--export", &folder];
+        let arguments = ["replay", &candidate.to_string(), "--run", NAME, "--no-evaluate", "--export", &folder];
         world.run(&arguments).ends(0).tells(&[&format!("files to {folder}")]);
         let mut files: Vec<String> = fs::read_dir(world.path(&folder))
             .unwrap()
@@ -117,7 +120,7 @@ fn a_series_makes_the_winner_edit_by_edit_by_hand_and_by_its_patch() {
         for (edit, made_by) in edits.iter().zip(&line[1..]) {
             let edit = format!("{folder}/{edit}");
             world.run(&["apply", "made.py", &edit, "-o", "made.py"]).ends(0);
-            let program = world.run(&["show", &made_by.to_string(), NAME, "--program"]).ends(0).stdout;
+            let program = world.run(&["show", &made_by.to_string(), "--run", NAME, "--program"]).ends(0).stdout;
             assert_eq!(fs::read_to_string(&made).unwrap(), program, "{edit}");
         }
         assert_eq!(fs::read_to_string(&made).unwrap(), winner);
@@ -133,13 +136,13 @@ fn a_series_makes_the_winner_edit_by_edit_by_hand_and_by_its_patch() {
 fn a_series_goes_into_a_new_or_empty_folder_only() {
     let world = finished::world();
     fs::create_dir(world.path("empty")).unwrap();
-    world.run(&["replay", NAME, "best", "--no-evaluate", "--export", "empty"]).ends(0);
-    let refused = world.run(&["replay", NAME, "best", "--no-evaluate", "--export", "empty"]).ends(3);
+    world.run(&["replay", "best", "--run", NAME, "--no-evaluate", "--export", "empty"]).ends(0);
+    let refused = world.run(&["replay", "best", "--run", NAME, "--no-evaluate", "--export", "empty"]).ends(3);
     refused.tells_one_error(&["empty is not empty", "hint: name a new folder"]);
-    let refused = world.run(&["replay", NAME, "--export", "config.yaml"]).ends(3);
+    let refused = world.run(&["replay", "--run", NAME, "--export", "config.yaml"]).ends(3);
     refused.tells_one_error(&["cannot write to config.yaml"]);
     // Of the whole run: the best.
-    world.run(&["replay", NAME, "--export", "deep/er"]).ends(0);
+    world.run(&["replay", "--run", NAME, "--export", "deep/er"]).ends(0);
     for name in ["eplb.py", "all.patch"] {
         let file = |folder: &str| fs::read(world.path(folder).join(name)).unwrap();
         assert_eq!(file("deep/er"), file("empty"));
@@ -152,7 +155,7 @@ fn of_a_record_that_is_not_reproduced_nothing_is_exported() {
     let mut journal = fs::read(world.path("runs/small/journal.jsonl")).unwrap();
     journal.truncate(journal.len() - 9);
     world.write("runs/small/journal.jsonl", journal);
-    world.run(&["replay", NAME, "--export", "out"]).ends(5);
+    world.run(&["replay", "--run", NAME, "--export", "out"]).ends(5);
     assert!(!world.path("out").exists());
 }
 

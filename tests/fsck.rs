@@ -39,11 +39,11 @@ fn path(world: &World, inside: &str) -> PathBuf {
 }
 
 fn fsck(world: &World, more: &[&str]) -> Output {
-    Output::of(&mut scripted::command(world, &[&["fsck", NAME], more].concat()))
+    Output::of(&mut scripted::command(world, &[&["fsck", "--run", NAME], more].concat()))
 }
 
 fn replay(world: &World) -> Output {
-    Output::of(&mut scripted::command(world, &["replay", NAME]))
+    Output::of(&mut scripted::command(world, &["replay", "--run", NAME]))
 }
 
 fn run(world: &World) -> Run {
@@ -279,7 +279,7 @@ fn a_newer_journal_and_what_is_no_run_are_refused() {
     let world = finished();
     fs::write(path(&world, "journal.jsonl"), "{\"version\":999,\"seq\":0,\"what\":\"ever\"}\n").unwrap();
     fsck(&world, &[]).ends(3).tells_one_error(&["journal.jsonl:1: journal version 999 is newer than 1", "hint: "]);
-    let output = Output::of(&mut scripted::command(&world, &["fsck", "nothing"]));
+    let output = Output::of(&mut scripted::command(&world, &["fsck", "--run", "nothing"]));
     output.ends(3).tells_one_error(&["nothing is not a run folder"]);
 }
 
@@ -320,9 +320,9 @@ fn collecting_garbage_and_cloning_lose_nothing_of_a_run_that_was_cut_off() {
     world.tool("git", &["-C", "mirror", "fsck", "--strict"]).ends(0);
     // What git took for garbage is still read.
     for (candidate, _) in run(&world).search.candidates() {
-        Output::of(&mut scripted::command(&world, &["show", &candidate.to_string(), NAME])).ends(0);
+        Output::of(&mut scripted::command(&world, &["show", &candidate.to_string(), "--run", NAME])).ends(0);
     }
-    Output::of(&mut scripted::command(&world, &["resume", NAME])).ends(0);
+    Output::of(&mut scripted::command(&world, &["resume", "--run", NAME])).ends(0);
     fsck(&world, &[]).ends(0);
     replay(&world).ends(0);
 }

@@ -138,7 +138,7 @@ fn a_resumed_run_has_its_index_again() {
     let world = finished::world();
     let path = folder(&world).index();
     fs::write(&path, "of another kind").unwrap();
-    world.run(&["resume", finished::NAME, "--candidates", "17"]).ends(0);
+    world.run(&["resume", "--run", finished::NAME, "--candidates", "17"]).ends(0);
     let run = world.read(finished::NAME);
     assert_eq!((fs::read(&path).unwrap().len() - HEAD) / RECORD, run.entries.len());
     assert_eq!(run.search.candidates().len(), 17);

@@ -81,11 +81,11 @@ fn the_commands_that_need_no_torch_read_golden_runs_from_anywhere() {
         let elsewhere = TempDir::new().unwrap();
         let path = folder.to_str().unwrap();
         for arguments in [
-            &["replay", path, "--no-evaluate"][..],
-            &["replay", path, "best", "--no-evaluate"],
-            &["log", path],
-            &["top", path],
-            &["show", path, "best"],
+            &["replay", "--run", path, "--no-evaluate"][..],
+            &["replay", "best", "--run", path, "--no-evaluate"],
+            &["log", "--run", path],
+            &["top", "--run", path],
+            &["show", "best", "--run", path],
         ] {
             assert!(!run(PACKEVOLVE, elsewhere.path(), arguments).is_empty(), "{arguments:?}");
         }
@@ -141,7 +141,7 @@ fn makes_the_golden_run_of_this_version() {
     copy(&root().join("candidates/proposals"), &place.join("corpus"));
     copy(&root().join("candidates/blocks"), &place.join("blocks"));
     run(PACKEVOLVE, place, &["evolve", "--run", "golden", "--candidates", "30"]);
-    run(PACKEVOLVE, place, &["resume", "golden", "--candidates", "36"]);
+    run(PACKEVOLVE, place, &["resume", "--run", "golden", "--candidates", "36"]);
     let made = place.join("runs/golden");
     let git = |arguments: &[&str]| run("git", &made.join("archive.git"), arguments);
     // Few files. What is reachable from no ref goes: the journal names none of it, or the tests above fail.

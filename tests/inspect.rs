@@ -10,14 +10,14 @@ use crate::support::{Output, World};
 #[test]
 fn top_lists_the_best_first_and_marks_the_best() {
     let world = finished::world();
-    let rows = world.run(&["top", NAME, "--format", "json"]).ends(0).json()["candidates"].clone();
+    let rows = world.run(&["top", "--run", NAME, "--format", "json"]).ends(0).json()["candidates"].clone();
     let scores: Vec<f64> =
         rows.as_array().unwrap().iter().map(|row| row["scores"]["combined_score"].as_f64().unwrap()).collect();
     assert!((10..=11).contains(&scores.len()), "{scores:?}");
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     let best = finished::run().search.best().unwrap().clone();
     assert!(rows.as_array().unwrap().iter().any(|row| row["candidate"] == best.candidate.0));
-    let table = world.run(&["top", NAME, "-n", "3"]).ends(0).stdout;
+    let table = world.run(&["top", "--run", NAME, "-n", "3"]).ends(0).stdout;
     let marked = format!("*{} ", best.candidate);
     assert_eq!(table.lines().filter(|line| line.trim_start().starts_with(&marked)).count(), 1, "{table}");
     assert!((3..=4).contains(&table.lines().filter(|line| line.contains('.')).count()), "{table}");
@@ -25,7 +25,7 @@ fn top_lists_the_best_first_and_marks_the_best() {
 
 #[test]
 fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
-    let rows = finished::world().run(&["top", NAME, "--format", "json"]).ends(0).json()["candidates"].clone();
+    let rows = finished::world().run(&["top", "--run", NAME, "--format", "json"]).ends(0).json()["candidates"].clone();
     for field in ["candidate", "name", "proposer", "parents", "commit", "outcome", "scores", "held_out"] {
         assert!(rows[0].get(field).is_some(), "{field}");
     }
@@ -64,11 +64,11 @@ fn a_candidate_is_found_by_number_name_commit_prefix_and_as_the_best() {
     let (id, known) = run.search.candidates().find(|(_, known)| known.name == "refine_packing").unwrap();
     let commit = known.commit.to_string();
     for name in [&id.to_string(), "refine_packing", &commit, &commit[..10]] {
-        let output = world.run(&["show", name, NAME]).ends(0);
+        let output = world.run(&["show", name, "--run", NAME]).ends(0);
         assert!(output.stdout.starts_with(&format!("candidate {id}: refine_packing\n")), "{}", output.stdout);
     }
     let best = run.search.best().unwrap().candidate;
-    let shown = world.run(&["show", "best", NAME, "--format", "json"]).ends(0).json();
+    let shown = world.run(&["show", "best", "--run", NAME, "--format", "json"]).ends(0).json();
     assert_eq!(shown["candidate"], best.0);
 }
 
@@ -96,18 +96,17 @@ fn show_tells_origin_scores_and_proposal_of_a_candidate() {
 
 #[test]
 fn show_prints_the_program_to_the_byte() {
-    let output = finished::world().run(&["show", "0", NAME, "--program"]).ends(0);
+    let output = finished::world().run(&["show", "0", "--run", NAME, "--program"]).ends(0);
     assert_eq!(output.stdout, crate::support::text_of("candidates/eplb.py"));
 }
 
 #[test]
-fn show_takes_its_names_in_either_order_and_the_newest_run_without_one() {
+fn a_run_is_named_by_name_or_folder_and_is_the_newest_without_one() {
     let world = finished::world();
-    let shown = world.run(&["show", "best", NAME]).ends(0).stdout;
-    assert_eq!(world.run(&["show", NAME, "best"]).ends(0).stdout, shown);
-    assert_eq!(world.run(&["show", "best"]).ends(0).stdout, shown);
-    assert_eq!(world.run(&["show", "best", "runs/small"]).ends(0).stdout, shown);
-    assert_eq!(world.run(&["show", "best", "runs/small/"]).ends(0).stdout, shown);
+    let shown = world.run(&["show", "best", "--run", NAME]).ends(0).stdout;
+    for run in [&[][..], &["--run", "runs/small"], &["--run", "runs/small/"], &["--runs", "runs"]] {
+        assert_eq!(world.run(&[&["show", "best"], run].concat()).ends(0).stdout, shown, "{run:?}");
+    }
 }
 
 #[test]
@@ -116,9 +115,9 @@ fn names_that_are_none_are_told_with_what_was_probably_meant() {
     let output = world.run(&["show", "refine_paking"]).ends(3);
     output.tells_one_error(&["no candidate \"refine_paking\"", "hint: did you mean `refine_packing`?"]);
     world.run(&["show", "16"]).ends(3).tells_one_error(&["no candidate \"16\" in this run: 16 candidates, 0 to 15"]);
-    world.run(&["show", "3", "elsewhere"]).ends(3).tells_one_error(&["elsewhere is not a run folder"]);
+    world.run(&["show", "3", "--run", "elsewhere"]).ends(3).tells_one_error(&["elsewhere is not a run folder"]);
     world
-        .run(&["top", "candidates"])
+        .run(&["top", "--run", "candidates"])
         .ends(3)
         .tells_one_error(&["candidates is not a run folder: it has no journal.jsonl"]);
     World::new().run(&["log"]).ends(3).tells_one_error(&["there are no runs in "]);

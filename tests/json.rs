@@ -99,17 +99,17 @@ fn every_field_that_is_printed_is_described_and_the_described_ones_are_there() {
     let mut seen = BTreeSet::new();
     let program = crate::support::repository("candidates/eplb.py").display().to_string();
     let mut all: Vec<(&str, Vec<Value>)> = vec![
-        ("top", documents(&world, &["top", NAME, "-n", "0"])),
-        ("lineage", documents(&world, &["lineage", "best", NAME])),
-        ("diff", documents(&world, &["diff", "seed", "best", NAME])),
-        ("log", documents(&world, &["log", NAME])),
-        ("fsck", documents(&world, &["fsck", NAME])),
-        ("replay", documents(&world, &["replay", NAME, "best"])),
-        ("resume", documents(&world, &["resume", NAME])),
+        ("top", documents(&world, &["top", "--run", NAME, "--all"])),
+        ("lineage", documents(&world, &["lineage", "best", "--run", NAME])),
+        ("diff", documents(&world, &["diff", "seed", "best", "--run", NAME])),
+        ("log", documents(&world, &["log", "--run", NAME])),
+        ("fsck", documents(&world, &["fsck", "--run", NAME])),
+        ("replay", documents(&world, &["replay", "best", "--run", NAME])),
+        ("resume", documents(&world, &["resume", "--run", NAME])),
         ("evaluate", documents(&world, &["evaluate", &program, "--against", &program, "--score", "adrs"])),
     ];
     let numbers: Vec<String> = (0..finished::CANDIDATES).map(|number| number.to_string()).collect();
-    all.extend(numbers.iter().map(|number| ("show", documents(&world, &["show", number, NAME]))));
+    all.extend(numbers.iter().map(|number| ("show", documents(&world, &["show", number, "--run", NAME]))));
     for (name, document) in all.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
         assert_eq!(document["format"], 1, "{name}");
         check(document, &[name], &table, &mut seen);
@@ -172,7 +172,7 @@ fn the_example_with_pandas_runs() {
         return;
     };
     let world = finished::world();
-    shell(&world, "packevolve top -n 0 --format json > top.json; packevolve log --format json > log.jsonl").ends(0);
+    shell(&world, "packevolve top --all --format json > top.json; packevolve log --format json > log.jsonl").ends(0);
     let [example] = examples("python")[..] else { panic!("one example") };
     world.write("example.py", example);
     let output = shell(&world, &format!("{} example.py", python.display())).ends(0);

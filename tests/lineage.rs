@@ -12,7 +12,7 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
     let world = finished::world();
     let run = finished::run();
     let best = run.search.best().unwrap().candidate;
-    let json = world.run(&["lineage", "best", NAME, "--format", "json"]).ends(0).json();
+    let json = world.run(&["lineage", "best", "--run", NAME, "--format", "json"]).ends(0).json();
     let steps = json["steps"].as_array().unwrap();
     let numbers: Vec<u64> = steps.iter().map(|step| step["candidate"].as_u64().unwrap()).collect();
     let line: Vec<u64> = run.search.line_to(best).iter().map(|id| id.0).collect();
@@ -27,7 +27,7 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
     }
     assert_eq!(json["most"], most.1);
     // What is left of all edits is the program.
-    let program = world.run(&["show", "best", NAME, "--program"]).ends(0).stdout;
+    let program = world.run(&["show", "best", "--run", NAME, "--program"]).ends(0).stdout;
     let left: u64 = steps.iter().map(|step| step["lines"]["left"].as_u64().unwrap()).sum();
     assert_eq!(left as usize, program.lines().filter(|line| !line.trim().is_empty()).count());
     assert!(steps.iter().all(|step| step["lines"]["left"].as_u64() <= step["lines"]["wrote"].as_u64()), "{steps:?}");
@@ -40,7 +40,7 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
 fn a_lineage_is_told_without_an_archive_but_for_the_lines() {
     let world = finished::world();
     fs::remove_dir_all(world.path(&format!("runs/{NAME}/archive.git"))).unwrap();
-    let output = world.run(&["lineage", "best", NAME]).ends(0).tells(&["note: lines are not counted: "]);
+    let output = world.run(&["lineage", "best", "--run", NAME]).ends(0).tells(&["note: cannot count lines: "]);
     assert!(
         output.stdout.contains("\nmost was brought by") && !output.stdout.contains("that it wrote"),
         "{}",
@@ -49,25 +49,27 @@ fn a_lineage_is_told_without_an_archive_but_for_the_lines() {
 }
 
 #[test]
-fn a_lineage_takes_its_names_in_either_order_and_either_of_them_alone() {
+fn a_lineage_is_of_the_best_in_the_newest_run_unless_others_are_named() {
     let world = finished::world();
-    let whole = world.run(&["lineage", "best", NAME]).ends(0).stdout;
-    for names in [&["best"][..], &[NAME], &[NAME, "best"], &["best", "runs/small"], &["runs/small"]] {
+    let whole = world.run(&["lineage", "best", "--run", NAME]).ends(0).stdout;
+    for names in
+        [&[][..], &["best"], &["--run", NAME], &["--run", "runs/small"], &["--run", NAME, "--runs", "runs", "best"]]
+    {
         assert_eq!(world.run(&[&["lineage"], names].concat()).ends(0).stdout, whole, "{names:?}");
     }
     let seed = world.run(&["lineage", "seed"]).ends(0).stdout;
     assert!(!seed.contains("most was brought"), "{seed}");
-    world.run(&["lineage", "99", NAME]).ends(3).tells_one_error(&["no candidate \"99\""]);
+    world.run(&["lineage", "99", "--run", NAME]).ends(3).tells_one_error(&["no candidate \"99\""]);
 }
 
 #[test]
 fn what_diff_prints_makes_one_program_of_the_other_by_git_and_by_patch() {
     let world = finished::world();
-    let program = |name: &str| world.run(&["show", name, NAME, "--program"]).ends(0).stdout;
+    let program = |name: &str| world.run(&["show", name, "--run", NAME, "--program"]).ends(0).stdout;
     let run = finished::run();
     for id in run.search.candidates().map(|(id, _)| id).chain([CandidateId::SEED]) {
         for (a, b) in [("seed".to_owned(), id.to_string()), (id.to_string(), "best".to_owned())] {
-            let printed = world.run(&["diff", &a, &b, NAME]).ends(0).stdout;
+            let printed = world.run(&["diff", &a, &b, "--run", NAME]).ends(0).stdout;
             if program(&a) == program(&b) {
                 assert!(!printed.contains("--- a/"), "{printed}");
                 continue;
@@ -85,7 +87,7 @@ fn what_diff_prints_makes_one_program_of_the_other_by_git_and_by_patch() {
 #[test]
 fn a_diff_shows_both_side_by_side_with_what_the_second_has_over_the_first() {
     let world = finished::world();
-    let json = world.run(&["diff", "seed", "refine_packing", NAME, "--format", "json"]).ends(0).json();
+    let json = world.run(&["diff", "seed", "refine_packing", "--run", NAME, "--format", "json"]).ends(0).json();
     let text = world.run(&["diff", "seed", "refine_packing"]).ends(0).stdout;
     let figure = |side: &str| format!("{:.4}", json[side]["scores"]["combined_score"].as_f64().unwrap());
     let change = format!("{:+.4}", json["brought"]["combined_score"].as_f64().unwrap());
@@ -95,7 +97,7 @@ fn a_diff_shows_both_side_by_side_with_what_the_second_has_over_the_first() {
     for wanted in ["0 seed [", "refine_packing [", "unit ms", "time ms", "--- a/eplb.py\n+++ b/eplb.py\n@@ -"] {
         assert!(text.contains(wanted), "{wanted:?} is missing:\n{text}");
     }
-    let same = world.run(&["diff", NAME, "best", "best"]).ends(0).stdout;
+    let same = world.run(&["diff", "best", "best", "--run", NAME]).ends(0).stdout;
     assert!(!same.contains("@@"), "{same}");
     assert_eq!(json["diff"], text[text.find("--- a/").unwrap()..]);
     World::new().run(&["diff", "0"]).ends(2);

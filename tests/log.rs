@@ -20,7 +20,7 @@ struct Following {
 
 impl Following {
     fn start(world: &World, arguments: &[&str]) -> Self {
-        let mut command = world.command(&[&["log", "-f", NAME], arguments].concat());
+        let mut command = world.command(&[&["log", "-f", "--run", NAME], arguments].concat());
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap());
         Self { process, lines }
@@ -55,7 +55,7 @@ fn append(world: &World, bytes: &[u8]) {
 #[test]
 fn a_run_is_followed_line_by_line_to_its_end() {
     let world = finished::world();
-    let whole = world.run(&["log", NAME]).ends(0).stdout;
+    let whole = world.run(&["log", "--run", NAME]).ends(0).stdout;
     let lines = journal(&world);
     world.write("runs/small/journal.jsonl", lines[..3].concat());
     let mut following = Following::start(&world, &[]);
@@ -79,12 +79,12 @@ fn a_run_is_followed_line_by_line_to_its_end() {
 #[test]
 fn a_run_that_has_stopped_is_told_and_one_that_was_resumed_is_followed_on() {
     let world = finished::world();
-    let whole = world.run(&["log", NAME, "--format", "json"]).ends(0).stdout;
+    let whole = world.run(&["log", "--run", NAME, "--format", "json"]).ends(0).stdout;
     let (lines, code, _) = Following::start(&world, &["--format", "json"]).end();
     assert_eq!((lines.concat(), code), (whole, Some(0)));
     // The stop in the middle ends nothing.
-    world.run(&["resume", NAME]).ends(0);
-    let resumed = world.run(&["log", NAME]).ends(0).stdout;
+    world.run(&["resume", "--run", NAME]).ends(0);
+    let resumed = world.run(&["log", "--run", NAME]).ends(0).stdout;
     assert!(resumed.lines().filter(|line| line.contains("  stopped: ")).count() == 2, "{resumed}");
     let (lines, code, _) = Following::start(&world, &[]).end();
     assert_eq!((lines.len(), code), (resumed.lines().count(), Some(0)));
@@ -112,7 +112,7 @@ fn a_run_that_nobody_works_on_is_waited_for_and_said_to_be_so() {
     let mut told = BufReader::new(following.process.stderr.take().unwrap());
     let mut note = String::new();
     told.read_line(&mut note).unwrap();
-    assert!(note.starts_with("note: no process here works on "), "{note}");
+    assert!(note.starts_with("note: no process on this machine is running "), "{note}");
     append(&world, &lines[3..].concat());
     let (heard, code, _) = following.end();
     assert_eq!((heard.len(), code), (lines.len(), Some(0)));
@@ -138,14 +138,14 @@ fn of_one_candidate_there_is_its_attempt_its_making_and_its_judgement() {
     let world = finished::world();
     let run = finished::run();
     for (id, known) in run.search.candidates().filter(|(_, known)| known.proposer.is_some()) {
-        let log = world.run(&["log", NAME, "--candidate", &id.to_string()]).ends(0).stdout;
+        let log = world.run(&["log", "--run", NAME, "--candidate", &id.to_string()]).ends(0).stdout;
         let lines: Vec<&str> = log.lines().collect();
         assert_eq!(lines.len(), 3 + usize::from(known.held_out.is_some()), "{log}");
         assert!(lines[0].contains(": attempt ") || lines[0].contains("  attempt "), "{log}");
         assert!(lines[1].contains(&format!("candidate {id} [{}] made by attempt ", known.commit.short())), "{log}");
         assert!(lines[2..].iter().all(|line| line.contains(&format!("candidate {id} "))), "{log}");
     }
-    world.run(&["log", NAME, "--candidate", "99"]).ends(3).tells_one_error(&["no candidate \"99\""]);
+    world.run(&["log", "--run", NAME, "--candidate", "99"]).ends(3).tells_one_error(&["no candidate \"99\""]);
     world.run(&["log", "-f", "--candidate", "1"]).ends(2);
 }
 
@@ -162,7 +162,7 @@ fn rejected_candidates_are_listed_with_their_whole_reasons() {
     };
     let rejected: Vec<String> = run.entries.iter().filter_map(|entry| rejection(&entry.event)).collect();
     assert!(rejected.len() > 5, "{rejected:?}");
-    for arguments in [&["log", golden, "--rejected"][..], &["log", "-f", golden, "--rejected"]] {
+    for arguments in [&["log", "--run", golden, "--rejected"][..], &["log", "-f", "--run", golden, "--rejected"]] {
         let log = world.run(arguments).ends(0).stdout;
         assert_eq!(log.lines().count(), rejected.len(), "{log}");
         for (line, told) in log.lines().zip(&rejected) {

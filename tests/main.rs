@@ -24,6 +24,7 @@ mod linking;
 mod llm;
 mod log;
 mod models;
+mod output;
 mod programs;
 mod readme;
 mod remeasured;

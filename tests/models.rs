@@ -79,8 +79,8 @@ fn kinds_of_errors(run: &Run) -> Vec<&'static str> {
 fn is_made_again(world: &World) {
     let lone = World::new();
     crate::support::copy(&world.path("runs/x"), &lone.path("runs/x"));
-    lone.run(&["replay", "x", "--no-evaluate"]).ends(0);
-    lone.run(&["replay", "x", "best", "--no-evaluate"]).ends(0);
+    lone.run(&["replay", "--run", "x", "--no-evaluate"]).ends(0);
+    lone.run(&["replay", "best", "--run", "x", "--no-evaluate"]).ends(0);
     lone.tool("git", &["-C", "runs/x/archive.git", "fsck", "--strict", "--no-dangling"]).ends(0);
 }
 
@@ -160,7 +160,7 @@ fn a_run_with_two_models_and_all_their_faults_ends_with_all_candidates_and_is_ma
     assert_eq!(exchanges(&run).count(), arrived, "every exchange is recorded");
     let total: Charge = exchanges(&run).map(|asked| asked.charge).sum();
     assert_eq!(run.search.models().spent(), total);
-    let log = world.run(&["log", "x"]).ends(0).stdout;
+    let log = world.run(&["log", "--run", "x"]).ends(0).stdout;
     assert!(log.contains("spy: ") && log.contains("one asked for attempt") && !log.contains(KEY), "{log}");
     shows_no_key(&world);
     drop((one, other));
@@ -215,7 +215,7 @@ fn no_money_is_spent_beyond_the_budget_by_requests_at_the_same_time_either() {
     assert_eq!(run.search.tally().measured, 5, "what was paid for was measured: the seed program and four");
     is_made_again(&world);
     // What was spent stays spent.
-    world.run(&["resume", "x"]).ends(0).tells(&["stopped: the money of the run is used up"]);
+    world.run(&["resume", "--run", "x"]).ends(0).tells(&["stopped: the money of the run is used up"]);
     assert_eq!(endpoint.arrived().len(), 4);
 }
 
@@ -298,10 +298,10 @@ fn ctrl_c_drops_open_requests_and_resume_asks_again_as_after_a_kill() {
     // What was under way may be charged, and counts at its worst.
     assert_eq!((kinds_of_errors(&run), run.search.models().spent().nanodollars), (vec!["abandoned"], 20_000_000));
 
-    let live = Live::start(&world, "x", &["resume", "x"]);
+    let live = Live::start(&world, "x", &["resume", "--run", "x"]);
     until_arrived(2);
     live.kill();
-    Live::start(&world, "x", &["resume", "x"]).end().ends(0);
+    Live::start(&world, "x", &["resume", "--run", "x"]).end().ends(0);
     let run = world.read("x");
     assert_eq!(run.search.candidates().len(), 4);
     assert!(run.search.open_attempts().is_empty());

@@ -52,7 +52,7 @@ fn world_where(change: impl Fn(&mut Sample)) -> (World, String) {
 
 fn replayed(world: &World, candidate: &str) -> Output {
     judge();
-    let output = world.run(&["replay", NAME, candidate]);
+    let output = world.run(&["replay", candidate, "--run", NAME]);
     assert!(output.stdout.contains("programs and commit ids are reproduced"), "{output:?}");
     output
 }
@@ -64,7 +64,7 @@ fn a_load_that_moved_in_its_last_digit_is_named_and_is_a_divergence() {
     let output = replayed(&world, &candidate).ends(5).stdout;
     assert!(output.contains("balancedness or gaps have MOVED in "), "{output}");
     assert!(output.contains("  heaviest load of ") && output.contains(": the record has "), "{output}");
-    let json = world.run(&["replay", NAME, &candidate, "--format", "json"]).ends(5).json();
+    let json = world.run(&["replay", &candidate, "--run", NAME, "--format", "json"]).ends(5).json();
     let moved = json["measured"]["moved"].as_array().unwrap();
     // All calls but those that were void, of which nothing was changed.
     let compared = json["measured"]["compared"].as_u64().unwrap();
@@ -78,7 +78,7 @@ fn a_speed_that_moved_alone_has_an_exit_code_of_its_own() {
     let output = replayed(&world, &candidate).ends(6).stdout;
     assert!(output.contains("balancedness and gaps are reproduced to the last digit in "), "{output}");
     assert!(output.contains("speed has MOVED in ") && output.contains("fastest"), "{output}");
-    let json = world.run(&["replay", NAME, &candidate, "--format", "json"]).ends(6).json();
+    let json = world.run(&["replay", &candidate, "--run", NAME, "--format", "json"]).ends(6).json();
     let speed = json["measured"]["speed"].as_array().unwrap();
     assert!(speed.iter().all(|speed| speed["moved"] == true), "{speed:?}");
     assert!(json["measured"]["time_ratio"].as_f64().unwrap() < 0.1, "{json}");

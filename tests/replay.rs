@@ -18,7 +18,7 @@ use crate::support::{Output, World, judge};
 fn the_best_is_made_again_and_measured_again() {
     judge();
     let world = finished::world();
-    let output = world.run(&["replay", NAME, "best"]);
+    let output = world.run(&["replay", "best", "--run", NAME]);
     // Nobody promises a speed on a machine that runs tests.
     assert!(matches!(output.code, Some(0 | 6)), "{output:?}");
     let best = finished::run().search.best().unwrap().candidate;
@@ -33,7 +33,7 @@ fn the_best_is_made_again_and_measured_again() {
 
 #[test]
 fn the_whole_run_is_made_again_by_the_same_decisions() {
-    let output = finished::world().run(&["replay", NAME]).ends(0);
+    let output = finished::world().run(&["replay", "--run", NAME]).ends(0);
     assert!(output.stdout.contains("16 candidates: every decision"), "{}", output.stdout);
     assert_eq!(output.stderr, "");
 }
@@ -42,8 +42,8 @@ fn the_whole_run_is_made_again_by_the_same_decisions() {
 fn replaying_writes_nothing() {
     let world = finished::world();
     let before = listing(&world.path("runs"));
-    world.run(&["replay", NAME]).ends(0);
-    world.run(&["replay", NAME, "best", "--no-evaluate"]).ends(0);
+    world.run(&["replay", "--run", NAME]).ends(0);
+    world.run(&["replay", "best", "--run", NAME, "--no-evaluate"]).ends(0);
     assert_eq!(listing(&world.path("runs")), before);
 }
 
@@ -65,12 +65,12 @@ fn without_torch_python_and_judge_a_run_can_be_read_and_its_record_checked() {
     let world = finished::world();
     let lone = |arguments: &[&str]| Output::of(world.lone_harness().args(arguments));
     fs::remove_file(world.path("config.yaml")).unwrap();
-    for arguments in [&["log"][..], &["top"], &["show", "best"], &["replay", NAME, "best", "--no-evaluate"]] {
+    for arguments in [&["log"][..], &["top"], &["show", "best"], &["replay", "best", "--run", NAME, "--no-evaluate"]] {
         let output = lone(arguments).ends(0);
         assert!(!output.stdout.is_empty(), "{arguments:?}");
     }
-    lone(&["replay", NAME, "--no-evaluate"]).ends(0);
-    lone(&["replay", NAME, "best"]).ends(1).tells(&["packevolve-judge is not beside"]);
+    lone(&["replay", "--run", NAME, "--no-evaluate"]).ends(0);
+    lone(&["replay", "best", "--run", NAME]).ends(1).tells(&["packevolve-judge is not beside"]);
 }
 
 /// A loose object of the archive.
@@ -112,8 +112,11 @@ fn a_changed_byte_of_the_archive_is_found_and_named() {
         let world = finished::world();
         let (what, id) = &objects_of_the_best(&world)[at];
         change(&object(&world, id));
-        for arguments in [&["replay", NAME, "best"][..], &["replay", NAME, "best", "--no-evaluate"], &["replay", NAME]]
-        {
+        for arguments in [
+            &["replay", "best", "--run", NAME][..],
+            &["replay", "best", "--run", NAME, "--no-evaluate"],
+            &["replay", "--run", NAME],
+        ] {
             let output = world.run(arguments);
             assert_eq!(output.code, Some(5), "{what}, {arguments:?}: {output:?}");
             assert!(output.stderr.starts_with("error: not reproduced"), "{what}: {}", output.stderr);
@@ -132,7 +135,7 @@ fn a_broken_or_missing_object_is_found_and_named() {
         if broken {
             fs::write(&path, b"not zlib").unwrap();
         }
-        world.run(&["replay", NAME, "best", "--no-evaluate"]).ends(5).tells(&[id]);
+        world.run(&["replay", "best", "--run", NAME, "--no-evaluate"]).ends(5).tells(&[id]);
     }
 }
 
@@ -148,7 +151,7 @@ fn a_changed_byte_of_the_journal_is_found_with_its_line() {
         changed[number][at] = if line[at] == b'1' { b'2' } else { b'1' };
         fs::write(world.path("runs/small/journal.jsonl"), changed.concat()).unwrap();
         let place = format!("runs/small/journal.jsonl:{}: ", number + 1);
-        world.run(&["replay", NAME, "best"]).ends(5).tells_one_error(&[&place, "was changed"]);
+        world.run(&["replay", "best", "--run", NAME]).ends(5).tells_one_error(&[&place, "was changed"]);
     }
 }
 
@@ -159,8 +162,8 @@ fn a_missing_line_of_the_journal_is_found() {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let without = [&lines[..7], &lines[8..]].concat().concat();
     world.write("runs/small/journal.jsonl", without);
-    world.run(&["replay", NAME]).ends(5).tells_one_error(&["journal.jsonl:8: "]);
-    world.run(&["top", NAME]).ends(3).tells_one_error(&["journal.jsonl:8: "]);
+    world.run(&["replay", "--run", NAME]).ends(5).tells_one_error(&["journal.jsonl:8: "]);
+    world.run(&["top", "--run", NAME]).ends(3).tells_one_error(&["journal.jsonl:8: "]);
 }
 
 #[test]
@@ -169,11 +172,11 @@ fn a_torn_last_line_of_the_journal_is_no_record() {
     let mut journal = fs::read(world.path("runs/small/journal.jsonl")).unwrap();
     journal.truncate(journal.len() - 9);
     world.write("runs/small/journal.jsonl", journal);
-    for arguments in [&["replay", NAME][..], &["replay", NAME, "best", "--no-evaluate"]] {
+    for arguments in [&["replay", "--run", NAME][..], &["replay", "best", "--run", NAME, "--no-evaluate"]] {
         let output = world.run(arguments).ends(5);
         output.tells_one_error(&["note: line ", "the last line of runs/small/journal.jsonl is not whole"]);
     }
-    world.run(&["top", NAME]).ends(0);
+    world.run(&["top", "--run", NAME]).ends(0);
 }
 
 /// Changes the samples of the best candidate, with digests that are right; what `replay` says to it as a whole and to the
@@ -190,7 +193,7 @@ fn forged(change: impl Fn(&mut Value)) -> (Output, Output) {
     cases.iter_mut().flat_map(|case| case["samples"].as_array_mut().unwrap()).for_each(change);
     fs::remove_file(&path).unwrap();
     drop(Journal::create(&path).unwrap().begin(&events).unwrap());
-    (world.run(&["replay", NAME]), world.run(&["replay", NAME, "best"]))
+    (world.run(&["replay", "--run", NAME]), world.run(&["replay", "best", "--run", NAME]))
 }
 
 #[test]
@@ -207,15 +210,18 @@ fn a_number_that_nothing_was_decided_by_is_found_by_a_second_measurement() {
 #[test]
 fn an_unknown_candidate_is_a_mistake_and_no_divergence() {
     let world = finished::world();
-    world.run(&["replay", NAME, "999"]).ends(3).tells_one_error(&["no candidate \"999\"", "16 candidates, 0 to 15"]);
-    world.run(&["replay", "nothing", "best"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
+    world
+        .run(&["replay", "999", "--run", NAME])
+        .ends(3)
+        .tells_one_error(&["no candidate \"999\"", "16 candidates, 0 to 15"]);
+    world.run(&["replay", "best", "--run", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
 }
 
 #[test]
 fn every_candidate_is_made_again_by_itself() {
     let world = finished::world();
     for number in 0..finished::CANDIDATES as u64 {
-        let output = world.run(&["replay", NAME, &CandidateId(number).to_string(), "--no-evaluate"]).ends(0);
+        let output = world.run(&["replay", &CandidateId(number).to_string(), "--run", NAME, "--no-evaluate"]).ends(0);
         assert!(output.stdout.starts_with("     0  "), "{}", output.stdout);
     }
 }
@@ -224,6 +230,6 @@ fn every_candidate_is_made_again_by_itself() {
 fn a_run_without_its_archive_is_told_as_that() {
     let world = finished::world();
     fs::remove_dir_all(world.path("runs").join(NAME).join("archive.git")).unwrap();
-    world.run(&["replay", NAME, "--no-evaluate"]).ends(3).tells(&["not an archive"]);
-    world.run(&["show", "best", NAME]).ends(3).tells(&["not an archive"]);
+    world.run(&["replay", "--run", NAME, "--no-evaluate"]).ends(3).tells(&["not an archive"]);
+    world.run(&["show", "best", "--run", NAME]).ends(3).tells(&["not an archive"]);
 }

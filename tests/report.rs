@@ -189,8 +189,9 @@ fn a_run_can_be_reported_after_any_of_its_events() {
 #[test]
 fn a_golden_run_can_be_reported() {
     let world = World::new();
-    let output =
-        world.run(&["report", &repository("tests/testdata/golden/v1").display().to_string(), "-o", "-"]).ends(0);
+    let output = world
+        .run(&["report", "--run", &repository("tests/testdata/golden/v1").display().to_string(), "-o", "-"])
+        .ends(0);
     is_harmless(&output.stdout);
     assert!(output.stdout.contains("PackEvolve: v1") && output.stderr.is_empty(), "{}", output.stderr);
 }
@@ -352,12 +353,12 @@ fn a_report_that_cannot_be_written_leaves_nothing_behind() {
     for (output, reason) in [("no/such/folder/x.html", "No such file"), ("folder", "directory")] {
         let before = fs::read_dir(world.path(".")).unwrap().count();
         let told = [format!("cannot write {output}"), reason.to_owned()];
-        let output = world.run(&["report", &golden, "-o", output]).ends(1);
+        let output = world.run(&["report", "--run", &golden, "-o", output]).ends(1);
         output.tells_one_error(&told.each_ref().map(String::as_str));
         assert_eq!(fs::read_dir(world.path(".")).unwrap().count(), before);
     }
     assert_eq!(fs::read_dir(world.path("folder")).unwrap().count(), 0);
-    world.run(&["report", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
+    world.run(&["report", "--run", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
 }
 
 #[test]
@@ -366,9 +367,9 @@ fn a_report_takes_the_place_of_an_older_one_and_follows_a_link() {
     let golden = repository("tests/testdata/golden/v1").display().to_string();
     world.write("real.html", "older");
     std::os::unix::fs::symlink("real.html", world.path("link.html")).unwrap();
-    world.run(&["report", &golden, "-o", "link.html"]).ends(0).tells(&["the report is in link.html"]);
+    world.run(&["report", "--run", &golden, "-o", "link.html"]).ends(0).tells(&["the report is in link.html"]);
     assert!(fs::symlink_metadata(world.path("link.html")).unwrap().is_symlink());
     is_harmless(&fs::read_to_string(world.path("real.html")).unwrap());
-    let page = world.run(&["report", &golden, "-o", "-"]).ends(0).stdout;
+    let page = world.run(&["report", "--run", &golden, "-o", "-"]).ends(0).stdout;
     assert_eq!(page, fs::read_to_string(world.path("real.html")).unwrap());
 }

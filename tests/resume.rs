@@ -19,7 +19,7 @@ fn evolve(world: &World) -> Live {
 }
 
 fn resume(world: &World) -> Live {
-    Live::start(world, "x", &["resume", "x"])
+    Live::start(world, "x", &["resume", "--run", "x"])
 }
 
 /// No candidate is lost, none judged twice, every decision is one that replay makes again, and git agrees.
@@ -34,7 +34,7 @@ fn is_whole(world: &World) {
     let of_baseline = run.search.baseline_is_seed().then_some(CandidateId::SEED);
     let all: BTreeSet<_> = all.into_iter().chain(of_baseline).collect();
     assert_eq!(all, run.search.candidates().map(|(id, _)| id).collect());
-    world.run(&["replay", "x", "--no-evaluate"]).ends(0);
+    world.run(&["replay", "--run", "x", "--no-evaluate"]).ends(0);
     world.tool("git", &["-C", "runs/x/archive.git", "fsck", "--strict", "--no-dangling"]).ends(0);
 }
 
@@ -59,7 +59,7 @@ fn ctrl_c_lets_running_evaluations_end_and_the_run_goes_on_afterwards() {
     live.wait_for("baseline-held-out", 1);
     live.signal_group(Signal::SIGINT);
     let output =
-        live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume runs/x"]);
+        live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume --run runs/x"]);
     assert!(output.stdout.contains(" seed\n"), "{}", output.stdout);
     let run = world.read("x");
     assert!(was_interrupted(&run));
@@ -92,7 +92,7 @@ fn ctrl_c_while_the_baseline_is_measured_lets_that_end_and_a_second_one_stops_at
     live.wait_for("candidate-evaluated", 2);
     live.signal(Signal::SIGINT);
     live.signal(Signal::SIGTERM);
-    live.end().ends(130).tells(&["the run is kept", "hint: `packevolve resume runs/x` goes on with it"]);
+    live.end().ends(130).tells(&["the run is kept", "hint: `packevolve resume --run runs/x` continues it"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_run_can_be_given_more_candidates_from_anywhere_and_a_torn_last_line_is_drop
     torn.extend_from_slice(b"{\"version\":1,\"seq\":");
     fs::write(&journal, torn).unwrap();
     let run = world.path("runs/x").display().to_string();
-    let mut command = world.command(&["resume", &run, "--candidates", CANDIDATES]);
+    let mut command = world.command(&["resume", "--run", &run, "--candidates", CANDIDATES]);
     Output::of(command.current_dir("/")).ends(0).tells(&["note: "]);
     is_whole(&world);
 }
@@ -144,12 +144,12 @@ fn a_run_can_be_given_more_candidates_from_anywhere_and_a_torn_last_line_is_drop
 #[test]
 fn what_is_no_run_or_of_a_newer_format_is_refused_and_left_alone() {
     let world = World::new();
-    world.run(&["resume", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
+    world.run(&["resume", "--run", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
     world.run(&["resume"]).ends(3).tells_one_error(&["there are no runs in "]);
     fs::create_dir_all(world.path("runs/newer")).unwrap();
     world.write("runs/newer/journal.jsonl", "{\"version\":999,\"seq\":0,\"what\":\"ever\"}\n");
     for command in ["resume", "top", "log", "replay"] {
-        let output = world.run(&[command, "newer"]).ends(3);
+        let output = world.run(&[command, "--run", "newer"]).ends(3);
         output.tells_one_error(&[
             "journal version 999 is newer than 1",
             "hint: use the version of packevolve that wrote",
@@ -158,7 +158,7 @@ fn what_is_no_run_or_of_a_newer_format_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(world.path("runs/newer")).unwrap().count(), 1, "something was written");
     fs::create_dir_all(world.path("runs/empty")).unwrap();
     world.write("runs/empty/journal.jsonl", "");
-    world.run(&["resume", "empty"]).ends(3).tells_one_error(&["the journal is empty", "hint: "]);
+    world.run(&["resume", "--run", "empty"]).ends(3).tells_one_error(&["the journal is empty", "hint: "]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_run_is_one_harness_at_a_time() {
     let world = World::slow();
     let live = evolve(&world);
     live.wait_for("baseline-evaluated", 1);
-    world.run(&["resume", "x"]).ends(3).tells(&["another packevolve is working on this run"]);
+    world.run(&["resume", "--run", "x"]).ends(3).tells(&["another packevolve is working on this run"]);
     live.signal(Signal::SIGINT);
     live.end().ends(130);
 }
@@ -206,5 +206,5 @@ fn a_run_that_dies_while_its_best_is_pruned_goes_on_pruning_it() {
         let size = |id| run.search.candidate(id).unwrap().size;
         assert!(size(best) <= size(origin.candidate));
     }
-    world.run(&["replay", "x", "--no-evaluate"]).ends(0);
+    world.run(&["replay", "--run", "x", "--no-evaluate"]).ends(0);
 }

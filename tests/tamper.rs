@@ -81,7 +81,7 @@ impl Forgery {
     #[track_caller]
     fn diverges(&self, event: usize, wanted: &[&str]) {
         self.seal();
-        let output = Output::of(&mut scripted::command(&self.world, &["replay", NAME])).ends(5);
+        let output = Output::of(&mut scripted::command(&self.world, &["replay", "--run", NAME])).ends(5);
         let output = output.tells(&["error: not reproduced", &format!("because: event {event}, ")]);
         output.tells(wanted).tells_one_error(&[]);
     }
@@ -375,9 +375,9 @@ fn without_right_digests_the_line_is_named_whatever_was_changed() {
         let line = 1 + text[..at].matches('\n').count();
         fs::write(whole.folder.join("journal.jsonl"), text.replacen(from, to, 1)).unwrap();
         let place = format!("runs/x/journal.jsonl:{line}: digest is wrong");
-        Output::of(&mut scripted::command(&whole.world, &["replay", NAME])).ends(5).tells_one_error(&[&place]);
-        Output::of(&mut scripted::command(&whole.world, &["resume", NAME])).ends(3).tells_one_error(&[&place]);
-        let fsck = Output::of(&mut scripted::command(&whole.world, &["fsck", NAME])).ends(7);
+        Output::of(&mut scripted::command(&whole.world, &["replay", "--run", NAME])).ends(5).tells_one_error(&[&place]);
+        Output::of(&mut scripted::command(&whole.world, &["resume", "--run", NAME])).ends(3).tells_one_error(&[&place]);
+        let fsck = Output::of(&mut scripted::command(&whole.world, &["fsck", "--run", NAME])).ends(7);
         assert!(fsck.stdout.contains(&format!("damaged line: line {line}: ")), "{}", fsck.stdout);
     }
 }

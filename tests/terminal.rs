@@ -62,7 +62,7 @@ fn colours_are_for_terminals_that_want_them() {
 #[test]
 fn no_table_is_wider_than_its_terminal_and_what_is_left_out_is_said() {
     let world = finished::world();
-    for arguments in [&["top", "-n", "0"][..], &["lineage"], &["log"]] {
+    for arguments in [&["top", "--all"][..], &["lineage"], &["log"]] {
         for columns in [60, 80, 100, 140] {
             let shown = plain(&on_terminal(&world, columns, &[], arguments));
             // Below a table stands a hint with commands that are as long as they are.
@@ -75,7 +75,11 @@ fn no_table_is_wider_than_its_terminal_and_what_is_left_out_is_said() {
     assert!(narrow.contains("columns do not fit here"), "{narrow}");
     assert!(narrow.contains("combined") && !narrow.contains("gap %"), "{narrow}");
     let untold = on_terminal(&world, 0, &[], &["top"]);
-    assert_eq!(plain(&untold), world.run(&["top", NAME]).ends(0).stdout, "a terminal that does not say how wide it is");
+    assert_eq!(
+        plain(&untold),
+        world.run(&["top", "--run", NAME]).ends(0).stdout,
+        "a terminal that does not say how wide it is"
+    );
 }
 
 /// A program that turns its own comment, rings the bell and clears the screen of whoever looks at it.
@@ -89,11 +93,15 @@ fn nothing_that_a_candidate_wrote_steers_a_terminal() {
     world.write("hostile.py", &program);
     world.set("program", "hostile.py");
     world.run(&["evolve", "--run", "hostile", "--candidates", "3"]).ends(0);
-    let shown = on_terminal(&world, 80, &[], &["show", "seed", "hostile", "--program"]);
+    let shown = on_terminal(&world, 80, &[], &["show", "seed", "--run", "hostile", "--program"]);
     assert!(shown.contains("\\u{1b}[2J") && shown.contains("\\u{202e}desrever"), "{shown}");
     plain(&shown);
-    assert_eq!(world.run(&["show", "seed", "hostile", "--program"]).ends(0).stdout, program);
-    for arguments in [&["show", "1", "hostile"][..], &["diff", "seed", "1", "hostile"], &["log", "hostile"]] {
+    assert_eq!(world.run(&["show", "seed", "--run", "hostile", "--program"]).ends(0).stdout, program);
+    for arguments in [
+        &["show", "1", "--run", "hostile"][..],
+        &["diff", "seed", "1", "--run", "hostile"],
+        &["log", "--run", "hostile"],
+    ] {
         plain(&on_terminal(&world, 80, &[], arguments));
     }
 }

@@ -1,4 +1,4 @@
-//! `packevolve apply`: one edit, by hand.
+//! `packevolve apply`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,16 +10,15 @@ use crate::cli::input::{BadInput, read_text};
 use crate::cli::write::write;
 use crate::run::derive::derive;
 use crate::values::event::Declined;
-use crate::view::output::{print, status};
+use crate::view::output::{error, print, status};
 
-/// Applies the edit of one proposal to a program; the result goes to stdout or to `-o`.
+/// Apply a proposal to a program
 #[derive(Debug, Args)]
 pub struct Apply {
-    /// The program.
     program: PathBuf,
-    /// A document with NAME, DESCRIPTION and DIFF.
+    /// File with NAME, DESCRIPTION and DIFF
     proposal: PathBuf,
-    /// Where the result goes; it may be PROGRAM itself.
+    /// Output file, which may be PROGRAM [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -45,9 +44,9 @@ impl Apply {
                 let path = self.proposal.display();
                 match &reason {
                     Declined::DoesNotApply { mismatch } => {
-                        status(format_args!("error: {path}: does not apply\n{}", mismatch.evidence().trim_end()));
+                        error(format_args!("error: {path}: does not apply\n{}", mismatch.evidence().trim_end()));
                     }
-                    other => status(format_args!("error: {path}: {other}")),
+                    other => error(format_args!("error: {path}: {other}")),
                 }
                 Ok(Exit::Rejected)
             }

@@ -1,14 +1,12 @@
-//! `packevolve diff`: two candidates side by side.
-
-use std::path::PathBuf;
+//! `packevolve diff`.
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::named::Names;
 use crate::edit::diff;
 use crate::run::lookup::Glance;
 use crate::values::candidate::CandidateId;
@@ -16,24 +14,22 @@ use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
 use crate::view::output::{harmless, print};
 use crate::view::terminal::{Terminal, Tone};
 
-/// The scores of two candidates side by side, then the diff of their programs, which `git apply` and `patch` take as it
-/// is. Ends with 0, equal or not.
+/// Compare two candidates: their scores and a diff of their programs
+///
+/// `git apply` and `patch` accept the output. The exit code is 0 whether the programs differ or not.
 #[derive(Debug, Args)]
 pub struct Diff {
-    /// Number, NAME, commit prefix, `best` or `seed`.
+    /// Number, NAME, commit prefix, `best` or `seed`
     a: String,
-    /// Another.
+    /// The other candidate
     b: String,
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
-    run: Option<String>,
-    /// Settings, for where the runs are.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// The shape is part of the interface.
+/// This shape is part of the interface.
 #[derive(Serialize)]
 struct Document {
     format: u32,
@@ -44,10 +40,10 @@ struct Document {
 
 impl Diff {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (mut run, candidates) =
-            Names::of(&[Some(&self.a), Some(&self.b), self.run.as_ref()], 2, self.config.as_deref()).glance()?;
+        let mut run = self.run.glance()?;
+        let (a, b) = (run.candidate(&self.a)?, run.candidate(&self.b)?);
         let mut row = |id: CandidateId| run.seen(id).map(|seen| Row::of(id, &seen.known));
-        let compared = Compared::new(row(candidates[0])?, row(candidates[1])?);
+        let compared = Compared::new(row(a)?, row(b)?);
         let diff = diff(&run, &compared)?;
         let terminal = Terminal::of_stdout();
         match self.format {
@@ -67,7 +63,7 @@ fn diff(run: &Glance, compared: &Compared) -> Result<String, RepositoryError> {
     Ok(diff::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
 }
 
-/// To the byte, but on a terminal, where it is coloured and steers nothing.
+/// Byte by byte for a pipe; for a terminal, coloured and with control characters escaped.
 fn shown(diff: &str, terminal: &Terminal) -> String {
     if !terminal.is_terminal {
         return diff.to_owned();

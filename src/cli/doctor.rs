@@ -1,4 +1,4 @@
-//! `packevolve doctor`: what this machine offers.
+//! `packevolve doctor`.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,12 @@ use crate::config::Config;
 use crate::judge::client::{self, Judge};
 use crate::view::output::print;
 
-/// Starts a judge and says what it measures with; says what is missing if it does not start.
+/// Show what this machine offers: judge, Python, torch, GPU, jail
+///
+/// Starts a judge to find out.
 #[derive(Debug, Args)]
 pub struct Doctor {
-    /// Settings; `config.yaml` of the current folder if it is there.
+    /// Settings file [default: ./config.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]

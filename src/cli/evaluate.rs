@@ -1,4 +1,4 @@
-//! `packevolve evaluate`: one program, measured in full.
+//! `packevolve evaluate`.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,11 @@ use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
 use crate::view::output::{print, status};
 use crate::view::terminal::Terminal;
 
-/// By which formula programs are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Score {
-    /// Quality and speed of packing, as the search does.
+    /// Quality and speed of packing, as in a search
     Packevolve,
-    /// The ADRS benchmark's formulas for whole rebalances, too.
+    /// Also the ADRS benchmark's formulas, for whole rebalances
     Adrs,
 }
 
@@ -39,26 +38,27 @@ impl Score {
     }
 }
 
-/// Measures one program on every case and all windows, its packing and its whole rebalances, beside the baseline that
-/// its scores are relative to.
+/// Measure one program
+///
+/// Measures its packing and its whole rebalances on every case and all windows, and compares them with the baseline.
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// The program; it holds `balanced_packing`.
+    /// Program with a function `balanced_packing`
     program: PathBuf,
-    /// Another program to hold it against, instead of the baseline of the settings: both are measured on the same
-    /// inputs, and the ratio of their times is told with its interval.
+    /// Program to compare with instead of the baseline of the settings; both are measured on the same inputs, and the
+    /// ratio of their times is printed with a confidence interval
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
-    /// By which formula.
+    /// Formula of the scores
     #[arg(long, value_enum, default_value_t = Score::Packevolve)]
     score: Score,
-    /// Settings; `config.yaml` of the current folder if it is there.
+    /// Settings file [default: ./config.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Your loads: a CSV file or a folder of them.
+    /// Loads: a .csv, .npy or .json file, or a folder of such files
     #[arg(long, value_name = "PATH")]
     loads: Option<PathBuf>,
-    /// auto, cpu, cuda:0, ...
+    /// Device to measure on: auto, cpu, cuda:0, ...
     #[arg(long, value_name = "D")]
     device: Option<String>,
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -1,4 +1,4 @@
-//! `packevolve evolve` and `resume`: a run, with its progress on stderr and its closing table on stdout.
+//! `packevolve evolve` and `packevolve resume`. Progress goes to stderr, the closing table to stdout.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,11 +7,11 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::cli::input::{BadInput, config_path, read_text};
 use crate::cli::logging;
-use crate::cli::named::RunArguments;
 use crate::config::Config;
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
@@ -32,44 +32,46 @@ use crate::view::terminal::Terminal;
 /// The last second of the year 9999; git and its readers take no later time.
 const LATEST_EPOCH: i64 = 253_402_300_799;
 
-/// Searches for better programs until as many candidates were made as asked for, or Ctrl-C.
+/// Search for better programs
+///
+/// Stops after the number of candidates in the settings, or on Ctrl-C.
 #[derive(Debug, Args)]
 pub struct Evolve {
-    /// Settings; `config.yaml` of the current folder if it is there.
+    /// Settings file [default: ./config.yaml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Name of the run's folder; the date and time if not given.
+    /// Name of the new run, a folder in the folder of runs [default: date and time]
     #[arg(long, value_name = "NAME")]
     run: Option<String>,
-    /// Candidates of the run, the seed program and the corpus counted.
+    /// Folder of runs [default: `runs` in the settings]
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
+    /// Candidates to make, including the seed program and the corpus
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     candidates: Option<u64>,
-    /// Key of all random numbers.
+    /// Key of all random numbers
     #[arg(long, value_name = "N")]
     rng_seed: Option<u64>,
-    /// Your loads: a CSV file or a folder of them.
+    /// Loads: a .csv, .npy or .json file, or a folder of such files
     #[arg(long, value_name = "PATH")]
     loads: Option<PathBuf>,
-    /// auto, cpu, cuda:0, ...
+    /// Device to measure on: auto, cpu, cuda:0, ...
     #[arg(long, value_name = "D")]
     device: Option<String>,
-    /// How the closing table is printed.
+    /// Format of the closing table
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// Goes on with a run that was stopped, or died.
+/// Continue a run that was stopped or killed
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given.
-    run: Option<String>,
-    /// Candidates of the run in all, those it has counted.
+    #[command(flatten)]
+    run: RunArgs,
+    /// Candidates of the run in total, including the existing ones
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     candidates: Option<u64>,
-    /// Settings, for where the runs are; the run keeps its own.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// How the closing table is printed.
+    /// Format of the closing table
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -80,6 +82,7 @@ impl Evolve {
         if self.loads.is_some() {
             config.loads = self.loads;
         }
+        config.runs = self.runs.unwrap_or(config.runs);
         config.search.candidates = self.candidates.unwrap_or(config.search.candidates);
         config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
@@ -115,9 +118,8 @@ impl Evolve {
 
 impl Resume {
     pub async fn run(self) -> anyhow::Result<Exit> {
-        let run = RunArguments { run: self.run, config: self.config };
-        // Read before anything is written: a run that cannot be resumed stays as it is.
-        let run = run.to_resume()?;
+        // Read before anything is written: a run that cannot be resumed stays unchanged.
+        let run = self.run.to_resume()?;
         write_log(&run.folder().log())?;
         let mut progress = Progress::start();
         let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
@@ -146,7 +148,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => {
-            let hint = format!("the run is kept\nhint: `packevolve resume {}` goes on with it", path.display());
+            let hint = format!("the run is kept\nhint: `packevolve resume --run {}` continues it", path.display());
             return Err(anyhow::Error::new(error).context(hint));
         }
     };
@@ -157,7 +159,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
         Format::Table => print(closing(&search, &path))?,
     }
     if reason == StopReason::Interrupted {
-        status(format_args!("hint: `packevolve resume {}` goes on with it", path.display()));
+        status(format_args!("hint: `packevolve resume --run {}` continues it", path.display()));
         return Ok(Exit::Interrupted);
     }
     Ok(Exit::Success)
@@ -210,8 +212,8 @@ fn closing(search: &Search, run: &Path) -> String {
         "{table}\n\
          best: candidate {} ({}), combined_score {:.4}{}\n      \
          {}commit {}\n      \
-         packevolve show best {run}\n      \
-         packevolve export {run} -o eplb.py\n      \
+         packevolve show best --run {run}\n      \
+         packevolve export --run {run} -o eplb.py\n      \
          git -C {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,

@@ -1,33 +1,24 @@
-//! Exit codes: what the program's status tells a script.
+//! Exit codes.
 
 use std::process::ExitCode;
 
-/// How the program ended. The table in the README and the end of `--help` are this list.
+/// The exit code of the program. `--help` ends with this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Done.
     Success = 0,
-    /// Our own machinery broke: a judge that does not start, a disk that is full.
     Failure = 1,
-    /// The command line is wrong.
     Usage = 2,
-    /// Something that was named cannot be used: a missing file, a typo in config.yaml, an unknown candidate.
     Input = 3,
-    /// The program was rejected, or the edit does not apply.
     Rejected = 4,
-    /// Replay gave something else than the record.
     Diverged = 5,
-    /// Replay gave the same programs and placements, at another speed.
-    OtherSpeed = 6,
-    /// The record of a run is damaged, or not in order.
+    TimingDiffers = 6,
     Damaged = 7,
-    /// Stopped by Ctrl-C; the run can be resumed.
+    /// As a shell reports a process that SIGINT ended.
     Interrupted = 130,
 }
 
 impl Exit {
-    /// All of them.
     pub const ALL: [Self; 9] = [
         Self::Success,
         Self::Failure,
@@ -35,34 +26,30 @@ impl Exit {
         Self::Input,
         Self::Rejected,
         Self::Diverged,
-        Self::OtherSpeed,
+        Self::TimingDiffers,
         Self::Damaged,
         Self::Interrupted,
     ];
 
-    /// The number.
     pub fn code(self) -> u8 {
         self as u8
     }
 
-    /// What it means, for people.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Success => "done",
-            Self::Failure => "something of ours broke: a judge that does not start, a full disk",
-            Self::Usage => "the command line is wrong",
-            Self::Input => {
-                "something that was named cannot be used: a missing file, a typo in config.yaml, an unknown candidate"
-            }
+            Self::Success => "success",
+            Self::Failure => "internal failure: the judge did not start, the disk is full, ...",
+            Self::Usage => "invalid command line",
+            Self::Input => "invalid input: missing file, error in config.yaml, unknown candidate, ...",
             Self::Rejected => "the program was rejected, or the edit does not apply",
-            Self::Diverged => "replay gave something else than the record",
-            Self::OtherSpeed => "replay gave the same programs and placements, but faster or slower",
-            Self::Damaged => "fsck found something wrong with the record, and it is not repaired",
-            Self::Interrupted => "stopped by Ctrl-C; the run can be resumed",
+            Self::Diverged => "replay: the result differs from the record",
+            Self::TimingDiffers => "replay: programs and placements are reproduced, their times are not",
+            Self::Damaged => "fsck: the record is damaged and not repaired",
+            Self::Interrupted => "stopped by Ctrl-C; `packevolve resume` continues the run",
         }
     }
 
-    /// The list as it stands at the end of `--help`.
+    /// The list at the end of `--help`.
     pub fn help() -> String {
         let lines = Self::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
         format!("Exit codes:\n{}", lines.join("\n"))

@@ -1,15 +1,12 @@
-//! Format: how results are printed.
+//! Output formats.
 
 use clap::ValueEnum;
 
 use crate::view::output::print;
 
-/// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
     Table,
-    /// For programs.
     Json,
 }
 

@@ -1,30 +1,31 @@
-//! `packevolve fsck`: is the record of a run whole, and if not, what can be done?
+//! `packevolve fsck`.
 
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::named::{RunArguments, find_run};
 use crate::run::fsck::{self, Finding, Report};
 use crate::view::inspect::FORMAT;
 use crate::view::output::{harmless, print};
 
-/// Holds the journal of a run against its archive: digests, objects, commits, refs, and what crashes left.
+/// Check that the journal and the archive of a run are intact and agree
 ///
-/// Whether the events follow from each other is not asked; `packevolve replay` does that.
+/// Checks digests, objects, commits, refs and leftovers of crashes. `packevolve replay` checks more: that each event
+/// follows from the events before it.
 #[derive(Debug, Args)]
 pub struct Fsck {
     #[command(flatten)]
-    run: RunArguments,
-    /// Do what can be done without losing anything, and check again.
+    run: RunArgs,
+    /// Repair what can be repaired without losing anything, then check again
     #[arg(long)]
     repair: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// What was found. The shape of its JSON is part of the interface.
+/// What was found. Its JSON shape is part of the interface.
 #[derive(Serialize)]
 struct Told<'a> {
     format: u32,
@@ -36,7 +37,7 @@ struct Told<'a> {
 
 impl Fsck {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let folder = find_run(self.run.config.as_deref(), self.run.run.as_deref())?;
+        let folder = self.run.folder()?;
         let mut report = fsck::check(&folder)?;
         let mut repaired = Vec::new();
         if self.repair && report.findings.iter().any(|finding| finding.repairable) {

@@ -1,14 +1,12 @@
-//! `packevolve lineage`: how a candidate came about.
-
-use std::path::PathBuf;
+//! `packevolve lineage`.
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::named::Names;
 use crate::edit::blame::{Lines, blame};
 use crate::run::lookup::Glance;
 use crate::search::Candidate;
@@ -17,22 +15,21 @@ use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{print, status};
 use crate::view::terminal::Terminal;
 
-/// From the seed program to a candidate, an edit a line: its scores, and what it brought against the program that it is
-/// an edit of.
+/// Show the edits that lead to a candidate
+///
+/// Lists one edit a line, from the seed program on, with the scores and the gain over the program that it edits.
 #[derive(Debug, Args)]
 pub struct Lineage {
-    /// Number, NAME, commit prefix, `best` or `seed`; the best if not given.
-    candidate: Option<String>,
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
-    run: Option<String>,
-    /// Settings, for where the runs are.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    /// Number, NAME, commit prefix, `best` or `seed`
+    #[arg(default_value = "best")]
+    candidate: String,
+    #[command(flatten)]
+    run: RunArgs,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// The shape is part of the interface.
+/// This shape is part of the interface.
 #[derive(Serialize)]
 struct Document {
     format: u32,
@@ -42,9 +39,9 @@ struct Document {
 
 impl Lineage {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (mut run, candidates) =
-            Names::of(&[self.candidate.as_ref(), self.run.as_ref()], 1, self.config.as_deref()).glance()?;
-        let line = run.line_to(candidates[0])?;
+        let mut run = self.run.glance()?;
+        let candidate = run.candidate(&self.candidate)?;
+        let line = run.line_to(candidate)?;
         let lineage = inspect::Lineage::of(&line, &lines(&run, &line));
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, lineage })?,
@@ -57,7 +54,7 @@ impl Lineage {
     }
 }
 
-/// What each of the programs wrote, and what is left of it. A lineage is told without an archive, too.
+/// The lines that each program wrote and those that are left; empty without an archive, which a lineage does not need.
 fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
     let programs = || -> Result<Vec<String>, RepositoryError> {
         let repository = Repository::open(&run.folder.archive())?;
@@ -67,7 +64,7 @@ fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
     match programs() {
         Ok(programs) => blame(&programs),
         Err(error) => {
-            status(format_args!("note: lines are not counted: {error}"));
+            status(format_args!("note: cannot count lines: {error}"));
             Vec::new()
         }
     }

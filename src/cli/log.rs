@@ -1,4 +1,4 @@
-//! `packevolve log`: what happened in a run, and what happens in one that goes on.
+//! `packevolve log`.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
-use crate::cli::named::{RunArguments, find_run};
 use crate::journal::{Entry, Reader};
 use crate::run::fold::{Run, fold};
 use crate::run::folder::{RunError, RunFolder};
@@ -20,26 +20,26 @@ use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{is_read, print, status};
 use crate::view::terminal::Terminal;
 
-/// Between two looks at a journal.
+/// Interval between two reads of a journal.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// After so long without an event it is asked whether anybody works on the run.
+/// Time without an event after which `log -f` checks that the run is live.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// What happened in a run, a line an event.
+/// Print the events of a run
 #[derive(Debug, Args)]
 pub struct Log {
     #[command(flatten)]
-    run: RunArguments,
-    /// Wait for what happens next, until the run stops.
+    run: RunArgs,
+    /// Wait for further events until the run stops
     #[arg(short, long)]
     follow: bool,
-    /// Only what happened to this candidate: number, NAME, commit prefix, `best` or `seed`.
+    /// Only events of this candidate: number, NAME, commit prefix, `best` or `seed`
     #[arg(long, value_name = "CANDIDATE", conflicts_with = "follow")]
     candidate: Option<String>,
-    /// Only the candidates that were rejected, each with the reason.
+    /// Only rejections, each with its reason
     #[arg(long)]
     rejected: bool,
-    /// Of JSON, an object a line.
+    /// `json` prints one object a line
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -80,9 +80,9 @@ impl Log {
         Printer { format, terminal, is_cut, rejected: self.rejected, began: 0.0, is_unread: false }
     }
 
-    /// Prints events as they are written, until the last of them says that the run has stopped.
+    /// Prints events as they are written, until one says that the run has stopped.
     fn follow(&self) -> anyhow::Result<Exit> {
-        let folder = find_run(self.run.config.as_deref(), self.run.run.as_deref())?;
+        let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let mut follower =
             Follower { folder, printer: self.printer(), search: None, heard: Instant::now(), told: false };
@@ -99,17 +99,15 @@ impl Log {
     }
 }
 
-/// Prints events, whichever way they come.
 struct Printer {
     format: Format,
     terminal: Terminal,
-    /// Whether lines end where a terminal does. Who asks for a few of them wants them whole.
+    /// Whether to cut lines at the width of the terminal; a filtered log prints them whole.
     is_cut: bool,
-    /// Only rejections.
     rejected: bool,
-    /// When the run began.
+    /// Time of the first event.
     began: f64,
-    /// The reader has gone, so that there is nothing left to do.
+    /// Whether the reader of stdout is gone.
     is_unread: bool,
 }
 
@@ -133,15 +131,14 @@ impl Printer {
     }
 }
 
-/// Follows a run.
 struct Follower {
     folder: RunFolder,
     printer: Printer,
-    /// The state so far; `None` before the first event.
+    /// `None` before the first event.
     search: Option<Search>,
-    /// When the last event came.
+    /// Time of the last event.
     heard: Instant,
-    /// Whether it was said that nobody works on the run.
+    /// Whether the note that the run is not live has been printed.
     told: bool,
 }
 
@@ -165,12 +162,11 @@ impl Follower {
         self.printer.print(entry, search)
     }
 
-    /// Whether nothing more is to be expected, or nobody would read it.
     fn is_over(&self) -> bool {
         self.printer.is_unread || self.search.as_ref().is_some_and(|search| search.stopped().is_some())
     }
 
-    /// A run whose process was killed says nothing any more; whoever waits for it should know.
+    /// Notes that the process of the run has died: its journal will not say so.
     fn tell_if_alone(&mut self) {
         if self.told || self.heard.elapsed() < QUIET || self.folder.is_worked_on() {
             return;
@@ -178,12 +174,11 @@ impl Follower {
         self.told = true;
         let path = self.folder.path().display();
         status(format_args!(
-            "note: no process here works on {path}; still waiting\nhint: `packevolve resume {path}` goes on with it"
+            "note: no process on this machine is running {path}; still waiting\nhint: `packevolve resume --run {path}` continues it"
         ));
     }
 }
 
-/// Whether an event tells that a candidate was rejected.
 fn is_rejection(event: &Event) -> bool {
     matches!(
         event,
@@ -199,7 +194,7 @@ fn attempt_of(run: &Run, candidate: CandidateId) -> Option<u64> {
     })
 }
 
-/// Whether an event is about a candidate or the attempt that made it.
+/// Whether an event is about a candidate or the attempt that created it.
 fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
     use crate::values::event::Asking;
     match event {

@@ -1,26 +1,29 @@
-//! Log: tracing output as JSON lines in a run's folder, for people. Nothing reads it back.
+//! The log: tracing output for people, as JSON lines in a run's folder and, with `--verbose`, as text on stderr. Nothing
+//! reads it back.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Where the log goes, once a run's folder is there.
+/// The file of the run at hand, once its folder exists.
 static FILE: Mutex<Option<File>> = Mutex::new(None);
 
-/// Makes this process log. Until [`write_to`] names a folder, and in commands that have none, nothing is written.
-pub fn install() {
+/// Starts logging. The file gets nothing until [`write_to`] names its folder; stderr gets messages up to `verbose`.
+pub fn install(verbose: LevelFilter) {
     let filter = EnvFilter::try_from_env("PACKEVOLVE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let file = fmt::layer().json().with_writer(|| Writer).with_filter(filter);
+    let stderr = fmt::layer().with_writer(io::stderr).with_ansi(false).with_filter(verbose);
     // Only a second call can fail, and then logging is installed.
-    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(|| Writer).try_init();
+    let _ = tracing_subscriber::registry().with(file).with(stderr).try_init();
 }
 
 /// Appends the log to a file in `folder`.
-///
-/// # Errors
-/// When the file cannot be opened.
 pub fn write_to(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let file = OpenOptions::new().create(true).append(true).open(folder.join("packevolve.jsonl"))?;

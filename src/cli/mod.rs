@@ -1,14 +1,16 @@
-//! Command line: arguments, dispatch, and how errors are told. stdout is data, stderr is talk.
+//! Command line: arguments, dispatch, errors and exit codes. Results go to stdout, everything else to stderr.
 
 pub mod exit;
 mod logging;
+mod global;
 mod format;
 pub mod help;
 mod input;
 mod error;
-mod named;
+mod args;
 mod write;
 mod apply;
+mod completions;
 mod diff;
 mod doctor;
 mod evaluate;
@@ -17,6 +19,7 @@ mod export;
 mod fsck;
 mod lineage;
 mod log;
+mod man;
 mod replay;
 mod report;
 mod show;
@@ -27,47 +30,37 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::error::{exit_of, told};
 use crate::cli::exit::Exit;
-use crate::view::output::status;
+use crate::view::output;
 
 /// Evolves the packing heuristic of mixture-of-experts inference.
 #[derive(Debug, Parser)]
 #[command(version, after_help = after_help(), disable_help_subcommand = true, max_term_width = 120)]
 struct Arguments {
+    #[command(flatten)]
+    global: global::GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Search for better programs: a run.
     Evolve(evolve::Evolve),
-    /// Go on with a run.
     Resume(evolve::Resume),
-    /// Make a candidate, or a whole run, again from its record, and compare.
     Replay(replay::Replay),
-    /// Check the record of a run: journal, archive, and whether they agree.
     Fsck(fsck::Fsck),
-    /// Measure one program.
     Evaluate(evaluate::Evaluate),
-    /// Apply the edit of one proposal to a program.
     Apply(apply::Apply),
-    /// The best candidates of a run.
     Top(top::Top),
-    /// One candidate: its proposal, its edit, its measurements or why it was rejected.
     Show(show::Show),
-    /// How a candidate came about, edit by edit, and what each of them brought.
     Lineage(lineage::Lineage),
-    /// Two candidates side by side: their scores, and the diff of their programs.
     Diff(diff::Diff),
-    /// What happened in a run; `-f` follows one that goes on.
     Log(log::Log),
-    /// A run as one page of HTML that needs nothing beside itself.
     Report(report::Report),
-    /// The best program of a run as a file of its own that says where it comes from.
     Export(export::Export),
-    /// What this machine offers: judge, Python, torch, GPU, jail.
     Doctor(doctor::Doctor),
-    /// Explain a command or a topic.
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(man::Man),
     Help(help::Help),
 }
 
@@ -81,11 +74,11 @@ pub fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Success };
         }
     };
-    logging::install();
+    arguments.global.apply();
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
-            status(told(&error));
+            output::error(told(&error));
             exit_of(&error)
         }
     }
@@ -107,6 +100,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Report(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Doctor(command) => block_on(command.run()),
+        Command::Completions(command) => command.run(&mut Arguments::command()),
+        Command::Man(command) => command.run(Arguments::command()),
         Command::Help(command) => command.run(Arguments::command()),
     }
 }

@@ -1,4 +1,4 @@
-//! `packevolve replay`: is the record what it says?
+//! `packevolve replay`.
 
 use std::fs;
 use std::io;
@@ -8,49 +8,50 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::archive::Repository;
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::cli::input::BadInput;
-use crate::cli::named::RunArguments;
 use crate::journal::JournalError;
 use crate::run::fold::Run;
 use crate::run::folder::RunError;
 use crate::run::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
 use crate::view::export;
 use crate::view::inspect::FORMAT;
-use crate::view::output::{print, status};
+use crate::view::output::{self, print, status};
 use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
-/// Loads that moved, as many as are told.
+/// How many calls with other results are printed.
 const MOST_MOVED: usize = 10;
 
-/// Makes a candidate again from the program that the run started from, edit by edit, compares every program and commit
-/// id, and measures it again. Without a candidate the whole run is made again: every decision, proposal and candidate.
+/// Reproduce a candidate or a whole run from its record
+///
+/// For a candidate: applies its edits one by one from the seed program, compares every program and commit id with the
+/// record, and measures the result again. For a whole run: repeats every decision, proposal and candidate.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Number, NAME, commit prefix or `best`.
-    #[arg(index = 2)]
+    /// Number, NAME, commit prefix, `best` or `seed` [default: the whole run]
     candidate: Option<String>,
-    /// Do not measure again; needs no torch.
+    /// Do not measure again; needs no torch
     #[arg(long)]
     no_evaluate: bool,
-    /// Write the edits from the seed program to the candidate (`best` if none is named) into a new folder, if they are
-    /// reproduced: numbered proposals, all of them as one patch, and the program.
+    /// Write the edits that lead to the candidate (`best` for a whole run) to a new folder if they are reproduced: as
+    /// numbered proposals, as one patch, and the program
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
     #[command(flatten)]
-    run: RunArguments,
+    run: RunArgs,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// What was reproduced, as JSON; the shape is part of the interface.
+/// Its JSON shape is part of the interface.
 #[derive(Serialize)]
 struct Reproduced<'a> {
     format: u32,
     candidates: &'a [Step],
-    /// Absent if nothing was measured again.
+    /// Absent with `--no-evaluate` and for a whole run.
     measured: Option<&'a Remeasured>,
 }
 
@@ -68,13 +69,13 @@ impl Replay {
         let run = match self.run.open() {
             Ok(run) => run,
             Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
-                status(crate::cli::error::told(&self.first_divergence(error)));
+                output::error(crate::cli::error::told(&self.first_divergence(error)));
                 return Ok(Exit::Diverged);
             }
             Err(error) => return Err(error),
         };
         if run.torn.is_some() {
-            status(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
+            output::error(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
             return Ok(Exit::Diverged);
         }
         let folder = self.export.as_deref().map(new_folder).transpose()?;
@@ -85,7 +86,7 @@ impl Replay {
             }
             Err(Divergence::Judge(error)) => Err(error.into()),
             Err(divergence) => {
-                status(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
+                output::error(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
                 Ok(Exit::Diverged)
             }
         }
@@ -94,7 +95,7 @@ impl Replay {
     /// What is wrong with a journal whose events cannot be: they may have parted from what they come of before that.
     fn first_divergence(&self, error: anyhow::Error) -> anyhow::Error {
         let earlier = || {
-            let folder = crate::cli::named::find_run(self.run.config.as_deref(), self.run.run.as_deref()).ok()?;
+            let folder = self.run.folder().ok()?;
             let (run, _) = Run::open_possible(folder).ok()?;
             let repository = Repository::open(&run.folder.archive()).ok()?;
             replay::part(&run, &repository).err()
@@ -139,7 +140,7 @@ impl Replay {
         Ok(Ok(again.as_ref().map_or(Exit::Success, exit_of)))
     }
 
-    /// Writes what makes the candidate that was replayed.
+    /// Writes the edits of the replayed candidate.
     fn write_series(&self, run: &Run, folder: &Path) -> anyhow::Result<()> {
         let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
         let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
@@ -166,11 +167,10 @@ impl Replay {
     }
 }
 
-/// What was measured again decides how it ends.
 fn exit_of(again: &Remeasured) -> Exit {
     match again {
         Remeasured::Calls(calls) if !calls.is_balanced_alike() => Exit::Diverged,
-        Remeasured::Calls(calls) if !calls.is_as_fast() => Exit::OtherSpeed,
+        Remeasured::Calls(calls) if !calls.is_as_fast() => Exit::TimingDiffers,
         _ => Exit::Success,
     }
 }
@@ -225,7 +225,7 @@ fn told_speed(calls: &Calls, terminal: &Terminal) -> String {
     format!("{}; {ratio}; in times of the reference program:\n{table}\n", terminal.paint(Tone::Bad, &heading))
 }
 
-/// A folder that is not there, or empty.
+/// A folder that does not exist or is empty.
 fn new_folder(path: &Path) -> Result<PathBuf, BadInput> {
     let shown = path.display();
     match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {

@@ -1,4 +1,4 @@
-//! `packevolve report`: a run as one page.
+//! `packevolve report`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,18 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::archive::Repository;
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
-use crate::cli::named::RunArguments;
 use crate::cli::write::write;
 use crate::view::output::{print, status};
 use crate::view::report;
 
-/// A run as one page of HTML that needs nothing beside itself.
+/// Write a run as one self-contained HTML page
 #[derive(Debug, Args)]
 pub struct Report {
     #[command(flatten)]
-    run: RunArguments,
-    /// The file to write; `-`: print it.
+    run: RunArgs,
+    /// Output file; `-` is stdout
     #[arg(short, long, default_value = "report.html", value_name = "FILE")]
     output: PathBuf,
 }

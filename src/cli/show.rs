@@ -1,15 +1,13 @@
-//! `packevolve show`: one candidate, looked at.
-
-use std::path::PathBuf;
+//! `packevolve show`.
 
 use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
 use crate::archive::Repository;
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::named::Names;
 use crate::run::folder::RunError;
 use crate::run::lookup::{Glance, Seen};
 use crate::values::event::Selection;
@@ -18,24 +16,23 @@ use crate::view::inspect::{self, Compared, FORMAT, Row};
 use crate::view::output::{harmless, print};
 use crate::view::terminal::{Terminal, Tone};
 
-/// One candidate: where it comes from, its measurements or why it was rejected, and its proposal.
+/// Show one candidate
+///
+/// Shows its origin, its measurements or the reason for its rejection, and its proposal.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Number, NAME, commit prefix, `best` or `seed`.
+    /// Number, NAME, commit prefix, `best` or `seed`
     candidate: String,
-    /// Folder of the run, or its name in the folder of runs; the newest run if not given. It may also stand first.
-    run: Option<String>,
-    /// Print the program instead.
+    #[command(flatten)]
+    run: RunArgs,
+    /// Print its program instead
     #[arg(long)]
     program: bool,
-    /// Settings, for where the runs are.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// The shape is part of the interface.
+/// This shape is part of the interface.
 #[derive(Serialize)]
 struct Shown {
     format: u32,
@@ -48,9 +45,8 @@ struct Shown {
 
 impl Show {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (mut run, candidates) =
-            Names::of(&[Some(&self.candidate), self.run.as_ref()], 1, self.config.as_deref()).glance()?;
-        let candidate = candidates[0];
+        let mut run = self.run.glance()?;
+        let candidate = run.candidate(&self.candidate)?;
         let Seen { known, selection, evaluation } = run.seen(candidate)?;
         let repository = Repository::open(&run.folder.archive())?;
         let terminal = Terminal::of_stdout();
@@ -90,7 +86,6 @@ fn text(run: &mut Glance, shown: &Shown, terminal: &Terminal) -> Result<String, 
     ))
 }
 
-/// What it was made from, and by whom.
 fn origin(shown: &Shown, parents: &[Row]) -> String {
     let parent = |row: &Row| format!("{} ({})", row.candidate, harmless(&row.name));
     shown.selection.as_ref().map_or(String::new(), |selection| {
@@ -99,7 +94,6 @@ fn origin(shown: &Shown, parents: &[Row]) -> String {
     })
 }
 
-/// How its evaluation ended, and what it is to the run.
 fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
     let is_best = run.best() == Some(row.candidate);
     let held_out = row.held_out.as_ref().map_or("", |held_out| match held_out.confirmed {
@@ -115,7 +109,6 @@ fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
     terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
 }
 
-/// What the judge found.
 fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
@@ -130,24 +123,22 @@ fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
             format!("\n{reason}\n{}", inspect::evidence_text(evidence))
         }
         (Some(Evaluation::Outclassed { at_best, .. }), _) => {
-            format!("stopped early: a combined_score of {at_best:.4} was to be expected at best\n")
+            format!("stopped early: it could have scored at most {at_best:.4}\n")
         }
         _ => String::new(),
     }
 }
 
-/// Its figures beside those of the program that it is an edit of.
 fn against_parent(parents: &[Row], row: &Row, terminal: &Terminal) -> String {
     match parents.first() {
         Some(parent) if parent.scores.is_some() && row.scores.is_some() => {
             let table = inspect::compared_table(&Compared::new(parent.clone(), row.clone()), terminal);
-            format!("\n{}\n{table}", terminal.paint(Tone::Heading, "against the program that it is an edit of:"))
+            format!("\n{}\n{table}", terminal.paint(Tone::Heading, "against the program that it edits:"))
         }
         _ => String::new(),
     }
 }
 
-/// The document as received, its edit in colours.
 fn proposal_text(document: &str, terminal: &Terminal) -> String {
     let mut tone = None;
     let mut text = String::from("\n");

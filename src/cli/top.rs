@@ -1,31 +1,38 @@
-//! `packevolve top`: the best candidates of a run.
+//! `packevolve top`.
+
+use std::num::NonZeroUsize;
 
 use clap::Args;
 use packevolve_contract::case::Case;
 use serde::Serialize;
 
+use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::named::RunArguments;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT, Row};
 use crate::view::output::print;
 use crate::view::terminal::Terminal;
 
-/// The best candidates of a run, best first. Behind them the best of the run, marked with a star, where other
-/// candidates look better but were not better on held-out windows.
+/// List the best candidates of a run, best first
+///
+/// A star marks the best of the run. It follows below the list if others score higher on search windows but not on
+/// held-out windows.
 #[derive(Debug, Args)]
 pub struct Top {
     #[command(flatten)]
-    run: RunArguments,
-    /// How many; 0: all that have a score, which those that were rejected or stopped early have not.
-    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
-    count: usize,
+    run: RunArgs,
+    /// Number of candidates to list
+    #[arg(short = 'n', long, default_value = "10", value_name = "N")]
+    count: NonZeroUsize,
+    /// List all candidates with a score; rejected ones and those stopped early have none
+    #[arg(long, conflicts_with = "count")]
+    all: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// The shape is part of the interface.
+/// This shape is part of the interface.
 #[derive(Serialize)]
 struct Document {
     format: u32,
@@ -38,10 +45,10 @@ type Ranked = (Vec<Row>, Option<CandidateId>, Vec<Case>);
 
 impl Top {
     pub fn run(&self) -> anyhow::Result<Exit> {
-        let (rows, best, cases) = if self.count == 0 { self.all()? } else { self.some()? };
+        let (rows, best, cases) = if self.all { self.all()? } else { self.some()? };
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
-            Format::Table if rows.is_empty() => print("no candidate of this run was measured in full yet\n")?,
+            Format::Table if rows.is_empty() => print("this run has no fully measured candidate yet\n")?,
             Format::Table => {
                 let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());
                 print(table + "\n" + beaten(&rows, best))?;
@@ -58,16 +65,16 @@ impl Top {
 
     fn some(&self) -> anyhow::Result<Ranked> {
         let mut run = self.run.glance()?;
-        let rows = run.top(self.count)?.iter().map(|(id, known)| Row::of(*id, known)).collect();
+        let rows = run.top(self.count.get())?.iter().map(|(id, known)| Row::of(*id, known)).collect();
         Ok((rows, run.best(), run.start().origin().cases.clone()))
     }
 }
 
-/// Why others stand before the best, if they do.
+/// Explains why others rank before the best, if they do.
 fn beaten(rows: &[Row], best: Option<CandidateId>) -> &'static str {
     match rows.first() {
         Some(first) if Some(first.candidate) != best => {
-            "* the best: nobody was better on held-out windows, where\n  only those come to that look better by enough\n"
+            "* best: no candidate beat it on held-out windows; only clear\n  improvements are tested there\n"
         }
         _ => "",
     }

@@ -1,14 +1,14 @@
-//! Write: a file that was asked for on the command line.
+//! Writing output files.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Writes whole or not at all, through links, and leaves the permissions of a file that is there.
+/// Writes the whole file or nothing, follows links, and keeps the permissions of an existing file.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
-        // A device or a pipe takes the text as it comes; a folder says so.
+        // Devices and pipes cannot be replaced by a rename; for a folder this reports the error.
         return fs::write(path, text);
     }
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -95,7 +95,7 @@ fn header(run: &Run, candidate: CandidateId) -> String {
     lines.extend(scores(run, candidate));
     lines.push(format!("loads      {}", loads(run)));
     lines.push(format!("measured   on {} ({}), torch {}", judge.device, judge.device_name, judge.torch));
-    lines.push(format!("replay     packevolve replay {run_name} {candidate}"));
+    lines.push(format!("replay     packevolve replay {candidate} --run {run_name}"));
     lines.push(String::new());
     lines.push("Without these lines it is the program of that commit to the byte.".to_owned());
     let comment = |line: &String| match harmless(line).replace(['\n', '\t'], " ") {

@@ -1,16 +1,38 @@
-//! Output: what the program prints. stdout is data, stderr is talk. A reader that has gone (`| head`) is no error, and
-//! never ends a run or a check before its time.
+//! Output: results go to stdout, everything else to stderr. A reader that closes its pipe (`| head`) is not an error and
+//! never stops a run or a check early.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Prints data as it is, without a line end of its own.
+/// How much goes to stderr beside errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    Quiet,
+    #[default]
+    Normal,
+    /// The log, too; a progress bar would run into it.
+    Verbose,
+}
+
+static VERBOSITY: OnceLock<Verbosity> = OnceLock::new();
+
+/// For this process; the first call counts.
+pub fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.get_or_init(|| verbosity);
+}
+
+pub fn verbosity() -> Verbosity {
+    VERBOSITY.get().copied().unwrap_or_default()
+}
+
+/// Prints a result as it is, without adding a line end.
 ///
 /// # Errors
-/// When stdout cannot take it, as on a full disk; not when nobody reads it any more.
+/// When stdout cannot take it, as on a full disk; not when its reader has closed the pipe.
 pub fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -21,7 +43,7 @@ pub fn print(text: impl Display) -> io::Result<()> {
     }
 }
 
-/// Whether somebody may still read what is printed: false once the other end of a pipe is closed.
+/// Whether stdout still has a reader: false once the other end of a pipe is closed.
 pub fn is_read() -> bool {
     let stdout = io::stdout();
     let mut descriptors = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
@@ -31,24 +53,31 @@ pub fn is_read() -> bool {
     }
 }
 
-/// A text that a candidate or a proposal wrote, without what would steer a terminal: control characters, and those that
-/// turn the direction of writing, are shown as their escapes, but for line ends and tabs.
+/// Makes a candidate's or a proposal's text safe for a terminal: escapes control characters other than line ends and
+/// tabs, and characters that change the direction of text.
 pub fn harmless(text: &str) -> String {
     let shown = |character: char| match character {
         '\n' | '\t' => character.to_string(),
-        _ if character.is_control() || turns(character) => character.escape_default().to_string(),
+        _ if character.is_control() || changes_direction(character) => character.escape_default().to_string(),
         _ => character.to_string(),
     };
     text.chars().map(shown).collect()
 }
 
-/// Whether a character shows text in another order than it stands in (CVE-2021-42574).
-fn turns(character: char) -> bool {
+/// Whether a character makes a terminal show text in another order than the file has it (CVE-2021-42574).
+fn changes_direction(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Tells a person something, on a line of its own. What cannot be told is lost.
+/// Prints a line to stderr unless `--quiet` is given. Ignores a stderr that cannot be written to.
 pub fn status(text: impl Display) {
+    if verbosity() != Verbosity::Quiet {
+        error(text);
+    }
+}
+
+/// Prints a line to stderr, whatever the verbosity.
+pub fn error(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -57,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_steer_a_terminal_is_shown_and_lines_stay() {
+    fn control_characters_are_escaped_and_lines_stay() {
         assert_eq!(harmless("a\tb\nc\u{1b}[31md\r\u{9b}e é"), "a\tb\nc\\u{1b}[31md\\r\\u{9b}e é");
         assert_eq!(harmless("if \u{202e}x"), "if \\u{202e}x");
     }

@@ -1,4 +1,4 @@
-//! Progress: what a person sees of a run while it goes on: a bar on a terminal, a line for every new best elsewhere.
+//! Progress: what a live run shows on stderr: a bar on a terminal, elsewhere a line for every new best.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -11,30 +11,31 @@ use crate::search::{Search, Tally};
 use crate::values::cost::Charge;
 use crate::values::event::{Event, StopReason};
 use crate::view::inspect::{charge_text, event_text};
-use crate::view::output::status;
+use crate::view::output::{Verbosity, status, verbosity};
 
-/// Between two lines without news, where stderr is no terminal.
+/// Time between two lines without a new best, where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 /// Before the number of candidates is known.
 const WAITING: &str = "[{elapsed_precise}] {wide_msg}";
-/// A message that is too long for the terminal is cut.
+/// `wide_msg` is cut at the width of the terminal.
 const RUNNING: &str = "[{elapsed_precise}] {bar:20} {pos}/{len}  {wide_msg}";
 
-/// The progress line of one process; gone from the terminal when this is dropped.
+/// The progress of one process; dropping it clears the bar.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
     last_line: Instant,
-    /// When the first event came, and how many candidates were judged before it.
+    /// Time of the first event, and the number of candidates judged before it.
     before: Option<(Instant, usize)>,
     best: Option<f64>,
 }
 
 impl Progress {
-    /// Begins, with the start of the judges.
+    /// Starts before the judges do.
     pub fn start() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let has_bar = verbosity() == Verbosity::Normal && std::io::stderr().is_terminal();
+        let bar = has_bar.then(|| {
             let bar = ProgressBar::new(0).with_style(style(WAITING)).with_message("starting the judges");
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
@@ -45,10 +46,10 @@ impl Progress {
         Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
     }
 
-    /// Takes in what the run does, right after it has happened.
+    /// Shows an update of the run.
     pub fn saw(&mut self, news: RunUpdate<'_>, search: &Search) {
         match news {
-            // What is printed from here on must not run into the bar.
+            // The closing table must not run into the bar.
             RunUpdate::Happened(Event::RunStopped { .. }) => self.clear(),
             RunUpdate::Happened(event) => {
                 if matches!(event, Event::ModelPaused { .. }) {
@@ -89,7 +90,7 @@ impl Progress {
         self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 
-    /// Says something that stays.
+    /// Prints a line that the bar does not overwrite.
     fn tell(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
@@ -110,8 +111,8 @@ fn style(template: &str) -> ProgressStyle {
 
 fn stopping(reason: StopReason) -> &'static str {
     match reason {
-        StopReason::Interrupted => "interrupted: waiting for the running evaluations; once more stops at once",
-        _ => "no more is begun: waiting for the running evaluations",
+        StopReason::Interrupted => "interrupted: waiting for running evaluations; press Ctrl-C again to stop now",
+        _ => "stopping: waiting for running evaluations",
     }
 }
 
@@ -141,7 +142,7 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     parts.join(", ")
 }
 
-/// Candidates that were asked for, and those that pruning has made beside them.
+/// Candidates that the settings ask for, and those that pruning has added.
 fn wanted(search: &Search) -> u64 {
     search.candidate_limit() + search.pruning().made()
 }

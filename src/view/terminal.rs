@@ -1,8 +1,9 @@
-//! Terminal: what stdout is: how wide, and whether it takes colours. The only file that knows the library for that.
+//! Terminal: the width of stdout and whether to colour it. The only file that uses `console`.
 //!
-//! What goes anywhere else than to a terminal has no colour and all the width it needs.
+//! Output that does not go to a terminal has unlimited width, and no colour unless `--color always` is given.
 
 use std::io::{IsTerminal, stdout};
+use std::sync::OnceLock;
 
 use console::{Style, Term, measure_text_width, truncate_str};
 
@@ -21,27 +22,48 @@ pub enum Tone {
     Place,
 }
 
+/// Whether results are coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+static COLOR: OnceLock<Color> = OnceLock::new();
+
+/// For this process; the first call counts.
+pub fn set_color(color: Color) {
+    COLOR.get_or_init(|| color);
+}
+
 /// Where results are printed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
-    /// Columns; `None`: as many as there have to be.
+    /// Columns; `None`: unlimited.
     pub width: Option<usize>,
-    /// Whether it takes colours.
+    /// Whether to print colours.
     pub is_coloured: bool,
-    /// Whether control characters would steer it.
+    /// Whether text ends up on a terminal, where control characters act: also with `--color always` through a pager.
     pub is_terminal: bool,
 }
 
 impl Terminal {
-    /// Of this process.
     pub fn of_stdout() -> Self {
+        let color = COLOR.get().copied().unwrap_or_default();
         if !stdout().is_terminal() {
-            return Self::default();
+            let is_always = color == Color::Always;
+            return Self { width: None, is_coloured: is_always, is_terminal: is_always };
         }
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        let is_coloured = set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");
+        let is_coloured = match color {
+            Color::Auto => set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb"),
+            color => color == Color::Always,
+        };
         let width = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-        // A terminal that nobody has told its size says 0.
+        // A terminal of unknown size reports 0.
         Self { width: width.filter(|columns| *columns > 0), is_coloured, is_terminal: true }
     }
 

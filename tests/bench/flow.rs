@@ -194,11 +194,11 @@ fn looked_at(world: &World, flow: &Flow) -> anyhow::Result<bool> {
     let (middle, all) = ((flow.judged.len() / 2).to_string(), (flow.judged.len() + 1).to_string());
     let mut met = true;
     for (command, limit) in [
-        (&["top", "flow"][..], 1.0),
-        (&["show", &middle, "flow"], 1.0),
-        (&["show", "best", "flow"], 1.0),
-        (&["lineage", "best", "flow"], 1.0),
-        (&["resume", "flow", "--candidates", &all], 5.0),
+        (&["top", "--run", "flow"][..], 1.0),
+        (&["show", &middle, "--run", "flow"], 1.0),
+        (&["show", "best", "--run", "flow"], 1.0),
+        (&["lineage", "best", "--run", "flow"], 1.0),
+        (&["resume", "--run", "flow", "--candidates", &all], 5.0),
     ] {
         let used = world.harness(command)?;
         met &= figure(&format!("{}, s", command.join(" ")), used.seconds, "at most", limit);

@@ -67,10 +67,12 @@ impl Topic {
     }
 }
 
-/// Explains a command or a topic. Without one, lists both.
+/// Explain a command or a topic
+///
+/// Without a name, lists both.
 #[derive(Debug, Args)]
 pub struct Help {
-    /// The name of a command or a topic.
+    /// Name of a command or a topic
     #[arg(value_name = "TOPIC")]
     name: Option<String>,
 }

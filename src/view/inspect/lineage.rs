@@ -120,8 +120,8 @@ impl Lineage {
             format!("\nof the {wrote} {lines} that it wrote {left} {are} left in {}", self.candidate)
         });
         format!(
-            "\nmost was brought by the edit of {this}, {gain:+.4}: {}{left}\n  packevolve show {this} {run}\n  \
-             packevolve diff {before} {this} {run}\n",
+            "\nmost was brought by the edit of {this}, {gain:+.4}: {}{left}\n  packevolve show {this} --run {run}\n  \
+             packevolve diff {before} {this} --run {run}\n",
             harmless(&row.name)
         )
     }

@@ -33,7 +33,7 @@ pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Se
 
 /// How to have the edits made again.
 fn again(cast: &NamedCandidates<'_>, best: CandidateId) -> String {
-    let replay = format!("packevolve replay {} {best}", name(cast.run));
+    let replay = format!("packevolve replay {best} --run {}", name(cast.run));
     format!(
         "\u{201c}{replay}\u{201d} makes these edits again from the seed program, compares every program and commit id, and \
          measures the best again; with \u{201c}--export DIR\u{201d} it writes them as files for \u{201c}packevolve apply\u{201d}."

@@ -1,0 +1,69 @@
+//! Arguments that several commands share.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::Config;
+use crate::journal::TornLine;
+use crate::run::fold::Run;
+use crate::run::folder::RunFolder;
+use crate::run::lookup::Glance;
+use crate::run::resume::ResumableRun;
+use crate::view::output::status;
+
+/// Which run a command reads.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Name of a run in the folder of runs, or the path of its folder [default: the newest run]
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Folder of runs [default: `runs` in ./config.yaml]
+    #[arg(long, value_name = "DIR")]
+    runs: Option<PathBuf>,
+}
+
+impl RunArgs {
+    pub fn folder(&self) -> anyhow::Result<RunFolder> {
+        Ok(match &self.run {
+            // A path needs no folder of runs, so a config.yaml with a mistake does not matter.
+            Some(path) if Path::new(path).join("journal.jsonl").is_file() => RunFolder::new(path.into()),
+            Some(name) => RunFolder::find(&self.runs()?, name)?,
+            None => RunFolder::newest(&self.runs()?)?,
+        })
+    }
+
+    fn runs(&self) -> anyhow::Result<PathBuf> {
+        match &self.runs {
+            Some(runs) => Ok(runs.clone()),
+            None => Ok(Config::read(None)?.runs),
+        }
+    }
+
+    /// Reads the whole journal.
+    pub fn open(&self) -> anyhow::Result<Run> {
+        let run = Run::open(self.folder()?)?;
+        note(run.torn.as_ref());
+        Ok(run)
+    }
+
+    /// Reads the run and locks its journal.
+    pub fn to_resume(&self) -> anyhow::Result<ResumableRun> {
+        let run = ResumableRun::read(self.folder()?)?;
+        note(run.torn());
+        Ok(run)
+    }
+
+    /// Reads only what the index does not hold.
+    pub fn glance(&self) -> anyhow::Result<Glance> {
+        let glance = Glance::open(&self.folder()?)?;
+        note(glance.torn.as_ref());
+        Ok(glance)
+    }
+}
+
+fn note(torn: Option<&TornLine>) {
+    if let Some(torn) = torn {
+        status(format_args!("note: {torn}"));
+    }
+}
