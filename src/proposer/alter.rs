@@ -1,5 +1,5 @@
-//! Alter: the changes of a program's structure that `mutate` draws from: statements left out, repeated or exchanged,
-//! operators, early exits, and of which type and where tensors are.
+//! Structural changes for `mutate`: statements deleted, repeated or exchanged, operators, early exits, types and
+//! devices of tensors.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -8,24 +8,24 @@ use crate::edit::region::Region;
 use crate::proposer::syntax::{Function, Statement, functions, masks, statements, tokens};
 use crate::values::operator::Operator;
 
-/// How many characters of a line stand in a description.
+/// Characters of a line in a description.
 const SHOWN: usize = 80;
 
-/// A family of changes: those of operators whose work is found by one look at a program.
+/// Operators whose changes are found together in one pass over a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// Statements are left out, repeated or exchanged with the next one.
+    /// Statements are deleted, repeated or exchanged with the next one.
     Statements,
-    /// An operator gives way to another one.
+    /// An operator is replaced by another one.
     Operators,
-    /// A loop ends when there is nothing left to do.
+    /// A loop ends early.
     Exits,
     /// Types and devices of tensors.
     Types,
 }
 
 impl Family {
-    /// Where what an operator does is found; `None` of those that change numbers.
+    /// The family of an operator; `None` for those that change numbers.
     pub(crate) fn of(operator: Operator) -> Option<Self> {
         match operator {
             Operator::Delete | Operator::Repeat | Operator::Exchange => Some(Self::Statements),
@@ -37,21 +37,19 @@ impl Family {
     }
 }
 
-/// A change, not made yet.
+/// A change that is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alteration {
-    /// What is replaced by what, in the order of the program.
+    /// Replacements in program order.
     replacements: Vec<(Range<usize>, String)>,
-    /// Whose work it is.
     pub(crate) operator: Operator,
-    /// What is changed, as part of a name.
+    /// The changed part, for a name.
     pub(crate) name: String,
-    /// What is changed, as a sentence.
+    /// The change, as a sentence.
     pub(crate) description: String,
 }
 
 impl Alteration {
-    /// The program with the change made.
     pub(crate) fn made(&self, program: &str) -> String {
         let mut child = program.to_owned();
         for (span, text) in self.replacements.iter().rev() {
@@ -88,18 +86,18 @@ fn of_statements(places: &Places<'_>) -> Vec<Alteration> {
     all
 }
 
-/// Whether a line can follow: the last line of a program may lack its end.
+/// Whether a line can follow: the last line of a program may lack its newline.
 fn ends_its_line(program: &str, statement: &Statement) -> bool {
     program[statement.span.clone()].ends_with('\n')
 }
 
-/// Whether something other than blank lines and comments stands between two statements.
+/// Whether code other than comments stands between two statements.
 fn apart(program: &str, one: &Statement, next: &Statement) -> bool {
     let between = program[one.span.end..next.span.start].lines().map(str::trim);
     between.into_iter().any(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A statement left out, and repeated.
+/// Deletes and repeats a statement.
 fn alone(places: &Places<'_>, one: &Statement) -> Vec<Alteration> {
     let program = places.program;
     let what = shown(program, one.span.start);
@@ -179,10 +177,9 @@ fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
     masks(program).into_iter().filter(|mask| program[..mask.span.end].ends_with('\n')).map(exit).collect()
 }
 
-/// What the places in a program are called. Its functions are looked for once, as all alterations are named.
+/// Names of places in a program. Finds the functions once, because every alteration is named.
 pub(crate) struct Places<'a> {
     program: &'a str,
-    /// With their lines.
     functions: Vec<(RangeInclusive<usize>, Function)>,
 }
 
@@ -212,7 +209,6 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The line at `offset`, cut short.
 pub(crate) fn shown(program: &str, offset: usize) -> String {
     let line = program[offset..].lines().next().unwrap_or_default().trim();
     quoted(line)
@@ -224,7 +220,6 @@ fn quoted(text: &str) -> String {
     format!("`{short}{more}`")
 }
 
-/// A token as part of a name.
 fn word(token: &str) -> &str {
     match token {
         "<" => "lt",

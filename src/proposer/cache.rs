@@ -1,5 +1,4 @@
-//! Cache: what was worked out last, by what it was worked out from, so that it is not worked out again. Bounded; who was
-//! not asked for the longest goes first. Never changes what comes out, only how long it takes.
+//! A bounded LRU cache. It changes how long a result takes, never the result.
 
 use std::cell::RefCell;
 use std::hash::Hash;
@@ -7,21 +6,16 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-/// Values by their keys.
 #[derive(Debug)]
 pub(crate) struct Memo<K: Hash + Eq, V>(RefCell<LruCache<K, V>>);
 
 impl<K: Hash + Eq, V: Clone> Memo<K, V> {
-    /// Room for so many.
-    ///
-    /// # Panics
-    /// If there is room for none.
     pub(crate) fn new(room: usize) -> Self {
-        let room = NonZeroUsize::new(room).expect("BUG: what remembers nothing is of no use");
+        let room = NonZeroUsize::new(room).expect("BUG: a cache of no entries");
         Self(RefCell::new(LruCache::new(room)))
     }
 
-    /// The value of a key, made if it is not known; what cannot be made is not remembered.
+    /// The value of `key`, made by `make` if the cache lacks it. Errors are not cached.
     pub(crate) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         if let Some(known) = self.0.borrow_mut().get(&key) {
             return Ok(known.clone());
@@ -37,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_not_made_again_until_others_took_its_place() {
+    fn a_value_is_made_once_until_others_displace_it() {
         let recent = Memo::new(2);
         let made = RefCell::new(Vec::new());
         let get = |key: u32| {

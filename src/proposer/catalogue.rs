@@ -1,7 +1,7 @@
-//! Catalogue: the building blocks that `compose` assembles programs from, read from text. `candidates/blocks/README.md`
-//! says what a block is, how it is called, and what its header holds.
+//! The catalogue of building blocks from which `compose` assembles programs. `candidates/blocks/README.md` describes
+//! the blocks and their headers.
 //!
-//! A catalogue is one text, the files one after the other, so that it is one object of the record.
+//! A catalogue is one text, the files joined, so that the record holds one object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,12 +13,9 @@ use thiserror::Error;
 use crate::edit::line::{bare, lines};
 use crate::proposer::syntax::functions;
 
-/// What a file of a catalogue is called, but for the name of its block.
 const EXTENSION: &str = "py";
-/// What a block begins with.
 const BEGINS: &str = "# block: ";
 
-/// The blocks, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Catalogue {
     blocks: BTreeMap<String, Block>,
@@ -27,20 +24,19 @@ pub struct Catalogue {
 /// A building block: one function and its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// The name of its function, but for the underscore that this begins with.
+    /// The name of its function without the leading underscore.
     pub(crate) name: String,
     pub(crate) kind: Kind,
     /// The blocks that its function calls.
     pub(crate) needs: Vec<String>,
-    /// What it does, in words, with its parameters in braces.
+    /// A description with parameters in braces.
     pub(crate) says: String,
-    /// Its parameters, each with the values that it may have, in order.
+    /// Each parameter with its possible values, in order.
     pub(crate) parameters: Vec<(String, Vec<String>)>,
-    /// Its function as it stands in a program, with a newline at the end.
+    /// The source of its function, ending with a newline.
     pub(crate) text: String,
 }
 
-/// What a block is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Frame,
@@ -70,48 +66,33 @@ impl Kind {
     }
 }
 
-/// The frame: blocks that every program has, and that a catalogue must therefore have.
+/// Blocks that every program needs, so every catalogue must have them.
 pub(crate) const FRAME: [&str; 2] = ["sorted", "placement"];
 
-/// Why a text is no catalogue.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CatalogueError {
     /// Something stands before the first block.
     #[error("line {line}: a block begins with `{BEGINS}` and its name")]
-    Stray {
-        /// The line.
-        line: usize,
-    },
-    /// A block's header is not complete, or cannot be read.
+    Stray { line: usize },
+    /// A block's header is incomplete or cannot be read.
     #[error("block {block}: {problem}")]
-    Block {
-        /// Its name.
-        block: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A catalogue from which nothing can be made.
+    Block { block: String, problem: String },
+    /// Every program needs something that the catalogue lacks.
     #[error("there is no {missing}")]
-    Missing {
-        /// What every program needs.
-        missing: String,
-    },
+    Missing { missing: String },
 }
 
-/// A folder of blocks cannot be read.
 #[derive(Debug, Error)]
 #[error("cannot read the building blocks: {}", path.display())]
 pub struct FolderError {
-    /// File or folder.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 
-/// The text of the catalogue in `folder`: its files, in the order of their names.
+/// Joins the files of `folder`, sorted by name.
 ///
 /// # Errors
-/// A folder or file that cannot be read.
+/// The folder or a file cannot be read.
 pub fn gather(folder: &Path) -> Result<String, FolderError> {
     let error = |path: &Path| {
         let path = path.to_owned();
@@ -129,10 +110,8 @@ pub fn gather(folder: &Path) -> Result<String, FolderError> {
 }
 
 impl Catalogue {
-    /// Reads the text that [`gather`] makes.
-    ///
     /// # Errors
-    /// A block without a header or with one that does not fit its function, or a catalogue that lacks what every
+    /// A block lacks a header or its header does not fit its function, or the catalogue lacks a block that every
     /// program needs.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
         let mut parts: Vec<(&str, String)> = Vec::new();
@@ -148,7 +127,7 @@ impl Catalogue {
             let wrong = |problem: String| CatalogueError::Block { block: name.to_owned(), problem };
             let block = Block::parse(name, &part).map_err(wrong)?;
             if blocks.insert(name.to_owned(), block).is_some() {
-                return Err(wrong("is there twice".to_owned()));
+                return Err(wrong("defined twice".to_owned()));
             }
         }
         let catalogue = Self { blocks };
@@ -168,14 +147,13 @@ impl Catalogue {
         }
         for block in self.blocks.values() {
             if let Some(need) = block.needs.iter().find(|need| self.get(need).is_none()) {
-                let problem = format!("it needs {need}, which is no block");
+                let problem = format!("it needs {need}, which does not exist");
                 return Err(CatalogueError::Block { block: block.name.clone(), problem });
             }
         }
         Ok(())
     }
 
-    /// The names of all blocks, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.blocks.keys().map(String::as_str)
     }
@@ -184,12 +162,11 @@ impl Catalogue {
         self.blocks.get(name)
     }
 
-    /// The blocks of a kind, in the order of their names.
     pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Block> {
         self.blocks.values().filter(move |block| block.kind == kind)
     }
 
-    /// Adds the blocks that `name` needs, then itself, to `all`, each once.
+    /// Appends the blocks that `name` needs to `all`, then `name`, each once.
     pub(crate) fn require(&self, name: &str, all: &mut Vec<String>) {
         let mut open = BTreeSet::new();
         self.require_once(name, &mut open, all);
@@ -219,10 +196,10 @@ impl Block {
         let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
         for line in header {
             let (key, value) =
-                line[1..].trim().split_once(':').ok_or(format!("{:?} is no line of a header", bare(line)))?;
+                line[1..].trim().split_once(':').ok_or(format!("{:?} is not a header line", bare(line)))?;
             let words = || value.split_whitespace().map(str::to_owned);
             match key {
-                "kind" => kind = Some(Kind::parse(value.trim()).ok_or(format!("{:?} is no kind", value.trim()))?),
+                "kind" => kind = Some(Kind::parse(value.trim()).ok_or(format!("{:?} is not a kind", value.trim()))?),
                 "needs" => needs = words().collect(),
                 "says" => says = value.trim().to_owned(),
                 _ => parameters.push((key.to_owned(), words().collect())),
@@ -290,21 +267,21 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_does_not_fit_is_told_with_its_block() {
+    fn an_error_in_a_header_names_the_block() {
         assert_eq!(problem("# says: x\n"), "block b: it has no kind");
-        assert_eq!(problem("# kind: x\n"), "block b: \"x\" is no kind");
-        assert_eq!(problem("# kind: helper\n# what\n"), "block b: \"# what\" is no line of a header");
+        assert_eq!(problem("# kind: x\n"), "block b: \"x\" is not a kind");
+        assert_eq!(problem("# kind: helper\n# what\n"), "block b: \"# what\" is not a header line");
         assert_eq!(problem("# kind: helper\n# steps: 1 few\n"), "block b: the values of steps must be numbers");
-        assert_eq!(problem("# kind: helper\n# needs: x\n"), "block b: it needs x, which is no block");
+        assert_eq!(problem("# kind: helper\n# needs: x\n"), "block b: it needs x, which does not exist");
         assert!(problem("# kind: helper\ndef f():\n    pass\n").contains("must hold the function _b and no other"));
     }
 
     #[test]
-    fn a_catalogue_from_which_nothing_can_be_made_is_refused() {
+    fn an_incomplete_catalogue_is_refused() {
         let error = |text: &str| Catalogue::parse(text).unwrap_err().to_string();
         assert_eq!(error("\n"), "line 1: a block begins with `# block: ` and its name");
         assert_eq!(error(""), "there is no block `sorted` of kind frame");
         assert_eq!(error(&least().replace("bound", "helper")), "there is no block of kind bound");
-        assert_eq!(error(&(least() + &least())), "block sorted: is there twice");
+        assert_eq!(error(&(least() + &least())), "block sorted: defined twice");
     }
 }

@@ -1,8 +1,8 @@
-//! Compose: the proposer that assembles a whole `balanced_packing` from the building blocks of a catalogue.
+//! Compose: assembles a whole `balanced_packing` from the building blocks of a catalogue.
 //!
-//! From a parent that it made itself, or that was made from one of those, it mostly takes a step or two: another value of
-//! a parameter, another block. What else has happened to the parent's functions stays. Any other parent is replaced.
-//! Everything is drawn from the stream that the caller gives. Never proposes a program that the caller has seen.
+//! If the parent is a composed program or descends from one, compose mostly takes a step or two: another value of a
+//! parameter, another block. Other changes to the parent's functions stay. It replaces any other parent. It draws only
+//! from the caller's stream and never proposes a program that the caller has seen.
 
 use packevolve_contract::stream::Stream;
 
@@ -15,18 +15,18 @@ use crate::proposer::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short}
 use crate::proposer::syntax::{Function, functions_in, is_sound};
 use crate::values::operator::Operator;
 
-/// How many programs are drawn before giving up.
+/// Draws before it gives up.
 const DRAWS: usize = 64;
-/// ... of one operator before the others are drawn from.
+/// Draws of one operator before it tries the others.
 const DRAWS_OF_ONE: usize = 16;
-/// How many proposals of a hundred are a new draw though the parent could be varied.
+/// Percentage of new draws where the parent could be varied.
 const AFRESH: u32 = 15;
-/// How many variations of a hundred take one step more, and of those again.
+/// Percentage of variations that take one more step; applies again after each step.
 const FURTHER: u32 = 30;
 
-/// Proposes a program that takes the place of what is in the editable region of `parent`, and that was not yet `seen`: by
-/// the operator that was `asked` for, or by any where it finds none; `None` when a bounded number of draws found none, or
-/// when there is not one region that holds `balanced_packing`.
+/// Proposes a program that replaces the editable region of `parent` and is not `seen`: by the operator `asked` for, or
+/// by any other if that finds none. `None` if a bounded number of draws finds none, or if not exactly one region holds
+/// `balanced_packing`.
 pub fn propose(
     parent: &str,
     catalogue: &Catalogue,
@@ -52,7 +52,7 @@ pub fn propose(
     })
 }
 
-/// The first step of a variation that an operator asks for.
+/// The first step of a variation by an operator.
 fn step(operator: Operator) -> Option<Step> {
     match operator {
         Operator::Tune => Some(Step::Tune),
@@ -63,7 +63,7 @@ fn step(operator: Operator) -> Option<Step> {
     }
 }
 
-/// A recipe, and how it came about; a new draw without variations.
+/// A recipe and the variations that led to it; a new draw has none.
 struct Plan {
     recipe: Recipe,
     variations: Vec<Variation>,
@@ -81,7 +81,7 @@ impl Plan {
         Some(plan)
     }
 
-    /// What it is the work of: of a variation its first step.
+    /// Its operator; for a variation that of the first step.
     fn operator(&self) -> Operator {
         match self.variations.first() {
             None => Operator::Assemble,
@@ -92,7 +92,7 @@ impl Plan {
         }
     }
 
-    /// `compose_chunked4_opposite8x4`, or of a variation its first step.
+    /// `compose_chunked4_opposite8x4`, or the first step of a variation.
     fn name(&self) -> String {
         let Some(first) = self.variations.first() else {
             let named = self.recipe.parts().iter().filter(|part| !matches!(part.kind, Kind::Bound | Kind::Select));
@@ -138,18 +138,17 @@ fn sentence(variation: &Variation) -> String {
     }
 }
 
-/// What a block says of itself, with the values of its parameters.
+/// The description of a block, with parameter values filled in.
 fn said(part: &Part, catalogue: &Catalogue) -> String {
     let says = catalogue.get(&part.block).map_or("", |block| block.says.as_str()).to_owned();
     part.values.iter().fold(says, |says, (name, value)| says.replace(&format!("{{{name}}}"), value))
 }
 
-/// A parent, and where in it a program is to stand.
+/// A parent program and the region that compose replaces.
 struct Ground<'a> {
     parent: &'a str,
     before: &'a str,
     after: &'a str,
-    /// The functions in the region.
     functions: Vec<Function>,
 }
 
@@ -162,20 +161,20 @@ impl<'a> Ground<'a> {
         has_entry.then_some(Self { parent, before: &parent[..span.start], after: &parent[span.end..], functions })
     }
 
-    /// The text of one of its functions, or of those of them that are to be kept.
+    /// The text of a function, or of those to keep.
     fn text(&self, kept: &[Function], name: &str) -> Option<String> {
         let function = kept.iter().find(|function| function.name == name)?;
         Some(self.parent[function.span.clone()].trim_end().to_owned() + "\n")
     }
 
-    /// The parent with `region` in place of its own.
+    /// The parent with its region replaced by `region`.
     fn with(&self, region: &str) -> String {
         let torch = if self.before.lines().any(|line| line == "import torch") { "" } else { "import torch\n" };
         format!("{}import numpy as np\n{torch}\n\n{region}{}", self.before, self.after)
     }
 }
 
-/// The functions of a composed program; `kept` may know a text of a block's function that is to stand instead.
+/// The functions of a composed program; `kept` may override the text of a block's function.
 fn region_text(recipe: &Recipe, catalogue: &Catalogue, kept: impl Fn(&str) -> Option<String>) -> String {
     let mut blocks = Vec::new();
     let (sorted, placement) = (FRAME[0], FRAME[1]);
@@ -193,7 +192,6 @@ fn region_text(recipe: &Recipe, catalogue: &Catalogue, kept: impl Fn(&str) -> Op
     texts.join("\n\n")
 }
 
-/// A call of a block with these arguments and its parameters.
 fn call(part: &Part, arguments: &str) -> String {
     let values: String = part.values.iter().map(|(name, value)| format!(", {name}={value}")).collect();
     format!("_{}({arguments}{values})", part.block)
@@ -285,11 +283,11 @@ mod tests {
             let region = functions.iter().filter(|function| function.name != "outside");
             for function in region.clone().filter(|function| function.name != ENTRY) {
                 let mentioned = region.clone().any(|other| other.mentions.contains(&function.name));
-                assert!(mentioned, "nobody calls {} in\n{child}", function.name);
+                assert!(mentioned, "nothing calls {} in\n{child}", function.name);
                 let earlier = &child[..function.span.start];
                 let late = function.mentions.iter().find(|name| {
                     let defined = functions.iter().any(|function| function.name == **name);
-                    // What is packed again is packed by a function that is put together last.
+                    // Restarts call a function that is assembled last.
                     defined && *name != PACK && !earlier.contains(&format!("def {name}("))
                 });
                 assert_eq!(late, None, "{} mentions it before it is there:\n{child}", function.name);

@@ -1,4 +1,4 @@
-//! Corpus: a folder of proposals, and for each the program that it is an edit of.
+//! The corpus: a folder of proposals, each with the program that it edits.
 
 use std::fs;
 use std::io;
@@ -12,35 +12,30 @@ use crate::edit::proposal::Proposal;
 #[derive(Debug, Error)]
 #[error("cannot read the corpus: {}", path.display())]
 pub struct CorpusError {
-    /// File or folder.
     pub path: PathBuf,
-    /// Why.
     pub source: io::Error,
 }
 
 /// One file of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// File name.
     pub file: String,
-    /// As it is in the file, byte for byte.
+    /// The bytes of the file.
     pub bytes: Vec<u8>,
 }
 
-/// A document and its place in the family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// The document.
     pub document: Document,
-    /// Place in the plan of the document whose program this one edits; `None`: the seed program, also for documents
-    /// that fit nowhere, which will be declined there with their near misses.
+    /// Index in the plan of the document whose program this one edits. `None`: the seed program; also for documents
+    /// that fit no program, so that the run declines them there with their near misses.
     pub parent: Option<usize>,
 }
 
-/// Reads all `*.txt` files of a folder, in the order of their names.
+/// Reads all `*.txt` files of a folder, sorted by name.
 ///
 /// # Errors
-/// A folder or file that cannot be read.
+/// The folder or a file cannot be read.
 pub fn read(folder: &Path) -> Result<Vec<Document>, CorpusError> {
     let error = |path: &Path| {
         let path = path.to_owned();
@@ -61,11 +56,11 @@ pub fn read(folder: &Path) -> Result<Vec<Document>, CorpusError> {
     paths.iter().map(document).collect()
 }
 
-/// Orders documents so that each comes after the one whose program it edits: every document goes to the first program
-/// that it applies to, the seed program first, then the programs in the order they were made.
+/// Orders documents so that each follows the document whose program it edits. A document edits the first program that
+/// it applies to: the seed program, then the programs in the order they were made.
 pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
     let mut planned: Vec<Planned> = Vec::new();
-    // Programs made so far, each with the place of its document; the seed program has none.
+    // Programs so far, each with the index of its document.
     let mut programs: Vec<(Option<usize>, String)> = vec![(None, seed.to_owned())];
     let mut left = documents;
     loop {
@@ -108,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_follows_the_one_whose_program_it_edits_whatever_their_names() {
+    fn a_document_follows_the_one_whose_program_it_edits_regardless_of_names() {
         let documents = vec![
             document("a", "second", "third"),
             document("b", "nowhere", "x"),

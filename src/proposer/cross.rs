@@ -1,5 +1,5 @@
-//! Cross: the proposer that makes one program of two: a function of the other one with what it needs, or the changes of
-//! both since their common ancestor. Where both changed the same lines there is no proposal. Takes texts; knows no run.
+//! Cross: combines two programs. It takes a function of the second with its helpers, or merges the changes of both
+//! since their common ancestor. It proposes nothing where both changed the same lines. It takes texts and knows no run.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,20 +16,17 @@ use crate::proposer::recipe::ENTRY;
 use crate::proposer::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
 use crate::values::operator::Operator;
 
-/// The program that a parent is crossed with.
 #[derive(Clone, Copy, Debug)]
 pub struct Mate<'a> {
-    /// What it is called in names and descriptions: its number.
+    /// Its number, for names and descriptions.
     pub label: &'a str,
-    /// Its text.
     pub program: &'a str,
-    /// The text of the last program that both come from, if there is one.
+    /// The latest common ancestor, if there is one.
     pub ancestor: Option<&'a str>,
 }
 
-/// Proposes an edit of `parent` that takes something over from `mate` and leads to a program not yet `seen`, by the
-/// operator that was `asked` for, or by the other one where that finds nothing; `None` when there is nothing to take, or
-/// only what does not fit.
+/// Proposes an edit of `parent` that takes code from `mate` and leads to a program not yet `seen`: by the operator
+/// `asked` for, or by the other one if that finds nothing. `None` if nothing fits.
 pub fn propose(
     parent: &str,
     mate: Mate<'_>,
@@ -45,17 +42,17 @@ pub fn propose(
     }
 }
 
-/// What both programs changed since their ancestor.
+/// Merges the changes of both programs since their ancestor.
 fn merge(parent: &str, mate: Mate<'_>, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
     let child = merged(mate.ancestor?, parent, mate.program).ok()?;
-    // With nothing of either left out it is new; otherwise one of the two had all of it.
+    // If the merge equals one of the two, that one already had all changes.
     let child = (child != mate.program).then_some(child)?;
     let name = format!("cross_merge_with_{}", mate.label);
     let description = format!("Makes the changes of candidate {} since the ancestor of both, too.", mate.label);
     proposal(parent, &child, &name, &description, seen)
 }
 
-/// One function of the mate with the functions that it needs, in place of the parent's function of that name.
+/// Replaces one function of the parent by the mate's function of that name and its helpers.
 fn graft(parent: &str, mate: Mate<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
     let (stock, scion) = (Side::of(parent)?, Side::of(mate.program)?);
     let mut names: Vec<&str> = scion.functions.iter().map(|function| function.name.as_str()).collect();
@@ -82,7 +79,7 @@ fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn
     Proposal::new(&crate::proposer::name::fitted(name), description, edit).ok()
 }
 
-/// The parent with the scion's function `name` and what it needs.
+/// The parent with the donor's function `name` and its helpers.
 fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Option<String> {
     let taken = scion.closure(name);
     let lacking = |known: &BTreeSet<String>| {
@@ -90,12 +87,12 @@ fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Opti
         let lacking: BTreeSet<&String> = mentioned.filter(|name| known.contains(*name)).collect();
         lacking.into_iter().any(|name| !stock.assigned.contains(name))
     };
-    // A value at the top level would have to come along, and may mean something else here.
+    // A top-level value would have to come along, and may mean something else here.
     if lacking(&scion.assigned) {
         return None;
     }
     let mut child = parent.to_owned();
-    // From the end, so that what stands before keeps its place.
+    // From the end, so that earlier spans stay valid.
     let at = stock.functions.iter().find(|function| function.name == name)?.span.start;
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     let mut added = String::new();
@@ -119,19 +116,17 @@ fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Opti
     Some(child)
 }
 
-/// One of the two programs, and what stands in its editable region.
+/// One of the two programs, with its editable region.
 struct Side<'a> {
     program: &'a str,
-    /// The region's bytes.
     span: Range<usize>,
     functions: Vec<Function>,
-    /// Its lines of imports.
     imports: BTreeSet<&'a str>,
     assigned: BTreeSet<String>,
 }
 
 impl<'a> Side<'a> {
-    /// `None` unless there is one region that holds the function that the judge calls.
+    /// `None` unless exactly one region holds the function that the judge calls.
     fn of(program: &'a str) -> Option<Self> {
         let region = Region::of(program).ok()?;
         let [span] = region.spans() else { return None };
@@ -153,14 +148,14 @@ impl<'a> Side<'a> {
         Some(&self.program[function.span.clone()])
     }
 
-    /// A function and all that it needs, in the order of the program.
+    /// A function and all its helpers, in program order.
     fn closure(&self, name: &str) -> Vec<&Function> {
         let mut names = BTreeSet::from([name]);
         loop {
             let known = names.len();
             let inside = self.functions.iter().filter(|function| names.contains(function.name.as_str()));
             let mentioned: Vec<&str> = inside.flat_map(|function| &function.mentions).map(String::as_str).collect();
-            // The entry is never a helper: its name inside another function means something else.
+            // The entry is never a helper: in another function its name means something else.
             let is_helper = |name: &&str| *name != ENTRY && self.text(name).is_some();
             names.extend(mentioned.into_iter().filter(is_helper));
             if names.len() == known {
@@ -192,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_comes_with_what_it_needs_and_what_is_no_longer_needed_goes() {
+    fn a_function_comes_with_what_it_needs_and_unused_code_is_removed() {
         let parent = program("", &[("_old", "x"), ("_pack", "_old(x)"), (ENTRY, "_pack(x) + 1")]);
         let other = program(
             "import numpy as np\n\n\n",
@@ -231,10 +226,10 @@ mod tests {
                 assert_eq!(crossed(other, &parent, None, number), None);
             }
         }
-        // All that the other one has is what would become of the parent.
+        // The graft would turn the parent into the other program.
         let other = program("", &[("_a", "2"), (ENTRY, "_a(3)")]);
         assert_eq!(crossed(&parent, &other, None, 1), None);
-        // It needs a value that does not come along.
+        // The function needs a value that cannot come along.
         let other = program("SIZE = 5\n\n\n", &[("_a", "SIZE"), (ENTRY, "_a(4)")]);
         assert!(
             (0..20)

@@ -1,4 +1,4 @@
-//! Dead: what an edit left without use: functions and imports that nobody mentions any more.
+//! Removal of dead code: functions and imports that an edit left unused.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,8 +6,8 @@ use std::ops::Range;
 use crate::edit::region::Region;
 use crate::proposer::syntax::{functions, imports};
 
-/// `child`, an edit of `parent`, without the functions and imports of its editable region that were of use in `parent`,
-/// or were not there, and are of no use in `child`. What was dead before is left alone: it is not this edit's.
+/// Removes from `child` the functions and imports of its editable region that are unused there, unless they were
+/// already unused in `parent`.
 pub(crate) fn buried(parent: &str, child: &str) -> String {
     let before = defined(parent);
     let idle_before: BTreeSet<String> = idle(parent).into_iter().map(|(name, _)| name).collect();
@@ -18,7 +18,7 @@ pub(crate) fn buried(parent: &str, child: &str) -> String {
         if idle.is_empty() {
             return child;
         }
-        // From the end, so that the others keep their places. What only they mention is found when they are gone.
+        // From the end, so that earlier spans stay valid. The next round finds what only these mentioned.
         let mut spans: Vec<Range<usize>> = idle.into_iter().map(|(_, span)| span).collect();
         spans.sort_by_key(|span| (span.start, span.end));
         // Two imports may share a line.
@@ -32,18 +32,17 @@ pub(crate) fn buried(parent: &str, child: &str) -> String {
     }
 }
 
-/// The names of functions and imports.
 fn defined(program: &str) -> BTreeSet<String> {
     let functions = functions(program);
     let names = functions.iter().map(|function| function.name.clone());
     names.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
 }
 
-/// The functions and imports of the region that nothing else in the program mentions, with their lines.
+/// The unused functions and imports of the region, with their lines.
 fn idle(program: &str) -> Vec<(String, Range<usize>)> {
     let Ok(region) = Region::of(program) else { return Vec::new() };
     let functions = functions(program);
-    // A function that is only called by itself is of no use either.
+    // A function that only calls itself is unused, too.
     let used = |name: &str, but: Option<&Range<usize>>| {
         let others = functions.iter().filter(|function| Some(&function.span) != but);
         others.into_iter().any(|function| function.mentions.contains(name))
@@ -56,11 +55,11 @@ fn idle(program: &str) -> Vec<(String, Range<usize>)> {
         .filter(|import| !import.names.is_empty() && !import.names.iter().any(|name| used(name, None)));
     let of_imports = of_imports.map(|import| (import.names.join(","), import.span));
     let all = of_functions.chain(of_imports).filter(|(_, span)| region.around(span).is_some());
-    // Names that something else at the top level mentions are found in its text; that is rare, and cheap to be sure of.
+    // Top-level code may mention a name outside of all functions; a text search finds it.
     all.filter(|(name, span)| !mentioned_at_top(program, name, span, &functions)).collect()
 }
 
-/// Whether a word stands anywhere outside all functions and outside `own` lines.
+/// Whether `name` occurs outside of all functions and outside of its `own` lines.
 fn mentioned_at_top(
     program: &str,
     name: &str,
@@ -71,7 +70,7 @@ fn mentioned_at_top(
     name.split(',').any(|name| program.match_indices(name).any(|(at, _)| !inside(at)))
 }
 
-/// Takes lines out, and the blank lines after them.
+/// Removes lines and the blank lines after them.
 fn remove(program: &mut String, span: Range<usize>) {
     let rest = &program[span.end..];
     let blank: usize = rest.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_use_stays_even_if_only_at_the_top_level() {
+    fn used_code_stays_even_if_only_at_the_top_level() {
         let child = PARENT.replace("return _a()", "return 2 * _a()");
         assert_eq!(buried(PARENT, &child), child);
         let child = PARENT.replace("return _a()", "return TABLE") + "TABLE = _a()\n";

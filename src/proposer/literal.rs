@@ -1,25 +1,21 @@
-//! Literal: a number as a program writes it, and the numbers one step away, written in the same style.
+//! Number literals of a program, and the literals one step away, written in the same style.
 //!
-//! Steps are on a log scale, because nobody knows beforehand of which order the right number is. Integers stay
-//! integers, exponents stay exponents, and a number is never a step away from itself. Hexadecimal and imaginary numbers
-//! are no literals here: they are not tuned.
+//! Steps are on a log scale, because the right order of magnitude is unknown. Integers stay integers, exponents stay
+//! exponents, and no number steps to itself. Hexadecimal and imaginary numbers are not tuned.
 
-/// Up to this magnitude the neighbours of an integer are worth a step of their own.
+/// Integers up to this magnitude also step to their neighbours.
 const SMALL: u64 = 16;
 
-/// A number of a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Literal {
-    /// An integer.
     Integer(i64),
-    /// A decimal fraction.
     Decimal(f64),
     /// A number with an exponent, such as `1e-5`.
     Exponent(f64),
 }
 
 impl Literal {
-    /// Reads a literal with its sign; `None` for what is no plain decimal number, or too large to step from.
+    /// Parses a signed literal; `None` if it is not a plain decimal number or too large to step from.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.replace('_', "").to_ascii_lowercase();
         let unsigned = digits.strip_prefix('-').unwrap_or(&digits);
@@ -33,7 +29,7 @@ impl Literal {
         Some(if digits.contains('e') { Self::Exponent(value) } else { Self::Decimal(value) })
     }
 
-    /// Whether this is 0, 1 or -1: numbers that mostly say how a program is built, not how it is tuned.
+    /// Whether this is 0, 1 or -1: such numbers mostly shape a program rather than tune it.
     pub(crate) fn is_structural(self) -> bool {
         match self {
             Self::Integer(value) => (-1..=1).contains(&value),
@@ -41,9 +37,9 @@ impl Literal {
         }
     }
 
-    /// The literals one step away, in no order that means anything, without this one.
+    /// The literals one step away, in no particular order.
     ///
-    /// A positive integer stays positive when it is a `count`; others too, unless they are 1.
+    /// A positive integer stays positive; a 1 does so only if it is a `count`.
     pub(crate) fn steps(self, count: bool) -> Vec<String> {
         let mut steps: Vec<String> = match self {
             Self::Integer(value) => integer_steps(value, count).iter().map(i64::to_string).collect(),
@@ -73,14 +69,14 @@ fn integer_steps(value: i64, count: bool) -> Vec<i64> {
     }
     let least = if value > 1 || count && value == 1 { 1 } else { i64::MIN };
     let most = if value < -1 { -1 } else { i64::MAX };
-    // A step of a fifth from a small number means as far down as it goes.
+    // A fifth of a small number is clamped to the least allowed value.
     steps.into_iter().flatten().map(|step| step.clamp(least, most)).collect()
 }
 
 fn float_steps(value: f64) -> Vec<f64> {
     let far = [value / 10.0, value / 2.0, value * 2.0, value * 10.0];
     let distance = value - 1.0;
-    // A factor near 1 acts by what sets it apart from 1: 1.05 is twice as strong as 1.025.
+    // A factor near 1 acts by its distance from 1: 1.05 is twice as strong as 1.025.
     let near = [0.2, 0.5, 2.0, 5.0].map(|scale| 1.0 + scale * distance);
     let steps = match value {
         1.0 => vec![0.5, 0.9, 1.1, 2.0],
@@ -90,7 +86,7 @@ fn float_steps(value: f64) -> Vec<f64> {
     steps.into_iter().map(rounded).filter(|step| step.is_finite() && *step != 0.0).collect()
 }
 
-/// To six digits: 0.95 - 1 is not quite -0.05, and nobody wants to read by how much.
+/// Rounds to six digits, because 0.95 - 1 is not exactly -0.05.
 fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().expect("BUG: a formatted number does not read back")
 }

@@ -1,5 +1,5 @@
-//! Proposers: where proposals come from. A proposer turns a parent, and what it is told of the run, into a proposal;
-//! it never judges one, and never looks at a clock or a random number that it was not given.
+//! Proposers make proposals from a parent program and facts about the run. They never judge, read no clock, and draw
+//! only from the stream that the caller passes.
 
 pub(crate) mod cache;
 mod name;

@@ -1,10 +1,9 @@
-//! Mutate: the proposer that changes numeric constants of the parent, one mostly, two or three at times, and now and then
-//! its structure: a statement, an operator, an early exit, the type of a tensor.
+//! Mutate: changes numeric constants of the parent, usually one, sometimes two or three, and now and then its
+//! structure: a statement, an operator, an early exit, the type of a tensor.
 //!
-//! Most programs have a few numbers that nobody has tuned: rounds, attempts, thresholds. Defaults of parameters and
-//! bounds of loops are tried first, 0, 1 and -1 and whatever shapes a tensor last. Everything is drawn from the stream
-//! that the caller gives, so a proposal can be made again. Never proposes a program that the caller has seen, or one that
-//! does not parse.
+//! Most programs have a few untuned numbers: rounds, attempts, thresholds. Mutate tries defaults of parameters and
+//! bounds of loops first; 0, 1, -1 and shapes of tensors last. It draws only from the caller's stream, so a proposal
+//! can be repeated. It never proposes a program that the caller has seen or that does not parse.
 
 use packevolve_contract::stream::Stream;
 use rand::seq::IndexedRandom;
@@ -18,16 +17,16 @@ use crate::proposer::random::weighted;
 use crate::proposer::syntax::{Number, Role, is_sound, numbers};
 use crate::values::operator::Operator;
 
-/// How many mutations are drawn before giving up.
+/// Draws before it gives up.
 const DRAWS: usize = 256;
-/// ... of one operator before the others are drawn from.
+/// Draws of one operator before it tries the others.
 const DRAWS_OF_ONE: usize = 64;
-/// How often two and three constants change together, where several do.
+/// Weights of changing two or three constants together.
 const TOGETHER: [(usize, u32); 2] = [(2, 2), (3, 1)];
-/// How many characters of a constant's name stand in the proposal's.
+/// Characters of a constant's name in the proposal's name.
 const NAME_PART: usize = 20;
 
-/// What a role weighs when a constant is drawn; the constants of one weight are drawn alike.
+/// The weight of a role when a constant is drawn; constants of equal weight are equally likely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
     Knob,
@@ -53,15 +52,15 @@ impl Class {
     }
 }
 
-/// Proposes a change of the editable region of `parent` that leads to a program not yet `seen`, by the operator that was
-/// `asked` for, or by any where it finds none; `None` when a bounded number of draws found none.
+/// Proposes a change of the editable region of `parent` that leads to a program not yet `seen`: by the operator `asked`
+/// for, or by any other if that finds none. `None` if a bounded number of draws finds none.
 pub fn propose(
     parent: &str,
     asked: Option<Operator>,
     rng: &mut Stream,
     seen: &dyn Fn(&str) -> bool,
 ) -> Option<(Operator, Proposal)> {
-    // A parent that was measured may be in a newer Python than our grammar's.
+    // A measured parent may use newer Python than the grammar.
     let readable = is_sound(parent);
     let mut ground = Ground { parent, constants: constants(parent), found: Vec::new() };
     let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
@@ -71,22 +70,21 @@ pub fn propose(
         if child == parent || seen(&child) || readable && !is_sound(&child) {
             return None;
         }
-        // A change that no SEARCH text can single out is not proposed; there are others.
+        // Skips a change that no SEARCH text matches uniquely.
         let edit = Edit::between(parent, &child).ok()?;
         Some((operator, Proposal::new(&name, &description, edit).ok()?))
     })
 }
 
-/// A parent and what can be changed in it.
 struct Ground<'a> {
     parent: &'a str,
     constants: Vec<Number>,
-    /// Looked for when first asked for: most proposals need none of them.
+    /// Found on first use: most proposals need none.
     found: Vec<(Family, Vec<Alteration>)>,
 }
 
 impl Ground<'_> {
-    /// The parent with a drawn change, and the change's name and description; `None` where an operator has nothing to do.
+    /// The parent with a drawn change, its name and its description; `None` if the operator finds nothing to change.
     fn changed(&mut self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
         let Some(family) = Family::of(operator) else { return self.with_constants(operator, rng) };
         let parent = self.parent;
@@ -116,13 +114,13 @@ impl Ground<'_> {
     }
 }
 
-/// A constant and the literal that takes its place.
+/// A constant and its replacement.
 struct Change<'a> {
     number: &'a Number,
     literal: String,
 }
 
-/// The constants of the editable region that have a step, those worth a change first.
+/// The constants of the editable region that have a step, the most promising first.
 fn constants(parent: &str) -> Vec<Number> {
     let Ok(region) = Region::of(parent) else { return Vec::new() };
     let mut constants = numbers(parent);
@@ -135,7 +133,7 @@ fn steps(number: &Number) -> Vec<String> {
     number.literal.steps(Class::of(number.role) == Class::Knob)
 }
 
-/// So many different constants with a step each; `None` when there are not so many.
+/// `count` different constants with a step each; `None` if there are fewer.
 fn draw<'a>(constants: &[&'a Number], together: usize, rng: &mut Stream) -> Option<Vec<Change<'a>>> {
     let mut left = constants.to_vec();
     let mut changes = Vec::new();
@@ -147,7 +145,7 @@ fn draw<'a>(constants: &[&'a Number], together: usize, rng: &mut Stream) -> Opti
     Some(changes)
 }
 
-/// First a class by its weight, among those that there are, then one of its constants.
+/// Draws a class by weight, then one of its constants.
 fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a Number> {
     let class = |number: &Number| Class::of(number.role);
     let mut classes: Vec<Class> = constants.iter().map(|number| class(number)).collect();
@@ -158,7 +156,7 @@ fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a N
     of_class.choose(rng).copied()
 }
 
-/// The parent with the changes, which are in its order, made.
+/// Applies changes, which are in program order.
 fn child(parent: &str, changes: &[Change<'_>]) -> String {
     let mut child = String::with_capacity(parent.len() + 16);
     let mut copied = 0;
@@ -170,7 +168,7 @@ fn child(parent: &str, changes: &[Change<'_>]) -> String {
     child + &parent[copied..]
 }
 
-/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants; ASCII, and no longer than a name may be.
+/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants; ASCII, within the allowed length.
 fn name(parent: &str, changes: &[Change<'_>]) -> String {
     let part = |change: &Change<'_>| {
         let number = change.number;
@@ -182,7 +180,7 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
         let what: String = what.map(|char| if char.is_ascii() { char } else { '_' }).collect();
         format!("{what}_{}_to_{}", solid(&parent[number.span.clone()]), change.literal)
     };
-    // Only the first is named: `git blame` prints the name before every line.
+    // Names only the first, because `git blame` prints the name before every line.
     let more = match changes.len() {
         0 | 1 => String::new(),
         several => format!("_and_{}_more", several - 1),
@@ -190,7 +188,6 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
     crate::proposer::name::fitted(&format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default()))
 }
 
-/// A number without the blanks after its sign.
 fn solid(number: &str) -> String {
     number.split_whitespace().collect()
 }
@@ -227,7 +224,7 @@ mod tests {
 
     fn draw_many(parent: &str, times: u64) -> Vec<Proposal> {
         let rng = |number| stream(7, number, Purpose::Proposal);
-        // Each operator as often as the others.
+        // All operators are equally likely.
         let asked = |number| Some(Operator::MUTATE[number as usize % Operator::MUTATE.len()]);
         let one = |number| Some(propose(parent, asked(number), &mut rng(number), &|_| false)?.1);
         (0..times).filter_map(one).collect()
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn structure_changes_too_and_what_comes_of_it_parses() {
+    fn structure_changes_too_and_the_result_parses() {
         let parent = "# EVOLVE-BLOCK-START\nimport math\n\n\ndef _root(x):\n    return math.sqrt(x)\n\n\ndef pack(w, n=3):\n    \
             w = w.cpu().float()\n    for i in range(n):\n        better = w > i\n        w = w + 1\n        \
             w = _root(w)\n    return w\n# EVOLVE-BLOCK-END\n";
@@ -284,7 +281,7 @@ mod tests {
 
     #[test]
     fn only_the_region_changes_and_never_strings_or_comments() {
-        // With a statement that is left out goes the comment on its line.
+        // Deleting a statement deletes the comment on its line.
         let kept = |proposal: &Proposal| !proposal.name.starts_with("mutate_drop");
         for proposal in draw_many(PARENT, 300).into_iter().filter(kept) {
             let child = proposal.edit.apply(PARENT).unwrap();
@@ -330,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_seen_is_proposed_again_and_the_end_is_told() {
+    fn nothing_seen_is_proposed_again_and_it_ends() {
         let parent = "def f(tries=3):\n    return tries\n";
         let seen = RefCell::new(BTreeSet::from([parent.to_owned()]));
         let mut rng = stream(1, 1, Purpose::Proposal);

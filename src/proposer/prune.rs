@@ -1,9 +1,9 @@
-//! Prune: the proposer that cuts something from the best program: an edit that led to it, or a part of one; functions that
-//! nothing mentions; a statement; the digits of a number. Whether the score needed it is for the judge to say.
+//! Prune: removes something from the best program: an edit of its lineage or a part of one, unused functions, a
+//! statement, digits of a number. The judge decides whether the score needed it.
 //!
-//! All that can be cut has its place in a fixed order, the larger first, and each is proposed once. What guards (asserts,
-//! and whatever returns early or raises) stays, as no score tells what it is there for; so does what binds a name that is
-//! used elsewhere, without which nothing runs. A comment goes with the statement that it stands above.
+//! The cuts are in a fixed order, larger ones first, and each is proposed once. Prune keeps guards (asserts, early
+//! returns and raises), because no score shows what they are for, and definitions of names that are used elsewhere. A
+//! comment goes with the statement below it.
 
 use std::ops::Range;
 
@@ -19,23 +19,21 @@ use crate::proposer::literal::Literal;
 use crate::proposer::syntax::{Number, Role, Statement, is_sound, normalised, numbers, statements, unbound};
 use crate::values::operator::Operator;
 
-/// Only so many of the newest edits are tried to be undone: older ones are mostly written over.
+/// The newest edits that prune tries to undo; later edits mostly overwrote older ones.
 pub const MOST_EDITS: usize = 20;
-/// An edit of more parts is undone as a whole or not at all.
+/// An edit with more parts is undone as a whole or not at all.
 const MOST_PARTS: usize = 8;
 
-/// One of the programs that the best comes from, or the best itself.
+/// A program in the lineage of the best, or the best itself.
 #[derive(Clone, Debug)]
 pub struct Ancestor {
-    /// Its number.
     pub label: String,
-    /// NAME of the proposal that made it.
+    /// NAME of its proposal.
     pub name: String,
-    /// Its text.
     pub program: String,
 }
 
-/// All that can be cut from a program, in order.
+/// All cuts of a program, in order.
 #[derive(Debug)]
 pub struct Cuts {
     best: String,
@@ -43,13 +41,13 @@ pub struct Cuts {
 }
 
 impl Cuts {
-    /// From the first program of `line`, which each of the following ones led to in turn.
+    /// Finds the cuts of the first program of `line`, a lineage with the newest program first.
     pub fn of(line: &[Ancestor]) -> Self {
         let best = line.first().map_or_else(String::new, |best| best.program.clone());
         Self { cuts: cuts(line), best }
     }
 
-    /// Proposes the one at this place; `None` if there are no more.
+    /// Proposes the cut at an index; `None` past the last.
     pub fn propose(&self, place: u64) -> Option<(Operator, Proposal)> {
         let cut = self.cuts.get(usize::try_from(place).ok()?)?;
         let child = buried(&self.best, &cut.child);
@@ -61,15 +59,13 @@ impl Cuts {
     }
 }
 
-/// Something that can be cut.
 #[derive(Debug)]
 struct Cut {
     operator: Operator,
-    /// What is left.
     child: String,
-    /// What is cut, as part of a name.
+    /// The removed part, for a name.
     name: String,
-    /// What is cut, as a sentence.
+    /// The removed part, as a sentence.
     description: String,
 }
 
@@ -107,7 +103,7 @@ fn of_edits(line: &[Ancestor]) -> Vec<Cut> {
         let Ancestor { label, name, .. } = child;
         for Undone { what, text } in undone(&parent.program, &child.program) {
             let Ok(left) = merged(&child.program, best, &text) else { continue };
-            // What the edit took away does not come back.
+            // Undoing must not bring back what the edit removed.
             if left == best || size(&left) > longest || !is_sound(&left) || Edit::between(best, &left).is_err() {
                 continue;
             }
@@ -127,7 +123,6 @@ fn of_edits(line: &[Ancestor]) -> Vec<Cut> {
     cuts
 }
 
-/// A program with something of its edit undone.
 struct Undone {
     what: What,
     text: String,
@@ -136,11 +131,11 @@ struct Undone {
 enum What {
     All,
     Part(usize),
-    /// From the number that the edit brought to the one before it.
+    /// From the edit's number back to the earlier one.
     Number(String, String),
 }
 
-/// The edit between two programs undone: all of it, each of its parts, each of its numbers.
+/// Undoes the edit between two programs: all of it, each of its parts, each of its numbers.
 fn undone(parent: &str, child: &str) -> Vec<Undone> {
     let mut all = vec![Undone { what: What::All, text: parent.to_owned() }];
     let (old, new): (Vec<&str>, Vec<&str>) = (lines(parent).collect(), lines(child).collect());
@@ -164,7 +159,7 @@ fn undone(parent: &str, child: &str) -> Vec<Undone> {
     all
 }
 
-/// Where some lines of a program are in it.
+/// The byte range of lines.
 fn bytes(lines: &[&str], part: &Range<usize>) -> Range<usize> {
     let length = |lines: &[&str]| lines.iter().map(|line| line.len()).sum::<usize>();
     let start = length(&lines[..part.start]);
@@ -175,10 +170,11 @@ fn within<'a>(numbers: &'a [Number], span: &Range<usize>) -> Vec<&'a Number> {
     numbers.iter().filter(|number| span.contains(&number.span.start)).collect()
 }
 
-/// A part of a program: its text, the numbers in it, and where it is.
+/// A part of a program: its text, its numbers, and its byte range.
 type Part<'a> = (&'a str, &'a [&'a Number], &'a Range<usize>);
 
-/// Where two parts differ in several numbers and nothing else, the first with each of those as it is in the second.
+/// If two parts differ only in several numbers: the first part with one number replaced from the second, for each of
+/// them.
 fn numbers_undone((child, ours, from): Part<'_>, (parent, theirs, to): Part<'_>) -> Vec<Undone> {
     let around = |text: &str, numbers: &[&Number], part: &Range<usize>| {
         let ends = numbers.iter().map(|number| number.span.end);
@@ -206,7 +202,7 @@ fn numbers_undone((child, ours, from): Part<'_>, (parent, theirs, to): Part<'_>)
     changed.into_iter().map(undo).collect()
 }
 
-/// What nothing mentions, all at once.
+/// Removes everything unused at once.
 fn of_dead(best: &str) -> Option<Cut> {
     let child = buried("", best);
     (child != best).then(|| Cut {
@@ -232,7 +228,7 @@ fn of_statements(best: &str, region: &Region) -> Vec<Cut> {
     statements(best).into_iter().filter(can_go).map(cut).collect()
 }
 
-/// Where the comment begins that stands above some lines, if there is one; else the lines themselves.
+/// The start of the comment above some lines, or of the lines if there is none.
 fn above(best: &str, span: &Range<usize>, region: &Region) -> usize {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let own = indent(&best[span.clone()]);
@@ -251,7 +247,6 @@ fn without(best: &str, span: &Range<usize>) -> String {
     format!("{}{}", &best[..span.start], &best[span.end..])
 }
 
-/// Numbers that can be written with fewer digits.
 fn of_numbers(best: &str, region: &Region) -> Vec<Cut> {
     let places = Places::of(best);
     let cut = |number: Number| {
@@ -270,10 +265,10 @@ fn of_numbers(best: &str, region: &Region) -> Vec<Cut> {
     numbers(best).into_iter().filter(in_region).filter_map(cut).collect()
 }
 
-/// A decimal number with one digit that counts, written as a number of its kind.
+/// A decimal number rounded to one significant digit, in the same style.
 fn rounded(number: &str) -> Option<String> {
     let value: f64 = number.parse().ok()?;
-    // Of exponents and whole numbers nothing gets shorter.
+    // Exponents and whole numbers do not get shorter.
     if !number.contains('.') || number.contains(['e', 'E']) || value == 0.0 {
         return None;
     }
@@ -321,7 +316,7 @@ mod tests {
             .filter(|(operator, ..)| *operator == Operator::Edit)
             .map(|(_, proposal, child)| (proposal.name, child))
             .collect();
-        // Undoing the newest edit would only bring its parent back.
+        // Undoing the newest edit would only restore its parent.
         let expected = [
             ("prune_edit_2", SEED.replace("tries=5", "tries=7")),
             ("prune_edit_2_part_1", third.replace("+ 0.25", "+ 0.5")),
@@ -347,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_proposed_twice_or_longer_and_the_end_is_told() {
+    fn nothing_is_proposed_twice_or_longer_and_it_ends() {
         let longer = SEED.replace("    x = x + 1\n", "");
         let line = [ancestor("1", &longer), ancestor("0", SEED)];
         let found = all(&line);

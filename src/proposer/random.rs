@@ -1,9 +1,9 @@
-//! Draw: what proposers draw from the stream they are given, beyond what `rand` does.
+//! Random draws that proposers share, beyond those of `rand`.
 
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
 
-/// One of `items`, each as often as its weight says; `None` of none.
+/// Draws one of `items` by weight; `None` if there are none.
 pub(crate) fn weighted<'a, T>(items: &'a [T], rng: &mut Stream, weight: impl Fn(&T) -> u32) -> Option<&'a T> {
     let total: u32 = items.iter().map(&weight).sum();
     let mut ticket = rng.random_range(0..total.max(1));

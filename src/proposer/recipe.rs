@@ -1,5 +1,5 @@
-//! Recipe: which building blocks a composed program is made of, with which parameters; drawn, varied by one step, and
-//! read back from a program, by the calls in it rather than by what comments say of them.
+//! A recipe: the building blocks of a composed program and their parameters. Recipes are drawn, varied by one step, and
+//! read back from the calls in a program, not from its comments.
 
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
@@ -9,42 +9,39 @@ use crate::proposer::catalogue::{Block, Catalogue, Kind};
 use crate::proposer::random::{sometimes, weighted};
 use crate::proposer::syntax::functions;
 
-/// The functions of a composed program that call its blocks.
 pub(crate) const PACK: &str = "_pack";
 /// The function that the judge calls.
 pub(crate) const ENTRY: &str = "balanced_packing";
 
-/// How many refinements are drawn, and how often.
+/// Numbers of refinements with their weights.
 const REFINEMENTS: [(usize, u32); 4] = [(0, 5), (1, 35), (2, 45), (3, 15)];
-/// In how many of a hundred drawn recipes the order is not the usual one, ...
+/// Percentage of drawn recipes with an unusual order.
 const REORDERED: u32 = 30;
-/// ... there are two assignments, ...
+/// Percentage with two assignments.
 const SELECTED: u32 = 10;
-/// ... and rows that need it are packed again.
+/// Percentage with a restart.
 const RESTARTED: u32 = 15;
-/// What a variation does, and how often.
+/// Kinds of variation with their weights.
 const STEPS: [(Step, u32); 4] = [(Step::Tune, 50), (Step::Exchange, 25), (Step::Add, 12), (Step::Drop, 13)];
-/// How many values away a parameter moves at most.
+/// The largest distance that a parameter moves, in values.
 const REACH: usize = 2;
-/// How many variations are drawn before giving up.
+/// Draws before it gives up.
 const DRAWS: usize = 64;
 
-/// The blocks of a program, in the order of their kinds, the refinements in the order in which they run.
+/// The blocks of a program, sorted by kind; refinements in the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
     parts: Vec<Part>,
 }
 
-/// A block with a value for each of its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) block: String,
     pub(crate) kind: Kind,
-    /// Parameters and values, in the order of the block's header.
+    /// Values in the order of the block's header.
     pub(crate) values: Vec<(String, String)>,
 }
 
-/// A step of a variation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Tune,
@@ -53,20 +50,28 @@ pub(crate) enum Step {
     Drop,
 }
 
-/// What a variation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Variation {
-    /// A parameter got another value.
-    Tuned { block: String, parameter: String, from: String, to: String },
-    /// A block gave way to another one of its kind.
-    Exchanged { from: String, to: String },
-    /// A block was put in.
-    Added { block: String },
-    /// A block was left out.
-    Dropped { block: String },
+    Tuned {
+        block: String,
+        parameter: String,
+        from: String,
+        to: String,
+    },
+    /// A block was replaced by another of its kind.
+    Exchanged {
+        from: String,
+        to: String,
+    },
+    Added {
+        block: String,
+    },
+    Dropped {
+        block: String,
+    },
 }
 
-/// How many blocks of a kind a recipe has: at least, and at most.
+/// The least and the greatest number of blocks of a kind.
 fn allowed(kind: Kind) -> (usize, usize) {
     match kind {
         Kind::Order | Kind::Restart | Kind::Select => (0, 1),
@@ -85,19 +90,18 @@ impl Part {
         Self { block: block.name.clone(), kind: block.kind, values: names.zip(values).collect() }
     }
 
-    /// The block's name without its kind, which is what one calls it.
+    /// The block's name without its kind, for names of proposals.
     pub(crate) fn short(&self) -> &str {
         short(&self.block)
     }
 }
 
-/// A block's name without what stands before its first underscore, its kind.
+/// A block's name after its first underscore; the part before is its kind.
 pub(crate) fn short(block: &str) -> &str {
     block.split_once('_').map_or(block, |(_, short)| short)
 }
 
 impl Recipe {
-    /// In the order of their kinds.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
     }
@@ -106,7 +110,6 @@ impl Recipe {
         self.parts.iter().filter(move |part| part.kind == kind)
     }
 
-    /// Any recipe.
     pub(crate) fn drawn(catalogue: &Catalogue, rng: &mut Stream) -> Self {
         let refinements = weighted(&REFINEMENTS, rng, |&(_, weight)| weight).map_or(0, |&(number, _)| number);
         let selected = catalogue.of_kind(Kind::Select).next().is_some() && sometimes(SELECTED, rng);
@@ -128,7 +131,8 @@ impl Recipe {
         Self { parts }
     }
 
-    /// The recipe of a composed program, whatever has been done to its functions and numbers since; `None` if it is none.
+    /// The recipe of a composed program, even if its functions and numbers were changed since; `None` if the program is
+    /// not composed.
     pub(crate) fn of(program: &str, catalogue: &Catalogue) -> Option<Self> {
         let functions = functions(program);
         let function = |name: &str| functions.iter().find(|function| function.name == name);
@@ -158,15 +162,14 @@ impl Recipe {
         self.of_kind(kind).count()
     }
 
-    /// Whether each kind is there as often as it must, and a second assignment with what chooses between the two.
+    /// Whether the recipe has the right number of blocks of each kind, and a select block if there are two assignments.
     fn is_whole(&self) -> bool {
         let kinds = [Kind::Order, Kind::Assign, Kind::Select, Kind::Refine, Kind::Bound, Kind::Restart];
         let fits = |&kind: &Kind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
         kinds.iter().all(fits) && self.number_of(Kind::Assign) == 1 + self.number_of(Kind::Select)
     }
 
-    /// This recipe with one step taken, any or this one, and what that was; `None` when a bounded number of draws found
-    /// none.
+    /// This recipe after one step, and the step; `None` if a bounded number of draws finds none.
     pub(crate) fn varied(
         &self,
         catalogue: &Catalogue,
@@ -220,11 +223,11 @@ impl Recipe {
         };
         let mut new = draw(kind, rng)?;
         if kind == Kind::Select {
-            // Between what is chosen is more telling than how.
+            // The choice of assignments matters more than the select block.
             self.parts.push(new);
             new = draw(Kind::Assign, rng)?;
         }
-        // Anywhere among its like: which refinement comes first matters.
+        // At any position: the order of refinements matters.
         let first = self.parts.iter().take_while(|part| part.kind < new.kind).count();
         let place = first + rng.random_range(0..=self.number_of(new.kind));
         let block = new.block.clone();
@@ -244,7 +247,7 @@ impl Recipe {
     }
 }
 
-/// The values next to `value` on either side; it need not be among them.
+/// The values around `value`, which need not be one of them.
 fn neighbours(values: &[String], value: &str) -> Vec<String> {
     let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
     let here = number(value);
