@@ -98,7 +98,7 @@ fn jail(cast: &NamedCandidates<'_>) -> Block {
 /// Every setting in force, by its path in the record.
 fn settings(cast: &NamedCandidates<'_>) -> Table {
     let mut table = Table::new("All settings in force", ["setting", "value"]);
-    let settings = serde_json::to_value(&cast.search.settings()).expect("BUG: settings are JSON in the journal");
+    let settings = serde_json::to_value(cast.search.settings()).expect("BUG: settings are JSON in the journal");
     for (path, value) in leaves("", &settings) {
         table.row([path, value]);
     }
