@@ -15,8 +15,8 @@ use packevolve::proposer::llm::prompt::Prompts;
 use packevolve::proposer::llm::reply;
 use packevolve::proposer::llm::request::Request;
 use packevolve::run::derive::derive;
-use packevolve::values::cost::{Budget, Charge, Limit, Usage};
-use packevolve::values::event::Kind;
+use packevolve::values::cost::{Budget, Charge, Limit, Reserve, Usage};
+use packevolve::values::event::RequestForm;
 use packevolve::values::llm_error::{LlmError, Scope};
 use packevolve::values::settings::ModelSettings;
 
@@ -316,8 +316,21 @@ fn no_try_is_made_that_the_budget_has_no_room_for() {
     // Two lost replies may have been charged, so that there is no room for a third try.
     assert_eq!(asked.result, Err(LlmError::OverBudget));
     assert_eq!((endpoint.arrived().len(), asked.failures.len()), (2, 2));
-    assert!(limit.allows(budget.spent) && !budget.can_ever_hold(request.worst));
+    assert!(limit.allows(budget.spent) && !budget.has_room(request.worst));
     assert_eq!((budget.spent, budget.reserved), (asked.charge(), Charge::NONE));
+}
+
+/// One budget for requests at the same time.
+struct Shared<'a>(&'a Mutex<Budget>);
+
+impl Reserve for Shared<'_> {
+    fn reserve(&mut self, worst: Charge) -> bool {
+        self.0.lock().unwrap().reserve(worst)
+    }
+
+    fn settle(&mut self, worst: Charge, actual: Charge) {
+        self.0.lock().unwrap().settle(worst, actual);
+    }
 }
 
 #[test]
@@ -328,7 +341,7 @@ fn requests_in_flight_count_at_their_worst() {
     let request = asking(&model);
     let limit = Limit { tokens: Some(request.worst.tokens() + 50), nanodollars: None };
     let budget = Mutex::new(Budget::new(limit));
-    let (mut one, mut other) = (&budget, &budget);
+    let (mut one, mut other) = (Shared(&budget), Shared(&budget));
     let (first, second) =
         wait_for(async { tokio::join!(client.ask(&request, &mut one), client.ask(&request, &mut other)) });
     assert_eq!((first.result.is_ok(), second.result), (true, Err(LlmError::OverBudget)));
@@ -336,7 +349,7 @@ fn requests_in_flight_count_at_their_worst() {
     let spent = budget.lock().unwrap().spent;
     assert_eq!((spent, endpoint.arrived().len()), (first.charge(), 1));
     assert_eq!(spent.tokens(), 110);
-    assert!(!budget.lock().unwrap().can_ever_hold(request.worst));
+    assert!(!budget.lock().unwrap().has_room(request.worst));
 }
 
 #[test]
@@ -378,12 +391,12 @@ fn an_edit_that_does_not_apply_comes_back_as_one_that_does() {
     let shown = ProgramShown::new("seed", "The seed program.", &parent, None);
     let context = PromptContext { parent: shown, ..PromptContext::bare_example() };
 
-    let conversation = prompts.ask(Kind::Edit, &context).unwrap();
+    let conversation = prompts.ask(RequestForm::Edit, &context).unwrap();
     let first = wait_for(client.ask(&Request::new(&model, &conversation), &mut rich())).result.unwrap();
-    let error = document(Kind::Edit, &parent, &first.text).unwrap_err();
+    let error = document(RequestForm::Edit, &parent, &first.text).unwrap_err();
     let back = prompts.repair(conversation, first.text, &Repair::of_reply(&error, 1)).unwrap();
     let second = wait_for(client.ask(&Request::new(&model, &back), &mut rich())).result.unwrap();
-    let document = document(Kind::Edit, &parent, &second.text).unwrap();
+    let document = document(RequestForm::Edit, &parent, &second.text).unwrap();
     assert_eq!(derive(&parent, &document).unwrap().proposal.name, "cpu_sort");
 
     let sent = String::from_utf8(endpoint.arrived()[1].body.clone()).unwrap();
@@ -441,8 +454,8 @@ fn a_server_that_others_wrote_is_understood() {
 fn the_built_in_prompts_are_those_of_the_repository() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("candidates/prompts");
     let context = PromptContext::example();
-    for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
-        let ask = |folder: Option<&Path>| Prompts::read(folder).unwrap().ask(kind, &context).unwrap();
+    for form in [RequestForm::Edit, RequestForm::Rewrite, RequestForm::Crossover] {
+        let ask = |folder: Option<&Path>| Prompts::read(folder).unwrap().ask(form, &context).unwrap();
         assert_eq!(ask(Some(&folder)), ask(None));
     }
 }

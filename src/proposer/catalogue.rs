@@ -26,7 +26,7 @@ pub struct Catalogue {
 pub(crate) struct Block {
     /// The name of its function without the leading underscore.
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: BlockKind,
     /// The blocks that its function calls.
     pub(crate) needs: Vec<String>,
     /// A description with parameters in braces.
@@ -38,7 +38,7 @@ pub(crate) struct Block {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
+pub(crate) enum BlockKind {
     Frame,
     Helper,
     Order,
@@ -49,7 +49,7 @@ pub(crate) enum Kind {
     Restart,
 }
 
-impl Kind {
+impl BlockKind {
     const ALL: [(Self, &'static str); 8] = [
         (Self::Frame, "frame"),
         (Self::Helper, "helper"),
@@ -136,11 +136,11 @@ impl Catalogue {
     }
 
     fn check(&self) -> Result<(), CatalogueError> {
-        let of_frame = |name: &str| self.get(name).is_some_and(|block| block.kind == Kind::Frame);
+        let of_frame = |name: &str| self.get(name).is_some_and(|block| block.kind == BlockKind::Frame);
         if let Some(missing) = FRAME.iter().find(|name| !of_frame(name)) {
             return Err(CatalogueError::Missing { missing: format!("block `{missing}` of kind frame") });
         }
-        for (kind, name) in [(Kind::Assign, "assign"), (Kind::Bound, "bound")] {
+        for (kind, name) in [(BlockKind::Assign, "assign"), (BlockKind::Bound, "bound")] {
             if self.of_kind(kind).next().is_none() {
                 return Err(CatalogueError::Missing { missing: format!("block of kind {name}") });
             }
@@ -162,7 +162,7 @@ impl Catalogue {
         self.blocks.get(name)
     }
 
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Block> {
+    pub(crate) fn of_kind(&self, kind: BlockKind) -> impl Iterator<Item = &Block> {
         self.blocks.values().filter(move |block| block.kind == kind)
     }
 
@@ -199,7 +199,9 @@ impl Block {
                 line[1..].trim().split_once(':').ok_or(format!("{:?} is not a header line", bare(line)))?;
             let words = || value.split_whitespace().map(str::to_owned);
             match key {
-                "kind" => kind = Some(Kind::parse(value.trim()).ok_or(format!("{:?} is not a kind", value.trim()))?),
+                "kind" => {
+                    kind = Some(BlockKind::parse(value.trim()).ok_or(format!("{:?} is not a kind", value.trim()))?)
+                }
                 "needs" => needs = words().collect(),
                 "says" => says = value.trim().to_owned(),
                 _ => parameters.push((key.to_owned(), words().collect())),
@@ -247,7 +249,7 @@ mod tests {
             least() + &block("b", "# kind: refine\n# needs: deal mean\n# says: {steps} steps\n# steps: 1 2.5 4\n");
         let catalogue = Catalogue::parse(&text).unwrap();
         let block = catalogue.get("b").unwrap();
-        assert_eq!((block.kind, block.needs.len(), block.says.as_str()), (Kind::Refine, 2, "{steps} steps"));
+        assert_eq!((block.kind, block.needs.len(), block.says.as_str()), (BlockKind::Refine, 2, "{steps} steps"));
         assert_eq!(block.parameters, [("steps".to_owned(), ["1", "2.5", "4"].map(str::to_owned).to_vec())]);
         assert_eq!(block.text, "def _b(items):\n    return items\n");
         assert_eq!(catalogue.names().count(), 5);

@@ -5,12 +5,12 @@
 //! from the caller's stream and never proposes a program that the caller has seen.
 
 use packevolve_contract::stream::Stream;
+use rand::RngExt;
 
 use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
-use crate::proposer::catalogue::{Catalogue, FRAME, Kind};
-use crate::proposer::random::sometimes;
+use crate::proposer::catalogue::{BlockKind, Catalogue, FRAME};
 use crate::proposer::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
 use crate::proposer::syntax::{Function, functions_in, is_sound};
 use crate::values::operator::Operator;
@@ -38,7 +38,7 @@ pub fn propose(
     let recipe = Recipe::of(parent, catalogue);
     let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
     asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
-        let afresh = operator.map_or_else(|| sometimes(AFRESH, rng), |operator| operator == Operator::Assemble);
+        let afresh = operator.map_or_else(|| rng.random_ratio(AFRESH, 100), |operator| operator == Operator::Assemble);
         let varied = recipe.as_ref().filter(|_| !afresh);
         let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, operator.and_then(step), rng));
         let plan = plan.unwrap_or_else(|| Plan { recipe: Recipe::drawn(catalogue, rng), variations: Vec::new() });
@@ -73,7 +73,7 @@ impl Plan {
     fn varied(recipe: &Recipe, catalogue: &Catalogue, step: Option<Step>, rng: &mut Stream) -> Option<Self> {
         let (recipe, first) = recipe.varied(catalogue, step, rng)?;
         let mut plan = Self { recipe, variations: vec![first] };
-        while sometimes(FURTHER, rng) {
+        while rng.random_ratio(FURTHER, 100) {
             let (recipe, next) = plan.recipe.varied(catalogue, None, rng)?;
             plan.recipe = recipe;
             plan.variations.push(next);
@@ -95,7 +95,8 @@ impl Plan {
     /// `compose_chunked4_opposite8x4`, or the first step of a variation.
     fn name(&self) -> String {
         let Some(first) = self.variations.first() else {
-            let named = self.recipe.parts().iter().filter(|part| !matches!(part.kind, Kind::Bound | Kind::Select));
+            let named =
+                self.recipe.parts().iter().filter(|part| !matches!(part.kind, BlockKind::Bound | BlockKind::Select));
             return crate::proposer::name::fitted(&format!(
                 "compose_{}",
                 named.map(part_name).collect::<Vec<_>>().join("_")
@@ -179,7 +180,7 @@ fn region_text(recipe: &Recipe, catalogue: &Catalogue, kept: impl Fn(&str) -> Op
     let mut blocks = Vec::new();
     let (sorted, placement) = (FRAME[0], FRAME[1]);
     catalogue.require(sorted, &mut blocks);
-    let parts = |restart: bool| recipe.parts().iter().filter(move |part| (part.kind == Kind::Restart) == restart);
+    let parts = |restart: bool| recipe.parts().iter().filter(move |part| (part.kind == BlockKind::Restart) == restart);
     parts(false).for_each(|part| catalogue.require(&part.block, &mut blocks));
     parts(true).for_each(|part| catalogue.require(&part.block, &mut blocks));
     catalogue.require(placement, &mut blocks);
@@ -202,24 +203,24 @@ fn pack_text(recipe: &Recipe) -> String {
         format!("def {PACK}(items, bound, num_packs):"),
         "    \"\"\"One attempt at all rows: `items` in order, into packs, and those refined.\"\"\"".to_owned(),
     ];
-    let order = recipe.of_kind(Kind::Order).map(|part| format!("    items = {}", call(part, "items, num_packs")));
+    let order = recipe.of_kind(BlockKind::Order).map(|part| format!("    items = {}", call(part, "items, num_packs")));
     lines.extend(order);
-    let mut assignments = recipe.of_kind(Kind::Assign);
+    let mut assignments = recipe.of_kind(BlockKind::Assign);
     lines.extend(assignments.next().map(|part| format!("    packs, loads = {}", call(part, "items, num_packs"))));
-    for (select, second) in recipe.of_kind(Kind::Select).zip(assignments) {
+    for (select, second) in recipe.of_kind(BlockKind::Select).zip(assignments) {
         let second = call(second, "items, num_packs");
         lines.push(format!("    {}", call(select, &format!("packs, loads, *{second}"))));
     }
-    lines.extend(recipe.of_kind(Kind::Refine).map(|part| format!("    {}", call(part, "packs, loads, bound"))));
+    lines.extend(recipe.of_kind(BlockKind::Refine).map(|part| format!("    {}", call(part, "packs, loads, bound"))));
     lines.push("    return packs, loads\n".to_owned());
     lines.join("\n")
 }
 
 fn entry_text(recipe: &Recipe) -> String {
-    let bound = recipe.of_kind(Kind::Bound).map(|part| call(part, "items, num_packs")).collect::<String>();
+    let bound = recipe.of_kind(BlockKind::Bound).map(|part| call(part, "items, num_packs")).collect::<String>();
     let arguments = "items, packs, loads, bound, num_packs";
     let restart: String =
-        recipe.of_kind(Kind::Restart).map(|part| format!("    {}\n", call(part, arguments))).collect();
+        recipe.of_kind(BlockKind::Restart).map(|part| format!("    {}\n", call(part, arguments))).collect();
     format!(
         r#"def {ENTRY}(weight: torch.Tensor, num_packs: int) -> tuple[torch.Tensor, torch.Tensor]:
     """

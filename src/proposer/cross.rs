@@ -11,13 +11,13 @@ use crate::edit::apply::Edit;
 use crate::edit::merge::merged;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
-use crate::proposer::dead::buried;
+use crate::proposer::dead_code::without_dead_code;
 use crate::proposer::recipe::ENTRY;
 use crate::proposer::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
 use crate::values::operator::Operator;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Mate<'a> {
+pub struct SecondParent<'a> {
     /// Its number, for names and descriptions.
     pub label: &'a str,
     pub program: &'a str,
@@ -25,17 +25,17 @@ pub struct Mate<'a> {
     pub ancestor: Option<&'a str>,
 }
 
-/// Proposes an edit of `parent` that takes code from `mate` and leads to a program not yet `seen`: by the operator
+/// Proposes an edit of `parent` that takes code from `second` and leads to a program not yet `seen`: by the operator
 /// `asked` for, or by the other one if that finds nothing. `None` if nothing fits.
 pub fn propose(
     parent: &str,
-    mate: Mate<'_>,
+    second: SecondParent<'_>,
     asked: Option<Operator>,
     rng: &mut Stream,
     seen: &dyn Fn(&str) -> bool,
 ) -> Option<(Operator, Proposal)> {
-    let merge = |_: &mut Stream| Some((Operator::Merge, merge(parent, mate, seen)?));
-    let graft = |rng: &mut Stream| Some((Operator::Graft, graft(parent, mate, rng, seen)?));
+    let merge = |_: &mut Stream| Some((Operator::Merge, merge(parent, second, seen)?));
+    let graft = |rng: &mut Stream| Some((Operator::Graft, graft(parent, second, rng, seen)?));
     match asked {
         Some(Operator::Merge) => merge(rng).or_else(|| graft(rng)),
         _ => graft(rng).or_else(|| merge(rng)),
@@ -43,35 +43,35 @@ pub fn propose(
 }
 
 /// Merges the changes of both programs since their ancestor.
-fn merge(parent: &str, mate: Mate<'_>, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let child = merged(mate.ancestor?, parent, mate.program).ok()?;
+fn merge(parent: &str, second: SecondParent<'_>, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let child = merged(second.ancestor?, parent, second.program).ok()?;
     // If the merge equals one of the two, that one already had all changes.
-    let child = (child != mate.program).then_some(child)?;
-    let name = format!("cross_merge_with_{}", mate.label);
-    let description = format!("Makes the changes of candidate {} since the ancestor of both, too.", mate.label);
+    let child = (child != second.program).then_some(child)?;
+    let name = format!("cross_merge_with_{}", second.label);
+    let description = format!("Makes the changes of candidate {} since the ancestor of both, too.", second.label);
     proposal(parent, &child, &name, &description, seen)
 }
 
-/// Replaces one function of the parent by the mate's function of that name and its helpers.
-fn graft(parent: &str, mate: Mate<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let (stock, scion) = (Side::of(parent)?, Side::of(mate.program)?);
-    let mut names: Vec<&str> = scion.functions.iter().map(|function| function.name.as_str()).collect();
-    names.retain(|name| stock.text(name).is_some() && stock.text(name) != scion.text(name));
+/// Replaces one function of the parent by the function of that name in the second parent, with its helpers.
+fn graft(parent: &str, second: SecondParent<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
+    let (recipient, donor) = (Side::of(parent)?, Side::of(second.program)?);
+    let mut names: Vec<&str> = donor.functions.iter().map(|function| function.name.as_str()).collect();
+    names.retain(|name| recipient.text(name).is_some() && recipient.text(name) != donor.text(name));
     names.shuffle(rng);
     names.into_iter().find_map(|name| {
-        let child = grafted(parent, &stock, &scion, name)?;
-        if child == mate.program {
+        let child = grafted(parent, &recipient, &donor, name)?;
+        if child == second.program {
             return None;
         }
         let what = name.trim_start_matches('_');
         let description =
-            format!("Takes `{name}` over from candidate {}, with the functions that it calls.", mate.label);
-        proposal(parent, &child, &format!("cross_{what}_of_{}", mate.label), &description, seen)
+            format!("Takes `{name}` over from candidate {}, with the functions that it calls.", second.label);
+        proposal(parent, &child, &format!("cross_{what}_of_{}", second.label), &description, seen)
     })
 }
 
 fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let child = buried(parent, child);
+    let child = without_dead_code(parent, child);
     if child == parent || seen(&child) || !is_sound(&child) {
         return None;
     }
@@ -80,33 +80,33 @@ fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn
 }
 
 /// The parent with the donor's function `name` and its helpers.
-fn grafted(parent: &str, stock: &Side<'_>, scion: &Side<'_>, name: &str) -> Option<String> {
-    let taken = scion.closure(name);
+fn grafted(parent: &str, recipient: &Side<'_>, donor: &Side<'_>, name: &str) -> Option<String> {
+    let taken = donor.closure(name);
     let lacking = |known: &BTreeSet<String>| {
         let mentioned = taken.iter().flat_map(|function| &function.mentions);
         let lacking: BTreeSet<&String> = mentioned.filter(|name| known.contains(*name)).collect();
-        lacking.into_iter().any(|name| !stock.assigned.contains(name))
+        lacking.into_iter().any(|name| !recipient.assigned.contains(name))
     };
     // A top-level value would have to come along, and may mean something else here.
-    if lacking(&scion.assigned) {
+    if lacking(&donor.assigned) {
         return None;
     }
     let mut child = parent.to_owned();
     // From the end, so that earlier spans stay valid.
-    let at = stock.functions.iter().find(|function| function.name == name)?.span.start;
+    let at = recipient.functions.iter().find(|function| function.name == name)?.span.start;
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     let mut added = String::new();
     for function in taken {
-        let text = &scion.program[function.span.clone()];
-        match stock.functions.iter().find(|own| own.name == function.name) {
-            Some(own) if stock.program[own.span.clone()] == *text => {}
+        let text = &donor.program[function.span.clone()];
+        match recipient.functions.iter().find(|own| own.name == function.name) {
+            Some(own) if recipient.program[own.span.clone()] == *text => {}
             Some(own) => changes.push((own.span.clone(), text.to_owned())),
             None => added += &format!("{}\n\n\n", text.trim_end()),
         }
     }
     changes.push((at..at, added));
-    let imports: String = scion.imports.difference(&stock.imports).map(|line| format!("{line}\n")).collect();
-    let start = stock.span.start;
+    let imports: String = donor.imports.difference(&recipient.imports).map(|line| format!("{line}\n")).collect();
+    let start = recipient.span.start;
     let blank = if imports.is_empty() || parent[start..].starts_with("import ") { "" } else { "\n\n" };
     changes.push((start..start, imports + blank));
     changes.sort_by_key(|(span, _)| (span.start, span.end));
@@ -179,9 +179,9 @@ mod tests {
     }
 
     fn crossed(parent: &str, other: &str, ancestor: Option<&str>, number: u64) -> Option<(Proposal, String)> {
-        let mate = Mate { label: "7", program: other, ancestor };
+        let second = SecondParent { label: "7", program: other, ancestor };
         let asked = Some(Operator::CROSS[number as usize % 2]);
-        let (_, proposal) = propose(parent, mate, asked, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
+        let (_, proposal) = propose(parent, second, asked, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
         let child = proposal.edit.apply(parent).unwrap();
         Some((proposal, child))
     }
@@ -213,7 +213,7 @@ mod tests {
         let (proposal, _) = merged.into_iter().find(|(proposal, _)| proposal.name == "cross_merge_with_7").unwrap();
         assert_eq!(proposal.edit.apply(&parent).unwrap(), both);
         let conflict =
-            Mate { label: "7", program: &ancestor.replace("return 1", "return 11"), ancestor: Some(&ancestor) };
+            SecondParent { label: "7", program: &ancestor.replace("return 1", "return 11"), ancestor: Some(&ancestor) };
         assert_eq!(merge(&parent, conflict, &|_| false), None);
     }
 

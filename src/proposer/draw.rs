@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::archive::{Repository, RepositoryError};
 use crate::proposer::catalogue::{Catalogue, CatalogueError};
-use crate::proposer::cross::Mate;
+use crate::proposer::cross::SecondParent;
 use crate::proposer::prune::{Ancestor, Cuts};
 use crate::proposer::{compose, cross, mutate, prune};
 use crate::search::Search;
@@ -88,13 +88,14 @@ impl Proposers {
                 selection.cut.and_then(|place| cuts.as_ref()?.1.propose(place))
             }
             Proposer::Cross => {
-                let Some(mate) = selection.inspirations.first().copied() else { return Ok(None) };
-                // Where one comes from the other there is nothing to merge.
-                let ancestor = search.common_ancestor(selection.parent, mate);
-                let ancestor = ancestor.filter(|ancestor| ![selection.parent, mate].contains(ancestor));
-                let (label, text, ancestor) = (mate.to_string(), program(mate)?, ancestor.map(&program).transpose()?);
-                let mate = Mate { label: &label, program: &text, ancestor: ancestor.as_deref() };
-                cross::propose(&parent, mate, selection.operator, &mut rng, &seen)
+                let Some(second) = selection.inspirations.first().copied() else { return Ok(None) };
+                // If one descends from the other there is nothing to merge.
+                let ancestor = search.common_ancestor(selection.parent, second);
+                let ancestor = ancestor.filter(|ancestor| ![selection.parent, second].contains(ancestor));
+                let (label, text, ancestor) =
+                    (second.to_string(), program(second)?, ancestor.map(&program).transpose()?);
+                let second = SecondParent { label: &label, program: &text, ancestor: ancestor.as_deref() };
+                cross::propose(&parent, second, selection.operator, &mut rng, &seen)
             }
             // What a model proposes comes of its answer.
             Proposer::Corpus(_) | Proposer::Model(_) => None,

@@ -3,16 +3,15 @@
 
 pub(crate) mod cache;
 mod name;
-mod random;
 mod literal;
 mod syntax;
 pub mod corpus;
 pub mod catalogue;
 mod recipe;
 pub mod compose;
-mod dead;
+mod dead_code;
 pub mod cross;
-mod alter;
+mod structural;
 pub mod mutate;
 pub mod prune;
 pub mod llm;

@@ -11,9 +11,8 @@ use rand::seq::IndexedRandom;
 use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
-use crate::proposer::alter::{Alteration, Family, alterations};
-use crate::proposer::dead::buried;
-use crate::proposer::random::weighted;
+use crate::proposer::dead_code::without_dead_code;
+use crate::proposer::structural::{Alteration, Family, alterations};
 use crate::proposer::syntax::{Number, Role, is_sound, numbers};
 use crate::values::operator::Operator;
 
@@ -95,13 +94,13 @@ impl Ground<'_> {
         let all: Vec<&Alteration> = all.iter().filter(|one| one.operator == operator).collect();
         let one = all.choose(rng)?;
         let name = crate::proposer::name::fitted(&format!("mutate_{}", one.name));
-        Some((buried(parent, &one.made(parent)), name, one.description.clone()))
+        Some((without_dead_code(parent, &one.made(parent)), name, one.description.clone()))
     }
 
     fn with_constants(&self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
         let mut constants: Vec<&Number> = self.constants.iter().collect();
         let together = match operator {
-            Operator::Constants => weighted(&TOGETHER, rng, |&(_, weight)| weight)?.0,
+            Operator::Constants => TOGETHER.choose_weighted(rng, |(_, weight)| *weight).ok()?.0,
             _ => 1,
         };
         if together == 1 {
@@ -151,7 +150,7 @@ fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a N
     let mut classes: Vec<Class> = constants.iter().map(|number| class(number)).collect();
     classes.sort_unstable();
     classes.dedup();
-    let drawn = *weighted(&classes, rng, |class| class.weight())?;
+    let drawn = *classes.choose_weighted(rng, |class| class.weight()).ok()?;
     let of_class: Vec<&Number> = constants.iter().copied().filter(|number| class(number) == drawn).collect();
     of_class.choose(rng).copied()
 }

@@ -13,9 +13,9 @@ use crate::edit::merge::merged;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
 use crate::edit::rewrite::{Hunk, hunks};
-use crate::proposer::alter::{Places, shown};
-use crate::proposer::dead::buried;
+use crate::proposer::dead_code::without_dead_code;
 use crate::proposer::literal::Literal;
+use crate::proposer::structural::{Places, shown};
 use crate::proposer::syntax::{Number, Role, Statement, is_sound, normalised, numbers, statements, unbound};
 use crate::values::operator::Operator;
 
@@ -50,7 +50,7 @@ impl Cuts {
     /// Proposes the cut at an index; `None` past the last.
     pub fn propose(&self, place: u64) -> Option<(Operator, Proposal)> {
         let cut = self.cuts.get(usize::try_from(place).ok()?)?;
-        let child = buried(&self.best, &cut.child);
+        let child = without_dead_code(&self.best, &cut.child);
         let edit = Edit::between(&self.best, &child).ok()?;
         let proposal =
             Proposal::new(&crate::proposer::name::fitted(&format!("prune_{}", cut.name)), &cut.description, edit)
@@ -204,7 +204,7 @@ fn numbers_undone((child, ours, from): Part<'_>, (parent, theirs, to): Part<'_>)
 
 /// Removes everything unused at once.
 fn of_dead(best: &str) -> Option<Cut> {
-    let child = buried("", best);
+    let child = without_dead_code("", best);
     (child != best).then(|| Cut {
         operator: Operator::Dead,
         child,

@@ -5,8 +5,7 @@ use packevolve_contract::stream::Stream;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::proposer::catalogue::{Block, Catalogue, Kind};
-use crate::proposer::random::{sometimes, weighted};
+use crate::proposer::catalogue::{Block, BlockKind, Catalogue};
 use crate::proposer::syntax::functions;
 
 pub(crate) const PACK: &str = "_pack";
@@ -37,7 +36,7 @@ pub(crate) struct Recipe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) block: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: BlockKind,
     /// Values in the order of the block's header.
     pub(crate) values: Vec<(String, String)>,
 }
@@ -72,13 +71,13 @@ pub(crate) enum Variation {
 }
 
 /// The least and the greatest number of blocks of a kind.
-fn allowed(kind: Kind) -> (usize, usize) {
+fn allowed(kind: BlockKind) -> (usize, usize) {
     match kind {
-        Kind::Order | Kind::Restart | Kind::Select => (0, 1),
-        Kind::Assign => (1, 2),
-        Kind::Refine => (0, 4),
-        Kind::Bound => (1, 1),
-        Kind::Frame | Kind::Helper => (0, 0),
+        BlockKind::Order | BlockKind::Restart | BlockKind::Select => (0, 1),
+        BlockKind::Assign => (1, 2),
+        BlockKind::Refine => (0, 4),
+        BlockKind::Bound => (1, 1),
+        BlockKind::Frame | BlockKind::Helper => (0, 0),
     }
 }
 
@@ -106,20 +105,20 @@ impl Recipe {
         &self.parts
     }
 
-    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Part> {
+    pub(crate) fn of_kind(&self, kind: BlockKind) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(move |part| part.kind == kind)
     }
 
     pub(crate) fn drawn(catalogue: &Catalogue, rng: &mut Stream) -> Self {
-        let refinements = weighted(&REFINEMENTS, rng, |&(_, weight)| weight).map_or(0, |&(number, _)| number);
-        let selected = catalogue.of_kind(Kind::Select).next().is_some() && sometimes(SELECTED, rng);
+        let refinements = REFINEMENTS.choose_weighted(rng, |(_, weight)| *weight).map_or(0, |(number, _)| *number);
+        let selected = catalogue.of_kind(BlockKind::Select).next().is_some() && rng.random_ratio(SELECTED, 100);
         let kinds = [
-            (Kind::Order, usize::from(sometimes(REORDERED, rng))),
-            (Kind::Assign, 1 + usize::from(selected)),
-            (Kind::Select, usize::from(selected)),
-            (Kind::Refine, refinements),
-            (Kind::Bound, 1),
-            (Kind::Restart, usize::from(sometimes(RESTARTED, rng))),
+            (BlockKind::Order, usize::from(rng.random_ratio(REORDERED, 100))),
+            (BlockKind::Assign, 1 + usize::from(selected)),
+            (BlockKind::Select, usize::from(selected)),
+            (BlockKind::Refine, refinements),
+            (BlockKind::Bound, 1),
+            (BlockKind::Restart, usize::from(rng.random_ratio(RESTARTED, 100))),
         ];
         let mut parts = Vec::new();
         for (kind, number) in kinds {
@@ -158,15 +157,22 @@ impl Recipe {
         self
     }
 
-    fn number_of(&self, kind: Kind) -> usize {
+    fn number_of(&self, kind: BlockKind) -> usize {
         self.of_kind(kind).count()
     }
 
     /// Whether the recipe has the right number of blocks of each kind, and a select block if there are two assignments.
     fn is_whole(&self) -> bool {
-        let kinds = [Kind::Order, Kind::Assign, Kind::Select, Kind::Refine, Kind::Bound, Kind::Restart];
-        let fits = |&kind: &Kind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
-        kinds.iter().all(fits) && self.number_of(Kind::Assign) == 1 + self.number_of(Kind::Select)
+        let kinds = [
+            BlockKind::Order,
+            BlockKind::Assign,
+            BlockKind::Select,
+            BlockKind::Refine,
+            BlockKind::Bound,
+            BlockKind::Restart,
+        ];
+        let fits = |&kind: &BlockKind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
+        kinds.iter().all(fits) && self.number_of(BlockKind::Assign) == 1 + self.number_of(BlockKind::Select)
     }
 
     /// This recipe after one step, and the step; `None` if a bounded number of draws finds none.
@@ -178,7 +184,7 @@ impl Recipe {
     ) -> Option<(Self, Variation)> {
         (0..DRAWS).find_map(|_| {
             let mut recipe = self.clone();
-            let any = |rng: &mut Stream| Some(weighted(&STEPS, rng, |&(_, weight)| weight)?.0);
+            let any = |rng: &mut Stream| Some(STEPS.choose_weighted(rng, |(_, weight)| *weight).ok()?.0);
             let variation = match step.or_else(|| any(rng))? {
                 Step::Tune => recipe.tune(catalogue, rng),
                 Step::Exchange => recipe.exchange(catalogue, rng),
@@ -213,19 +219,19 @@ impl Recipe {
     }
 
     fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
-        let kind = *[Kind::Order, Kind::Refine, Kind::Restart, Kind::Select].choose(rng)?;
+        let kind = *[BlockKind::Order, BlockKind::Refine, BlockKind::Restart, BlockKind::Select].choose(rng)?;
         if self.number_of(kind) >= allowed(kind).1 {
             return None;
         }
-        let draw = |kind: Kind, rng: &mut Stream| {
+        let draw = |kind: BlockKind, rng: &mut Stream| {
             let blocks: Vec<&Block> = catalogue.of_kind(kind).collect();
             Some(Part::drawn(blocks.choose(rng)?, rng))
         };
         let mut new = draw(kind, rng)?;
-        if kind == Kind::Select {
+        if kind == BlockKind::Select {
             // The choice of assignments matters more than the select block.
             self.parts.push(new);
-            new = draw(Kind::Assign, rng)?;
+            new = draw(BlockKind::Assign, rng)?;
         }
         // At any position: the order of refinements matters.
         let first = self.parts.iter().take_while(|part| part.kind < new.kind).count();
@@ -238,10 +244,10 @@ impl Recipe {
 
     fn drop_one(&mut self, rng: &mut Stream) -> Option<Variation> {
         let place = rng.random_range(0..self.parts.len().max(1));
-        let part = self.parts.get(place).filter(|part| part.kind != Kind::Select)?.clone();
+        let part = self.parts.get(place).filter(|part| part.kind != BlockKind::Select)?.clone();
         self.parts.remove(place);
-        if part.kind == Kind::Assign {
-            self.parts.retain(|part| part.kind != Kind::Select);
+        if part.kind == BlockKind::Assign {
+            self.parts.retain(|part| part.kind != BlockKind::Select);
         }
         Some(Variation::Dropped { block: part.block })
     }

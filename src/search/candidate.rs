@@ -4,7 +4,7 @@ use packevolve_contract::objective::Scores;
 use serde::{Deserialize, Serialize};
 
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
-use crate::values::event::{CandidateCreated, Kind, Proposer, RunStarted, Selection};
+use crate::values::event::{CandidateCreated, Proposer, RequestForm, RunStarted, Selection};
 use crate::values::operator::Operator;
 
 /// A program with its descent and what came of measuring it.
@@ -34,7 +34,7 @@ pub struct Candidate {
     /// Attempts that selected it as their parent.
     pub times_chosen: u64,
     /// In which form a language model was asked for it.
-    pub kind: Option<Kind>,
+    pub form: Option<RequestForm>,
     /// How many rejected candidates in a row led its language model to it.
     pub repairs: u32,
 }
@@ -76,7 +76,7 @@ impl Candidate {
             outcome: None,
             held_out: None,
             times_chosen: 0,
-            kind: None,
+            form: None,
             repairs: 0,
         }
     }
@@ -98,7 +98,7 @@ impl Candidate {
             outcome: None,
             held_out: None,
             times_chosen: 0,
-            kind: selection.kind,
+            form: selection.form,
             repairs,
         }
     }

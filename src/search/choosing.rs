@@ -10,7 +10,7 @@ use crate::search::population::Member;
 use crate::search::select;
 use crate::search::state::Search;
 use crate::values::candidate::CandidateId;
-use crate::values::event::{Kind, Proposer, Selection, StopReason};
+use crate::values::event::{Proposer, RequestForm, Selection, StopReason};
 
 /// The search gives up after this many attempts in a row that made no candidate.
 pub(super) const EXHAUSTED_AFTER: u64 = 100;
@@ -62,7 +62,7 @@ impl Search {
         }
         if self.has_reached_target() {
             // The end does not wait for models that have not answered yet.
-            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.kind.is_some());
+            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.form.is_some());
             return self.prune_or(|| if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait });
         }
         if self.searched() + self.open.len() as u64 >= self.candidate_limit {
@@ -141,13 +141,13 @@ impl Search {
         let is_free =
             |candidate: &&CandidateId| self.known(**candidate).proposer.is_some_and(|by| self.can_request(by));
         let candidate = *self.models.rejected().iter().find(is_free)?;
-        let Candidate { proposer, island, kind, parents, .. } = self.known(candidate);
+        let Candidate { proposer, island, form, parents, .. } = self.known(candidate);
         let (parent, others) = parents.split_first().expect("BUG: a language model edits a program");
         let proposer = proposer.expect("BUG: a candidate of a language model");
         Some(Selection {
             inspirations: others.to_vec(),
             outclassed_below: self.islands.admission_score(*island),
-            kind: *kind,
+            form: *form,
             repairs: Some(candidate),
             ..Selection::of(proposer, *island, *parent)
         })
@@ -184,20 +184,20 @@ impl Search {
             _ => !is_busy,
         };
         let (proposer, operator) = self.credit.choose(can)?;
-        let kind = matches!(proposer, Proposer::Model(_)).then(|| self.kind(attempt, !others.is_empty()));
+        let form = matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty()));
         let inspirations = others.into_iter().take(shown(proposer)).collect();
         let outclassed_below = self.islands.admission_score(island);
         let of = Selection::of(proposer, island, parent);
-        Some(Selection { inspirations, outclassed_below, operator, kind, ..of })
+        Some(Selection { inspirations, outclassed_below, operator, form, ..of })
     }
 
     /// The form of a request to a language model.
-    fn kind(&self, attempt: u64, has_others: bool) -> Kind {
+    fn form(&self, attempt: u64, has_others: bool) -> RequestForm {
         let draw: f64 = stream(self.settings().rng_seed, attempt, Purpose::Proposal).random();
         match draw {
-            draw if draw < REWRITES => Kind::Rewrite,
-            draw if draw < REWRITES + CROSSOVERS && has_others => Kind::Crossover,
-            _ => Kind::Edit,
+            draw if draw < REWRITES => RequestForm::Rewrite,
+            draw if draw < REWRITES + CROSSOVERS && has_others => RequestForm::Crossover,
+            _ => RequestForm::Edit,
         }
     }
 

@@ -160,7 +160,7 @@ impl Search {
         refuse_if((selection.proposer == Proposer::Prune) != selection.cut.is_some(), Refusal::Cut)?;
         let is_best = self.best.as_ref().is_some_and(|best| best.candidate == selection.parent);
         refuse_if(selection.cut.is_some() && !is_best, Refusal::NotTheBest(selection.parent))?;
-        refuse_if(matches!(selection.proposer, Proposer::Model(_)) != selection.kind.is_some(), Refusal::Form)?;
+        refuse_if(matches!(selection.proposer, Proposer::Model(_)) != selection.form.is_some(), Refusal::Form)?;
         if let Some(candidate) = selection.repairs {
             refuse_if(!self.models.rejected().contains(&candidate), Refusal::NoRepair(candidate))?;
         }

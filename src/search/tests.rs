@@ -14,7 +14,7 @@ use crate::search::testing::{Script, World, blob, created, first_window, is_of_a
 use crate::search::{Next, Outcome, Search, Subject, Tally, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
-    Asking, CandidateCreated, Declined, Event, Kind, ModelAsked, Proposer, Selection, StopReason,
+    Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, RequestForm, Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
@@ -332,7 +332,7 @@ proptest! {
             let known = world.search.candidate(rejected).unwrap();
             prop_assert!(back.insert(rejected), "candidate {rejected} goes back twice");
             prop_assert!(known.repairs < 2 && known.outcome == Some(Outcome::Rejected));
-            prop_assert_eq!((known.proposer, known.kind), (Some(selection.proposer), selection.kind));
+            prop_assert_eq!((known.proposer, known.form), (Some(selection.proposer), selection.form));
             prop_assert!(selection.parents().eq(known.parents.iter().copied()));
         }
     }
@@ -363,8 +363,8 @@ fn under_way() -> World {
 
 fn selected(attempt: u64, proposer: Proposer, parent: u64) -> Event {
     let parent = CandidateId(parent);
-    let kind = matches!(proposer, Proposer::Model(_)).then_some(Kind::Edit);
-    let selection = Selection { kind, ..Selection::of(proposer, 0, parent) };
+    let form = matches!(proposer, Proposer::Model(_)).then_some(RequestForm::Edit);
+    let selection = Selection { form, ..Selection::of(proposer, 0, parent) };
     Event::Selected { attempt, selection }
 }
 
@@ -457,10 +457,10 @@ fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
     };
     let Event::Selected { selection, .. } = selected(2, Proposer::Mutate, 0) else { unreachable!() };
     let with =
-        |kind, repairs| Event::Selected { attempt: 2, selection: Selection { kind, repairs, ..selection.clone() } };
+        |form, repairs| Event::Selected { attempt: 2, selection: Selection { form, repairs, ..selection.clone() } };
     for (event, reason) in [
         (selected(2, Proposer::Model(1), 0), "there are 1 language models, none at place 1"),
-        (with(Some(Kind::Edit), None), "a selection has a form if and only if its proposer is a language model"),
+        (with(Some(RequestForm::Edit), None), "a selection has a form if and only if its proposer is a language model"),
         (with(None, Some(CandidateId::SEED)), "candidate 0 does not go back to a language model"),
         (asked(1, Asking::Summary), "there are 1 language models, none at place 1"),
         (asked(0, Asking::Proposal(1)), "attempt 1 is not that of language model 0"),

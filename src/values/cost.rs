@@ -1,10 +1,9 @@
-//! Charge: what requests cost in tokens and money, and a budget that counts requests in flight at their worst.
+//! Cost: what requests cost in tokens and money, and a budget that counts requests in flight at their worst case.
 //!
-//! Money is whole billionths of a dollar, so that sums depend on no order and a limit is kept exactly.
+//! Money is in whole billionths of a dollar: sums do not depend on their order, and a limit is exact.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
-use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,20 +18,18 @@ pub struct Usage {
     pub completion_tokens: u64,
 }
 
-/// What something cost, or may cost.
+/// An actual or possible cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charge {
-    /// In tokens.
     pub usage: Usage,
     /// In billionths of a dollar.
     pub nanodollars: u64,
 }
 
 impl Charge {
-    /// Nothing.
     pub const NONE: Self = Self { usage: Usage { prompt_tokens: 0, completion_tokens: 0 }, nanodollars: 0 };
 
-    /// That many tokens at these prices, rounded up.
+    /// The cost of these tokens at these prices, rounded up.
     pub fn of(usage: Usage, prices: Prices) -> Self {
         // Dollars for a million tokens are thousands of nanodollars for one.
         let cost = |tokens: u64, price: f64| (tokens as f64 * price * 1e3).ceil() as u64;
@@ -45,12 +42,12 @@ impl Charge {
         self.usage.prompt_tokens.saturating_add(self.usage.completion_tokens)
     }
 
-    /// In dollars, for people.
+    /// In dollars, for output.
     pub fn dollars(&self) -> f64 {
         self.nanodollars as f64 / 1e9
     }
 
-    /// Without a part of it.
+    /// The difference to a part of it, at least 0.
     pub fn less(self, other: Self) -> Self {
         Self {
             usage: Usage {
@@ -88,7 +85,7 @@ impl Sum for Charge {
     }
 }
 
-/// What all requests of a run may cost; `None`: no limit.
+/// The most that all requests of a run may cost; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// In tokens, both ways.
@@ -98,39 +95,52 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A limit in dollars and tokens as a person gives them; what is left of a billionth is cut off.
+    /// From dollars and tokens as a user gives them, rounded down to billionths.
     pub fn new(dollars: Option<f64>, tokens: Option<u64>) -> Self {
         Self { tokens, nanodollars: dollars.map(|dollars| (dollars * 1e9).floor() as u64) }
     }
 
-    /// Whether so much may be spent.
+    /// Whether a total is within the limit.
     pub fn allows(&self, charge: Charge) -> bool {
         let within = |spent: u64, limit: Option<u64>| limit.is_none_or(|limit| spent <= limit);
         within(charge.tokens(), self.tokens) && within(charge.nanodollars, self.nanodollars)
     }
 }
 
-/// What was spent, and what requests in flight may still cost. As long as no request costs more than its worst case,
-/// the limit is never exceeded.
+/// The money spent, and the most that requests in flight may still cost. If no request costs more than its worst case,
+/// the total never exceeds the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// What may be spent in all.
     pub limit: Limit,
-    /// What was charged.
     pub spent: Charge,
     /// The worst cases of requests in flight.
     pub reserved: Charge,
 }
 
 impl Budget {
-    /// Nothing spent so far.
+    /// With nothing spent yet.
     pub fn new(limit: Limit) -> Self {
         Self { limit, ..Self::default() }
     }
 
-    /// Sets the worst case of a request aside before it is sent. `false`, and nothing set aside: it may cost too much.
+    /// Whether a request fits beside those in flight.
+    pub fn has_room(&self, worst: Charge) -> bool {
+        self.limit.allows(self.spent + self.reserved + worst)
+    }
+}
+
+/// The money that requests draw on. Each try has one `reserve` before it and one `settle` after it.
+pub trait Reserve {
+    /// Sets the worst case of a try aside. If it returns `false`, nothing is set aside and the try must not be sent.
     #[must_use]
-    pub fn reserve(&mut self, worst: Charge) -> bool {
+    fn reserve(&mut self, worst: Charge) -> bool;
+
+    /// A try has ended: its worst case is free again, and `actual` is spent.
+    fn settle(&mut self, worst: Charge, actual: Charge);
+}
+
+impl Reserve for Budget {
+    fn reserve(&mut self, worst: Charge) -> bool {
         let fits = self.has_room(worst);
         if fits {
             self.reserved += worst;
@@ -138,50 +148,9 @@ impl Budget {
         fits
     }
 
-    /// Whether it fits beside what is in flight.
-    pub fn has_room(&self, worst: Charge) -> bool {
-        self.limit.allows(self.spent + self.reserved + worst)
-    }
-
-    /// Whether it will fit when what is in flight turns out to cost nothing: if not, waiting does not help.
-    pub fn can_ever_hold(&self, worst: Charge) -> bool {
-        self.limit.allows(self.spent + worst)
-    }
-
-    /// A request is over: its worst case is free again, and `actual` is spent.
-    pub fn settle(&mut self, worst: Charge, actual: Charge) {
+    fn settle(&mut self, worst: Charge, actual: Charge) {
         self.reserved = self.reserved.less(worst);
         self.spent += actual;
-    }
-}
-
-/// Who pays for requests. Each try that is sent has one `begins` before it and one `ended` after it.
-pub trait Account {
-    /// Sets the worst case of a try aside. `false`, and nothing set aside: it is not to be sent.
-    fn begins(&mut self, worst: Charge) -> bool;
-
-    /// A try is over: its worst case is free again, and `actual` is spent.
-    fn ended(&mut self, worst: Charge, actual: Charge);
-}
-
-impl Account for Budget {
-    fn begins(&mut self, worst: Charge) -> bool {
-        self.reserve(worst)
-    }
-
-    fn ended(&mut self, worst: Charge, actual: Charge) {
-        self.settle(worst, actual);
-    }
-}
-
-/// One budget for requests at the same time.
-impl Account for &Mutex<Budget> {
-    fn begins(&mut self, worst: Charge) -> bool {
-        self.lock().unwrap_or_else(PoisonError::into_inner).reserve(worst)
-    }
-
-    fn ended(&mut self, worst: Charge, actual: Charge) {
-        self.lock().unwrap_or_else(PoisonError::into_inner).settle(worst, actual);
     }
 }
 
@@ -198,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_for_a_million_tokens_and_a_part_of_a_billionth_counts_whole() {
+    fn prices_are_per_million_tokens_and_round_up_to_billionths() {
         assert_eq!(charge(1_000_000, 1_000_000).nanodollars, 750_000_000);
         assert_eq!(charge(2, 1).nanodollars, 900);
         let cheap = Prices { prompt: 0.000_25, completion: 0.0 };
@@ -207,16 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_may_cost_too_much_is_not_begun_but_may_fit_later() {
+    fn a_request_that_does_not_fit_may_fit_later() {
         let mut budget = Budget::new(Limit::new(Some(0.001), None));
         let worst = charge(1000, 1000);
         assert!(budget.reserve(worst));
-        assert!(!budget.reserve(worst) && budget.can_ever_hold(worst));
+        assert!(!budget.reserve(worst));
         budget.settle(worst, charge(100, 10));
         assert_eq!((budget.reserved, budget.spent), (Charge::NONE, charge(100, 10)));
         assert!(budget.reserve(worst));
         budget.settle(worst, worst);
-        assert!(!budget.can_ever_hold(worst));
+        assert!(!budget.reserve(worst));
     }
 
     #[test]

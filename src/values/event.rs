@@ -221,7 +221,7 @@ pub enum Asking {
 /// In which form a proposal is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum RequestForm {
     /// SEARCH/REPLACE blocks for the parent.
     Edit,
     /// The editable region written anew.
@@ -277,7 +277,7 @@ pub struct Selection {
     pub cut: Option<u64>,
     /// In which form a language model is asked; `None` of anybody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
+    pub form: Option<RequestForm>,
     /// The rejected candidate that goes back to its language model with the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repairs: Option<CandidateId>,
@@ -287,13 +287,13 @@ impl Selection {
     /// Of a proposer that is asked for nothing in particular, and measured in full.
     pub fn of(proposer: Proposer, island: usize, parent: CandidateId) -> Self {
         let inspirations = Vec::new();
-        let (outclassed_below, operator, cut, kind, repairs) = (None, None, None, None, None);
-        Self { proposer, island, parent, inspirations, outclassed_below, operator, cut, kind, repairs }
+        let (outclassed_below, operator, cut, form, repairs) = (None, None, None, None, None);
+        Self { proposer, island, parent, inspirations, outclassed_below, operator, cut, form, repairs }
     }
 
     /// What comes of it is an edit of the first of these.
     pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
-        let crosses = self.proposer == Proposer::Cross || self.kind == Some(Kind::Crossover);
+        let crosses = self.proposer == Proposer::Cross || self.form == Some(RequestForm::Crossover);
         let second = crosses.then(|| self.inspirations.first().copied()).flatten();
         std::iter::once(self.parent).chain(second)
     }
@@ -583,14 +583,14 @@ mod tests {
         ] {
             let inspirations = vec![CandidateId(1)];
             let is_model = proposer == Proposer::Model(1);
-            let (kind, repairs) = (is_model.then_some(Kind::Crossover), is_model.then_some(CandidateId(2)));
+            let (form, repairs) = (is_model.then_some(RequestForm::Crossover), is_model.then_some(CandidateId(2)));
             let (operator, cut) = match proposer {
                 Proposer::Mutate => (Some(Operator::LoopBound), None),
                 Proposer::Prune => (None, Some(12)),
                 _ => (None, None),
             };
             let of = Selection::of(proposer, 1, CandidateId(3));
-            let selection = Selection { inspirations, outclassed_below, operator, cut, kind, repairs, ..of };
+            let selection = Selection { inspirations, outclassed_below, operator, cut, form, repairs, ..of };
             events.push(Event::Selected { attempt: 4, selection });
         }
         for reason in [

@@ -14,7 +14,7 @@ use reqwest::{Response, Url};
 use crate::proposer::llm::key::Key;
 use crate::proposer::llm::reply;
 use crate::proposer::llm::request::Request;
-use crate::values::cost::{Account, Charge};
+use crate::values::cost::{Charge, Reserve};
 use crate::values::llm_error::{LlmError, said};
 use crate::values::settings::ModelSettings;
 
@@ -124,13 +124,13 @@ impl Client {
         tries.saturating_add(seconds(self.model.longest_wait_seconds).saturating_mul(retries))
     }
 
-    /// Sends a request, and sends it again where that may help, after the time that the endpoint names or one that
-    /// doubles. The account is asked before each try, and told what it cost after it. A future that is dropped while a
-    /// try is under way leaves that try's worst case set aside: it may well be charged.
-    pub async fn ask(&self, request: &Request, account: &mut impl Account) -> Asked {
+    /// Sends a request, and repeats it if that may help, after the time that the endpoint names or a doubling one. Each try
+    /// draws on the reserve. A future that is dropped during a try leaves the worst case of that try set aside: the
+    /// endpoint may charge it.
+    pub async fn ask(&self, request: &Request, reserve: &mut impl Reserve) -> Asked {
         let mut failures = Vec::new();
         let result = loop {
-            let failure = match self.accounted(request, account).await {
+            let failure = match self.reserved(request, reserve).await {
                 Ok(Ok(exchange)) => break Ok(exchange),
                 Ok(Err(failure)) => failure,
                 Err(not_sent) => break Err(not_sent),
@@ -145,21 +145,21 @@ impl Client {
         Asked { failures, result }
     }
 
-    /// One try on the account's money; an error when it is not even begun.
-    async fn accounted(
+    /// One try, if the reserve has room for its worst case.
+    async fn reserved(
         &self,
         request: &Request,
-        account: &mut impl Account,
+        reserve: &mut impl Reserve,
     ) -> Result<Result<Exchange, Failure>, LlmError> {
         if self.key.as_ref().is_some_and(|key| key.is_in(&request.body)) {
             return Err(LlmError::KeyInRequest);
         }
-        if !account.begins(request.worst) {
+        if !reserve.reserve(request.worst) {
             return Err(LlmError::OverBudget);
         }
         let outcome = self.once(request).await;
         let charge = outcome.as_ref().map_or_else(|failure| failure.charge, |exchange| exchange.charge);
-        account.ended(request.worst, charge);
+        reserve.settle(request.worst, charge);
         Ok(outcome)
     }
 

@@ -15,7 +15,7 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::proposal::{DESCRIPTION_LENGTH, NAME_LENGTH, Proposal, ProposalError, Tag};
 use crate::edit::region::{Region, RegionError, RegionMarker};
 use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
-use crate::values::event::Kind;
+use crate::values::event::RequestForm;
 
 /// Why a reply proposes nothing that can be tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
@@ -117,15 +117,15 @@ impl ReplyError {
 ///
 /// # Errors
 /// When there is none, more than one, or one that does not apply.
-pub fn document(kind: Kind, parent: &str, reply: &str) -> Result<Vec<u8>, ReplyError> {
+pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>, ReplyError> {
     let reply = answer(reply);
     // Replies come with either line end; a parent in LF was shown in LF.
     let reply = if parent.contains('\r') { Cow::Borrowed(reply) } else { Cow::Owned(reply.replace("\r\n", "\n")) };
     let has_diff = openings(&reply, Tag::Diff).next().is_some();
-    let proposal = match kind {
-        Kind::Rewrite => of_program(parent, &reply)?,
-        Kind::Crossover if !has_diff => of_program(parent, &reply)?,
-        Kind::Edit | Kind::Crossover => of_edit(parent, &reply)?,
+    let proposal = match form {
+        RequestForm::Rewrite => of_program(parent, &reply)?,
+        RequestForm::Crossover if !has_diff => of_program(parent, &reply)?,
+        RequestForm::Edit | RequestForm::Crossover => of_edit(parent, &reply)?,
     };
     Ok(proposal.to_string().into_bytes())
 }
@@ -326,14 +326,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn child(kind: Kind, reply: &str) -> (Proposal, String) {
-        let document = document(kind, PARENT, reply).unwrap_or_else(|error| panic!("{error}:\n{reply}"));
+    fn child(form: RequestForm, reply: &str) -> (Proposal, String) {
+        let document = document(form, PARENT, reply).unwrap_or_else(|error| panic!("{error}:\n{reply}"));
         applied(PARENT, &document)
     }
 
     #[track_caller]
-    fn error(kind: Kind, reply: &str) -> ReplyError {
-        let error = document(kind, PARENT, reply).expect_err(reply);
+    fn error(form: RequestForm, reply: &str) -> ReplyError {
+        let error = document(form, PARENT, reply).expect_err(reply);
         let json = serde_json::to_value(&error).unwrap();
         assert_eq!(json["kind"], error.kind());
         assert_eq!(serde_json::from_value::<ReplyError>(json).unwrap(), error);
@@ -354,7 +354,7 @@ mod tests {
             format!("  \n{}", EDIT.trim_end()),
             inline,
         ] {
-            let (proposal, program) = child(Kind::Edit, &reply);
+            let (proposal, program) = child(RequestForm::Edit, &reply);
             assert_eq!((proposal.name.as_str(), proposal.description.as_str()), ("faster", "Why."), "{reply}");
             assert_eq!(program, wanted, "{reply}");
         }
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn the_code_of_an_edit_is_never_read_as_a_tag_or_a_fence() {
         let code = "    s = '''\n    <NAME>\n    ```\n    '''\n    n = \"</DIFF>\"";
-        let (_, program) = child(Kind::Edit, &EDIT.replace("    n = 2", code));
+        let (_, program) = child(RequestForm::Edit, &EDIT.replace("    n = 2", code));
         assert_eq!(program, PARENT.replace("    n = 1", code));
     }
 
@@ -381,7 +381,7 @@ mod tests {
             (&EDIT.replace("    n = 1", "import torch"), "does-not-apply", "outside the editable region"),
             (&EDIT.replace("n = 2", "n = 1"), "does-not-apply", "the edit changes nothing"),
         ] {
-            let error = error(Kind::Edit, reply);
+            let error = error(RequestForm::Edit, reply);
             assert_eq!(error.kind(), kind, "{reply}");
             assert!(error.to_string().contains(wanted), "{error}");
         }
@@ -389,17 +389,17 @@ mod tests {
 
     #[test]
     fn a_diagnosis_shows_the_nearest_place() {
-        let diagnosis = error(Kind::Edit, &EDIT.replace("n = 1", "n  = 1")).diagnosis();
+        let diagnosis = error(RequestForm::Edit, &EDIT.replace("n = 1", "n  = 1")).diagnosis();
         assert!(diagnosis.contains("      -     n  = 1\n    5 +     n = 1\n"), "{diagnosis}");
     }
 
     #[test]
     fn a_name_that_no_author_can_have_is_made_one() {
-        let name = |name: &str| child(Kind::Edit, &EDIT.replace("faster", name)).0.name;
+        let name = |name: &str| child(RequestForm::Edit, &EDIT.replace("faster", name)).0.name;
         assert_eq!(name("**LPT \u{2192} swaps \u{2013} 2\u{d7}.**"), "LPT _ swaps - 2_");
         assert_eq!(name(&"x".repeat(300)).len(), NAME_LENGTH);
-        assert_eq!(error(Kind::Edit, &EDIT.replace("faster", "...")).kind(), "malformed");
-        let description = child(Kind::Edit, &EDIT.replace("Why.", &"\u{e9}\u{7}".repeat(10_000))).0.description;
+        assert_eq!(error(RequestForm::Edit, &EDIT.replace("faster", "...")).kind(), "malformed");
+        let description = child(RequestForm::Edit, &EDIT.replace("Why.", &"\u{e9}\u{7}".repeat(10_000))).0.description;
         assert_eq!(description, "\u{e9}".repeat(DESCRIPTION_LENGTH / 2));
     }
 
@@ -414,12 +414,12 @@ mod tests {
             marked.replace("import torch\n", "# as before\nimport torch\n"),
         ] {
             let reply = format!("Here it is.\n\n{HEAD}\n```python\n{program}```\nA usage:\n```\nx = other()\n```\n");
-            let (proposal, made) = child(Kind::Rewrite, &reply);
+            let (proposal, made) = child(RequestForm::Rewrite, &reply);
             assert_eq!((proposal.name.as_str(), proposal.edit.blocks().len()), ("new", 1));
             assert_eq!(made, wanted, "{program}");
         }
         let unended = format!("{HEAD}```\n{}\n```", REGION.trim_end());
-        assert_eq!(child(Kind::Rewrite, &unended).1, wanted);
+        assert_eq!(child(RequestForm::Rewrite, &unended).1, wanted);
     }
 
     #[test]
@@ -441,7 +441,7 @@ mod tests {
             (fence(PARENT), "no-edit", "edit of its parent: "),
             (fence(REGION).replace(HEAD, ""), "missing", "no NAME"),
         ] {
-            let error = error(Kind::Rewrite, &reply);
+            let error = error(RequestForm::Rewrite, &reply);
             assert_eq!(error.kind(), kind, "{reply}");
             assert!(error.to_string().contains(wanted), "{error}");
         }
@@ -449,17 +449,17 @@ mod tests {
 
     #[test]
     fn a_crossover_may_be_an_edit_or_a_program() {
-        assert_eq!(child(Kind::Crossover, EDIT).1, PARENT.replace("n = 1", "n = 2"));
+        assert_eq!(child(RequestForm::Crossover, EDIT).1, PARENT.replace("n = 1", "n = 2"));
         let rewrite = format!("{HEAD}```python\n{REGION}```\n");
-        assert!(child(Kind::Crossover, &rewrite).1.contains("return 3"));
-        assert_eq!(error(Kind::Crossover, "Both are fine.").kind(), "no-program");
+        assert!(child(RequestForm::Crossover, &rewrite).1.contains("return 3"));
+        assert_eq!(error(RequestForm::Crossover, "Both are fine.").kind(), "no-program");
     }
 
     #[test]
     fn a_parent_without_markers_is_replaced_as_a_whole() {
         let parent = "import torch\n\ndef balanced_packing(weight, num_packs):\n    return 1\n";
         let child = "import numpy\n\ndef balanced_packing(weight, num_packs):\n    return 2\n";
-        let document = document(Kind::Rewrite, parent, &format!("{HEAD}```\n{child}```\n")).unwrap();
+        let document = document(RequestForm::Rewrite, parent, &format!("{HEAD}```\n{child}```\n")).unwrap();
         assert_eq!(applied(parent, &document).1, child);
     }
 
@@ -480,8 +480,8 @@ mod tests {
             glue in prop::sample::select(vec!["\n", "\r\n", " "]),
         ) {
             let reply = parts.join(glue);
-            for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
-                match document(kind, PARENT, &reply) {
+            for form in [RequestForm::Edit, RequestForm::Rewrite, RequestForm::Crossover] {
+                match document(form, PARENT, &reply) {
                     Ok(document) => prop_assert!(applied(PARENT, &document).1 != PARENT),
                     Err(error) => prop_assert!(!error.diagnosis().trim().is_empty()),
                 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::proposer::llm::client::{Asked, Client};
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::request::Request;
-use crate::values::cost::{Account, Budget, Charge, Limit};
+use crate::values::cost::{Budget, Charge, Limit, Reserve};
 use crate::values::event::Asking;
 use crate::values::llm_error::LlmError;
 use crate::values::settings::LlmSettings;
@@ -108,13 +108,13 @@ impl ModelPool {
         let endpoint = self.endpoints[order.model].as_ref().map(Arc::clone);
         let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");
         let (number, request) = (self.sent, order.request.clone());
-        let tab = Reservation { budget: Arc::clone(&self.budget), open: Arc::default() };
-        let mut account = tab.clone();
+        let reservation = Reservation { budget: Arc::clone(&self.budget), open: Arc::default() };
+        let mut own = reservation.clone();
         self.sent += 1;
-        self.in_flight.insert(number, (order, tab));
+        self.in_flight.insert(number, (order, reservation));
         self.tasks.spawn(async move {
             let _permit = endpoint.permits.acquire().await.expect("BUG: permits are never closed");
-            (number, endpoint.client.ask(&request, &mut account).await)
+            (number, endpoint.client.ask(&request, &mut own).await)
         });
     }
 
@@ -130,7 +130,7 @@ impl ModelPool {
     pub fn abandon(&mut self) -> Vec<(ModelRequest, Charge)> {
         self.tasks.abort_all();
         let dropped = std::mem::take(&mut self.in_flight).into_values();
-        let charged = dropped.map(|(order, tab)| (order, tab.total()));
+        let charged = dropped.map(|(order, reservation)| (order, reservation.total()));
         charged.filter(|(_, charge)| *charge != Charge::NONE).collect()
     }
 }
@@ -153,8 +153,8 @@ impl Reservation {
     }
 }
 
-impl Account for Reservation {
-    fn begins(&mut self, worst: Charge) -> bool {
+impl Reserve for Reservation {
+    fn reserve(&mut self, worst: Charge) -> bool {
         let fits = budget(&self.budget).reserve(worst);
         if fits {
             self.change(|open| open + worst);
@@ -162,7 +162,7 @@ impl Account for Reservation {
         fits
     }
 
-    fn ended(&mut self, worst: Charge, actual: Charge) {
+    fn settle(&mut self, worst: Charge, actual: Charge) {
         budget(&self.budget).settle(worst, actual);
         self.change(|open| open.less(worst) + actual);
     }
@@ -179,17 +179,17 @@ mod tests {
     use crate::values::settings::{ModelSettings, Prices};
 
     #[test]
-    fn a_tab_holds_what_was_charged_and_the_worst_case_of_the_try_under_way() {
+    fn a_reservation_holds_the_charges_and_the_worst_case_of_the_running_try() {
         let charge = |tokens| {
             Charge::of(Usage { prompt_tokens: tokens, completion_tokens: 0 }, Prices { prompt: 1.0, completion: 1.0 })
         };
         let limit = Limit { tokens: Some(100), nanodollars: None };
-        let mut tab = Reservation { budget: Arc::new(Mutex::new(Budget::new(limit))), open: Arc::default() };
-        assert!(tab.begins(charge(60)) && !tab.begins(charge(60)));
-        assert_eq!(tab.total(), charge(60));
-        tab.ended(charge(60), charge(10));
-        assert!(tab.begins(charge(60)));
-        assert_eq!(tab.total(), charge(70));
+        let mut reservation = Reservation { budget: Arc::new(Mutex::new(Budget::new(limit))), open: Arc::default() };
+        assert!(reservation.reserve(charge(60)) && !reservation.reserve(charge(60)));
+        assert_eq!(reservation.total(), charge(60));
+        reservation.settle(charge(60), charge(10));
+        assert!(reservation.reserve(charge(60)));
+        assert_eq!(reservation.total(), charge(70));
     }
 
     #[test]

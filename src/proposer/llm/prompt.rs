@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
-use crate::values::event::Kind;
+use crate::values::event::RequestForm;
 
 /// The built-in templates.
 const BUILT_IN: [(&str, &str); 7] = [
@@ -86,11 +86,11 @@ impl Prompts {
     ///
     /// # Errors
     /// A template that does not work with this context.
-    pub fn ask(&self, kind: Kind, context: &PromptContext) -> Result<Conversation, PromptError> {
-        let name = match kind {
-            Kind::Edit => "edit.jinja",
-            Kind::Rewrite => "rewrite.jinja",
-            Kind::Crossover => "crossover.jinja",
+    pub fn ask(&self, form: RequestForm, context: &PromptContext) -> Result<Conversation, PromptError> {
+        let name = match form {
+            RequestForm::Edit => "edit.jinja",
+            RequestForm::Rewrite => "rewrite.jinja",
+            RequestForm::Crossover => "crossover.jinja",
         };
         Ok(Conversation::new(self.render("system.jinja", context)?, self.render(name, context)?))
     }
@@ -124,10 +124,10 @@ impl Prompts {
     fn try_all(&self) -> Result<(), PromptError> {
         let full = PromptContext::example();
         for context in [full.clone(), PromptContext::bare_example()] {
-            self.ask(Kind::Edit, &context)?;
-            self.ask(Kind::Rewrite, &context)?;
+            self.ask(RequestForm::Edit, &context)?;
+            self.ask(RequestForm::Rewrite, &context)?;
             let other = Some(context.other.clone().unwrap_or(context.parent.clone()));
-            let conversation = self.ask(Kind::Crossover, &PromptContext { other, ..context })?;
+            let conversation = self.ask(RequestForm::Crossover, &PromptContext { other, ..context })?;
             self.repair(conversation, String::new(), &Repair { diagnosis: String::new(), left: 0 })?;
         }
         let best = Some(full.parent);
@@ -184,37 +184,37 @@ mod tests {
 
     const FIGURES: [&str; 4] = ["0.6637184920183746", "0.005431210987654321", "0.094798168724", "1228.25"];
 
-    fn asked(kind: Kind, context: &PromptContext) -> String {
-        let conversation = Prompts::read(None).unwrap().ask(kind, context).unwrap();
+    fn asked(form: RequestForm, context: &PromptContext) -> String {
+        let conversation = Prompts::read(None).unwrap().ask(form, context).unwrap();
         let [system, user] = conversation.messages() else { panic!("{conversation:?}") };
         assert_eq!((system.role, user.role), (Role::System, Role::User));
         assert!(system.content.contains("balanced_packing(weight, num_packs)"), "{}", system.content);
         // Shown when the test fails, or to whoever wants to read it.
-        println!("{kind:?}:\n{}", user.content);
+        println!("{form:?}:\n{}", user.content);
         user.content.clone()
     }
 
     #[test]
     fn every_request_shows_all_that_is_known_at_full_precision() {
         let context = PromptContext::example();
-        for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
-            let text = asked(kind, &context);
+        for form in [RequestForm::Edit, RequestForm::Rewrite, RequestForm::Crossover] {
+            let text = asked(form, &context);
             let told =
                 ["vectorized_lpt", "0.2825", "too_clever", "raises IndexError", "Fewer launches help.", "lines 2 to 3"];
             for wanted in FIGURES.into_iter().chain(told).chain([context.parent.program.as_str()]) {
-                assert!(text.contains(wanted), "{kind:?}: {wanted} is missing:\n{text}");
+                assert!(text.contains(wanted), "{form:?}: {wanted} is missing:\n{text}");
             }
-            let names: &[&str] = if kind == Kind::Crossover { &["other"] } else { &["inspiration"] };
-            assert!(names.iter().all(|name| text.contains(&format!("`{name}`"))), "{kind:?}:\n{text}");
+            let names: &[&str] = if form == RequestForm::Crossover { &["other"] } else { &["inspiration"] };
+            assert!(names.iter().all(|name| text.contains(&format!("`{name}`"))), "{form:?}:\n{text}");
         }
     }
 
     #[test]
     fn nothing_is_said_of_what_is_not_there() {
-        for kind in [Kind::Edit, Kind::Rewrite] {
-            let text = asked(kind, &PromptContext::bare_example());
+        for form in [RequestForm::Edit, RequestForm::Rewrite] {
+            let text = asked(form, &PromptContext::bare_example());
             for word in ["none", "null", "undefined", "# Failed", "# Summary", "\n\n\n"] {
-                assert!(!text.contains(word), "{kind:?}: {word:?} in:\n{text}");
+                assert!(!text.contains(word), "{form:?}: {word:?} in:\n{text}");
             }
         }
     }
@@ -226,12 +226,12 @@ mod tests {
                       unchanged\n# EVOLVE-BLOCK-END\n";
         let mut context = PromptContext::bare_example();
         context.other = Some(context.parent.clone());
-        for kind in [Kind::Edit, Kind::Rewrite, Kind::Crossover] {
-            let text = asked(kind, &context);
+        for form in [RequestForm::Edit, RequestForm::Rewrite, RequestForm::Crossover] {
+            let text = asked(form, &context);
             let format = text.split_once("<NAME>").map(|(_, format)| format!("<NAME>{format}")).unwrap();
             let format = format.replace("the new body", "return 1");
             let document =
-                document(kind, parent, &format).unwrap_or_else(|error| panic!("{kind:?}: {error}:\n{format}"));
+                document(form, parent, &format).unwrap_or_else(|error| panic!("{form:?}: {error}:\n{format}"));
             assert!(!document.is_empty());
         }
     }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn what_did_not_work_goes_back_after_the_reply() {
         let prompts = Prompts::read(None).unwrap();
-        let conversation = prompts.ask(Kind::Edit, &PromptContext::example()).unwrap();
+        let conversation = prompts.ask(RequestForm::Edit, &PromptContext::example()).unwrap();
         let repair = Repair { diagnosis: "SEARCH matches nothing".to_owned(), left: 1 };
         let conversation = prompts.repair(conversation, "my reply".to_owned(), &repair).unwrap();
         let [_, _, reply, back] = conversation.messages() else { panic!("{conversation:?}") };
@@ -266,9 +266,9 @@ mod tests {
         fs::write(folder.path().join("edit.jinja"), "Edit {{ parent.name }}!").unwrap();
         fs::write(folder.path().join("notes.txt"), "{{").unwrap();
         let prompts = Prompts::read(Some(folder.path())).unwrap();
-        let conversation = prompts.ask(Kind::Edit, &PromptContext::example()).unwrap();
+        let conversation = prompts.ask(RequestForm::Edit, &PromptContext::example()).unwrap();
         assert_eq!(conversation.messages()[1].content, "Edit parent!");
-        assert!(prompts.ask(Kind::Rewrite, &PromptContext::example()).is_ok());
+        assert!(prompts.ask(RequestForm::Rewrite, &PromptContext::example()).is_ok());
     }
 
     #[test]

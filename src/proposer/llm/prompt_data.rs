@@ -9,7 +9,7 @@ use crate::proposer::llm::history::{Failure, PromptHistory, Source};
 use crate::proposer::llm::{prompt, reply, request::Request};
 use crate::search::{Candidate, Search};
 use crate::values::candidate::{BlobId, CandidateId};
-use crate::values::event::{Kind, Selection};
+use crate::values::event::{RequestForm, Selection};
 
 /// How many ancestors, and failures, a prompt tells of.
 const MOST_ANCESTORS: usize = 8;
@@ -45,7 +45,7 @@ impl PromptData<'_> {
     pub fn context(&self, selection: &Selection) -> Result<PromptContext, RepositoryError> {
         let mut inspirations: Vec<ProgramShown> =
             selection.inspirations.iter().map(|other| self.shown(*other)).collect::<Result<_, _>>()?;
-        let crosses = selection.kind == Some(Kind::Crossover) && !inspirations.is_empty();
+        let crosses = selection.form == Some(RequestForm::Crossover) && !inspirations.is_empty();
         let other = crosses.then(|| inspirations.remove(0));
         Ok(PromptContext {
             parent: self.shown(selection.parent)?,

@@ -55,8 +55,8 @@ impl Driver<'_> {
                 self.prompts.repair(back.conversation, back.reply, &Repair { diagnosis: back.diagnosis, left })?
             }
             None => {
-                let kind = selection.kind.expect("BUG: a model is asked in some form");
-                self.prompts.ask(kind, &self.briefing().context(selection)?)?
+                let form = selection.form.expect("BUG: a model is asked in some form");
+                self.prompts.ask(form, &self.briefing().context(selection)?)?
             }
         };
         Ok((conversation, left))
@@ -148,9 +148,9 @@ impl Driver<'_> {
     fn take_up(&mut self, order: ModelRequest, exchange: Exchange) -> Result<(), DriverError> {
         let Asking::Proposal(attempt) = order.asking else { return Ok(()) };
         let selection = self.search.attempt_under_way(attempt).expect("BUG: an attempt is open until this").clone();
-        let kind = selection.kind.expect("BUG: a model is asked in some form");
+        let form = selection.form.expect("BUG: a model is asked in some form");
         let parent = self.program(selection.parent)?;
-        match (document(kind, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
+        match (document(form, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
             (Ok(document), _) => {
                 let event = self.make_candidate(attempt, &selection, &ProposalDraft { document, operator: None })?;
                 self.record(&event)

@@ -406,8 +406,8 @@ impl<'a> Maker<'a> {
     /// The document that comes of what a model answered; what is wrong with the answer, if none does.
     fn document_of_answer(&self, attempt: u64, selection: &Selection) -> Result<Vec<u8>, String> {
         let answer = self.answers.get(&attempt).ok_or("there was no answer")?;
-        let kind = selection.kind.expect("BUG: the journal was checked when it was read");
-        document(kind, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
+        let form = selection.form.expect("BUG: the journal was checked when it was read");
+        document(form, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
     }
 
     /// Asks the proposer of an attempt again and compares the document; what the proposer did.

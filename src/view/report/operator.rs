@@ -1,17 +1,17 @@
 //! Operator: in which of its ways a proposer made a candidate, in words.
 
 use crate::search::Candidate;
-use crate::values::event::{Kind, Proposer};
+use crate::values::event::{Proposer, RequestForm};
 use crate::values::operator::Operator;
 
 /// The way in which a candidate was made; empty for what was given.
 pub fn operator(known: &Candidate) -> &'static str {
     match known.proposer {
         Some(Proposer::Model(_)) if known.repairs > 0 => "a rejected one repaired",
-        Some(Proposer::Model(_)) => match known.kind {
-            Some(Kind::Rewrite) => "rewrite",
-            Some(Kind::Crossover) => "crossover",
-            Some(Kind::Edit) | None => "edit",
+        Some(Proposer::Model(_)) => match known.form {
+            Some(RequestForm::Rewrite) => "rewrite",
+            Some(RequestForm::Crossover) => "crossover",
+            Some(RequestForm::Edit) | None => "edit",
         },
         _ => known.operator.map_or("", in_words),
     }

@@ -8,7 +8,7 @@ use crate::proposer::syntax::{functions, imports};
 
 /// Removes from `child` the functions and imports of its editable region that are unused there, unless they were
 /// already unused in `parent`.
-pub(crate) fn buried(parent: &str, child: &str) -> String {
+pub(crate) fn without_dead_code(parent: &str, child: &str) -> String {
     let before = defined(parent);
     let idle_before: BTreeSet<String> = idle(parent).into_iter().map(|(name, _)| name).collect();
     let mut child = child.to_owned();
@@ -89,7 +89,7 @@ mod tests {
         let child = PARENT.replace("return _a()", "return 1");
         let expected = "import torch\n\n# EVOLVE-BLOCK-START\ndef _idle():\n    return 1\n\n\ndef pack():\n    return 1\n\
             # EVOLVE-BLOCK-END\n";
-        assert_eq!(buried(PARENT, &child), expected);
+        assert_eq!(without_dead_code(PARENT, &child), expected);
     }
 
     #[test]
@@ -98,22 +98,25 @@ mod tests {
             let parent = PARENT.replace("import numpy as np\n", &format!("{imports}import numpy as np\n"));
             let parent = parent.replace("return np.ones(1)", "return np.ones(heapq + bisect + é)");
             let child = parent.replace("heapq + bisect + é", "1");
-            assert_eq!(buried(&parent, &child), PARENT, "{imports}");
+            assert_eq!(without_dead_code(&parent, &child), PARENT, "{imports}");
         }
-        assert_eq!(buried("", "def pack(): return 1\nimport heapq; import bisect"), "def pack(): return 1\n");
+        assert_eq!(
+            without_dead_code("", "def pack(): return 1\nimport heapq; import bisect"),
+            "def pack(): return 1\n"
+        );
     }
 
     #[test]
     fn used_code_stays_even_if_only_at_the_top_level() {
         let child = PARENT.replace("return _a()", "return 2 * _a()");
-        assert_eq!(buried(PARENT, &child), child);
+        assert_eq!(without_dead_code(PARENT, &child), child);
         let child = PARENT.replace("return _a()", "return TABLE") + "TABLE = _a()\n";
-        assert_eq!(buried(PARENT, &child), child);
+        assert_eq!(without_dead_code(PARENT, &child), child);
     }
 
     #[test]
     fn what_was_added_and_is_never_called_goes_too() {
         let child = PARENT.replace("def pack", "def _new():\n    return _new()\n\n\ndef pack");
-        assert_eq!(buried(PARENT, &child), PARENT);
+        assert_eq!(without_dead_code(PARENT, &child), PARENT);
     }
 }
