@@ -15,7 +15,7 @@ const THIS: &str = "tests/tidy.rs";
 const LIST_BEGINS: &str = "imports only from the f";
 
 /// Dependencies and the only files or folders that may name them.
-const DOORS: [(&str, &[&str]); 35] = [
+const DOORS: [(&str, &[&str]); 34] = [
     ("anyhow", &["evaluator/src/main.rs", "src/cli"]),
     ("bytemuck", &["evaluator/src/shared.rs"]),
     ("bytesize", &["src/config.rs"]),
@@ -35,7 +35,6 @@ const DOORS: [(&str, &[&str]); 35] = [
     ("mimalloc", &["src/main.rs"]),
     ("minijinja", &["src/proposer/llm/prompt.rs", "src/view/report/page.rs"]),
     ("nix", &["evaluator/src", "src/view/output.rs", "src/archive/ahead.rs", "src/judge/pool.rs"]),
-    ("plotters", &["src/view/plot"]),
     ("rand_chacha", &["evaluator/contract/src/stream.rs"]),
     ("rand_distr", &["evaluator/src/made_up.rs"]),
     ("reqwest", &["src/proposer/llm/client.rs"]),

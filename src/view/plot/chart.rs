@@ -2,17 +2,11 @@
 
 use crate::view::plot::ink::Ink;
 
-/// Parts of a pixel that a figure is drawn in.
-pub(super) const FINE: f64 = 10.0;
-
 /// One figure: two axes, and layers from the hindmost to the foremost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
-    /// To the right.
     pub x: Axis,
-    /// Upwards.
     pub y: Axis,
-    /// What is drawn.
     pub layers: Vec<Layer>,
 }
 
@@ -21,11 +15,10 @@ pub struct Chart {
 pub struct Axis {
     /// What is shown along it, with its unit.
     pub title: String,
-    /// How far apart numbers stand.
     pub scale: Scale,
-    /// A part of the axis that is always seen.
+    /// A part of the axis that is always visible.
     pub reaches: Option<(f64, f64)>,
-    /// Names of places along it; the numbers of the scale, if there are none.
+    /// Names of places along it; if there are none, the numbers of the scale stand there.
     pub names: Vec<(f64, String)>,
 }
 
@@ -45,105 +38,74 @@ impl Axis {
 /// How far apart numbers stand on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// By their difference.
     Linear,
-    /// By their ratio; what is not above 0 is not shown.
+    /// By their ratio; numbers that are not above 0 are left out.
     Log,
-    /// By the ratio of what is left to 1, which they do not exceed.
+    /// By the ratio of their distances to 1, which they do not exceed.
     TowardsOne,
-    /// By their difference, without numbers along the axis: rows with names.
+    /// Linear, for rows with names: there are no numbers along it.
     Rows,
 }
 
-/// Something that is drawn.
+/// Something that is drawn, in the colour of its ink.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
-    /// Points that nobody asks the names of.
     Points {
-        /// Their colour.
         ink: Ink,
-        /// Their shape.
         mark: Mark,
-        /// Where they are.
         at: Vec<(f64, f64)>,
     },
-    /// Points with names, which are put where they cover least.
+    /// Points with names, each put where it covers least.
     Named {
-        /// Their colour.
         ink: Ink,
-        /// Their shape.
         mark: Mark,
-        /// Who is where.
         at: Vec<((f64, f64), Name)>,
     },
-    /// A line, with its name at the right end.
+    /// A line from left to right, with its name at the right end.
     Line {
-        /// Its colour.
         ink: Ink,
-        /// From point to point.
         path: Path,
-        /// Its points, from left to right.
         at: Vec<(f64, f64)>,
-        /// Its name, if it has one.
         name: Option<Name>,
     },
-    /// What lies between two lines.
+    /// The area between two lines, drawn faint: place, lower and upper edge, from left to right.
     Band {
-        /// Its colour, shown thin.
         ink: Ink,
-        /// From point to point.
         path: Path,
-        /// Place, lower and upper edge, from left to right.
         at: Vec<(f64, f64, f64)>,
     },
-    /// Thin lines from one place to another.
+    /// Thin lines between two points each.
     Links {
-        /// Their colour.
         ink: Ink,
-        /// Both ends of each.
         at: Vec<[(f64, f64); 2]>,
-    },
-    /// Words that begin at a place.
-    Notes {
-        /// Their colour.
-        ink: Ink,
-        /// Where they begin, half way up, and what they say.
-        at: Vec<((f64, f64), Name)>,
     },
 }
 
 /// How a line goes from point to point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// Straight.
     Straight,
-    /// It stays where it is until the next point, and jumps.
+    /// It keeps its height until the next point, and jumps there.
     Steps,
 }
 
 /// The shape of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A small dot, that others may cover.
+    /// A small dot that others may cover.
     Speck,
-    /// A dot.
     Dot,
-    /// A circle.
     Ring,
-    /// A square on its corner.
     Diamond,
-    /// A triangle.
     Triangle,
     /// An upright line, such as that of a median.
     Tick,
 }
 
-/// A name, and what stands for it where there is little room.
+/// A name for wide figures, and one for narrow figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// In a wide figure.
     pub long: String,
-    /// In a narrow one.
     pub short: String,
 }
 

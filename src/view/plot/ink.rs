@@ -1,49 +1,26 @@
 //! Ink: the colours of figures, each for paper and for a dark page.
 //!
-//! The library writes colours into the elements. A style sheet that names them there puts the page's in their place, so
-//! a figure follows its page without a script, and keeps the light colours where no style sheet is read.
-
-use plotters::style::RGBColor;
+//! Elements name the colours for paper. A style sheet that selects elements by these puts the page's in their place: a
+//! figure follows its page without a script, and keeps the light colours where no style sheet is read.
 
 /// A colour by what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
-    /// Words that matter.
     Text,
     /// Words and numbers along the axes.
     Muted,
-    /// Lines of the grid.
     Grid,
-    /// What there is much of.
     Many,
-    /// What is looked for.
     Best,
     /// The first of several things of equal standing, and so on. Each is told apart by a name or a shape too.
     First,
-    /// The second.
     Second,
-    /// The third.
     Third,
-    /// The fourth.
-    Fourth,
-    /// The fifth.
-    Fifth,
 }
 
 impl Ink {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::Text,
-        Self::Muted,
-        Self::Grid,
-        Self::Many,
-        Self::Best,
-        Self::First,
-        Self::Second,
-        Self::Third,
-        Self::Fourth,
-        Self::Fifth,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Text, Self::Muted, Self::Grid, Self::Many, Self::Best, Self::First, Self::Second, Self::Third];
 
     /// Its name in a style sheet, and its colours on paper and on a dark page.
     fn colours(self) -> (&'static str, u32, u32) {
@@ -56,15 +33,12 @@ impl Ink {
             Self::First => ("first", 0x0A_66A8, 0x6C_B8F0),
             Self::Second => ("second", 0xB0_4E0F, 0xF2_A661),
             Self::Third => ("third", 0x1C_7549, 0x6F_D1A0),
-            Self::Fourth => ("fourth", 0x79_3FAF, 0xC9_A4FA),
-            Self::Fifth => ("fifth", 0xA9_2A63, 0xFA_94BE),
         }
     }
 
-    /// As the library has it.
-    pub(super) fn colour(self) -> RGBColor {
-        let [_, red, green, blue] = self.colours().1.to_be_bytes();
-        RGBColor(red, green, blue)
+    /// Its colour on paper, as elements name it.
+    pub(super) fn colour(self) -> String {
+        format!("#{:06x}", self.colours().1)
     }
 }
 
@@ -80,8 +54,8 @@ pub fn style() -> String {
         all.map(|(name, both)| format!("--{name}:#{:06x};", colour(both))).collect::<String>()
     };
     let element = |ink: Ink| {
-        let (name, light, _) = ink.colours();
-        let rule = |attribute| format!(".plot [{attribute}=\"#{light:06X}\"]{{{attribute}:var(--{name})}}\n");
+        let (name, colour) = (ink.colours().0, ink.colour());
+        let rule = |attribute| format!(".plot [{attribute}=\"{colour}\"]{{{attribute}:var(--{name})}}\n");
         ["fill", "stroke"].map(rule).concat()
     };
     let (light, dark) = (variables(|both| both.0), variables(|both| both.1));
@@ -89,7 +63,7 @@ pub fn style() -> String {
     format!(
         ":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n\
          .plot text{{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,Cantarell,\"DejaVu Sans\",sans-serif;\
-         paint-order:stroke;stroke:var(--page);stroke-width:30px;stroke-linejoin:round}}\n\
+         paint-order:stroke;stroke:var(--page);stroke-width:3px;stroke-linejoin:round}}\n\
          .plot polyline{{stroke-linejoin:round;stroke-linecap:round}}\n{elements}"
     )
 }

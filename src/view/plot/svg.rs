@@ -1,34 +1,80 @@
-//! Svg: a drawn figure, as part of a page or as a file of its own.
+//! Svg: elements as text, and a figure as part of a page or as a file of its own.
+
+use std::fmt;
 
 use crate::view::output::harmless;
-use crate::view::plot::chart::{Chart, FINE, Size};
-use crate::view::plot::draw::content;
-use crate::view::plot::ink::style;
+use crate::view::plot::chart::Size;
+use crate::view::plot::ink::{Ink, style};
+
+/// The elements of a figure, the hindmost first, one a line.
+#[derive(Debug, Default)]
+pub struct Canvas(pub(super) String);
+
+/// How a shape is coloured.
+#[derive(Clone, Copy, Debug)]
+pub enum Paint {
+    Fill(Ink),
+    /// Filled, with this opacity.
+    Faint(Ink, f64),
+    /// Its outline, as wide as this.
+    Line(Ink, f64),
+}
+
+/// Where a text stands, seen from its point.
+#[derive(Clone, Copy, Debug)]
+pub enum Align {
+    Before,
+    After,
+    Below,
+}
+
+impl Canvas {
+    pub fn circle(&mut self, (x, y): (f64, f64), radius: f64, paint: Paint) {
+        self.element(format_args!("circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\""), paint);
+    }
+
+    /// `element`: `polyline` or `polygon`.
+    pub fn path(&mut self, element: &str, points: &[(f64, f64)], paint: Paint) {
+        let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        self.element(format_args!("{element} points=\"{}\"", points.join(" ")), paint);
+    }
+
+    pub fn text(&mut self, (x, y): (f64, f64), align: Align, ink: Ink, text: &str) {
+        let (anchor, down) = match align {
+            Align::Before => ("end", 0.32),
+            Align::After => ("start", 0.32),
+            Align::Below => ("middle", 0.76),
+        };
+        let at = format!("x=\"{x:.1}\" y=\"{y:.1}\" dy=\"{down}em\" text-anchor=\"{anchor}\"");
+        self.0 += &format!("<text {at} fill=\"{}\">{}</text>\n", ink.colour(), escaped(text));
+    }
+
+    fn element(&mut self, shape: fmt::Arguments<'_>, paint: Paint) {
+        let paint = match paint {
+            Paint::Fill(ink) => format!("fill=\"{}\"", ink.colour()),
+            Paint::Faint(ink, opacity) => format!("fill=\"{}\" fill-opacity=\"{opacity}\"", ink.colour()),
+            Paint::Line(ink, width) => format!("fill=\"none\" stroke=\"{}\" stroke-width=\"{width}\"", ink.colour()),
+        };
+        self.0 += &format!("<{shape} {paint}/>\n");
+    }
+}
 
 /// A drawn figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Svg {
-    size: Size,
+    pub(super) size: Size,
     /// The elements inside.
-    content: String,
-}
-
-impl Chart {
-    /// Draws it.
-    pub fn draw(&self, size: Size) -> Svg {
-        Svg { size, content: content(self, size) }
-    }
+    pub(super) content: String,
 }
 
 impl Svg {
-    /// As part of a page whose style sheet holds [`style`]; `label` says what is to be seen to those who do not see it.
+    /// As part of a page whose style sheet holds [`style`]; `label` describes the figure to those who cannot see it.
     pub fn inline(&self, class: &str, label: &str) -> String {
-        let Size { width, height } = self.size;
-        let (fine_width, fine_height) = (f64::from(width) * FINE, f64::from(height) * FINE);
-        let label = escaped(label);
+        let (Size { width, height }, label) = (self.size, escaped(label));
         format!(
             "<svg class=\"plot {class}\" role=\"img\" aria-label=\"{label}\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {fine_width} {fine_height}\" xmlns=\"http://www.w3.org/2000/svg\">\n{}</svg>\n",
+             viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\" \
+             xmlns=\"http://www.w3.org/2000/svg\">\n{}</svg>\n",
             self.content
         )
     }
@@ -50,8 +96,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::plot::chart::{Axis, Layer, Mark, Name, Path, Scale};
-    use crate::view::plot::ink::Ink;
+    use crate::view::plot::chart::{Axis, Chart, Layer, Mark, Name, Path, Scale};
 
     fn chart(layers: Vec<Layer>) -> Chart {
         Chart { x: Axis::new("time, ms", Scale::Log), y: Axis::new("score", Scale::Linear), layers }
@@ -69,7 +114,6 @@ mod tests {
         layers.push(Layer::Line { ink: Ink::First, path: Path::Steps, at: at.clone(), name });
         layers.push(Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named("somebody") });
         layers.push(Layer::Links { ink: Ink::Many, at: vec![[at[0], at[2]]] });
-        layers.push(Layer::Notes { ink: Ink::Muted, at: named("a note") });
         chart(layers)
     }
 
@@ -99,7 +143,7 @@ mod tests {
             for (attribute, end) in [("cx", size.width), ("cy", size.height), ("x", size.width), ("y", size.height)] {
                 for value in values(&svg, attribute) {
                     let value: f64 = value.parse().unwrap();
-                    assert!((0.0..=f64::from(end) * FINE).contains(&value), "{attribute} {value} of {end}");
+                    assert!((0.0..=f64::from(end)).contains(&value), "{attribute} {value} of {end}");
                 }
             }
         }
@@ -110,15 +154,14 @@ mod tests {
         let name = Name::new("</svg><script>alert('1')</script>\u{1b}[31m\0&\"");
         let named = vec![((1.0, 1.0), name.clone())];
         let layers = vec![
-            Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named.clone() },
-            Layer::Notes { ink: Ink::Muted, at: named },
+            Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named },
             Layer::Line { ink: Ink::First, path: Path::Straight, at: vec![(1.0, 1.0)], name: Some(name.clone()) },
         ];
         let mut chart = chart(layers);
         chart.x.title = name.long.clone();
         chart.y.title = name.long.clone();
         let svg = chart.draw(Size::wide(400)).file(&name.long);
-        assert_eq!(svg.matches("&lt;script").count(), 6, "{svg}");
+        assert_eq!(svg.matches("&lt;script").count(), 5, "{svg}");
         assert!(!svg.contains("<script") && svg.matches("</svg>").count() == 1, "{svg}");
         assert!(!svg.chars().any(|c| c.is_control() && c != '\n'), "{svg}");
     }
@@ -136,7 +179,7 @@ mod tests {
         let line = |path| {
             let layer = Layer::Line { ink: Ink::First, path, at: vec![(1.0, 0.0), (10.0, 1.0)], name: None };
             let svg = chart(vec![layer]).draw(Size::wide(400)).content;
-            let line = svg.lines().find(|line| line.contains("<polyline") && line.contains("stroke-width=\"20\""));
+            let line = svg.lines().find(|line| line.contains("<polyline") && line.contains("stroke-width=\"2\""));
             values(line.unwrap(), "points")[0].trim().split(' ').count()
         };
         assert_eq!([Path::Straight, Path::Steps].map(line), [2, 3]);
