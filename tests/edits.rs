@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use packevolve::edit::apply::Edit;
 use packevolve::edit::mismatch::Mismatch;
-use packevolve::edit::proposal::Proposal;
+use packevolve::edit::proposal::{Proposal, ProposalError};
 use packevolve::proposer::mutate;
 use packevolve::values::operator::Operator;
 use packevolve_contract::stream::{Purpose, stream};
@@ -63,7 +63,8 @@ impl Case {
     /// What becomes of the document, in the words of the table, and the child if there is one.
     fn outcome(&self) -> (String, Option<String>) {
         match Proposal::parse(&read(folder().join("proposals").join(&self.name).with_extension("txt"))) {
-            Err(error) => (error.kind().to_owned(), None),
+            Err(ProposalError::Edit { error }) => (tag(&error), None),
+            Err(error) => (tag(&error), None),
             Ok(proposal) => match proposal.edit.apply(&self.program()) {
                 Ok(child) => ("applies".to_owned(), Some(child)),
                 Err(mismatch) => (in_words(&mismatch), None),
@@ -80,10 +81,16 @@ fn in_words(mismatch: &Mismatch) -> String {
     match difference {
         Some(difference) => {
             let word = serde_json::to_value(difference).expect("BUG: a difference has no JSON");
-            format!("{}:{}", mismatch.kind(), word.as_str().expect("BUG: a difference is no word"))
+            format!("{}:{}", tag(mismatch), word.as_str().expect("BUG: a difference is no word"))
         }
-        None => mismatch.kind().to_owned(),
+        None => tag(mismatch),
     }
+}
+
+/// The kind as it stands in the journal.
+fn tag(error: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(error).expect("BUG: an error has no JSON");
+    json["kind"].as_str().expect("BUG: an error has no kind").to_owned()
 }
 
 #[test]

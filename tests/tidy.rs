@@ -44,7 +44,7 @@ const DOORS: [(&str, &[&str]); 34] = [
     ("serde_yaml", &["src/config.rs"]),
     ("sha2", &["evaluator/src/workload.rs", "src/journal", "src/run/snapshot.rs"]),
     ("similar", &["src/edit/blame.rs", "src/edit/nearest.rs", "src/edit/diff.rs", "src/edit/rewrite.rs"]),
-    ("strsim", &["src/config.rs", "src/run/fold.rs"]),
+    ("strsim", &["src/config.rs", "src/edit/nearest.rs", "src/run/fold.rs"]),
     ("tch", &["evaluator/src/tensor.rs"]),
     (
         "tokio",

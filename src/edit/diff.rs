@@ -1,8 +1,6 @@
-//! Patch: two programs as a unified diff that `git apply` and `patch` take.
+//! Diff: two programs as a unified diff that `git apply` and `patch` take.
 
-use std::fmt::Write as _;
-
-use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
+use similar::TextDiff;
 
 use crate::edit::line::lines;
 
@@ -12,50 +10,21 @@ const CONTEXT: usize = 3;
 /// From `old` to `new`, both a file of this name; empty if they are equal.
 pub fn unified(file_name: &str, old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (lines(old).collect(), lines(new).collect());
-    let hunks = group_diff_ops(capture_diff_slices(Algorithm::Myers, &old, &new), CONTEXT);
-    if hunks.is_empty() {
-        return String::new();
-    }
     // A name with a blank in it ends where a tab is.
     let end = if file_name.contains(' ') { "\t" } else { "" };
-    let mut text = format!("--- a/{file_name}{end}\n+++ b/{file_name}{end}\n");
-    for hunk in hunks {
-        text += &heading(&hunk);
-        for operation in hunk {
-            write_lines(&mut text, &operation, &old, &new);
+    let mut text = String::new();
+    for hunk in TextDiff::from_slices(&old, &new).unified_diff().context_radius(CONTEXT).iter_hunks() {
+        if text.is_empty() {
+            text += &format!("--- a/{file_name}{end}\n+++ b/{file_name}{end}\n");
+        }
+        text += &format!("{}\n", hunk.header());
+        for change in hunk.iter_changes() {
+            // Not the library's own lines: it takes a carriage return alone for a line end.
+            let end = if change.value().ends_with('\n') { "" } else { "\n\\ No newline at end of file\n" };
+            text += &format!("{}{}{end}", change.tag(), change.value());
         }
     }
     text
-}
-
-fn heading(hunk: &[DiffOp]) -> String {
-    let (first, last) = (&hunk[0], &hunk[hunk.len() - 1]);
-    let old = place(first.old_range().start, last.old_range().end);
-    let new = place(first.new_range().start, last.new_range().end);
-    format!("@@ -{old} +{new} @@\n")
-}
-
-/// Lines count from 1; of no lines the one before is named.
-fn place(start: usize, end: usize) -> String {
-    match end - start {
-        0 => format!("{start},0"),
-        1 => format!("{}", start + 1),
-        length => format!("{},{length}", start + 1),
-    }
-}
-
-fn write_lines(text: &mut String, operation: &DiffOp, old: &[&str], new: &[&str]) {
-    let mut put = |sign: char, lines: &[&str]| {
-        for line in lines {
-            let end = if line.ends_with('\n') { "" } else { "\n\\ No newline at end of file\n" };
-            write!(text, "{sign}{line}{end}").expect("BUG: writing to a string cannot fail");
-        }
-    };
-    if operation.tag() == DiffTag::Equal {
-        return put(' ', &old[operation.old_range()]);
-    }
-    put('-', &old[operation.old_range()]);
-    put('+', &new[operation.new_range()]);
 }
 
 #[cfg(test)]
@@ -82,5 +51,10 @@ mod tests {
         let diff = unified("a", "x\r\ny\rz", "x\r\ny\rz\n");
         let wanted = " x\r\n-y\rz\n\\ No newline at end of file\n+y\rz\n";
         assert!(diff.ends_with(wanted), "{diff:?}");
+        let diff = unified("a", "x\ny\r", "x\nz");
+        assert!(
+            diff.ends_with(" x\n-y\r\n\\ No newline at end of file\n+z\n\\ No newline at end of file\n"),
+            "{diff:?}"
+        );
     }
 }

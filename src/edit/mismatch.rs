@@ -72,19 +72,6 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
-    /// The kind as one word, as it stands in the journal: `no-match`, `several-matches` ...
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::NoMatch { .. } => "no-match",
-            Self::SeveralMatches { .. } => "several-matches",
-            Self::OutsideRegion { .. } => "outside-region",
-            Self::Overlap { .. } => "overlap",
-            Self::NotLast { .. } => "not-last",
-            Self::NoChange => "no-change",
-            Self::Region { .. } => "region",
-        }
-    }
-
     /// The message and below it the nearest places as diffs: several lines, for people and for proposers.
     pub fn evidence(&self) -> String {
         let mut text = format!("{self}\n");
@@ -117,7 +104,7 @@ mod tests {
     use crate::edit::nearest::Difference;
 
     #[test]
-    fn the_kind_is_the_tag_in_the_journal_and_the_evidence_survives_it() {
+    fn a_mismatch_survives_the_journal_with_its_evidence() {
         let place = Place { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
         for mismatch in [
             Mismatch::NoMatch { block: 2, nearest: vec![place] },
@@ -129,7 +116,6 @@ mod tests {
             Mismatch::Region { error: RegionError::Unclosed { line: 1 } },
         ] {
             let json = serde_json::to_value(&mismatch).unwrap();
-            assert_eq!(json["kind"], mismatch.kind());
             assert_eq!(serde_json::from_value::<Mismatch>(json).unwrap(), mismatch);
         }
     }

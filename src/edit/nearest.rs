@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use similar::{Algorithm, DiffTag, capture_diff_slices};
+use similar::{Algorithm, DiffTag, capture_diff_slices, group_diff_ops};
+use strsim::sorensen_dice;
 use thiserror::Error;
 
 use crate::edit::line::{content, lines, number};
@@ -27,12 +28,14 @@ const ROW_LENGTH: usize = 160;
 const CONTEXT: usize = 3;
 /// How many lines of a SEARCH text are aligned; what follows is not shown anyway.
 const ALIGNED_LINES: usize = 1_000;
+/// How many lines of a program are compared with a line that stands nowhere in it.
+const COMPARED_LINES: usize = 20_000;
 /// How many lines before and after the voted place may turn out to belong to it.
 const SLACK: usize = 20;
 /// Where less than one in this many bytes of a SEARCH text agrees, it is not near.
 const AGREEING: u64 = 5;
-/// A line that shares fewer of its pairs of bytes with another is not like it.
-const ALIKE: f64 = 0.6;
+/// The least likeness of two lines that may be meant as the same.
+const ALIKE: f64 = 0.5;
 /// A line that stands more often in a SEARCH text votes for its first this many places only.
 const VOTES_OF_A_LINE: usize = 8;
 
@@ -92,34 +95,38 @@ impl<'a> Stretch<'a> {
         Self { first: number(program, span.start), lines: lines(&program[span.clone()]).collect() }
     }
 
-    /// The place whose first line is `start` (it may lie before the stretch), aligned with the wanted lines.
+    /// The place whose first line is about `start`, which may lie before the stretch.
     fn place(&self, start: isize, wanted: &[&str]) -> Place {
-        let rows = self.rows(start, wanted);
-        Place {
-            line: rows.iter().find_map(|row| row.program).map_or(self.first, |(line, _)| line),
-            difference: difference(&rows),
-            diff: diff(&rows),
-        }
+        let found = self.found(start, wanted);
+        let (line, lines) = (self.first + found.start, &self.lines[found]);
+        Place { line, difference: difference(wanted, lines), diff: diff(wanted, lines, line) }
     }
 
-    /// The wanted lines opposite those from `start` on. Where lines were left out or put in, more lines agree when some
-    /// before and after are looked at too; where they do not, a place nearby would only be mixed in.
-    fn rows<'b>(&'b self, start: isize, wanted: &[&'b str]) -> Vec<Row<'b>> {
+    /// The lines opposite the wanted ones. Where lines were left out or put in, more lines agree when some before and
+    /// after `start` are looked at too; where they do not, a place nearby would only be mixed in.
+    fn found(&self, start: isize, wanted: &[&str]) -> Range<usize> {
         let slack = SLACK.min(wanted.len());
         let exact = self.window(start, wanted.len());
         let wide = self.window(start - slack as isize, wanted.len() + 2 * slack);
-        let close = align(wanted, &self.lines[exact.clone()]);
-        let loose = align(wanted, &self.lines[wide.clone()]);
-        let (pairs, from) = match (close, loose) {
-            (Some((close, agree)), Some((_, more))) if more <= agree => (close, exact.start),
-            (_, Some((loose, _))) => (loose, wide.start),
-            _ => (opposite(0..wanted.len(), 0..exact.len()), exact.start),
-        };
-        let row = |(search, program): (Option<usize>, Option<usize>)| Row {
-            search: search.map(|index| wanted[index]),
-            program: program.map(|index| (self.first + from + index, self.lines[from + index])),
-        };
-        pairs.into_iter().map(row).collect()
+        match (self.aligned(wanted, &exact), self.aligned(wanted, &wide)) {
+            (Some((close, agree)), Some((_, more))) if more <= agree => close,
+            (_, Some((loose, _))) => loose,
+            _ => exact,
+        }
+    }
+
+    /// The part of `window` that stands opposite the wanted lines, lines that differ in blanks only counting as the same,
+    /// and how many lines agree; `None` if none does.
+    fn aligned(&self, wanted: &[&str], window: &Range<usize>) -> Option<(Range<usize>, usize)> {
+        let keys = |lines: &[&str]| lines.iter().map(|line| without_blanks(line)).collect::<Vec<_>>();
+        let ops = capture_diff_slices(Algorithm::Myers, &keys(wanted), &keys(&self.lines[window.clone()]));
+        let equal = || ops.iter().filter(|op| op.tag() == DiffTag::Equal);
+        let (first, last) = (equal().next()?, equal().next_back()?);
+        // As many lines of the window as there are wanted ones before the first and after the last agreement.
+        let (head, tail) = (first.old_range().start, wanted.len() - last.old_range().end);
+        let from = first.new_range().start.saturating_sub(head);
+        let to = (last.new_range().end + tail).min(window.len());
+        Some((window.start + from..window.start + to, equal().map(|op| op.old_range().len()).sum()))
     }
 
     /// The `length` lines from `start` on, as far as there are any.
@@ -178,186 +185,80 @@ fn peaks(mut votes: Vec<u64>, apart: usize) -> Vec<(u64, usize)> {
     peaks
 }
 
-/// For a text of which hardly a line agrees: where its longest line finds the line that shares most pairs of bytes with it.
+/// For a text of which hardly a line agrees: where it begins if its longest line is the most similar line.
 fn most_similar_line(stretches: &[Stretch<'_>], wanted: &[&str]) -> Option<(usize, isize)> {
     let (place, longest) =
         wanted.iter().enumerate().max_by_key(|&(index, line)| (line.trim().len(), usize::MAX - index))?;
     let longest = longest.trim();
-    let mut pairs = BytePairs::of(longest);
     let mut best: Option<(f64, (usize, isize))> = None;
-    for (number, stretch) in stretches.iter().enumerate() {
-        for (index, line) in stretch.lines.iter().enumerate() {
-            // A part of a line is a usual mistake, however long the rest of the line is.
-            let is_part = longest.len() > 2 && line.contains(longest);
-            let alike = if is_part { 1.0 } else { pairs.alike(line.trim()) };
-            if alike >= ALIKE && best.is_none_or(|(most, _)| alike > most) {
-                best = Some((alike, (number, index as isize - place as isize)));
-            }
+    let lines = stretches
+        .iter()
+        .enumerate()
+        .flat_map(|(number, stretch)| stretch.lines.iter().enumerate().map(move |(index, line)| (number, index, line)));
+    for (number, index, line) in lines.take(COMPARED_LINES) {
+        // A part of a line is a usual mistake, however long the rest of the line is.
+        let is_part = longest.len() > 2 && line.contains(longest);
+        let alike = if is_part { 1.0 } else { likeness(longest, line.trim()) };
+        if alike >= ALIKE && best.is_none_or(|(most, _)| alike > most) {
+            best = Some((alike, (number, index as isize - place as isize)));
         }
     }
     best.map(|(_, start)| start)
 }
 
-/// The pairs of neighbouring bytes of a line, to compare many lines with.
-struct BytePairs {
-    left: Vec<u16>,
-    total: usize,
+/// How alike two lines are, from 0 to 1. Lines of very different length are not compared: a huge line stays cheap.
+fn likeness(line: &str, other: &str) -> f64 {
+    let (shorter, longer) = (line.len().min(other.len()), line.len().max(other.len()));
+    if shorter == 0 || longer > 3 * shorter { 0.0 } else { sorensen_dice(line, other) }
 }
 
-impl BytePairs {
-    fn of(line: &str) -> Self {
-        let mut left = vec![0u16; 1 << 16];
-        for pair in line.as_bytes().windows(2) {
-            let count = &mut left[Self::index(pair)];
-            *count = count.saturating_add(1);
-        }
-        Self { left, total: line.len().saturating_sub(1) }
-    }
+type Normalise = fn(&str) -> String;
 
-    fn index(pair: &[u8]) -> usize {
-        usize::from(pair[0]) << 8 | usize::from(pair[1])
-    }
+/// What sets lines apart that are the same once this is done to them, the smallest difference first.
+const DIFFERENCES: [(Difference, Normalise); 4] = [
+    (Difference::LineEnds, |line| content(line).to_owned()),
+    (Difference::TrailingBlanks, |line| line.trim_end().to_owned()),
+    (Difference::Indentation, |line| line.trim().to_owned()),
+    (Difference::Blanks, without_blanks),
+];
 
-    /// The share of pairs that `line` has in common: 1 for equal lines, 0 when nothing agrees (Dice's coefficient).
-    fn alike(&mut self, line: &str) -> f64 {
-        let pairs = line.len().saturating_sub(1);
-        // Lengths that differ this much cannot come out alike; skipping them keeps huge lines cheap.
-        if pairs == 0 || self.total == 0 || pairs > 3 * self.total || self.total > 3 * pairs {
-            return 0.0;
-        }
-        let mut taken = Vec::new();
-        for pair in line.as_bytes().windows(2) {
-            let index = Self::index(pair);
-            if self.left[index] > 0 {
-                self.left[index] -= 1;
-                taken.push(index);
-            }
-        }
-        for &index in &taken {
-            self.left[index] += 1;
-        }
-        2.0 * taken.len() as f64 / (pairs + self.total) as f64
-    }
-}
-
-/// Lines of the SEARCH text and of a window of the program that stand opposite each other, as indices.
-type Pairs = Vec<(Option<usize>, Option<usize>)>;
-
-/// Pairs the wanted lines with those of `window`, lines that differ in blanks only counting as the same, and leaves out
-/// what the window has before and after. Also says how many lines agree; `None` when none does.
-fn align(wanted: &[&str], window: &[&str]) -> Option<(Pairs, usize)> {
-    let key = |lines: &[&str]| -> Vec<String> {
-        lines.iter().map(|line| line.chars().filter(|char| !char.is_whitespace()).collect()).collect()
+fn difference(wanted: &[&str], lines: &[&str]) -> Difference {
+    let is_all = |normalise: &Normalise| {
+        let mut pairs = wanted.iter().zip(lines);
+        wanted.len() == lines.len() && pairs.all(|(wanted, line)| normalise(wanted) == normalise(line))
     };
-    let ops = capture_diff_slices(Algorithm::Myers, &key(wanted), &key(window));
-    let first_equal = ops.iter().position(|op| op.tag() == DiffTag::Equal)?;
-    let last_equal = ops.iter().rposition(|op| op.tag() == DiffTag::Equal)?;
-    let (first, last) = (&ops[first_equal], &ops[last_equal]);
-    // The lines of the window that stand opposite the wanted lines before the first and after the last agreement.
-    let (head, tail) = (first.old_range().start, wanted.len() - last.old_range().end);
-    let from = first.new_range().start.saturating_sub(head);
-    let to = (last.new_range().end + tail).min(window.len());
-    let mut rows = opposite(0..head, from..first.new_range().start);
-    for op in &ops[first_equal..=last_equal] {
-        match op.tag() {
-            DiffTag::Equal => rows.extend(op.old_range().zip(op.new_range()).map(|(old, new)| (Some(old), Some(new)))),
-            _ => rows.extend(opposite(op.old_range(), op.new_range())),
+    let found = DIFFERENCES.iter().find(|(_, normalise)| is_all(normalise));
+    found.map_or(Difference::Text, |(difference, _)| *difference)
+}
+
+fn without_blanks(line: &str) -> String {
+    line.chars().filter(|char| !char.is_whitespace()).collect()
+}
+
+/// From the wanted lines to those of the program, the first of which has this number.
+fn diff(wanted: &[&str], lines: &[&str], number: usize) -> String {
+    let numbered = |index: usize, sign: char| format!("{:>5} {sign} {}", number + index, printed(lines[index]));
+    let mut rows = Vec::new();
+    for hunk in group_diff_ops(capture_diff_slices(Algorithm::Myers, wanted, lines), CONTEXT) {
+        if !rows.is_empty() {
+            rows.push("...".to_owned());
         }
-    }
-    rows.extend(opposite(last.old_range().end..wanted.len(), last.new_range().end..to));
-    let agree = ops.iter().filter(|op| op.tag() == DiffTag::Equal).map(|op| op.old_range().len()).sum();
-    Some((rows, agree))
-}
-
-/// Rows for lines that do not agree: opposite each other as far as they go.
-fn opposite(search: Range<usize>, program: Range<usize>) -> Pairs {
-    let length = search.len().max(program.len());
-    (0..length)
-        .map(|row| {
-            let within = |range: &Range<usize>| Some(range.start + row).filter(|index| range.contains(index));
-            (within(&search), within(&program))
-        })
-        .collect()
-}
-
-/// A line of the SEARCH text and the one of the program opposite it, with its number.
-struct Row<'a> {
-    search: Option<&'a str>,
-    program: Option<(usize, &'a str)>,
-}
-
-impl Row<'_> {
-    fn equal(&self) -> bool {
-        self.program.is_some() && self.search == self.program.map(|(_, line)| line)
-    }
-}
-
-fn difference(rows: &[Row<'_>]) -> Difference {
-    let agree = |same: &dyn Fn(&str, &str) -> bool| {
-        rows.iter().all(|row| match (row.search, row.program) {
-            (Some(search), Some((_, program))) => same(search, program),
-            _ => false,
-        })
-    };
-    let solid = |line: &str| -> String { line.chars().filter(|char| !char.is_whitespace()).collect() };
-    if agree(&|search, program| content(search) == content(program)) {
-        Difference::LineEnds
-    } else if agree(&|search, program| search.trim_end() == program.trim_end()) {
-        Difference::TrailingBlanks
-    } else if agree(&|search, program| search.trim() == program.trim()) {
-        Difference::Indentation
-    } else if agree(&|search, program| solid(search) == solid(program)) {
-        Difference::Blanks
-    } else {
-        Difference::Text
-    }
-}
-
-/// The rows as a diff: runs of rows that differ, SEARCH lines before program lines, with a few equal ones around.
-fn diff(rows: &[Row<'_>]) -> String {
-    let mut shown = vec![false; rows.len()];
-    for (index, _) in rows.iter().enumerate().filter(|(_, row)| !row.equal()) {
-        shown[index.saturating_sub(CONTEXT)..(index + CONTEXT + 1).min(rows.len())].fill(true);
-    }
-    let mut text = Vec::new();
-    let mut index = 0;
-    while index < rows.len() {
-        if !shown[index] {
-            if text.last().is_some_and(|row| row != "...") {
-                text.push("...".to_owned());
+        for op in hunk {
+            if op.tag() == DiffTag::Equal {
+                rows.extend(op.new_range().map(|index| numbered(index, ' ')));
+                continue;
             }
-            index += 1;
-        } else if rows[index].equal() {
-            text.extend(rows[index].program.map(|(number, line)| format!("{number:>5}   {}", printed(line))));
-            index += 1;
-        } else {
-            let end = index + rows[index..].iter().take_while(|row| !row.equal()).count();
-            let run = &rows[index..end];
-            let search = run.iter().filter_map(|row| row.search);
-            text.extend(shortened(search.map(|line| format!("      - {}", printed(line))).collect()));
-            let program = run.iter().filter_map(|row| row.program);
-            text.extend(shortened(program.map(|(number, line)| format!("{number:>5} + {}", printed(line))).collect()));
-            index = end;
+            rows.extend(op.old_range().take(RUN).map(|index| format!("      - {}", printed(wanted[index]))));
+            rows.extend((op.old_range().len() > RUN).then(|| "      - ...".to_owned()));
+            rows.extend(op.new_range().take(RUN).map(|index| numbered(index, '+')));
+            rows.extend((op.new_range().len() > RUN).then(|| "      + ...".to_owned()));
         }
     }
-    if text.last().is_some_and(|row| row == "...") {
-        text.pop();
+    if rows.len() > ROWS {
+        rows.truncate(ROWS);
+        rows.push("...".to_owned());
     }
-    if text.len() > ROWS {
-        text.truncate(ROWS);
-        text.push("...".to_owned());
-    }
-    text.iter().map(|row| format!("{}\n", row.trim_end())).collect()
-}
-
-/// The first lines of one side of a run.
-fn shortened(mut lines: Vec<String>) -> Vec<String> {
-    if lines.len() > RUN {
-        let sign = if lines[0].starts_with("      -") { '-' } else { '+' };
-        lines.truncate(RUN);
-        lines.push(format!("      {sign} ..."));
-    }
-    lines
+    rows.iter().map(|row| format!("{}\n", row.trim_end())).collect()
 }
 
 /// A line cut to a bounded length, with its control characters written out: it may reach a terminal.
