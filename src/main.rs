@@ -1,12 +1,12 @@
-//! `packevolve`: see the library for everything.
+//! The `packevolve` program; everything is in the library.
 
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// What a long run remembers and what it forgets at once would share the pages of the system's allocator, until half of them
-/// are empty and to find room in them takes its time. It serves tree-sitter and libgit2, too: the C library's functions are
-/// replaced (`override`).
+/// With the system's allocator, short-lived and long-lived objects of a long run share pages until these are half
+/// empty, and searching them for room takes time. The `override` feature replaces the C library's functions, so that
+/// tree-sitter and libgit2 use mimalloc, too.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -99,7 +99,7 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 14] = [
+const STILL_TO_REWRITE: [&str; 13] = [
     "config.yaml",
     "evaluator/",
     "src/archive/",
@@ -109,7 +109,6 @@ const STILL_TO_REWRITE: [&str; 14] = [
     "src/journal/",
     "src/judge/",
     "src/lib.rs",
-    "src/proposer/",
     "src/run/",
     "src/search/",
     "src/values/",
@@ -417,7 +416,8 @@ fn prose_is_plain_english() {
                 let (before, after) = (&prose[..at], &prose[at + phrase.len()..]);
                 let is_part = before.ends_with(char::is_alphanumeric) || after.starts_with(char::is_alphanumeric);
                 // "There is no X" is plain; "it is no X" is not.
-                if !is_part && !(phrase == "is no" && before.ends_with("there ")) {
+                let is_plain = phrase == "is no" && before.ends_with("there ");
+                if !is_part && !is_plain {
                     wrong.push(format!("{file}: {phrase}: ...{}", after.chars().take(40).collect::<String>()));
                 }
             }

@@ -197,13 +197,12 @@ impl Block {
         for line in header {
             let (key, value) =
                 line[1..].trim().split_once(':').ok_or(format!("{:?} is not a header line", bare(line)))?;
+            let value = value.trim();
             let words = || value.split_whitespace().map(str::to_owned);
             match key {
-                "kind" => {
-                    kind = Some(BlockKind::parse(value.trim()).ok_or(format!("{:?} is not a kind", value.trim()))?)
-                }
+                "kind" => kind = Some(BlockKind::parse(value).ok_or(format!("{value:?} is not a kind"))?),
                 "needs" => needs = words().collect(),
-                "says" => says = value.trim().to_owned(),
+                "says" => says = value.to_owned(),
                 _ => parameters.push((key.to_owned(), words().collect())),
             }
         }

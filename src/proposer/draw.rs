@@ -52,7 +52,8 @@ impl Proposers {
         Ok(Self { catalogue, cuts: RefCell::new(None) })
     }
 
-    /// What comes of a selection; `None` if its proposer has nothing. `program` gives candidates' programs.
+    /// Draws the proposal of a selection; `None` if its proposer finds none. `program` gives the programs of
+    /// candidates.
     ///
     /// # Errors
     /// What keeps the archive from being read.
@@ -97,7 +98,7 @@ impl Proposers {
                 let second = SecondParent { label: &label, program: &text, ancestor: ancestor.as_deref() };
                 cross::propose(&parent, second, selection.operator, &mut rng, &seen)
             }
-            // What a model proposes comes of its answer.
+            // The proposal of a model is in its answer.
             Proposer::Corpus(_) | Proposer::Model(_) => None,
         };
         Ok(proposal.map(|(operator, proposal)| ProposalDraft {

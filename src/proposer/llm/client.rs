@@ -1,7 +1,7 @@
-//! Client: requests to one endpoint, sent again where that may help. The only file that knows HTTP.
+//! The HTTP client of one endpoint, with retries. Only this file uses HTTP.
 //!
-//! Every wait has a bound, so a request always ends: at the latest after [`Client::longest`]. A key is in a header and
-//! nowhere else; it is taken out of whatever an endpoint sends back.
+//! Every wait has a bound, so a request ends within [`Client::longest`]. The key appears only in a header; the client
+//! removes it from everything that an endpoint sends back.
 
 use std::error::Error;
 use std::fmt;
@@ -18,54 +18,50 @@ use crate::values::cost::{Charge, Reserve};
 use crate::values::llm_error::{LlmError, said};
 use crate::values::settings::ModelSettings;
 
-/// How much is read of what comes with an error, and for how long.
+/// Limits on reading the body of an error.
 const ERROR_BYTES: u64 = 64 * 1024;
 const ERROR_TIME: Duration = Duration::from_secs(5);
 
-/// An answer and how it came about.
+/// An answer with its request and cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
-    /// The body that was sent.
     pub request: Vec<u8>,
-    /// The body that came back, to the byte (but for a key in it).
+    /// The body as received, except that a key in it is removed.
     pub reply: Vec<u8>,
-    /// What the model answered.
     pub text: String,
-    /// What it cost: as the endpoint counted, or the worst case where it does not say.
+    /// The cost that the endpoint reports, or the worst case.
     pub charge: Charge,
-    /// How long it took, seconds, tries before not counted.
+    /// Seconds, without earlier tries.
     pub seconds: f64,
 }
 
-/// What came of a request, all tries counted.
+/// The outcome of a request after all tries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// The tries that brought no answer, in order.
+    /// The failed tries, in order.
     pub failures: Vec<Failure>,
-    /// The answer, or why there is none: mostly the error of the last failure.
+    /// The answer or the error, mostly that of the last failure.
     pub result: Result<Exchange, LlmError>,
 }
 
 impl Asked {
-    /// What all tries cost together.
+    /// The cost of all tries.
     pub fn charge(&self) -> Charge {
         let answer = self.result.as_ref().map_or(Charge::NONE, |exchange| exchange.charge);
         self.failures.iter().map(|failure| failure.charge).sum::<Charge>() + answer
     }
 }
 
-/// A try that brought no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
-    /// Why.
     pub error: LlmError,
-    /// As much of a body as came back; empty where none did.
+    /// The part of a body that arrived; possibly empty.
     pub reply: Vec<u8>,
-    /// What it cost: the worst case where it may have cost something.
+    /// The worst case if the try may have cost something.
     pub charge: Charge,
 }
 
-/// The way to one model.
+/// A client of one model.
 pub struct Client {
     http: reqwest::Client,
     url: Url,
@@ -80,19 +76,19 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// With the key out of the environment, if the settings name one. Sends nothing.
+    /// Reads the key from the environment if the settings name one. Sends nothing.
     ///
     /// # Errors
-    /// No key where one is wanted, or an address that is none.
+    /// The key is missing, or the address is invalid.
     pub fn open(model: &ModelSettings) -> Result<Self, LlmError> {
         let key = model.key_env.as_deref().map(Key::from_env).transpose()?;
         Self::with_key(model, key)
     }
 
-    /// With this key. Sends nothing.
+    /// Sends nothing.
     ///
     /// # Errors
-    /// An address that is none, or a machine without certificates for an `https` one.
+    /// The address is invalid, or the machine has no certificates for `https`.
     pub fn with_key(model: &ModelSettings, key: Option<Key>) -> Result<Self, LlmError> {
         let bad = |detail: String| LlmError::BadEndpoint { base_url: model.base_url.clone(), detail };
         let url = format!("{}/chat/completions", model.base_url.trim_end_matches('/'));
@@ -102,22 +98,22 @@ impl Client {
             .redirect(Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("packevolve/", env!("CARGO_PKG_VERSION")));
-        // By ring: reqwest's default, aws-lc-rs, is a C build of minutes. Whoever came first has set the same one.
+        // Uses ring, because reqwest's default, aws-lc-rs, takes minutes to compile. An earlier client has installed
+        // the same provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if url.scheme() == "http" {
-            // No certificates are read for what does not use them; a server of one's own is not behind a proxy.
+            // Plain http needs no certificates, and a local server is not behind a proxy.
             http = http.tls_certs_only([]).no_proxy();
         }
         let http = http.build().map_err(|error| bad(innermost(&error)))?;
         Ok(Self { http, url, key, model: model.clone() })
     }
 
-    /// What it was made for.
     pub fn model(&self) -> &ModelSettings {
         &self.model
     }
 
-    /// The longest that [`Client::ask`] can take.
+    /// The longest time that [`Client::ask`] can take.
     pub fn longest(&self) -> Duration {
         let retries = self.model.retries;
         let tries = (seconds(self.model.timeout_seconds) + ERROR_TIME).saturating_mul(retries.saturating_add(1));
@@ -163,8 +159,8 @@ impl Client {
         Ok(outcome)
     }
 
-    /// How long to wait before another try; `None`: there is none. An endpoint that names a time beyond the longest
-    /// wait is not asked again before it, so it is left to the caller to come back.
+    /// The wait before another try; `None`: no further try. If an endpoint names a time beyond the longest wait, the
+    /// caller has to come back later.
     fn wait(&self, error: &LlmError, retries: usize) -> Option<Duration> {
         let retries = u32::try_from(retries).ok().filter(|retries| *retries < self.model.retries)?;
         if !error.is_worth_a_retry() {
@@ -184,7 +180,7 @@ impl Client {
         let began = Instant::now();
         let mut received = Vec::new();
         let sent = self.send(request, &mut received).await;
-        // Before anything is made of it: what is cut later must not cut a key in two.
+        // First, because shortening the body later could cut a key in two.
         let received = self.redacted(received);
         let reply = match sent {
             Ok(Status::Success) => reply::read(&received),
@@ -207,7 +203,7 @@ impl Client {
         }
     }
 
-    /// Sends the body and puts what comes back into `received`.
+    /// Sends the body and appends the reply to `received`.
     async fn send(&self, request: &Request, received: &mut Vec<u8>) -> Result<Status, LlmError> {
         let mut sending =
             self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(request.body.clone());
@@ -221,7 +217,7 @@ impl Client {
         if status.is_success() {
             return self.receive(&mut response, received, self.model.reply_bytes).await.map(|()| Status::Success);
         }
-        // Of what comes with an error, as much as comes soon will do.
+        // For an error, the part of the body that arrives soon is enough.
         let retry_after_ms = retry_after_ms(response.headers());
         let reading = self.receive(&mut response, received, ERROR_BYTES);
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
@@ -259,7 +255,7 @@ impl Client {
     }
 }
 
-/// What a reply begins with.
+/// The beginning of a reply.
 enum Status {
     Success,
     Other { status: u16, retry_after_ms: Option<u64> },
@@ -269,7 +265,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
-/// What is at the bottom of an error, without the address.
+/// The root cause of an error, without the address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut source = error.source();
     let mut text = None;
@@ -280,7 +276,7 @@ fn innermost(error: &reqwest::Error) -> String {
     text.unwrap_or_else(|| error.to_string())
 }
 
-/// When an endpoint wants to be asked again: in whole or broken seconds, or as a date.
+/// The time in Retry-After: seconds, possibly fractional, or a date.
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let of_date = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();

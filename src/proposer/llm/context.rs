@@ -1,5 +1,5 @@
-//! Context: all that a model is told, as plain data for templates. Figures are those of the record at full precision:
-//! differences in this problem are in the fourth digit.
+//! The data of a prompt, as plain values for templates. Figures have full precision, because differences in this
+//! problem are in the fourth digit.
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Measurement, Sample};
@@ -9,57 +9,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::proposer::llm::document::{ReplyError, editable_lines};
 
-/// How much of what a program printed or raised is told, bytes: the end says most.
-const TOLD: usize = 4000;
+/// Bytes of a program's output or traceback in a prompt; keeps the end, which says most.
+const EVIDENCE_BYTES: usize = 4000;
 
-/// What a request for a proposal is rendered from.
+/// The data of a request for a proposal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PromptContext {
-    /// What is to be edited.
+    /// The program to edit.
     pub parent: ProgramShown,
     /// The other parent of a crossover.
     pub other: Option<ProgramShown>,
     /// The program that scores are relative to.
     pub baseline: Option<Figures>,
-    /// How the parent came about, nearest ancestor first.
+    /// The edits that led to the parent, the latest first.
     pub ancestors: Vec<Step>,
-    /// What was tried on this parent or near it and failed.
+    /// Failed attempts on this parent or near it.
     pub failures: Vec<Failed>,
-    /// Other programs that are good at something.
     pub inspirations: Vec<ProgramShown>,
-    /// What worked so far and what did not, in a model's own words.
+    /// A model's summary of the run.
     pub summary: Option<String>,
 }
 
-/// A program as it is shown.
+/// A program in a prompt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProgramShown {
     /// NAME of its proposal.
     pub name: String,
     /// DESCRIPTION of its proposal.
     pub description: String,
-    /// The text, to the byte.
     pub program: String,
-    /// First and last line, from 1, of each part that may be edited.
+    /// First and last line, from 1, of each editable region.
     pub editable_lines: Vec<(usize, usize)>,
-    /// What was measured of it.
     pub figures: Option<Figures>,
 }
 
 impl ProgramShown {
-    /// A program with what is known of it.
     pub fn new(name: &str, description: &str, program: &str, figures: Option<Figures>) -> Self {
         let (name, description, program) = (name.to_owned(), description.to_owned(), program.to_owned());
         Self { editable_lines: editable_lines(&program), name, description, program, figures }
     }
 }
 
-/// What was measured of a program.
+/// The measurements of a program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Weighted sum of `quality` and `speed_score`: 0 for the baseline.
     pub combined_score: f64,
-    /// Mean share of the baseline's gaps that is closed; `None` where the baseline has no gap.
+    /// Mean share of the baseline's gaps that the program closes; `None` if the baseline has no gap.
     pub quality: Option<f64>,
     /// Mean of log10(speedup) / 3.
     pub speed_score: f64,
@@ -71,7 +67,7 @@ pub struct Figures {
     pub cases: Vec<CaseFigures>,
 }
 
-/// What was measured of a program on one case.
+/// The measurements of a program on one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseFigures {
     /// Name, such as `72->8`.
@@ -82,15 +78,14 @@ pub struct CaseFigures {
     pub items: usize,
     /// Packs of a row.
     pub packs: usize,
-    /// Items that each pack gets.
+    /// Items of a pack.
     pub items_per_pack: usize,
-    /// Mean over the calls of the sum over rows of the heaviest pack's load.
+    /// Load of the heaviest pack, summed over rows, mean over calls.
     pub heaviest_load: f64,
-    /// The same of the lower bound on the heaviest pack: no program can be below.
+    /// Lower bound of the heaviest pack, summed over rows, mean over calls.
     pub lower_bound: f64,
     /// Heaviest load over lower bound, minus 1.
     pub gap: f64,
-    /// The baseline's gap.
     pub baseline_gap: Option<f64>,
     /// Largest gap of a single row.
     pub worst_row_gap: f64,
@@ -98,16 +93,16 @@ pub struct CaseFigures {
     pub balancedness: f64,
     /// Normalised time of a call, seconds.
     pub seconds: f64,
-    /// The baseline's.
     pub baseline_seconds: Option<f64>,
-    /// How many times faster than the baseline.
+    /// Speedup over the baseline.
     pub speedup: f64,
-    /// Share of the baseline's gap that is closed; `None` where it has none, and then the case does not count.
+    /// Share of the baseline's gap that the program closes; `None` if the baseline has none; then the case does not
+    /// count.
     pub quality: Option<f64>,
 }
 
 impl Figures {
-    /// Of scores that were computed from `measurement`, beside those of the baseline.
+    /// `scores` were computed from `measurement`.
     pub fn new(cases: &[Case], scores: &Scores, measurement: &Measurement, baseline: Option<&Scores>) -> Self {
         let theirs = |name: &str| baseline.and_then(|scores| scores.cases.iter().find(|case| case.case == name));
         let figures = |score: &CaseScore| {
@@ -148,52 +143,48 @@ impl CaseFigures {
     }
 }
 
-/// A proposal that made a program, and what that did to the score.
+/// A proposal that led to a program, with its effect on the score.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// NAME.
     pub name: String,
-    /// DESCRIPTION.
     pub description: String,
-    /// `combined_score` of what it edited, where that has one.
+    /// `combined_score` of the parent, if it has one.
     pub before: Option<f64>,
-    /// `combined_score` of what it made.
+    /// `combined_score` of the program, if it has one.
     pub after: Option<f64>,
 }
 
-/// A proposal that brought nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failed {
     /// NAME, if it has one.
     pub name: Option<String>,
     /// DESCRIPTION, if it has one.
     pub description: Option<String>,
-    /// What became of it, in words, with its evidence.
+    /// The outcome with its evidence.
     pub evidence: String,
 }
 
-/// A program and a reply that did not work, to be sent back.
+/// The diagnosis of a reply or program that failed, for the model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Repair {
-    /// What is wrong, in words, with its evidence.
+    /// The problem with its evidence.
     pub diagnosis: String,
-    /// How often it may be tried again after this.
     pub left: u32,
 }
 
 impl Repair {
-    /// A reply that proposes nothing that can be tried.
+    /// For a reply without a usable proposal.
     pub fn of_reply(error: &ReplyError, left: u32) -> Self {
         Self { diagnosis: error.diagnosis(), left }
     }
 
-    /// A program that was rejected.
+    /// For a rejected program.
     pub fn of_rejection(rejection: &Rejection, evidence: &Evidence, left: u32) -> Self {
         Self { diagnosis: diagnosis(rejection, evidence), left }
     }
 }
 
-/// Why a program was rejected and what was seen, in words of bounded length.
+/// The reason and the evidence of a rejection, in a text of bounded length.
 pub fn diagnosis(rejection: &Rejection, evidence: &Evidence) -> String {
     let mut text = format!("The edit applies, but the program {rejection}.\n");
     if !evidence.during.is_empty() {
@@ -210,28 +201,27 @@ pub fn diagnosis(rejection: &Rejection, evidence: &Evidence) -> String {
 /// The last bytes of a text, from the start of a line where one is near.
 fn the_end(text: &str) -> &str {
     let text = text.trim_end();
-    if text.len() <= TOLD {
+    if text.len() <= EVIDENCE_BYTES {
         return text;
     }
-    let end = &text[text.ceil_char_boundary(text.len() - TOLD)..];
+    let end = &text[text.ceil_char_boundary(text.len() - EVIDENCE_BYTES)..];
     end.split_once('\n').map_or(end, |(_, lines)| lines)
 }
 
-/// What a request for a summary is rendered from.
+/// The data of a request for a summary.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SummaryContext {
-    /// The summary before this one.
     pub previous: Option<String>,
-    /// What was tried since and made a program, oldest first.
+    /// Proposals since then that led to a program, oldest first.
     pub steps: Vec<Step>,
-    /// What was tried since and made none, oldest first.
+    /// Proposals since then that did not, oldest first.
     pub failures: Vec<Failed>,
     /// The best program so far.
     pub best: Option<ProgramShown>,
 }
 
 impl PromptContext {
-    /// A context in which everything is there: templates are tried on it before a run begins.
+    /// A context with every part, for trying templates before a run starts.
     pub fn example() -> Self {
         let case = CaseFigures {
             case: "72->8".to_owned(),
@@ -282,7 +272,7 @@ impl PromptContext {
         }
     }
 
-    /// A context in which everything that can be absent is.
+    /// A context without any optional part.
     pub fn bare_example() -> Self {
         let program =
             ProgramShown::new("seed", "The seed program.", "def balanced_packing(weight, num_packs): ...", None);
@@ -336,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_is_told_with_the_end_of_its_evidence() {
+    fn a_rejection_has_the_end_of_its_evidence() {
         let evidence = Evidence {
             during: "72->8, window 3".to_owned(),
             traceback: format!("{}IndexError: 9\n", "  line\n".repeat(10_000)),
@@ -345,7 +335,11 @@ mod tests {
         let rejection = Rejection::Exception { message: "IndexError: 9".to_owned() };
         let text = diagnosis(&rejection, &evidence);
         assert!(text.starts_with("The edit applies, but the program raises IndexError: 9.\nThat was during: 72->8, "));
-        assert!(text.contains("Traceback:\n  line\n") && text.ends_with("IndexError: 9\n") && text.len() < TOLD + 200);
+        assert!(
+            text.contains("Traceback:\n  line\n")
+                && text.ends_with("IndexError: 9\n")
+                && text.len() < EVIDENCE_BYTES + 200
+        );
         assert!(!text.contains("printed"), "nothing was printed");
     }
 }

@@ -1,8 +1,8 @@
-//! Document: what a model's reply proposes, as the document that any proposer hands in. Pure.
+//! Turns a model's reply into a proposal document. Pure.
 //!
-//! Prose around the proposal, fences around or in it, tags that share a line with their text, and thoughts before the
-//! answer are forgiven, since none of them can change what is proposed. Nothing that would be a guess is: what does not
-//! apply, or could be read in two ways, is an error whose [`diagnosis`](ReplyError::diagnosis) can go back to the model.
+//! Tolerates prose around the proposal, fences around or in it, tags that share a line with their text, and thoughts
+//! before the answer, because none of these changes the proposal. Never guesses: an edit that does not apply, or an
+//! ambiguous reply, is an error whose [`diagnosis`](ReplyError::diagnosis) can go back to the model.
 
 use std::borrow::Cow;
 
@@ -17,77 +17,54 @@ use crate::edit::region::{Region, RegionError, RegionMarker};
 use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
 use crate::values::event::RequestForm;
 
-/// Why a reply proposes nothing that can be tried.
+/// A reply without a usable proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ReplyError {
-    /// A section is not there.
+    /// A section is missing.
     #[error("no {tag} section in the reply")]
-    Missing {
-        /// Which.
-        tag: Tag,
-    },
+    Missing { tag: Tag },
     /// A section does not end.
     #[error("the {tag} section does not end")]
-    Unclosed {
-        /// Which.
-        tag: Tag,
-    },
+    Unclosed { tag: Tag },
     /// More than one proposal.
-    #[error("{count} {tag} sections in the reply, one proposal is wanted")]
-    Several {
-        /// What there are several of.
-        tag: Tag,
-        /// How many.
-        count: usize,
-    },
+    #[error("{count} {tag} sections in the reply: answer with one proposal")]
+    Several { tag: Tag, count: usize },
     /// The proposal is not well formed.
     #[error("{error}")]
     Malformed {
-        /// What is wrong with it; lines are those of the section.
+        /// Line numbers count within the section.
         error: ProposalError,
     },
     /// The edit does not apply to the parent.
     #[error("the edit does not apply: {mismatch}")]
-    DoesNotApply {
-        /// Where and why, with the nearest places.
-        mismatch: Mismatch,
-    },
-    /// Neither a program nor, where one may be, an edit.
+    DoesNotApply { mismatch: Mismatch },
+    /// The reply holds no program, nor an edit where one is allowed.
     #[error("no program in the reply: it must stand in a fenced block and define balanced_packing")]
     NoProgram,
-    /// The fence that should end the program is not there.
+    /// The closing fence of the program is missing.
     #[error("the fenced block of the program does not end")]
     UnclosedProgram,
     /// More than one program.
-    #[error("{count} programs in the reply, one is wanted")]
-    SeveralPrograms {
-        /// How many.
-        count: usize,
-    },
-    /// The region markers of the program do not pair up, or are not as many as the parent's.
+    #[error("{count} programs in the reply: answer with one")]
+    SeveralPrograms { count: usize },
+    /// The region markers of the program do not pair up, or their number differs from the parent's.
     #[error("the region markers of the program: {}", problem.as_ref().map_or_else(
-        || "as many regions as the parent has are wanted".to_owned(), ToString::to_string))]
+        || "their number differs from the parent's".to_owned(), ToString::to_string))]
     Markers {
-        /// What is wrong with them, if they do not pair up.
+        /// Set if they do not pair up.
         problem: Option<RegionError>,
     },
-    /// Something new outside the editable region.
-    #[error("{line:?} stands outside the editable region, where nothing can be changed")]
-    Outside {
-        /// The line.
-        line: String,
-    },
+    /// New code outside the editable region.
+    #[error("{line:?} stands outside the editable region, which cannot change")]
+    Outside { line: String },
     /// The program cannot be written as an edit of its parent.
     #[error("the program cannot be written as an edit of its parent: {error}")]
-    NoEdit {
-        /// Why.
-        error: EditError,
-    },
+    NoEdit { error: EditError },
 }
 
 impl ReplyError {
-    /// The kind as one word, as it stands in the journal.
+    /// The kind as one word, for the journal.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "missing",
@@ -104,7 +81,7 @@ impl ReplyError {
         }
     }
 
-    /// What is wrong, in words for whoever wrote the reply: several lines where places of the parent help.
+    /// The problem, explained to the author of the reply, with places of the parent where they help.
     pub fn diagnosis(&self) -> String {
         match self {
             Self::DoesNotApply { mismatch } => format!("The edit does not apply. {}", mismatch.evidence()),
@@ -113,13 +90,13 @@ impl ReplyError {
     }
 }
 
-/// The proposal in a reply, printed as a document that applies to `parent`.
+/// The proposal in a reply, as a document that applies to `parent`.
 ///
 /// # Errors
-/// When there is none, more than one, or one that does not apply.
+/// The reply holds no proposal, more than one, or one that does not apply.
 pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>, ReplyError> {
     let reply = answer(reply);
-    // Replies come with either line end; a parent in LF was shown in LF.
+    // Replies may use either line end; the prompt showed an LF parent in LF.
     let reply = if parent.contains('\r') { Cow::Borrowed(reply) } else { Cow::Owned(reply.replace("\r\n", "\n")) };
     let has_diff = openings(&reply, Tag::Diff).next().is_some();
     let proposal = match form {
@@ -130,7 +107,7 @@ pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>,
     Ok(proposal.to_string().into_bytes())
 }
 
-/// A reply without the thoughts that some models put before it.
+/// Removes the thoughts that some models put before their reply.
 fn answer(reply: &str) -> &str {
     let thoughts = reply.trim_start().strip_prefix("<think>").and_then(|thoughts| thoughts.split_once("</think>"));
     thoughts.map_or(reply, |(_, answer)| answer)
@@ -141,7 +118,7 @@ fn of_edit(parent: &str, reply: &str) -> Result<Proposal, ReplyError> {
     let edit = Edit::parse(without_fence(diff))
         .map_err(|error| ReplyError::Malformed { error: ProposalError::Edit { error } })?;
     edit.apply(parent).map_err(|mismatch| ReplyError::DoesNotApply { mismatch })?;
-    // A tag in the code of an edit is none of the sections around it.
+    // A tag inside the code of an edit is not a section.
     let around = reply.replacen(diff, "\n", 1);
     proposal(&around, edit)
 }
@@ -159,7 +136,7 @@ fn proposal(around: &str, edit: Edit) -> Result<Proposal, ReplyError> {
     Proposal::new(&name, &description, edit).map_err(|error| ReplyError::Malformed { error })
 }
 
-/// What stands between the tags of the only section of its kind. A tag begins a line; its text may follow on it.
+/// The text of the only section with this tag. A tag begins a line, and its text may follow on that line.
 fn section(text: &str, tag: Tag) -> Result<&str, ReplyError> {
     let opened: Vec<usize> = openings(text, tag).collect();
     let [from] = opened[..] else {
@@ -169,7 +146,7 @@ fn section(text: &str, tag: Tag) -> Result<&str, ReplyError> {
         });
     };
     let after = &text[from..];
-    // The end of a DIFF stands on a line of its own, since it must not be found in code.
+    // The end tag of a DIFF needs a line of its own, so that it is not found in code.
     let end = match tag {
         Tag::Diff => lines_with_starts(after).find(|(_, line)| bare(line) == tag.close()).map(|(at, _)| at),
         Tag::Name | Tag::Description => after.find(tag.close()),
@@ -177,7 +154,7 @@ fn section(text: &str, tag: Tag) -> Result<&str, ReplyError> {
     end.map(|end| &after[..end]).ok_or(ReplyError::Unclosed { tag })
 }
 
-/// Where the text of each section of this kind begins.
+/// The offsets where sections with this tag begin.
 fn openings(text: &str, tag: Tag) -> impl Iterator<Item = usize> + '_ {
     lines_with_starts(text).filter_map(move |(at, line)| {
         let rest = match tag {
@@ -196,7 +173,7 @@ fn lines_with_starts(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// A DIFF whose blocks were put into one fence, without it.
+/// Removes the fence around the blocks of a DIFF.
 fn without_fence(diff: &str) -> &str {
     let all: Vec<(usize, &str)> = lines_with_starts(diff).filter(|(_, line)| !line.trim().is_empty()).collect();
     match (all.first(), all.last()) {
@@ -207,7 +184,7 @@ fn without_fence(diff: &str) -> &str {
     }
 }
 
-/// A NAME that can be one: models like arrows and dashes that no author can have.
+/// Makes a NAME valid: models use arrows and dashes, which an author cannot contain.
 fn tidy_name(name: &str) -> String {
     let letter = |char: char| match char {
         '\u{2010}'..='\u{2015}' => '-',
@@ -220,7 +197,7 @@ fn tidy_name(name: &str) -> String {
     name.trim_matches(|char: char| " .,:;\"'\\`*".contains(char)).to_owned()
 }
 
-/// A DESCRIPTION that can be one: cut to the length that it may have, without control characters.
+/// Makes a DESCRIPTION valid: shortens it and removes control characters.
 fn tidy_description(description: &str) -> String {
     let printable = |char: &char| !char.is_control() || ['\n', '\t'].contains(char);
     let mut text: String = description.trim_matches(['\r', '\n']).chars().filter(printable).collect();
@@ -228,7 +205,7 @@ fn tidy_description(description: &str) -> String {
     text
 }
 
-/// The only fenced block that holds a program.
+/// The only fenced block with a program.
 fn program(reply: &str) -> Result<&str, ReplyError> {
     let defines = |fenced: &Fenced<'_>| {
         lines(fenced.content).any(|line| line.starts_with("def balanced_packing(") || RegionMarker::of(line).is_some())
@@ -242,7 +219,7 @@ fn program(reply: &str) -> Result<&str, ReplyError> {
     }
 }
 
-/// The parent with its editable regions as `program` has them. A program without markers is the region alone.
+/// The parent with its editable regions replaced by those of `program`. A program without markers is the region itself.
 fn grafted(parent: &str, program: &str) -> Result<String, ReplyError> {
     let of = |text: &str| Region::of(text).map_err(|problem| ReplyError::Markers { problem: Some(problem) });
     let (theirs, ours) = (of(parent)?, of(program)?);
@@ -265,7 +242,7 @@ fn grafted(parent: &str, program: &str) -> Result<String, ReplyError> {
     for (their, our) in theirs.spans().iter().zip(ours.spans()) {
         child += &parent[copied..their.start];
         child += &program[our.clone()];
-        // The marker that follows stands on a line of its own.
+        // The next marker needs a line of its own.
         if their.end < parent.len() && !child.ends_with('\n') {
             child.push('\n');
         }
@@ -275,28 +252,28 @@ fn grafted(parent: &str, program: &str) -> Result<String, ReplyError> {
     Ok(child)
 }
 
-/// The lines that stand in no region.
+/// The lines outside of all regions.
 fn outside<'a>(text: &'a str, region: &Region) -> Vec<&'a str> {
     let inside = |at: usize| region.spans().iter().any(|span| span.contains(&at));
     lines_with_starts(text).filter(|(at, _)| !inside(*at)).map(|(_, line)| line).collect()
 }
 
-/// An import or definition outside the regions that the parent does not have there: without it the program would not
-/// run, and it cannot be there. Comments that were left out or put in do not matter.
+/// An import or definition outside the regions that the parent lacks: the program would not run without it, and it
+/// cannot stay there. Changes to comments do not matter.
 fn new_line_outside<'a>(program: &[&'a str], parent: &[&str]) -> Option<&'a str> {
     let binds = |line: &str| ["import ", "from ", "def ", "class ", "@"].iter().any(|word| line.starts_with(word));
     let known = |line: &str| parent.iter().any(|theirs| bare(theirs) == bare(line));
     program.iter().copied().find(|line| binds(line) && !known(line))
 }
 
-/// A definition in a program without markers that the parent has outside its region: then the program is more than the
-/// region, and where that begins and ends would be a guess.
+/// A definition in a program without markers that the parent has outside its region. Then the program is more than the
+/// region, and its boundaries would be a guess.
 fn repeated_definition<'a>(program: &'a str, parent: &[&str]) -> Option<&'a str> {
     let defines = |line: &str| line.starts_with("def ") || line.starts_with("class ");
     lines(program).find(|line| defines(line) && parent.iter().any(|theirs| bare(theirs) == bare(line)))
 }
 
-/// The lines of the editable regions, from 1, both ends counted.
+/// The lines of the editable regions, from 1, inclusive.
 pub(crate) fn editable_lines(program: &str) -> Vec<(usize, usize)> {
     let spans = Region::of(program).map(|region| region.spans().to_vec()).unwrap_or_default();
     let lines =
@@ -317,7 +294,7 @@ mod tests {
     const HEAD: &str = "<NAME>new</NAME>\n<DESCRIPTION>All new.</DESCRIPTION>\n";
     const REGION: &str = "def balanced_packing(weight, num_packs):\n    return 3\n";
 
-    /// A document as whoever derives a candidate from it reads it.
+    /// Parses a document as `derive` does.
     #[track_caller]
     fn applied(parent: &str, document: &[u8]) -> (Proposal, String) {
         let proposal = Proposal::parse(std::str::from_utf8(document).unwrap()).unwrap();
@@ -341,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_found_whatever_stands_around_it() {
+    fn an_edit_is_found_in_any_surroundings() {
         let wanted = PARENT.replace("n = 1", "n = 2");
         let inline = EDIT.replace("<NAME>\nfaster\n</NAME>", "<NAME> faster </NAME>").replace("\nWhy.\n", "Why.");
         for reply in [
@@ -374,7 +351,7 @@ mod tests {
             ("I cannot do that.", "missing", "no DIFF section in the reply"),
             (&EDIT.replace("<NAME>\nfaster\n</NAME>\n", ""), "missing", "no NAME section in the reply"),
             (&EDIT.replace("</DIFF>\n", ""), "unclosed", "the DIFF section does not end"),
-            (&format!("{EDIT}{EDIT}"), "several", "2 DIFF sections in the reply, one proposal is wanted"),
+            (&format!("{EDIT}{EDIT}"), "several", "2 DIFF sections in the reply: answer with one proposal"),
             (&EDIT.replace("=======\n", ""), "malformed", "DIFF: line "),
             (&EDIT.replace("<<<<<<< SEARCH", "@@ -1 +1 @@"), "malformed", "DIFF: line "),
             (&EDIT.replace("n = 1", "n  = 1"), "does-not-apply", "nearest is line 5, which differs in blanks only"),

@@ -1,17 +1,16 @@
-//! Fence: the code blocks in what a model writes, as Markdown has them.
+//! The fenced code blocks of a Markdown text.
 
 use crate::edit::line::{bare, lines};
 
-/// A fenced block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fenced<'a> {
-    /// What stands between its fences, to the byte.
+    /// The text between its fences.
     pub(crate) content: &'a str,
-    /// Whether its end is there.
+    /// Whether it has a closing fence.
     pub(crate) closed: bool,
 }
 
-/// All fenced blocks of a text, in order; one inside another belongs to it.
+/// The fenced blocks of a text, in order; an inner block belongs to the outer one.
 pub(crate) fn fenced(text: &str) -> Vec<Fenced<'_>> {
     let mut found = Vec::new();
     let mut open: Option<(Fence, usize)> = None;
@@ -32,23 +31,22 @@ pub(crate) fn fenced(text: &str) -> Vec<Fenced<'_>> {
     found
 }
 
-/// Whether a line can begin or end a block.
 pub(crate) fn is_fence(line: &str) -> bool {
     Fence::of(line).is_some()
 }
 
-/// A line of three signs or more.
+/// A line of three or more fence characters.
 #[derive(Clone, Copy, Debug)]
 struct Fence {
     sign: u8,
     length: usize,
-    /// Whether something follows, such as the name of a language.
+    /// Whether text follows, such as the name of a language.
     named: bool,
 }
 
 impl Fence {
     fn of(line: &str) -> Option<Self> {
-        // More than three blanks make it code.
+        // Four or more spaces make it indented code.
         let line = bare(line);
         let inside = line.trim_start_matches(' ');
         let sign = *inside.as_bytes().first().filter(|sign| b"`~".contains(sign))?;
@@ -84,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_an_end_is_told_apart() {
+    fn a_block_without_an_end_is_marked() {
         assert_eq!(fenced("```py\nx\n"), [Fenced { content: "x\n", closed: false }]);
         assert!(fenced("```py\nx\n```").iter().all(|fenced| fenced.closed));
     }

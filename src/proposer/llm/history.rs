@@ -1,6 +1,6 @@
-//! Memory: what prompts tell of a run beyond its present state, folded from the same events and bounded: figures of the
-//! programs that may still be shown, the latest failures, requests whose candidates may go back. Pure; texts stay in the
-//! archive. Without language models it stays empty.
+//! The history of a run for prompts, folded from its events and bounded: figures of programs that a prompt may show,
+//! the latest failures, and requests whose candidates may go back. Pure; holds no texts. Stays empty without language
+//! models.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,62 +13,54 @@ use crate::search::Search;
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, Selection};
 
-/// Failures that are remembered, and candidates for the next summary.
+/// Remembered failures, and candidates for the next summary.
 const MOST_FAILURES: usize = 40;
 const MOST_STEPS: usize = 60;
-/// What may be kept of what is not needed any more.
+/// Outdated entries before a cleanup.
 const SLACK: usize = 64;
 
-/// A request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// The body that was sent.
     pub request: BlobId,
-    /// The body that came back.
     pub reply: BlobId,
 }
 
-/// Where the proposal of a failure stands.
+/// Where to find the proposal of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// In the commit of this candidate.
     Candidate(CandidateId),
     /// In a blob of its own.
     Document(BlobId),
-    /// Nowhere: there was none.
+    /// There was no proposal.
     Nowhere,
 }
 
-/// A proposal of a model or of the corpus that brought nothing.
+/// A failed proposal of a model or of the corpus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What was proposed.
     pub source: Source,
-    /// What it was to edit.
     pub parent: CandidateId,
-    /// What became of it, in words.
+    /// The outcome as text.
     pub evidence: String,
 }
 
-/// A candidate of a model that was not judged yet, or rejected.
+/// A candidate of a model that is unjudged or rejected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Made {
-    /// The request that it answers.
     pub exchange: Option<Exchange>,
-    /// Why it was rejected, in words.
+    /// The reason for its rejection.
     pub diagnosis: Option<String>,
 }
 
-/// All that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PromptHistory {
     baseline: Option<(Scores, Figures)>,
     figures: BTreeMap<CandidateId, Figures>,
     open: BTreeMap<u64, (Selection, Option<Exchange>)>,
     made: BTreeMap<CandidateId, Made>,
-    /// Oldest first.
     failures: VecDeque<Failure>,
-    /// How many of the last of them no summary was told of.
+    /// The number of latest failures that no summary covers.
     fresh_failures: usize,
     steps: VecDeque<CandidateId>,
     since_summary: u64,
@@ -77,13 +69,13 @@ pub struct PromptHistory {
 }
 
 impl PromptHistory {
-    /// Takes in what happened; `search` is the state after it, or a later one of the same run.
+    /// Applies an event; `search` is the state after it, or a later one of the same run.
     pub fn apply(&mut self, event: &Event, search: &Search) {
         if search.models().count() == 0 {
             return;
         }
         match event {
-            Event::Selected { attempt, selection } if is_told(selection.proposer) => {
+            Event::Selected { attempt, selection } if shows_failures_of(selection.proposer) => {
                 self.open.insert(*attempt, (selection.clone(), None));
             }
             Event::ModelAsked(asked) => self.asked(asked),
@@ -104,7 +96,7 @@ impl PromptHistory {
         self.baseline.as_ref().map(|(_, figures)| figures)
     }
 
-    /// Figures of a candidate, as long as it may be shown.
+    /// Figures of a candidate that a prompt may still show.
     pub fn figures(&self, candidate: CandidateId) -> Option<&Figures> {
         self.figures.get(&candidate)
     }
@@ -114,12 +106,12 @@ impl PromptHistory {
         self.failures.iter()
     }
 
-    /// Those that no summary was told of.
+    /// The failures that no summary covers.
     pub fn fresh_failures(&self) -> impl Iterator<Item = &Failure> {
         self.failures.iter().skip(self.failures.len() - self.fresh_failures)
     }
 
-    /// Candidates of models that were measured and that no summary was told of, oldest first.
+    /// Measured candidates of models that no summary covers, oldest first.
     pub fn steps(&self) -> impl Iterator<Item = CandidateId> {
         self.steps.iter().copied()
     }
@@ -129,17 +121,16 @@ impl PromptHistory {
         self.made.get(&candidate)
     }
 
-    /// Candidates of models since a summary was asked for.
+    /// Candidates of models since the latest request for a summary.
     pub fn since_summary(&self) -> u64 {
         self.since_summary
     }
 
-    /// How many summaries were asked for.
+    /// The number of requested summaries.
     pub fn summaries(&self) -> usize {
         self.summaries
     }
 
-    /// The reply with the latest summary.
     pub fn summary(&self) -> Option<BlobId> {
         self.summary
     }
@@ -176,7 +167,7 @@ impl PromptHistory {
 
     fn declined(&mut self, attempt: u64, proposal: Option<BlobId>, reason: &Declined) {
         let Some((selection, _)) = self.close(attempt) else { return };
-        // Of an endpoint's failures no model can learn.
+        // A model cannot learn from failures of an endpoint.
         if !matches!(reason, Declined::Unanswered { .. }) {
             let source = proposal.map_or(Source::Nowhere, Source::Document);
             self.fail(source, selection.parent, reason.to_string());
@@ -202,18 +193,18 @@ impl PromptHistory {
         let Some(known) = search.candidate(candidate) else { return };
         let parent = known.parents.first().copied().unwrap_or(CandidateId::SEED);
         let is_models = matches!(known.proposer, Some(Proposer::Model(_)));
-        let is_told = known.proposer.is_some_and(is_told);
+        let is_shown = known.proposer.is_some_and(shows_failures_of);
         match evaluation {
             Evaluation::Measured { measurement } => {
                 self.measured(candidate, measurement, search);
                 self.steps.extend(is_models.then_some(candidate));
                 self.steps.drain(..self.steps.len().saturating_sub(MOST_STEPS));
             }
-            Evaluation::Outclassed { at_best, .. } if is_told => {
-                let evidence = format!("combined_score {at_best} was to be expected at best: no longer among the good");
+            Evaluation::Outclassed { at_best, .. } if is_shown => {
+                let evidence = format!("could have scored at most {at_best}, which would not enter the population");
                 self.fail(Source::Candidate(candidate), parent, evidence);
             }
-            Evaluation::Rejected { rejection, evidence } if is_told => {
+            Evaluation::Rejected { rejection, evidence } if is_shown => {
                 let text = diagnosis(rejection, evidence);
                 self.made.entry(candidate).and_modify(|made| made.diagnosis = Some(text.clone()));
                 self.fail(Source::Candidate(candidate), parent, text);
@@ -231,7 +222,7 @@ impl PromptHistory {
         self.figures.insert(candidate, Figures::new(&search.origin().cases, &scores, measurement, baseline));
     }
 
-    /// Drops what cannot be shown or go back any more, when much of that has gathered.
+    /// Drops outdated entries once there are many.
     fn forget(&mut self, search: &Search) {
         let islands = (0..search.islands().count()).flat_map(|island| search.islands().members(island));
         if self.figures.len() > SLACK + 2 * islands.clone().count() {
@@ -255,7 +246,7 @@ impl PromptHistory {
     }
 }
 
-/// Whether it is told what became of a proposer's proposals: of what somebody thought of.
-fn is_told(proposer: Proposer) -> bool {
+/// Whether prompts show failures of this proposer: only of proposals that a person or a model wrote.
+fn shows_failures_of(proposer: Proposer) -> bool {
     matches!(proposer, Proposer::Model(_) | Proposer::Corpus(_))
 }

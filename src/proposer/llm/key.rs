@@ -1,24 +1,24 @@
-//! Key: the secret that an endpoint wants. It comes from the environment, goes into one header, and shows nowhere else.
+//! The API key of an endpoint. It comes from the environment, goes into one header, and appears nowhere else.
 
 use std::env;
 use std::fmt;
 
 use crate::values::llm_error::LlmError;
 
-/// A shorter one is no secret but a word such as `EMPTY`, which may stand anywhere.
+/// A shorter key is not a secret but a placeholder such as `EMPTY`, which may occur anywhere.
 const SECRET: usize = 8;
-/// What stands where a key stood.
+/// Replaces a key in a text.
 const REDACTED: &[u8] = b"[key]";
 
-/// A key. Cannot be printed, compared or serialised.
+/// Cannot be printed, compared or serialised.
 #[derive(Clone)]
 pub struct Key(String);
 
 impl Key {
-    /// Out of this environment variable.
+    /// Reads an environment variable.
     ///
     /// # Errors
-    /// When it is not set or empty, or holds what cannot be sent.
+    /// The variable is unset or empty, or holds characters that a header cannot carry.
     pub fn from_env(variable: &str) -> Result<Self, LlmError> {
         let value = env::var_os(variable).unwrap_or_default();
         let error = || LlmError::BadKey { variable: variable.to_owned() };
@@ -30,23 +30,23 @@ impl Key {
         Self::new(value).ok_or_else(error)
     }
 
-    /// This one; `None` if it holds anything but visible ASCII.
+    /// `None` unless the text is visible ASCII.
     pub fn new(value: &str) -> Option<Self> {
         let sendable = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic());
         sendable.then(|| Self(value.to_owned()))
     }
 
-    /// What the header says.
+    /// The value of the header.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }
 
-    /// Whether it stands in `bytes`, as it is or as JSON may have it.
+    /// Whether `bytes` contain the key, plain or escaped as in JSON.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.forms().iter().any(|form| find(bytes, form).is_some())
     }
 
-    /// Takes it out of what came from outside: an endpoint may send back what it was sent, and break off amid it.
+    /// Removes the key from foreign bytes: an endpoint may echo its request and break off in the middle of the key.
     pub(crate) fn redact(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         for form in self.forms() {
             while let Some(at) = find(&bytes, &form) {
@@ -61,7 +61,7 @@ impl Key {
         bytes
     }
 
-    /// As it is, and as it stands in JSON, with slashes escaped or not.
+    /// The key plain, and escaped as in JSON, with slashes escaped or not.
     fn forms(&self) -> Vec<Vec<u8>> {
         if self.0.len() < SECRET {
             return Vec::new();
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_key_is_read_from_the_environment_and_does_not_show() {
-        // What cargo sets for tests, since setting one would be unsafe.
+        // A variable that cargo sets for tests, because setting one would be unsafe.
         let key = Key::from_env("CARGO_PKG_REPOSITORY").map(drop);
         assert_eq!(key, Err(LlmError::NoKey { variable: "CARGO_PKG_REPOSITORY".to_owned() }), "set, but empty");
         let key = Key::from_env("CARGO_PKG_NAME").unwrap();

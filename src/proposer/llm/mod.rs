@@ -1,11 +1,10 @@
 //! Language models as proposers: prompts, requests to any OpenAI-compatible endpoint, and what their replies propose.
 //!
-//! In the order of a request's life: [`context`] is what a model is told, [`prompt`] puts it into words, [`request`] is
-//! the body that is sent and the most that it can cost, [`client`] sends it, [`reply`] reads what came back, and
-//! [`document`] turns that into a proposal for [`mod@crate::run::derive`], as from any other proposer. What does not work goes
-//! back to the model with its diagnosis. Decides nothing about the run and judges nothing. A key is seen by [`key`] and
-//! [`client`] alone and is in nothing that they return.
-//!
+//! In the order of a request's life: [`context`] holds the data of a prompt, [`prompt`] renders it, [`request`] makes
+//! the body and computes its maximum cost, [`client`] sends it, [`reply`] reads the response, and [`document`] turns
+//! the answer into a proposal for [`mod@crate::run::derive`], like that of any other proposer. A failure goes back to
+//! the model with its diagnosis. This module decides nothing about the run and judges nothing. Only [`key`] and
+//! [`client`] see a key; nothing that they return contains it.
 #![doc = include_str!("../../cli/help/models.md")]
 
 pub mod reply;

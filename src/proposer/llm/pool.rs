@@ -1,5 +1,5 @@
-//! Requests: language models at work, as [`slots`](crate::judge::pool) are judges at work. Sends what it is given, to each model
-//! no more at the same time than its settings allow, and keeps the budget. Decides nothing and records nothing.
+//! The requests in flight, as [`slots`](crate::judge::pool) are the judges at work. Sends requests within each model's
+//! limit on concurrency, and keeps the budget. Decides and records nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,31 +17,27 @@ use crate::values::event::Asking;
 use crate::values::llm_error::LlmError;
 use crate::values::settings::LlmSettings;
 
-/// A request with what is needed to make something of its answer.
+/// A request with the context for its answer.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
-    /// Place of the model in the settings.
+    /// Index of the model in the settings.
     pub model: usize,
-    /// What for.
     pub asking: Asking,
-    /// What was said so far, for when the answer has to go back.
+    /// The conversation so far, in case the answer has to go back.
     pub conversation: Conversation,
-    /// What is sent.
     pub request: Request,
-    /// How often an answer that does not work may still go back.
     pub repairs_left: u32,
 }
 
-/// What came of an order, all tries counted.
+/// The outcome of a request after all tries.
 #[derive(Debug)]
 pub struct ModelReply {
-    /// Of which order.
     pub order: ModelRequest,
     /// What came of it.
     pub asked: Asked,
 }
 
-/// Requests under way and the ways to all models. They are dropped with this.
+/// The clients of all models and the requests in flight, which are dropped with the pool.
 pub struct ModelPool {
     endpoints: Vec<Result<Arc<Endpoint>, LlmError>>,
     budget: Arc<Mutex<Budget>>,
@@ -52,7 +48,7 @@ pub struct ModelPool {
 
 struct Endpoint {
     client: Client,
-    /// As many as may be under way.
+    /// One permit for each concurrent request.
     permits: Semaphore,
 }
 
@@ -63,7 +59,7 @@ impl fmt::Debug for ModelPool {
 }
 
 impl ModelPool {
-    /// None under way; so much was spent before. Sends nothing.
+    /// A pool with earlier spending. Sends nothing.
     pub fn open(settings: &LlmSettings, spent: Charge) -> Self {
         let endpoint = |model| {
             let client = Client::open(model)?;
@@ -79,31 +75,31 @@ impl ModelPool {
         }
     }
 
-    /// Why there is no way to a model, if there is none.
+    /// The reason why a model cannot be used, if there is one.
     pub fn broken(&self, model: usize) -> Option<&LlmError> {
         self.endpoints[model].as_ref().err()
     }
 
-    /// Whether what it may cost is there, beside the worst cases of what is under way.
+    /// Whether the budget covers this cost beside the worst cases of the requests in flight.
     pub fn has_room(&self, worst: Charge) -> bool {
         budget(&self.budget).has_room(worst)
     }
 
-    /// Whether it is the tokens, and not the money, that have no room for this.
+    /// Whether the token budget, and not the money, is too small for this.
     pub fn lacks_tokens(&self, worst: Charge) -> bool {
         let Budget { limit, spent, .. } = *budget(&self.budget);
         !Limit { nanodollars: None, ..limit }.allows(spent + worst)
     }
 
-    /// How many are under way.
+    /// The number of requests in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Sends a request, when the model has no more of them under way than it may; [`ModelPool::done`] brings the answer.
+    /// Sends a request once the model's limit on concurrency permits; [`ModelPool::done`] returns the answer.
     ///
     /// # Panics
-    /// If there is no way to the model.
+    /// If the model cannot be used.
     pub fn send(&mut self, order: ModelRequest) {
         let endpoint = self.endpoints[order.model].as_ref().map(Arc::clone);
         let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");
@@ -118,7 +114,7 @@ impl ModelPool {
         });
     }
 
-    /// Waits for the next answer; for ever, if nothing is under way.
+    /// Waits for the next answer; forever if no request is in flight.
     pub async fn done(&mut self) -> ModelReply {
         let Some(done) = self.tasks.join_next().await else { return future::pending().await };
         let (number, asked) = done.expect("BUG: a request does not panic");
@@ -126,7 +122,7 @@ impl ModelPool {
         ModelReply { order, asked }
     }
 
-    /// Drops all that is under way; what each has cost or may yet cost. Those that nothing was sent of are left out.
+    /// Drops all requests in flight and returns the worst-case cost of each that was sent.
     pub fn abandon(&mut self) -> Vec<(ModelRequest, Charge)> {
         self.tasks.abort_all();
         let dropped = std::mem::take(&mut self.in_flight).into_values();
@@ -135,7 +131,7 @@ impl ModelPool {
     }
 }
 
-/// The budget, for one request: what that has cost, and what a try that is under way may cost.
+/// The budget of one request: its cost so far, and the reservation for a try in flight.
 #[derive(Clone)]
 struct Reservation {
     budget: Arc<Mutex<Budget>>,

@@ -1,7 +1,7 @@
-//! Prompt: templates and what becomes of them. The only file that knows minijinja.
+//! Renders prompts from templates. Only this file uses minijinja for prompts.
 //!
-//! The templates of `candidates/prompts` are built in; a folder may hold others for any of them. All of them are tried
-//! on examples when they are read, so that a typo shows before anything was asked or paid for.
+//! The templates of `candidates/prompts` are built in; a folder may override any of them. Reading tries all templates
+//! on examples, so that a typo shows before any request is paid for.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,6 @@ use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
 use crate::values::event::RequestForm;
 
-/// The built-in templates.
 const BUILT_IN: [(&str, &str); 7] = [
     ("crossover.jinja", include_str!("../../../candidates/prompts/crossover.jinja")),
     ("edit.jinja", include_str!("../../../candidates/prompts/edit.jinja")),
@@ -27,33 +26,31 @@ const BUILT_IN: [(&str, &str); 7] = [
     ("summary.jinja", include_str!("../../../candidates/prompts/summary.jinja")),
     ("system.jinja", include_str!("../../../candidates/prompts/system.jinja")),
 ];
-/// Steps that a template may take, so that a loop in one ends.
+/// The most steps of a template, so that its loops end.
 const FUEL: u64 = 10_000_000;
-/// How much of a summary is kept, bytes: it stands in every later prompt.
+/// Bytes of a summary, which is part of every later prompt.
 const SUMMARY: usize = 6000;
 
-/// Why templates cannot be used.
 #[derive(Debug, Error)]
 pub enum PromptError {
     #[error("cannot read the prompts: {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{} is no prompt, they are: {}", path.display(), names())]
+    #[error("{} is not a prompt; the prompts are: {}", path.display(), names())]
     Unknown { path: PathBuf },
     #[error("prompt {name}: {detail}")]
     Template { name: String, detail: String },
 }
 
-/// All templates, tried.
 #[derive(Debug)]
 pub struct Prompts {
     templates: Environment<'static>,
 }
 
 impl Prompts {
-    /// The built-in templates, and in place of them those of the same name in `folder`.
+    /// The built-in templates, overridden by those in `folder`.
     ///
     /// # Errors
-    /// A folder that cannot be read, a `*.jinja` file in it that is none of ours, or a template that does not work.
+    /// The folder cannot be read, holds a `*.jinja` file of an unknown name, or a template fails.
     pub fn read(folder: Option<&Path>) -> Result<Self, PromptError> {
         let mut sources = BUILT_IN.map(|(name, text)| (name, text.to_owned())).to_vec();
         if let Some(folder) = folder {
@@ -82,10 +79,10 @@ impl Prompts {
         Ok(prompts)
     }
 
-    /// Asks for a proposal.
+    /// Renders a request for a proposal.
     ///
     /// # Errors
-    /// A template that does not work with this context.
+    /// The template fails with this context.
     pub fn ask(&self, form: RequestForm, context: &PromptContext) -> Result<Conversation, PromptError> {
         let name = match form {
             RequestForm::Edit => "edit.jinja",
@@ -95,10 +92,10 @@ impl Prompts {
         Ok(Conversation::new(self.render("system.jinja", context)?, self.render(name, context)?))
     }
 
-    /// Sends back what did not work: the conversation so far, the model's reply to it, and what is wrong with that.
+    /// Extends a conversation with the model's reply and the diagnosis of its problem.
     ///
     /// # Errors
-    /// A template that does not work with this.
+    /// The template fails.
     pub fn repair(
         &self,
         conversation: Conversation,
@@ -108,7 +105,7 @@ impl Prompts {
         Ok(conversation.went_on(reply, self.render("repair.jinja", repair)?))
     }
 
-    /// Asks what worked and what did not. The answer, through [`summary`], goes into later contexts.
+    /// Renders a request for a summary. The answer, through [`summary`], goes into later contexts.
     ///
     /// # Errors
     /// A template that does not work with this context.
@@ -139,16 +136,16 @@ impl Prompts {
     }
 }
 
-/// A reply to [`Prompts::summarise`], cut to what later prompts have room for.
+/// A reply to [`Prompts::summarise`], shortened for later prompts.
 pub fn summary(reply: &str) -> String {
     let text = reply.trim();
     text[..text.floor_char_boundary(SUMMARY)].to_owned()
 }
 
-/// Tags that have a line to themselves leave no blank line behind.
+/// A tag alone on its line leaves no blank line.
 fn syntax() -> SyntaxConfig {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    syntax.expect("BUG: the usual delimiters are no conflict")
+    syntax.expect("BUG: the usual delimiters conflict")
 }
 
 fn templates_in(folder: &Path) -> Result<Vec<PathBuf>, PromptError> {
@@ -168,7 +165,7 @@ fn names() -> String {
     BUILT_IN.map(|(name, _)| name).join(", ")
 }
 
-/// Names the template in which it really is wrong, and the line.
+/// Names the template that holds the error, and the line.
 fn wrong(name: &str, error: &minijinja::Error) -> PromptError {
     let name = error.name().unwrap_or(name);
     let place = error.line().map(|line| format!("{name}:{line}")).unwrap_or(name.to_owned());
@@ -189,7 +186,7 @@ mod tests {
         let [system, user] = conversation.messages() else { panic!("{conversation:?}") };
         assert_eq!((system.role, user.role), (Role::System, Role::User));
         assert!(system.content.contains("balanced_packing(weight, num_packs)"), "{}", system.content);
-        // Shown when the test fails, or to whoever wants to read it.
+        // Shown when the test fails.
         println!("{form:?}:\n{}", user.content);
         user.content.clone()
     }
@@ -199,9 +196,9 @@ mod tests {
         let context = PromptContext::example();
         for form in [RequestForm::Edit, RequestForm::Rewrite, RequestForm::Crossover] {
             let text = asked(form, &context);
-            let told =
+            let others =
                 ["vectorized_lpt", "0.2825", "too_clever", "raises IndexError", "Fewer launches help.", "lines 2 to 3"];
-            for wanted in FIGURES.into_iter().chain(told).chain([context.parent.program.as_str()]) {
+            for wanted in FIGURES.into_iter().chain(others).chain([context.parent.program.as_str()]) {
                 assert!(text.contains(wanted), "{form:?}: {wanted} is missing:\n{text}");
             }
             let names: &[&str] = if form == RequestForm::Crossover { &["other"] } else { &["inspiration"] };
@@ -219,7 +216,7 @@ mod tests {
         }
     }
 
-    /// What a prompt asks for must be what is read: its own example, filled in.
+    /// The parser must accept the example in the prompt, filled in.
     #[test]
     fn the_format_that_a_prompt_asks_for_is_the_one_that_is_read() {
         let parent = "# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    lines of the program, \
@@ -272,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_cannot_work_is_told_before_anything_is_asked() {
+    fn a_template_that_cannot_work_is_refused_before_any_request() {
         for (file, text, wanted) in [
             ("edit.jinja", "a\n{{ parent.nam }}", "edit.jinja:2: undefined value"),
             ("edit.jinja", "{% if %}", "edit.jinja:1: syntax error"),
             ("summary.jinja", "{{ stepz }}", "summary.jinja:1: undefined value"),
             ("rewrite.jinja", "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "fuel"),
-            ("edits.jinja", "", "edits.jinja is no prompt, they are: crossover.jinja, edit.jinja"),
+            ("edits.jinja", "", "edits.jinja is not a prompt; the prompts are: crossover.jinja, edit.jinja"),
         ] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(file), text).unwrap();

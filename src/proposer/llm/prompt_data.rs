@@ -1,5 +1,5 @@
-//! Briefing: puts together what a language model is told, from the state of the search, the memory of the run and the
-//! texts in its archive. Reads, and decides nothing but what there is room for.
+//! Collects the data of a prompt from the state of the search, the history of the run and the texts of its programs.
+//! Only reads.
 
 use crate::archive::{Repository, RepositoryError};
 use crate::edit::proposal::Proposal;
@@ -11,29 +11,23 @@ use crate::search::{Candidate, Search};
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{RequestForm, Selection};
 
-/// How many ancestors, and failures, a prompt tells of.
+/// Ancestors, and failures, in a prompt.
 const MOST_ANCESTORS: usize = 8;
 const MOST_FAILURES: usize = 6;
 
-/// What a briefing is put together from.
 #[derive(Clone, Copy, Debug)]
 pub struct PromptData<'a> {
-    /// The state of the run.
     pub search: &'a Search,
-    /// What is remembered of it.
     pub memory: &'a PromptHistory,
-    /// Its archive.
     pub repository: &'a Repository,
 }
 
-/// A rejected candidate on its way back to its model.
+/// A rejected candidate that goes back to its model.
 #[derive(Clone, Debug)]
 pub struct Returned {
-    /// What the model had answered.
+    /// The request that the model answered.
     pub conversation: Conversation,
-    /// Its answer.
     pub reply: String,
-    /// Why that was rejected.
     pub diagnosis: String,
 }
 
@@ -41,7 +35,7 @@ impl PromptData<'_> {
     /// For a proposal.
     ///
     /// # Errors
-    /// An archive that cannot be read.
+    /// The archive cannot be read.
     pub fn context(&self, selection: &Selection) -> Result<PromptContext, RepositoryError> {
         let mut inspirations: Vec<ProgramShown> =
             selection.inspirations.iter().map(|other| self.shown(*other)).collect::<Result<_, _>>()?;
@@ -71,7 +65,7 @@ impl PromptData<'_> {
         })
     }
 
-    /// A rejected candidate with the conversation that it came of; `None` if that is not remembered.
+    /// A rejected candidate with its conversation; `None` if the history has dropped it.
     ///
     /// # Errors
     /// An archive that cannot be read.
@@ -83,7 +77,7 @@ impl PromptData<'_> {
         Ok(conversation.zip(reply).map(|(conversation, reply)| Returned { conversation, reply, diagnosis }))
     }
 
-    /// What the model said in a reply.
+    /// The text of a reply.
     fn text(&self, reply: BlobId) -> Result<Option<String>, RepositoryError> {
         Ok(reply::read(&self.repository.read_blob(reply)?).text.ok())
     }
@@ -110,7 +104,7 @@ impl PromptData<'_> {
         Ok(proposal(&document).map(|proposal| proposal.description).unwrap_or_default())
     }
 
-    /// How a candidate came about, nearest step first.
+    /// The edits that led to a candidate, the latest first.
     fn ancestors(&self, candidate: CandidateId) -> Result<Vec<Step>, RepositoryError> {
         let edited = |candidate: &CandidateId| self.known(*candidate).parents.first().copied();
         let line = std::iter::successors(Some(candidate), edited).filter(|candidate| *candidate != CandidateId::SEED);

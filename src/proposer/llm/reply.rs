@@ -1,4 +1,4 @@
-//! Reply: what an endpoint sent back, read. Pure, so that a recorded reply reads as it did when it came.
+//! Parses the response of an endpoint. Pure, so that a recorded response parses the same way later.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,21 +6,20 @@ use serde_json::Value;
 use crate::values::cost::Usage;
 use crate::values::llm_error::{LlmError, said};
 
-/// The body of a reply, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// What the model answered, or why that is no answer.
+    /// The answer, or the reason why there is none.
     pub text: Result<String, LlmError>,
-    /// What the endpoint counted, if it said so. An answer that is of no use is charged too.
+    /// The usage that the endpoint reports, if any. It charges unusable answers, too.
     pub usage: Option<Usage>,
 }
 
-/// What is read of a body; whatever else is in it is left alone.
+/// The fields that PackEvolve reads; it ignores others.
 #[derive(Deserialize)]
 struct Body {
     #[serde(default)]
     choices: Vec<Choice>,
-    /// As some endpoints have it, also in a body that came with success.
+    /// Some endpoints send it with a success status.
     error: Option<Value>,
     usage: Option<Value>,
 }
@@ -39,7 +38,7 @@ struct Message {
     tool_calls: Option<Value>,
 }
 
-/// Reads a body that came with success.
+/// Parses the body of a success.
 pub fn read(bytes: &[u8]) -> Reply {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Reply { text: Err(LlmError::Empty), usage: None };
@@ -54,7 +53,7 @@ pub fn read(bytes: &[u8]) -> Reply {
 }
 
 fn of_json(json: Value) -> Reply {
-    // What does not fit the types below is told by the type, not shown: it may be long.
+    // Names the type of a value that does not fit, because the value may be long.
     let body = match serde_json::from_value::<Body>(json) {
         Ok(body) => body,
         Err(error) => {
@@ -64,7 +63,7 @@ fn of_json(json: Value) -> Reply {
     let usage = body.usage.as_ref().and_then(usage);
     let text = match (body.choices.into_iter().next(), body.error) {
         (Some(choice), _) => answer(choice),
-        (None, Some(error)) => Err(told(&error)),
+        (None, Some(error)) => Err(late_error(&error)),
         (None, None) => Err(LlmError::NoContent { detail: "it has no choices".to_owned() }),
     };
     Reply { text, usage }
@@ -95,7 +94,7 @@ fn answer(choice: Choice) -> Result<String, LlmError> {
     }
 }
 
-/// A text, or the text parts of a list of parts.
+/// A text, or the text parts of a list.
 fn text(content: Option<&Value>) -> Option<String> {
     match content? {
         Value::String(text) => Some(text.clone()),
@@ -104,8 +103,8 @@ fn text(content: Option<&Value>) -> Option<String> {
     }
 }
 
-/// An error in a body that came with success, as gateways send it that learnt of it late.
-fn told(error: &Value) -> LlmError {
+/// An error in the body of a success, from gateways that notice it late.
+fn late_error(error: &Value) -> LlmError {
     let status = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     match status.filter(|status| (400..600).contains(status)) {
         Some(status) => of_status(status, None, &message(error)),
@@ -113,14 +112,14 @@ fn told(error: &Value) -> LlmError {
     }
 }
 
-/// What a status other than success means.
+/// The error for a status other than success.
 pub(crate) fn of_status(status: u16, retry_after_ms: Option<u64>, said: &str) -> LlmError {
     let said = said.to_owned();
     match status {
         401 | 403 => LlmError::Unauthorized { status, said },
         402 => LlmError::NoCredit { status, said },
         404 => LlmError::Unknown { status, said },
-        // A quota that is used up comes as 429 too, but no waiting helps.
+        // An exhausted quota also comes as 429, but waiting does not help.
         429 if said.contains("insufficient_quota") => LlmError::NoCredit { status, said },
         429 => LlmError::RateLimited { retry_after_ms, said },
         408 | 500.. => LlmError::Server { status, retry_after_ms, said },
@@ -128,17 +127,17 @@ pub(crate) fn of_status(status: u16, retry_after_ms: Option<u64>, said: &str) ->
     }
 }
 
-/// The error that came with a status and a body.
+/// The error in a status and a body.
 pub(crate) fn refusal(status: u16, retry_after_ms: Option<u64>, body: &[u8]) -> LlmError {
     let json: Option<Value> = serde_json::from_slice(body).ok();
-    let told = match json.as_ref().map(|json| json.get("error").unwrap_or(json)) {
+    let said = match json.as_ref().map(|json| json.get("error").unwrap_or(json)) {
         Some(error) => message(error),
         None => said(&String::from_utf8_lossy(body)),
     };
-    of_status(status, retry_after_ms, &told)
+    of_status(status, retry_after_ms, &said)
 }
 
-/// `code: message` of an error object; the object itself where it has no message.
+/// `code: message` of an error object; the object itself if it has no message.
 fn message(error: &Value) -> String {
     let part = |name: &str| error.get(name).and_then(Value::as_str);
     match (part("code").or(part("type")), part("message")) {
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_told_by_its_kind() {
+    fn a_reply_without_an_answer_names_its_kind() {
         for (body, wanted) in [
             ("", "empty"),
             (" \n", "empty"),

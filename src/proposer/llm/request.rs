@@ -1,4 +1,4 @@
-//! Request: the body that is sent, to the byte, and the most that it can cost. Holds no key and knows no header.
+//! The body of a request and its maximum cost. Holds no key and no headers.
 
 use serde_json::{Map, Value};
 
@@ -6,20 +6,17 @@ use crate::proposer::llm::conversation::Conversation;
 use crate::values::cost::{Charge, Usage};
 use crate::values::settings::ModelSettings;
 
-/// Tokens that an endpoint may put around each message, and around all of them.
+/// Tokens that an endpoint may add around each message, and around all of them.
 const AROUND: u64 = 32;
 
-/// A request for an answer to a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The JSON that is sent.
     pub body: Vec<u8>,
-    /// The most that an answer can cost.
     pub worst: Charge,
 }
 
 impl Request {
-    /// For one of the models of the settings; its parameters are passed on as they are.
+    /// Passes the parameters of the model on unchanged.
     pub fn new(model: &ModelSettings, conversation: &Conversation) -> Self {
         let mut body: Map<String, Value> = model.parameters.clone().into_iter().collect();
         body.insert("model".to_owned(), model.model.clone().into());
@@ -31,14 +28,14 @@ impl Request {
         Self { body, worst: Charge::of(usage, model.prices) }
     }
 
-    /// The conversation that a body, as it was sent, asks to continue; `None` if it is no body of ours.
+    /// The conversation in a body; `None` if PackEvolve did not make it.
     pub fn conversation(body: &[u8]) -> Option<Conversation> {
         let mut body: Value = serde_json::from_slice(body).ok()?;
         serde_json::from_value(body.get_mut("messages")?.take()).ok()
     }
 }
 
-/// Never less than what the conversation has in tokens: each stands for a byte at least.
+/// An upper bound on the tokens of the conversation: each token stands for at least one byte.
 fn most_tokens(conversation: &Conversation) -> u64 {
     let of_message = |content: &str| content.len() as u64 + AROUND;
     AROUND + conversation.messages().iter().map(|message| of_message(&message.content)).sum::<u64>()

@@ -1,55 +1,50 @@
-//! Function: what stands at the top level of a Python program: its functions, what they call and what they mention, its
-//! imports, and the names that it assigns.
+//! The top level of a Python program: its functions with their calls and names, its imports, and its assignments.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
 
-/// A function at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
     pub(crate) name: String,
-    /// Its bytes in the program: whole lines, decorators among them.
+    /// Whole lines, with decorators.
     pub(crate) span: Range<usize>,
-    /// The names in it, those of attributes and keywords left out.
+    /// The names that it mentions, without attributes and keywords.
     pub(crate) mentions: BTreeSet<String>,
-    /// Its calls of plain names, in the order in which they are written.
+    /// Its calls of plain names, in source order.
     pub(crate) calls: Vec<Call>,
 }
 
-/// A call of a plain name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) function: String,
-    /// Its arguments that are passed by name, as they are written.
+    /// Its keyword arguments, as source text.
     pub(crate) keywords: Vec<(String, String)>,
 }
 
-/// An import at the top level of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Import {
-    /// Its bytes in the program: whole lines.
     pub(crate) span: Range<usize>,
-    /// The names that it brings; none where it brings all that there are.
+    /// The names that it binds; none for `import *`.
     pub(crate) names: Vec<String>,
 }
 
-/// A name that is assigned at the top level of a program.
+/// A name assigned at the top level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assigned {
     pub(crate) name: String,
-    /// The bytes of the assignment in the program: whole lines.
+    /// Whole lines of the assignment.
     pub(crate) span: Range<usize>,
 }
 
-/// The functions at the top level of `program`, in its order.
+/// The top-level functions of `program`, in source order.
 pub(crate) fn functions(program: &str) -> Vec<Function> {
     parse(program).root().named_children().filter_map(|node| function(program, node)).collect()
 }
 
-/// Those of them that stand within these bytes, which are whole lines. An indented comment behind them, such as the marker
-/// that ends a region, is to Python part of the function before it, but not to us.
+/// The functions within `bytes`, which are whole lines. Python counts an indented comment behind a function, such as
+/// the marker that ends a region, as part of it; this function does not.
 pub(crate) fn functions_in(program: &str, within: &Range<usize>) -> Vec<Function> {
     let inside = |function: &Function| {
         let span = function.span.start..function.span.end.min(within.end);
@@ -69,23 +64,23 @@ pub(crate) fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// The imports at the top level of `program`, in its order.
+/// The top-level imports of `program`, in source order.
 pub(crate) fn imports(program: &str) -> Vec<Import> {
     at_top(program, |node| {
         if !matches!(node.kind(), "import_statement" | "import_from_statement") {
             return None;
         }
-        let brought = node.children_in("name").filter_map(|name| {
+        let bound = node.children_in("name").filter_map(|name| {
             let whole = text(program, name.child_in("alias").unwrap_or(name));
-            // `import a.b` brings `a`.
+            // `import a.b` binds `a`.
             whole.split('.').next().map(str::to_owned)
         });
-        let names = brought.collect();
+        let names = bound.collect();
         Some(Import { span: whole_lines(program, node), names })
     })
 }
 
-/// The names that `program` assigns at its top level, in its order.
+/// The names that `program` assigns at its top level, in source order.
 pub(crate) fn assigned(program: &str) -> Vec<Assigned> {
     at_top(program, |node| {
         let assignment = node.first_named().filter(|child| child.kind() == "assignment")?;
@@ -112,7 +107,7 @@ fn function(program: &str, node: Node<'_>) -> Option<Function> {
     let mut calls = Vec::new();
     node.walk(|below| {
         let field = below.field();
-        // The name of an attribute, a keyword or a parameter names nothing of the program.
+        // Attributes, keywords and parameters do not refer to names of the program.
         if below.kind() == "identifier" && !matches!(field, Some("attribute" | "name")) {
             mentions.insert(text(program, below).to_owned());
         }

@@ -1,6 +1,6 @@
-//! Syntax: what the proposers know of a Python program, read off its syntax tree.
+//! Facts about a Python program, read from its syntax tree.
 //!
-//! The only files that know tree-sitter. Time is linear in the program, and the depth of its nesting costs no stack.
+//! Only these files use tree-sitter. Time is linear in the size of the program, and deep nesting uses no stack.
 
 mod tree;
 mod sound;

@@ -1,13 +1,13 @@
-//! Name: which names a function of a program uses that nothing binds.
+//! The unbound names in the functions of a program.
 
 use std::collections::BTreeSet;
 
 use crate::proposer::syntax::function::{assigned, imports};
 use crate::proposer::syntax::tree::{Node, add_names, parse, text};
 
-/// For each function at the top level of `program` the names in it that are bound neither in it nor at the top level: those
-/// of built-in functions, and those that are missing. Sees no order: a name that is bound too late is bound, and so is a
-/// type or a default among the parameters.
+/// For each top-level function of `program`, the names that neither it nor the top level binds: built-in functions and
+/// missing names. Ignores order: a name that is bound too late counts as bound, and so does a type or a default among
+/// the parameters.
 pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     let tree = parse(program);
     let mut at_top: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
@@ -23,7 +23,7 @@ pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     unbound
 }
 
-/// What a decorated definition defines.
+/// The definition below decorators.
 fn defined(node: Node<'_>) -> Node<'_> {
     node.child_in("definition").unwrap_or(node)
 }
@@ -36,7 +36,7 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
     let (mut used, mut bound) = (BTreeSet::new(), BTreeSet::new());
     function.walk(|node| {
         match node.kind() {
-            // Names of attributes, keywords and definitions stand in fields of these names.
+            // The fields that hold names of attributes, keywords and definitions.
             "identifier" if !matches!(node.field(), Some("attribute" | "name")) => {
                 used.insert(text(program, node));
             }
@@ -63,7 +63,7 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
     used.difference(&bound).copied().collect()
 }
 
-/// The names that an assignment to `target` binds: what is indexed or has an attribute set is used, not bound.
+/// The names that an assignment to `target` binds. An assignment to an index or an attribute uses its object.
 fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
     target.walk(|node| {
         if node.kind() == "identifier" {

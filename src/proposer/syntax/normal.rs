@@ -1,15 +1,15 @@
-//! Normal: a program as it computes, whatever it looks like: two programs of one normal form differ in comments, blank
-//! lines, line breaks, docstrings, and in the names of what is local to a function.
+//! The normal form of a program: two programs have the same one if they differ only in comments, blank lines, line
+//! breaks, docstrings and names of locals.
 //!
-//! Parameters keep their names, because a caller may pass them by name; so does what a function calls by name, because it
-//! may be a built-in function that a local variable elsewhere in it hides.
+//! Parameters keep their names, because a caller may pass them by name. Called names keep theirs, because a local of
+//! that name elsewhere in the function may hide a built-in function.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proposer::syntax::tree::{Node, add_names, parse, text};
 
-/// The normal form of `program`: its tokens, with braces around blocks and locals numbered in each function. For
-/// comparison only; it is no Python.
+/// The tokens of `program`, with braces around blocks and locals numbered in each function. Only for comparison; it is
+/// not valid Python.
 pub fn normalised(program: &str) -> String {
     let tree = parse(program);
     let mut normal = String::with_capacity(program.len());
@@ -25,12 +25,11 @@ pub fn normalised(program: &str) -> String {
     normal
 }
 
-/// How many tokens a normal form has.
+/// The number of tokens in a normal form.
 pub fn size(normal: &str) -> u64 {
     normal.split_whitespace().count() as u64
 }
 
-/// Writes the tokens of a statement.
 fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<&str>, normal: &mut String) {
     let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
     let mut blocks: Vec<Node<'_>> = Vec::new();
@@ -65,13 +64,13 @@ fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<&str>, normal: &
     blocks.iter().for_each(|_| *normal += "} ");
 }
 
-/// Whether a node is a statement in a block: statements are told apart by line breaks, which are no tokens.
+/// Whether a node is a statement in a block. Line breaks separate statements, and the tree has no tokens for them.
 fn begins_statement(node: Node<'_>, statement: Node<'_>) -> bool {
     let simple = node.kind().ends_with("_statement") || node.kind() == "function_definition";
     node != statement && node.is_named() && simple
 }
 
-/// A string without values in it is one token.
+/// A string without interpolation is one token.
 fn is_plain_string(node: Node<'_>) -> bool {
     if node.kind() != "string" {
         return false;
@@ -85,12 +84,12 @@ fn is_docstring(node: Node<'_>) -> bool {
         && node.first_named().is_some_and(|child| child.kind() == "string")
 }
 
-/// Whether an identifier in this field is a name of the program, and not that of an attribute or keyword.
+/// Whether an identifier in this field is a name of the program, not an attribute or keyword.
 fn is_name(field: Option<&str>) -> bool {
     !matches!(field, Some("attribute" | "name"))
 }
 
-/// The names that imports, functions and classes at the top level bring.
+/// The names that top-level imports, functions and classes bind.
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         crate::proposer::syntax::function::assigned(program).into_iter().map(|assigned| assigned.name).collect();
@@ -101,7 +100,7 @@ fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
     names
 }
 
-/// The names that are bound somewhere in a function and mean nothing outside it.
+/// The names local to a function.
 fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>) -> BTreeSet<&'a str> {
     let mut bound = BTreeSet::new();
     if !matches!(statement.kind(), "function_definition" | "decorated_definition") {
@@ -113,7 +112,7 @@ fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>
             if below.kind() == "identifier" && is_name(below.field()) {
                 names.insert(text(program, below));
             }
-            // What is indexed or has an attribute set is used, not bound.
+            // An assignment to an index or an attribute uses its object.
             !matches!(below.kind(), "subscript" | "attribute" | "call")
         });
     };
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_of_different_blocks_are_told_apart() {
+    fn statements_of_different_blocks_differ() {
         let inside = "def f(x):\n    if x:\n        a()\n        b()\n";
         let outside = "def f(x):\n    if x:\n        a()\n    b()\n";
         assert_ne!(normalised(inside), normalised(outside));
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_and_deeply_nested_programs_are_no_trouble() {
+    fn broken_and_deeply_nested_programs_are_harmless() {
         assert_eq!(normalised(""), "");
         normalised("def f(:\n  x = = 5 ]\n\0\u{2028}");
         let deep = format!("x = {}5{}\n", "(".repeat(20_000), ")".repeat(20_000));

@@ -1,40 +1,36 @@
-//! Number: the numbers of a Python program, each with the part that it plays. Numbers in strings, comments and
-//! annotations are none.
+//! The numbers of a Python program with their roles, without those in strings, comments and annotations.
 
 use std::ops::Range;
 
 use crate::proposer::literal::Literal;
 use crate::proposer::syntax::tree::{Node, parse, text};
 
-/// What a number is there for; what is likeliest to be worth a change comes first.
+/// The role of a number; the most promising to change comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// The default of a parameter.
     Default,
     /// In the arguments of `range`.
     Bound,
-    /// Anything else that computes.
+    /// Any other number in a computation.
     Other,
-    /// An index, a dimension, part of a shape, or 0, 1 and -1 where they are not the number of anything.
+    /// An index, a dimension, part of a shape, or a 0, 1 or -1 that counts nothing.
     Structural,
 }
 
-/// A number of a program.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Number {
-    /// Its bytes in the program, with its sign.
     pub(crate) span: Range<usize>,
     /// Its line, from 1.
     pub(crate) line: usize,
     pub(crate) literal: Literal,
     pub(crate) role: Role,
-    /// The parameter, argument or variable that it is the value of.
+    /// The parameter, argument or variable that holds it.
     pub(crate) name: Option<String>,
-    /// The function in which it stands.
     pub(crate) function: Option<String>,
 }
 
-/// Whatever stands in one of these is not computed with.
+/// The program does not compute with numbers in these nodes.
 const SKIPPED: [&str; 3] = ["string", "comment", "type"];
 
 /// Arguments that name dimensions or sizes.
@@ -51,7 +47,7 @@ const SHAPED: [&str; 61] = [
     "take_along_dim", "transpose", "unflatten", "unsqueeze", "view", "zeros",
 ];
 
-/// The numbers of `program`, in its order.
+/// The numbers of `program`, in source order.
 pub(crate) fn numbers(program: &str) -> Vec<Number> {
     let tree = parse(program);
     let mut numbers = Vec::new();
@@ -64,14 +60,13 @@ pub(crate) fn numbers(program: &str) -> Vec<Number> {
     numbers
 }
 
-/// A node on the way from the root, and the field of its parent in which it stands.
+/// A node on the path from the root, with its field in the parent.
 #[derive(Clone, Copy)]
 struct Step<'tree> {
     node: Node<'tree>,
     field: Option<&'static str>,
 }
 
-/// The nodes from the root to `node`.
 fn path(node: Node<'_>) -> Vec<Step<'_>> {
     let upwards = std::iter::successors(Some(node), |node| node.parent());
     let mut path: Vec<_> = upwards.map(|node| Step { node, field: node.field() }).collect();
@@ -106,24 +101,23 @@ fn field<'a>(program: &'a str, node: Node<'_>, field: &str) -> Option<&'a str> {
     node.child_in(field).map(|node| text(program, node))
 }
 
-/// Where a number stands.
+/// The position of a number in the tree.
 struct Place<'a, 'tree> {
     program: &'a str,
-    /// The number with its sign.
     value: Step<'tree>,
-    /// The nodes above it, from the root.
+    /// The ancestors, from the root.
     above: &'a [Step<'tree>],
 }
 
 impl<'a, 'tree> Place<'a, 'tree> {
-    /// The nodes above the number, innermost first, each with the one below it, up to the statement that it is in.
+    /// The ancestors up to the statement, innermost first, each with its child.
     fn outwards(&self) -> impl Iterator<Item = (Step<'tree>, Step<'tree>)> {
         let below = std::iter::once(self.value).chain(self.above.iter().rev().copied());
         let statement = |kind: &str| matches!(kind, "block" | "module" | "function_definition" | "lambda");
         self.above.iter().rev().copied().zip(below).take_while(move |(node, _)| !statement(node.node.kind()))
     }
 
-    /// The node that has the number as its value, parentheses aside.
+    /// The node whose value is the number, ignoring parentheses.
     fn holder(&self) -> Option<(Step<'tree>, Step<'tree>)> {
         self.outwards().find(|(node, _)| node.node.kind() != "parenthesized_expression")
     }
@@ -171,7 +165,7 @@ impl<'a, 'tree> Place<'a, 'tree> {
         }
     }
 
-    /// What the number is the value of.
+    /// The name that holds the number.
     fn name(&self) -> Option<&'a str> {
         let (holder, below) = self.holder()?;
         match (holder.node.kind(), below.field) {
@@ -200,14 +194,14 @@ fn by_value(literal: Literal) -> Role {
 mod tests {
     use super::*;
 
-    /// The numbers of `program` that play `role`, as they are written.
+    /// The numbers of `program` with this role, as source text.
     fn with_role(program: &str, role: Role) -> Vec<&str> {
         let numbers = numbers(program);
         numbers.iter().filter(|number| number.role == role).map(|number| &program[number.span.clone()]).collect()
     }
 
     #[test]
-    fn defaults_and_bounds_are_told_from_other_numbers() {
+    fn defaults_and_bounds_have_roles_of_their_own() {
         let program = "def f(a, b=5, c: int = 20, d: float = (1e-5), e=1, g=0, h=-1):\n    for i in range(20):\n        \
             for j in range(0, 4 * a + 1, 2):\n            x = 1.05 * b\n    y = lambda k=7: range(1)\n";
         assert_eq!(with_role(program, Role::Default), ["5", "20", "1e-5", "1", "7"]);
@@ -246,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_and_deeply_nested_programs_are_no_trouble() {
+    fn broken_and_deeply_nested_programs_are_harmless() {
         assert_eq!(numbers("").len(), 0);
         numbers("def f(:\n  x = = 5 ]\n\0\u{2028}");
         let deep = format!("x = {}5{}\n", "(".repeat(20_000), ")".repeat(20_000));

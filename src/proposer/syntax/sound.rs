@@ -1,13 +1,13 @@
-//! Sound: whether a program can be read as Python without a guess.
+//! A check that a program is valid Python.
 
 use crate::proposer::syntax::tree::{Node, parse};
 
-/// Whether `program` can be read as Python without a guess.
+/// Whether the parser accepts `program` without error recovery.
 pub(crate) fn is_sound(program: &str) -> bool {
     let tree = parse(program);
     let mut sound = !tree.has_error();
     tree.root().walk(|node| {
-        // The grammar lets a block be empty; Python does not.
+        // The grammar allows an empty block; Python does not.
         sound &= node.kind() != "block" || has_statement(node);
         sound
     });

@@ -1,27 +1,26 @@
-//! Statement: the statements in the blocks of a Python program, each on lines of its own.
+//! The statements in the blocks of a Python program.
 
 use std::ops::Range;
 
 use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
 
-/// A statement in a block. Statements that share a line with another one are left out.
+/// A statement in a block, on lines of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
-    /// Its bytes: whole lines.
     pub(crate) span: Range<usize>,
     /// Its line, from 1.
     pub(crate) line: usize,
-    /// Which block it stands in; equal for those of one block.
+    /// The id of its block.
     pub(crate) block: usize,
-    /// Whether it is all that its block does.
+    /// Whether its block has no other statement.
     pub(crate) alone: bool,
-    /// Whether it only computes: no return, break, continue or definition, and no words for the reader.
+    /// Whether it only computes: not a return, break, continue, definition or docstring.
     pub(crate) computes: bool,
-    /// Whether it guards: it asserts, raises or returns, or something in it does.
+    /// Whether it or a part of it asserts, raises or returns.
     pub(crate) guards: bool,
 }
 
-/// What is assigned in a loop by a comparison: a mask that an early exit can ask.
+/// A mask: the result of a comparison assigned in a loop, which an early exit can test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mask {
     pub(crate) name: String,
@@ -29,11 +28,11 @@ pub(crate) struct Mask {
     pub(crate) span: Range<usize>,
     /// The line of its assignment, from 1.
     pub(crate) line: usize,
-    /// What its line begins with.
+    /// The indentation of its line.
     pub(crate) indent: String,
 }
 
-/// The statements in the blocks of `program`, those of a block in order.
+/// The statements of `program`, in order within each block.
 pub(crate) fn statements(program: &str) -> Vec<Statement> {
     let tree = parse(program);
     let mut all = Vec::new();
@@ -90,7 +89,7 @@ fn computes(node: Node<'_>) -> bool {
     }
 }
 
-/// The masks of the loops of `program` that nothing asks yet whether any of them is set.
+/// The masks in loops of `program` that no early exit tests yet.
 pub(crate) fn masks(program: &str) -> Vec<Mask> {
     let tree = parse(program);
     let mut masks = Vec::new();
@@ -110,7 +109,7 @@ fn of_loop(program: &str, body: Node<'_>) -> Vec<Mask> {
         let right = assignment.child_in("right").filter(|right| is_mask(program, *right))?;
         let name = text(program, left);
         let asked = text(program, body).contains(&format!("not {name}.any()"));
-        // On a line of its own, and not one that goes on after what stands on it.
+        // The assignment is alone on its line and ends there.
         let span = whole_lines(program, statement);
         let indent = &program[span.start..statement.bytes().start];
         (!asked && indent.trim().is_empty() && right.bytes().end == statement.bytes().end).then(|| Mask {

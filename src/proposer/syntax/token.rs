@@ -1,31 +1,29 @@
-//! Token: the operators of a Python program, and what says of which type or on which device a tensor is.
+//! The operators of a Python program, and the tokens that set the type or device of a tensor.
 
 use std::ops::Range;
 
 use crate::proposer::syntax::tree::{Node, parse, text};
 
-/// A piece of a program, and what may stand in its place.
+/// A replaceable piece of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// Its bytes.
     pub(crate) span: Range<usize>,
     /// Its line, from 1.
     pub(crate) line: usize,
-    /// The texts that may take its place; none of them is its own.
     pub(crate) others: Vec<String>,
-    /// Whether it is an operator; otherwise it says of which type or where a tensor is.
+    /// Whether it is an operator; otherwise it sets the type or device of a tensor.
     pub(crate) is_operator: bool,
 }
 
-/// Operators that may take each other's place.
+/// Operators that may replace each other.
 const OPERATORS: [&[&str]; 5] =
     [&["<", "<=", ">", ">="], &["==", "!="], &["+", "-"], &["*", "/", "//"], &["and", "or"]];
 
-/// Types, and methods that cast to them, that may take each other's place.
+/// Types and cast methods that may replace each other.
 const TYPES: [&[&str]; 3] =
     [&["float16", "bfloat16", "float32", "float64"], &["int16", "int32", "int64"], &["float", "double"]];
 
-/// The tokens of `program` that may be exchanged, in its order.
+/// The replaceable tokens of `program`, in source order.
 pub(crate) fn tokens(program: &str) -> Vec<Token> {
     let tree = parse(program);
     let mut tokens = Vec::new();
@@ -33,7 +31,7 @@ pub(crate) fn tokens(program: &str) -> Vec<Token> {
         let field = node.field();
         tokens.extend(operator(program, node, field).or_else(|| kind_of_number(program, node, field)));
         tokens.extend(transfer(program, node));
-        // In strings there are no tokens, but for the values in them.
+        // Strings hold no tokens, except interpolated values.
         node.kind() != "type"
     });
     tokens
@@ -50,7 +48,7 @@ fn others(groups: &[&[&str]], word: &str) -> Option<Vec<String>> {
 
 fn operator(program: &str, node: Node<'_>, field: Option<&str>) -> Option<Token> {
     let is_operator = matches!(field, Some("operator" | "operators")) && !node.is_named();
-    // A sign before a number is part of the number.
+    // A sign before a number belongs to the number.
     let of_two = || node.parent().is_some_and(|parent| parent.kind() != "unary_operator");
     let others = is_operator.then(|| others(&OPERATORS, text(program, node))).flatten()?;
     of_two().then(|| token(node, others, true))

@@ -1,5 +1,5 @@
-//! Tree: the syntax tree of a program, read off tree-sitter's once. Proposers ask it many things about every program, and
-//! a walk over tree-sitter's own, which looks its nodes' names and fields up anew each time, costs more than to parse.
+//! The syntax tree of a program, copied from tree-sitter once. Proposers query every program many times, and walking
+//! tree-sitter's own tree looks up names of nodes and fields each time, which costs more than parsing.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use tree_sitter::{Language, Parser};
 
 use crate::proposer::cache::Memo;
 
-/// How many trees are remembered: about as many as there are parents in most runs.
+/// Cached trees: about the number of parents in most runs.
 const TREES_KEPT: usize = 128;
 
-/// The nodes of a program, each right before all that is below it.
+/// The nodes of a program in preorder.
 #[derive(Debug)]
 pub(super) struct Tree {
     entries: Vec<Entry>,
@@ -25,14 +25,13 @@ pub(super) struct Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     bytes: (u32, u32),
-    /// Counted from 0.
     rows: (u32, u32),
-    /// The root is its own.
+    /// The root is its own parent.
     parent: u32,
-    /// Where what is not below it goes on.
+    /// The index after its last descendant.
     after: u32,
     kind: u16,
-    /// The field of the parent that it stands in; 0: none.
+    /// Its field in the parent; 0: none.
     field: u16,
     named: bool,
 }
@@ -45,7 +44,7 @@ pub(super) struct Node<'tree> {
 }
 
 impl Tree {
-    /// Parses a program; what is no Python becomes a tree with errors in it.
+    /// Parses a program; invalid Python becomes a tree with errors.
     pub(super) fn of(program: &str) -> Self {
         Self::read(&parsed(program))
     }
@@ -58,7 +57,7 @@ impl Tree {
         Node { tree: self, at: 0 }
     }
 
-    /// Whether some of the program was guessed.
+    /// Whether the parser recovered from an error.
     pub(super) fn has_error(&self) -> bool {
         self.has_error
     }
@@ -73,12 +72,12 @@ impl<'tree> Node<'tree> {
         names().kind(self.entry().kind)
     }
 
-    /// The field of its parent that it stands in.
+    /// Its field in the parent.
     pub(super) fn field(self) -> Option<&'static str> {
         names().fields[usize::from(self.entry().field)]
     }
 
-    /// Whether the grammar has a name for it; what stands for itself, like a bracket, has none.
+    /// Whether the grammar names it; a token such as a bracket has no name.
     pub(super) fn is_named(self) -> bool {
         self.entry().named
     }
@@ -88,7 +87,7 @@ impl<'tree> Node<'tree> {
         start as usize..end as usize
     }
 
-    /// The rows of its first and its last byte, from 0.
+    /// The rows of its first and last byte, from 0.
     pub(super) fn rows(self) -> (usize, usize) {
         let (first, last) = self.entry().rows;
         (first as usize, last as usize)
@@ -111,12 +110,12 @@ impl<'tree> Node<'tree> {
         self.children().filter(|child| child.is_named())
     }
 
-    /// All children that stand in a field.
+    /// The children in a field.
     pub(super) fn children_in<'a>(self, field: &'a str) -> impl Iterator<Item = Self> + use<'tree, 'a> {
         self.children().filter(move |child| child.field() == Some(field))
     }
 
-    /// The first child that stands in a field.
+    /// The first child in a field.
     pub(super) fn child_in(self, field: &str) -> Option<Self> {
         self.children_in(field).next()
     }
@@ -125,12 +124,12 @@ impl<'tree> Node<'tree> {
         self.named_children().next()
     }
 
-    /// Whether another node is below it.
+    /// Whether `other` is a descendant.
     pub(super) fn holds(self, other: Self) -> bool {
         self.at < other.at && other.at < self.entry().after
     }
 
-    /// Itself and all below it, in the order of the program; what is below a node only if `enters` says so of it.
+    /// This node and its descendants in source order; skips the descendants of a node that `enters` rejects.
     pub(super) fn walk(self, mut enters: impl FnMut(Self) -> bool) {
         let (mut at, after) = (self.at, self.entry().after);
         while at < after {
@@ -146,7 +145,7 @@ impl PartialEq for Node<'_> {
     }
 }
 
-/// The names of the grammar's kinds and fields by their numbers.
+/// Names of the grammar's kinds and fields, by id.
 struct Names {
     kinds: Vec<&'static str>,
     fields: Vec<Option<&'static str>>,
@@ -154,7 +153,7 @@ struct Names {
 
 impl Names {
     fn kind(&self, number: u16) -> &'static str {
-        // What is no Python has a number beyond all others.
+        // An error node has an id beyond all others.
         self.kinds.get(usize::from(number)).copied().unwrap_or("ERROR")
     }
 }
@@ -179,7 +178,7 @@ fn grammar() -> &'static Language {
 thread_local! {
     static TREES: Memo<String, Rc<Tree>> = Memo::new(TREES_KEPT);
 
-    /// One for all programs: it keeps the memory that it works with.
+    /// Reused for all programs, because it keeps its working memory.
     static PARSER: RefCell<Parser> = RefCell::new({
         let mut parser = Parser::new();
         parser.set_language(grammar()).expect("BUG: the grammar is of another tree-sitter");
@@ -236,14 +235,14 @@ fn position(at: usize) -> u32 {
     u32::try_from(at).expect("BUG: tree-sitter read a program of 4 GiB")
 }
 
-/// The syntax tree of a program. A proposal has parent and child asked about several times, and parents come back.
+/// The cached syntax tree of a program. A proposal queries parent and child several times, and parents recur.
 pub(super) fn parse(program: &str) -> Rc<Tree> {
     TREES.with(|trees| match trees.get(program.to_owned(), || Ok::<_, Infallible>(Rc::new(Tree::of(program)))) {
         Ok(tree) => tree,
     })
 }
 
-/// The bytes of the lines that a node stands on.
+/// The bytes of a node's lines.
 pub(super) fn whole_lines(program: &str, node: Node<'_>) -> Range<usize> {
     let Range { start, end } = node.bytes();
     let start = program[..start].rfind('\n').map_or(0, |newline| newline + 1);
@@ -255,7 +254,7 @@ pub(super) fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {
     &program[node.bytes()]
 }
 
-/// Adds all names in `node`, whatever they are there for.
+/// Adds all names in `node`.
 pub(super) fn add_names<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
     node.walk(|below| {
         if below.kind() == "identifier" {
@@ -270,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// Holds a node and all below it against tree-sitter's own.
+    /// Compares a node and its descendants with tree-sitter's own.
     fn assert_same(program: &str, ours: Node<'_>, theirs: tree_sitter::Node<'_>, compared: &mut usize) {
         assert_eq!((ours.kind(), ours.bytes()), (theirs.kind(), theirs.byte_range()), "{program}");
         assert_eq!(ours.rows(), (theirs.start_position().row, theirs.end_position().row));
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_ends_where_it_began_and_leaves_out_what_it_is_told_to() {
+    fn a_walk_ends_where_it_began_and_skips_rejected_nodes() {
         let program = "def f(a):\n    return g(a, 1)\nb = 2\n";
         let tree = parse(program);
         let first = tree.root().first_named().unwrap();
