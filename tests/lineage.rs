@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::finished::{self, NAME};
 
 #[test]
-fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_that_brought_most() {
+fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_that_gained_most() {
     let world = finished::world();
     let run = finished::run();
     let best = run.search.best().unwrap().candidate;
@@ -21,18 +21,18 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
     let mut most = (f64::NEG_INFINITY, 0);
     for pair in steps.windows(2) {
         let score = |step: &serde_json::Value| step["scores"]["combined_score"].as_f64().unwrap();
-        let brought = pair[1]["brought"]["combined_score"].as_f64().unwrap();
-        assert!((brought - (score(&pair[1]) - score(&pair[0]))).abs() < 1e-12, "{pair:?}");
-        most = if brought > most.0 { (brought, pair[1]["candidate"].as_u64().unwrap()) } else { most };
+        let gain = pair[1]["gain"]["combined_score"].as_f64().unwrap();
+        assert!((gain - (score(&pair[1]) - score(&pair[0]))).abs() < 1e-12, "{pair:?}");
+        most = if gain > most.0 { (gain, pair[1]["candidate"].as_u64().unwrap()) } else { most };
     }
-    assert_eq!(json["most"], most.1);
+    assert_eq!(json["largest_gain"], most.1);
     // What is left of all edits is the program.
     let program = world.run(&["show", "best", "--run", NAME, "--program"]).ends(0).stdout;
     let left: u64 = steps.iter().map(|step| step["lines"]["left"].as_u64().unwrap()).sum();
     assert_eq!(left as usize, program.lines().filter(|line| !line.trim().is_empty()).count());
     assert!(steps.iter().all(|step| step["lines"]["left"].as_u64() <= step["lines"]["wrote"].as_u64()), "{steps:?}");
     let text = world.run(&["lineage"]).ends(0).stdout;
-    assert!(text.contains(&format!("most was brought by the edit of {}, +", most.1)), "{text}");
+    assert!(text.contains(&format!("largest gain: candidate {}, +", most.1)), "{text}");
     assert_eq!(text.lines().filter(|line| line.trim_start().starts_with(char::is_numeric)).count(), steps.len());
 }
 
@@ -42,7 +42,7 @@ fn a_lineage_is_told_without_an_archive_but_for_the_lines() {
     fs::remove_dir_all(world.path(&format!("runs/{NAME}/archive.git"))).unwrap();
     let output = world.run(&["lineage", "best", "--run", NAME]).ends(0).tells(&["note: cannot count lines: "]);
     assert!(
-        output.stdout.contains("\nmost was brought by") && !output.stdout.contains("that it wrote"),
+        output.stdout.contains("\nlargest gain: ") && !output.stdout.contains("that it wrote"),
         "{}",
         output.stdout
     );
@@ -58,7 +58,7 @@ fn a_lineage_is_of_the_best_in_the_newest_run_unless_others_are_named() {
         assert_eq!(world.run(&[&["lineage"], names].concat()).ends(0).stdout, whole, "{names:?}");
     }
     let seed = world.run(&["lineage", "seed"]).ends(0).stdout;
-    assert!(!seed.contains("most was brought"), "{seed}");
+    assert!(!seed.contains("largest gain"), "{seed}");
     world.run(&["lineage", "99", "--run", NAME]).ends(3).tells_one_error(&["no candidate \"99\""]);
 }
 
@@ -90,7 +90,7 @@ fn a_diff_shows_both_side_by_side_with_what_the_second_has_over_the_first() {
     let json = world.run(&["diff", "seed", "refine_packing", "--run", NAME, "--format", "json"]).ends(0).json();
     let text = world.run(&["diff", "seed", "refine_packing"]).ends(0).stdout;
     let figure = |side: &str| format!("{:.4}", json[side]["scores"]["combined_score"].as_f64().unwrap());
-    let change = format!("{:+.4}", json["brought"]["combined_score"].as_f64().unwrap());
+    let change = format!("{:+.4}", json["gain"]["combined_score"].as_f64().unwrap());
     let line = text.lines().find(|line| line.trim_start().starts_with("combined_score")).unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words, ["combined_score", &figure("a"), &figure("b"), &change]);

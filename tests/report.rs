@@ -157,8 +157,8 @@ fn the_figures_of_the_report_are_those_of_the_run() {
     let score = |id| run.search.scores_of(id).unwrap().combined_score;
     let mut candidate = gain.candidate;
     while let Some(parent) = run.search.candidate(candidate).unwrap().parents.first() {
-        let brought = format!("{:+.4}", score(candidate) - score(*parent)).replace('-', "\u{2212}");
-        assert!(page.contains(&format!(">{brought}<")), "what candidate {candidate} brought");
+        let gain = format!("{:+.4}", score(candidate) - score(*parent)).replace('-', "\u{2212}");
+        assert!(page.contains(&format!(">{gain}<")), "what candidate {candidate} gained");
         assert!(page.contains(&format!("candidate {candidate}, ")), "the edit of candidate {candidate}");
         candidate = *parent;
     }

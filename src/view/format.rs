@@ -1,76 +1,129 @@
-//! Figures: how numbers are written for people, and the tables of one program beside another.
+//! Format: how numbers are written for people, and the tables of one program beside another.
 
 use packevolve_contract::adrs::AdrsScores;
 use packevolve_contract::comparison::{Comparison, Ratio};
 use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::statistic::Quartiles;
 
+use crate::view::plot::number;
 use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
+
+/// A value, or a dash where it is missing.
+pub fn or_none(value: Option<impl Into<String>>) -> String {
+    value.map_or("-".to_owned(), Into::into)
+}
 
 /// A share in percent.
 pub fn percent(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
 
-/// A change with its sign; what rounds to nothing has none.
-pub fn signed(change: f64, digits: usize) -> String {
-    let text = format!("{change:+.digits$}");
-    let is_nothing = text.chars().all(|c| matches!(c, '+' | '-' | '0' | '.'));
-    if is_nothing { text[1..].to_owned() } else { text }
+/// A score with four digits; what rounds to 0 has no sign.
+pub fn score(score: f64) -> String {
+    without_zero_sign(format!("{score:.4}"))
 }
 
-/// A time in milliseconds, with three digits that count.
+/// A change with its sign; what rounds to 0 has none.
+pub fn signed(change: f64, digits: usize) -> String {
+    without_zero_sign(format!("{change:+.digits$}"))
+}
+
+fn without_zero_sign(text: String) -> String {
+    let is_zero = text.chars().all(|c| matches!(c, '+' | '-' | '0' | '.'));
+    if is_zero { text.trim_start_matches(['+', '-']).to_owned() } else { text }
+}
+
+/// A time in milliseconds, with three significant digits.
 pub fn milliseconds(seconds: f64) -> String {
     let ms = seconds * 1e3;
     let digits = if ms < 9.95 { 2 } else { usize::from(ms < 99.5) };
     format!("{ms:.digits$}")
 }
 
-/// Between which times half of the calls lie.
+/// A time with its unit: milliseconds below a second.
+pub fn time(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{} ms", milliseconds(seconds)) } else { format!("{seconds:.2} s") }
+}
+
+/// The first and the third quartile of times, milliseconds.
 pub fn quartiles(of: Quartiles) -> String {
     format!("{}-{}", milliseconds(of.lower), milliseconds(of.upper))
 }
 
-/// The figures of `rebalance_experts` of programs by their names, policy by policy; empty if none was measured.
-pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)], terminal: &Terminal) -> String {
-    let header = [
-        ("one rebalance", Column::Left),
-        ("windows", Column::Right),
-        ("balanced-\nness", Column::Right),
-        ("on the next\nwindow", Column::Right),
-        ("moved\nreplicas %", Column::Right),
-        ("time ms,\nmedian", Column::Right),
-        ("\nquartiles", Column::Right),
-        ("speedup", Column::Right),
-        ("program", Column::Left),
-    ];
+/// How long something took.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, _) => format!("{seconds:.1} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// A number of things.
+pub fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{} {}", number(count as f64), if count == 1 { one } else { many })
+}
+
+/// How many times as fast something is.
+pub fn times(ratio: f64) -> String {
+    match ratio {
+        ..9.995 => format!("{ratio:.2}x"),
+        ..99.95 => format!("{ratio:.1}x"),
+        _ => format!("{}x", number(ratio.round())),
+    }
+}
+
+/// A ratio beside its interval: four significant digits below 10, three above.
+fn figure(ratio: f64) -> String {
+    let digits = if ratio < 9.995 { 3 } else { usize::from(ratio < 99.95) };
+    format!("{ratio:.digits$}")
+}
+
+/// The columns of [`rebalance_rows`].
+pub const REBALANCE: [(&str, Column); 9] = [
+    ("one rebalance", Column::Left),
+    ("windows", Column::Right),
+    ("balanced-\nness", Column::Right),
+    ("on the next\nwindow", Column::Right),
+    ("moved\nreplicas %", Column::Right),
+    ("time ms,\nmedian", Column::Right),
+    ("\nquartiles", Column::Right),
+    ("speedup", Column::Right),
+    ("program", Column::Left),
+];
+
+/// The figures of `rebalance_experts` of programs by their names, policy by policy.
+pub fn rebalance_rows(sides: &[(&str, &Vec<RebalanceScore>)]) -> Vec<Vec<String>> {
     let mut scores: Vec<(&str, &RebalanceScore)> =
         sides.iter().flat_map(|(name, scores)| scores.iter().map(|score| (*name, score))).collect();
     scores.sort_by_key(|(_, score)| score.policy.name() != "hierarchical");
-    let rows: Vec<Vec<String>> = scores.into_iter().map(|(name, score)| rebalance_cells(name, score)).collect();
-    if rows.is_empty() {
-        return String::new();
+    let cells = |(name, score): (&str, &RebalanceScore)| {
+        vec![
+            score.policy.name().to_owned(),
+            score.windows.to_string(),
+            format!("{:.6}", score.balancedness),
+            or_none(score.next_balancedness.map(|next| format!("{next:.6}"))),
+            or_none(score.moved.map(|share| format!("{:.1}", share * 100.0))),
+            milliseconds(score.normalised_seconds),
+            quartiles(score.normalised_quartiles),
+            or_none(score.speedup.map(times)),
+            name.to_owned(),
+        ]
+    };
+    scores.into_iter().map(cells).collect()
+}
+
+/// The same as a table; empty if no rebalance was measured.
+pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)], terminal: &Terminal) -> String {
+    match rebalance_rows(sides) {
+        rows if rows.is_empty() => String::new(),
+        rows => Table::new(&REBALANCE, rows).expendable([6, 1, 3]).draw(terminal) + "\n",
     }
-    Table::new(&header, rows).expendable([6, 1, 3]).draw(terminal) + "\n"
 }
 
-fn rebalance_cells(name: &str, score: &RebalanceScore) -> Vec<String> {
-    let or_none = |value: Option<String>| value.unwrap_or("-".to_owned());
-    vec![
-        score.policy.name().to_owned(),
-        score.windows.to_string(),
-        format!("{:.6}", score.balancedness),
-        or_none(score.next_balancedness.map(|next| format!("{next:.6}"))),
-        or_none(score.moved.map(|share| format!("{:.1}", share * 100.0))),
-        milliseconds(score.normalised_seconds),
-        quartiles(score.normalised_quartiles),
-        or_none(score.speedup.map(|speedup| format!("{speedup:.2}x"))),
-        name.to_owned(),
-    ]
-}
-
-/// A program held against another: how many times as fast it is, and the gaps of both.
+/// A program compared with another: how many times as fast it is, and the gaps of both.
 pub fn comparison(comparison: &Comparison, program: &str, against: &str, terminal: &Terminal) -> String {
     let header = [
         ("", Column::Left),
@@ -98,12 +151,6 @@ pub fn comparison(comparison: &Comparison, program: &str, against: &str, termina
         "{program} against {against}, in pairs over windows; intervals are two standard errors\n{}\n",
         Table::new(&header, rows).expendable([1]).draw(terminal)
     )
-}
-
-/// A ratio with three digits that count.
-fn figure(ratio: f64) -> String {
-    let digits = if ratio < 9.995 { 3 } else { usize::from(ratio < 99.95) };
-    format!("{ratio:.digits$}")
 }
 
 /// The published scores of programs by their names.
@@ -140,13 +187,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_ratios_have_three_digits_that_count() {
+    fn numbers_have_the_digits_that_count() {
         assert_eq!([0.001_234, 0.012_34, 0.1234].map(milliseconds), ["1.23", "12.3", "123"]);
         assert_eq!([0.9876, 9.876, 98.76, 987.6].map(figure), ["0.988", "9.876", "98.8", "988"]);
         assert_eq!(
             [0.25, -0.25, 0.0, -0.0, -0.00004].map(|change| signed(change, 4)),
             ["+0.2500", "-0.2500", "0.0000", "0.0000", "0.0000"]
         );
+        assert_eq!([0.5, -0.25, -0.00001].map(score), ["0.5000", "-0.2500", "0.0000"]);
+        assert_eq!([time(0.0123), time(2.5)], ["12.3 ms", "2.50 s"]);
+        assert_eq!([duration(3.25), duration(61.0), duration(7384.0)], ["3.2 s", "1 min 1 s", "2 h 3 min"]);
+        assert_eq!([times(1.25), times(82.4), times(12_345.0)], ["1.25x", "82.4x", "12\u{202f}345x"]);
+        assert_eq!([count(1, "edit", "edits"), count(2, "edit", "edits")], ["1 edit", "2 edits"]);
         assert_eq!(quartiles(Quartiles { lower: 0.001, upper: 0.02 }), "1.00-20.0");
     }
 }

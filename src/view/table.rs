@@ -1,6 +1,6 @@
 //! Table: rows for people. The only file that knows the table library.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as ProposalDraft, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
 
 use crate::view::terminal::{Terminal, Tone, columns, cut};
 
@@ -13,33 +13,31 @@ pub enum Column {
     Right,
 }
 
-/// What the last column keeps of its words when there is little room.
+/// The width that the last column keeps for its words when there is little room.
 const ENOUGH_WORDS: usize = 24;
-/// What the library puts around a cell.
+/// The blanks that the library puts around a cell.
 const PADDING: usize = 2;
 
 /// A table without frames.
 ///
-/// Where there is all the room that it needs (a file, a pipe), a line is as long as it has to be: a cell that is broken
-/// in two cannot be searched for. On a terminal columns that can be done without go, and are counted below; then words
-/// in the last column are cut.
+/// In a file or a pipe a line is as long as its cells: a cell that is broken in two cannot be searched for. A narrow
+/// terminal loses expendable columns, which a line below counts; then words in the last column are cut.
 #[derive(Clone, Debug)]
 pub struct Table {
     header: Vec<(String, Column)>,
     rows: Vec<Vec<String>>,
     tones: Vec<Option<Tone>>,
-    /// By place, the first to go first.
+    /// Indices of columns, the first to go first.
     expendable: Vec<usize>,
 }
 
 impl Table {
-    /// Of these columns and rows.
     pub fn new(header: &[(&str, Column)], rows: Vec<Vec<String>>) -> Self {
         let header = header.iter().map(|(name, column)| ((*name).to_owned(), *column)).collect();
         Self { header, tones: vec![None; rows.len()], rows, expendable: Vec::new() }
     }
 
-    /// Columns that can be done without, the first to go first.
+    /// Columns that a narrow terminal loses, the first to go first.
     #[must_use]
     pub fn expendable(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
         self.expendable = columns.into_iter().collect();
@@ -53,26 +51,53 @@ impl Table {
         self
     }
 
-    /// As lines, without a line end of their own.
+    /// As lines, without a line end after the last.
     pub fn draw(&self, terminal: &Terminal) -> String {
         let shown = self.columns_for(terminal.width);
-        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| self.cells(row, &shown, terminal.width)).collect();
-        let header: Vec<(&str, Column)> =
-            shown.iter().map(|place| (self.header[*place].0.as_str(), self.header[*place].1)).collect();
-        let drawn = draw(&header, &rows);
-        let heading = header.iter().map(|(name, _)| name.split('\n').count()).max().unwrap_or(0);
+        let drawn = self.drawn(&shown, terminal.width);
+        let heading = shown.iter().map(|place| self.header[*place].0.split('\n').count()).max().unwrap_or(0);
         let tone = |line: usize| match line.checked_sub(heading) {
             None => Some(Tone::Heading),
             Some(row) => self.tones.get(row).copied().flatten(),
         };
-        let paint = |(at, line): (usize, &str)| tone(at).map_or(line.to_owned(), |tone| terminal.paint(tone, line));
-        let mut lines: Vec<String> = drawn.lines().enumerate().map(paint).collect();
+        let paint = |(at, line): (usize, String)| tone(at).map_or(line.clone(), |tone| terminal.paint(tone, &line));
+        let mut lines: Vec<String> = drawn.enumerate().map(paint).collect();
         let left_out = self.header.len() - shown.len();
         if left_out > 0 {
             let columns = if left_out == 1 { "1 column does" } else { &format!("{left_out} columns do") };
             lines.push(terminal.paint(Tone::Faint, &format!(" ({columns} not fit here: widen the terminal, or pipe)")));
         }
         lines.join("\n")
+    }
+
+    fn drawn(&self, shown: &[usize], width: Option<usize>) -> impl Iterator<Item = String> {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table.set_header(self.header.iter().map(|(name, _)| name));
+        let words = width.map(|width| self.room_for_words(shown, width));
+        for row in &self.rows {
+            let cut = |(place, text): (usize, &String)| match words {
+                Some(words) if self.is_cuttable(place) => cut(text, words),
+                _ => text.clone(),
+            };
+            table.add_row(row.iter().enumerate().map(cut));
+        }
+        for (place, column) in table.column_iter_mut().enumerate() {
+            if self.header[place].1 == Column::Right {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            if !shown.contains(&place) {
+                column.set_constraint(ColumnConstraint::Hidden);
+            }
+        }
+        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The columns that the words of the last one may take beside the others.
+    fn room_for_words(&self, shown: &[usize], width: usize) -> usize {
+        let others = shown.iter().filter(|place| !self.is_cuttable(**place));
+        let taken: usize = others.map(|place| self.column_width(*place) + PADDING).sum();
+        width.saturating_sub(taken + PADDING).max(ENOUGH_WORDS / 2)
     }
 
     /// The columns for which there is room.
@@ -105,39 +130,6 @@ impl Table {
         let cells = self.rows.iter().filter_map(|row| row.get(place)).map(|cell| columns(cell));
         header.chain(cells).max().unwrap_or(0)
     }
-
-    fn cells(&self, row: &[String], shown: &[usize], width: Option<usize>) -> Vec<String> {
-        let others = |place: usize| -> usize {
-            let others = shown.iter().filter(|other| **other != place);
-            others.map(|other| self.column_width(*other) + PADDING).sum()
-        };
-        let cell = |place: &usize| {
-            let text = row.get(*place).cloned().unwrap_or_default();
-            match width {
-                Some(width) if self.is_cuttable(*place) => {
-                    cut(&text, width.saturating_sub(others(*place) + PADDING).max(ENOUGH_WORDS / 2))
-                }
-                _ => text,
-            }
-        };
-        shown.iter().map(cell).collect()
-    }
-}
-
-fn draw(header: &[(&str, Column)], rows: &[Vec<String>]) -> String {
-    let mut table = ProposalDraft::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let alignment = |column: Column| match column {
-        Column::Left => CellAlignment::Left,
-        Column::Right => CellAlignment::Right,
-    };
-    table.set_header(header.iter().map(|(name, column)| Cell::new(name).set_alignment(alignment(*column))));
-    for row in rows {
-        let cells = row.iter().zip(header);
-        table.add_row(cells.map(|(text, (_, column))| Cell::new(text).set_alignment(alignment(*column))));
-    }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n")
 }
 
 #[cfg(test)]

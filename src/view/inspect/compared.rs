@@ -3,8 +3,8 @@
 use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
 
-use crate::view::format::{milliseconds, percent, signed};
-use crate::view::inspect::lineage::Brought;
+use crate::view::format::{milliseconds, or_none, percent, score, signed, times};
+use crate::view::inspect::lineage::ScoreGain;
 use crate::view::inspect::row::Row;
 use crate::view::output::harmless;
 use crate::view::table::{Column, Table};
@@ -13,19 +13,17 @@ use crate::view::terminal::{Terminal, Tone};
 /// Two candidates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
-    /// One of them.
     pub a: Row,
-    /// The other.
     pub b: Row,
-    /// What the other has over it; `None` if one of them was not measured in full.
-    pub brought: Option<Brought>,
+    /// `b` over `a`; `None` unless both were measured in full.
+    pub gain: Option<ScoreGain>,
 }
 
 impl Compared {
     /// The second against the first.
     pub fn new(a: Row, b: Row) -> Self {
-        let brought = a.scores.as_ref().zip(b.scores.as_ref()).map(|(a, b)| Brought::between(a, b));
-        Self { a, b, brought }
+        let gain = a.scores.as_ref().zip(b.scores.as_ref()).map(|(a, b)| ScoreGain::between(a, b));
+        Self { a, b, gain }
     }
 }
 
@@ -72,7 +70,7 @@ fn figures(compared: &Compared, before: &Scores, after: &Scores, terminal: &Term
 
 fn score_lines(compared: &Compared, before: &Scores, after: &Scores) -> Vec<Vec<String>> {
     let line = |name: &str, old: Option<f64>, new: Option<f64>| {
-        let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let figure = |value: Option<f64>| or_none(value.map(score));
         let change = old.zip(new).map_or(String::new(), |(old, new)| signed(new - old, 4));
         vec![name.to_owned(), figure(old), figure(new), change]
     };
@@ -84,11 +82,8 @@ fn score_lines(compared: &Compared, before: &Scores, after: &Scores) -> Vec<Vec<
     lines.push(line("quality", before.quality, after.quality));
     lines.push(line("speed_score", Some(before.speed_score), Some(after.speed_score)));
     lines.push(line("balancedness_score", Some(before.balancedness_score), Some(after.balancedness_score)));
-    let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), milliseconds);
-    let speedup = before
-        .normalised_unit_seconds
-        .zip(after.normalised_unit_seconds)
-        .map(|(old, new)| format!("{:.2}x", old / new));
+    let time = |seconds: Option<f64>| or_none(seconds.map(milliseconds));
+    let speedup = before.normalised_unit_seconds.zip(after.normalised_unit_seconds).map(|(old, new)| times(old / new));
     lines.push(vec![
         "unit ms".to_owned(),
         time(before.normalised_unit_seconds),
@@ -108,7 +103,6 @@ fn tone(change: &str) -> Option<Tone> {
 
 fn case_line(case: &CaseScore, before: &Scores) -> Vec<String> {
     let old = before.cases.iter().find(|old| old.case == case.case);
-    let or_none = |text: Option<String>| text.unwrap_or("-".to_owned());
     vec![
         case.case.clone(),
         or_none(old.map(|old| percent(old.gap))),
@@ -116,7 +110,7 @@ fn case_line(case: &CaseScore, before: &Scores) -> Vec<String> {
         old.map_or(String::new(), |old| signed((case.gap - old.gap) * 100.0, 3)),
         or_none(old.map(|old| milliseconds(old.normalised_seconds))),
         milliseconds(case.normalised_seconds),
-        old.map_or(String::new(), |old| format!("{:.2}x", old.normalised_seconds / case.normalised_seconds)),
+        old.map_or(String::new(), |old| times(old.normalised_seconds / case.normalised_seconds)),
     ]
 }
 
@@ -168,7 +162,7 @@ mod tests {
 
     /// The range that a number lies in, by the digits that are shown of it.
     fn range(shown: &str) -> (f64, f64) {
-        let shown = shown.trim_end_matches('x');
+        let shown = shown.trim_end_matches('x').replace('\u{202f}', "");
         let digits = shown.split_once('.').map_or(0, |(_, digits)| digits.len());
         let (value, half) = (shown.parse::<f64>().unwrap(), 0.500_001 * 0.1f64.powi(digits as i32));
         (value - half, value + half)

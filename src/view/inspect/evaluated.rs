@@ -10,7 +10,7 @@ use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::rejection::Evidence;
 use serde::Serialize;
 
-use crate::view::format::{self, milliseconds, percent, quartiles};
+use crate::view::format::{self, milliseconds, or_none, percent, quartiles, times};
 use crate::view::output::harmless;
 use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
@@ -159,13 +159,13 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
         rows,
         score.windows.to_string(),
         format!("{:.6}", score.balancedness),
-        score.next_balancedness.map_or("-".to_owned(), |next| format!("{next:.6}")),
+        or_none(score.next_balancedness.map(|next| format!("{next:.6}"))),
         format!("{:.4}", score.gap * 100.0),
         percent(score.worst_row_gap),
         milliseconds(score.normalised_seconds),
         quartiles(score.normalised_quartiles),
-        format!("{:.2}x", score.speedup),
-        score.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")),
+        times(score.speedup),
+        or_none(score.quality.map(format::score)),
     ]
 }
 

@@ -12,7 +12,7 @@ mod compared;
 pub use asked::{Asked, asked, asked_table};
 pub use compared::{Compared, compared_table};
 pub use evaluated::{Adrs, Evaluated, evaluated_text, evidence_text, scores_text};
-pub use lineage::{Brought, Lineage, Step};
+pub use lineage::{Ancestor, Lineage, ScoreGain};
 pub use row::{HeldOutRow, Row, closing, rows_table, top};
 pub use words::{charge_text, event_line, event_text, event_tone, model_name};
 

@@ -4,9 +4,9 @@ use crate::archive::{Repository, RepositoryError};
 use crate::edit::blame::{Lines, blame};
 use crate::edit::proposal::Proposal;
 use crate::values::candidate::CandidateId;
+use crate::view::format::{count, milliseconds, or_none, percent, score, signed};
 use crate::view::report::cast::NamedCandidates;
 use crate::view::report::changes;
-use crate::view::report::figures::{count, difference, milliseconds, or_none, percent, score};
 use crate::view::report::machine::name;
 use crate::view::report::page::{Block, Cell, DiffLine, EditShown, Section, Table};
 
@@ -78,7 +78,7 @@ fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> T
 /// By how much the score of a candidate exceeds that of the program that was edited.
 fn brought(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<String> {
     let parent = *cast.known(id).parents.first()?;
-    Some(difference(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score))
+    Some(signed(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score, 4))
 }
 
 /// What an edit brought, in words.

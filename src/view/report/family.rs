@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::values::candidate::CandidateId;
+use crate::view::format::{count, milliseconds, or_none, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{count, milliseconds, or_none, score};
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {

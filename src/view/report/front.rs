@@ -1,9 +1,9 @@
 //! Front: quality against time: every candidate, those with names, and the front that nobody exceeds in both.
 
 use crate::values::candidate::CandidateId;
+use crate::view::format::{count, milliseconds, or_none, percent, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{count, milliseconds, or_none, percent, score};
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
 

@@ -4,11 +4,11 @@
 use packevolve_contract::objective::{CaseScore, Scores};
 
 use crate::values::candidate::CandidateId;
-use crate::view::gain::Gain;
+use crate::view::format::{self, milliseconds, or_none, percent, score, time, times};
+use crate::view::gain::{CASES, Gain};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{arrow, milliseconds, or_none, percent, score, time, times};
-use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile};
+use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile, arrow};
 
 /// Gaps below this are drawn as this: there is no 0 on a logarithmic axis.
 const LEAST_GAP: f64 = 1e-5;
@@ -39,17 +39,13 @@ fn blocks(cast: &NamedCandidates<'_>) -> Vec<Block> {
 }
 
 fn lead(gain: &Gain) -> String {
-    let seen = match gain.held_out_windows {
-        0 => "on the windows of the search itself, which flatter it: none were held out".to_owned(),
-        1 => "on one window of loads that the search never saw".to_owned(),
-        count => format!("on {count} windows of loads that the search never saw"),
-    };
-    format!("The best program is candidate {}, {}, compared with the baseline {seen}.", gain.candidate, gain.name)
+    let Gain { candidate, name, .. } = gain;
+    format!("The best program is candidate {candidate}, {name}, compared with the baseline {}.", gain.windows())
 }
 
 fn tiles(cast: &NamedCandidates<'_>, gain: &Gain) -> Vec<Tile> {
     let mut tiles = Vec::new();
-    if let Some((before, after)) = gain.baseline.normalised_unit_seconds.zip(gain.best.normalised_unit_seconds) {
+    if let Some((before, after)) = gain.unit() {
         let note = format!("{} as fast", times(before / after));
         let name = "All packing calls of one rebalance";
         tiles.push(Tile { name, before: time(before), after: time(after), note });
@@ -80,32 +76,12 @@ fn rebalance_tile(gain: &Gain) -> Option<Tile> {
     Some(Tile { name, before: time(before.normalised_seconds), after: time(after.normalised_seconds), note })
 }
 
-/// Whole rebalances by both; `None` if none was measured.
+/// Whole rebalances of both programs; `None` if none was measured.
 fn rebalances(gain: &Gain) -> Option<Table> {
-    let columns = [
-        "policy",
-        "program",
-        "balancedness#",
-        "on the next\nwindow#",
-        "moved\nreplicas, %#",
-        "time, ms#",
-        "times\nas fast#",
-    ];
-    let mut table = Table::new("Whole rebalances, by the hierarchical policy and the global one", columns);
-    for best in &gain.best.rebalance {
-        let baseline = gain.baseline.rebalance.iter().find(|other| other.policy == best.policy);
-        for (program, score) in baseline.map(|score| ("baseline", score)).into_iter().chain([("best", best)]) {
-            let cells = [
-                score.policy.name().to_owned(),
-                program.to_owned(),
-                format!("{:.4}", score.balancedness),
-                or_none(score.next_balancedness.map(|next| format!("{next:.4}"))),
-                or_none(score.moved.map(|moved| format!("{:.1}", moved * 100.0))),
-                milliseconds(score.normalised_seconds),
-                or_none(score.speedup.map(times)),
-            ];
-            table.row(cells).is_best = program == "best";
-        }
+    let caption = "Whole rebalances, by the hierarchical policy and the global one";
+    let mut table = Table::of(caption, &format::REBALANCE, format::rebalance_rows(&gain.rebalances()));
+    for row in &mut table.rows {
+        row.is_best = row.cells.last().is_some_and(|program| program.text == "best");
     }
     (!table.rows.is_empty()).then_some(table)
 }
@@ -113,27 +89,8 @@ fn rebalances(gain: &Gain) -> Option<Table> {
 /// The best beside the baseline, case by case.
 fn held_out_table(gain: &Gain) -> Table {
     let caption = format!("Candidate {} against the baseline, case by case (items→packs)", gain.candidate);
-    let columns = [
-        "case",
-        "gap %\nbaseline#",
-        "gap %\nbest#",
-        "balancedness\nbaseline#",
-        "balancedness\nbest#",
-        "time, ms\nbaseline#",
-        "time, ms\nbest#",
-        "times\nas fast#",
-    ];
-    let mut table = Table::new(caption, columns);
-    for best in &gain.best.cases {
-        let baseline = gain.baseline.cases.iter().find(|case| case.case == best.case);
-        let both = |figure: fn(&CaseScore) -> String| [or_none(baseline.map(figure)), figure(best)];
-        let mut cells = vec![arrow(&best.case)];
-        cells.extend(both(|case| percent(case.gap)));
-        cells.extend(both(|case| format!("{:.4}", case.balancedness)));
-        cells.extend(both(|case| milliseconds(case.normalised_seconds)));
-        cells.push(times(best.speedup));
-        table.row(cells);
-    }
+    let mut table = Table::of(caption, &CASES, gain.case_rows());
+    table.rows.iter_mut().for_each(|row| row.cells[0].text = arrow(&row.cells[0].text));
     table
 }
 

@@ -2,10 +2,10 @@
 
 use packevolve_contract::objective::CaseScore;
 
+use crate::view::format::{percent, score};
 use crate::view::plot::number;
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{arrow, percent, score};
-use crate::view::report::page::{Block, Cell, Section, Table};
+use crate::view::report::page::{Block, Cell, Section, Table, arrow};
 
 /// Shades, by the share of the baseline's gap that is left; above the last it is worse than the baseline.
 const SHADES: [(f64, &str); 5] = [(0.02, "h5"), (0.05, "h4"), (0.15, "h3"), (0.4, "h2"), (1.0, "h1")];

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::run::fold::Run;
 use crate::search::Tally;
 use crate::values::event::Event;
+use crate::view::format::{count, duration};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{count, duration};
 use crate::view::report::page::{Block, Section, Table};
 
 /// What a run is called: the name of its folder.

@@ -4,7 +4,6 @@
 //! Each file is one section; [`page`] knows what sections are made of, [`cast`] whom they speak of.
 
 mod page;
-mod figures;
 mod thin;
 mod changes;
 mod cast;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::view::output::harmless;
 use crate::view::plot::{self, Chart, Size};
+use crate::view::table;
 
 const TEMPLATE: &str = include_str!("page.jinja");
 const STYLE: &str = include_str!("page.css");
@@ -186,6 +187,20 @@ impl Table {
         Self { caption: caption.into(), columns: columns.into_iter().map(column).collect(), rows: Vec::new() }
     }
 
+    /// With the columns of a table on a terminal.
+    pub fn of(caption: impl Into<String>, columns: &[(&str, table::Column)], rows: Vec<Vec<String>>) -> Self {
+        let column = |(name, column): &(&str, table::Column)| Column {
+            name: (*name).to_owned(),
+            is_number: *column == table::Column::Right,
+        };
+        let mut table =
+            Self { caption: caption.into(), columns: columns.iter().map(column).collect(), rows: Vec::new() };
+        for cells in rows {
+            table.row(cells);
+        }
+        table
+    }
+
     /// Adds a row.
     pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Row {
         self.rows.push(Row { is_best: false, cells: cells.into_iter().map(Into::into).collect() });
@@ -201,8 +216,19 @@ impl Table {
 
 impl<S: Into<String>> From<S> for Cell {
     fn from(text: S) -> Self {
-        Self { text: text.into(), class: String::new() }
+        let text = text.into();
+        let text = match text.strip_prefix('-') {
+            Some("") => "–".to_owned(),
+            Some(number) if number.parse::<f64>().is_ok() => format!("\u{2212}{number}"),
+            _ => text,
+        };
+        Self { text, class: String::new() }
     }
+}
+
+/// The name of a case, `72->8`, as it is printed.
+pub fn arrow(case: &str) -> String {
+    case.replace("->", "→")
 }
 
 impl Cell {

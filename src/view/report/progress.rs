@@ -3,9 +3,9 @@
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
+use crate::view::format::{count, duration, or_none, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::{count, duration, or_none, score};
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
 

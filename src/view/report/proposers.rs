@@ -144,7 +144,7 @@ fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
         let mut cells = vec![name.clone(), account.tried.to_string(), sum(&account.declined), sum(&account.rejected)];
         cells.extend([account.outclassed, account.measured].map(|count| count.to_string()));
         // The bandit keeps no account of the corpus, which it does not draw from.
-        cells.push(crate::view::report::figures::or_none(arm.map(|arm| arm.stats.admitted.to_string())));
+        cells.push(crate::view::format::or_none(arm.map(|arm| arm.stats.admitted.to_string())));
         cells.extend([account.front, account.confirmed, account.refuted].map(|count| count.to_string()));
         cells.push(format!("{:.1}", account.judge_seconds));
         if has_models {

@@ -6,9 +6,9 @@ use packevolve_contract::statistic::{Quartiles, median, quartiles};
 use crate::run::replay::evaluation_of;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
+use crate::view::format::milliseconds;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::figures::milliseconds;
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 
 /// So many of the front are drawn, evenly from the fastest to the best; the table has them all.
