@@ -162,7 +162,7 @@ fn too_many_requests_are_sent_again_when_the_endpoint_said() {
         assert_eq!(pair[0].body, pair[1].body);
     }
     assert!(outcome.asked.failures.iter().all(|failure| failure.charge == Charge::NONE), "a refusal is free");
-    assert_eq!(outcome.asked.failures[0].error.to_string(), "asked too often (429), again after 300 ms: slow down");
+    assert_eq!(outcome.asked.failures[0].error.to_string(), "rate limited (429), retry after 300 ms: slow down");
 }
 
 #[test]

@@ -99,7 +99,7 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 13] = [
+const STILL_TO_REWRITE: [&str; 12] = [
     "config.yaml",
     "evaluator/",
     "src/archive/",
@@ -107,7 +107,6 @@ const STILL_TO_REWRITE: [&str; 13] = [
     "src/config.rs",
     "src/edit/",
     "src/journal/",
-    "src/judge/",
     "src/lib.rs",
     "src/run/",
     "src/search/",

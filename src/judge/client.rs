@@ -1,4 +1,4 @@
-//! Judge: the harness's side of a judge process. One request, one reply; what is behind the stream is not its matter.
+//! The harness's side of a judge process: one request, one reply. It does not care what is behind the stream.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,12 +17,12 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::values::settings::EvaluationSettings;
 
-/// Name of the judge's program, which lies beside the harness's own.
+/// The judge's program, beside the harness's own.
 const PROGRAM: &str = "packevolve-judge";
-/// How many of a judge's last words are kept for the error that tells of its end.
+/// The last lines of a judge's stderr in the error about its end.
 const LAST_WORDS: usize = 40;
 
-/// The judge or the way to it broke; says nothing about a candidate.
+/// The judge or the channel to it broke; says nothing about a candidate.
 #[derive(Debug, Error)]
 pub enum JudgeError {
     #[error("{PROGRAM} is not beside {}\nhint: `cargo build --release --workspace` makes both", .0.display())]
@@ -41,7 +41,7 @@ pub enum JudgeError {
     Io(#[from] io::Error),
 }
 
-/// A running judge with its session. It ends when this is dropped.
+/// A running judge with its session. Dropping it ends the process.
 #[derive(Debug)]
 pub struct Judge {
     process: Child,
@@ -52,7 +52,7 @@ pub struct Judge {
     hidden: Vec<String>,
 }
 
-/// The session that `settings` ask for, on the CPU `cpu`.
+/// The session of `settings`, on the CPU `cpu`.
 pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu: Option<usize>) -> Session {
     Session {
         version: VERSION,
@@ -72,18 +72,18 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
 }
 
 impl Judge {
-    /// Starts a judge and opens its session: reads or makes up the loads and imports torch, some seconds.
+    /// Starts a judge and opens its session: loads windows and imports torch, which takes some seconds.
     ///
     /// # Errors
-    /// No judge, no torch, no such device, loads that cannot be read.
+    /// The judge, torch or the device is missing, or the loads cannot be read.
     pub async fn open(session: Session) -> Result<Self, JudgeError> {
         Self::open_hiding(session, &[]).await
     }
 
-    /// As [`Judge::open`]; the process does not inherit these environment variables, which hold keys.
+    /// Like [`Judge::open`], without the `hidden` environment variables, which hold keys.
     ///
     /// # Errors
-    /// As [`Judge::open`].
+    /// See [`Judge::open`].
     pub async fn open_hiding(session: Session, hidden: &[String]) -> Result<Self, JudgeError> {
         let (mut process, stream) = start(hidden)?;
         let last_words = Arc::default();
@@ -100,22 +100,21 @@ impl Judge {
         match judge.ask(&Request::Open(Box::new(session))).await {
             Ok(Reply::Ready(ready)) => judge.ready = *ready,
             Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
-            // What a session asks for was named by a person: loads, a device, a python.
+            // A person named the loads, the device and the python of a session.
             Err(JudgeError::Failed(error)) => return Err(JudgeError::Refused(error)),
             Err(error) => return Err(error),
         }
         Ok(judge)
     }
 
-    /// What it measures with.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }
 
-    /// Has a program judged. A judge that breaks is replaced once.
+    /// Evaluates a program. Replaces a broken judge once.
     ///
     /// # Errors
-    /// When it broke twice over the same program.
+    /// The judge broke twice on the same program.
     pub async fn evaluate(&mut self, request: EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let candidate = request.candidate;
         let request = Request::Evaluate(Box::new(request));
@@ -157,15 +156,15 @@ impl Judge {
     }
 }
 
-/// The judge's program: beside our own, or one folder up, where cargo puts it for tests.
+/// The judge's program: beside this one, or one folder up, where cargo puts it for tests.
 fn program() -> Result<PathBuf, JudgeError> {
     let ours = std::env::current_exe()?;
     let beside = ours.ancestors().skip(1).take(2).map(|folder| folder.join(PROGRAM));
     beside.into_iter().find(|path| path.is_file()).ok_or(JudgeError::Missing(ours))
 }
 
-/// Starts the process. Its standard input is our stream, both ways; its own process group keeps Ctrl-C of the terminal
-/// away from it, so that running evaluations can end.
+/// Starts the process with the stream, in both directions, as its standard input. Its own process group protects it
+/// from Ctrl-C in the terminal, so that running evaluations can end.
 fn start(hidden: &[String]) -> Result<(Child, UnixStream), JudgeError> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -185,7 +184,7 @@ fn start(hidden: &[String]) -> Result<(Child, UnixStream), JudgeError> {
     Ok((process, UnixStream::from_std(ours)?))
 }
 
-/// Passes what a judge says on to the log, and remembers the end of it.
+/// Copies a judge's stderr to the log and keeps its last lines.
 async fn listen(errors: ChildStderr, last_words: Arc<Mutex<VecDeque<String>>>) {
     let mut lines = BufReader::new(errors).lines();
     while let Ok(Some(line)) = lines.next_line().await {

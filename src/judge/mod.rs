@@ -1,5 +1,4 @@
-//! Judges: processes that measure programs, each behind a stream, and the pool of them.
-//!
+//! Judges are processes that measure programs; this is the harness's side of them.
 #![doc = include_str!("../cli/help/measuring.md")]
 
 pub mod client;

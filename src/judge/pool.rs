@@ -1,4 +1,4 @@
-//! Slots: as many judges as evaluate at the same time, each on a CPU of its own.
+//! The pool of judges that evaluate in parallel, each on a CPU of its own.
 
 use std::fmt;
 
@@ -11,32 +11,31 @@ use tokio::task::JoinSet;
 
 use crate::judge::client::{Judge, JudgeError};
 
-/// An evaluation has ended.
+/// An evaluation that has ended.
 #[derive(Debug)]
 pub struct Finished<T> {
-    /// What it was dispatched as.
     pub task: T,
-    /// How; an error means that the judge broke.
+    /// An error means that the judge broke.
     pub evaluation: Result<Evaluation, JudgeError>,
 }
 
-/// Judges at work, on what the caller calls a `T`. They end when this is dropped.
+/// Dropping the pool ends its judges. `T` identifies the caller's tasks.
 #[derive(Debug)]
 pub struct JudgePool<T> {
     ready: Ready,
     orders: Vec<mpsc::Sender<(T, EvaluateRequest)>>,
     free: Vec<usize>,
     results: mpsc::Receiver<(usize, Finished<T>)>,
-    /// The judges' tasks, ended with this.
+    /// Dropped with the pool.
     _tasks: JoinSet<()>,
 }
 
 impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
-    /// Starts `count` judges at once, each with the session for its CPU and without the environment variables that are
-    /// to be `hidden` from it, and waits until all are ready.
+    /// Starts `count` judges in parallel, each with the session for its CPU and without the `hidden` environment
+    /// variables, and waits until all are ready.
     ///
     /// # Errors
-    /// The first judge that cannot work.
+    /// The error of the first judge that fails.
     pub async fn open(
         count: usize,
         hidden: &[String],
@@ -64,17 +63,16 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
         Ok(Self { ready, orders, free: (0..count).rev().collect(), results, _tasks: tasks })
     }
 
-    /// What they measure with.
     pub fn ready(&self) -> &Ready {
         &self.ready
     }
 
-    /// Whether a judge waits for something to do.
+    /// Whether a judge is idle.
     pub fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
 
-    /// Has a free judge evaluate; [`JudgePool::done`] brings the result.
+    /// Starts an evaluation on a free judge; [`JudgePool::done`] returns the result.
     pub fn dispatch(&mut self, task: T, request: EvaluateRequest) {
         let slot = self.free.pop().expect("BUG: dispatched without a free slot");
         self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
@@ -102,7 +100,7 @@ async fn serve<T>(
     }
 }
 
-/// A CPU for each slot, of those that this process may use; none if there are not enough to give each its own.
+/// A CPU for each slot, from those that this process may use; none if there are too few.
 fn own_cpus(slots: usize) -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
     let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect();

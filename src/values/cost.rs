@@ -37,7 +37,6 @@ impl Charge {
         Self { usage, nanodollars: prompt.saturating_add(cost(usage.completion_tokens, prices.completion)) }
     }
 
-    /// Tokens both ways.
     pub fn tokens(&self) -> u64 {
         self.usage.prompt_tokens.saturating_add(self.usage.completion_tokens)
     }

@@ -1,14 +1,14 @@
-//! Error: what can go wrong between us and an endpoint, each kind by its name. Data for the journal: it never holds a
-//! key, and whatever an endpoint said is cut to a bounded length.
+//! Errors of requests to language models. They are data of the journal: they never hold a key, and they shorten the
+//! texts of endpoints.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How much of what an endpoint says is kept in an error, characters.
+/// Characters of an endpoint's text in an error.
 const SAID: usize = 400;
-/// How long an endpoint that failed for the first time is left alone, and the longest that it ever is.
+/// The pause after the first failure of an endpoint, and the longest pause.
 const PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
@@ -16,129 +16,57 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum LlmError {
-    /// The environment variable that config names is not set, or empty.
+    /// The environment variable is unset or empty.
     #[error("no key: the environment variable {variable} is not set")]
-    NoKey {
-        /// Its name.
-        variable: String,
-    },
-    /// The key holds what no header can carry.
+    NoKey { variable: String },
+    /// A header cannot carry the key.
     #[error("the key in the environment variable {variable} holds blanks or other characters that cannot be sent")]
-    BadKey {
-        /// Its name.
-        variable: String,
-    },
-    /// No client for this endpoint can be made.
+    BadKey { variable: String },
     #[error("{base_url} cannot be used: {detail}")]
-    BadEndpoint {
-        /// As it stands in config.
-        base_url: String,
-        /// Why.
-        detail: String,
-    },
-    /// What was to be sent holds the key. It was not sent.
-    #[error("the request holds the key: it was not sent")]
+    BadEndpoint { base_url: String, detail: String },
+    #[error("not sent: the request contains the key")]
     KeyInRequest,
-    /// There is no money or there are no tokens left for the worst case of a try. It was not sent.
-    #[error("it may cost more than is left: it was not sent")]
+    /// The budget does not cover the worst case of a try.
+    #[error("not sent: it may cost more than the budget has left")]
     OverBudget,
-    /// The run was stopped, or died, before there was an answer, which may well be charged.
-    #[error("given up when the run was stopped")]
+    /// The run stopped or died before the answer, which the endpoint may charge.
+    #[error("abandoned when the run stopped")]
     Abandoned,
-    /// There was no whole reply in time.
     #[error("no whole reply after {milliseconds} ms")]
-    Timeout {
-        /// The limit.
-        milliseconds: u64,
-    },
-    /// Nobody answers there: connection refused, no such host, no way to it, TLS that does not come about.
+    Timeout { milliseconds: u64 },
+    /// Connection refused, unknown host, no route, failed TLS.
     #[error("cannot be reached: {detail}")]
-    Unreachable {
-        /// Why.
-        detail: String,
-    },
+    Unreachable { detail: String },
     /// 429: too many requests.
-    #[error("asked too often (429){}: {said}", after(*retry_after_ms))]
-    RateLimited {
-        /// When to come back, if it was said.
-        retry_after_ms: Option<u64>,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// 5xx: something of theirs broke or is overloaded.
+    #[error("rate limited (429){}: {said}", after(*retry_after_ms))]
+    RateLimited { retry_after_ms: Option<u64>, said: String },
+    /// 5xx: the endpoint is broken or overloaded.
     #[error("the endpoint fails ({status}){}: {said}", after(*retry_after_ms))]
-    Server {
-        /// The status.
-        status: u16,
-        /// When to come back, if it was said.
-        retry_after_ms: Option<u64>,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// 401 or 403: a wrong key, or one that must not do this.
+    Server { status: u16, retry_after_ms: Option<u64>, said: String },
+    /// 401 or 403: the key is wrong or lacks permission.
     #[error("the key is not accepted ({status}): {said}")]
-    Unauthorized {
-        /// The status.
-        status: u16,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// 402, or a quota that is used up.
+    Unauthorized { status: u16, said: String },
+    /// 402, or an exhausted quota.
     #[error("there is no credit left ({status}): {said}")]
-    NoCredit {
-        /// The status.
-        status: u16,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// 404: no such model, or no endpoint under this address.
-    #[error("no such model or address ({status}): {said}")]
-    Unknown {
-        /// The status.
-        status: u16,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// Another status than success: parameters or a prompt that it does not take, a redirection.
+    NoCredit { status: u16, said: String },
+    /// 404: unknown model or address.
+    #[error("unknown model or address ({status}): {said}")]
+    Unknown { status: u16, said: String },
+    /// Any other status: rejected parameters or prompt, a redirection.
     #[error("the request is not accepted ({status}): {said}")]
-    NotAccepted {
-        /// The status.
-        status: u16,
-        /// What the endpoint said.
-        said: String,
-    },
-    /// The connection broke, or what came is not HTTP.
+    NotAccepted { status: u16, said: String },
+    /// The connection broke, or the reply is not HTTP.
     #[error("the reply broke off after {received_bytes} bytes: {detail}")]
-    Truncated {
-        /// How much of it had come.
-        received_bytes: u64,
-        /// Why.
-        detail: String,
-    },
-    /// More than is taken.
+    Truncated { received_bytes: u64, detail: String },
     #[error("the reply is longer than {limit_bytes} bytes")]
-    TooLong {
-        /// The limit.
-        limit_bytes: u64,
-    },
-    /// Success, and nothing else.
+    TooLong { limit_bytes: u64 },
     #[error("the reply is empty")]
     Empty,
-    /// Success, but no JSON.
-    #[error("the reply is no JSON: {detail}; it begins with {said:?}")]
-    NotJson {
-        /// What the parser says.
-        detail: String,
-        /// How it begins.
-        said: String,
-    },
-    /// JSON without the text of an answer.
+    #[error("the reply is not JSON: {detail}; it begins with {said:?}")]
+    NotJson { detail: String, said: String },
     #[error("the reply has no content: {detail}")]
-    NoContent {
-        /// What is there instead.
-        detail: String,
-    },
-    /// The model did not come to its end.
+    NoContent { detail: String },
+    /// The model did not finish.
     #[error("the answer was cut off: finish_reason {finish_reason:?}")]
     CutOff {
         /// `length`, `content_filter` ...
@@ -146,19 +74,19 @@ pub enum LlmError {
     },
 }
 
-/// What an error says something about, when retries have not helped.
+/// The cause of an error that retries did not fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// This request: another one may do better, at once.
+    /// Another request may succeed at once.
     Request,
-    /// The endpoint: leave it alone for a while.
+    /// The endpoint needs a pause.
     Endpoint,
-    /// The settings: without other ones it will never do.
+    /// Only other settings can help.
     Settings,
 }
 
 impl LlmError {
-    /// The kind as one word, as it stands in the journal.
+    /// The kind as one word, for the journal.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoKey { .. } => "no-key",
@@ -184,12 +112,11 @@ impl LlmError {
         }
     }
 
-    /// Whether the same request may do better a little later.
+    /// Whether the same request may succeed a little later.
     pub fn is_worth_a_retry(&self) -> bool {
         self.scope() == Scope::Endpoint
     }
 
-    /// What it says something about.
     pub fn scope(&self) -> Scope {
         match self {
             Self::Timeout { .. }
@@ -225,13 +152,13 @@ impl LlmError {
             | Self::NotJson { .. }
             | Self::NoContent { .. }
             | Self::CutOff { .. } => true,
-            // A gateway that lost the answer of who is behind it.
+            // A gateway that lost the answer of the server behind it.
             Self::Server { status, .. } => matches!(status, 502 | 504),
             _ => false,
         }
     }
 
-    /// When the endpoint said that it may be asked again.
+    /// The wait that the endpoint asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after_ms, .. } | Self::Server { retry_after_ms, .. } => {
@@ -241,8 +168,8 @@ impl LlmError {
         }
     }
 
-    /// How long to leave the endpoint alone after this many requests in a row (at least 1) have failed: as long as it
-    /// said, else twice as long each time; bounded.
+    /// The pause after `in_a_row` failed requests (at least 1): the wait that the endpoint asks for, otherwise
+    /// doubling; bounded.
     pub fn pause(&self, in_a_row: u32) -> Duration {
         let doubled = PAUSE.saturating_mul(2u32.saturating_pow(in_a_row.saturating_sub(1)));
         self.retry_after().unwrap_or(doubled).min(LONGEST_PAUSE)
@@ -250,10 +177,10 @@ impl LlmError {
 }
 
 fn after(retry_after_ms: Option<u64>) -> String {
-    retry_after_ms.map(|ms| format!(", again after {ms} ms")).unwrap_or_default()
+    retry_after_ms.map(|ms| format!(", retry after {ms} ms")).unwrap_or_default()
 }
 
-/// What an endpoint said as one line of bounded length that can go to a terminal.
+/// An endpoint's text as one short line that is safe to print.
 pub(crate) fn said(text: &str) -> String {
     let printable = |char: char| if char.is_control() { ' ' } else { char };
     let line: String = text.trim().chars().take(SAID).map(printable).collect();
@@ -288,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_what_was_said_or_doubles_and_is_bounded() {
+    fn a_pause_follows_the_endpoint_or_doubles_and_is_bounded() {
         assert_eq!(rate_limited(Some(20_000)).pause(5), Duration::from_secs(20));
         assert_eq!(rate_limited(None).pause(1), Duration::from_secs(15));
         assert_eq!(rate_limited(None).pause(3), Duration::from_secs(60));

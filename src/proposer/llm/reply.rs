@@ -204,7 +204,7 @@ mod tests {
         let error = refusal(429, Some(2000), body);
         assert_eq!(
             error.to_string(),
-            "asked too often (429), again after 2000 ms: rate_limit_exceeded: Rate limit reached"
+            "rate limited (429), retry after 2000 ms: rate_limit_exceeded: Rate limit reached"
         );
         let quota = br#"{"error": {"message": "Check your plan", "type": "insufficient_quota"}}"#;
         assert_eq!(refusal(429, None, quota).kind(), "no-credit");
