@@ -103,7 +103,7 @@ fn scores_stand_below_commits_as_notes() {
 #[test]
 fn git_shows_the_front_and_the_best_of_every_island() {
     let world = finished::world();
-    let search = finished::run().search;
+    let search = &finished::run().search;
     let front: Vec<String> = search.elites().front().map(|member| commit_of(member.candidate)).collect();
     let shown = git(&world, &["rev-parse", "packevolve/front^@"]);
     assert_eq!(shown.lines().collect::<Vec<_>>(), front);

@@ -12,7 +12,7 @@ use packevolve_contract::objective::score_interval;
 use serde_json::Value;
 
 use crate::support::finished::{self, CANDIDATES, NAME};
-use crate::support::{Output, World, count, judge};
+use crate::support::{Output, World, count, judge, measured};
 
 /// The five proposals that were handed to the project, by NAME.
 const FIVE: [&str; 5] = [
@@ -25,8 +25,8 @@ const FIVE: [&str; 5] = [
 
 #[test]
 fn a_run_ends_with_the_candidates_asked_for_all_judged() {
-    let run = finished::run();
-    assert_eq!(finished::output().code, Some(0), "{}", finished::output().stderr);
+    let run = measured::run();
+    assert_eq!(measured::output().code, Some(0), "{}", measured::output().stderr);
     assert_eq!(run.search.candidates().len(), CANDIDATES);
     assert_eq!(run.search.tasks().count(), 0);
     assert_eq!(run.search.stopped(), Some(StopReason::Candidates));
@@ -35,7 +35,7 @@ fn a_run_ends_with_the_candidates_asked_for_all_judged() {
 
 #[test]
 fn all_five_proposals_and_their_bridges_are_applied_and_judged_in_full() {
-    let run = finished::run();
+    let run = measured::run();
     let corpus: Vec<_> = run.search.candidates().filter(|(_, known)| is_corpus(known.proposer)).collect();
     for (_, known) in &corpus {
         assert!(matches!(known.outcome, Some(Outcome::Measured(_))), "{}: {:?}", known.name, known.outcome);
@@ -44,7 +44,7 @@ fn all_five_proposals_and_their_bridges_are_applied_and_judged_in_full() {
         assert!(corpus.iter().any(|(_, known)| known.name == name), "{name} made no candidate");
     }
     assert_eq!(corpus.len(), fs::read_dir(crate::support::repository("candidates/proposals")).unwrap().count());
-    assert_eq!(count(&run, |event| matches!(event, Event::ProposalDeclined { .. })), 0, "{}", declined(&run));
+    assert_eq!(count(run, |event| matches!(event, Event::ProposalDeclined { .. })), 0, "{}", declined(run));
 }
 
 fn is_corpus(proposer: Option<Proposer>) -> bool {
@@ -61,7 +61,7 @@ fn declined(run: &Run) -> String {
 
 #[test]
 fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
-    let (run, output) = (finished::run(), finished::output());
+    let (run, output) = (measured::run(), measured::output());
     let named = |name: &str| output.stdout.lines().any(|line| line.split_whitespace().last() == Some(name));
     assert!(named("seed") && FIVE.into_iter().all(named), "{}", output.stdout);
     let best = run.search.best().unwrap();
@@ -86,12 +86,12 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
 
 #[test]
 fn the_best_is_better_than_the_baseline_and_nobody_who_was_not_refuted_looks_clearly_better() {
-    let run = finished::run();
+    let run = measured::run();
     let best = run.search.best().unwrap();
     assert!(best.reported_score() > 0.0 && best.held_out.is_some(), "{best:?}");
     let (weights, baseline) = (run.search.settings().evaluation.weights, run.search.baseline().unwrap());
     for (id, known) in run.search.candidates().filter(|(_, known)| known.held_out.is_none()) {
-        let evaluation = replay::evaluation_of(&run, id).unwrap();
+        let evaluation = replay::evaluation_of(run, id).unwrap();
         if let (Some(scores), Some(measured)) = (run.search.scores_of(id), evaluation.measured()) {
             let uncertain = best.interval.half_width + score_interval(measured, baseline, weights);
             assert!(
@@ -106,17 +106,17 @@ fn the_best_is_better_than_the_baseline_and_nobody_who_was_not_refuted_looks_cle
 
 #[test]
 fn a_ruling_is_an_event_that_the_log_tells() {
-    let run = finished::run();
-    assert_eq!(count(&run, |event| matches!(event, Event::BaselineHeldOut { .. })), 1);
-    let confirmed = count(&run, |event| matches!(event, Event::Confirmed { .. }));
+    let run = measured::run();
+    assert_eq!(count(run, |event| matches!(event, Event::BaselineHeldOut { .. })), 1);
+    let confirmed = count(run, |event| matches!(event, Event::Confirmed { .. }));
     assert!(confirmed > 0);
-    let log = finished::world().run(&["log", "--run", NAME]).ends(0).stdout;
+    let log = measured::world().run(&["log", "--run", NAME]).ends(0).stdout;
     assert_eq!(log.lines().filter(|line| line.contains("is the best: confirmed with 0.")).count(), confirmed, "{log}");
 }
 
 #[test]
 fn progress_is_told_on_stderr_and_nothing_else() {
-    let lines: Vec<&str> = finished::output().stderr.lines().collect();
+    let lines: Vec<&str> = measured::output().stderr.lines().collect();
     assert_eq!(
         (lines.first(), lines.last()),
         (Some(&"starting the judges"), Some(&"stopped: all candidates asked for were made"))
@@ -130,10 +130,10 @@ fn progress_is_told_on_stderr_and_nothing_else() {
 fn runs_of_equal_seed_begin_with_equal_candidates() {
     let world = World::new();
     world.run(&["evolve", "--run", "again", "--candidates", "9"]).ends(0);
-    let (first, again) = (finished::run(), world.read("again"));
+    let (first, again) = (measured::run(), world.read("again"));
     let commit = |run: &Run, number| run.search.candidate(CandidateId(number)).map(|known| known.commit);
     for number in 0..9 {
-        assert_eq!(commit(&again, number), commit(&first, number), "candidate {number}");
+        assert_eq!(commit(&again, number), commit(first, number), "candidate {number}");
     }
     assert_eq!(again.search.candidates().len(), 9);
 }
@@ -231,7 +231,7 @@ fn an_epoch_that_is_no_time_is_refused() {
 
 #[test]
 fn settings_on_the_command_line_are_those_of_the_journal() {
-    let started = finished::run().search.origin().clone();
+    let started = measured::run().search.origin().clone();
     let value: Value = serde_json::to_value(&started.settings).unwrap();
     assert_eq!(value["search"]["candidates"], 16);
     assert_eq!(value["search"]["slots"], 2);

@@ -271,7 +271,7 @@ fn a_damaged_line_and_an_event_that_cannot_be_are_named_and_not_repaired() {
     drop(Journal::create(&journal_path).unwrap().begin(&events).unwrap());
     let output = fsck(&world, &[]).ends(7);
     assert!(output.stdout.contains(&format!("impossible event: line {}: ", judged + 2)), "{}", output.stdout);
-    assert!(output.stdout.contains("was judged before"), "{}", output.stdout);
+    assert!(output.stdout.contains("was evaluated before"), "{}", output.stdout);
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_glance_tells_what_the_whole_journal_tells() {
     assert!(run.search.candidates().any(|(_, known)| known.held_out.is_some()), "a run without rulings shows little");
     let index = fs::read(folder(&world).index()).unwrap();
     assert_eq!((index.len() - HEAD) / RECORD, run.entries.len());
-    assert_same(&mut glance(&world), &run);
+    assert_same(&mut glance(&world), run);
 }
 
 #[test]
@@ -63,10 +63,10 @@ fn what_the_index_lacks_is_read_from_the_journal() {
     for records in 0..run.entries.len() {
         // With half of the next record, as a live run may leave it.
         fs::write(&path, &whole[..HEAD + records * RECORD + RECORD / 2]).unwrap();
-        assert_same(&mut glance(&world), &run);
+        assert_same(&mut glance(&world), run);
     }
     fs::remove_file(&path).unwrap();
-    assert_same(&mut glance(&world), &run);
+    assert_same(&mut glance(&world), run);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_changed_byte_of_the_index_changes_nothing() {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (at % 8);
         fs::write(&path, &changed).unwrap();
-        assert_same(&mut glance(&world), &run);
+        assert_same(&mut glance(&world), run);
     }
 }
 
@@ -103,6 +103,9 @@ fn an_index_that_was_written_to_deceive_is_noticed_where_it_is_looked_at() {
             for (id, known) in &top {
                 let (told, mut row) = (Row::of(*id, known), rows(*id));
                 row.held_out = row.held_out.filter(|_| told.held_out.is_some());
+                if known.held_out.is_none() {
+                    row.scores.clone_from(&told.scores);
+                }
                 assert_eq!(told, row, "line {at}: {:?}", changed[at]);
             }
         };
@@ -128,7 +131,7 @@ fn an_index_of_a_longer_or_of_another_journal_is_not_used() {
         assert_same(&mut glance(&world), &shorter);
     }
     fs::write(&journal, &text).unwrap();
-    assert_same(&mut glance(&world), &run);
+    assert_same(&mut glance(&world), run);
     fs::write(&journal, lines[..1].concat() + "{}\n").unwrap();
     Glance::open(&folder(&world)).unwrap_err();
 }

@@ -12,22 +12,20 @@ use packevolve::values::candidate::CandidateId;
 use serde_json::{Value, json};
 
 use crate::support::finished::{self, NAME};
-use crate::support::{Output, World, judge};
+use crate::support::{Output, World, measured};
 
 #[test]
 fn the_best_is_made_again_and_measured_again() {
-    judge();
-    let world = finished::world();
-    let output = world.run(&["replay", "best", "--run", NAME]);
-    // Nobody promises a speed on a machine that runs tests.
+    let output = measured::world().run(&["replay", "best", "--run", NAME]);
+    // A machine that runs tests keeps no speed.
     assert!(matches!(output.code, Some(0 | 6)), "{output:?}");
-    let best = finished::run().search.best().unwrap().candidate;
-    let commit = finished::run().search.candidate(best).unwrap().commit.short().to_string();
+    let best = measured::run().search.best().unwrap().candidate;
+    let commit = measured::run().search.candidate(best).unwrap().commit.short().to_string();
     assert!(output.stdout.contains(&commit), "{}", output.stdout);
     assert!(output.stdout.contains("programs and commit ids are reproduced"), "{}", output.stdout);
     let told = output.stdout.split_once("balancedness and gaps are reproduced to the last digit in ");
     let calls = told.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
-    // Two windows of four cases, of the search and held out, and what was void both times.
+    // Two windows of four cases, of the search and held out, and the pairs that were void both times.
     assert!(calls >= 16, "{}", output.stdout);
 }
 
@@ -198,7 +196,6 @@ fn forged(change: impl Fn(&mut Value)) -> (Output, Output) {
 
 #[test]
 fn a_number_that_nothing_was_decided_by_is_found_by_a_second_measurement() {
-    judge();
     let (whole, candidate) = forged(|sample| sample["worst_row_gap"] = json!(0.125));
     whole.ends(0);
     let told = candidate.ends(5).stdout;

@@ -20,7 +20,8 @@ use serde_json::json;
 
 use crate::support::browser::{Browser, Look, Seen};
 use crate::support::endpoint::{Act, Endpoint};
-use crate::support::{World, copy, finished, judge, repository, text_of};
+use crate::support::script::GOOD;
+use crate::support::{World, copy, finished, repository, scripted, text_of};
 
 /// A folder for pictures of the page, if somebody wants to look at it.
 const PICTURES: &str = "PACKEVOLVE_TEST_PICTURES";
@@ -53,7 +54,7 @@ fn asked(seen: &Seen, page: &Path) -> Vec<String> {
 #[test]
 fn the_page_needs_nothing_beside_itself_and_nothing_goes_wrong_in_it() {
     let world = finished::world();
-    reported(&world, &[finished::NAME]);
+    reported(&world, &["--run", finished::NAME]);
     let Some(mut browser) = Browser::start() else { return };
     let page = std::env::var_os(PAGE).map_or(world.path("report.html"), PathBuf::from);
     let mut backgrounds = Vec::new();
@@ -119,7 +120,7 @@ fn is_harmless(page: &str) {
 #[test]
 fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
     let world = finished::world();
-    let page = reported(&world, &[finished::NAME]);
+    let page = reported(&world, &["--run", finished::NAME]);
     is_harmless(&page);
     let run = finished::run();
     let best = run.search.best().unwrap().candidate;
@@ -145,7 +146,7 @@ fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
 #[test]
 fn the_figures_of_the_report_are_those_of_the_run() {
     let world = finished::world();
-    let page = reported(&world, &[finished::NAME]);
+    let page = reported(&world, &["--run", finished::NAME]);
     let run = finished::run();
     let gain = Gain::of(&run.search).unwrap();
     assert!(gain.held_out_windows > 0 && page.contains("windows of loads that the search never saw"));
@@ -198,9 +199,8 @@ fn a_golden_run_can_be_reported() {
 
 #[test]
 fn a_run_with_language_models_tells_what_they_cost() {
-    judge();
     let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
-    let world = World::with("search: {slots: 1, candidates: 4}\n");
+    let world = scripted::with("search: {slots: 1, candidates: 4}\n");
     let model = json!({
         "name": "somebody", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
@@ -209,7 +209,7 @@ fn a_run_with_language_models_tells_what_they_cost() {
         json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
     world.set("proposers", &proposers.to_string());
     world.run(&["evolve", "--run", "x"]).ends(0);
-    let page = reported(&world, &["x"]);
+    let page = reported(&world, &["--run", "x"]);
     is_harmless(&page);
     for wanted in [">somebody<", ">tokens<", ">0.0300<", ">330<"] {
         assert!(page.contains(wanted), "{wanted}:\n{page}");
@@ -221,11 +221,10 @@ const HOSTILE: &str = "</script><script>alert('a')</script><img src=x onerror=\"
 
 #[test]
 fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
-    judge();
-    let world = World::with("search: {slots: 1, candidates: 2}\n");
+    let world = scripted::with("search: {slots: 1, candidates: 2}\n");
     fs::create_dir(world.path("corpus")).unwrap();
     let given = text_of("candidates/proposals/000_0_bridge_vectorized_lpt.txt");
-    let code = format!("    # {HOSTILE} </pre></body></html>\n    device = weight.device\n");
+    let code = format!("    {GOOD} {HOSTILE} </pre></body></html>\n    device = weight.device\n");
     let proposal = given
         .replace("bridge_vectorized_lpt", "bold & \"brash\"; ${7*7} {{ 7*7 }}")
         .replace("Turns the seed", &format!("{HOSTILE}</p></section> Turns the seed"))
@@ -287,12 +286,12 @@ fn a_run_of_ten_thousand_candidates_is_thinned_out_and_says_so() {
     let events = many(&run);
     write_run(&world, "many", &events);
     let start = Instant::now();
-    let page = reported(&world, &["many"]);
+    let page = reported(&world, &["--run", "many"]);
     println!("{MANY} candidates: {} bytes, {:.2} s in all", page.len(), start.elapsed().as_secs_f64());
     is_harmless(&page);
     assert!(page.len() < LARGEST, "{} bytes", page.len());
     assert!(page.contains("are left out here and in the table"), "the caption says that points were left out");
-    assert_eq!(page, reported(&world, &["many"]), "the same run is always thinned alike");
+    assert_eq!(page, reported(&world, &["--run", "many"]), "the same run is always thinned alike");
 }
 
 /// The events of a run, and then those of many candidates, each like one that was measured but for how good and how fast

@@ -194,7 +194,9 @@ fn another_proposal_diverges_where_it_was_made() {
 #[test]
 fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
     let mut forgery = Forgery::new();
-    let measured = forgery.find(|event| event["type"] == "candidate-evaluated");
+    let is_measured =
+        |event: &Value| event["type"] == "candidate-evaluated" && event["evaluation"]["outcome"] == "measured";
+    let measured = forgery.find(is_measured);
     let samples = &mut forgery.events[measured]["evaluation"]["measurement"]["cases"][0]["samples"];
     for sample in samples.as_array_mut().unwrap() {
         sample["seconds"] = json!(sample["seconds"].as_f64().unwrap() / 1e3);
@@ -233,7 +235,7 @@ fn another_rng_seed_diverges_where_something_was_drawn() {
 fn settings_that_anything_was_decided_by_diverge_where_it_was() {
     for (path, value, wanted) in [
         ("/settings/evaluation/topology/experts", json!(32), "event 0, the cases"),
-        ("/settings/evaluation/weights/quality", json!(0.9), "the record has"),
+        ("/settings/evaluation/weights/quality", json!(0.1), "the record has"),
         ("/settings/search/candidates", json!(17), "the end of the run"),
         ("/settings/search/candidates", json!(9), "the selection"),
         ("/settings/search/islands", json!(1), "event 6 cannot be: there is no island 1"),

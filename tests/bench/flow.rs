@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use packevolve::journal::Reader;
 use packevolve::values::event::Event;
+use packevolve_contract::evaluation::Evaluation;
 use tempfile::TempDir;
 
 /// What the harness looks for beside itself.
@@ -32,7 +33,7 @@ const FILES: f64 = 1000.0;
 fn main() -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?;
     if own.file_name().is_some_and(|name| name == JUDGE) {
-        stub::serve()?;
+        stub::serve(|session, request| Evaluation::Measured { measurement: stub::measurement(session, request) })?;
         return Ok(ExitCode::SUCCESS);
     }
     let number = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));

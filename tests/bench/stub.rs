@@ -11,7 +11,7 @@ use packevolve::archive::Repository;
 use packevolve::values::candidate::BlobId;
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION, WindowSet};
+use packevolve_contract::protocol::{EvaluateRequest, JailStep, Ready, Reply, Request, Session, VERSION, WindowSet};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
@@ -24,8 +24,8 @@ const CALL: f64 = 0.02;
 /// What a call of the reference program takes, seconds.
 const REFERENCE: f64 = 0.01;
 
-/// Answers what comes on standard input, a stream that goes both ways, until it ends.
-pub fn serve() -> anyhow::Result<()> {
+/// Answers requests on standard input, a stream that goes both ways, until it ends.
+pub fn serve(judge: impl Fn(&Session, &EvaluateRequest) -> Evaluation) -> anyhow::Result<()> {
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut answers = stream.try_clone()?;
     let mut session = None;
@@ -39,8 +39,7 @@ pub fn serve() -> anyhow::Result<()> {
             }
             Request::Evaluate(request) => {
                 let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("evaluate comes after open"))?;
-                let measurement = measurement(session, &request);
-                Reply::Evaluated(Box::new(Evaluation::Measured { measurement }))
+                Reply::Evaluated(Box::new(judge(session, &request)))
             }
         };
         let mut line = serde_json::to_vec(&reply)?;
@@ -67,14 +66,19 @@ fn ready(session: &Session) -> Ready {
         real_windows: windows(session),
         held_out_windows: session.held_out,
         loads_digest: "stub".to_owned(),
-        jail: Vec::new(),
+        jail: vec![JailStep { step: "seccomp".to_owned(), in_force: true, reason: String::new() }],
     }
 }
 
-/// As many numbers as a judge's answer has, so that they take as much room.
-fn measurement(session: &Session, request: &EvaluateRequest) -> Measurement {
-    let digest: BlobId = Repository::blob_id(request.program.as_bytes());
-    let key = u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("BUG: an id has 20 bytes"));
+/// A number that stands for the text of a program.
+pub fn key(program: &str) -> u64 {
+    let digest: BlobId = Repository::blob_id(program.as_bytes());
+    u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("BUG: an id has 20 bytes"))
+}
+
+/// A measurement with as many numbers as a judge's, so that it takes as much room in a journal.
+pub fn measurement(session: &Session, request: &EvaluateRequest) -> Measurement {
+    let key = key(&request.program);
     // What a program is worth is the same on all windows; they differ a little.
     let mut worth = stream(key, 0, Purpose::Loads);
     let (gap, seconds) = (0.2 * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));

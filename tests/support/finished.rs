@@ -1,49 +1,63 @@
-//! One small run that came to its end, made once and shared by all tests that only look at a run.
+//! One small finished run of the scripted judge, made once for all tests that look at a run. Every time and every score in
+//! it is the same on every machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
 
-use super::{Output, World, copy, judge, settings};
+use super::{World, copy, scripted};
 
 /// Name of the run.
 pub const NAME: &str = "small";
 /// Its candidates: the seed program, the corpus of eight and mutations.
 pub const CANDIDATES: usize = 16;
 
-/// The run and what was printed while it was made.
-pub struct Finished {
-    folder: PathBuf,
-    pub output: Output,
-}
+/// The first random seed that is tried.
+const RNG_SEED: u64 = 71;
 
-static FINISHED: LazyLock<Finished> = LazyLock::new(|| {
-    judge();
-    let world = World::with("search: {slots: 2, candidates: 16}\n");
-    let output = world.run(&["evolve", "--run", NAME]);
-    // Beside what cargo builds, as nobody is left to remove it when the tests have ended.
+/// The folder of the run.
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    // A change of the search changes which seed gives a run that shows everything.
+    let world = (RNG_SEED..RNG_SEED + 100).map(evolved).find(shows_everything).expect("a run that shows everything");
+    // Cargo's folder of temporary files: nothing runs after the last test that could remove another one.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("finished");
     let _ = fs::remove_dir_all(&folder);
     copy(&world.path("runs").join(NAME), &folder);
-    Finished { folder, output }
+    folder
 });
 
-/// What was printed when the run was made.
-pub fn output() -> &'static Output {
-    &FINISHED.output
-}
-
-/// A world that holds a copy of the run and nothing of the repository.
-pub fn world() -> World {
-    let world = World::new();
-    world.write("config.yaml", settings(""));
-    copy(&FINISHED.folder, &world.path("runs").join(NAME));
+fn evolved(rng_seed: u64) -> World {
+    let world = scripted::with("search: {slots: 1, population: 6}\n");
+    world.set("rng_seed", &rng_seed.to_string());
+    world.run(&["evolve", "--run", NAME, "--candidates", &CANDIDATES.to_string()]).ends(0);
     world
 }
 
-/// The run, read.
-pub fn run() -> Run {
-    world().read(NAME)
+/// Whether candidates of the run were rejected, stopped early, confirmed and refuted, and the best one has a lineage.
+fn shows_everything(world: &World) -> bool {
+    let search = world.read(NAME).search;
+    let tally = search.tally();
+    let refuted = search
+        .candidates()
+        .filter(|(_, candidate)| candidate.held_out.as_ref().is_some_and(|held_out| !held_out.confirmed))
+        .count();
+    let depth = search.line_to(search.best().unwrap().candidate).len();
+    tally.rejected > 0 && tally.outclassed > 0 && refuted > 0 && depth > 3
+}
+
+static RUN: LazyLock<Run> = LazyLock::new(|| Run::open(RunFolder::new(FOLDER.clone())).unwrap());
+
+/// A world that holds a copy of the run and nothing of the repository.
+pub fn world() -> World {
+    let world = scripted::world();
+    copy(&FOLDER, &world.path("runs").join(NAME));
+    world
+}
+
+/// The run, read once.
+pub fn run() -> &'static Run {
+    &RUN
 }

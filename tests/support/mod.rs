@@ -6,6 +6,8 @@ pub mod disk;
 pub mod endpoint;
 pub mod finished;
 pub mod live;
+pub mod measured;
+pub mod script;
 pub mod scripted;
 pub mod tracer;
 
@@ -66,30 +68,41 @@ pub fn text_of(path: &str) -> String {
 /// A folder to run the program in.
 pub struct World {
     folder: TempDir,
-    /// All that the program finds in its environment beside the clock of commits.
+    /// The program, beside which its judge lies.
+    harness: PathBuf,
+    /// The environment of the program, without the clock of commits.
     environment: Vec<(String, String)>,
 }
 
 impl World {
-    /// With small settings, one slot.
+    /// A world with small settings and one slot.
     pub fn new() -> Self {
         Self::with("search: {slots: 1}\n")
     }
 
-    /// With small settings and `more` of them.
+    /// A world with small settings and `more` of them.
     pub fn with(more: &str) -> Self {
-        let world = Self { folder: TempDir::new().unwrap(), environment: Vec::new() };
+        let world = Self { folder: TempDir::new().unwrap(), harness: harness(), environment: Vec::new() };
         world.write("config.yaml", settings(more));
         world
     }
 
-    /// Where programs are slow enough to be found at work.
+    /// Runs programs that are slow enough for a test to catch them at work.
     pub fn slow() -> Self {
-        let world = Self { folder: TempDir::new().unwrap(), environment: Vec::new() };
-        world.write("eplb.py", text_of("candidates/eplb.py") + SLOW);
-        world.write("config.yaml", settings("search: {slots: 1}\n"));
-        world.set("program", "eplb.py");
-        world
+        Self::new().slowed()
+    }
+
+    /// Makes the programs of this world slow.
+    pub fn slowed(self) -> Self {
+        self.write("eplb.py", text_of("candidates/eplb.py") + SLOW);
+        self.set("program", "eplb.py");
+        self
+    }
+
+    /// Uses another harness, which has a judge of its own.
+    pub fn served_by(mut self, harness: PathBuf) -> Self {
+        self.harness = harness;
+        self
     }
 
     /// Gives the program a variable in its environment.
@@ -119,7 +132,7 @@ impl World {
 
     /// The program with an empty environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.of(harness());
+        let mut command = self.of(self.harness.clone());
         command.args(arguments);
         command
     }

@@ -19,10 +19,10 @@ use packevolve_contract::stream::{Purpose, stream};
 use rand::seq::SliceRandom;
 
 use super::tracer::wait_to_be_traced;
-use super::{EPOCH, World, harness};
+use super::{EPOCH, World, harness, script};
 
 #[path = "../bench/stub.rs"]
-mod stub;
+pub mod stub;
 
 /// The harness with the script beside it.
 static HARNESS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -58,7 +58,7 @@ const SNAPSHOT_EVERY: u64 = 6000;
 fn serves_as_the_judge() {
     if fs::read_link("/proc/self/fd/0").is_ok_and(|input| input.to_string_lossy().starts_with("socket:")) {
         // The harness goes without a word when it is killed.
-        let _ = stub::serve();
+        let _ = stub::serve(script::answer);
     }
 }
 
@@ -89,7 +89,12 @@ pub fn with_snapshots(world: &World) -> Command {
 
 /// A world for scripted runs of one slot.
 pub fn world() -> World {
-    World::new()
+    World::new().served_by(HARNESS.clone())
+}
+
+/// A world for scripted runs with `more` settings.
+pub fn with(more: &str) -> World {
+    World::with(more).served_by(HARNESS.clone())
 }
 
 /// The harness with these arguments.
