@@ -68,7 +68,7 @@ fn selections(run: &Run) -> impl Iterator<Item = &Selection> {
 }
 
 fn kinds_of_errors(run: &Run) -> Vec<&'static str> {
-    let mut kinds: Vec<_> = exchanges(run).filter_map(|asked| asked.error.as_ref()).map(|error| error.kind()).collect();
+    let mut kinds: Vec<&str> = exchanges(run).filter_map(|asked| asked.error.as_ref()).map(Into::into).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds

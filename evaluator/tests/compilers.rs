@@ -94,5 +94,5 @@ fn text(name: &str) -> String {
 }
 
 fn kind(evaluation: &Evaluation) -> &'static str {
-    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
+    evaluation.rejection().map_or("measured", Into::into)
 }

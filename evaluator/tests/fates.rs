@@ -175,7 +175,7 @@ fn kind(evaluation: &Evaluation) -> &'static str {
     match evaluation {
         Evaluation::Measured { .. } => "measured",
         Evaluation::Outclassed { .. } => "outclassed",
-        Evaluation::Rejected { rejection, .. } => rejection.kind(),
+        Evaluation::Rejected { rejection, .. } => rejection.into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use packevolve_contract::objective::Scores;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Proposer, RequestForm, RunStarted, Selection};
@@ -40,7 +41,8 @@ pub struct Candidate {
 }
 
 /// How the evaluation of a candidate ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
     /// Measured in full. The scores of a refuted candidate are those over both sides of the windows.
     Measured(Box<Scores>),

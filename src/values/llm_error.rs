@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 /// Characters of an endpoint's text in an error.
@@ -13,8 +14,9 @@ const PAUSE: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 
 /// Why a request has no usable reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum LlmError {
     /// The environment variable is unset or empty.
     #[error("no key: the environment variable {variable} is not set")]
@@ -86,32 +88,6 @@ pub enum Scope {
 }
 
 impl LlmError {
-    /// The kind as one word, for the journal.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::NoKey { .. } => "no-key",
-            Self::BadKey { .. } => "bad-key",
-            Self::BadEndpoint { .. } => "bad-endpoint",
-            Self::KeyInRequest => "key-in-request",
-            Self::OverBudget => "over-budget",
-            Self::Abandoned => "abandoned",
-            Self::Timeout { .. } => "timeout",
-            Self::Unreachable { .. } => "unreachable",
-            Self::RateLimited { .. } => "rate-limited",
-            Self::Server { .. } => "server",
-            Self::Unauthorized { .. } => "unauthorized",
-            Self::NoCredit { .. } => "no-credit",
-            Self::Unknown { .. } => "unknown",
-            Self::NotAccepted { .. } => "not-accepted",
-            Self::Truncated { .. } => "truncated",
-            Self::TooLong { .. } => "too-long",
-            Self::Empty => "empty",
-            Self::NotJson { .. } => "not-json",
-            Self::NoContent { .. } => "no-content",
-            Self::CutOff { .. } => "cut-off",
-        }
-    }
-
     /// Whether the same request may succeed a little later.
     pub fn is_worth_a_retry(&self) -> bool {
         self.scope() == Scope::Endpoint
@@ -209,7 +185,7 @@ mod tests {
             LlmError::CutOff { finish_reason: "length".to_owned() },
         ] {
             let json = serde_json::to_value(&error).unwrap();
-            assert_eq!(json["kind"], error.kind());
+            assert_eq!(json["kind"], <&str>::from(&error));
             assert_eq!(serde_json::from_value::<LlmError>(json).unwrap(), error);
         }
     }

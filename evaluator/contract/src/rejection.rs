@@ -1,11 +1,13 @@
 //! Rejection: why a candidate has no measurements. A reason with its evidence, never an error of ours.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 /// Why a candidate was rejected. The message says what the candidate did, in terms of its contract.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Error, IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Rejection {
     /// The program could not be loaded: a syntax error, an exception at import, or no `balanced_packing` in it.
     #[error("does not load: {message}")]
@@ -86,26 +88,6 @@ pub enum Rejection {
     },
 }
 
-impl Rejection {
-    /// The kind as one word, as it stands in the journal: `hang`, `crash`, `invalid-placement` ...
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Load { .. } => "load",
-            Self::Exception { .. } => "exception",
-            Self::Hang { .. } => "hang",
-            Self::Crash { .. } => "crash",
-            Self::Memory { .. } => "memory",
-            Self::Threads { .. } => "threads",
-            Self::Output { .. } => "output",
-            Self::WrongResult { .. } => "wrong-result",
-            Self::InvalidPlacement { .. } => "invalid-placement",
-            Self::InvalidRebalance { .. } => "invalid-rebalance",
-            Self::MutatedInput { .. } => "mutated-input",
-            Self::Protocol { .. } => "protocol",
-        }
-    }
-}
-
 /// What was seen when the candidate was rejected; feedback for whoever proposes next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -128,7 +110,7 @@ mod tests {
         let rejection = Rejection::Hang { limit_seconds: 2.5 };
         let json = serde_json::to_value(&rejection).unwrap();
         assert_eq!(json, serde_json::json!({"kind": "hang", "limit_seconds": 2.5}));
-        assert_eq!(json["kind"], rejection.kind());
+        assert_eq!(json["kind"], <&str>::from(&rejection));
         assert_eq!(rejection.to_string(), "hangs: not done after 2.5 s");
     }
 

@@ -1,6 +1,8 @@
 //! Repeat: calls that are made twice, to see whether equal input with an equal seed is answered equally. One that is
 //! not is scored as ever, and flagged.
 
+use packevolve_contract::rejection::Rejection;
+
 use crate::shared::Outputs;
 
 use crate::judge::evaluate::{Answered, Course, Judge, Stage};
@@ -32,7 +34,7 @@ impl Judge {
                 course.measurement.trial_seconds += again.time.as_secs_f64();
                 is_same(&again.outputs, &outputs)
             }
-            Err(failure) if failure.rejection.kind() == "exception" => false,
+            Err(failure) if matches!(failure.rejection, Rejection::Exception { .. }) => false,
             Err(failure) => return Ok(Err(failure)),
         };
         child.pause();

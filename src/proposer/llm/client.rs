@@ -344,6 +344,6 @@ mod tests {
         let mut model = ModelSettings::example();
         model.base_url = "http://[".to_owned();
         let error = Client::with_key(&model, None).map(drop).unwrap_err();
-        assert_eq!(error.kind(), "bad-endpoint");
+        assert_eq!(<&str>::from(error), "bad-endpoint");
     }
 }

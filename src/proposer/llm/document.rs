@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 use crate::edit::apply::{Edit, EditError};
@@ -18,8 +19,9 @@ use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
 use crate::values::event::RequestForm;
 
 /// A reply without a usable proposal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum ReplyError {
     /// A section is missing.
     #[error("no {tag} section in the reply")]
@@ -64,23 +66,6 @@ pub enum ReplyError {
 }
 
 impl ReplyError {
-    /// The kind as one word, for the journal.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "missing",
-            Self::Unclosed { .. } => "unclosed",
-            Self::Several { .. } => "several",
-            Self::Malformed { .. } => "malformed",
-            Self::DoesNotApply { .. } => "does-not-apply",
-            Self::NoProgram => "no-program",
-            Self::UnclosedProgram => "unclosed-program",
-            Self::SeveralPrograms { .. } => "several-programs",
-            Self::Markers { .. } => "markers",
-            Self::Outside { .. } => "outside",
-            Self::NoEdit { .. } => "no-edit",
-        }
-    }
-
     /// The problem, explained to the author of the reply, with places of the parent where they help.
     pub fn diagnosis(&self) -> String {
         match self {
@@ -312,7 +297,7 @@ mod tests {
     fn error(form: RequestForm, reply: &str) -> ReplyError {
         let error = document(form, PARENT, reply).expect_err(reply);
         let json = serde_json::to_value(&error).unwrap();
-        assert_eq!(json["kind"], error.kind());
+        assert_eq!(json["kind"], <&str>::from(&error));
         assert_eq!(serde_json::from_value::<ReplyError>(json).unwrap(), error);
         error
     }
@@ -359,7 +344,7 @@ mod tests {
             (&EDIT.replace("n = 2", "n = 1"), "does-not-apply", "the edit changes nothing"),
         ] {
             let error = error(RequestForm::Edit, reply);
-            assert_eq!(error.kind(), kind, "{reply}");
+            assert_eq!(<&str>::from(&error), kind, "{reply}");
             assert!(error.to_string().contains(wanted), "{error}");
         }
     }
@@ -375,7 +360,7 @@ mod tests {
         let name = |name: &str| child(RequestForm::Edit, &EDIT.replace("faster", name)).0.name;
         assert_eq!(name("**LPT \u{2192} swaps \u{2013} 2\u{d7}.**"), "LPT _ swaps - 2_");
         assert_eq!(name(&"x".repeat(300)).len(), NAME_LENGTH);
-        assert_eq!(error(RequestForm::Edit, &EDIT.replace("faster", "...")).kind(), "malformed");
+        assert_eq!(<&str>::from(error(RequestForm::Edit, &EDIT.replace("faster", "..."))), "malformed");
         let description = child(RequestForm::Edit, &EDIT.replace("Why.", &"\u{e9}\u{7}".repeat(10_000))).0.description;
         assert_eq!(description, "\u{e9}".repeat(DESCRIPTION_LENGTH / 2));
     }
@@ -419,7 +404,7 @@ mod tests {
             (fence(REGION).replace(HEAD, ""), "missing", "no NAME"),
         ] {
             let error = error(RequestForm::Rewrite, &reply);
-            assert_eq!(error.kind(), kind, "{reply}");
+            assert_eq!(<&str>::from(&error), kind, "{reply}");
             assert!(error.to_string().contains(wanted), "{error}");
         }
     }
@@ -429,7 +414,7 @@ mod tests {
         assert_eq!(child(RequestForm::Crossover, EDIT).1, PARENT.replace("n = 1", "n = 2"));
         let rewrite = format!("{HEAD}```python\n{REGION}```\n");
         assert!(child(RequestForm::Crossover, &rewrite).1.contains("return 3"));
-        assert_eq!(error(RequestForm::Crossover, "Both are fine.").kind(), "no-program");
+        assert_eq!(<&str>::from(error(RequestForm::Crossover, "Both are fine.")), "no-program");
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn kind(body: &str) -> &'static str {
-        read(body.as_bytes()).text.unwrap_err().kind()
+        read(body.as_bytes()).text.unwrap_err().into()
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
             "rate limited (429), retry after 2000 ms: rate_limit_exceeded: Rate limit reached"
         );
         let quota = br#"{"error": {"message": "Check your plan", "type": "insufficient_quota"}}"#;
-        assert_eq!(refusal(429, None, quota).kind(), "no-credit");
+        assert_eq!(<&str>::from(refusal(429, None, quota)), "no-credit");
         assert_eq!(refusal(503, None, b"<h1>busy</h1>").to_string(), "the endpoint fails (503): <h1>busy</h1>");
         assert_eq!(
             refusal(400, None, br#"{"detail": "bad"}"#).to_string(),

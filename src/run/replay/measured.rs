@@ -194,7 +194,7 @@ fn elsewhere(then: &Ready, now: &Ready) -> Vec<Elsewhere> {
 }
 
 fn kind(evaluation: &Evaluation) -> &'static str {
-    evaluation.rejection().map_or("measured", |rejection| rejection.kind())
+    evaluation.rejection().map_or("measured", Into::into)
 }
 
 /// Compares all calls that both made, of every pair of a recorded measurement and one that was made now, case by case.

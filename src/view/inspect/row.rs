@@ -4,7 +4,7 @@ use packevolve_contract::case::Case;
 use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
 
-use crate::search::{Candidate, Outcome, Search};
+use crate::search::{Candidate, Search};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::Proposer;
 use crate::view::format::{milliseconds, percent};
@@ -45,20 +45,14 @@ pub struct HeldOutRow {
 impl Row {
     /// Of a candidate of a run.
     pub fn of(candidate: CandidateId, known: &Candidate) -> Self {
-        let (outcome, scores) = match &known.outcome {
-            None => ("waiting", None),
-            Some(Outcome::Measured(scores)) => ("measured", Some((**scores).clone())),
-            Some(Outcome::Outclassed) => ("outclassed", None),
-            Some(Outcome::Rejected) => ("rejected", None),
-        };
         Self {
             candidate,
             name: known.name.clone(),
             proposer: known.proposer,
             parents: known.parents.clone(),
             commit: known.commit,
-            outcome,
-            scores,
+            outcome: known.outcome.as_ref().map_or("waiting", Into::into),
+            scores: known.scores().cloned(),
             held_out: known
                 .held_out
                 .as_ref()

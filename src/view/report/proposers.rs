@@ -79,7 +79,7 @@ impl Ledger {
             }
             Event::ProposalDeclined { attempt, reason, .. } => {
                 let Some(proposer) = attempts.get(attempt) else { return };
-                *self.of_proposer(cast, *proposer).declined.entry(reason.kind()).or_default() += 1;
+                *self.of_proposer(cast, *proposer).declined.entry(reason.into()).or_default() += 1;
             }
             Event::ModelAsked(asked) => self.of_proposer(cast, Proposer::Model(asked.model)).charge += asked.charge,
             Event::CandidateEvaluated { candidate, evaluation } => {
@@ -113,7 +113,7 @@ impl Account {
         match evaluation {
             Evaluation::Measured { .. } => self.measured += 1,
             Evaluation::Outclassed { .. } => self.outclassed += 1,
-            Evaluation::Rejected { rejection, .. } => *self.rejected.entry(rejection.kind()).or_default() += 1,
+            Evaluation::Rejected { rejection, .. } => *self.rejected.entry(rejection.into()).or_default() += 1,
         }
     }
 }
