@@ -2,4 +2,4 @@
 #![doc = include_str!("../cli/help/measuring.md")]
 
 pub mod client;
-pub mod pool;
+pub(crate) mod pool;

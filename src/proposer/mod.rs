@@ -10,11 +10,11 @@ pub mod catalogue;
 mod recipe;
 pub mod compose;
 mod dead_code;
-pub mod cross;
+pub(crate) mod cross;
 mod structural;
 pub mod mutate;
-pub mod prune;
+pub(crate) mod prune;
 pub mod llm;
-pub mod draw;
+pub(crate) mod draw;
 
 pub use syntax::{normalised, size};

@@ -112,8 +112,4 @@ impl Candidate {
             Outcome::Outclassed | Outcome::Rejected => None,
         }
     }
-
-    pub fn is_rejected(&self) -> bool {
-        self.outcome == Some(Outcome::Rejected)
-    }
 }

@@ -6,16 +6,16 @@
 //!
 #![doc = include_str!("../cli/help/search.md")]
 
-pub mod population;
-pub mod bandit;
+pub(crate) mod population;
+pub(crate) mod bandit;
 pub mod best;
 mod candidate;
-pub mod credit;
-pub mod elites;
-pub mod models;
-pub mod pruning;
+pub(crate) mod credit;
+pub(crate) mod elites;
+pub(crate) mod models;
+pub(crate) mod pruning;
 mod select;
-pub mod island;
+pub(crate) mod island;
 mod state;
 mod rules;
 mod choosing;

@@ -177,11 +177,6 @@ impl Repair {
     pub fn of_reply(error: &ReplyError, left: u32) -> Self {
         Self { diagnosis: error.diagnosis(), left }
     }
-
-    /// For a rejected program.
-    pub fn of_rejection(rejection: &Rejection, evidence: &Evidence, left: u32) -> Self {
-        Self { diagnosis: diagnosis(rejection, evidence), left }
-    }
 }
 
 /// The reason and the evidence of a rejection, in a text of bounded length.
