@@ -100,13 +100,12 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 12] = [
+const STILL_TO_REWRITE: [&str; 11] = [
     "config.yaml",
     "evaluator/",
     "src/archive/",
     "src/cli/",
     "src/config.rs",
-    "src/edit/",
     "src/journal/",
     "src/lib.rs",
     "src/run/",

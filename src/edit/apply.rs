@@ -36,10 +36,8 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// An edit of these blocks.
-    ///
     /// # Errors
-    /// When there are none.
+    /// When there are no blocks.
     pub fn new(blocks: Vec<Block>) -> Result<Self, EditError> {
         if blocks.is_empty() { Err(EditError::NoBlock) } else { Ok(Self { blocks }) }
     }
@@ -66,8 +64,8 @@ impl Edit {
             let here = offset..offset + text.len();
             offset = here.end;
             reader = match reader.read(diff, line, here)? {
-                Step::On(reader) => reader,
-                Step::Done(block) => {
+                Effect::On(reader) => reader,
+                Effect::Done(block) => {
                     blocks.push(block);
                     Reader::Between
                 }
@@ -121,39 +119,39 @@ impl fmt::Display for Edit {
     }
 }
 
-/// Where the reader of a DIFF stands. Texts are kept as their place in the DIFF until their block ends.
+/// The state of the reader of a DIFF. It keeps texts as ranges of the DIFF until their block ends.
 enum Reader {
     Between,
     Search { opened: usize, from: usize },
     Replace { opened: usize, search: Range<usize>, divider: usize, from: usize },
 }
 
-/// What a line brings: a new state, or a whole block.
-enum Step {
+/// The effect of a line: a new state, or a whole block.
+enum Effect {
     On(Reader),
     Done(Block),
 }
 
 impl Reader {
     /// Reads one line, which is number `line` and stands at `here` in `diff`.
-    fn read(self, diff: &str, line: usize, here: Range<usize>) -> Result<Step, EditError> {
+    fn read(self, diff: &str, line: usize, here: Range<usize>) -> Result<Effect, EditError> {
         let text = &diff[here.clone()];
         match (self, Marker::of(text)) {
-            (Self::Between, Some(Marker::Search)) => Ok(Step::On(Self::Search { opened: line, from: here.end })),
-            (Self::Between, None) if text.trim().is_empty() => Ok(Step::On(Self::Between)),
+            (Self::Between, Some(Marker::Search)) => Ok(Effect::On(Self::Search { opened: line, from: here.end })),
+            (Self::Between, None) if text.trim().is_empty() => Ok(Effect::On(Self::Between)),
             (Self::Between, _) => Err(EditError::Stray { line, text: bare(text).chars().take(80).collect() }),
             (Self::Search { opened, from }, Some(Marker::Divider)) => {
                 let search = from..here.start;
-                Ok(Step::On(Self::Replace { opened, search, divider: line, from: here.end }))
+                Ok(Effect::On(Self::Replace { opened, search, divider: line, from: here.end }))
             }
             (Self::Replace { opened, search, divider, from }, Some(Marker::Replace)) => {
                 let search = section_text(&diff[search], Section::Search, divider)?;
                 let replace = section_text(&diff[from..here.start], Section::Replace, line)?;
-                Block::checked(search.to_owned(), replace.to_owned(), opened).map(Step::Done)
+                Block::checked(search.to_owned(), replace.to_owned(), opened).map(Effect::Done)
             }
             (Self::Search { .. }, Some(_)) => Err(reserved(line, Section::Search, text)),
             (Self::Replace { .. }, Some(Marker::Search)) => Err(reserved(line, Section::Replace, text)),
-            (reader, _) => Ok(Step::On(reader)),
+            (reader, _) => Ok(Effect::On(reader)),
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Blame: how much of what each edit of a lineage wrote is left in the program that it led to.
+//! Blame: how many of the lines that each edit of a lineage wrote are left in its last program.
 
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::edit::line::lines;
 
-/// Lines of one program of a lineage, blank ones not counted.
+/// Lines of one program of a lineage, without blank ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lines {
-    /// Those that it has and the program before it has not.
+    /// Lines that its edit put in, from a second parent too.
     pub wrote: usize,
-    /// Those of them that are left in the last program.
+    /// Those of them that the last program of the lineage still has.
     pub left: usize,
 }
 
@@ -28,7 +28,7 @@ pub fn blame(programs: &[String]) -> Vec<Lines> {
     shares
 }
 
-/// Which program wrote each line of `after`: the one that wrote it in `before`, or else the one `at` hand.
+/// The program that wrote each line of `after`: the one that wrote it in `before`, or else number `at`.
 fn carried(before: &[&str], origins: &[usize], after: &[&str], at: usize) -> Vec<usize> {
     let mut carried = vec![at; after.len()];
     for operation in capture_diff_slices(Algorithm::Myers, before, after) {
@@ -39,7 +39,7 @@ fn carried(before: &[&str], origins: &[usize], after: &[&str], at: usize) -> Vec
     carried
 }
 
-/// Where the lines come from that are not blank.
+/// The non-blank lines.
 fn written(program: &[&str], origins: &[usize]) -> impl Iterator<Item = usize> {
     program.iter().zip(origins).filter(|(line, _)| !line.trim().is_empty()).map(|(_, origin)| *origin)
 }
@@ -48,22 +48,22 @@ fn written(program: &[&str], origins: &[usize]) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    fn told(programs: &[&str]) -> Vec<(usize, usize)> {
+    fn counts(programs: &[&str]) -> Vec<(usize, usize)> {
         let programs: Vec<String> = programs.iter().map(|program| program.replace(' ', "\n")).collect();
         blame(&programs).iter().map(|lines| (lines.wrote, lines.left)).collect()
     }
 
     #[test]
     fn a_line_is_of_the_program_that_first_had_it_until_it_goes() {
-        assert_eq!(told(&["a b c "]), [(3, 3)]);
-        assert_eq!(told(&["a b c ", "a x y c ", "a x c z "]), [(3, 2), (2, 1), (1, 1)]);
-        assert_eq!(told(&["a b ", "b ", "a b "]), [(2, 1), (0, 0), (1, 1)], "what comes back is written again");
-        assert_eq!(told(&["a b ", "x y ", "z "]), [(2, 0), (2, 0), (1, 1)]);
+        assert_eq!(counts(&["a b c "]), [(3, 3)]);
+        assert_eq!(counts(&["a b c ", "a x y c ", "a x c z "]), [(3, 2), (2, 1), (1, 1)]);
+        assert_eq!(counts(&["a b ", "b ", "a b "]), [(2, 1), (0, 0), (1, 1)], "what comes back is written again");
+        assert_eq!(counts(&["a b ", "x y ", "z "]), [(2, 0), (2, 0), (1, 1)]);
     }
 
     #[test]
     fn blank_lines_are_nobodys() {
-        assert_eq!(told(&["a\n\nb ", "a\n\n\t\nb\n\n ", ""]), [(2, 0), (0, 0), (0, 0)]);
-        assert_eq!(told(&[]), []);
+        assert_eq!(counts(&["a\n\nb ", "a\n\n\t\nb\n\n ", ""]), [(2, 0), (0, 0), (0, 0)]);
+        assert_eq!(counts(&[]), []);
     }
 }

@@ -1,7 +1,7 @@
-//! Block: one SEARCH/REPLACE pair, which can always be written down and read back as it was.
+//! Block: one SEARCH/REPLACE pair. A printed block always reads back as the same block.
 //!
-//! What cannot be written (a text with a line that reads as a marker) is no block: the constructor says so. Region
-//! markers are kept out here too, so that no edit can move the borders of what may be edited. Never normalises a text.
+//! The constructor refuses a text that would not read back, such as one with a line that reads as a marker. It refuses
+//! region markers too, so that no edit can move the borders of the editable region. It never normalises a text.
 
 use std::fmt;
 
@@ -35,16 +35,14 @@ impl Marker {
     }
 }
 
-/// The line below a text that takes the newline of its last line away.
+/// The line below a text whose last line has no newline.
 const NO_NEWLINE: &str = r"\ No newline at end of file";
 
 /// One of the two texts of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
-    /// What the parent holds.
     Search,
-    /// What the child holds instead.
     Replace,
 }
 
@@ -68,10 +66,10 @@ impl fmt::Display for Section {
     }
 }
 
-/// Why a text is no edit, or two programs have no edit between them.
+/// Why a text is not an edit, or why there is no edit between two programs.
 ///
-/// Lines are counted from 1: in the document that was read; in the printed block when a block was made; in the parent
-/// when an edit between two programs was wanted.
+/// Lines count from 1: in the document when one was read, in the printed block when a block was made, in the parent when
+/// an edit between two programs was wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EditError {
@@ -81,9 +79,8 @@ pub enum EditError {
     /// Something other than a blank line between blocks, such as a misspelt marker.
     #[error("line {line}: only blocks and blank lines may stand here, not {text:?}")]
     Stray {
-        /// The line.
         line: usize,
-        /// What it says, cut to a bounded length.
+        /// Its text, cut to a bounded length.
         text: String,
     },
     /// A block without text to search for.
@@ -97,56 +94,29 @@ pub enum EditError {
     Unterminated {
         /// Line of the block's first marker.
         line: usize,
-        /// The marker that is missing.
         missing: String,
     },
     /// A line that would be read as a marker.
     #[error("line {line}: {text:?} cannot stand in {section}")]
-    Reserved {
-        /// The line.
-        line: usize,
-        /// The text in which it stands.
-        section: Section,
-        /// What it says.
-        text: String,
-    },
-    /// A text that holds a region marker: no edit may move the borders of what can be edited.
+    Reserved { line: usize, section: Section, text: String },
+    /// A text that holds a region marker.
     #[error("line {line}: {section} holds a region marker")]
-    HoldsRegionMarker {
-        /// The line.
-        line: usize,
-        /// The text in which it stands.
-        section: Section,
-    },
+    HoldsRegionMarker { line: usize, section: Section },
     /// `\ No newline at end of file` with no line before it.
     #[error("line {line}: no line that could lack its newline stands before this one in {section}")]
-    NothingBefore {
-        /// The line.
-        line: usize,
-        /// The text in which it stands.
-        section: Section,
-    },
+    NothingBefore { line: usize, section: Section },
     /// Two programs that are equal.
     #[error("the programs are equal")]
     NoChange,
     /// Two programs that differ outside the region that may be edited.
     #[error("line {line}: the programs differ outside the editable region")]
-    OutsideRegion {
-        /// Line of the parent.
-        line: usize,
-    },
+    OutsideRegion { line: usize },
     /// A change that no SEARCH text can single out.
     #[error("line {line}: no text around this change stands in the program only once")]
-    Ambiguous {
-        /// Line of the parent.
-        line: usize,
-    },
+    Ambiguous { line: usize },
     /// The parent's region markers are broken.
     #[error("the program's region markers: {error}")]
-    Region {
-        /// What is wrong with them.
-        error: RegionError,
-    },
+    Region { error: RegionError },
 }
 
 /// One SEARCH/REPLACE pair: whole lines, of which the last may lack its newline.
@@ -165,12 +135,12 @@ impl Block {
         Self::checked(search.into(), replace.into(), 1)
     }
 
-    /// What the parent must hold.
+    /// The lines of the parent.
     pub fn search(&self) -> &str {
         &self.search
     }
 
-    /// What the child holds instead.
+    /// The lines of the child.
     pub fn replace(&self) -> &str {
         &self.replace
     }
@@ -196,7 +166,7 @@ impl Block {
     }
 }
 
-/// Checks that `text` reads back as it is; returns the number of the line after it.
+/// Checks that `text` reads back unchanged; returns the number of the line after it.
 fn check(text: &str, section: Section, first: usize) -> Result<usize, EditError> {
     let mut after = first;
     for (line, text) in (first..).zip(lines(text)) {
@@ -229,7 +199,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// The text of a section as it was meant: without its newline if its last line, the one before line `after`, says so.
+/// The text of a section, without its last newline if the line before `after` is [`NO_NEWLINE`].
 pub(crate) fn section_text(text: &str, section: Section, after: usize) -> Result<&str, EditError> {
     let Some(last) = lines(text).last().filter(|last| bare(last) == NO_NEWLINE) else { return Ok(text) };
     let text = &text[..text.len() - last.len()];
@@ -256,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_read_back_is_no_block() {
+    fn a_text_that_would_not_read_back_is_refused() {
         let error = |search: &str, replace: &str| Block::new(search, replace).unwrap_err();
         let reserved = |line, section, text: &str| EditError::Reserved { line, section, text: text.to_owned() };
         assert_eq!(error("", "a\n"), EditError::EmptySearch { line: 1 });

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_are_kept_and_a_missing_one_is_told() {
+    fn line_ends_are_kept_and_a_missing_one_is_marked() {
         let diff = unified("a", "x\r\ny\rz", "x\r\ny\rz\n");
         let wanted = " x\r\n-y\rz\n\\ No newline at end of file\n+y\rz\n";
         assert!(diff.ends_with(wanted), "{diff:?}");

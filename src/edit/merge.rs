@@ -1,5 +1,5 @@
-//! Merge: the changes of two programs since their common ancestor, both made. Line by line, and never by a guess: where
-//! both changed the same lines, or lines that touch, there is no merge unless they made the same of them.
+//! Merge: a program with the changes that two others made to their common ancestor, line by line. It never guesses: if
+//! both changed the same lines, or adjacent ones, in different ways, there is no merge.
 
 use thiserror::Error;
 
@@ -14,10 +14,10 @@ pub(crate) struct Conflict {
     pub(crate) line: usize,
 }
 
-/// The ancestor with what `ours` and `theirs` changed of it.
+/// The ancestor with the changes of `ours` and of `theirs`.
 ///
 /// # Errors
-/// Where the two have made different things of the same lines.
+/// When both changed the same lines in different ways.
 pub(crate) fn merged(ancestor: &str, ours: &str, theirs: &str) -> Result<String, Conflict> {
     let base: Vec<&str> = lines(ancestor).collect();
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (lines(ours).collect(), lines(theirs).collect());
@@ -40,7 +40,7 @@ pub(crate) fn merged(ancestor: &str, ours: &str, theirs: &str) -> Result<String,
     Ok(merged + &base[copied..].concat())
 }
 
-/// Lines of the ancestor and what one program has in their place.
+/// Lines of the ancestor, and those that one program has in their place.
 #[derive(PartialEq, Eq)]
 struct Change {
     old: std::ops::Range<usize>,

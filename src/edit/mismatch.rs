@@ -1,32 +1,30 @@
-//! Mismatch: why an edit does not apply to a program. A reason with its evidence, for the journal and for whoever
-//! proposes next; never an error of ours.
+//! Mismatch: why an edit does not apply to a program, with evidence for the journal and for the next proposal. It is
+//! data, never a failure of the harness.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::edit::nearest::Place;
+use crate::edit::nearest::NearMatch;
 use crate::edit::region::RegionError;
 
-/// Why an edit does not apply. Blocks and lines are counted from 1, lines in the program that was to be edited.
+/// Why an edit does not apply. Blocks and lines count from 1; lines are those of the parent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Mismatch {
     /// A SEARCH text stands nowhere in the program.
     #[error("block {block}: SEARCH matches nothing{}", nearest_in_words(nearest))]
     NoMatch {
-        /// The block.
         block: usize,
-        /// Where it comes closest, best first.
-        nearest: Vec<Place>,
+        /// The most similar places, best first.
+        nearest: Vec<NearMatch>,
     },
     /// A SEARCH text stands more than once in the editable region.
     #[error("block {block}: SEARCH matches several places, at lines {}", listed(lines, *more))]
     SeveralMatches {
-        /// The block.
         block: usize,
-        /// The first line of each match; only the first matches are listed.
+        /// The first line of each match, as far as they are listed.
         lines: Vec<usize>,
-        /// Whether there are more matches than are listed.
+        /// Whether the list is incomplete.
         more: bool,
     },
     /// A SEARCH text stands in the program, but not wholly inside its editable region.
@@ -35,11 +33,10 @@ pub enum Mismatch {
         if lines.len() == 1 { "line" } else { "lines" }, listed(lines, *more)
     )]
     OutsideRegion {
-        /// The block.
         block: usize,
-        /// The first line of each match; only the first matches are listed.
+        /// The first line of each match, as far as they are listed.
         lines: Vec<usize>,
-        /// Whether there are more matches than are listed.
+        /// Whether the list is incomplete.
         more: bool,
     },
     /// Two blocks match the same lines.
@@ -47,7 +44,6 @@ pub enum Mismatch {
     Overlap {
         /// The block that matches first in the program.
         first: usize,
-        /// The other.
         second: usize,
         /// The first line that both match.
         line: usize,
@@ -55,7 +51,6 @@ pub enum Mismatch {
     /// A REPLACE text without a newline at its end, for lines that are not the last of the program.
     #[error("block {block}: REPLACE ends without a newline, but line {line} is not the last of the program")]
     NotLast {
-        /// The block.
         block: usize,
         /// The last line that its SEARCH text matches.
         line: usize,
@@ -65,14 +60,11 @@ pub enum Mismatch {
     NoChange,
     /// The program's own region markers are broken.
     #[error("the program's region markers: {error}")]
-    Region {
-        /// What is wrong with them.
-        error: RegionError,
-    },
+    Region { error: RegionError },
 }
 
 impl Mismatch {
-    /// The message and below it the nearest places as diffs: several lines, for people and for proposers.
+    /// The message, and below it the nearest places as diffs, for people and for proposers.
     pub fn evidence(&self) -> String {
         let mut text = format!("{self}\n");
         if let Self::NoMatch { nearest, .. } = self {
@@ -85,7 +77,7 @@ impl Mismatch {
     }
 }
 
-fn nearest_in_words(nearest: &[Place]) -> String {
+fn nearest_in_words(nearest: &[NearMatch]) -> String {
     match nearest.first() {
         Some(place) => format!("; nearest is line {}, which differs in {}", place.line, place.difference),
         None => ", nor anything like it".to_owned(),
@@ -105,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_mismatch_survives_the_journal_with_its_evidence() {
-        let place = Place { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
+        let place =
+            NearMatch { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
         for mismatch in [
             Mismatch::NoMatch { block: 2, nearest: vec![place] },
             Mismatch::SeveralMatches { block: 1, lines: vec![3, 9], more: true },
@@ -122,7 +115,8 @@ mod tests {
 
     #[test]
     fn messages_are_one_line_and_the_evidence_adds_the_diffs() {
-        let place = Place { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
+        let place =
+            NearMatch { line: 7, difference: Difference::LineEnds, diff: "      - a\\r\n    7 + a\n".to_owned() };
         let mismatch = Mismatch::NoMatch { block: 2, nearest: vec![place] };
         let message = "block 2: SEARCH matches nothing; nearest is line 7, which differs in line ends only";
         assert_eq!(mismatch.to_string(), message);

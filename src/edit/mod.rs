@@ -1,4 +1,4 @@
-//! Edits: SEARCH/REPLACE blocks, the one place that each of them matches, and the program that comes of them.
+//! Edits: SEARCH/REPLACE blocks, the one place that each of them matches, and the program that they make.
 //!
 #![doc = include_str!("../cli/help/proposals.md")]
 

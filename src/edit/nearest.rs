@@ -1,9 +1,9 @@
-//! Nearest: the places of a program that a SEARCH text comes closest to, shown so that the next proposal gets it right.
+//! Nearest: the places of a program that are most similar to a SEARCH text, as evidence for the next proposal.
 //!
-//! Every line of the editable region that also stands in the SEARCH text votes for where the text would begin; the
-//! places with most votes are aligned with it and shown as a diff. Time grows with the size of the program and of the
-//! text, not with their product, and what is shown is bounded. Never reads a clock: the same failure gives the same
-//! evidence on every machine.
+//! Every line of the editable region that also stands in the SEARCH text votes for the line at which the text would
+//! begin; the places with most votes are aligned with the text and shown as a diff. Time grows with the size of the
+//! program and of the text, not with their product, and the output is bounded. Nothing here reads a clock: the same
+//! failure gives the same evidence on every machine.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::edit::line::{content, lines, number};
 use crate::edit::region::Region;
 
-/// How many places are shown.
+/// The number of places that are shown.
 const PLACES: usize = 3;
 /// How many rows of diff are shown of one place.
 const ROWS: usize = 40;
@@ -26,13 +26,13 @@ const RUN: usize = 12;
 const ROW_LENGTH: usize = 160;
 /// How many equal lines are shown around a difference.
 const CONTEXT: usize = 3;
-/// How many lines of a SEARCH text are aligned; what follows is not shown anyway.
+/// How many lines of a SEARCH text are aligned; the output would not show more.
 const ALIGNED_LINES: usize = 1_000;
 /// How many lines of a program are compared with a line that stands nowhere in it.
 const COMPARED_LINES: usize = 20_000;
-/// How many lines before and after the voted place may turn out to belong to it.
+/// How many lines before and after the voted place may belong to it.
 const SLACK: usize = 20;
-/// Where less than one in this many bytes of a SEARCH text agrees, it is not near.
+/// A place is near if at least one in this many bytes of the SEARCH text agrees.
 const AGREEING: u64 = 5;
 /// The least likeness of two lines that may be meant as the same.
 const ALIKE: f64 = 0.5;
@@ -41,16 +41,16 @@ const VOTES_OF_A_LINE: usize = 8;
 
 /// A place of the program that is close to a SEARCH text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct NearMatch {
     /// Line of the program, from 1, at which the place begins.
     pub line: usize,
-    /// What sets it apart from the SEARCH text, as far as its first thousand lines say.
+    /// How it differs from the SEARCH text, within the first thousand lines of that.
     pub difference: Difference,
-    /// From the SEARCH text (`-`) to the program (`+`), with the program's line numbers; bounded.
+    /// A bounded diff from the SEARCH text (`-`) to the program (`+`), with the program's line numbers.
     pub diff: String,
 }
 
-/// What sets a place apart from a SEARCH text.
+/// How a place differs from a SEARCH text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference {
@@ -66,17 +66,16 @@ pub enum Difference {
     /// Blanks anywhere.
     #[error("blanks only")]
     Blanks,
-    /// Something else.
     #[error("its text")]
     Text,
 }
 
 /// The places of the editable region that come closest to `search`, best first; none if nothing is similar.
-pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<Place> {
+pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<NearMatch> {
     let wanted: Vec<&str> = lines(search).take(ALIGNED_LINES).collect();
     let stretches: Vec<Stretch<'_>> = region.spans().iter().map(|span| Stretch::of(program, span)).collect();
     let mut starts = voted_starts(&stretches, &wanted);
-    // A text of one or two lines may have none that agrees as it is.
+    // In a text of one or two lines none may agree exactly.
     if starts.is_empty() {
         starts.extend(most_similar_line(&stretches, &wanted));
     }
@@ -96,10 +95,10 @@ impl<'a> Stretch<'a> {
     }
 
     /// The place whose first line is about `start`, which may lie before the stretch.
-    fn place(&self, start: isize, wanted: &[&str]) -> Place {
+    fn place(&self, start: isize, wanted: &[&str]) -> NearMatch {
         let found = self.found(start, wanted);
         let (line, lines) = (self.first + found.start, &self.lines[found]);
-        Place { line, difference: difference(wanted, lines), diff: diff(wanted, lines, line) }
+        NearMatch { line, difference: difference(wanted, lines), diff: diff(wanted, lines, line) }
     }
 
     /// The lines opposite the wanted ones. Where lines were left out or put in, more lines agree when some before and
@@ -168,7 +167,7 @@ fn voted_starts(stretches: &[Stretch<'_>], wanted: &[&str]) -> Vec<(usize, isize
     best.into_iter().take(PLACES).filter(|&(weight, ..)| near(weight)).map(|(_, place, start)| (place, start)).collect()
 }
 
-/// The highest votes, best first, each far enough from the ones before to be another place.
+/// The highest votes, best first, each so far from the ones before that it is another place.
 fn peaks(mut votes: Vec<u64>, apart: usize) -> Vec<(u64, usize)> {
     let mut peaks = Vec::new();
     while peaks.len() < PLACES {
@@ -214,7 +213,7 @@ fn likeness(line: &str, other: &str) -> f64 {
 
 type Normalise = fn(&str) -> String;
 
-/// What sets lines apart that are the same once this is done to them, the smallest difference first.
+/// How two lines differ if this makes them equal, the smallest difference first.
 const DIFFERENCES: [(Difference, Normalise); 4] = [
     (Difference::LineEnds, |line| content(line).to_owned()),
     (Difference::TrailingBlanks, |line| line.trim_end().to_owned()),
@@ -282,12 +281,12 @@ mod tests {
 
     use super::*;
 
-    fn places(program: &str, search: &str) -> Vec<Place> {
+    fn places(program: &str, search: &str) -> Vec<NearMatch> {
         nearest(program, &Region::of(program).unwrap(), search)
     }
 
     #[test]
-    fn a_text_that_differs_in_blanks_is_told_so() {
+    fn a_difference_in_blanks_is_named() {
         let program = "def f(x):\n    y = x + 1\n    return y\n";
         for (search, difference) in [
             ("    y = x + 1\r\n    return y\r\n", Difference::LineEnds),

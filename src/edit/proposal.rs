@@ -15,9 +15,9 @@
 //! ```
 //!
 //! Tags are whole lines; trailing blanks and a carriage return after them are allowed. Each of the three sections stands
-//! once, in any order. What stands outside them is ignored, even if it looks like a block; inside a section no other
-//! tag may stand, so that a missing end is noticed. NAME and DESCRIPTION become an author and a commit message: blanks
-//! around them are dropped, and what a terminal or a git header would stumble over is refused.
+//! once, in any order. Text outside them is ignored, even if it looks like a block. No other tag may stand inside a
+//! section, so that a missing end is an error. NAME and DESCRIPTION become an author and a commit message: blanks around
+//! them are dropped, and characters that would break a git header or steer a terminal are refused.
 
 use std::fmt;
 use std::ops::Range;
@@ -37,11 +37,8 @@ pub const DESCRIPTION_LENGTH: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tag {
-    /// What the proposal is called.
     Name,
-    /// What it is meant to do.
     Description,
-    /// The edit.
     Diff,
 }
 
@@ -81,20 +78,16 @@ impl fmt::Display for Tag {
     }
 }
 
-/// Why a document is no proposal. Lines are counted from 1.
+/// Why a document is not a proposal. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ProposalError {
-    /// A section is not there.
+    /// A section is missing.
     #[error("no {tag} section: its tags must stand on lines of their own")]
-    Missing {
-        /// The section.
-        tag: Tag,
-    },
-    /// A section is there twice.
+    Missing { tag: Tag },
+    /// A section stands in it twice.
     #[error("line {line}: a second {tag} section")]
     Twice {
-        /// The section.
         tag: Tag,
         /// Line of the second opening tag.
         line: usize,
@@ -102,7 +95,6 @@ pub enum ProposalError {
     /// A section does not end.
     #[error("line {line}: the {tag} section that begins here does not end")]
     Unclosed {
-        /// The section.
         tag: Tag,
         /// Line of its opening tag.
         line: usize,
@@ -110,32 +102,22 @@ pub enum ProposalError {
     /// A tag inside a section, or one that ends a section which did not begin.
     #[error("line {line}: {text:?} cannot stand here")]
     Misplaced {
-        /// The line.
         line: usize,
-        /// The tag as it is written.
+        /// The tag as written.
         text: String,
     },
-    /// The NAME is no name.
     #[error("NAME {problem}")]
-    Name {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The DESCRIPTION is none.
+    Name { problem: String },
     #[error("DESCRIPTION {problem}")]
-    Description {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The DIFF is no edit.
+    Description { problem: String },
     #[error("DIFF: {error}")]
     Edit {
-        /// What is wrong with it; its lines are those of the document.
+        /// Its lines are those of the document.
         error: EditError,
     },
 }
 
-/// A named and described edit. Made by [`Proposal::new`] or [`Proposal::parse`], which see to it that it can be printed.
+/// A named and described edit. [`Proposal::new`] and [`Proposal::parse`] ensure that it can be printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
     /// One printable line; it becomes the author of the lines that the edit writes.
@@ -150,7 +132,7 @@ impl Proposal {
     /// A proposal of these parts; blanks around name and description are dropped, line ends in the description are `\n`.
     ///
     /// # Errors
-    /// When the name or the description cannot be one, or a line of a part would be read as a tag.
+    /// When the name or the description is malformed, or a line of a part would be read as a tag.
     pub fn new(name: &str, description: &str, edit: Edit) -> Result<Self, ProposalError> {
         let proposal = Self { name: checked_name(name)?, description: checked_description(description)?, edit };
         let printed = proposal.to_string();
@@ -162,7 +144,7 @@ impl Proposal {
     /// Reads a document.
     ///
     /// # Errors
-    /// When a section is missing, there twice or not closed, or is not what it should be.
+    /// When a section is missing, repeated, unclosed or malformed.
     pub fn parse(text: &str) -> Result<Self, ProposalError> {
         let sections = sections(text)?;
         let section = |tag: Tag| {
@@ -330,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_printable_line_that_git_keeps_as_it_is() {
+    fn a_name_is_one_printable_line_that_git_keeps_unchanged() {
         for name in ["x", "lpt + swaps (v2)", "größer_als_vorher", "v1.5"] {
             assert_eq!(Proposal::new(name, "d", edit()).unwrap().name, name);
         }

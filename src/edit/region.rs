@@ -1,7 +1,7 @@
 //! Region: the parts of a program that edits may change, between `EVOLVE-BLOCK-START` and `EVOLVE-BLOCK-END` lines.
 //!
 //! A marker is a comment line whose first word is the marker's; it belongs to no region, so no edit can change it. A
-//! program without markers is editable throughout. Never guesses: markers that do not pair are an error.
+//! program without markers is editable throughout. Markers that do not pair are an error, never a guess.
 
 use std::ops::Range;
 
@@ -20,8 +20,7 @@ pub(crate) enum RegionMarker {
 impl RegionMarker {
     /// Reads `line` as a marker: blanks, a comment sign (`#` or `//`), blanks, then the word.
     ///
-    /// What follows the word does not matter, so that `# EVOLVE-BLOCK-START: packing` is not silently taken for code
-    /// (which would open the whole program).
+    /// Text after the word is allowed: `# EVOLVE-BLOCK-START: packing` taken for code would open the whole program.
     pub(crate) fn of(line: &str) -> Option<Self> {
         let line = line.trim_start();
         let comment = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
@@ -34,7 +33,7 @@ impl RegionMarker {
     }
 }
 
-/// Why the markers of a program name no region. Lines are counted from 1.
+/// Why the markers of a program do not pair. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RegionError {
@@ -48,16 +47,10 @@ pub enum RegionError {
     },
     /// An END without a START.
     #[error("line {line}: EVOLVE-BLOCK-END without EVOLVE-BLOCK-START before it")]
-    Unopened {
-        /// Line of the END.
-        line: usize,
-    },
+    Unopened { line: usize },
     /// A START without an END.
     #[error("line {line}: EVOLVE-BLOCK-START without EVOLVE-BLOCK-END after it")]
-    Unclosed {
-        /// Line of the START.
-        line: usize,
-    },
+    Unclosed { line: usize },
 }
 
 /// The editable parts of one program: byte ranges of whole lines, in order, disjoint.

@@ -1,4 +1,4 @@
-//! Rewrite: two whole programs turned into the edit that lies between them, so that the archive knows one language.
+//! Rewrite: the edit between two whole programs, so that every candidate is recorded as an edit.
 //!
 //! The edit replaces the lines that differ and no more, except for the context that a SEARCH text needs to match only
 //! once; changes whose context meets become one block. The result does not depend on a clock or on chance.
@@ -17,8 +17,8 @@ impl Edit {
     ///
     /// # Errors
     /// When the programs are equal, differ outside the parent's editable region, or when the change cannot be written
-    /// as blocks: the lines that change would read as markers, or no text around them stands in the parent only once
-    /// (an empty region has none).
+    /// as blocks: its lines read as markers, or every text around it stands in the parent more than once (an empty region
+    /// has no text at all).
     pub fn between(parent: &str, child: &str) -> Result<Self, EditError> {
         let region = Region::of(parent).map_err(|error| EditError::Region { error })?;
         let parent_lines = Parent::of(parent, &region);
@@ -40,14 +40,14 @@ impl Edit {
     }
 }
 
-/// Lines of the parent that give way to lines of the child; one of the two ranges may be empty.
+/// Lines of the parent that the child replaces; one of the two ranges may be empty.
 #[derive(Debug)]
 pub(crate) struct Hunk {
     pub(crate) old: Range<usize>,
     pub(crate) new: Range<usize>,
 }
 
-/// What differs between the lines of two programs, in order; between two hunks lies at least one equal line.
+/// The differences of two programs, in order; at least one equal line lies between two hunks.
 pub(crate) fn hunks(parent: &[&str], child: &[&str]) -> Vec<Hunk> {
     let ops = capture_diff_slices(Algorithm::Myers, parent, child);
     ops.chunk_by(|one, next| !equal(one) && !equal(next))
@@ -84,7 +84,7 @@ fn union(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
     one.start.min(other.start)..one.end.max(other.end)
 }
 
-/// The parent as lines, with what may stand in a SEARCH text.
+/// The parent as lines, and which of them a SEARCH text can hold.
 struct Parent<'a> {
     text: &'a str,
     region: &'a Region,
@@ -108,7 +108,7 @@ impl<'a> Parent<'a> {
         Self { text, region, lines, starts, barred }
     }
 
-    /// The lines that a block for `hunk` searches for: its own and as few around them as make them unique.
+    /// The lines that a block for `hunk` searches for: its own, and as few around them as make the text unique.
     fn span(&self, hunk: &Hunk) -> Result<Range<usize>, EditError> {
         let limits = self.limits(hunk)?;
         let with_context = |context: usize| {

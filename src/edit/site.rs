@@ -1,8 +1,8 @@
 //! Site: the one place of a program that a SEARCH text names.
 //!
 //! A SEARCH text matches whole lines, byte for byte, inside one editable region, exactly once. The newline that ends it
-//! is part of the document's format, so it also matches the last line of a program that has none there; nothing else
-//! is forgiven. Time is linear in the program. Never changes a text.
+//! is part of the document's format, so it also matches the last line of a program that has none there; every other
+//! difference counts. Time is linear in the program. Never changes a text.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::nearest::nearest;
 use crate::edit::region::Region;
 
-/// How many matches a message lists.
+/// The number of matches that a message lists.
 const LISTED: usize = 20;
 
 /// Where a SEARCH text stands in a program.
@@ -23,7 +23,7 @@ pub(crate) struct Site {
     pub(crate) ends_without_newline: bool,
 }
 
-/// The only site of `search` in the editable `region`; `block` is for the message.
+/// The only site of `search` in the editable `region`; messages name it as number `block`.
 pub(crate) fn only_site(program: &str, region: &Region, block: usize, search: &str) -> Result<Site, Mismatch> {
     let mut inside: Vec<Site> = editable_sites(program, region, search).take(LISTED + 1).collect();
     match inside.len() {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_match_outside_the_region_does_not_count_and_is_told_when_it_is_the_only_one() {
+    fn a_match_outside_the_region_does_not_count_and_is_named_when_it_is_the_only_one() {
         let program = "a\n# EVOLVE-BLOCK-START\na\nb\n# EVOLVE-BLOCK-END\nb\nc\n";
         let region = Region::of(program).unwrap();
         assert_eq!(only_site(program, &region, 1, "a\n").unwrap().span, 23..25);
