@@ -29,7 +29,7 @@ pub fn verbosity() -> Verbosity {
     VERBOSITY.get().copied().unwrap_or_default()
 }
 
-/// Prints a result as it is, without adding a line end.
+/// Prints a result without adding a line end.
 ///
 /// # Errors
 /// When stdout cannot take it, as on a full disk; not when its reader has closed the pipe.
@@ -76,7 +76,7 @@ pub fn status(text: impl Display) {
     }
 }
 
-/// Prints a line to stderr, whatever the verbosity.
+/// Prints a line to stderr at every verbosity.
 pub fn error(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use console::{Style, Term, measure_text_width, truncate_str};
 
-/// What is told about a text by its colour, never by that alone.
+/// What the colour of a text says; the text says it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// Heads a table or a part.
@@ -90,7 +90,7 @@ impl Terminal {
     }
 }
 
-/// The text, cut to so many columns with a mark where it is longer.
+/// The text, cut to this many columns, with a mark if it is longer.
 pub fn cut(text: &str, columns: usize) -> String {
     truncate_str(text, columns, "…").into_owned()
 }

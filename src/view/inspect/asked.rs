@@ -1,4 +1,4 @@
-//! Asked: what the proposers of a run were asked, and what came of it.
+//! Asked: how often a run drew on each proposer and operator, and the outcomes.
 
 use serde::Serialize;
 
@@ -10,32 +10,30 @@ use crate::view::inspect::words::model_name;
 use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
 
-/// What a proposer was asked, and what came of it.
+/// A proposer's attempts and their outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Asked {
-    /// Who.
     pub proposer: Proposer,
-    /// What it is called: of a language model, its name in the settings.
+    /// Of a language model, its name in the settings.
     pub name: String,
-    /// How often, and how that ended.
+    /// Counts of attempts by outcome, and their costs.
     #[serde(flatten)]
     pub stats: ProposerStats,
-    /// The same for each thing that it can do; empty where it can do one thing only.
+    /// The same for each of its operators; empty if it has only one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operators: Vec<AskedOperator>,
 }
 
-/// What an operator was asked, and what came of it.
+/// An operator's attempts and their outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AskedOperator {
-    /// Which one.
     pub operator: Operator,
-    /// How often, and how that ended. Where it had nothing to propose another one stood in for it: both are counted.
+    /// Counts of attempts by outcome, and their costs. If another operator stood in for this one, both count the attempt.
     #[serde(flatten)]
     pub stats: ProposerStats,
 }
 
-/// The statistics of all proposers that are drawn from, and of `prune`.
+/// The statistics of all proposers of the bandit, and of `prune`.
 pub fn asked(search: &Search) -> Vec<Asked> {
     let name = |proposer: Proposer| match proposer {
         Proposer::Model(model) => model_name(model, search).to_owned(),
@@ -56,7 +54,7 @@ pub fn asked(search: &Search) -> Vec<Asked> {
     arms.chain(pruned).map(|(proposer, stats)| asked(proposer, stats)).collect()
 }
 
-/// Statistics as a table, under each proposer what it can do and was asked; tokens and money where there are language models.
+/// Statistics as a table, with the operators in use below their proposer; tokens and money if there are language models.
 pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
     let names = ["tried", "declined", "rejected", "outclassed", "admitted", "contenders", "judge s"];
     let mut header = vec![("proposer", Column::Left)];
@@ -69,7 +67,7 @@ pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
         let used = asked.operators.iter().filter(|operator| operator.stats.tried > 0);
         rows.extend(used.map(|one| stats_cells(format!("  {}", one.operator), &one.stats, has_models)));
     }
-    // Of what became of them, early ends and contenders say least.
+    // Early ends and contenders say least.
     Table::new(&header, rows).expendable([6, 4, 2]).draw(terminal)
 }
 

@@ -1,4 +1,4 @@
-//! Compared: the scores and figures of two candidates side by side.
+//! Compared: two candidates side by side.
 
 use packevolve_contract::objective::{CaseScore, Scores};
 use serde::Serialize;
@@ -20,7 +20,6 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// The second against the first.
     pub fn new(a: Row, b: Row) -> Self {
         let gain = a.scores.as_ref().zip(b.scores.as_ref()).map(|(a, b)| ScoreGain::between(a, b));
         Self { a, b, gain }

@@ -1,4 +1,4 @@
-//! Evaluated: what was measured of a program, with its scores; or why it was rejected.
+//! Evaluated: the measurements and scores of a program, or why it was rejected.
 
 use packevolve_contract::adrs::AdrsScores;
 use packevolve_contract::case::Case;
@@ -15,43 +15,41 @@ use crate::view::output::harmless;
 use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
 
-/// An evaluated program, as `packevolve evaluate` tells it. The shape of its JSON is part of the interface.
+/// The result of `packevolve evaluate`. The shape of its JSON is part of the interface.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluated {
-    /// Version of this shape.
     pub format: u32,
-    /// The program's path.
+    /// Path of the program.
     pub program: String,
-    /// What scores are relative to.
+    /// Path of the program that scores are relative to.
     pub against: String,
-    /// What it was measured with.
+    /// The judge that measured it.
     pub judge: Ready,
-    /// The score preset that was asked for: `packevolve` or `adrs`.
+    /// The score preset: `packevolve` or `adrs`.
     pub score: &'static str,
     /// `None` if it was rejected.
     pub scores: Option<Scores>,
-    /// `rebalance_experts` of what scores are relative to.
+    /// Figures of `rebalance_experts` of the program that scores are relative to.
     pub rebalance_against: Vec<RebalanceScore>,
-    /// The published scores of both; `None` unless they were asked for and can be computed.
+    /// The published scores of both; `None` if not asked for, or if they need more windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adrs: Option<Adrs>,
-    /// Both held against each other; `None` unless that was asked for.
+    /// Both programs in pairs over windows; `None` unless `--against` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
     /// All raw samples, or the rejection with its evidence.
     pub evaluation: Evaluation,
 }
 
-/// The published scores of a program and of what it is held against.
+/// The published scores of a program and of the one that it is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Adrs {
-    /// The program's.
     pub program: AdrsScores,
     /// The other's, if it has them.
     pub against: Option<AdrsScores>,
 }
 
-/// An evaluation as text: a line a case, then the scores; or why it was rejected.
+/// An evaluation as text: a line a case, then the scores; or the rejection.
 pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal) -> String {
     let Ready { device, device_name, torch, windows, real_windows, .. } = &evaluated.judge;
     let head = format!(
@@ -75,7 +73,7 @@ pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal
     }
 }
 
-/// `rebalance_experts` of the program and of what it is held against.
+/// `rebalance_experts` of the program and of the one that it is compared with.
 fn rebalance_text(evaluated: &Evaluated, scores: &Scores, terminal: &Terminal) -> String {
     let mut sides = vec![(evaluated.program.as_str(), &scores.rebalance)];
     if evaluated.against != evaluated.program {
@@ -169,7 +167,7 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
     ]
 }
 
-/// What was seen when a candidate was rejected.
+/// The evidence of a rejection.
 pub fn evidence_text(evidence: &Evidence) -> String {
     let mut text = format!("during: {}\n", evidence.during);
     for (name, part) in [("traceback", &evidence.traceback), ("it printed", &evidence.output)] {

@@ -1,4 +1,4 @@
-//! Inspect: what a run, a candidate or an evaluation looks like, for people and as JSON. Only reads.
+//! Inspect: runs, candidates and evaluations for people and as JSON. Only reads.
 //!
 #![doc = include_str!("../../cli/help/json.md")]
 
@@ -16,6 +16,6 @@ pub use lineage::{Ancestor, Lineage, ScoreGain};
 pub use row::{HeldOutRow, Row, closing, rows_table, top};
 pub use words::{charge_text, event_line, event_text, event_tone, model_name};
 
-/// Version of the shape of all JSON that is printed. It rises when a field goes or changes its meaning; fields may be
-/// added at any time.
+/// Version of the shape of all JSON documents. It rises when a field goes or changes its meaning; fields may be added at any
+/// time.
 pub const FORMAT: u32 = 1;

@@ -15,35 +15,32 @@ use crate::view::terminal::{Terminal, Tone};
 /// A candidate in a list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Its number.
     pub candidate: CandidateId,
     /// NAME of its proposal.
     pub name: String,
-    /// Where its proposal came from.
+    /// The source of its proposal; `None` for the seed program.
     pub proposer: Option<Proposer>,
-    /// What it is an edit of.
+    /// The program that was edited first.
     pub parents: Vec<CandidateId>,
-    /// Its commit.
     pub commit: CommitId,
     /// `waiting`, `measured`, `outclassed` or `rejected`.
     pub outcome: &'static str,
-    /// Its scores, if it was measured in full; after a refutation those of all windows together.
+    /// `None` unless it was measured in full; after a refutation those of all windows together.
     pub scores: Option<Scores>,
-    /// What came of it on the windows that are held out from the search, if it looked like the best.
+    /// The result on held-out windows, if it looked like the best.
     pub held_out: Option<HeldOutRow>,
 }
 
-/// What a candidate is worth on windows that the search had not seen.
+/// The result of a candidate on the held-out windows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeldOutRow {
     /// Whether it became the best.
     pub confirmed: bool,
-    /// Its scores there; `None` if it was rejected there.
+    /// `None` if it was rejected there.
     pub scores: Option<Scores>,
 }
 
 impl Row {
-    /// Of a candidate of a run.
     pub fn of(candidate: CandidateId, known: &Candidate) -> Self {
         Self {
             candidate,
@@ -75,7 +72,7 @@ pub fn top(search: &Search, count: usize) -> Vec<Row> {
     rows
 }
 
-/// The seed program, what the corpus made, and the best candidate: the closing table of a run.
+/// The seed program, the candidates of the corpus, and the best: the closing table of a run.
 pub fn closing(search: &Search) -> Vec<Row> {
     let best = search.best().map(|best| best.candidate);
     let is_named = |known: &Candidate| matches!(known.proposer, None | Some(Proposer::Corpus(_)));
@@ -105,7 +102,7 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, termi
         "rejected" => Some(Tone::Bad),
         _ => None,
     };
-    // Gaps go first, those of the last cases before the others; at last what the score is made of.
+    // Gaps go first, those of the last cases before the others; the parts of the score go last.
     let gaps = 2..2 + names.len();
     let (quality, speed) = (gaps.end + 1, gaps.end + 2);
     Table::new(&header, lines)
@@ -114,7 +111,7 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, termi
         .draw(terminal)
 }
 
-/// The cases in which a gap is there to be closed.
+/// The cases in which the baseline leaves a gap to close.
 pub(super) fn shown_cases(rows: &[&Row], cases: &[Case]) -> Vec<String> {
     let has_quality = |row: &Row, name: &str| case_of(row, name).is_some_and(|case| case.quality.is_some());
     let is_shown = |name: &String| rows.iter().any(|row| has_quality(row, name));

@@ -11,13 +11,13 @@ use crate::values::llm_error::Scope;
 use crate::view::output::harmless;
 use crate::view::terminal::Tone;
 
-/// An event in a line, for `log`: its number, when it was, in seconds after `began`, and what it was.
+/// An event in a line, for `log`: its number, its time in seconds after `began`, and its text.
 pub fn event_line(entry: &Entry<Event>, began: f64, search: &Search) -> String {
     let text = event_text(&entry.event, search).replace('\n', " ");
     format!("{:>5}  {:>9.2}s  {text}", entry.seq, entry.time - began)
 }
 
-/// How an event is coloured.
+/// The colour of an event.
 pub fn event_tone(event: &Event) -> Option<Tone> {
     match event {
         Event::RunStarted(_) | Event::RunStopped { .. } | Event::RunResumed { .. } => Some(Tone::Heading),
@@ -32,7 +32,7 @@ pub fn event_tone(event: &Event) -> Option<Tone> {
 
 /// An event in words. `search` is the state right after it, or a later one.
 pub fn event_text(event: &Event, search: &Search) -> String {
-    // Candidates, proposals and endpoints wrote parts of it.
+    // Candidates, proposals and endpoints write parts of it.
     harmless(&text(event, search))
 }
 
@@ -84,7 +84,7 @@ fn text(event: &Event, search: &Search) -> String {
     }
 }
 
-/// A language model by the name that the settings give it.
+/// The name of a language model in the settings.
 pub fn model_name(model: usize, search: &Search) -> &str {
     search.settings().llm.models.get(model).map_or("?", |model| model.name.as_str())
 }
@@ -99,7 +99,7 @@ fn asked_text(asked: &ModelAsked, search: &Search) -> String {
     format!("{name} asked {what}, {}: {outcome}", charge_text(asked.charge))
 }
 
-/// What something cost.
+/// Tokens and money.
 pub fn charge_text(charge: Charge) -> String {
     format!("{} tokens, ${:.4}", charge.tokens(), charge.dollars())
 }

@@ -12,7 +12,7 @@ pub enum Ink {
     Grid,
     Many,
     Best,
-    /// The first of several things of equal standing, and so on. Each is told apart by a name or a shape too.
+    /// The first of several equals, and so on; a name or a shape tells them apart as well.
     First,
     Second,
     Third,

@@ -112,7 +112,7 @@ mod tests {
         layers.push(Layer::Band { ink: Ink::First, path: Path::Steps, at: band });
         let name = Some(Name::new("compose"));
         layers.push(Layer::Line { ink: Ink::First, path: Path::Steps, at: at.clone(), name });
-        layers.push(Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named("somebody") });
+        layers.push(Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named("a name") });
         layers.push(Layer::Links { ink: Ink::Many, at: vec![[at[0], at[2]]] });
         chart(layers)
     }

@@ -1,13 +1,13 @@
-//! Changes: the edit of a proposal as lines that go and lines that come.
+//! Changes: the edit of a proposal as removed and added lines.
 
 use crate::edit::apply::Edit;
 use crate::edit::block::Block;
 use crate::view::report::page::DiffLine;
 
-/// Lines that stay are shown so many before and after what changes.
+/// How many unchanged lines are shown before and after a change.
 const CONTEXT: usize = 2;
 
-/// An edit, block after block.
+/// The lines of an edit, block after block.
 pub fn lines(edit: &Edit) -> Vec<DiffLine> {
     let mut shown = Vec::new();
     for block in edit.blocks() {

@@ -1,4 +1,4 @@
-//! Family: where the programs of the front come from.
+//! Family: the ancestors of the front.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 /// The front and all its ancestors.
 struct Family {
     members: BTreeSet<CandidateId>,
-    /// By the program that was edited.
+    /// By their first parent, the program that was edited.
     children: BTreeMap<CandidateId, Vec<CandidateId>>,
 }
 
@@ -73,7 +73,7 @@ fn figure(cast: &NamedCandidates<'_>, family: &Family) -> Figure {
     figure
 }
 
-/// Where a member is in the figure, if it was measured in full.
+/// The place of a member in the figure, if it was measured in full.
 fn place(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<(f64, f64)> {
     Some((cast.generation(id) as f64, cast.scores(id)?.combined_score))
 }
@@ -99,7 +99,7 @@ fn layers(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Layer> {
     ]
 }
 
-/// The lines to members from those of their parents that are wanted; the first parent is the one that was edited.
+/// The lines from parents, of which `wanted` picks some by their order, to members.
 fn links(cast: &NamedCandidates<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
     let mut links = Vec::new();
     for child in &family.members {
@@ -117,7 +117,7 @@ fn keys(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Key> {
         Key { mark: "○", class: "k-text", means: "the seed program" },
     ];
     if family.members.iter().any(|id| cast.known(*id).parents.len() > 1) {
-        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossing" });
+        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossover" });
     }
     keys
 }

@@ -1,4 +1,4 @@
-//! Front: quality against time: every candidate, those with names, and the front that nobody exceeds in both.
+//! Front: quality against time for every candidate, with the Pareto front and the named candidates.
 
 use crate::values::candidate::CandidateId;
 use crate::view::format::{count, milliseconds, or_none, percent, score};
@@ -8,34 +8,34 @@ use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let all: Vec<Place> = cast.measured().filter_map(|(id, _)| Place::of(cast, id)).collect();
+    let all: Vec<Plotted> = cast.measured().filter_map(|(id, _)| Plotted::of(cast, id)).collect();
     let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
     Section { id: "front", title: "Quality against time", blocks }
 }
 
 /// A candidate in the figure.
 #[derive(Clone, Copy)]
-struct Place {
+struct Plotted {
     id: CandidateId,
     at: (f64, f64),
 }
 
-impl Place {
+impl Plotted {
     fn of(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<Self> {
         let scores = cast.scores(id)?;
-        // The front is one of scores, so time is shown as its score counts it: the mean of the cases' logarithms.
+        // As `speed_score` counts time, by which the front is made: the mean of the cases' logarithms.
         Some(Self { id, at: (10f64.powf(3.0 * scores.speed_score), scores.quality?) })
     }
 }
 
-fn figure(cast: &NamedCandidates<'_>, all: &[Place]) -> Figure {
-    let stays = |place: &&Place| cast.is_named(place.id) || cast.front.contains(&place.id);
-    let others: Vec<Place> = all.iter().filter(|place| !stays(place)).copied().collect();
+fn figure(cast: &NamedCandidates<'_>, all: &[Plotted]) -> Figure {
+    let stays = |place: &&Plotted| cast.is_named(place.id) || cast.front.contains(&place.id);
+    let others: Vec<Plotted> = all.iter().filter(|place| !stays(place)).copied().collect();
     let on_axes: Vec<(f64, f64)> =
         others.iter().map(|place| (place.at.0.log10(), -(1.0001 - place.at.1).log10())).collect();
-    let shown: Vec<Place> = thinned(&on_axes).into_iter().map(|at| others[at]).collect();
+    let shown: Vec<Plotted> = thinned(&on_axes).into_iter().map(|at| others[at]).collect();
     let left_out = others.len() - shown.len();
-    let leading: Vec<Place> = all.iter().filter(stays).copied().collect();
+    let leading: Vec<Plotted> = all.iter().filter(stays).copied().collect();
     let chart = Chart {
         x: Axis::new("times as fast as the baseline (more is better)", Scale::Log),
         y: Axis::new("quality (more is better)", Scale::TowardsOne),
@@ -59,24 +59,24 @@ fn caption(cast: &NamedCandidates<'_>, measured: usize, left_out: usize) -> Stri
     let thin = match left_out {
         0 => String::new(),
         left_out => format!(
-            " {} that others exceed are left out here and in the table, as they would lie on those shown: of each cell \
-             of a fine grid the oldest is kept.",
+            " {} outside the front are left out here and in the table, as they would lie on others: the oldest of each \
+             cell of a fine grid is drawn.",
             count(left_out, "candidate", "candidates")
         ),
     };
     let bands = cast.search.settings().search.front;
     format!(
         "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
-         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected have \
-         no place here.{thin}",
+         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected are \
+         not shown.{thin}",
         count(measured, "candidate was", "candidates were"),
         tally.outclassed,
         tally.rejected,
     )
 }
 
-fn layers(cast: &NamedCandidates<'_>, others: &[Place]) -> Vec<Layer> {
-    let places = |ids: &[CandidateId]| ids.iter().filter_map(|id| Place::of(cast, *id)).collect::<Vec<_>>();
+fn layers(cast: &NamedCandidates<'_>, others: &[Plotted]) -> Vec<Layer> {
+    let places = |ids: &[CandidateId]| ids.iter().filter_map(|id| Plotted::of(cast, *id)).collect::<Vec<_>>();
     let named = |ids: &[CandidateId]| -> Vec<((f64, f64), Name)> {
         places(ids).into_iter().map(|place| (place.at, cast.name(place.id))).collect()
     };
@@ -92,12 +92,12 @@ fn layers(cast: &NamedCandidates<'_>, others: &[Place]) -> Vec<Layer> {
     ]
 }
 
-fn table(cast: &NamedCandidates<'_>, mut shown: Vec<Place>) -> Table {
-    let combined = |place: &Place| cast.scores(place.id).map_or(0.0, |scores| scores.combined_score);
+fn table(cast: &NamedCandidates<'_>, mut shown: Vec<Plotted>) -> Table {
+    let combined = |place: &Plotted| cast.scores(place.id).map_or(0.0, |scores| scores.combined_score);
     shown.sort_by(|a, b| combined(b).total_cmp(&combined(a)).then(a.id.cmp(&b.id)));
     let columns = ["candidate", "name", "on the front", "unit, ms#", "gap, mean %#", "quality#", "speed#", "combined#"];
     let mut table = Table::new("The candidates of the figure, the highest score first", columns);
-    for Place { id, .. } in shown {
+    for Plotted { id, .. } in shown {
         let Some(scores) = cast.scores(id) else { continue };
         let on_front = if cast.front.contains(&id) { "yes" } else { "" };
         let name = Cell::name(cast.known(id).name.clone());

@@ -1,5 +1,5 @@
-//! Gained: what the run brought, first of all: gaps and times of the best against the seed program, the given proposals
-//! and the lower bound.
+//! Gained: the result of the run: gaps and times of the best against the seed program, the given proposals and the lower
+//! bound.
 
 use packevolve_contract::objective::{CaseScore, Scores};
 
@@ -10,7 +10,7 @@ use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
 use crate::view::report::cast::NamedCandidates;
 use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile, arrow};
 
-/// Gaps below this are drawn as this: there is no 0 on a logarithmic axis.
+/// The figure draws smaller gaps as this one: a logarithmic axis has no 0.
 const LEAST_GAP: f64 = 1e-5;
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {
@@ -19,7 +19,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 
 fn blocks(cast: &NamedCandidates<'_>) -> Vec<Block> {
     if cast.search.baseline().is_none() {
-        return vec![Block::words("Nothing was measured yet: the run has not got past its start.")];
+        return vec![Block::words("The run has not measured anything yet.")];
     }
     let mut blocks = Vec::new();
     match Gain::of(cast.search).filter(|_| cast.best.is_some()) {
@@ -29,7 +29,7 @@ fn blocks(cast: &NamedCandidates<'_>) -> Vec<Block> {
             blocks.push(Block::Table(held_out_table(&gain)));
             blocks.extend(rebalances(&gain).map(Block::Table));
         }
-        None => blocks.push(Block::words("Nothing better than the seed program was found yet.")),
+        None => blocks.push(Block::words("The run has not found a better program than the seed program yet.")),
     }
     if cast.best.is_some() || !cast.corpus.is_empty() {
         blocks.push(Block::Figure(figure(cast, &GAPS)));
@@ -94,29 +94,29 @@ fn held_out_table(gain: &Gain) -> Table {
     table
 }
 
-/// A figure of cases that are compared.
-struct Compared {
+/// A figure of every case.
+struct CaseFigure {
     title: &'static str,
-    /// As it is drawn.
+    /// The number that is drawn.
     drawn: fn(&CaseScore) -> f64,
-    /// As it is written.
+    /// The same as text.
     written: fn(&CaseScore) -> String,
     label: &'static str,
     caption: &'static str,
     table: &'static str,
 }
 
-const GAPS: Compared = Compared {
+const GAPS: CaseFigure = CaseFigure {
     title: "gap to the lower bound, % (less is better)",
     drawn: |case| case.gap.max(LEAST_GAP) * 100.0,
     written: |case| percent(case.gap),
     label: "Gap to the lower bound in each case: the best, the given proposals and the seed program",
-    caption: "How far the heaviest pack is above its provable lower bound, on the windows of the search. What reaches the \
-              bound stands at 0.001 %, as there is no 0 on this axis.",
+    caption: "How far the heaviest pack is above its provable lower bound, on the windows of the search. A gap of 0 is drawn at \
+              0.001 %, as this axis has no 0.",
     table: "Gap in % for each case, on the windows of the search",
 };
 
-const TIMES: Compared = Compared {
+const TIMES: CaseFigure = CaseFigure {
     title: "time of a call, ms (less is better)",
     drawn: |case| case.normalised_seconds * 1e3,
     written: |case| milliseconds(case.normalised_seconds),
@@ -125,7 +125,7 @@ const TIMES: Compared = Compared {
     table: "Time of a call in ms for each case, on the windows of the search",
 };
 
-fn figure(cast: &NamedCandidates<'_>, compared: &Compared) -> Figure {
+fn figure(cast: &NamedCandidates<'_>, compared: &CaseFigure) -> Figure {
     let cases: Vec<String> = cast.search.origin().cases.iter().map(ToString::to_string).collect();
     let row = |case: &str| -(cases.iter().position(|known| known == case).unwrap_or(0) as f64);
     let at = |ids: &[CandidateId]| -> Vec<(f64, f64)> {
@@ -159,7 +159,7 @@ fn keys(cast: &NamedCandidates<'_>) -> Vec<Key> {
     [best, given, seed].into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
 }
 
-fn table(cast: &NamedCandidates<'_>, compared: &Compared, cases: &[String]) -> Table {
+fn table(cast: &NamedCandidates<'_>, compared: &CaseFigure, cases: &[String]) -> Table {
     let ends = ["unit, ms#", "combined_score#"].map(str::to_owned);
     let columns =
         ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", arrow(case)))).chain(ends);

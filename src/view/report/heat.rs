@@ -1,4 +1,4 @@
-//! Heat: the gap of the leading programs in every case, as a table whose colours say where it is small.
+//! Heat: the gap of the leading programs in every case, as a table in which colours mark small gaps.
 
 use packevolve_contract::objective::CaseScore;
 
@@ -9,7 +9,7 @@ use crate::view::report::page::{Block, Cell, Section, Table, arrow};
 
 /// Shades, by the share of the baseline's gap that is left; above the last it is worse than the baseline.
 const SHADES: [(f64, &str); 5] = [(0.02, "h5"), (0.05, "h4"), (0.15, "h3"), (0.4, "h2"), (1.0, "h1")];
-/// Half a percent more than the baseline's is the same.
+/// Up to half a percent more than the baseline's gap counts as the same.
 const SAME: f64 = 1.005;
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {
@@ -57,7 +57,7 @@ fn shade(gap: f64, baseline: f64) -> &'static str {
     if gap > baseline * SAME {
         return "w1";
     }
-    // Where the baseline leaves nothing to gain there is nothing to show.
+    // No colour where the baseline leaves nothing to gain.
     if baseline <= 0.0 {
         return "";
     }

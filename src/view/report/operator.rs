@@ -1,10 +1,10 @@
-//! Operator: in which of its ways a proposer made a candidate, in words.
+//! Operator: the operator that made a candidate, in words.
 
 use crate::search::Candidate;
 use crate::values::event::{Proposer, RequestForm};
 use crate::values::operator::Operator;
 
-/// The way in which a candidate was made; empty for what was given.
+/// Empty for a candidate of the corpus.
 pub fn operator(known: &Candidate) -> &'static str {
     match known.proposer {
         Some(Proposer::Model(_)) if known.repairs > 0 => "a rejected one repaired",
@@ -29,7 +29,7 @@ fn in_words(operator: Operator) -> &'static str {
         Operator::Arithmetic => "another operator",
         Operator::EarlyExit => "an early exit",
         Operator::Types => "another type or device",
-        Operator::Assemble => "put together anew",
+        Operator::Assemble => "assembled from blocks",
         Operator::Tune => "a parameter changed",
         Operator::Swap => "a block exchanged",
         Operator::Add => "a block added",

@@ -1,14 +1,14 @@
-//! Thin: fewer points that look the same. Of those that would lie on one another the first is kept, so the same run is
-//! always thinned alike.
+//! Thin: fewer points for a figure that looks the same. Of points in one place the first stays, so that a run always gives
+//! the same figure.
 
 use std::collections::BTreeSet;
 
-/// So many points are shown as they are.
+/// The number of points up to which all are drawn.
 const ENOUGH: usize = 1500;
-/// Above that, one for each cell of a grid of so many columns and rows.
+/// Above that, one point is drawn for each cell of a grid of this many columns and rows.
 const GRID: (f64, f64) = (64.0, 36.0);
 
-/// The places, among all of them, that are to be drawn.
+/// The indices of the points to draw.
 pub fn thinned(places: &[(f64, f64)]) -> Vec<usize> {
     if places.len() <= ENOUGH {
         return (0..places.len()).collect();
