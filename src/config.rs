@@ -17,6 +17,7 @@ use packevolve_contract::topology::Topology;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::settings::{
     EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
 };
@@ -182,10 +183,25 @@ pub struct ModelConfig {
 pub enum ConfigError {
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{place}: {message}{hint}")]
-    Yaml { place: String, message: String, hint: String },
+    #[error("{place}: {message}")]
+    Yaml { place: String, message: String, meant: Option<String> },
     #[error("{path}: {name}: {message}")]
     Value { path: PathBuf, name: &'static str, message: String },
+}
+
+impl Classify for ConfigError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { .. } | Self::Yaml { .. } | Self::Value { .. } => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Yaml { meant: Some(name), .. } => Some(format!("did you mean `{name}`?")),
+            _ => None,
+        }
+    }
 }
 
 /// A setting's name and what is wrong with its value.
@@ -601,8 +617,8 @@ fn explain(path: &Path, error: &serde_yaml::Error) -> ConfigError {
     };
     let text = error.to_string();
     let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
-    let hint = meant(&message).map(|name| format!("\nhint: did you mean `{name}`?")).unwrap_or_default();
-    ConfigError::Yaml { place, message, hint }
+    let meant = meant(&message).map(str::to_owned);
+    ConfigError::Yaml { place, message, meant }
 }
 
 /// The known name nearest to an unknown one, out of serde's "unknown field `x`, expected one of `a`, `b`".

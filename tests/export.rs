@@ -140,7 +140,7 @@ fn a_series_goes_into_a_new_or_empty_folder_only() {
     let refused = world.run(&["replay", "best", "--run", NAME, "--no-evaluate", "--export", "empty"]).ends(3);
     refused.tells_one_error(&["empty is not empty", "hint: name a new folder"]);
     let refused = world.run(&["replay", "--run", NAME, "--export", "config.yaml"]).ends(3);
-    refused.tells_one_error(&["cannot write to config.yaml"]);
+    refused.tells_one_error(&["cannot write config.yaml"]);
     // Of the whole run: the best.
     world.run(&["replay", "--run", NAME, "--export", "deep/er"]).ends(0);
     for name in ["eplb.py", "all.patch"] {

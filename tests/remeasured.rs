@@ -100,5 +100,7 @@ fn other_loads_are_no_basis_for_a_comparison() {
             started.judge.loads_digest = "0".repeat(64);
         }
     });
-    replayed(&world, "best").ends(5).tells(&["error: not reproduced", "the loads: the record has 000"]);
+    replayed(&world, "best")
+        .ends(5)
+        .tells(&["error: the loads: the record has 000", "note: the record is not reproduced"]);
 }

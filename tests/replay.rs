@@ -117,7 +117,7 @@ fn a_changed_byte_of_the_archive_is_found_and_named() {
         ] {
             let output = world.run(arguments);
             assert_eq!(output.code, Some(5), "{what}, {arguments:?}: {output:?}");
-            assert!(output.stderr.starts_with("error: not reproduced"), "{what}: {}", output.stderr);
+            assert!(output.stderr.contains("\nnote: the record is not reproduced"), "{what}: {}", output.stderr);
             assert!(output.stderr.contains(id), "{what}: {}", output.stderr);
         }
     }
@@ -172,7 +172,7 @@ fn a_torn_last_line_of_the_journal_is_no_record() {
     world.write("runs/small/journal.jsonl", journal);
     for arguments in [&["replay", "--run", NAME][..], &["replay", "best", "--run", NAME, "--no-evaluate"]] {
         let output = world.run(arguments).ends(5);
-        output.tells_one_error(&["note: line ", "the last line of runs/small/journal.jsonl is not whole"]);
+        output.tells_one_error(&["note: line ", "the last line of runs/small/journal.jsonl is unfinished"]);
     }
     world.run(&["top", "--run", NAME]).ends(0);
 }

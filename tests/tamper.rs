@@ -82,7 +82,7 @@ impl Forgery {
     fn diverges(&self, event: usize, wanted: &[&str]) {
         self.seal();
         let output = Output::of(&mut scripted::command(&self.world, &["replay", "--run", NAME])).ends(5);
-        let output = output.tells(&["error: not reproduced", &format!("because: event {event}, ")]);
+        let output = output.tells(&[&format!("error: event {event}, "), "note: the record is not reproduced"]);
         output.tells(wanted).tells_one_error(&[]);
     }
 
@@ -238,10 +238,10 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
         ("/settings/evaluation/weights/quality", json!(0.1), "the record has"),
         ("/settings/search/candidates", json!(17), "the end of the run"),
         ("/settings/search/candidates", json!(9), "the selection"),
-        ("/settings/search/islands", json!(1), "event 6 cannot be: there is no island 1"),
+        ("/settings/search/islands", json!(1), "event 6 contradicts the events before it: there is no island 1"),
         ("/settings/search/proposers/compose", json!(false), "the selection"),
         ("/settings/search/target_score", json!(0.001), "the selection"),
-        ("/settings/evaluation/held_out", json!(0), "cannot be: no windows are held out"),
+        ("/settings/evaluation/held_out", json!(0), "contradicts the events before it: no windows are held out"),
         ("/epoch", json!(12), "event 0, commit of candidate 0"),
         ("/file_name", json!("other.py"), "event 0, commit "),
     ] {

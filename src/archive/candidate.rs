@@ -56,6 +56,13 @@ pub(super) struct Draft {
     pub written: Written,
 }
 
+impl RepositoryError {
+    /// Every commit but that of the seed program holds a proposal.
+    pub fn no_proposal(commit: CommitId) -> Self {
+        Self::NoSuchFile { commit, file: PROPOSAL_FILE.to_owned() }
+    }
+}
+
 impl NewCandidate<'_> {
     /// The ids that archiving this candidate gives, without archiving it.
     pub fn ids(&self) -> Result<Written, RepositoryError> {

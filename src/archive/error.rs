@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::archive::id::CommitId;
 use crate::archive::object::Role;
+use crate::values::error_kind::{Classify, ErrorKind};
 
 /// Why the archive cannot be written or read. Object ids are full, as git prints them.
 #[derive(Debug, Error)]
@@ -136,6 +137,25 @@ impl From<Oid> for ObjectId {
 impl std::fmt::Display for ObjectId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Classify for RepositoryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAnArchive { .. } | Self::Settings { .. } | Self::FileName { .. } | Self::CommitTime { .. } => {
+                ErrorKind::Input
+            }
+            Self::Exists { .. }
+            | Self::Io { .. }
+            | Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Ref { .. }
+            | Self::Missing { .. }
+            | Self::Unreadable { .. }
+            | Self::Damaged { .. }
+            | Self::NoSuchFile { .. } => ErrorKind::Failure,
+        }
     }
 }
 

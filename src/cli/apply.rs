@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
-use crate::cli::input::{BadInput, read_text};
+use crate::cli::input::read_text;
 use crate::cli::write::write;
 use crate::run::derive::derive;
 use crate::values::event::Declined;
@@ -24,15 +25,14 @@ pub struct Apply {
 }
 
 impl Apply {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let program = read_text(&self.program)?;
-        let proposal = fs::read(&self.proposal)
-            .map_err(|error| BadInput(format!("cannot read {}: {error}", self.proposal.display())))?;
+        let proposal =
+            fs::read(&self.proposal).map_err(|source| CliError::Read { path: self.proposal.clone(), source })?;
         match derive(&program, &proposal) {
             Ok(derived) => {
                 match &self.output {
-                    Some(path) => write(path, &derived.program)
-                        .map_err(|error| BadInput(format!("cannot write {}: {error}", path.display())))?,
+                    Some(path) => write(path, &derived.program)?,
                     None => print(&derived.program)?,
                 }
                 let count = derived.proposal.edit.blocks().len();

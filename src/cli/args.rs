@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::error::CommandError;
 use crate::config::Config;
 use crate::journal::TornLine;
 use crate::run::fold::Run;
@@ -24,7 +25,7 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    pub fn folder(&self) -> anyhow::Result<RunFolder> {
+    pub fn folder(&self) -> Result<RunFolder, CommandError> {
         Ok(match &self.run {
             // A path needs no folder of runs, so a config.yaml with a mistake does not matter.
             Some(path) if Path::new(path).join("journal.jsonl").is_file() => RunFolder::new(path.into()),
@@ -33,7 +34,7 @@ impl RunArgs {
         })
     }
 
-    fn runs(&self) -> anyhow::Result<PathBuf> {
+    fn runs(&self) -> Result<PathBuf, CommandError> {
         match &self.runs {
             Some(runs) => Ok(runs.clone()),
             None => Ok(Config::read(None)?.runs),
@@ -41,21 +42,21 @@ impl RunArgs {
     }
 
     /// Reads the whole journal.
-    pub fn open(&self) -> anyhow::Result<Run> {
+    pub fn open(&self) -> Result<Run, CommandError> {
         let run = Run::open(self.folder()?)?;
         note(run.torn.as_ref());
         Ok(run)
     }
 
     /// Reads the run and locks its journal.
-    pub fn to_resume(&self) -> anyhow::Result<ResumableRun> {
+    pub fn to_resume(&self) -> Result<ResumableRun, CommandError> {
         let run = ResumableRun::read(self.folder()?)?;
         note(run.torn());
         Ok(run)
     }
 
     /// Reads only what the index does not hold.
-    pub fn glance(&self) -> anyhow::Result<Glance> {
+    pub fn glance(&self) -> Result<Glance, CommandError> {
         let glance = Glance::open(&self.folder()?)?;
         note(glance.torn.as_ref());
         Ok(glance)

@@ -3,6 +3,7 @@
 use clap::Args;
 use clap_complete::Shell;
 
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::view::output::print;
 
@@ -16,7 +17,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(&self, program: &mut clap::Command) -> anyhow::Result<Exit> {
+    pub fn run(&self, program: &mut clap::Command) -> Result<Exit, CommandError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, program, "packevolve", &mut script);
         print(String::from_utf8_lossy(&script))?;

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::edit::diff;
@@ -39,7 +40,7 @@ struct Document {
 }
 
 impl Diff {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let mut run = self.run.glance()?;
         let (a, b) = (run.candidate(&self.a)?, run.candidate(&self.b)?);
         let mut row = |id: CandidateId| run.seen(id).map(|seen| Row::of(id, &seen.known));

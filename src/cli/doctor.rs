@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use packevolve_contract::protocol::{JailStep, Ready};
 
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::cli::input::config_path;
@@ -25,7 +26,7 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    pub async fn run(&self) -> anyhow::Result<Exit> {
+    pub async fn run(&self) -> Result<Exit, CommandError> {
         let config = Config::read(self.config.as_deref())?;
         let settings = config.settings(config_path(self.config.as_deref()))?;
         crate::cli::input::check_loads(&config)?;

@@ -1,81 +1,129 @@
-//! Error: how an error is told, and the exit code that it has.
+//! Errors as the command line reports them.
 
-use crate::archive::RepositoryError;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
 use crate::cli::exit::Exit;
-use crate::cli::input::BadInput;
-use crate::config::ConfigError;
-use crate::journal::JournalError;
-use crate::judge::client::JudgeError;
-use crate::proposer::catalogue::{CatalogueError, FolderError};
-use crate::proposer::corpus::CorpusError;
-use crate::run::driver::DriverError;
-use crate::run::folder::RunError;
-use crate::run::fsck::FsckError;
+use crate::values::error_kind::{Classify, ErrorKind};
 
-/// An error with its causes, and the hints of all of them last.
-pub(crate) fn told(error: &anyhow::Error) -> String {
-    let mut lines = Vec::new();
-    let mut hints = Vec::new();
-    for (depth, cause) in error.chain().enumerate() {
-        let text = cause.to_string();
-        let (message, hint) = text.split_once("\nhint: ").unwrap_or((&text, ""));
-        let line = if depth == 0 { format!("error: {message}") } else { format!("  because: {message}") };
-        // `#[error(transparent)]` tells the same twice.
-        if lines.last().is_none_or(|last: &String| !last.ends_with(message)) {
-            lines.push(line);
+/// The error that ends a command: the cause first, then notes and hints.
+#[derive(Debug)]
+pub struct CommandError {
+    error: Box<dyn Error>,
+    kind: ErrorKind,
+    notes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl<E: Classify + 'static> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        let (kind, hints) = (error.kind(), error.hint().into_iter().collect());
+        Self { error: Box::new(error), kind, notes: Vec::new(), hints }
+    }
+}
+
+impl CommandError {
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Replaces the hint of the error.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints = vec![hint.into()];
+        self
+    }
+
+    pub fn is<E: Error + 'static>(&self, is: impl FnOnce(&E) -> bool) -> bool {
+        self.error.downcast_ref().is_some_and(is)
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self.kind {
+            ErrorKind::Input => Exit::Input,
+            ErrorKind::Failure => Exit::Failure,
+            ErrorKind::Rejected => Exit::Rejected,
+            ErrorKind::Diverged => Exit::Diverged,
+            ErrorKind::Interrupted => Exit::Interrupted,
         }
-        if !hint.is_empty() && !hints.contains(&hint.to_owned()) {
-            hints.push(hint.to_owned());
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.error)?;
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            write!(f, "\n  because: {error}")?;
+            cause = error.source();
+        }
+        self.notes.iter().try_for_each(|note| write!(f, "\nnote: {note}"))?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// What commands find wrong by themselves.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("there are no loads at {}", .0.display())]
+    NoLoads(PathBuf),
+    #[error("SOURCE_DATE_EPOCH is {0:?}, not a number of seconds from 0 to the year 9999")]
+    Epoch(String),
+    #[error("{} cannot be compared with: it {rejection}", path.display())]
+    BadBaseline { path: PathBuf, rejection: String },
+    #[error("not reproduced: the last line of {} is unfinished", .0.display())]
+    Torn(PathBuf),
+    #[error("cannot write the log to {}", path.display())]
+    Log { path: PathBuf, source: io::Error },
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+}
+
+impl Classify for CliError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Write { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Failure,
+                _ => ErrorKind::Input,
+            },
+            Self::Log { .. } | Self::Runtime(_) => ErrorKind::Failure,
+            Self::Torn(_) => ErrorKind::Diverged,
+            Self::Read { .. }
+            | Self::NotText(_)
+            | Self::Exists(_)
+            | Self::NotEmpty(_)
+            | Self::NoLoads(_)
+            | Self::Epoch(_)
+            | Self::BadBaseline { .. } => ErrorKind::Input,
         }
     }
-    lines.extend(hints.into_iter().map(|hint| format!("hint: {hint}")));
-    lines.join("\n")
-}
 
-/// Whose fault it was: what was named, or what is ours.
-pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(exit_of_cause).unwrap_or(Exit::Failure)
-}
-
-fn exit_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
-    let is_input = cause.is::<ConfigError>() || cause.is::<CorpusError>() || cause.is::<BadInput>();
-    if is_input || cause.is::<CatalogueError>() || cause.is::<FolderError>() {
-        return Some(Exit::Input);
-    }
-    if matches!(cause.downcast_ref(), Some(RepositoryError::NotAnArchive { .. })) {
-        return Some(Exit::Input);
-    }
-    if let Some(FsckError::Journal(error)) = cause.downcast_ref() {
-        return Some(exit_of_journal(error));
-    }
-    if let Some(error) = cause.downcast_ref::<RunError>() {
-        return Some(exit_of_run(error));
-    }
-    match cause.downcast_ref::<DriverError>() {
-        Some(DriverError::Aborted) => return Some(Exit::Interrupted),
-        Some(DriverError::Baseline(_)) => return Some(Exit::Rejected),
-        Some(DriverError::Exists(_) | DriverError::OtherLoads { .. }) => return Some(Exit::Input),
-        // `#[error(transparent)]` hides what it holds from the chain.
-        Some(DriverError::Run(error)) => return Some(exit_of_run(error)),
-        Some(DriverError::Journal(error)) => return Some(exit_of_journal(error)),
-        Some(DriverError::Judge(JudgeError::Refused(_))) => return Some(Exit::Input),
-        Some(DriverError::Repository(RepositoryError::NotAnArchive { .. })) => return Some(Exit::Input),
-        _ => {}
-    }
-    matches!(cause.downcast_ref(), Some(JudgeError::Refused(_))).then_some(Exit::Input)
-}
-
-fn exit_of_run(error: &RunError) -> Exit {
-    match error {
-        RunError::Journal(error) => exit_of_journal(error),
-        _ => Exit::Input,
-    }
-}
-
-/// Writing a journal is ours; a journal that was named and cannot be read is not.
-fn exit_of_journal(error: &JournalError) -> Exit {
-    match error {
-        JournalError::Io { .. } | JournalError::Unwritable { .. } | JournalError::Broken { .. } => Exit::Failure,
-        _ => Exit::Input,
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists(_) => Some("--force replaces it".to_owned()),
+            Self::NotEmpty(_) => Some("name a new folder".to_owned()),
+            Self::Torn(_) => Some("if the run is live or was cut off, `packevolve resume` repairs it".to_owned()),
+            _ => None,
+        }
     }
 }

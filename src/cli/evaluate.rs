@@ -11,9 +11,10 @@ use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, TimeLimits, WindowSet};
 use packevolve_contract::rebalance::rebalance_scores;
 
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{BadInput, config_path, read_text};
+use crate::cli::input::{config_path, read_text};
 use crate::config::Config;
 use crate::judge::client::{self, Judge};
 use crate::values::settings::Settings;
@@ -66,7 +67,7 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    pub async fn run(&self) -> anyhow::Result<Exit> {
+    pub async fn run(&self) -> Result<Exit, CommandError> {
         let mut config = Config::read(self.config.as_deref())?;
         if let Some(loads) = &self.loads {
             config.loads = Some(loads.clone());
@@ -151,12 +152,12 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
     }
 }
 
-async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> anyhow::Result<Measurement> {
+async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> Result<Measurement, CommandError> {
     status(format_args!("measuring {}, which it is compared with ...", path.display()));
     match judge.evaluate(request(path, program, None)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {
-            Err(BadInput(format!("{} cannot be compared with: it {rejection}", path.display())).into())
+            Err(CliError::BadBaseline { path: path.to_owned(), rejection: rejection.to_string() }.into())
         }
         Evaluation::Outclassed { .. } => unreachable!("BUG: no threshold was given"),
     }

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{BadInput, config_path, read_text};
+use crate::cli::input::{check_loads, config_path, read_text};
 use crate::cli::logging;
 use crate::config::Config;
 use crate::proposer::catalogue::{self, Catalogue};
@@ -77,7 +77,7 @@ pub struct Resume {
 }
 
 impl Evolve {
-    pub async fn run(self) -> anyhow::Result<Exit> {
+    pub async fn run(self) -> Result<Exit, CommandError> {
         let mut config = Config::read(self.config.as_deref())?;
         if self.loads.is_some() {
             config.loads = self.loads;
@@ -87,7 +87,7 @@ impl Evolve {
         config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings(config_path(self.config.as_deref()))?;
-        crate::cli::input::check_loads(&config)?;
+        check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let name = self
             .run
@@ -117,7 +117,7 @@ impl Evolve {
 }
 
 impl Resume {
-    pub async fn run(self) -> anyhow::Result<Exit> {
+    pub async fn run(self) -> Result<Exit, CommandError> {
         // Read before anything is written: a run that cannot be resumed stays unchanged.
         let run = self.run.to_resume()?;
         write_log(&run.folder().log())?;
@@ -129,28 +129,25 @@ impl Resume {
     }
 }
 
-fn write_log(folder: &Path) -> anyhow::Result<()> {
-    logging::write_to(folder).with_context(|| format!("cannot write the log in {}", folder.display()))
+fn write_log(folder: &Path) -> Result<(), CliError> {
+    logging::write_to(folder).map_err(|source| CliError::Log { path: folder.to_owned(), source })
 }
 
 /// The text of the building blocks in `folder`, which were found to be whole.
-fn catalogue_text(folder: &Path) -> anyhow::Result<String> {
+fn catalogue_text(folder: &Path) -> Result<String, CommandError> {
     let text = catalogue::gather(folder)?;
     Catalogue::parse(&text)?;
     Ok(text)
 }
 
 /// Tells how a run ended.
-fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> anyhow::Result<Exit> {
+fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> Result<Exit, CommandError> {
     let path = driver.folder().path().to_owned();
     // The judges end before anything is printed.
     let search = driver.into_search();
     let reason = match outcome {
         Ok(reason) => reason,
-        Err(error) => {
-            let hint = format!("the run is kept\nhint: `packevolve resume --run {}` continues it", path.display());
-            return Err(anyhow::Error::new(error).context(hint));
-        }
+        Err(error) => return Err(CommandError::from(error).note("the run is kept").hint(resume_hint(&path))),
     };
     status(format_args!("stopped: {reason}"));
     tell_declined(&path)?;
@@ -159,14 +156,18 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
         Format::Table => print(closing(&search, &path))?,
     }
     if reason == StopReason::Interrupted {
-        status(format_args!("hint: `packevolve resume --run {}` continues it", path.display()));
+        status(format_args!("hint: {}", resume_hint(&path)));
         return Ok(Exit::Interrupted);
     }
     Ok(Exit::Success)
 }
 
+fn resume_hint(run: &Path) -> String {
+    format!("`packevolve resume --run {}` continues it", run.display())
+}
+
 /// Says which documents of the corpus are missing from the closing table, and why.
-fn tell_declined(path: &Path) -> anyhow::Result<()> {
+fn tell_declined(path: &Path) -> Result<(), CommandError> {
     for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
         status(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
@@ -243,13 +244,11 @@ fn pruned(search: &Search, best: &Best) -> String {
 }
 
 /// The time that commits count from: now, or SOURCE_DATE_EPOCH for runs that are to be equal to the bit.
-fn epoch(now: Duration) -> anyhow::Result<i64> {
+fn epoch(now: Duration) -> Result<i64, CliError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
-        Ok(text) => text
-            .parse()
-            .ok()
-            .filter(|seconds| (0..=LATEST_EPOCH).contains(seconds))
-            .ok_or_else(|| BadInput(format!("SOURCE_DATE_EPOCH is no number of seconds: {text:?}")).into()),
+        Ok(text) => {
+            text.parse().ok().filter(|seconds| (0..=LATEST_EPOCH).contains(seconds)).ok_or(CliError::Epoch(text))
+        }
     }
 }

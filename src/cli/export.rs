@@ -6,8 +6,8 @@ use clap::Args;
 
 use crate::archive::Repository;
 use crate::cli::args::RunArgs;
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
-use crate::cli::input::BadInput;
 use crate::cli::write::write;
 use crate::view::export;
 use crate::view::output::{print, status};
@@ -32,7 +32,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
         let repository = Repository::open(&run.folder.archive())?;
@@ -44,13 +44,12 @@ impl Export {
         Ok(Exit::Success)
     }
 
-    fn put(&self, path: &Path, text: &str) -> Result<(), BadInput> {
-        let shown = path.display();
+    fn put(&self, path: &Path, text: &str) -> Result<(), CliError> {
         if path.exists() && !self.force {
-            return Err(BadInput(format!("{shown} is there already\nhint: --force replaces it")));
+            return Err(CliError::Exists(path.to_owned()));
         }
-        write(path, text).map_err(|error| BadInput(format!("cannot write {shown}: {error}")))?;
-        status(format_args!("wrote {shown}"));
+        write(path, text)?;
+        status(format_args!("wrote {}", path.display()));
         Ok(())
     }
 }

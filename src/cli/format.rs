@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::view::output::print;
+use crate::view::output::{PrintError, print};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -10,6 +10,6 @@ pub(crate) enum Format {
     Json,
 }
 
-pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    Ok(print(serde_json::to_string_pretty(value)? + "\n")?)
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), PrintError> {
+    print(serde_json::to_string_pretty(value).expect("BUG: results are JSON") + "\n")
 }

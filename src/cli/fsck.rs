@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::run::fsck::{self, Finding, Report};
@@ -36,7 +37,7 @@ struct Told<'a> {
 }
 
 impl Fsck {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let folder = self.run.folder()?;
         let mut report = fsck::check(&folder)?;
         let mut repaired = Vec::new();

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::edit::blame::{Lines, blame};
@@ -38,7 +39,7 @@ struct Document {
 }
 
 impl Lineage {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let mut run = self.run.glance()?;
         let candidate = run.candidate(&self.candidate)?;
         let line = run.line_to(candidate)?;

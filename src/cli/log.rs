@@ -8,9 +8,10 @@ use packevolve_contract::evaluation::Evaluation;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
-use crate::journal::{Entry, Reader};
+use crate::journal::{self, Entry, Reader};
 use crate::run::fold::{Run, fold};
 use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
@@ -54,7 +55,7 @@ struct Line<'a> {
 }
 
 impl Log {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         if self.follow {
             return self.follow();
         }
@@ -81,7 +82,7 @@ impl Log {
     }
 
     /// Prints events as they are written, until one says that the run has stopped.
-    fn follow(&self) -> anyhow::Result<Exit> {
+    fn follow(&self) -> Result<Exit, CommandError> {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let mut follower =
@@ -112,13 +113,14 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, entry: &Entry<Event>, search: &Search) -> anyhow::Result<()> {
+    fn print(&mut self, entry: &Entry<Event>, search: &Search) -> Result<(), CommandError> {
         let Entry { seq, time, event, .. } = entry;
         if self.rejected && !is_rejection(event) {
             return Ok(());
         }
         let line = match self.format {
-            Format::Json => serde_json::to_string(&Line { format: FORMAT, seq: *seq, time: *time, event })?,
+            Format::Json => serde_json::to_string(&Line { format: FORMAT, seq: *seq, time: *time, event })
+                .expect("BUG: events are JSON in the journal"),
             Format::Table => {
                 let whole = inspect::event_line(entry, self.began, search);
                 let line = if self.is_cut { self.terminal.cut(&whole) } else { whole };
@@ -143,7 +145,7 @@ struct Follower {
 }
 
 impl Follower {
-    fn take(&mut self, entry: &Entry<Event>) -> anyhow::Result<()> {
+    fn take(&mut self, entry: &Entry<Event>) -> Result<(), CommandError> {
         match &mut self.search {
             None => {
                 self.search = Some(fold(&self.folder.journal(), std::slice::from_ref(entry))?);
@@ -168,7 +170,7 @@ impl Follower {
 
     /// Notes that the process of the run has died: its journal will not say so.
     fn tell_if_alone(&mut self) {
-        if self.told || self.heard.elapsed() < QUIET || self.folder.is_worked_on() {
+        if self.told || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
             return;
         }
         self.told = true;

@@ -1,10 +1,12 @@
 //! `packevolve man`.
 
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::Args;
 
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::help::{TOPICS, Topic};
 
@@ -15,13 +17,16 @@ pub struct Man {
 }
 
 impl Man {
-    pub fn run(&self, program: clap::Command) -> anyhow::Result<Exit> {
-        let cannot = || format!("cannot write man pages to {}", self.folder.display());
-        std::fs::create_dir_all(&self.folder).with_context(cannot)?;
-        clap_mangen::generate_to(program, &self.folder).with_context(cannot)?;
-        for (name, page) in TOPICS.iter().map(Topic::man_page) {
-            std::fs::write(self.folder.join(name), page.render()).with_context(cannot)?;
+    pub fn run(&self, program: clap::Command) -> Result<Exit, CommandError> {
+        match self.write(program) {
+            Ok(()) => Ok(Exit::Success),
+            Err(source) => Err(CliError::Write { path: self.folder.clone(), source }.into()),
         }
-        Ok(Exit::Success)
+    }
+
+    fn write(&self, program: clap::Command) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        clap_mangen::generate_to(program, &self.folder)?;
+        TOPICS.iter().map(Topic::man_page).try_for_each(|(name, page)| fs::write(self.folder.join(name), page.render()))
     }
 }

@@ -1,12 +1,12 @@
 //! Command line: arguments, dispatch, errors and exit codes. Results go to stdout, everything else to stderr.
 
 pub mod exit;
+mod error;
 mod logging;
 mod global;
 mod format;
 pub mod help;
 mod input;
-mod error;
 mod args;
 mod write;
 mod apply;
@@ -25,10 +25,9 @@ mod report;
 mod show;
 mod top;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::cli::error::{exit_of, told};
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::view::output;
 
@@ -78,13 +77,13 @@ pub fn main() -> Exit {
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
-            output::error(told(&error));
-            exit_of(&error)
+            output::error(&error);
+            error.exit()
         }
     }
 }
 
-fn run(command: Command) -> anyhow::Result<Exit> {
+fn run(command: Command) -> Result<Exit, CommandError> {
     match command {
         Command::Evolve(command) => block_on(command.run()),
         Command::Resume(command) => block_on(command.run()),
@@ -106,8 +105,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
     }
 }
 
-fn block_on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    tokio::runtime::Runtime::new().context("cannot start the runtime")?.block_on(command)
+fn block_on(command: impl Future<Output = Result<Exit, CommandError>>) -> Result<Exit, CommandError> {
+    tokio::runtime::Runtime::new().map_err(CliError::Runtime)?.block_on(command)
 }
 
 fn after_help() -> String {

@@ -9,16 +9,17 @@ use serde::Serialize;
 
 use crate::archive::Repository;
 use crate::cli::args::RunArgs;
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::BadInput;
-use crate::journal::JournalError;
 use crate::run::fold::Run;
 use crate::run::folder::RunError;
-use crate::run::replay::{self, Calls, Divergence, Remeasured, Speed, Step};
+use crate::run::replay::{self, Calls, Remeasured, Speed, Step};
+use crate::values::candidate::CandidateId;
+use crate::values::error_kind::ErrorKind;
 use crate::view::export;
 use crate::view::inspect::FORMAT;
-use crate::view::output::{self, print, status};
+use crate::view::output::{print, status};
 use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
@@ -55,106 +56,75 @@ struct Reproduced<'a> {
     measured: Option<&'a Remeasured>,
 }
 
-/// A crash leaves such a line and so does tampering; a record that is to be vouched for has none.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "not reproduced: the last line of {} is not whole\nhint: if the run is under way or was cut off, \
-     `packevolve resume` puts it in order",
-    .0.display()
-)]
-struct NotWhole(PathBuf);
-
 impl Replay {
-    pub async fn run(&self) -> anyhow::Result<Exit> {
-        let run = match self.run.open() {
-            Ok(run) => run,
-            Err(error) if error.downcast_ref().is_some_and(is_tampered) => {
-                output::error(crate::cli::error::told(&self.first_divergence(error)));
-                return Ok(Exit::Diverged);
-            }
-            Err(error) => return Err(error),
-        };
-        if run.torn.is_some() {
-            output::error(crate::cli::error::told(&NotWhole(run.folder.journal()).into()));
-            return Ok(Exit::Diverged);
-        }
+    pub async fn run(&self) -> Result<Exit, CommandError> {
+        let run = self.open()?;
         let folder = self.export.as_deref().map(new_folder).transpose()?;
-        match self.replay(&run).await? {
-            Ok(exit) => {
-                folder.map(|folder| self.write_series(&run, &folder)).transpose()?;
-                Ok(exit)
-            }
-            Err(Divergence::Judge(error)) => Err(error.into()),
-            Err(divergence) => {
-                output::error(crate::cli::error::told(&anyhow::Error::new(divergence).context("not reproduced")));
-                Ok(Exit::Diverged)
-            }
+        let exit = self.replay(&run).await.map_err(not_reproduced)?;
+        folder.map(|folder| self.write_series(&run, &folder)).transpose()?;
+        Ok(exit)
+    }
+
+    /// Reads the run. A journal that was changed differs from the record; other errors are not about the record.
+    fn open(&self) -> Result<Run, CommandError> {
+        let run = self.run.open().map_err(|error| match error.is(is_tampered) {
+            true => not_reproduced(self.first_divergence(error).with_kind(ErrorKind::Diverged)),
+            false => error,
+        })?;
+        // A crash leaves an unfinished line, but so does tampering: replay vouches for neither.
+        match run.torn {
+            Some(_) => Err(CliError::Torn(run.folder.journal()).into()),
+            None => Ok(run),
         }
     }
 
-    /// What is wrong with a journal whose events cannot be: they may have parted from what they come of before that.
-    fn first_divergence(&self, error: anyhow::Error) -> anyhow::Error {
+    /// The error of a journal with an impossible event: events before it may already differ from what replay gives.
+    fn first_divergence(&self, error: CommandError) -> CommandError {
         let earlier = || {
-            let folder = self.run.folder().ok()?;
-            let (run, _) = Run::open_possible(folder).ok()?;
+            let (run, _) = Run::open_possible(self.run.folder().ok()?).ok()?;
             let repository = Repository::open(&run.folder.archive()).ok()?;
             replay::part(&run, &repository).err()
         };
-        match error.downcast_ref() {
-            Some(RunError::Impossible { .. }) => match earlier() {
-                Some(divergence) => anyhow::Error::new(divergence).context("not reproduced"),
-                None => error.context("not reproduced"),
-            },
-            _ => error,
+        match error.is(|error| matches!(error, RunError::Impossible { .. })) {
+            true => earlier().map_or(error, CommandError::from),
+            false => error,
         }
     }
 
-    async fn replay(&self, run: &Run) -> anyhow::Result<Result<Exit, Divergence>> {
+    async fn replay(&self, run: &Run) -> Result<Exit, CommandError> {
         let repository = Repository::open(&run.folder.archive())?;
-        let Some(wanted) = &self.candidate else {
-            return self.whole(run, &repository);
-        };
-        let candidate = run.candidate(wanted)?;
-        let steps = match replay::lineage(run, &repository, candidate) {
-            Ok(steps) => steps,
-            Err(divergence) => return Ok(Err(divergence)),
-        };
+        match &self.candidate {
+            Some(wanted) => self.candidate(run, &repository, run.candidate(wanted)?).await,
+            None => self.whole(run, &repository),
+        }
+    }
+
+    async fn candidate(
+        &self,
+        run: &Run,
+        repository: &Repository,
+        candidate: CandidateId,
+    ) -> Result<Exit, CommandError> {
+        let steps = replay::lineage(run, repository, candidate)?;
         if self.format == Format::Table {
             print(told_steps(&steps))?;
         }
-        let again = if self.no_evaluate {
-            None
-        } else {
-            match replay::measure(run, &repository, candidate).await {
-                Ok(again) => Some(again),
-                Err(divergence) => return Ok(Err(divergence)),
-            }
+        let measured = match self.no_evaluate {
+            true => None,
+            false => Some(replay::measure(run, repository, candidate).await?),
         };
-        match (self.format, &again) {
+        match (self.format, &measured) {
             (Format::Json, measured) => {
                 print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
             }
-            (Format::Table, Some(again)) => print(told_again(again, &Terminal::of_stdout()))?,
+            (Format::Table, Some(measured)) => print(told_again(measured, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
         }
-        Ok(Ok(again.as_ref().map_or(Exit::Success, exit_of)))
+        Ok(measured.as_ref().map_or(Exit::Success, exit_of))
     }
 
-    /// Writes the edits of the replayed candidate.
-    fn write_series(&self, run: &Run, folder: &Path) -> anyhow::Result<()> {
-        let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
-        let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
-        write_folder(folder, &files)
-            .map_err(|error| BadInput(format!("cannot write {}: {error}", folder.display())))?;
-        status(format_args!("wrote {} files to {}", files.len(), folder.display()));
-        Ok(())
-    }
-
-    fn whole(&self, run: &Run, repository: &Repository) -> anyhow::Result<Result<Exit, Divergence>> {
-        let steps = match replay::whole(run, repository) {
-            Ok(steps) => steps,
-            Err(divergence) => return Ok(Err(divergence)),
-        };
+    fn whole(&self, run: &Run, repository: &Repository) -> Result<Exit, CommandError> {
+        let steps = replay::whole(run, repository)?;
         match self.format {
             Format::Json => print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: None })?,
             Format::Table => print(format_args!(
@@ -163,7 +133,24 @@ impl Replay {
                 steps.len()
             ))?,
         }
-        Ok(Ok(Exit::Success))
+        Ok(Exit::Success)
+    }
+
+    /// Writes the edits of the replayed candidate.
+    fn write_series(&self, run: &Run, folder: &Path) -> Result<(), CommandError> {
+        let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
+        let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
+        write_folder(folder, &files).map_err(|source| CliError::Write { path: folder.to_owned(), source })?;
+        status(format_args!("wrote {} files to {}", files.len(), folder.display()));
+        Ok(())
+    }
+}
+
+/// Only a divergence says something about the record.
+fn not_reproduced(error: CommandError) -> CommandError {
+    match error.kind() {
+        ErrorKind::Diverged => error.note("the record is not reproduced"),
+        _ => error,
     }
 }
 
@@ -226,13 +213,12 @@ fn told_speed(calls: &Calls, terminal: &Terminal) -> String {
 }
 
 /// A folder that does not exist or is empty.
-fn new_folder(path: &Path) -> Result<PathBuf, BadInput> {
-    let shown = path.display();
+fn new_folder(path: &Path) -> Result<PathBuf, CliError> {
     match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(path.to_owned()),
-        Ok(false) => Err(BadInput(format!("{shown} is not empty\nhint: name a new folder"))),
+        Ok(false) => Err(CliError::NotEmpty(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
-        Err(error) => Err(BadInput(format!("cannot write to {shown}: {error}"))),
+        Err(source) => Err(CliError::Write { path: path.to_owned(), source }),
     }
 }
 
@@ -241,18 +227,11 @@ fn write_folder(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
     files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
-/// Whether a journal is not as it was written, which replay is there to find; another one that cannot be read is not.
+/// Whether a journal is not as it was written.
 fn is_tampered(error: &RunError) -> bool {
     match error {
         RunError::Impossible { .. } => true,
-        RunError::Journal(error) => matches!(
-            error,
-            JournalError::Damaged { .. }
-                | JournalError::OutOfOrder { .. }
-                | JournalError::NotJson { .. }
-                | JournalError::NotUtf8 { .. }
-                | JournalError::TooLong { .. }
-        ),
+        RunError::Journal(error) => error.damaged_line().is_some(),
         _ => false,
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 
 use crate::archive::Repository;
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::write::write;
 use crate::view::output::{print, status};
@@ -23,7 +23,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let run = self.run.open()?;
         let repository = Repository::open(&run.folder.archive())?;
         let page = report::html(&run, &repository)?;
@@ -31,7 +31,7 @@ impl Report {
             print(page)?;
             return Ok(Exit::Success);
         }
-        write(&self.output, &page).with_context(|| format!("cannot write {}", self.output.display()))?;
+        write(&self.output, &page)?;
         status(format_args!("the report is in {}", self.output.display()));
         Ok(Exit::Success)
     }

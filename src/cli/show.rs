@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::archive::Repository;
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::run::folder::RunError;
@@ -44,7 +45,7 @@ struct Shown {
 }
 
 impl Show {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let mut run = self.run.glance()?;
         let candidate = run.candidate(&self.candidate)?;
         let Seen { known, selection, evaluation } = run.seen(candidate)?;

@@ -7,6 +7,7 @@ use packevolve_contract::case::Case;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::values::candidate::CandidateId;
@@ -44,7 +45,7 @@ struct Document {
 type Ranked = (Vec<Row>, Option<CandidateId>, Vec<Case>);
 
 impl Top {
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self) -> Result<Exit, CommandError> {
         let (rows, best, cases) = if self.all { self.all()? } else { self.some()? };
         match self.format {
             Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
@@ -57,13 +58,13 @@ impl Top {
         Ok(Exit::Success)
     }
 
-    fn all(&self) -> anyhow::Result<Ranked> {
+    fn all(&self) -> Result<Ranked, CommandError> {
         let run = self.run.open()?;
         let best = run.search.best().map(|best| best.candidate);
         Ok((inspect::top(&run.search, usize::MAX), best, run.search.origin().cases.clone()))
     }
 
-    fn some(&self) -> anyhow::Result<Ranked> {
+    fn some(&self) -> Result<Ranked, CommandError> {
         let mut run = self.run.glance()?;
         let rows = run.top(self.count.get())?.iter().map(|(id, known)| Row::of(*id, known)).collect();
         Ok((rows, run.best(), run.start().origin().cases.clone()))

@@ -4,8 +4,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::cli::error::CliError;
+
 /// Writes the whole file or nothing, follows links, and keeps the permissions of an existing file.
-pub fn write(path: &Path, text: &str) -> io::Result<()> {
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    replace(path, text).map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     let there = fs::metadata(path).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         // Devices and pipes cannot be replaced by a rename; for a folder this reports the error.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::values::error_kind::{Classify, ErrorKind};
+
 /// Why a journal cannot be written or read. Lines count from one.
 #[derive(Debug, Error)]
 pub enum JournalError {
@@ -15,16 +17,17 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// Nothing is there.
-    #[error("{path}: no such journal\nhint: a run folder holds journal.jsonl")]
+    #[error("{path}: no such journal")]
     Missing {
         /// The journal.
         path: PathBuf,
     },
     /// Another process holds the lock.
-    #[error("{path}: another packevolve is working on this run")]
+    #[error("{path}: another packevolve is working on this run{}", process.map_or(String::new(), |id| format!(": process {id}")))]
     InUse {
-        /// The journal.
         path: PathBuf,
+        /// The other process, if it runs on this machine.
+        process: Option<u32>,
     },
     /// The operating system said no.
     #[error("{path}: cannot {doing} it")]
@@ -38,8 +41,7 @@ pub enum JournalError {
     },
     /// Written by a version of this program that is not out yet.
     #[error(
-        "{path}:{line}: journal version {version} is newer than {}, the newest that this packevolve reads\n\
-         hint: use the version of packevolve that wrote this run",
+        "{path}:{line}: journal version {version} is newer than {}, the newest that this packevolve reads",
         crate::journal::line::VERSION
     )]
     Newer {
@@ -89,7 +91,7 @@ pub enum JournalError {
         found: u64,
     },
     /// An intact line whose event this program does not know.
-    #[error("{path}:{line}: unknown event\nhint: the run was probably written by a newer version of packevolve")]
+    #[error("{path}:{line}: unknown event")]
     UnknownEvent {
         /// The journal.
         path: PathBuf,
@@ -115,11 +117,39 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// An append after one that failed.
-    #[error("{path}: an earlier append failed, so nothing more is written\nhint: resume the run")]
+    #[error("{path}: an earlier append failed, so nothing more is written")]
     Broken {
         /// The journal.
         path: PathBuf,
     },
+}
+
+impl Classify for JournalError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } | Self::Unwritable { .. } | Self::Broken { .. } => ErrorKind::Failure,
+            Self::Exists { .. }
+            | Self::Missing { .. }
+            | Self::InUse { .. }
+            | Self::Newer { .. }
+            | Self::NotUtf8 { .. }
+            | Self::NotJson { .. }
+            | Self::Damaged { .. }
+            | Self::OutOfOrder { .. }
+            | Self::UnknownEvent { .. }
+            | Self::TooLong { .. } => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Missing { .. } => "a run folder holds journal.jsonl",
+            Self::Newer { .. } | Self::UnknownEvent { .. } => "use the version of packevolve that wrote this run",
+            Self::Broken { .. } => "`packevolve resume` continues the run",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 impl JournalError {

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::journal::error::JournalError;
 use crate::journal::line::{Chain, Digest, Entry, MAX_LINE, Place, encode};
+use crate::journal::live;
 use crate::journal::reader::TornLine;
 use crate::journal::scan::scan;
 
@@ -283,12 +284,6 @@ impl<E: Serialize + DeserializeOwned> Draft<E> {
     }
 }
 
-/// Whether a harness is at work on a journal right now.
-pub fn is_in_use(path: &Path) -> bool {
-    let file = File::open(path);
-    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
 /// Where a journal is before it has its first event.
 pub fn draft(path: &Path) -> PathBuf {
     path.with_added_extension("new")
@@ -296,7 +291,7 @@ pub fn draft(path: &Path) -> PathBuf {
 
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
     file.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => JournalError::InUse { path: path.to_owned() },
+        TryLockError::WouldBlock => JournalError::InUse { path: path.to_owned(), process: live::holder(path) },
         TryLockError::Error(source) => JournalError::io(path, "lock")(source),
     })
 }

@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
 
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::settings::EvaluationSettings;
 
 /// The judge's program, beside the harness's own.
@@ -25,7 +26,7 @@ const LAST_WORDS: usize = 40;
 /// The judge or the channel to it broke; says nothing about a candidate.
 #[derive(Debug, Error)]
 pub enum JudgeError {
-    #[error("{PROGRAM} is not beside {}\nhint: `cargo build --release --workspace` makes both", .0.display())]
+    #[error("{PROGRAM} is not beside {}", .0.display())]
     Missing(PathBuf),
     #[error("cannot start {}", path.display())]
     Start { path: PathBuf, source: io::Error },
@@ -39,6 +40,27 @@ pub enum JudgeError {
     Answer(String),
     #[error("cannot reach the judge")]
     Io(#[from] io::Error),
+}
+
+impl Classify for JudgeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused(_) => ErrorKind::Input,
+            Self::Missing(_)
+            | Self::Start { .. }
+            | Self::Ended(_)
+            | Self::Failed(_)
+            | Self::Answer(_)
+            | Self::Io(_) => ErrorKind::Failure,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => Some("`cargo build --release --workspace` makes both".to_owned()),
+            _ => None,
+        }
+    }
 }
 
 /// A running judge with its session. Dropping it ends the process.

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::edit::line::{bare, lines};
 use crate::proposer::syntax::functions;
+use crate::values::error_kind::{Classify, ErrorKind};
 
 const EXTENSION: &str = "py";
 const BEGINS: &str = "# block: ";
@@ -87,6 +88,18 @@ pub enum CatalogueError {
 pub struct FolderError {
     pub path: PathBuf,
     pub source: io::Error,
+}
+
+impl Classify for CatalogueError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
+}
+
+impl Classify for FolderError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// Joins the files of `folder`, sorted by name.

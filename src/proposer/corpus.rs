@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::edit::proposal::Proposal;
+use crate::values::error_kind::{Classify, ErrorKind};
 
 /// The corpus cannot be read.
 #[derive(Debug, Error)]
@@ -14,6 +15,12 @@ use crate::edit::proposal::Proposal;
 pub struct CorpusError {
     pub path: PathBuf,
     pub source: io::Error,
+}
+
+impl Classify for CorpusError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Input
+    }
 }
 
 /// One file of the corpus.

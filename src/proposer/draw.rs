@@ -12,6 +12,7 @@ use crate::proposer::prune::{Ancestor, Cuts};
 use crate::proposer::{compose, cross, mutate, prune};
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Proposer, RunStarted, Selection};
 use crate::values::operator::Operator;
 
@@ -22,6 +23,22 @@ pub enum ProposeError {
     Archive(#[from] RepositoryError),
     #[error("the building blocks of the run cannot be read")]
     Catalogue(#[from] CatalogueError),
+}
+
+impl Classify for ProposeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Archive(error) => error.kind(),
+            Self::Catalogue(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Archive(error) => error.hint(),
+            Self::Catalogue(error) => error.hint(),
+        }
+    }
 }
 
 /// The proposers of a run that need nothing but what its archive holds.

@@ -99,15 +99,17 @@ pub(crate) fn candidate(
 fn no_candidate(wanted: &str, names: &[(String, CommitId)], fitting: &[usize]) -> RunError {
     let similarity = |name: &str| strsim::jaro_winkler(wanted, name);
     let nearest = names.iter().map(|(name, _)| name).max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    let hint = match (fitting, nearest) {
-        ([], Some(name)) if similarity(name) > 0.75 => format!("\nhint: did you mean `{name}`?"),
-        ([], _) => String::new(),
-        (several, _) => {
-            let numbers: Vec<String> = several.iter().map(ToString::to_string).collect();
-            format!("\nhint: several fit, use a number: {}", numbers.join(", "))
+    let wanted = wanted.to_owned();
+    match fitting {
+        [] => {
+            let similar = nearest.filter(|name| similarity(name) > 0.75).cloned();
+            RunError::NoCandidate { wanted, count: names.len(), similar }
         }
-    };
-    RunError::NoCandidate { wanted: wanted.to_owned(), count: names.len(), hint }
+        several => {
+            let candidates = several.iter().map(|at| CandidateId(*at as u64)).collect();
+            RunError::Ambiguous { wanted, candidates }
+        }
+    }
 }
 
 /// How long harnesses have been at work on a run: from the first to the last event of each session. What a session did

@@ -1,11 +1,12 @@
 //! Folder: where the parts of a run lie, and how a run is found by its name.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::journal::{self, JournalError};
+use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
 
 /// Where things are in a run's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,27 +17,64 @@ pub struct RunFolder(pub(super) PathBuf);
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
     NotARun(PathBuf),
-    #[error(
-        "{}: this run ended before it began\nhint: `packevolve evolve --run {}` begins it",
-        .0.display(), .0.file_name().unwrap_or_default().display()
-    )]
+    #[error("{}: this run was never started", .0.display())]
     NeverBegan(PathBuf),
-    #[error("{0:?} cannot be the name of a run\nhint: a name is one folder below the folder of runs")]
+    #[error("{0:?} cannot be the name of a run")]
     BadName(String),
     #[error("there are no runs in {}", .0.display())]
     NoRuns(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("{}: the journal is empty\nhint: this run ended before it began; remove its folder", .0.display())]
+    #[error("{}: the journal is empty", .0.display())]
     Empty(PathBuf),
-    #[error("{}: event {seq} cannot be: {reason}", path.display())]
+    #[error("{}: event {seq} contradicts the events before it: {reason}", path.display())]
     Impossible { path: PathBuf, seq: u64, reason: String },
-    #[error("{} is not of this journal\nhint: remove it, it is not needed", .0.display())]
+    #[error("{} is not of this journal", .0.display())]
     OtherIndex(PathBuf),
-    #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}{hint}", count - 1)]
-    NoCandidate { wanted: String, count: usize, hint: String },
-    #[error("nothing was measured in this run yet, so there is no best candidate")]
+    #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}", count - 1)]
+    NoCandidate { wanted: String, count: usize, similar: Option<String> },
+    #[error("several candidates fit {wanted:?}")]
+    Ambiguous { wanted: String, candidates: Vec<CandidateId> },
+    #[error("this run has no best candidate: nothing is measured yet")]
     NoBest,
+}
+
+impl Classify for RunError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Journal(error) => error.kind(),
+            Self::NotARun(_)
+            | Self::NeverBegan(_)
+            | Self::BadName(_)
+            | Self::NoRuns(_)
+            | Self::Empty(_)
+            | Self::Impossible { .. }
+            | Self::OtherIndex(_)
+            | Self::NoCandidate { .. }
+            | Self::Ambiguous { .. }
+            | Self::NoBest => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Journal(error) => return error.hint(),
+            Self::NeverBegan(path) => {
+                let name = path.file_name().unwrap_or(path.as_os_str());
+                format!("`packevolve evolve --run {}` starts it", name.display())
+            }
+            Self::BadName(_) => "a name is one folder below the folder of runs".to_owned(),
+            Self::NoRuns(_) => "`packevolve evolve` starts one, --run names a run elsewhere".to_owned(),
+            Self::Empty(_) => "this run was never started: remove its folder".to_owned(),
+            Self::OtherIndex(_) => "remove it, it is not needed".to_owned(),
+            Self::NoCandidate { similar, .. } => format!("did you mean `{}`?", similar.as_ref()?),
+            Self::Ambiguous { candidates, .. } => {
+                let numbers: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                format!("use a number: {}", numbers.join(", "))
+            }
+            Self::NotARun(_) | Self::Impossible { .. } | Self::NoBest => return None,
+        })
+    }
 }
 
 impl RunFolder {
@@ -114,15 +152,6 @@ impl RunFolder {
         self.0.join("journal.snapshot")
     }
 
-    /// Whether a process of this machine works on the run: it holds the lock of the journal. Asked of the system's
-    /// list, as to try the lock could be in the way of a harness that is just about to take it.
-    pub fn is_worked_on(&self) -> bool {
-        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-        let Ok(journal) = self.journal().metadata() else { return false };
-        let end = format!(":{}", journal.ino());
-        locks.lines().any(|lock| lock.split(' ').any(|field| field.ends_with(&end)))
-    }
-
     /// Whether a run can begin here: where nothing is, or what one left that ended before it had begun.
     pub fn is_free(&self) -> bool {
         match std::fs::read_dir(&self.0) {
@@ -160,8 +189,9 @@ mod tests {
         assert!(!folder.is_free(), "an archive without its journal is somebody's");
         let draft = Journal::<Event>::create(&folder.journal()).unwrap();
         assert!(folder.is_free());
-        let error = RunFolder::find(runs.path(), "x").unwrap_err().to_string();
-        assert!(error.ends_with("before it began\nhint: `packevolve evolve --run x` begins it"), "{error}");
+        let error = RunFolder::find(runs.path(), "x").unwrap_err();
+        assert!(error.to_string().ends_with("this run was never started"), "{error}");
+        assert_eq!(error.hint().as_deref(), Some("`packevolve evolve --run x` starts it"));
         drop(draft.begin(&[]).unwrap());
         assert!(!folder.is_free());
         std::os::unix::fs::symlink("nowhere", runs.path().join("link")).unwrap();

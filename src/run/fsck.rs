@@ -21,6 +21,7 @@ use crate::run::folder::RunFolder;
 use crate::run::snapshot::{self, Snapshot};
 use crate::search::Search;
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Event, RunStarted};
 
 /// The run cannot be checked or repaired at all.
@@ -30,6 +31,22 @@ pub enum FsckError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Repository(#[from] RepositoryError),
+}
+
+impl Classify for FsckError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Journal(error) => error.kind(),
+            Self::Repository(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => error.hint(),
+            Self::Repository(error) => error.hint(),
+        }
+    }
 }
 
 /// What kind of thing is wrong.
@@ -109,7 +126,7 @@ pub struct Report {
 /// # Errors
 /// A journal that is not there, cannot be read, or was written by a newer version.
 pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
-    let mut check = Check { under_way: journal::is_in_use(&folder.journal()), ..Check::default() };
+    let mut check = Check { under_way: journal::is_live(&folder.journal()), ..Check::default() };
     let (entries, torn) = check.read(folder)?;
     let search = check.fold(&entries);
     match (Repository::open(&folder.archive()), &search) {
@@ -505,12 +522,10 @@ fn differences(expected: &CommitFacts, found: &CommitFacts) -> Vec<String> {
     differing.map(|(part, expected, found)| format!("its {part}: {found}, by the journal {expected}")).collect()
 }
 
-/// An error in one line, with its cause and without its hint.
+/// An error and its cause in one line.
 fn told(error: &dyn std::error::Error) -> String {
-    let line =
-        |error: &dyn std::error::Error| error.to_string().split("\nhint: ").next().unwrap_or_default().to_owned();
     match error.source() {
-        Some(source) => format!("{}: {}", line(error), line(source)),
-        None => line(error),
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 #![doc = include_str!("../cli/help/words.md")]
 
+pub mod error_kind;
 pub mod candidate;
 pub mod settings;
 pub mod cost;

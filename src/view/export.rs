@@ -40,7 +40,7 @@ pub fn series(
     let mut files = vec![(format!("000_seed_{file_name}"), seed.clone().into_bytes())];
     for (at, step) in run.search.line_to(candidate).into_iter().enumerate().skip(1) {
         let known = run.search.candidate(step).expect("BUG: a parent is a candidate");
-        let proposal = repository.proposal(known.commit)?.unwrap_or_default();
+        let proposal = repository.proposal(known.commit)?.ok_or_else(|| RepositoryError::no_proposal(known.commit))?;
         files.push((format!("{at:03}_{}.txt", file_stem(&known.name)), proposal));
     }
     files.push(("all.patch".to_owned(), diff::unified(file_name, &seed, &winner).into_bytes()));

@@ -2,11 +2,13 @@
 //! never stops a run or a check early.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::values::error_kind::{Classify, ErrorKind};
 
 /// How much goes to stderr beside errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,16 +31,22 @@ pub fn verbosity() -> Verbosity {
     VERBOSITY.get().copied().unwrap_or_default()
 }
 
-/// Prints a result without adding a line end.
-///
-/// # Errors
-/// When stdout cannot take it, as on a full disk; not when its reader has closed the pipe.
-pub fn print(text: impl Display) -> io::Result<()> {
+/// The disk is full, for example.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to stdout")]
+pub struct PrintError(#[source] io::Error);
+
+impl Classify for PrintError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Failure
+    }
+}
+
+/// Prints a result without adding a line end. Not an error: a reader that has closed the pipe.
+pub fn print(text: impl Display) -> Result<(), PrintError> {
     let mut stdout = io::stdout().lock();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(io::Error::new(error.kind(), format!("cannot write to stdout: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(PrintError(error)),
         _ => Ok(()),
     }
 }

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Command};
 use clap_mangen::roff::Roff;
 
+use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::help::markdown::Block;
 use crate::view::output::print;
@@ -78,7 +79,7 @@ pub struct Help {
 }
 
 impl Help {
-    pub fn run(&self, mut packevolve: Command) -> anyhow::Result<Exit> {
+    pub fn run(&self, mut packevolve: Command) -> Result<Exit, CommandError> {
         let terminal = Terminal::of_stdout();
         packevolve.build();
         let Some(name) = &self.name else {
@@ -90,7 +91,7 @@ impl Help {
             (None, Some(topic)) => print(topic.draw(&terminal))?,
             (None, None) => {
                 let error = format!("there is no command or topic '{name}': `packevolve help` lists them");
-                packevolve.error(ErrorKind::InvalidSubcommand, error).print()?;
+                let _ = packevolve.error(ErrorKind::InvalidSubcommand, error).print();
                 return Ok(Exit::Usage);
             }
         }

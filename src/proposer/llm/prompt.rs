@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::RequestForm;
 
 const BUILT_IN: [(&str, &str); 7] = [
@@ -39,6 +40,14 @@ pub enum PromptError {
     Unknown { path: PathBuf },
     #[error("prompt {name}: {detail}")]
     Template { name: String, detail: String },
+}
+
+impl Classify for PromptError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { .. } | Self::Unknown { .. } | Self::Template { .. } => ErrorKind::Input,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::loads::Loads;
 use packevolve_contract::protocol::{EvaluateRequest, Ready, Threshold, WindowSet};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,6 +38,7 @@ use crate::run::resume::{LiveRun, ResumableRun};
 use crate::run::snapshot;
 use crate::search::{Candidate, Next, Search, Subject, Task};
 use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{
     CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason,
 };
@@ -71,7 +73,7 @@ pub struct Start {
 /// Our own machinery broke. The run, if it has begun, can be resumed.
 #[derive(Debug, Error)]
 pub enum DriverError {
-    #[error("{} is there already\nhint: take another --run NAME, or `packevolve resume`", .0.display())]
+    #[error("{} is there already", .0.display())]
     Exists(PathBuf),
     #[error("cannot make {path}")]
     Folder { path: PathBuf, source: io::Error },
@@ -89,12 +91,49 @@ pub enum DriverError {
     Judge(#[from] JudgeError),
     #[error("the baseline program was not measured: {0}")]
     Baseline(String),
-    #[error("the loads are not those that the run began with: digest {now}, then {then}")]
-    OtherLoads { now: String, then: String },
+    #[error("the loads have changed since the run began")]
+    OtherLoads(Loads),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("stopped at once, without its running evaluations")]
     Aborted,
+}
+
+impl Classify for DriverError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Exists(_) | Self::OtherLoads(_) => ErrorKind::Input,
+            Self::Folder { .. } | Self::Signals(_) => ErrorKind::Failure,
+            Self::Baseline(_) => ErrorKind::Rejected,
+            Self::Aborted => ErrorKind::Interrupted,
+            Self::Run(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::Repository(error) => error.kind(),
+            Self::Propose(error) => error.kind(),
+            Self::Prompt(error) => error.kind(),
+            Self::Judge(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists(_) => Some("choose another --run NAME, or `packevolve resume`".to_owned()),
+            Self::OtherLoads(Loads::Path(path)) => {
+                let path = path.display();
+                Some(format!("restore {path} to resume, or start a new run: `packevolve evolve --loads {path}`"))
+            }
+            Self::OtherLoads(Loads::MadeUp { .. }) => {
+                Some("this version of packevolve or of its Python makes up other loads: start a new run".to_owned())
+            }
+            Self::Folder { .. } | Self::Signals(_) | Self::Baseline(_) | Self::Aborted => None,
+            Self::Run(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::Repository(error) => error.hint(),
+            Self::Propose(error) => error.hint(),
+            Self::Prompt(error) => error.hint(),
+            Self::Judge(error) => error.hint(),
+        }
+    }
 }
 
 /// What a live run waits for.
@@ -204,7 +243,7 @@ impl<'a> Driver<'a> {
         let signals = signals()?;
         let (now, then) = (&slots.ready().loads_digest, &started.judge.loads_digest);
         if now != then {
-            return Err(DriverError::OtherLoads { now: now.clone(), then: then.clone() });
+            return Err(DriverError::OtherLoads(evaluation.loads.clone()));
         }
         repository.recall(&mut run.trail.kept)?;
         let limit = candidates.unwrap_or_else(|| run.search.candidate_limit());

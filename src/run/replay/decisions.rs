@@ -22,6 +22,7 @@ use crate::run::derive::{Derived, Descent, Novel, derive, normal_form, novel};
 use crate::run::fold::{self, Run};
 use crate::search::{Next, Search, Subject, Task};
 use crate::values::candidate::{CandidateId, CommitId};
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{
     Asking, CandidateCreated, CorpusEntry, Declined, Event, ModelAsked, Proposer, RunStarted, Selection, StopReason,
 };
@@ -34,7 +35,7 @@ pub enum Divergence {
     Differs { what: String, expected: String, got: String },
     #[error("event {seq}, {divergence}")]
     At { seq: u64, divergence: Box<Divergence> },
-    #[error("candidate {candidate} ({name}) does not come of its proposal any more: {reason}")]
+    #[error("candidate {candidate} ({name}) can no longer be derived from its proposal: {reason}")]
     NotDerived { candidate: CandidateId, name: String, reason: String },
     #[error(transparent)]
     Archive(#[from] RepositoryError),
@@ -42,6 +43,26 @@ pub enum Divergence {
     Propose(#[from] ProposeError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
+}
+
+impl Classify for Divergence {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Differs { .. } | Self::NotDerived { .. } | Self::Archive(_) | Self::Propose(_) => ErrorKind::Diverged,
+            Self::At { divergence, .. } => divergence.kind(),
+            Self::Judge(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Differs { .. } | Self::NotDerived { .. } => None,
+            Self::At { divergence, .. } => divergence.hint(),
+            Self::Archive(error) => error.hint(),
+            Self::Propose(error) => error.hint(),
+            Self::Judge(error) => error.hint(),
+        }
+    }
 }
 
 /// One candidate made again.
@@ -155,8 +176,12 @@ impl<'a> Again<'a> {
         let evaluation = &settings.evaluation;
         let again =
             case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, settings.rng_seed);
-        let again = again.unwrap_or_default();
-        same(|| "the cases".into(), &Shown(&started.cases), &Shown(&again))?;
+        let differs = |error| Divergence::Differs {
+            what: "the cases".to_owned(),
+            expected: Shown(&started.cases).to_string(),
+            got: format!("none: {error}"),
+        };
+        same(|| "the cases".into(), &Shown(&started.cases), &Shown(&again.map_err(differs)?))?;
         self.repository.read_blob(started.baseline)?;
         self.steps.push(self.maker.make(&self.run.search, CandidateId::SEED)?);
         let seed = &self.maker.programs[&CandidateId::SEED];
@@ -215,7 +240,8 @@ impl<'a> Again<'a> {
 
     fn created(&mut self, created: &CandidateCreated) -> Result<(), Divergence> {
         let selection = selection_of(&self.search, created.attempt).clone();
-        let proposal = self.repository.proposal(created.commit)?.unwrap_or_default();
+        let proposal = self.repository.proposal(created.commit)?;
+        let proposal = proposal.ok_or_else(|| RepositoryError::no_proposal(created.commit))?;
         let operator = self.maker.draw_again(&self.search, created.attempt, &selection, Some(&proposal))?;
         same(|| "what the proposer did".into(), &Shown(&created.operator), &Shown(&operator))?;
         self.maker.answers.remove(&created.attempt);

@@ -106,7 +106,8 @@ fn lead(description: &str) -> String {
 }
 
 fn shown(cast: &NamedCandidates<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
-    let bytes = repository.proposal(cast.known(id).commit)?.unwrap_or_default();
+    let commit = cast.known(id).commit;
+    let bytes = repository.proposal(commit)?.ok_or_else(|| RepositoryError::no_proposal(commit))?;
     let document = String::from_utf8_lossy(&bytes);
     let (description, lines) = match Proposal::parse(&document) {
         Ok(proposal) => (proposal.description.clone(), changes::lines(&proposal.edit)),

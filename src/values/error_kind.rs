@@ -1,0 +1,28 @@
+//! What an error means to the person who sees it. Every error that can end a command implements [`Classify`], so the
+//! compiler finds one without a kind.
+
+use std::error::Error;
+
+/// Decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// A file, setting or name that the user gave cannot be used.
+    Input,
+    /// The program or the machine failed.
+    Failure,
+    /// A program was rejected.
+    Rejected,
+    /// Replay differs from the record.
+    Diverged,
+    /// The user stopped the command.
+    Interrupted,
+}
+
+pub trait Classify: Error {
+    fn kind(&self) -> ErrorKind;
+
+    /// What the user can do about it.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
