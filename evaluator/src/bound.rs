@@ -1,7 +1,7 @@
-//! Bound: what the heaviest pack of a row must carry at least, however it is packed (FIELD.md section 1).
+//! Bound: the least that the heaviest pack of a row must carry in any packing (FIELD.md section 1).
 //!
 //! Plain loops over sorted weights: the oracle that [`tensor`](crate::tensor) is tested against. A bound depends on the
-//! weights of a row and not on their order.
+//! weights of a row, but not on their order.
 
 use crate::rows::Rows;
 
@@ -10,8 +10,7 @@ pub fn bounds(rows: &Rows, packs: usize) -> Vec<f64> {
     (0..rows.rows()).map(|row| bound(rows.row(row), packs)).collect()
 }
 
-/// Lower bound on the heaviest of `packs` packs with equally many items each. It is the optimum for one and two items a
-/// pack.
+/// Lower bound on the heaviest of `packs` packs with equally many items. For one or two items a pack it is the optimum.
 ///
 /// # Panics
 /// If there are no weights or `packs` does not divide their number.
@@ -30,13 +29,13 @@ pub fn bound(weights: &[f64], packs: usize) -> f64 {
     }
 }
 
-/// Two items a pack: pairing the heaviest with the lightest, the next with the next lightest and so on is optimal.
+/// Two items a pack: it is optimal to pair the heaviest with the lightest, the next with the next lightest, and so on.
 fn heaviest_pair(sorted: &[f64]) -> f64 {
     sorted.iter().zip(sorted.iter().rev()).map(|(heavy, light)| heavy + light).fold(0.0, f64::max)
 }
 
-/// Some pack gets at least q + 1 of the q * packs + 1 heaviest items; the rest of it are no lighter than the lightest
-/// items of all. With q = 0 that is the heaviest item and the lightest ones beside it.
+/// Some pack gets at least q + 1 of the q * packs + 1 heaviest items; its other items are no lighter than the lightest
+/// items of all. With q = 0 that is the heaviest item with the lightest ones.
 fn pigeonhole(sorted: &[f64], packs: usize, q: usize) -> f64 {
     let per_pack = sorted.len() / packs;
     let lightest_of_heaviest = &sorted[q * packs - q..=q * packs];

@@ -1,7 +1,7 @@
-//! Channel: one JSON object a packet over a Unix socket, with descriptors passed along where asked for. What judge,
-//! nursery and child speak; the messages are written down at the top of `nursery.py`.
+//! Channel: JSON over a Unix packet socket, one object in each packet, with descriptors attached. `nursery.py` documents
+//! the messages.
 //!
-//! The peer may be hostile: every wait has a limit, every packet a size.
+//! The peer may be hostile: no call waits, and the size of a packet is limited.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -12,38 +12,34 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use serde::Serialize;
 use serde_json::Value;
 
-/// Largest packet; a longer one is cut by the kernel and then is no JSON.
+/// The largest packet. The kernel cuts a longer one, and then it is not JSON.
 const PACKET: usize = 1 << 16;
 
-/// Our end of a packet socket.
+/// The judge's end of a packet socket.
 #[derive(Debug)]
 pub struct Channel {
     socket: OwnedFd,
-    /// Room for a packet, kept: to make it anew at every look would cost more than the look.
+    /// A buffer for packets: to allocate it for each check would cost more than the check.
     packet: RefCell<Vec<u8>>,
 }
 
-/// What was there to receive.
 #[derive(Debug, PartialEq)]
 pub enum Received {
-    /// A packet that is JSON.
     Message(Value),
-    /// A packet that is not; its beginning as text.
+    /// The beginning of a packet that is not JSON.
     Garbage(String),
-    /// The other end is closed.
+    /// The peer closed its end.
     Closed,
-    /// Nothing yet.
     Nothing,
 }
 
 impl Channel {
-    /// A new channel and the descriptor of its other end.
+    /// Creates a channel; returns it with the descriptor of the peer's end.
     pub fn pair() -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         Ok((Self { socket: ours, packet: RefCell::new(vec![0; PACKET]) }, theirs))
     }
 
-    /// Sends `message`, and `descriptors` with it.
     pub fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let packet = serde_json::to_vec(message)?;
         let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
@@ -54,7 +50,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Takes the next packet if there is one; never waits.
+    /// Receives the next packet if there is one; never waits.
     pub fn receive(&self) -> io::Result<Received> {
         let mut packet = self.packet.borrow_mut();
         let length = match recv(self.socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT) {
@@ -97,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn sending_to_a_closed_end_is_an_error_and_no_signal() {
+    fn sending_to_a_closed_end_is_an_error_and_not_a_signal() {
         let (channel, other) = Channel::pair().unwrap();
         drop(other);
         assert!(channel.send(&serde_json::json!({}), &[]).is_err());

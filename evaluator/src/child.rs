@@ -1,7 +1,6 @@
-//! Child: one candidate's process, from its fork to its end. What goes wrong in it is a [`Failure`] of the candidate;
-//! what goes wrong with our means of talking to it is a [`NurseryError`].
+//! Child: the process of one candidate, from its fork to its end.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -13,51 +12,33 @@ use packevolve_contract::topology::Topology;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::captured::Captured;
 use crate::channel::Received;
+use crate::error::{Failure, Halt, JudgeError};
+use crate::message::Message;
 use crate::nursery::{Forked, Nursery, NurseryError};
 use crate::plan::Plan;
 use crate::process;
 use crate::shared::{Layout, Outputs, PlanLayout, PlanOutputs, SharedMemory};
 use crate::timing::Clock;
 
-/// How often a running child is looked at: its memory, its threads and its output.
-const LOOK_EVERY_MS: u8 = 10;
-/// A GPU's context takes a second or two, tens of seconds on a machine with many.
+/// How often the judge checks memory, threads and output of a running child.
+const CHECK_EVERY_MS: u8 = 10;
+/// Creating a GPU context takes a second or two, and tens of seconds on a machine with many GPUs.
 const PREPARE_LIMIT: Duration = Duration::from_secs(120);
-/// How much of what a candidate printed is kept as evidence.
-const EVIDENCE_BYTES: usize = 8 << 10;
-/// How long a child that closed its channel gets to end by itself, so that its own status is seen and not our kill.
-const END_GRACE: Duration = Duration::from_millis(200);
+/// How long a child that closed its channel may take to exit, so that its own status is recorded and not our kill.
+const EXIT_GRACE: Duration = Duration::from_millis(200);
 
-/// The candidate failed: why, and its traceback if it has one.
-#[derive(Debug)]
-pub struct Failure {
-    /// Why.
-    pub rejection: Rejection,
-    /// Bounded by the child.
-    pub traceback: String,
-}
-
-impl From<Rejection> for Failure {
-    fn from(rejection: Rejection) -> Self {
-        Self { rejection, traceback: String::new() }
-    }
-}
-
-/// Outcome of something that a candidate does: our own machinery may break, and if not, the candidate may fail.
-pub type Guest<T> = Result<Result<T, Failure>, NurseryError>;
-
-/// One call's outputs and times.
+/// The outputs and times of one call.
 #[derive(Debug)]
 pub struct Returned<T = Outputs> {
     /// The judge's copy.
     pub outputs: T,
-    /// By the device's clock, from the previous done (or load) to this one.
+    /// By the device's clock, from the end of the previous call (or of loading) to the end of this one.
     pub time: Duration,
-    /// Wall time.
     pub wall: Duration,
-    /// Time on the GPU as the child tells it, seconds.
-    pub told_seconds: Option<f64>,
+    /// GPU time as the child reports it, seconds. Not trusted.
+    pub reported_seconds: Option<f64>,
 }
 
 /// A forked child.
@@ -66,84 +47,60 @@ pub struct Child {
     forked: Forked,
     clock: Clock,
     on_cpu: bool,
-    /// The clock at the previous done.
+    /// The clock at the end of the previous call.
     done_at: Duration,
     torch_threads: u32,
     fresh_memory: u64,
     peak_memory: u64,
     peak_threads: u32,
-    printed: Printed,
+    output: Captured,
     limits: Limits,
-    /// Whether what it uses is of no interest after its calls.
+    /// Whether it runs the judge's own program, whose usage needs no check after each call.
     is_ours: bool,
 }
 
-/// The arguments of a call besides its weights.
+/// The arguments of a `balanced_packing` call except its weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// X.
     pub rows: usize,
-    /// n.
     pub items: usize,
-    /// m.
     pub packs: usize,
-    /// What torch, numpy and random are seeded with.
+    /// Seeds torch, numpy and random.
     pub seed: u64,
 }
 
 impl Call {
-    /// What asks a child for it.
-    fn request(self, count: usize) -> Value {
-        let (Self { rows, items, packs, seed }, layout) = (self, Layout::of(count));
+    fn request(self) -> Value {
+        let Self { rows, items, packs, seed } = self;
+        let layout = Layout::of(rows * items);
         json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
                "pack_at": layout.pack_at, "rank_at": layout.rank_at})
     }
 }
 
-/// The arguments of a rebalance besides its loads.
+/// The arguments of a `rebalance_experts` call except its loads. Groups and nodes may differ from the topology's.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanCall<'a> {
-    /// Shape of the loads, replicas and GPUs.
     pub topology: &'a Topology,
-    /// `num_groups`, which may be another than the topology's.
     pub groups: usize,
-    /// `num_nodes`, too.
     pub nodes: usize,
-    /// What torch, numpy and random are seeded with.
+    /// Seeds torch, numpy and random.
     pub seed: u64,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Prepared {
-    threads: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Done {
-    returned: bool,
-    device_seconds: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raised {
-    raised: String,
-    traceback: String,
-    memory: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoadError {
-    load_error: String,
-    traceback: String,
-    memory: bool,
+impl PlanCall<'_> {
+    fn request(self) -> Value {
+        let Self { topology, groups, nodes, seed } = self;
+        let layout = PlanLayout::of(topology);
+        json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
+               "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus, "seed": seed,
+               "most_columns": Plan::most_columns(topology), "phy2log_at": layout.phy2log_at,
+               "logcnt_at": layout.logcnt_at, "log2phy_at": layout.log2phy_at})
+    }
 }
 
 impl Child {
-    /// Forks a child for `program`. `items` is the size of the largest call to come.
+    /// Forks a child for `program`. `items` is the number of items of its largest call.
     pub fn fork(
         nursery: &mut Nursery,
         program: &str,
@@ -163,198 +120,181 @@ impl Child {
             fresh_memory: process::usage(forked.pid).memory,
             peak_memory: 0,
             peak_threads: 0,
-            printed: Printed::default(),
+            output: Captured::default(),
             limits: limits.clone(),
             is_ours: false,
             forked,
         })
     }
 
-    /// Marks it as one that runs a program of ours: what it uses is only looked at if it keeps us waiting.
+    /// Marks a child that runs the judge's own program: its usage is checked only while the judge waits for it.
     #[must_use]
     pub fn of_ours(self) -> Self {
         Self { is_ours: true, ..self }
     }
 
-    /// Gets it ready for `device`, before any code of the program is there: a GPU's context is made. How long it took.
+    /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.
     ///
     /// # Errors
-    /// When it cannot be, which is no program's fault.
-    pub fn prepare(&mut self, device: &str) -> Result<Duration, NurseryError> {
+    /// If the device cannot be prepared, which is not the program's fault.
+    pub fn prepare(&mut self, device: &str) -> Result<Duration, JudgeError> {
         let started = Instant::now();
         self.send(&json!({"op": "prepare", "device": device, "memory_bytes": self.limits.memory_bytes}));
-        let reply = match self.receive(PREPARE_LIMIT)? {
-            Ok(reply) => reply,
-            Err(failure) => {
-                self.printed.drain(&mut self.forked.output);
-                return Err(NurseryError::Unprepared(format!("it {}: {}", failure.rejection, self.printed.text())));
+        let unprepared = match self.receive(PREPARE_LIMIT) {
+            Ok(Message::Prepared { threads }) => {
+                self.torch_threads = threads;
+                // The context of a GPU does not count as memory of the program.
+                self.fresh_memory = self.fresh_memory.max(process::usage(self.forked.pid).memory);
+                return Ok(started.elapsed());
             }
+            Ok(other) => format!("unexpected reply {other:?}"),
+            Err(Halt::Rejected(Failure { rejection, .. })) => format!("it {rejection}"),
+            Err(Halt::Broken(error)) => return Err(error),
         };
-        let took = started.elapsed();
-        // A GPU's context is no memory of the program.
-        self.fresh_memory = self.fresh_memory.max(process::usage(self.forked.pid).memory);
-        match serde_json::from_value::<Prepared>(reply.clone()) {
-            Ok(Prepared { threads }) => self.torch_threads = threads,
-            Err(_) => return Err(NurseryError::Answer(reply.to_string())),
-        }
-        Ok(took)
+        self.output.drain(&mut self.forked.output);
+        Err(NurseryError::Unprepared(format!("{unprepared}: {}", self.output.text())).into())
     }
 
-    /// Threads that torch computes with in it.
+    /// The number of threads that torch uses in the child.
     pub fn torch_threads(&self) -> u32 {
         self.torch_threads
     }
 
-    /// Loads the program under the name `file`, from its `code` if a child of the same program has compiled it before;
-    /// if not, and it is not too long, leaves the code there.
-    pub fn load(&mut self, file: &str, code: &mut Option<String>) -> Guest<()> {
+    /// Loads the program under the name `file`: from its compiled `code` if there is any. Otherwise the child compiles
+    /// the program, and `code` receives the result unless it is too long.
+    pub fn load(&mut self, file: &str, code: &mut Option<String>) -> Result<(), Halt> {
         self.send(&json!({"op": "load", "file": file, "code": code}));
-        let mut reply = match self.receive(self.limit(self.limits.load_seconds))? {
-            Ok(reply) => reply,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        // It is said before any code of the program runs, so this is what the compiler made of its text.
-        if let (None, Some(compiled)) = (&code, reply.get("compiled")) {
-            *code = compiled.as_str().map(str::to_owned);
-            reply = match self.receive(self.limit(self.limits.load_seconds))? {
-                Ok(reply) => reply,
-                Err(failure) => return Ok(Err(failure)),
-            };
+        let limit = self.limit(self.limits.load_seconds);
+        let mut reply = self.receive(limit)?;
+        // The child sends this before any code of the program runs, so the program cannot have forged it.
+        if code.is_none()
+            && let Message::Compiled { code: compiled } = reply
+        {
+            *code = compiled;
+            reply = self.receive(limit)?;
         }
         self.done_at = self.clock.now()?;
-        if reply == json!({"loaded": true}) {
-            return Ok(Ok(()));
+        match reply {
+            Message::Loaded {} => Ok(()),
+            other => Err(failure(other, self.out_of_memory(), |message| Rejection::Load { message }).into()),
         }
-        Ok(Err(failed_load(&reply, self.out_of_memory())))
     }
 
-    /// The wall time that a call may take from now on.
+    /// Sets the wall-time limit of the calls to come.
     pub fn limit_calls(&mut self, seconds: f64) {
         self.limits.call_seconds = Some(seconds);
     }
 
-    /// Makes one call.
-    pub fn call(&mut self, call: Call, weights: &[f32]) -> Guest<Returned> {
-        let request = call.request(weights.len());
+    pub fn call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
+        let count = weights.len();
         let exchanged = self.exchange(
             |memory| memory.write_input(weights),
-            &request,
-            |memory, _| memory.copy_outputs(weights.len()),
+            &call.request(),
+            |memory, _| memory.copy_outputs(count),
         );
         self.returned(exchanged?)
     }
 
-    /// Makes one call whose outputs are of no interest: nobody reads them.
-    pub fn call_unread(&mut self, call: Call, weights: &[f32]) -> Guest<Returned<()>> {
-        let exchanged =
-            self.exchange(|memory| memory.write_floats(weights), &call.request(weights.len()), |_, _| Ok(()));
+    /// Makes a call and ignores its outputs.
+    pub fn call_unread(&mut self, call: Call, weights: &[f32]) -> Result<Returned<()>, Halt> {
+        let exchanged = self.exchange(|memory| memory.write_floats(weights), &call.request(), |_, _| Ok(()));
         self.returned(exchanged?)
     }
 
-    fn returned<T>(&self, exchanged: Result<(Returned<T>, Value), Failure>) -> Guest<Returned<T>> {
-        Ok(match exchanged {
-            Ok((returned, reply)) => match serde_json::from_value(reply.clone()) {
-                Ok(Done { returned: true, device_seconds: told_seconds }) => Ok(Returned { told_seconds, ..returned }),
-                _ => Err(failed_call(&reply, self.out_of_memory())),
-            },
-            Err(failure) => Err(failure),
-        })
+    fn returned<T>(&self, (returned, reply): (Returned<T>, Message)) -> Result<Returned<T>, Halt> {
+        match reply {
+            Message::Returned { device_seconds: reported_seconds, columns: None } => {
+                Ok(Returned { reported_seconds, ..returned })
+            }
+            other => Err(self.failed_call(other)),
+        }
     }
 
-    /// Has it plan a whole rebalance; `None` if the program has no `rebalance_experts`.
-    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Guest<Option<Returned<PlanOutputs>>> {
-        let PlanCall { topology, groups, nodes, seed } = call;
-        let (layout, most) = (PlanLayout::of(topology), Plan::most_columns(topology));
-        let request = json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
-                             "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus,
-                             "seed": seed, "most_columns": most, "phy2log_at": layout.phy2log_at,
-                             "logcnt_at": layout.logcnt_at, "log2phy_at": layout.log2phy_at});
-        self.forked.memory.blank_plan(layout)?;
-        let columns = |reply: &Value| -> usize {
-            let said = reply.get("columns").and_then(Value::as_u64).and_then(|columns| usize::try_from(columns).ok());
-            said.unwrap_or(1).clamp(1, most)
-        };
-        let exchanged = self.exchange(
+    /// Calls `rebalance_experts`; `None` if the program does not define it.
+    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Result<Option<Returned<PlanOutputs>>, Halt> {
+        let most = Plan::most_columns(call.topology);
+        self.forked.memory.blank_plan(PlanLayout::of(call.topology))?;
+        let (returned, reply) = self.exchange(
             |memory| memory.write_floats(loads),
-            &request,
-            |memory, reply| memory.copy_plan(topology, columns(reply)),
-        );
-        Ok(match exchanged? {
-            Ok((returned, reply)) if reply == json!({"returned": true, "columns": columns(&reply)}) => {
+            &call.request(),
+            |memory, reply| match reply {
+                Message::Returned { columns: Some(columns), .. } => {
+                    memory.copy_plan(call.topology, (*columns).clamp(1, most))
+                }
+                _ => memory.copy_plan(call.topology, 1),
+            },
+        )?;
+        match reply {
+            Message::Returned { device_seconds: None, columns: Some(columns) } if (1..=most).contains(&columns) => {
                 Ok(Some(returned))
             }
-            Ok((_, reply)) if reply == json!({"absent": true}) => Ok(None),
-            Ok((_, reply)) => Err(failed_call(&reply, self.out_of_memory())),
-            Err(failure) => Err(failure),
-        })
+            Message::Absent {} => Ok(None),
+            other => Err(self.failed_call(other)),
+        }
     }
 
-    /// Gives it a request and takes its reply. The span: the clocks start before the first byte of input is written and
-    /// stop when the judge holds its own copy of the outputs.
+    /// Sends a request and receives its reply. The clocks start before the first byte of input is written, and stop when
+    /// the judge holds its own copy of the outputs.
     fn exchange<T>(
         &mut self,
         write: impl FnOnce(&SharedMemory) -> io::Result<()>,
         request: &Value,
-        copy: impl FnOnce(&SharedMemory, &Value) -> io::Result<T>,
-    ) -> Guest<(Returned<T>, Value)> {
-        if let Some(failure) = self.spoke_out_of_turn()? {
-            return Ok(Err(failure));
-        }
+        copy: impl FnOnce(&SharedMemory, &Message) -> io::Result<T>,
+    ) -> Result<(Returned<T>, Message), Halt> {
+        self.check_silence()?;
         let started = Instant::now();
         let before = if self.on_cpu { self.done_at } else { self.clock.now()? };
         write(&self.forked.memory)?;
         self.send(request);
-        let reply = match self.receive(self.limit(self.limits.times(None).call_seconds))? {
-            Ok(reply) => reply,
-            Err(failure) => return Ok(Err(failure)),
-        };
+        let reply = self.receive(self.limit(self.limits.times(None).call_seconds))?;
         let outputs = copy(&self.forked.memory, &reply)?;
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
         if !self.is_ours {
-            self.look();
+            self.check_usage();
         }
-        Ok(Ok((Returned { outputs, time, wall, told_seconds: None }, reply)))
+        Ok((Returned { outputs, time, wall, reported_seconds: None }, reply))
     }
 
-    /// Forbids it, once it is warm, to start more processes, and kills those that it has started.
-    pub fn seal(&mut self, nursery: &mut Nursery) -> Guest<()> {
+    /// Forbids a warm child to start more processes, and kills those that it started.
+    pub fn seal(&mut self, nursery: &mut Nursery) -> Result<(), Halt> {
         if !self.forked.may_start {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let is_alone = nursery.seal(&self.forked)?;
         self.forked.may_start = false;
-        let limit = self.limits.threads;
-        Ok(if is_alone { Ok(()) } else { Err(Rejection::Threads { used: self.peak_threads, limit }.into()) })
+        if is_alone {
+            return Ok(());
+        }
+        Err(Rejection::Threads { used: self.peak_threads, limit: self.limits.threads }.into())
     }
 
-    /// Whether it may still start compilers.
+    /// Whether the child may still run compilers.
     pub fn may_compile(&self) -> bool {
         self.forked.may_start
     }
 
-    /// A compiler takes its time.
     fn limit(&self, seconds: f64) -> Duration {
         let seconds = if self.forked.may_start { seconds.max(self.limits.compile_seconds) } else { seconds };
         Duration::from_secs_f64(seconds)
     }
 
-    /// Stops it while another program is timed.
+    /// Stops the child while another program is timed.
     pub fn pause(&self) {
         process::stop(self.forked.pid);
     }
 
-    /// Lets it go on.
     pub fn unpause(&self) {
-        process::go_on(self.forked.pid);
+        process::resume(self.forked.pid);
     }
 
-    /// Largest memory seen above what it had when it was forked, bytes.
+    /// Largest memory seen above that of the fresh child, bytes.
     pub fn peak_memory(&self) -> u64 {
         self.peak_memory
     }
 
-    /// Ends it and everything that it left behind; `during` and `traceback` complete the evidence.
+    /// Ends the child and everything that it left behind. Returns its status, and the evidence, to which `during` and
+    /// `traceback` are added.
     pub fn end(
         mut self,
         nursery: &mut Nursery,
@@ -362,110 +302,104 @@ impl Child {
         traceback: String,
     ) -> Result<(String, Evidence), NurseryError> {
         let status = nursery.end(&self.forked)?;
-        self.printed.drain(&mut self.forked.output);
-        Ok((status, Evidence { during: during.to_owned(), traceback, output: self.printed.text() }))
+        self.output.drain(&mut self.forked.output);
+        Ok((status, Evidence { during: during.to_owned(), traceback, output: self.output.text() }))
     }
 
-    /// A child that is gone, or does not read, is found out by the wait for its reply.
+    /// Ignores errors: waiting for the reply shows whether the child exited or does not read.
     fn send(&self, message: &Value) {
         let _ = self.forked.channel.send(message, &[]);
     }
 
-    /// Waits for the reply, looking at memory and output all the while.
-    fn receive(&mut self, limit: Duration) -> Guest<Value> {
+    /// Waits for a reply, and checks memory, threads and output meanwhile.
+    fn receive(&mut self, limit: Duration) -> Result<Message, Halt> {
         let started = Instant::now();
         loop {
             match self.forked.channel.receive()? {
-                Received::Message(message) => return Ok(Ok(message)),
-                Received::Garbage(text) => return Ok(Err(protocol(format!("no JSON: {text}")))),
-                Received::Closed => return Ok(Err(self.closed())),
+                Received::Message(message) => {
+                    return Message::deserialize(&message)
+                        .map_err(|_| protocol(format!("unknown reply {}", shortened(message.to_string()))).into());
+                }
+                Received::Garbage(text) => return Err(protocol(format!("a reply that is not JSON: {text}")).into()),
+                Received::Closed => return Err(self.exited().into()),
                 Received::Nothing => {}
             }
             let mut descriptors = [
                 PollFd::new(self.forked.channel.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.forked.output.as_fd(), PollFlags::POLLIN),
             ];
-            // A closed output pipe would wake us at once for ever; then only the channel is waited for.
-            let watched = if self.printed.closed { 1 } else { 2 };
-            let _ = poll(&mut descriptors[..watched], PollTimeout::from(LOOK_EVERY_MS));
-            let answered = descriptors[0].any().unwrap_or(false);
-            // An answer comes first: looking takes longer than many a call.
-            if !answered && let Some(rejection) = self.over_a_limit(started.elapsed(), limit) {
-                return Ok(Err(rejection.into()));
+            // Polling a closed pipe would return at once, for ever.
+            let watched = if self.output.is_closed { 1 } else { 2 };
+            let _ = poll(&mut descriptors[..watched], PollTimeout::from(CHECK_EVERY_MS));
+            // A reply comes first: checking takes longer than many calls.
+            if !descriptors[0].any().unwrap_or(false) {
+                self.check_limits(started.elapsed(), limit)?;
             }
         }
     }
 
-    fn over_a_limit(&mut self, elapsed: Duration, limit: Duration) -> Option<Rejection> {
-        self.printed.drain(&mut self.forked.output);
-        self.look();
+    fn check_limits(&mut self, elapsed: Duration, limit: Duration) -> Result<(), Rejection> {
+        self.output.drain(&mut self.forked.output);
+        self.check_usage();
         let Limits { output_bytes, memory_bytes, threads, .. } = self.limits;
-        if self.printed.bytes > output_bytes {
-            return Some(Rejection::Output { limit_bytes: output_bytes });
+        if self.output.bytes > output_bytes {
+            return Err(Rejection::Output { limit_bytes: output_bytes });
         }
         if self.peak_memory > memory_bytes {
-            return Some(Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: memory_bytes });
+            return Err(self.out_of_memory());
         }
         if self.peak_threads > threads {
-            return Some(Rejection::Threads { used: self.peak_threads, limit: threads });
+            return Err(Rejection::Threads { used: self.peak_threads, limit: threads });
         }
-        (elapsed > limit).then_some(Rejection::Hang { limit_seconds: limit.as_secs_f64() })
+        if elapsed > limit {
+            return Err(Rejection::Hang { limit_seconds: limit.as_secs_f64() });
+        }
+        Ok(())
     }
 
-    /// Looks at what it uses now.
-    fn look(&mut self) {
-        let look = if self.forked.may_start { process::usage_with_all_below } else { process::usage };
-        let usage = look(self.forked.pid);
+    /// Updates the peaks of memory and threads.
+    fn check_usage(&mut self) {
+        let usage = if self.forked.may_start { process::usage_with_descendants } else { process::usage };
+        let usage = usage(self.forked.pid);
         self.peak_memory = self.peak_memory.max(usage.memory.saturating_sub(self.fresh_memory));
         self.peak_threads = self.peak_threads.max(usage.threads);
     }
 
-    fn spoke_out_of_turn(&self) -> Result<Option<Failure>, NurseryError> {
-        Ok(match self.forked.channel.receive()? {
-            Received::Nothing => None,
-            Received::Closed => Some(self.closed()),
-            Received::Message(message) => Some(protocol(format!("unasked: {message}"))),
-            Received::Garbage(text) => Some(protocol(format!("unasked, no JSON: {text}"))),
-        })
+    /// Checks that the child sent nothing that the judge did not ask for.
+    fn check_silence(&self) -> Result<(), Halt> {
+        match self.forked.channel.receive()? {
+            Received::Nothing => Ok(()),
+            Received::Closed => Err(self.exited().into()),
+            Received::Message(message) => Err(protocol(format!("an unrequested message: {message}")).into()),
+            Received::Garbage(text) => Err(protocol(format!("an unrequested message: {text}")).into()),
+        }
     }
 
-    /// The child closed its channel: it ended, or it will be ended now. Its status is filled in by whoever ends it.
-    fn closed(&self) -> Failure {
-        let until = Instant::now() + END_GRACE;
+    /// The child closed its channel, so it exits or is killed soon; whoever ends the child fills in its status.
+    fn exited(&self) -> Failure {
+        let until = Instant::now() + EXIT_GRACE;
         while !process::is_zombie(self.forked.pid) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
         Rejection::Crash { status: String::new() }.into()
     }
 
-    /// It was refused memory, so that it never came to use more than allowed.
+    fn failed_call(&self, reply: Message) -> Halt {
+        failure(reply, self.out_of_memory(), |message| Rejection::Exception { message }).into()
+    }
+
     fn out_of_memory(&self) -> Rejection {
         Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes }
     }
 }
 
-/// What a reply to a call says that is not "returned".
-pub(crate) fn failed_call(reply: &Value, out_of_memory: Rejection) -> Failure {
-    if let Some(message) = reply.get("wrong_result").and_then(Value::as_str) {
-        return Rejection::WrongResult { message: message.to_owned() }.into();
-    }
-    match serde_json::from_value::<Raised>(reply.clone()) {
-        Ok(Raised { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
-        Ok(Raised { raised, traceback, .. }) => {
-            Failure { rejection: Rejection::Exception { message: raised }, traceback }
-        }
-        Err(_) => unexpected(reply),
-    }
-}
-
-/// What a reply to a load says that is not "loaded".
-pub(crate) fn failed_load(reply: &Value, out_of_memory: Rejection) -> Failure {
-    match serde_json::from_value::<LoadError>(reply.clone()) {
-        Ok(LoadError { traceback, memory: true, .. }) => Failure { rejection: out_of_memory, traceback },
-        Ok(LoadError { load_error, traceback, .. }) => {
-            Failure { rejection: Rejection::Load { message: load_error }, traceback }
-        }
-        Err(_) => unexpected(reply),
+/// The failure that `reply` reports; `raised` makes the rejection for an exception.
+pub fn failure(reply: Message, out_of_memory: Rejection, raised: fn(String) -> Rejection) -> Failure {
+    match reply {
+        Message::Raised { traceback, memory: true, .. } => Failure { rejection: out_of_memory, traceback },
+        Message::Raised { message, traceback, .. } => Failure { rejection: raised(message), traceback },
+        Message::WrongResult { message } => Rejection::WrongResult { message }.into(),
+        other => protocol(format!("unexpected reply {}", shortened(format!("{other:?}")))),
     }
 }
 
@@ -473,65 +407,6 @@ fn protocol(message: String) -> Failure {
     Rejection::Protocol { message }.into()
 }
 
-fn unexpected(reply: &Value) -> Failure {
-    let text: String = reply.to_string().chars().take(200).collect();
-    protocol(format!("unknown reply {text}"))
-}
-
-/// What a candidate printed: its beginning and its end, and how much it was.
-#[derive(Debug, Default)]
-struct Printed {
-    head: Vec<u8>,
-    tail: Vec<u8>,
-    bytes: u64,
-    closed: bool,
-}
-
-impl Printed {
-    /// Takes what is there now; never waits.
-    fn drain(&mut self, pipe: &mut impl Read) {
-        let mut buffer = [0; 1 << 16];
-        // Bounded, so that a candidate that prints without end cannot hold the judge here.
-        for _ in 0..64 {
-            match pipe.read(&mut buffer) {
-                Ok(0) => {
-                    self.closed = true;
-                    return;
-                }
-                Ok(length) => self.keep(&buffer[..length]),
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
-        let room = (EVIDENCE_BYTES / 2).saturating_sub(self.head.len()).min(bytes.len());
-        self.head.extend_from_slice(&bytes[..room]);
-        self.tail.extend_from_slice(&bytes[room..]);
-        let excess = self.tail.len().saturating_sub(EVIDENCE_BYTES / 2);
-        self.tail.drain(..excess);
-    }
-
-    fn text(&self) -> String {
-        let kept = (self.head.len() + self.tail.len()) as u64;
-        let cut = self.bytes - kept;
-        let gap = if cut > 0 { format!("\n[... {cut} bytes ...]\n") } else { String::new() };
-        format!("{}{gap}{}", String::from_utf8_lossy(&self.head), String::from_utf8_lossy(&self.tail))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_what_is_printed_the_beginning_and_the_end_are_kept() {
-        let mut printed = Printed::default();
-        printed.drain(&mut [b"begin".as_slice(), &vec![b'.'; 100_000], b"end"].concat().as_slice());
-        let text = printed.text();
-        assert!(text.starts_with("begin") && text.ends_with("end"), "{text}");
-        assert!(text.len() < EVIDENCE_BYTES + 100);
-        assert_eq!(printed.bytes, 100_008);
-    }
+fn shortened(text: String) -> String {
+    text.chars().take(200).collect()
 }

@@ -1,7 +1,7 @@
-//! What a broken harness or a hostile child can do to the readers of the protocols: what they send is read or refused.
+//! Messages of a broken harness or a hostile child: the readers of the protocols accept or reject any bytes.
 //!
-//! `PROPTEST_CASES=1000000 cargo test --release -p packevolve-evaluator fuzz::` searches longer. What was found once is
-//! kept as a test of its own.
+//! `PROPTEST_CASES=1000000 cargo test --release -p packevolve-evaluator fuzz::` searches longer. Each finding is kept as
+//! a test of its own.
 
 use std::os::fd::AsRawFd;
 
@@ -20,12 +20,13 @@ use packevolve_contract::topology::Topology;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::channel::{Channel, Received};
-use crate::child::{failed_call, failed_load};
+use crate::child::failure;
+use crate::message::Message;
 use crate::trace::fuzz::{change, changed};
 
 fn measurement() -> Measurement {
@@ -108,33 +109,33 @@ fn replies() -> Vec<Reply> {
     evaluated.into_iter().chain(others).collect()
 }
 
-/// What children say, one of each kind.
+/// One message of each kind that a child can send.
 const FROM_CHILDREN: [&str; 9] = [
-    r#"{"pid": 12}"#,
-    r#"{"threads": 1}"#,
-    r#"{"loaded": true}"#,
-    r#"{"load_error": "SyntaxError: x", "traceback": "", "memory": false}"#,
-    r#"{"returned": true}"#,
-    r#"{"returned": true, "device_seconds": 0.25}"#,
-    r#"{"wrong_result": "None, not a pair of tensors"}"#,
-    r#"{"raised": "ValueError: x", "traceback": "Traceback\n", "memory": true}"#,
-    r#"{"unavailable": "seccomp", "reason": "x"}"#,
+    r#"{"reply": "jailed", "pid": 12}"#,
+    r#"{"reply": "prepared", "threads": 1}"#,
+    r#"{"reply": "loaded"}"#,
+    r#"{"reply": "raised", "message": "SyntaxError: x", "traceback": "", "memory": false}"#,
+    r#"{"reply": "returned"}"#,
+    r#"{"reply": "returned", "device_seconds": 0.25}"#,
+    r#"{"reply": "wrong-result", "message": "None, not a pair of tensors"}"#,
+    r#"{"reply": "raised", "message": "ValueError: x", "traceback": "Traceback\n", "memory": true}"#,
+    r#"{"reply": "unavailable", "step": "seccomp", "reason": "x"}"#,
 ];
 
 fn lines<T: Serialize>(messages: &[T]) -> Vec<Vec<u8>> {
     messages.iter().map(|message| serde_json::to_vec(message).unwrap()).collect()
 }
 
-/// What can be read is written so that it reads the same.
-fn read_or_refused<T: DeserializeOwned + Serialize + PartialEq>(line: &[u8]) {
+/// If a line can be read, it is written so that it reads the same.
+fn read_or_rejected<T: DeserializeOwned + Serialize + PartialEq>(line: &[u8]) {
     if let Ok(message) = serde_json::from_slice::<T>(line) {
         let again = serde_json::to_vec(&message).unwrap();
         assert!(serde_json::from_slice::<T>(&again).unwrap() == message, "{}", String::from_utf8_lossy(&again));
     }
 }
 
-/// A packet of a child, as the judge takes it.
-fn taken(packet: &[u8]) -> Received {
+/// A packet of a child, as the judge receives it.
+fn received(packet: &[u8]) -> Received {
     let (channel, other) = Channel::pair().unwrap();
     send(other.as_raw_fd(), packet, MsgFlags::empty()).unwrap();
     channel.receive().unwrap()
@@ -142,11 +143,11 @@ fn taken(packet: &[u8]) -> Received {
 
 fn blamed_on_the_child(packet: &[u8]) {
     let memory = Rejection::Memory { used_bytes: 1, limit_bytes: 1 };
-    match taken(packet) {
-        Received::Message(message) => {
-            for failure in [failed_call(&message, memory.clone()), failed_load(&message, memory)] {
-                assert!(failure.rejection.to_string().len() <= packet.len() + 200);
-            }
+    match received(packet) {
+        Received::Message(value) => {
+            let Ok(message) = Message::deserialize(&value) else { return };
+            let failure = failure(message, memory, |message| Rejection::Load { message });
+            assert!(failure.rejection.to_string().len() <= packet.len() + 200);
         }
         Received::Garbage(text) => assert!(text.len() <= 3 * 200, "{text}"),
         Received::Closed => assert!(packet.is_empty()),
@@ -158,11 +159,11 @@ fn blamed_on_the_child(packet: &[u8]) {
 fn every_message_reads_as_what_was_written() {
     for line in lines(&requests()) {
         assert!(serde_json::from_slice::<Request>(&line).is_ok());
-        read_or_refused::<Request>(&line);
+        read_or_rejected::<Request>(&line);
     }
     for line in lines(&replies()) {
         assert!(serde_json::from_slice::<Reply>(&line).is_ok());
-        read_or_refused::<Reply>(&line);
+        read_or_rejected::<Reply>(&line);
     }
     assert_eq!(
         serde_json::from_str::<Ready>(&serde_json::to_string(&Ready::default()).unwrap()).unwrap(),
@@ -173,31 +174,31 @@ fn every_message_reads_as_what_was_written() {
 #[test]
 fn a_packet_that_nests_without_end_is_garbage() {
     let deep = [vec![b'['; 60_000], vec![b']'; 4_000]].concat();
-    assert!(matches!(taken(&deep), Received::Garbage(_)));
-    assert!(matches!(taken(&vec![b'7'; 65_536]), Received::Garbage(_)), "a number that is cut is none");
+    assert!(matches!(received(&deep), Received::Garbage(_)));
+    assert!(matches!(received(&vec![b'7'; 65_536]), Received::Garbage(_)), "a number that was cut");
 }
 
 proptest! {
     #[test]
     fn any_line_is_a_message_or_refused(line in vec(any::<u8>(), 0..2000)) {
-        read_or_refused::<Request>(&line);
-        read_or_refused::<Reply>(&line);
+        read_or_rejected::<Request>(&line);
+        read_or_rejected::<Reply>(&line);
         blamed_on_the_child(&line);
     }
 
     #[test]
-    fn a_changed_request_is_read_or_refused(line in select(lines(&requests())), changes in vec(change(), 1..6)) {
-        read_or_refused::<Request>(&changed(line, &changes));
+    fn a_changed_request_is_read_or_rejected(line in select(lines(&requests())), changes in vec(change(), 1..6)) {
+        read_or_rejected::<Request>(&changed(line, &changes));
     }
 
     #[test]
-    fn a_changed_reply_is_read_or_refused(line in select(lines(&replies())), changes in vec(change(), 1..6)) {
-        read_or_refused::<Reply>(&changed(line, &changes));
+    fn a_changed_reply_is_read_or_rejected(line in select(lines(&replies())), changes in vec(change(), 1..6)) {
+        read_or_rejected::<Reply>(&changed(line, &changes));
     }
 
     #[test]
     fn whatever_a_child_says_is_its_own_failure(said in select(&FROM_CHILDREN[..]), changes in vec(change(), 1..6)) {
-        prop_assert!(serde_json::from_str::<Value>(said).is_ok());
+        prop_assert!(serde_json::from_str::<Message>(said).is_ok());
         blamed_on_the_child(&changed(said.as_bytes().to_vec(), &changes));
     }
 }

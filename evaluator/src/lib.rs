@@ -1,5 +1,5 @@
-//! The judge: runs candidate packing programs in processes of their own, verifies what they return, scores it and
-//! times it. Only this crate measures; of a candidate nothing is believed but the placements that it returns.
+//! The judge: runs candidate programs in processes of their own, verifies their outputs, and scores and times them. Only
+//! this crate measures. It trusts nothing that a candidate returns except the placements.
 //!
 //! ```text
 //! harness --- JSON lines ---> packevolve-judge --- channel, shared memory ---> child (one a case)
@@ -10,32 +10,38 @@
 //!
 //! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], [`bound`],
 //!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`sandbox`],
-//!   [`nursery`] (with `jail.py` and `nursery.py`), [`child`],
-//!   [`reference`](mod@reference) (with `reference.py`, the yardstick)
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`seccomp`], [`sandbox`], [`message`],
+//!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`captured`], [`child`],
+//!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
 //! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`, `fuzz`
 
-pub mod window;
-pub mod trace;
-pub mod made_up;
-pub mod workload;
-pub mod schedule;
-pub mod rows;
-pub mod bound;
-pub mod placement;
-pub mod plan;
-pub mod tensor;
-pub mod score;
-pub mod timing;
+mod window;
+mod trace;
+mod made_up;
+mod workload;
+mod schedule;
+mod rows;
+#[cfg(test)]
+mod bound;
+mod placement;
+mod plan;
+mod tensor;
+mod score;
+mod timing;
 pub mod process;
-pub mod channel;
-pub mod shared;
+mod channel;
+mod shared;
+mod seccomp;
 pub mod sandbox;
+mod message;
 pub mod nursery;
+mod error;
+mod captured;
 pub mod child;
-pub mod reference;
-pub mod slot;
+mod reference;
+mod device_lock;
+mod slot;
 pub mod judge;
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
-//! Made-up windows: loads that nobody measured, drawn after the statistics of real ones (FIELD.md section 7), and
-//! windows derived from measured ones.
-//!
-//! Every draw comes from a stream handed in or keyed here; equal keys give equal windows.
+//! Made-up windows: synthetic loads with the statistics of real ones (FIELD.md section 7), and windows derived from
+//! other windows. Equal keys give equal windows.
 
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
@@ -10,34 +8,33 @@ use rand_distr::{Binomial, Distribution, StandardNormal};
 
 use crate::window::Window;
 
-/// Standard deviation of the log loads of a layer, all its experts taken together.
+/// Standard deviation of the log loads of a layer, over all its experts.
 ///
-/// The spread between groups is part of it: with both on top of each other the made-up layers are more uneven than
-/// the measured ones (Gini 0.45 instead of 0.33-0.44).
+/// It includes the spread between groups: if that were added, made-up layers would be more uneven than measured ones
+/// (Gini 0.45 instead of 0.33-0.44).
 const SPREAD: (f64, f64) = (0.5, 1.0);
 
-/// Standard deviation of the log factors that the groups of a layer differ by. Below `SPREAD.0`, see there.
+/// Standard deviation of the log factors between the groups of a layer; less than `SPREAD.0`.
 const GROUP_SPREAD: (f64, f64) = (0.3, 0.45);
 
-/// The mild right tail: z is bent to z + TAIL (z^2 - 1), a skewness of about 6 TAIL.
+/// The mild right tail: z becomes z + TAIL (z^2 - 1), a skewness of about 6 TAIL.
 const TAIL: f64 = 0.05;
 
-/// The highest ratio of the heaviest expert to the mean of its layer that was measured; a layer above it is drawn anew,
-/// for a normal tail now and then reaches further than any real router.
+/// The highest measured ratio of the heaviest expert to the mean of its layer. A layer above it is drawn again, because
+/// a normal tail sometimes reaches further than any real router.
 const HIGHEST_PEAK: f64 = 13.7;
 
-/// Tokens of a window: enough that the noise of counting (an rms of the log ratio of 0.01 to 0.02) does not hide the
-/// smallest drift.
+/// Tokens of a window: enough that counting noise (an rms log ratio of 0.01 to 0.02) does not hide the smallest drift.
 const TOKENS: (f64, f64) = (262_144.0, 1_048_576.0);
 
-/// Experts that a token is routed to.
+/// The number of experts of each token.
 const TOP: usize = 8;
 
-/// Rms of the log ratio of a derived window to the one it was derived from: from the same workload to a nearby one.
+/// Rms log ratio of a derived window to its base: from the same workload to a nearby one.
 const DRIFT: (f64, f64) = (0.02, 0.19);
 
-/// A series of windows that drift around one base, as those of one deployment do. Two of them differ by an rms of the
-/// log ratio between the limits of [`DRIFT`], however far apart: a walk would grow more uneven with time.
+/// A series of windows that drift around one base, as those of one deployment do. The rms log ratio of any two windows
+/// is within [`DRIFT`]; in a random walk it would grow with their distance.
 #[derive(Clone, Debug)]
 pub struct Series {
     rng_seed: u64,
@@ -46,18 +43,18 @@ pub struct Series {
 }
 
 impl Series {
-    /// The series of `rng_seed` for the layers, experts and groups of `topology`.
+    /// The series keyed by `rng_seed`, for the layers, experts and groups of `topology`.
     pub fn new(topology: &Topology, rng_seed: u64) -> Self {
         let mut rng = stream(rng_seed, 0, Purpose::Loads);
         let base = (0..topology.layers).map(|_| base_layer(topology, &mut rng)).collect();
         Self { rng_seed, experts: topology.experts, base }
     }
 
-    /// Window `number` of the series; it depends on the key and the number alone.
+    /// Window `number` of the series. It depends on the key and the number alone.
     pub fn window(&self, number: usize) -> Window {
         let mut rng = stream(self.rng_seed, number as u64 + 1, Purpose::Loads);
         let tokens = TOKENS.0 * (TOKENS.1 / TOKENS.0).powf(rng.random());
-        // Two windows each that far from the base are a factor sqrt 2 farther from each other.
+        // Two windows at this distance from the base are a factor sqrt 2 farther from each other.
         let drift = between(DRIFT, &mut rng) / f64::sqrt(2.0);
         let routed = tokens as u64 * TOP.min(self.experts) as u64;
         let counts = self
@@ -69,9 +66,8 @@ impl Series {
     }
 }
 
-/// A fresh window after `window`: its loads drifted by a drawn amount, then counted anew.
-///
-/// Layers keep their total. Loads that are no whole numbers were not counted (averages, shares): they only drift.
+/// Derives a window: the loads drift by a drawn amount and are counted again. Layers keep their totals. Loads that are
+/// not whole numbers (averages, shares) only drift.
 pub fn derived(window: &Window, rng: &mut Stream) -> Window {
     let drift = between(DRIFT, rng);
     let counts = (0..window.layers()).flat_map(|layer| derived_layer(window.layer(layer), drift, rng)).collect();
@@ -88,7 +84,7 @@ fn derived_layer(loads: &[f64], drift: f64, rng: &mut Stream) -> Vec<f64> {
     shares.iter().map(|share| share * rescale).collect()
 }
 
-/// One layer of a base, in shares of any scale.
+/// One layer of a base, as shares of any scale.
 fn base_layer(topology: &Topology, rng: &mut Stream) -> Vec<f64> {
     loop {
         let layer = any_layer(topology.experts, topology.groups, rng);
@@ -110,12 +106,12 @@ fn any_layer(experts: usize, groups: usize, rng: &mut Stream) -> Vec<f64> {
     layer
 }
 
-/// A standard normal bent to the right, of mean 0 and variance 1 again.
+/// Skews a standard normal value; mean 0 and variance 1 are preserved.
 fn right_tailed(z: f64) -> f64 {
     (z + TAIL * (z * z - 1.0)) / (1.0 + 2.0 * TAIL * TAIL).sqrt()
 }
 
-/// Heaviest over mean.
+/// The heaviest load over the mean.
 fn peak(layer: &[f64]) -> f64 {
     layer.iter().copied().fold(0.0, f64::max) * layer.len() as f64 / layer.iter().sum::<f64>()
 }
@@ -124,9 +120,9 @@ fn drifted(loads: &[f64], drift: f64, rng: &mut Stream) -> Vec<f64> {
     loads.iter().map(|load| load * (drift * normal(rng)).exp()).collect()
 }
 
-/// How `total` tokens fall on experts of these `shares`: one binomial after the other, each of what is left.
+/// Distributes `total` tokens by `shares`, with one binomial draw for each expert.
 fn multinomial(total: u64, shares: &[f64], rng: &mut Stream) -> Vec<f64> {
-    // Summed from the end, so that the last share above 0 is exactly all that is left and takes the rest.
+    // Summed from the end, so that the last share above 0 equals the remaining sum exactly and takes the rest.
     let mut left_over = vec![0.0; shares.len()];
     let mut sum = 0.0;
     for (slot, share) in left_over.iter_mut().zip(shares).rev() {

@@ -1,6 +1,6 @@
-//! `packevolve-judge`: serves one harness over the stream that is its standard input (a Unix socket), and ends with it.
+//! `packevolve-judge`: serves one harness over its standard input, a Unix socket, and exits when that closes.
 //!
-//! Standard output is not used: libraries print there. Standard error carries the log.
+//! Standard output is unused, because libraries print there. Standard error carries the log.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 /// Answers requests until the harness closes the stream.
 fn serve() -> anyhow::Result<()> {
     process::die_with_parent()?;
-    let mut replies = stream().context("standard input is no socket: this program is started by `packevolve`")?;
+    let mut replies = stream().context("standard input is not a socket: `packevolve` starts this program")?;
     let requests = BufReader::new(replies.try_clone()?);
     let mut judge = None;
     for line in requests.lines() {
@@ -38,7 +38,7 @@ fn serve() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The harness's stream, under a descriptor that children do not get.
+/// The harness's stream, as a descriptor that children do not inherit.
 fn stream() -> anyhow::Result<UnixStream> {
     let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     stream.peer_addr()?;
@@ -53,7 +53,7 @@ fn answer(judge: &mut Option<Judge>, line: &str) -> Reply {
 }
 
 fn try_answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {
-    match serde_json::from_str(line).context("no request")? {
+    match serde_json::from_str(line).context("not a request")? {
         Request::Open(session) => {
             let opened = judge.insert(Judge::open(*session)?);
             Ok(Reply::Ready(Box::new(opened.ready())))

@@ -1,38 +1,42 @@
-"""The nursery: imports torch once and forks one child for every candidate.
+"""The nursery: imports torch once and forks one child for each candidate.
 
-Run by the judge, after `jail.py`. File descriptor 0 is a socket to the judge that carries one JSON object a packet. It
-never initialises CUDA, because a forked CUDA context is broken: every child does for itself.
+The judge sends this program and `jail.py` to the interpreter's standard input. File descriptor 1 is a socket to the
+judge that carries one JSON object in each packet. The nursery never initialises CUDA, because a forked CUDA context is
+broken: each child initialises its own.
 
-Judge to nursery, and back. A pid is what the nursery calls a child, which may be in another pid namespace:
-    (it starts)                                     -> {"pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
+Judge to nursery, and the replies. A pid is the child's pid as the nursery sees it, which may be in another pid namespace:
+    (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
     {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
      "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
-                                                    -> {"pid": N}
-    {"op": "seal", "pid": N}                        -> {"sealed": true}: it can start no more processes
-    {"op": "reap", "pid": N}                        -> {"status": N}, as waitpid reports it
+                        -> {"reply": "forked", "pid": N}
+    {"op": "seal", "pid": N}
+                        -> {"reply": "sealed"}: the child can start no more processes
+    {"op": "reap", "pid": N}
+                        -> {"reply": "reaped", "status": N}, as waitpid reports it
 
-Either may say, instead of its first words, that a step of the jail cannot be taken, and end:
-    {"unavailable": STEP, "reason": TEXT}
+If a step of the jail cannot be taken, the nursery or the child sends this as its first message, and exits:
+    {"reply": "unavailable", "step": STEP, "reason": TEXT}
 
-Judge to child over the channel, and back. `memory` is shared with the judge and holds the current call only:
-    (it is in its jail)                             -> {"pid": N as the judge sees it}
+Judge to child over the channel, and the replies. `memory` is shared with the judge and holds the current call only:
+    (it is in its jail) -> {"reply": "jailed", "pid": N as the judge sees it}
     {"op": "prepare", "device": D, "memory_bytes": N}
-                                                    -> {"threads": N that torch computes with}
-    {"op": "load", "file": NAME, "code": null}      -> {"compiled": CODE, null if that is too long}, and then
-    {"op": "load", "file": NAME, "code": CODE}      -> {"loaded": true}
-                                                     | {"load_error": LINE, "traceback": TEXT, "memory": BOOL}
+                        -> {"reply": "prepared", "threads": N that torch computes with}
+    {"op": "load", "file": NAME, "code": CODE | null}
+                        -> {"reply": "compiled", "code": CODE, or null if it is too long}, if no code was sent; then
+                           {"reply": "loaded"} | raised
     {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
-                                                    -> {"returned": true, "device_seconds": on a GPU}
-                                                     | {"wrong_result": TEXT}
-                                                     | {"raised": LINE, "traceback": TEXT, "memory": BOOL}
-The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes named.
+                        -> {"reply": "returned", "device_seconds": SECONDS on a GPU} | wrong-result | raised
+The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the given bytes.
     {"op": "rebalance", "layers": L, "experts": E, "replicas": R, "groups": G, "nodes": N, "gpus": M, "seed": S,
      "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
-                                                    -> {"returned": true, "columns": K} | {"absent": true}
-                                                     | as to a call, if it failed
+                        -> {"reply": "returned", "columns": K} | wrong-result | raised
+                         | {"reply": "absent"}: the program has no `rebalance_experts`
 The input float32 [L, E] lies at byte 0; the child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], K at most C,
-int64, at the bytes named. `absent`: the program has no such function.
-Nothing else that a child says is believed: not a time, not a score. A runtime for another language speaks the same.
+int64, at the given bytes.
+    wrong-result: {"reply": "wrong-result", "message": TEXT}
+    raised: {"reply": "raised", "message": LINE, "traceback": TEXT, "memory": whether memory ran out}
+The judge believes nothing else that a child sends: no time, no score. A runtime for another language speaks the same
+protocol.
 """
 
 import base64
@@ -57,27 +61,39 @@ import jail
 
 PACKET = 1 << 16
 TEXT = 1 << 13
-# Where torch runs compilers.
+# The parts of torch that run compilers.
 STARTERS = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/triton/")
 
 
-def tell(fd, message):
-    """Sends a packet from a descriptor, which stays open."""
-    socket.socket(fileno=os.dup(fd)).send(json.dumps(message).encode())
+def send(fd, reply, **fields):
+    """Sends a reply over a descriptor, which stays open."""
+    socket.socket(fileno=os.dup(fd)).send(json.dumps({"reply": reply, **fields}).encode())
+
+
+def take_control():
+    """Moves the judge's socket out of the way of whatever prints, and closes the program's text."""
+    control = os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    return control
 
 
 def enter_jail():
-    """What of the jail comes before torch: its import may start threads, and then it would be too late."""
+    """Takes the steps that must come before torch: its import may start threads, and namespaces need a process
+    without any."""
     jail.die_with_parent()
-    wanted = jail.Jail(**json.loads(sys.argv[3]))
+    wanted = jail.Jail(**json.loads(sys.argv[1]))
     try:
         wanted.enter()
     except jail.Unavailable as error:
-        tell(0, {"unavailable": error.step, "reason": error.reason})
+        send(CONTROL, "unavailable", step=error.step, reason=error.reason)
         os._exit(1)
     return wanted
 
 
+CONTROL = take_control()
 JAIL = enter_jail()
 
 import numpy  # noqa: E402
@@ -85,7 +101,7 @@ import torch  # noqa: E402
 
 
 def cut(text):
-    """The text, bounded: its head and its tail."""
+    """Shortens a text to its head and its tail."""
     if len(text) <= TEXT:
         return text
     return text[: TEXT // 2] + "\n[...]\n" + text[-TEXT // 2 :]
@@ -114,25 +130,25 @@ class Child:
             reply = self.operations[request["op"]](request)
             sys.stdout.flush()
             sys.stderr.flush()
-            # Text as it is, and no half of a character: what the judge could not read would pass for a breach.
+            # Lone surrogates cannot be encoded; the judge would take bytes that are no JSON for a protocol violation.
             self.channel.send(json.dumps(reply, ensure_ascii=False).encode(errors="replace"))
 
     def prepare(self, request):
-        """Before the program is there: what fails here is not its fault."""
+        """Runs before the program arrives, so a failure here is not the program's fault."""
         self.device = request["device"]
         if self.device != "cpu":
             self.stopwatch = Stopwatch(self.device)
-            # The judge does not see the memory of a GPU. This keeps to the limit whoever does not go around torch.
+            # The judge cannot see GPU memory. This limits programs that allocate through torch.
             total = torch.cuda.get_device_properties(self.device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(1.0, request["memory_bytes"] / total), self.device)
-        return {"threads": torch.get_num_threads()}
+        return {"reply": "prepared", "threads": torch.get_num_threads()}
 
     def load(self, request):
         try:
             with os.fdopen(jail.PROGRAM, "rb") as program:
                 text = program.read().decode()
             name = request["file"]
-            # The traceback module finds the source lines here; there is no such file.
+            # The file does not exist; the traceback module finds its lines here.
             linecache.cache[name] = (len(text), None, text.splitlines(True), name)
             module = types.ModuleType("candidate")
             module.__file__ = name
@@ -144,18 +160,18 @@ class Child:
                 raise TypeError("balanced_packing is not a function")
             self.rebalancing = getattr(module, "rebalance_experts", None)
         except BaseException as error:
-            return {"load_error": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
-        return {"loaded": True}
+            return raised(error)
+        return {"reply": "loaded"}
 
     def compiled(self, text, name, known):
-        """The program's code. Compiling takes longer than all else that a child does before its first call, so its text
-        is compiled once for all children of an evaluation."""
+        """Returns the program's code. Compiling takes longer than everything else before the first call, so only the
+        first child of an evaluation compiles."""
         if known is not None:
             return marshal.loads(base64.b64decode(known))
         code = compile(text, name, "exec")
         packed = base64.b64encode(marshal.dumps(code)).decode()
-        # Said in any case, and before any code of the program runs: nothing that it says passes for this.
-        self.channel.send(json.dumps({"compiled": packed if len(packed) <= PACKET // 2 else None}).encode())
+        # Always sent, and before any code of the program runs, so that the program cannot forge this reply.
+        send(jail.CHANNEL, "compiled", code=packed if len(packed) <= PACKET // 2 else None)
         return code
 
     def call(self, request):
@@ -166,26 +182,26 @@ class Child:
                 self.stopwatch.start()
             result = self.packing(weight, request["packs"])
             if not isinstance(result, (tuple, list)) or len(result) != 2:
-                return {"wrong_result": f"{type(result).__name__}, not a pair of tensors"}
+                return wrong_result(f"{type(result).__name__}, not a pair of tensors")
             for name, at, tensor in zip(("pack_index", "rank_in_pack"), ("pack_at", "rank_at"), result):
                 if wrong := wrong_tensor(name, tensor, shape):
-                    return {"wrong_result": wrong}
+                    return wrong_result(wrong)
                 self.put(tensor, shape, request[at])
             if self.stopwatch:
-                return {"returned": True, "device_seconds": self.stopwatch.stop()}
+                return {"reply": "returned", "device_seconds": self.stopwatch.stop()}
         except BaseException as error:
-            return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
-        return {"returned": True}
+            return raised(error)
+        return {"reply": "returned"}
 
     def rebalance(self, request):
         if self.rebalancing is None:
-            return {"absent": True}
+            return {"reply": "absent"}
         layers, experts, replicas = request["layers"], request["experts"], request["replicas"]
         try:
             weight = self.input(request, (layers, experts))
             result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"])
             if not isinstance(result, (tuple, list)) or len(result) != 3:
-                return {"wrong_result": f"{type(result).__name__}, not phy2log, log2phy and logcnt"}
+                return wrong_result(f"{type(result).__name__}, not phy2log, log2phy and logcnt")
             phy2log, log2phy, logcnt = result
             columns = log2phy.size(2) if isinstance(log2phy, torch.Tensor) and log2phy.dim() == 3 else 1
             columns = min(max(int(columns), 1), request["most_columns"])
@@ -195,19 +211,19 @@ class Child:
                 ("logcnt", logcnt, (layers, experts)),
             ):
                 if wrong := wrong_tensor(name, tensor, shape):
-                    return {"wrong_result": wrong}
+                    return wrong_result(wrong)
                 self.put(tensor, shape, request[name + "_at"])
         except BaseException as error:
-            return {"raised": describe(error), "traceback": trace(error), "memory": is_lack_of_memory(error)}
-        return {"returned": True, "columns": columns}
+            return raised(error)
+        return {"reply": "returned", "columns": columns}
 
     def input(self, request, shape):
-        """The input of a call, with all generators seeded."""
+        """Returns the input of a call and seeds all random generators."""
         weight = torch.frombuffer(self.memory, dtype=torch.float32, count=shape[0] * shape[1]).view(shape)
         if self.device != "cpu":
             weight = weight.to(self.device)
         seed = request["seed"]
-        # torch.manual_seed also notes a stack trace for each kind of device that is not in use: 0.6 ms of a call.
+        # torch.manual_seed also records a stack trace for each unused kind of device, which takes 0.6 ms.
         torch.default_generator.manual_seed(seed)
         if self.device != "cpu":
             torch.cuda.manual_seed_all(seed)
@@ -216,13 +232,13 @@ class Child:
         return weight
 
     def put(self, tensor, shape, at):
-        """Copies an output of a call to its place."""
+        """Copies an output to its place in the shared memory."""
         count = math.prod(shape)
         torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=at).view(shape).copy_(tensor)
 
 
 class Stopwatch:
-    """Takes the time of a call on a GPU by CUDA events, whose context it makes."""
+    """Times a call on a GPU with CUDA events. Creates the CUDA context."""
 
     def __init__(self, device):
         torch.cuda.set_device(device)
@@ -235,14 +251,23 @@ class Stopwatch:
         self.events[0].record()
 
     def stop(self):
-        """Seconds since the start. All that the program has begun is waited for, on whatever stream."""
+        """Waits for the work on all streams and returns the seconds since the start."""
         self.events[1].record()
         self.synchronize()
         return self.events[0].elapsed_time(self.events[1]) / 1e3
 
 
+def wrong_result(message):
+    return {"reply": "wrong-result", "message": message}
+
+
+def raised(error):
+    memory = is_lack_of_memory(error)
+    return {"reply": "raised", "message": describe(error), "traceback": trace(error), "memory": memory}
+
+
 def wrong_tensor(name, tensor, shape):
-    """What is wrong with a returned tensor, or None."""
+    """Describes how a returned tensor breaks the contract; None if it does not."""
     if not isinstance(tensor, torch.Tensor):
         return f"{name} of type {type(tensor).__name__}, not a tensor"
     if tensor.dtype != torch.int64:
@@ -253,14 +278,14 @@ def wrong_tensor(name, tensor, shape):
 
 
 def is_lack_of_memory(error):
-    """As Python, the system and torch say it."""
+    """Covers the errors of Python, the operating system and torch."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_short(error) and "can't allocate memory" in str(error)
 
 
 def is_short(error):
-    """Whether the message can be formatted: an endless one would be copied over and over."""
+    """Whether the message is short enough to format; formatting copies it several times."""
     try:
         return len(str(error)) <= TEXT
     except BaseException:
@@ -268,9 +293,9 @@ def is_short(error):
 
 
 def describe(error):
-    """The last line of the traceback, bounded."""
+    """Returns the last line of the traceback, shortened."""
     if not is_short(error):
-        return f"{type(error).__name__}, its message too long to tell"
+        return f"{type(error).__name__}, with a message that is too long to show"
     line = cut("".join(traceback.format_exception_only(error)).strip())[:1000]
     if not JAIL.allow_compile and starts_programs(error):
         line += " (compilers and other programs run only with `allow_compile: true`)"
@@ -278,7 +303,7 @@ def describe(error):
 
 
 def starts_programs(error):
-    """Whether it was raised where Python or torch start other programs."""
+    """Whether the error comes from code of Python or torch that starts other programs."""
     for _ in range(10):
         if error is None:
             return False
@@ -290,7 +315,7 @@ def starts_programs(error):
 
 
 def trace(error):
-    """The traceback from the candidate's first frame on, bounded."""
+    """Returns the traceback from the candidate's first frame on, shortened."""
     frames = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename == trace.__code__.co_filename:
         frames = frames.tb_next
@@ -300,14 +325,14 @@ def trace(error):
 
 
 class Nursery:
-    """Forks children and reaps them."""
+    """Forks and reaps children."""
 
     def __init__(self):
-        self.control = socket.socket(fileno=os.dup(0))
+        self.control = socket.socket(fileno=CONTROL)
         self.living = set()
         self.poll = select.poll()
         self.poll.register(self.control, select.POLLIN)
-        # By child, the listeners whose holder says whether it may start a process.
+        # seccomp listeners by child; while one is open, its child may start processes.
         self.listeners = {}
 
     def serve(self):
@@ -343,27 +368,27 @@ class Nursery:
         if ours:
             with ours:
                 _, received, _, _ = socket.recv_fds(ours, 1, 1)
-            # None of a child that did not get so far.
+            # Empty if the child failed before it sent its listener.
             for listener in received:
                 self.listeners[pid] = listener
                 self.poll.register(listener, select.POLLIN)
-        return {"pid": pid}
+        return {"reply": "forked", "pid": pid}
 
     def supervise(self, fd, events):
-        """Lets a child start what it wants to, as long as its listener is held."""
+        """Lets a child start a process while its listener is open."""
         if events & select.POLLIN:
             jail.allow_call(fd)
         else:
             self.poll.unregister(fd)
 
     def seal(self, request, _):
-        """Nobody answers any more: what waits and what comes fails."""
+        """Closes the listener: pending and future attempts to start a process fail."""
         listener = self.listeners.pop(request["pid"], None)
         if listener is not None:
             with contextlib.suppress(KeyError):
                 self.poll.unregister(listener)
             os.close(listener)
-        return {"sealed": True}
+        return {"reply": "sealed"}
 
     def reap(self, request, _):
         self.seal(request, _)
@@ -371,11 +396,11 @@ class Nursery:
         _, status = os.waitpid(request["pid"], 0)
         if JAIL.pid_namespace is None:
             self.end_orphans()
-        return {"status": status}
+        return {"reply": "reaped", "status": status}
 
     def end_orphans(self):
-        """Kills what ended children left behind; a killed orphan's own children become orphans in turn. A child with
-        a pid namespace of its own leaves nothing."""
+        """Kills processes that ended children left behind; the children of a killed orphan become orphans in turn.
+        A child with its own pid namespace leaves none."""
         while orphans := children() - self.living:
             for pid in orphans:
                 os.kill(pid, signal.SIGKILL)
@@ -383,33 +408,33 @@ class Nursery:
 
 
 def run_child(request, descriptors):
-    """All that a child does, from its fork to its end."""
+    """Runs a child from its fork to its end."""
     try:
         os.setpgid(0, 0)
         jail.die_with_parent()
         try:
             pid = JAIL.lock_up(request, descriptors)
         except jail.Unavailable as error:
-            tell(jail.CHANNEL, {"unavailable": error.step, "reason": error.reason})
+            send(jail.CHANNEL, "unavailable", step=error.step, reason=error.reason)
             os._exit(1)
-        tell(jail.CHANNEL, {"pid": pid})
+        send(jail.CHANNEL, "jailed", pid=pid)
         Child().serve()
         os._exit(0)
     except BaseException:
-        # The candidate's doing; the judge sees the status, and this as what it printed.
+        # The candidate caused this; the judge sees the exit status, and the traceback as printed output.
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
 def children():
-    """Processes whose parent is this one."""
+    """Returns the pids of this process's children."""
     with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as pids:
         return set(map(int, pids.read().split()))
 
 
 def cuda_names():
-    """Names of the CUDA devices, asked in a fork so that this process never initialises CUDA."""
+    """Returns the names of the CUDA devices. Asks in a fork, so that this process never initialises CUDA."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -426,8 +451,8 @@ def cuda_names():
 
 
 def warm_up():
-    """What is imported and set up at first use (CPU detection, dispatch, generators) is set up here, once for all
-    children: it takes 12 ms."""
+    """Triggers the imports and set-up of torch's first use (CPU detection, dispatch, generators) once for all
+    children. They take 12 ms."""
     torch.default_generator.manual_seed(0)
     numpy.random.seed(0)
     random.seed(0)
@@ -452,12 +477,12 @@ def main():
     try:
         JAIL.prepare()
     except jail.Unavailable as error:
-        tell(0, {"unavailable": error.step, "reason": error.reason})
+        send(CONTROL, "unavailable", step=error.step, reason=error.reason)
         return
     gc.collect()
     gc.freeze()
     jail.collapse_memory()
-    tell(0, {"pid": pid, "python": sys.version.split()[0], "torch": torch.__version__, "cuda": names})
+    send(CONTROL, "ready", pid=pid, python=sys.version.split()[0], torch=torch.__version__, cuda=names)
     nursery.serve()
 
 

@@ -1,5 +1,6 @@
-//! Nursery: the Python process that has imported torch once, and forks and reaps children for the judge.
+//! Nursery: the Python process that imports torch once, and forks and reaps children for the judge.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -15,178 +16,231 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::channel::{Channel, Received};
+use crate::message::Message;
 use crate::process;
 use crate::sandbox::Jail;
 use crate::shared::{SharedMemory, sealed_copy};
 
-/// The programs of the nursery, handed over on its command line: there is no file that somebody could change.
+/// The text that the interpreter reads from standard input follows from these; no file could be edited or go missing.
 const JAIL: &str = include_str!("jail.py");
 const NURSERY: &str = include_str!("nursery.py");
-/// Makes the first a module for the second.
-const START: &str = "import sys, types
+/// Runs the list `sources`: the last one as the module `jail`, then the first one as the main program.
+const START: &str = "
+import sys, types
 sys.modules['jail'] = types.ModuleType('jail')
-exec(compile(sys.argv[1], 'jail.py', 'exec'), sys.modules['jail'].__dict__)
-exec(compile(sys.argv[2], 'nursery.py', 'exec'))";
-/// `import torch` takes 2 to 4 s, tens of seconds from a cold disk.
-const START_LIMIT: Duration = Duration::from_secs(180);
-/// A fork takes milliseconds, minutes never.
-const REPLY_LIMIT: Duration = Duration::from_secs(60);
+exec(compile(sources.pop(), 'jail.py', 'exec'), sys.modules['jail'].__dict__)
+exec(compile(sources.pop(), 'nursery.py', 'exec'))
+";
 
+/// `import torch` takes 2 to 4 s, and tens of seconds from a cold disk.
+const START_LIMIT: Duration = Duration::from_secs(180);
+/// A fork takes milliseconds, never minutes.
+const REPLY_LIMIT: Duration = Duration::from_secs(60);
 /// torch.compile alone writes a header of 123 MB.
 const COMPILERS_SCRATCH: u64 = 512 << 20;
 
-/// Our own machinery broke; says nothing about a candidate.
+/// Single-threaded and hermetic: one thread is timed, and the threads of a pool do not survive a fork. NVML lets torch
+/// count GPUs without initialising CUDA.
+const ENVIRONMENT: [(&str, &str); 7] = [
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("OMP_NUM_THREADS", "1"),
+    ("MKL_NUM_THREADS", "1"),
+    ("PYTORCH_NVML_BASED_CUDA_CHECK", "1"),
+    ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+    ("LANG", "C.UTF-8"),
+    ("HOME", "/nonexistent"),
+];
+
+/// The judge's own machinery broke; no candidate is to blame.
 #[derive(Debug, Error)]
 pub enum NurseryError {
     #[error("cannot start python {path}\nhint: set `python` in config.yaml to an interpreter that has torch")]
     Start { path: PathBuf, source: io::Error },
     #[error(
-        "python {path} ended while it got ready: {output}\nhint: it needs torch and numpy; `make` sets up .venv with both"
+        "python {path} exited before it was ready: {output}\nhint: it needs torch and numpy; `make` sets up .venv with both"
     )]
     NotReady { path: PathBuf, output: String },
     #[error("the nursery does not answer within {} s", .0.as_secs())]
     Silent(Duration),
-    #[error("the nursery has ended")]
-    Ended,
-    #[error("the nursery answers {0} where another answer was due")]
-    Answer(String),
-    #[error("a child ended before it was in its jail")]
+    #[error("the nursery exited")]
+    Exited,
+    #[error("the nursery sent an unexpected reply: {0}")]
+    Unexpected(String),
+    #[error("a child exited before it was in its jail")]
     Unjailed,
-    #[error("a child does not get ready for its device: {0}")]
+    #[error("a child cannot prepare its device: {0}")]
     Unprepared(String),
-    #[error(
-        "the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` judges without it, at the risk that this brings"
-    )]
+    #[error("the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` runs candidates without that protection")]
     Unavailable { step: String, reason: String },
-    #[error("cannot reach a child")]
+    #[error("cannot communicate with a child")]
     Io(#[from] io::Error),
 }
 
-/// What a nursery says of itself when it is ready.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Hello {
-    /// Its process id as the judge sees it.
-    pub pid: i32,
-    /// Version of the interpreter.
+/// The versions and devices that a nursery reports.
+#[derive(Debug, Default)]
+pub struct Interpreter {
     pub python: String,
-    /// Version of torch.
     pub torch: String,
     /// Names of the CUDA devices.
     pub cuda: Vec<String>,
 }
 
-/// A running nursery. It is killed when this value is dropped, its children with it.
+/// A running nursery. Dropping it kills the nursery and its children.
 #[derive(Debug)]
 pub struct Nursery {
-    /// The nursery itself, or its keeper outside of its pid namespace, which ends with it.
+    /// The nursery, or its keeper outside the pid namespace, which exits with it.
     process: Process,
+    /// The nursery's own pid, once it is ready.
+    pid: Option<Pid>,
     control: Channel,
     jail: Jail,
-    /// The filters of system calls for children on a GPU and on the CPU.
+    /// The seccomp filters for children on a GPU and on the CPU.
     filters: [Option<String>; 2],
-    /// What it said when it was ready.
-    pub hello: Hello,
+    pub interpreter: Interpreter,
 }
 
-/// What a fork leaves the judge: our ends of what the child was given.
+/// A forked child, with the judge's ends of its descriptors.
 #[derive(Debug)]
 pub struct Forked {
-    /// What the nursery calls it.
+    /// The child's pid in the nursery's namespace.
     pub number: i32,
-    /// Its process id, and that of its process group, as the judge sees it.
+    /// The child's pid and process group in the judge's namespace.
     pub pid: Pid,
-    /// Requests and replies.
     pub channel: Channel,
-    /// Inputs and outputs.
     pub memory: SharedMemory,
-    /// What it prints, stdout and stderr.
+    /// The child's stdout and stderr.
     pub output: io::PipeReader,
-    /// Whether it may start processes until it is sealed.
+    /// Whether the child may start processes until it is sealed.
     pub may_start: bool,
 }
 
 impl Nursery {
-    /// Starts `python` with nothing in its environment but what keeps it single-threaded and hermetic, and waits
-    /// until it has torch. `jail` is what its children will be in.
+    /// Starts `python` and waits until it has imported torch. Children run in `jail`.
     ///
     /// # Errors
-    /// [`NurseryError::Unavailable`] if the machine cannot carry out a step of the jail; others if it is broken.
+    /// [`NurseryError::Unavailable`] if the machine cannot take a step of the jail.
     pub fn start(python: &Path, jail: &Jail) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
-        let process = command(python, jail)
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(errors_in))
+        let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allows_compilers()}).to_string();
+        let process = Command::new(python)
+            .args(["-I", "-B", "-u", "-", &settings])
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .current_dir("/")
+            .process_group(0)
+            .stdin(program()?)
+            .stdout(theirs)
+            .stderr(errors_in)
             .spawn()
             .map_err(|source| NurseryError::Start { path: python.to_owned(), source })?;
-        let hello = Hello { pid: 0, python: String::new(), torch: String::new(), cuda: Vec::new() };
         let filters = [false, true].map(|on_cpu| jail.filter(on_cpu).map(hex::encode));
-        let mut nursery = Self { process, control, jail: jail.clone(), filters, hello };
-        match answer(&nursery.control, START_LIMIT) {
-            Ok(hello) => nursery.hello = parse(&hello)?,
-            Err(NurseryError::Ended) => {
-                return Err(NurseryError::NotReady { path: python.to_owned(), output: last_lines(&mut errors) });
+        let interpreter = Interpreter::default();
+        let mut nursery = Self { process, pid: None, control, jail: jail.clone(), filters, interpreter };
+        match receive(&nursery.control, START_LIMIT) {
+            Ok(Message::Ready { pid, python, torch, cuda }) => {
+                nursery.pid = Some(Pid::from_raw(pid));
+                nursery.interpreter = Interpreter { python, torch, cuda };
+                Ok(nursery)
             }
-            Err(error) => return Err(error),
+            Ok(other) => Err(unexpected(&other)),
+            Err(NurseryError::Exited) => {
+                Err(NurseryError::NotReady { path: python.to_owned(), output: last_lines(&mut errors) })
+            }
+            Err(error) => Err(error),
         }
-        Ok(nursery)
     }
 
-    /// Forks a child with `program` in its hands and memory for calls of up to `items` items, and waits until it is
-    /// in its jail.
+    /// Forks a child with `program` and with memory for calls of up to `items` items; waits until it is in its jail.
     pub fn fork(&mut self, program: &str, items: usize, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
         let (channel, theirs) = Channel::pair()?;
         let memory = SharedMemory::new(items)?;
         let program = sealed_copy(program.as_bytes())?;
         let (output, output_in) = io::pipe()?;
-        // CUDA maps far more address space than it uses; there the judge's watch is the only limit.
+        let may_start = self.jail.allows_compilers();
+        // CUDA maps far more address space than it uses, so on a GPU only the judge's own checks limit memory.
         let data_limit = on_cpu.then_some(limits.memory_bytes);
         let request = json!({
             "op": "fork",
             "memory_bytes": data_limit,
             "threads": limits.threads,
-            "scratch_bytes": limits.scratch_bytes.max(if self.jail.allows_compilers() { COMPILERS_SCRATCH } else { 0 }),
+            "scratch_bytes": limits.scratch_bytes.max(if may_start { COMPILERS_SCRATCH } else { 0 }),
             "scratch_files": limits.scratch_files,
             "filter": self.filters[usize::from(on_cpu)],
             "supervised": self.jail.supervised().map(hex::encode),
         });
-        let descriptors = [theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()];
-        self.control.send(&request, &descriptors)?;
+        self.control.send(&request, &[theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()])?;
         drop(theirs);
-        let Pids { pid: number } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
-        let Pids { pid } = match answer(&channel, REPLY_LIMIT) {
-            Err(NurseryError::Ended) => return Err(NurseryError::Unjailed),
-            first => parse(&first?)?,
+        let number = match receive(&self.control, REPLY_LIMIT)? {
+            Message::Forked { pid } => pid,
+            other => return Err(unexpected(&other)),
         };
-        let may_start = self.jail.allows_compilers();
-        Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output, may_start })
+        match receive(&channel, REPLY_LIMIT) {
+            Ok(Message::Jailed { pid }) => {
+                Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output, may_start })
+            }
+            Ok(other) => Err(unexpected(&other)),
+            Err(NurseryError::Exited) => Err(NurseryError::Unjailed),
+            Err(error) => Err(error),
+        }
     }
 
-    /// From now on a child can start no process; those that it has started are killed. False if they cannot be.
+    /// Forbids a child to start more processes and kills those that it started. False if they cannot all be killed.
     pub fn seal(&mut self, child: &Forked) -> Result<bool, NurseryError> {
-        self.control.send(&json!({"op": "seal", "pid": child.number}), &[])?;
-        let Sealed { .. } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
-        Ok(process::kill_below(child.pid))
+        match self.ask(&json!({"op": "seal", "pid": child.number}))? {
+            Message::Sealed {} => Ok(process::kill_below(child.pid)),
+            other => Err(unexpected(&other)),
+        }
     }
 
-    /// Kills a child with its group and all that it left behind, and says how it had ended.
+    /// Kills a child with its process group and everything that it left behind; returns how the child had ended.
     pub fn end(&mut self, child: &Forked) -> Result<String, NurseryError> {
         process::kill_group(child.pid);
-        self.control.send(&json!({"op": "reap", "pid": child.number}), &[])?;
-        let Status { status } = parse(&answer(&self.control, REPLY_LIMIT)?)?;
-        Ok(process::describe_status(child.pid, status))
+        match self.ask(&json!({"op": "reap", "pid": child.number}))? {
+            Message::Reaped { status } => Ok(process::describe_status(child.pid, status)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn ask(&self, request: &Value) -> Result<Message, NurseryError> {
+        self.control.send(request, &[])?;
+        receive(&self.control, REPLY_LIMIT)
     }
 }
 
-/// Waits for what the nursery, or a child that has no program yet, says.
-fn answer(channel: &Channel, limit: Duration) -> Result<Value, NurseryError> {
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        // The nursery first: its keeper exits once every process below it has.
+        match self.pid {
+            Some(pid) => process::kill_group(pid),
+            None => drop(self.process.kill()),
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// Standard input for the interpreter: a sealed memory file with the whole program.
+fn program() -> io::Result<Stdio> {
+    // A JSON array of strings is also a Python list of strings.
+    let sources = json!([NURSERY, JAIL]);
+    let file: File = sealed_copy(format!("sources = {sources}{START}").as_bytes())?;
+    Ok(Stdio::from(file))
+}
+
+/// Waits for a message of the nursery, or of a child that has no program yet.
+fn receive(channel: &Channel, limit: Duration) -> Result<Message, NurseryError> {
     let until = Instant::now() + limit;
     loop {
         match channel.receive()? {
-            Received::Message(message) => return Ok(message),
-            Received::Garbage(text) => return Err(NurseryError::Answer(text)),
-            Received::Closed => return Err(NurseryError::Ended),
+            Received::Message(message) => {
+                return match Message::deserialize(&message) {
+                    Ok(Message::Unavailable { step, reason }) => Err(NurseryError::Unavailable { step, reason }),
+                    Ok(message) => Ok(message),
+                    Err(_) => Err(NurseryError::Unexpected(message.to_string())),
+                };
+            }
+            Received::Garbage(text) => return Err(NurseryError::Unexpected(text)),
+            Received::Closed => return Err(NurseryError::Exited),
             Received::Nothing if Instant::now() > until => return Err(NurseryError::Silent(limit)),
             Received::Nothing => {
                 let mut descriptors = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
@@ -196,65 +250,8 @@ fn answer(channel: &Channel, limit: Duration) -> Result<Value, NurseryError> {
     }
 }
 
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        // The nursery first: its keeper ends once all below it have.
-        match self.hello.pid {
-            0 => drop(self.process.kill()),
-            pid => process::kill_group(Pid::from_raw(pid)),
-        }
-        let _ = self.process.wait();
-    }
-}
-
-#[derive(Deserialize)]
-struct Unavailable {
-    unavailable: String,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-struct Pids {
-    pid: i32,
-}
-
-#[derive(Deserialize)]
-struct Sealed {
-    #[allow(dead_code)] // it is what tells this answer from others
-    sealed: bool,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    status: i32,
-}
-
-fn command(python: &Path, jail: &Jail) -> Command {
-    let mut command = Command::new(python);
-    let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allows_compilers()}).to_string();
-    command.args(["-I", "-B", "-u", "-c", START, JAIL, NURSERY, &settings]);
-    command.env_clear().current_dir("/").process_group(0);
-    // numpy's and torch's thread pools are off: one thread is what is timed, and a pool's threads do not survive a
-    // fork. NVML lets torch count GPUs without initialising CUDA.
-    for (name, value) in [
-        ("OPENBLAS_NUM_THREADS", "1"),
-        ("OMP_NUM_THREADS", "1"),
-        ("MKL_NUM_THREADS", "1"),
-        ("PYTORCH_NVML_BASED_CUDA_CHECK", "1"),
-        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
-        ("LANG", "C.UTF-8"),
-        ("HOME", "/nonexistent"),
-    ] {
-        command.env(name, value);
-    }
-    command
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(message: &Value) -> Result<T, NurseryError> {
-    if let Ok(Unavailable { unavailable: step, reason }) = Unavailable::deserialize(message) {
-        return Err(NurseryError::Unavailable { step, reason });
-    }
-    T::deserialize(message).map_err(|_| NurseryError::Answer(message.to_string()))
+fn unexpected(message: &Message) -> NurseryError {
+    NurseryError::Unexpected(format!("{message:?}"))
 }
 
 fn last_lines(errors: &mut impl Read) -> String {

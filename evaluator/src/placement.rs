@@ -1,7 +1,7 @@
-//! Placement: what a call returned. Is it a legal packing, and what do its packs carry.
+//! Placement: whether the outputs of a packing call are valid, and the loads of their packs.
 //!
-//! Scores follow from `pack_index` alone; `rank_in_pack` is only checked. Plain loops: for rows of some hundred items
-//! they take a quarter of the time of torch, which is the oracle that `row_loads` is tested against.
+//! Scores follow from `pack_index` alone; `rank_in_pack` is only checked. Plain loops: for rows of a few hundred items
+//! they take a quarter of torch's time. A test compares [`row_loads`] with torch.
 
 use thiserror::Error;
 
@@ -23,20 +23,18 @@ pub enum PlacementError {
 /// Mean and heaviest pack load of each row, in tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowLoads {
-    /// Load of the row over its packs.
     pub mean: Vec<f64>,
-    /// Load of its heaviest pack.
     pub max: Vec<f64>,
 }
 
-/// Checks the two outputs of a call, each `[rows, items]`: every pack of a row has exactly `items / packs` items, and
-/// their ranks are a permutation.
+/// Checks the outputs of a call, each `[rows, items]`: every pack of a row has exactly `items / packs` items, and their
+/// ranks are a permutation.
 ///
 /// # Errors
-/// The first thing that is wrong with the first row that is wrong.
+/// The first error of the first invalid row.
 ///
 /// # Panics
-/// If the slices have not that shape, or `packs` does not divide `items`: callers have checked.
+/// If the slices do not have that shape, or `packs` does not divide `items`.
 pub fn verify(
     pack_index: &[i64],
     rank_in_pack: &[i64],
@@ -45,12 +43,8 @@ pub fn verify(
     packs: usize,
 ) -> Result<(), PlacementError> {
     assert!(packs > 0 && items > 0 && items.is_multiple_of(packs), "BUG: {items} items on {packs} packs");
-    assert!(
-        pack_index.len() == rows * items && rank_in_pack.len() == rows * items,
-        "BUG: outputs of {} and {} values for {rows} x {items}",
-        pack_index.len(),
-        rank_in_pack.len()
-    );
+    let lengths = (pack_index.len(), rank_in_pack.len());
+    assert_eq!(lengths, (rows * items, rows * items), "BUG: outputs of another shape");
     let mut taken_by = vec![usize::MAX; items];
     let both = pack_index.chunks_exact(items).zip(rank_in_pack.chunks_exact(items));
     for (row, (pack_index, rank_in_pack)) in both.enumerate() {
@@ -61,8 +55,8 @@ pub fn verify(
     Ok(())
 }
 
-/// Whether the items of a row take every (pack, rank) once. As there are as many of these as items, it is enough that
-/// no item takes one that does not exist or was taken; `taken_by` holds the last row that took each.
+/// Whether the items of a row take each (pack, rank) once. There are as many of these as items, so it is enough that each
+/// item takes an existing one that is free; `taken_by` holds the last row that took each.
 fn is_valid(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize, taken_by: &mut [usize]) -> bool {
     let per_pack = pack_index.len() / packs;
     pack_index.iter().zip(rank_in_pack).all(|(&pack, &rank)| {
@@ -72,7 +66,7 @@ fn is_valid(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize, 
     })
 }
 
-/// What is wrong with a row that is not valid.
+/// The error of an invalid row.
 fn diagnosis(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize) -> PlacementError {
     let wanted = pack_index.len() / packs;
     if let Some(item) = pack_index.iter().position(|&pack| pack < 0 || pack as usize >= packs) {
@@ -87,17 +81,17 @@ fn diagnosis(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize)
         let (pack, rank) = (pack_index[item], rank_in_pack[item]);
         return PlacementError::NoSuchRank { row, item, pack, rank, last: wanted - 1 };
     }
-    let slot = |item: usize| (pack_index[item], rank_in_pack[item]);
+    let place = |item: usize| (pack_index[item], rank_in_pack[item]);
     for second in 0..pack_index.len() {
-        if let Some(first) = (0..second).find(|&first| slot(first) == slot(second)) {
-            let (pack, rank) = slot(second);
+        if let Some(first) = (0..second).find(|&first| place(first) == place(second)) {
+            let (pack, rank) = place(second);
             return PlacementError::SameRank { row, pack, first, second, rank };
         }
     }
-    unreachable!("BUG: row {row} is neither valid nor wrong")
+    unreachable!("BUG: row {row} is neither valid nor invalid")
 }
 
-/// Mean and heaviest pack load of each row for a valid `pack_index`.
+/// The loads of a valid `pack_index`.
 pub fn row_loads(rows: &Rows, pack_index: &[i64], packs: usize) -> RowLoads {
     let (mut mean, mut max) = (Vec::with_capacity(rows.rows()), Vec::with_capacity(rows.rows()));
     let mut loads = vec![0.0; packs];

@@ -1,7 +1,7 @@
-//! Plan: what a `rebalance_experts` returned. Do its maps agree, what do its GPUs carry, and what would have to be moved.
+//! Plan: whether the outputs of `rebalance_experts` agree, the loads of its GPUs, and the replicas that must be moved.
 //!
-//! Loads follow from `phy2log` alone, counted here; the other two maps are only checked. So nothing that a program
-//! claims can lighten a GPU: a count that is too high, a replica that is listed twice or for two experts.
+//! Loads follow from `phy2log` alone, with replicas counted here; the other two maps are only checked. So no claim of a
+//! program can lighten a GPU: a count that is too high, or a replica that is listed twice or for two experts.
 
 use packevolve_contract::rebalance::PlanLoads;
 use packevolve_contract::topology::Topology;
@@ -9,19 +9,18 @@ use thiserror::Error;
 
 use crate::window::Window;
 
-/// What stands behind the last replica of an expert in `log2phy`.
+/// Fills the rest of a row of `log2phy`.
 const PADDING: i64 = -1;
 
-/// The three maps as they were returned, row-major.
+/// The three outputs, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Maps {
     /// `[layers, replicas]`, the expert of each replica.
     pub phy2log: Vec<i64>,
     /// `[layers, experts, columns]`, the replicas of each expert, padded.
     pub log2phy: Vec<i64>,
-    /// How many replicas of an expert `log2phy` has room for.
     pub columns: usize,
-    /// `[layers, experts]`, how many replicas each expert has.
+    /// `[layers, experts]`, the number of replicas of each expert.
     pub logcnt: Vec<i64>,
 }
 
@@ -36,49 +35,49 @@ pub enum PlanError {
     Count { layer: usize, expert: usize, claimed: i64, found: usize },
     #[error("log2phy, layer {layer}, expert {expert}: replica {replica} is not among replicas 0 to {last}")]
     NoSuchReplica { layer: usize, expert: usize, replica: i64, last: usize },
-    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} is one of expert {of}")]
+    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} belongs to expert {of}")]
     OtherExpert { layer: usize, expert: usize, replica: i64, of: usize },
-    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} stands there twice")]
+    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} is listed twice")]
     Twice { layer: usize, expert: usize, replica: i64 },
-    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} stands behind the padding")]
+    #[error("log2phy, layer {layer}, expert {expert}: replica {replica} follows the padding")]
     BehindPadding { layer: usize, expert: usize, replica: i64 },
     #[error("log2phy, layer {layer}, expert {expert}: {listed} of its {found} replicas are listed")]
     Unlisted { layer: usize, expert: usize, listed: usize, found: usize },
 }
 
-/// A verified plan: every replica is one of an expert, and every expert has one. Replica `r` of a layer lives on GPU
-/// `r / (replicas / gpus)`, so that by its shape no GPU has more than another.
+/// A verified plan: each replica belongs to an expert, and each expert has a replica. Replica `r` of a layer is on GPU
+/// `r / (replicas / gpus)`, so the shape alone gives each GPU equally many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     experts: usize,
     replicas: usize,
     gpus: usize,
-    /// The expert of each replica, layer after layer.
+    /// The expert of each replica, layer by layer.
     expert_of: Vec<usize>,
-    /// How many replicas each expert has, layer after layer.
+    /// The number of replicas of each expert, layer by layer.
     counts: Vec<usize>,
 }
 
-/// One layer of the maps.
-struct LayerMaps<'a> {
+/// One layer of a plan.
+struct Layer<'a> {
     layer: usize,
     expert_of: &'a [usize],
     counts: &'a [usize],
 }
 
 impl Plan {
-    /// The most replicas that an expert can have, and so the most columns of `log2phy`: every other expert has one.
+    /// The most replicas of an expert, and so the most columns of `log2phy`: every other expert has one.
     pub fn most_columns(topology: &Topology) -> usize {
         topology.replicas - topology.experts + 1
     }
 
-    /// Checks the maps of a plan for `topology`, whatever groups and nodes it was made with.
+    /// Checks the maps of a plan for `topology`, with any groups and nodes.
     ///
     /// # Errors
-    /// The first thing that is wrong with the first layer that is wrong.
+    /// The first error of the first invalid layer.
     ///
     /// # Panics
-    /// If the maps have not the shapes of the topology: callers have checked.
+    /// If the maps do not have the shapes of the topology.
     pub fn verify(maps: &Maps, topology: &Topology) -> Result<Self, PlanError> {
         let &Topology { layers, experts, replicas, gpus, .. } = topology;
         assert_eq!(maps.phy2log.len(), layers * replicas, "BUG: phy2log of another shape");
@@ -95,11 +94,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// What the plan carries on `window`, in float64 of the float32 loads that a program is given.
+    /// The loads of the plan on `window`, in float64 of the float32 loads that a program receives.
     pub fn loads(&self, window: &Window) -> PlanLoads {
         let mut sums = PlanLoads::default();
         for layer in 0..window.layers() {
-            let LayerMaps { expert_of, counts, .. } = self.layer(layer);
+            let Layer { expert_of, counts, .. } = self.layer(layer);
             let loads = window.layer(layer);
             let replicas: Vec<f64> =
                 expert_of.iter().map(|&expert| f64::from(loads[expert] as f32) / counts[expert] as f64).collect();
@@ -113,25 +112,30 @@ impl Plan {
         sums
     }
 
-    /// How many replicas have to be loaded where `before` was in force: those that a GPU gets beyond what it has, an
-    /// expert as often as it is there.
+    /// The number of replicas that GPUs must load after `before`, beyond those that they hold.
     ///
     /// # Panics
-    /// If `before` is of another topology.
+    /// If `before` has another topology.
     pub fn moved_since(&self, before: &Self) -> u64 {
         assert_eq!((self.expert_of.len(), self.gpus), (before.expert_of.len(), before.gpus), "BUG: another topology");
         let per_gpu = self.replicas / self.gpus;
         let gpus = self.expert_of.chunks(per_gpu).zip(before.expert_of.chunks(per_gpu));
-        let mut there = vec![0usize; self.experts];
-        gpus.map(|(now, then)| {
-            there.fill(0);
-            then.iter().for_each(|&expert| there[expert] += 1);
-            now.iter().filter(|&&expert| !take(&mut there[expert])).count() as u64
-        })
-        .sum()
+        let mut held = vec![0usize; self.experts];
+        let mut moved = 0;
+        for (now, then) in gpus {
+            held.fill(0);
+            then.iter().for_each(|&expert| held[expert] += 1);
+            for &expert in now {
+                match held[expert].checked_sub(1) {
+                    Some(left) => held[expert] = left,
+                    None => moved += 1,
+                }
+            }
+        }
+        moved
     }
 
-    /// The replicas of all layers.
+    /// The number of replicas of all layers.
     pub fn replicas(&self) -> u64 {
         self.expert_of.len() as u64
     }
@@ -152,8 +156,8 @@ impl Plan {
         }
     }
 
-    fn layer(&self, layer: usize) -> LayerMaps<'_> {
-        LayerMaps {
+    fn layer(&self, layer: usize) -> Layer<'_> {
+        Layer {
             layer,
             expert_of: &self.expert_of[layer * self.replicas..][..self.replicas],
             counts: &self.counts[layer * self.experts..][..self.experts],
@@ -161,18 +165,16 @@ impl Plan {
     }
 }
 
-impl LayerMaps<'_> {
+impl Layer<'_> {
     fn check_counts(&self, logcnt: &[i64]) -> Result<(), PlanError> {
         let layer = self.layer;
-        for (expert, (&claimed, &found)) in logcnt.iter().zip(self.counts).enumerate() {
-            if claimed != found as i64 {
-                return Err(PlanError::Count { layer, expert, claimed, found });
-            }
-        }
-        Ok(())
+        let wrong = logcnt.iter().zip(self.counts).position(|(&claimed, &found)| claimed != found as i64);
+        wrong.map_or(Ok(()), |expert| {
+            Err(PlanError::Count { layer, expert, claimed: logcnt[expert], found: self.counts[expert] })
+        })
     }
 
-    /// Every expert's row lists its replicas, each once and in any order, then only padding.
+    /// Checks that each row lists the replicas of its expert, each once and in any order, and then only padding.
     fn check_lists(&self, log2phy: &[i64], columns: usize) -> Result<(), PlanError> {
         let layer = self.layer;
         let mut is_listed = vec![false; self.expert_of.len()];
@@ -200,16 +202,9 @@ impl LayerMaps<'_> {
     }
 }
 
-/// The number as an index, if it is one of the first `count`.
+/// `number` as an index, if it is less than `count`.
 fn below(number: i64, count: usize) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| *number < count)
-}
-
-/// Takes one if there is one.
-fn take(count: &mut usize) -> bool {
-    let some = *count > 0;
-    *count -= usize::from(some);
-    some
 }
 
 #[cfg(test)]
@@ -239,7 +234,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn told(change: impl Fn(&mut Maps)) -> String {
+    fn error(change: impl Fn(&mut Maps)) -> String {
         let mut maps = maps();
         change(&mut maps);
         Plan::verify(&maps, &topology()).unwrap_err().to_string()
@@ -257,34 +252,37 @@ mod tests {
     #[test]
     fn every_expert_has_a_replica_and_every_replica_an_expert() {
         assert_eq!(
-            told(|maps| maps.phy2log[5] = 3),
+            error(|maps| maps.phy2log[5] = 3),
             "phy2log, layer 1, replica 1: expert 3 is not among experts 0 to 2"
         );
         assert_eq!(
-            told(|maps| maps.phy2log[0] = -1),
+            error(|maps| maps.phy2log[0] = -1),
             "phy2log, layer 0, replica 0: expert -1 is not among experts 0 to 2"
         );
-        assert_eq!(told(|maps| maps.phy2log[7] = 0), "phy2log, layer 1: expert 2 has no replica");
+        assert_eq!(error(|maps| maps.phy2log[7] = 0), "phy2log, layer 1: expert 2 has no replica");
     }
 
     #[test]
     fn counts_that_are_over_claimed_are_told() {
         let over = "logcnt, layer 0, expert 0: 3 replicas claimed, but phy2log has 2";
-        assert_eq!(told(|maps| maps.logcnt[0] = 3), over);
-        assert_eq!(told(|maps| maps.logcnt[5] = 0), "logcnt, layer 1, expert 2: 0 replicas claimed, but phy2log has 1");
+        assert_eq!(error(|maps| maps.logcnt[0] = 3), over);
+        assert_eq!(
+            error(|maps| maps.logcnt[5] = 0),
+            "logcnt, layer 1, expert 2: 0 replicas claimed, but phy2log has 1"
+        );
     }
 
     #[test]
     fn lists_hold_the_replicas_of_their_expert_each_once() {
         let at = "log2phy, layer 0, expert 0: ";
-        assert_eq!(told(|maps| maps.log2phy[1] = 3), format!("{at}replica 3 stands there twice"));
-        assert_eq!(told(|maps| maps.log2phy[1] = 2), format!("{at}replica 2 is one of expert 2"));
-        assert_eq!(told(|maps| maps.log2phy[1] = 4), format!("{at}replica 4 is not among replicas 0 to 3"));
-        assert_eq!(told(|maps| maps.log2phy[1] = -2), format!("{at}replica -2 is not among replicas 0 to 3"));
-        assert_eq!(told(|maps| maps.log2phy[1] = -1), format!("{at}1 of its 2 replicas are listed"));
-        assert_eq!(told(|maps| maps.log2phy[0] = -1), format!("{at}replica 0 stands behind the padding"));
+        assert_eq!(error(|maps| maps.log2phy[1] = 3), format!("{at}replica 3 is listed twice"));
+        assert_eq!(error(|maps| maps.log2phy[1] = 2), format!("{at}replica 2 belongs to expert 2"));
+        assert_eq!(error(|maps| maps.log2phy[1] = 4), format!("{at}replica 4 is not among replicas 0 to 3"));
+        assert_eq!(error(|maps| maps.log2phy[1] = -2), format!("{at}replica -2 is not among replicas 0 to 3"));
+        assert_eq!(error(|maps| maps.log2phy[1] = -1), format!("{at}1 of its 2 replicas are listed"));
+        assert_eq!(error(|maps| maps.log2phy[0] = -1), format!("{at}replica 0 follows the padding"));
         // A second expert on a GPU that is full already: it can only be listed, there is no replica for it.
-        assert_eq!(told(|maps| maps.log2phy[3] = 0), "log2phy, layer 0, expert 1: replica 0 is one of expert 0");
+        assert_eq!(error(|maps| maps.log2phy[3] = 0), "log2phy, layer 0, expert 1: replica 0 belongs to expert 0");
     }
 
     #[test]

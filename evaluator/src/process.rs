@@ -1,4 +1,4 @@
-//! Process: what the judge reads of and does to the processes below it, by the kernel's own interfaces.
+//! Process: reads and controls the processes below the judge, through the kernel's own interfaces.
 
 use std::fs;
 use std::io;
@@ -10,106 +10,98 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
-/// How long what is killed may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long killed processes may take to disappear.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Pins the calling process, and all that it starts from now on, to one CPU: the slot.
+/// Pins the calling process, and the processes that it starts later, to one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// The CPU that the calling thread is on, if the kernel tells.
+/// The CPU of the calling thread, if the kernel reports it.
 pub fn current_cpu() -> Option<usize> {
     sched_getcpu().ok()
 }
 
-/// Lets the calling process die with its parent, so that no judge outlives a harness that was killed.
+/// Kills the calling process when its parent dies, so that no judge outlives a killed harness.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
-/// Kills a process with its whole process group. One that is gone already is fine.
+/// Kills a process and its process group.
 pub fn kill_group(leader: Pid) {
-    let _ = killpg(leader, Signal::SIGKILL);
-    let _ = kill(leader, Signal::SIGKILL);
+    signal_group(leader, Signal::SIGKILL);
 }
 
-/// Stops a child with its group, so that it computes nothing while another one is timed.
+/// Stops a process and its group, so that they do nothing while another program is timed.
 pub fn stop(leader: Pid) {
-    let _ = killpg(leader, Signal::SIGSTOP);
-    let _ = kill(leader, Signal::SIGSTOP);
+    signal_group(leader, Signal::SIGSTOP);
 }
 
-/// Lets a stopped child go on.
-pub fn go_on(leader: Pid) {
-    let _ = killpg(leader, Signal::SIGCONT);
-    let _ = kill(leader, Signal::SIGCONT);
+/// Resumes a stopped process and its group.
+pub fn resume(leader: Pid) {
+    signal_group(leader, Signal::SIGCONT);
 }
 
-/// Whether a child has ended and waits to be reaped.
+/// Ignores errors: the process may have exited.
+fn signal_group(leader: Pid, signal: Signal) {
+    let _ = killpg(leader, signal);
+    let _ = kill(leader, signal);
+}
+
+/// Whether a process has exited; it may not have been reaped yet.
 pub fn is_zombie(pid: Pid) -> bool {
     // The state follows the command in parentheses, which may itself hold parentheses.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
-/// What a process uses at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The usage of a process at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of memory that it really uses: anonymous and shared pages present and the tables that they stand in, not
-    /// what it mapped (torch maps far more than it uses).
+    /// Memory in use, bytes: resident anonymous and shared pages and their page tables. Mapped memory does not count,
+    /// because torch maps far more than it uses.
     pub memory: u64,
-    /// Threads.
     pub threads: u32,
 }
 
-/// What a process and all below it use now.
-pub fn usage_with_all_below(ancestor: Pid) -> Usage {
-    let all = below(ancestor).into_iter().chain([ancestor]).map(usage);
-    all.fold(Usage { memory: 0, threads: 0 }, |sum, one| Usage {
+/// The usage of a process and its descendants.
+pub fn usage_with_descendants(ancestor: Pid) -> Usage {
+    let all = descendants(ancestor).into_iter().chain([ancestor]).map(usage);
+    all.fold(Usage::default(), |sum, one| Usage {
         memory: sum.memory + one.memory,
         threads: sum.threads.saturating_add(one.threads),
     })
 }
 
-/// What a process uses now; nothing once it has ended.
+/// The usage of a process; zero once it has exited.
 pub fn usage(pid: Pid) -> Usage {
-    let status = Status::of(&format!("/proc/{pid}"));
-    // A process whose first thread has ended lives on in the others, which tell what it uses.
-    let mut living = status.memory().into_iter().chain(thread_statuses(pid).filter_map(|status| status.memory()));
-    let memory = living.next().unwrap_or(0) * 1024;
-    Usage { memory, threads: u32::try_from(status.field("Threads:").unwrap_or(0)).unwrap_or(u32::MAX) }
-}
-
-/// Of all threads of a process; read one by one.
-fn thread_statuses(pid: Pid) -> impl Iterator<Item = Status> {
+    let status = status(&format!("/proc/{pid}"));
+    // If the first thread has exited, the other threads still report the memory of the process.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    threads.map(|thread| Status::of(&thread.path().to_string_lossy()))
+    let others = threads.filter_map(|thread| resident_kib(&self::status(&thread.path().to_string_lossy())));
+    let memory = resident_kib(&status).into_iter().chain(others).next().unwrap_or(0) * 1024;
+    Usage { memory, threads: u32::try_from(field(&status, "Threads:").unwrap_or(0)).unwrap_or(u32::MAX) }
 }
 
-/// What the kernel tells of a process or a thread.
-struct Status(String);
-
-impl Status {
-    fn of(folder: &str) -> Self {
-        Self(fs::read_to_string(format!("{folder}/status")).unwrap_or_default())
-    }
-
-    fn field(&self, name: &str) -> Option<u64> {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").parse().ok()
-    }
-
-    /// Pages that are its own and the tables that they stand in, KiB; `None` of what has ended.
-    fn memory(&self) -> Option<u64> {
-        Some(self.field("RssAnon:")? + self.field("RssShmem:")? + self.field("VmPTE:")?)
-    }
+/// The status file of a process or thread; empty once it has exited.
+fn status(folder: &str) -> String {
+    fs::read_to_string(format!("{folder}/status")).unwrap_or_default()
 }
 
-/// The living processes below a process; a zombie is none of them.
-pub fn below(ancestor: Pid) -> Vec<Pid> {
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+fn resident_kib(status: &str) -> Option<u64> {
+    Some(field(status, "RssAnon:")? + field(status, "RssShmem:")? + field(status, "VmPTE:")?)
+}
+
+/// The running descendants of a process, without zombies.
+fn descendants(ancestor: Pid) -> Vec<Pid> {
     let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
     while let Some(parent) = parents.pop() {
         let children: Vec<Pid> = children(parent).into_iter().filter(|pid| !found.contains(pid)).collect();
@@ -120,18 +112,18 @@ pub fn below(ancestor: Pid) -> Vec<Pid> {
     found
 }
 
-/// Kills everything below a process that is pid 1 of its namespace, so that nothing escapes to above it. False if there
-/// is always more of it.
+/// Kills the descendants of a process that is pid 1 of its namespace, so that they cannot be adopted above it. False if
+/// new ones keep appearing.
 pub fn kill_below(ancestor: Pid) -> bool {
-    let until = Instant::now() + PATIENCE;
-    // A call that was let through just now may still come to start something, so one look is not enough.
-    let mut nothing_seen = 0;
-    while nothing_seen < 2 {
-        let all = below(ancestor);
+    let until = Instant::now() + KILL_LIMIT;
+    // A fork that was just allowed may still be about to happen, so one empty look is not enough.
+    let mut empty_looks = 0;
+    while empty_looks < 2 {
+        let all = descendants(ancestor);
         for pid in &all {
             let _ = kill(*pid, Signal::SIGKILL);
         }
-        nothing_seen = if all.is_empty() { nothing_seen + 1 } else { 0 };
+        empty_looks = if all.is_empty() { empty_looks + 1 } else { 0 };
         if Instant::now() > until {
             return false;
         }
@@ -140,17 +132,17 @@ pub fn kill_below(ancestor: Pid) -> bool {
     true
 }
 
-/// Children of all threads of a process.
+/// The children of all threads of a process.
 fn children(parent: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
-    let lists = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     lists
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .map(Pid::from_raw)
         .collect()
 }
 
-/// A wait status in words: `signal SIGSEGV` or `exit status 1`.
+/// A wait status as text: `signal SIGSEGV` or `exit status 1`.
 pub fn describe_status(pid: Pid, status: i32) -> String {
     match WaitStatus::from_raw(pid, status) {
         Ok(WaitStatus::Exited(_, code)) => format!("exit status {code}"),

@@ -1,6 +1,6 @@
-//! The figures of FIELD.md section 3 on real loads: window, rows, bounds and scores as a whole, judged by numbers that
-//! were found without this code. Made-up loads are held against the same figures. The real ones are not ours to publish
-//! and lie beside a checkout; without them their test says so and passes.
+//! The figures of FIELD.md section 3 on real loads: windows, rows, bounds and scores together, compared with numbers that
+//! were computed without this code. Made-up loads are compared with the same figures. The real loads cannot be published
+//! and are beside the checkout; without them their test is skipped.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::topology::Topology;
 
 use crate::score::{CaseInput, Scores};
-use crate::workload::{Pool, Wanted};
+use crate::workload::{Pool, PoolSize};
 use crate::{bound, placement};
 
 /// Gaps of the baseline on the eight windows, percent, in the order of [`cases`].
@@ -36,9 +36,9 @@ fn lpt(row: &[f64], packs: usize) -> (Vec<i64>, Vec<i64>) {
     (pack_index, rank_in_pack)
 }
 
-/// LPT's scores by torch; they must be those of the oracles to 1e-6.
-fn scores(input: &CaseInput) -> Scores {
-    let (rows, packs) = (input.rows(), input.packs());
+/// LPT's scores, checked against the oracles to 1e-6.
+fn scores(input: &CaseInput, packs: usize) -> Scores {
+    let rows = input.rows();
     let (mut pack_index, mut rank_in_pack) = (Vec::new(), Vec::new());
     for row in 0..rows.rows() {
         let (packs_of_row, ranks_of_row) = lpt(rows.row(row), packs);
@@ -68,8 +68,8 @@ fn cases() -> [Case; 6] {
 /// LPT's gap over all windows, in percent.
 fn gap(case: &Case, topology: &Topology, pool: &Pool) -> f64 {
     let (mut max_load, mut bound) = (0.0, 0.0);
-    for window in 0..pool.len() {
-        let scores = scores(&CaseInput::of_case(case, topology, pool.window(window), None, window, 1));
+    for window in 0..pool.search.windows.len() {
+        let scores = scores(&CaseInput::of_case(case, topology, pool.window(window), 1), case.packs);
         max_load += scores.max_load;
         bound += scores.bound;
     }
@@ -83,8 +83,9 @@ fn the_baseline_has_the_published_gaps_on_real_loads() {
         return;
     };
     let topology = Topology::deepseek_v3();
-    let pool = Pool::open(&Loads::Path(folder), &topology, Wanted { search: None, held_out: 0, cases: 1 }, 1).unwrap();
-    assert_eq!(pool.len(), 8);
+    let pool =
+        Pool::open(&Loads::Path(folder), &topology, PoolSize { search: None, held_out: 0, cases: 1 }, 1).unwrap();
+    assert_eq!(pool.search.windows.len(), 8);
     for (case, published) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);
         println!("{case}: gap {gap:.4} %, published {published} %");
@@ -96,7 +97,7 @@ fn the_baseline_has_the_published_gaps_on_real_loads() {
 fn made_up_loads_are_about_as_hard_to_pack_as_real_ones() {
     let topology = Topology::deepseek_v3();
     let pool =
-        Pool::open(&Loads::MadeUp { rng_seed: 1 }, &topology, Wanted { search: Some(4), held_out: 0, cases: 1 }, 1)
+        Pool::open(&Loads::MadeUp { rng_seed: 1 }, &topology, PoolSize { search: Some(4), held_out: 0, cases: 1 }, 1)
             .unwrap();
     for (case, real) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);

@@ -1,7 +1,7 @@
-//! Rows: the weights of one packing call, made from a window by the judge alone; nothing of a candidate is in them.
+//! Rows: the weights of one packing call. The judge makes them from a window; no part comes from a candidate.
 //!
-//! A child receives float32. The weights here are float64 *values of those float32*: they are rounded once, when they
-//! are made, so what the judge scores and what the child saw are the same numbers.
+//! A child receives float32. The weights here are float64 values of those float32: they are rounded once, when they are
+//! made, so the judge scores the numbers that the child saw.
 
 use packevolve_contract::case::{Case, Source};
 use packevolve_contract::stream::{Purpose, Stream, stream};
@@ -9,31 +9,31 @@ use packevolve_contract::topology::Topology;
 use rand::RngExt;
 use rand::seq::{SliceRandom, index};
 
-use crate::window::Window;
+use crate::window::{PoolWindow, Window};
 
-/// What every item of a call is: an expert, a group of experts or a replica of an expert. Chosen on one window, they
-/// can be weighed on any.
+/// The items of a call: experts, groups of experts, or replicas of experts. They are chosen on one window and can be
+/// weighed on any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Items {
-    items: usize,
+    per_row: usize,
     origins: Vec<Origin>,
 }
 
-/// What one item is.
+/// Neighbouring experts whose load is spread over a number of items.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Origin {
     layer: usize,
     first_expert: usize,
     experts: usize,
-    /// Over how many items the load of these experts is spread.
     replicas: f64,
 }
 
-/// An order of rows, and one of the items of each.
+/// A permutation of rows, and one of the items of each row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    rows: Vec<usize>,
-    /// Items of the new first row first.
+pub struct Permutation {
+    /// The old number of each row.
+    pub rows: Vec<usize>,
+    /// The old numbers of the items, row by row.
     items: Vec<usize>,
 }
 
@@ -51,22 +51,18 @@ impl Rows {
     /// # Panics
     /// If the weights do not fill whole rows or are negative or not finite.
     pub fn new(items: usize, weights: &[f64]) -> Self {
-        assert!(
-            !weights.is_empty() && weights.len().is_multiple_of(items),
-            "BUG: {} weights in rows of {items}",
-            weights.len()
-        );
+        let is_whole = !weights.is_empty() && weights.len().is_multiple_of(items);
+        assert!(is_whole, "BUG: {} weights in rows of {items}", weights.len());
         let weights: Vec<f64> = weights.iter().map(|weight| f64::from(*weight as f32)).collect();
-        assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "BUG: an impossible weight");
+        assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "BUG: an invalid weight");
         Self { rows: weights.len() / items, items, weights }
     }
 
-    /// X, the rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// n, the items of a row.
+    /// The number of items of a row.
     pub fn items(&self) -> usize {
         self.items
     }
@@ -76,74 +72,61 @@ impl Rows {
         &self.weights
     }
 
-    /// The weights of one row.
     pub fn row(&self, row: usize) -> &[f64] {
         &self.weights[row * self.items..][..self.items]
     }
 
-    /// What the child receives: the same numbers as float32.
+    /// The weights as the child receives them.
     pub fn to_f32(&self) -> Vec<f32> {
         self.weights.iter().map(|weight| *weight as f32).collect()
     }
 
-    /// The same rows and items in another order.
-    pub fn reordered(&self, order: &Order) -> Self {
+    pub fn permuted(&self, permutation: &Permutation) -> Self {
         let mut weights = Vec::with_capacity(self.weights.len());
-        for (&was, items) in order.rows.iter().zip(order.items.chunks_exact(self.items)) {
-            let row = self.row(was);
-            weights.extend(items.iter().map(|&item| row[item]));
+        for (&row, items) in permutation.rows.iter().zip(permutation.items.chunks_exact(self.items)) {
+            weights.extend(items.iter().map(|&item| self.row(row)[item]));
         }
         Self { weights, ..*self }
     }
 }
 
-impl Order {
-    /// A random order of `rows` rows of `items` items.
+impl Permutation {
     pub fn draw(rows: usize, items: usize, rng: &mut Stream) -> Self {
-        let mut order = Self { rows: (0..rows).collect(), items: Vec::with_capacity(rows * items) };
-        order.rows.shuffle(rng);
+        let mut drawn = Self { rows: (0..rows).collect(), items: Vec::with_capacity(rows * items) };
+        drawn.rows.shuffle(rng);
         for row in 0..rows {
-            order.items.extend(0..items);
-            order.items[row * items..].shuffle(rng);
+            drawn.items.extend(0..items);
+            drawn.items[row * items..].shuffle(rng);
         }
-        order
-    }
-
-    /// Which row each one was.
-    pub fn rows(&self) -> &[usize] {
-        &self.rows
+        drawn
     }
 }
 
 impl Items {
-    /// The items of `case` on `window`, number `window_number` of the pool. They depend on the arguments alone, so
-    /// every candidate of a run gets the same; only [`Source::Random`] draws, from a stream of its own.
+    /// The items of `case` on `window`. They depend on the arguments alone, so that every candidate of a run gets the
+    /// same; only [`Source::Random`] draws, from its own stream.
     ///
     /// # Panics
-    /// If the window has not the shape of the topology or the case cannot be made from it.
-    pub fn of_case(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Self {
-        assert_eq!(
-            (window.layers(), window.experts()),
-            (topology.layers, topology.experts),
-            "BUG: a window of another topology"
-        );
-        let layers = 0..window.layers();
+    /// If the window does not have the shape of the topology, or the case cannot be made from it.
+    pub fn of_case(case: &Case, topology: &Topology, window: PoolWindow<'_>, rng_seed: u64) -> Self {
+        let PoolWindow { number, now, .. } = window;
+        let shape = (now.layers(), now.experts());
+        assert_eq!(shape, (topology.layers, topology.experts), "BUG: a window of another topology");
+        let layers = 0..now.layers();
         let origins: Vec<Origin> = match case.source {
-            Source::Groups => layers.flat_map(|layer| groups(layer, window, topology.groups)).collect(),
-            Source::NodeReplicas => {
-                layers.flat_map(|layer| node_replicas(layer, window, topology, case.items)).collect()
-            }
-            Source::GlobalReplicas => layers.flat_map(|layer| layer_replicas(layer, window, case.items)).collect(),
-            Source::Random => drawn(case, window, &mut random_stream(case, window_number, rng_seed)),
+            Source::Groups => layers.flat_map(|layer| groups(layer, now, topology.groups)).collect(),
+            Source::NodeReplicas => layers.flat_map(|layer| node_replicas(layer, now, topology, case.items)).collect(),
+            Source::GlobalReplicas => layers.flat_map(|layer| layer_replicas(layer, now, case.items)).collect(),
+            Source::Random => drawn(case, now, &mut random_stream(case, number, rng_seed)),
         };
-        assert_eq!(origins.len(), case.rows * case.items, "BUG: case {case} made from its topology has other rows");
-        Self { items: case.items, origins }
+        assert_eq!(origins.len(), case.rows * case.items, "BUG: case {case} does not fit its topology");
+        Self { per_row: case.items, origins }
     }
 
-    /// Their weights on `window`, of the shape of the one that they were made on.
+    /// The weights of the items on a window of the same shape.
     pub fn weigh(&self, window: &Window) -> Rows {
         let weights: Vec<f64> = self.origins.iter().map(|origin| origin.weight(window)).collect();
-        Rows::new(self.items, &weights)
+        Rows::new(self.per_row, &weights)
     }
 }
 
@@ -157,36 +140,32 @@ impl Origin {
     }
 }
 
-/// The groups of a layer: neighbouring experts are a group.
+/// The groups of a layer: neighbouring experts form a group.
 fn groups(layer: usize, window: &Window, groups: usize) -> impl Iterator<Item = Origin> {
     let experts = window.experts() / groups;
     (0..groups).map(move |group| Origin { layer, first_expert: group * experts, experts, replicas: 1.0 })
 }
 
-/// The replicas of a layer, node after node, each node's replicated by itself.
+/// The replicas of a layer, node after node. Each node replicates its own experts.
 fn node_replicas(layer: usize, window: &Window, topology: &Topology, replicas: usize) -> Vec<Origin> {
-    let experts_of_group = window.experts() / topology.groups;
+    let per_group = window.experts() / topology.groups;
     let on_node = |groups: &Vec<usize>| {
-        let experts: Vec<usize> = groups
-            .iter()
-            .flat_map(|group| (0..experts_of_group).map(move |at| group * experts_of_group + at))
-            .collect();
-        replicated(layer, window, &experts, replicas)
+        let experts = groups.iter().flat_map(|group| (0..per_group).map(move |at| group * per_group + at));
+        replicated(layer, window, &experts.collect::<Vec<_>>(), replicas)
     };
     let sums: Vec<f64> = groups(layer, window, topology.groups).map(|group| group.weight(window)).collect();
     groups_of_nodes(&sums, topology.nodes).iter().flat_map(on_node).collect()
 }
 
-/// The replicas of a layer, replicated over all of it.
+/// The replicas of a layer, chosen among all its experts.
 fn layer_replicas(layer: usize, window: &Window, replicas: usize) -> Vec<Origin> {
-    let experts: Vec<usize> = (0..window.experts()).collect();
-    replicated(layer, window, &experts, replicas)
+    replicated(layer, window, &(0..window.experts()).collect::<Vec<_>>(), replicas)
 }
 
-/// Which groups each node gets, equally many: the heaviest group left goes to the lightest node that is not full.
+/// Assigns the same number of groups to each node: the heaviest group left goes to the lightest node with room.
 ///
-/// With two groups a node this pairs the heaviest with the lightest, which is exact; so is one group a node. With more
-/// it is a heuristic, the same for every candidate.
+/// This is exact for one group a node, and for two, where it pairs the heaviest with the lightest. For more it is a
+/// heuristic, the same for every candidate.
 fn groups_of_nodes(sums: &[f64], nodes: usize) -> Vec<Vec<usize>> {
     let mut heaviest_first: Vec<usize> = (0..sums.len()).collect();
     heaviest_first.sort_by(|&a, &b| sums[b].total_cmp(&sums[a]));
@@ -203,8 +182,8 @@ fn groups_of_nodes(sums: &[f64], nodes: usize) -> Vec<Vec<usize>> {
     groups
 }
 
-/// `replicas` items for `experts` of a layer: every expert once, in order, then one more replica at a time for the
-/// expert whose replicas are heaviest (the first of equals), in float64. A replica weighs load / count.
+/// `replicas` items for `experts` of a layer: each expert once, in order; then, one at a time, one more replica of the
+/// expert with the heaviest replicas (the first of equals). A replica weighs load / count.
 fn replicated(layer: usize, window: &Window, experts: &[usize], replicas: usize) -> Vec<Origin> {
     assert!(replicas >= experts.len(), "BUG: {replicas} replicas of {} experts", experts.len());
     let loads: Vec<f64> = experts.iter().map(|&expert| window.layer(layer)[expert]).collect();
@@ -228,8 +207,8 @@ fn first_heaviest(loads: &[f64], counts: &[f64]) -> usize {
     heaviest
 }
 
-/// The stream of a random case on a window. Number 0 of this purpose drew the shapes; every (window, items, rows) has
-/// another number than that and than each other.
+/// The stream of a random case on a window. Number 0 of this purpose drew the shapes; each (window, items, rows) has its
+/// own number.
 fn random_stream(case: &Case, window_number: usize, rng_seed: u64) -> Stream {
     let low = |value: usize| value as u64 & 0xffff;
     let number = (window_number as u64) << 32 | low(case.items) << 16 | low(case.rows);
@@ -269,7 +248,8 @@ mod tests {
     }
 
     fn rows_of(case: &Case, topology: &Topology, window: &Window, window_number: usize, rng_seed: u64) -> Rows {
-        Items::of_case(case, topology, window, window_number, rng_seed).weigh(window)
+        let window = PoolWindow { number: window_number, now: window, next: None };
+        Items::of_case(case, topology, window, rng_seed).weigh(window.now)
     }
 
     fn case(source: Source, rows: usize, items: usize) -> Case {
@@ -360,26 +340,27 @@ mod tests {
     fn permuting_keeps_every_row_and_says_which_it_was() {
         let (topology, window) = small();
         let made = rows_of(&case(Source::NodeReplicas, 4, 6), &topology, &window, 0, 1);
-        let draw = || Order::draw(4, 6, &mut stream(1, 0, Purpose::Permutation));
-        let other = made.reordered(&draw());
+        let draw = || Permutation::draw(4, 6, &mut stream(1, 0, Purpose::Permutation));
+        let other = made.permuted(&draw());
         assert_ne!(made, other);
         let sorted = |row: &[f64]| {
             let mut row = row.to_vec();
             row.sort_by(f64::total_cmp);
             row
         };
-        for (row, &was) in draw().rows().iter().enumerate() {
+        for (row, &was) in draw().rows.iter().enumerate() {
             assert_eq!(sorted(other.row(row)), sorted(made.row(was)));
         }
-        assert_eq!(other, made.reordered(&draw()));
+        assert_eq!(other, made.permuted(&draw()));
     }
 
     #[test]
     fn items_chosen_on_one_window_are_weighed_on_another() {
         let (topology, window) = small();
         let next = Window::new(8, [[6.0, 1.0, 1.0, 1.0, 3.0, 2.0, 0.0, 4.0], [1.0; 8]].concat());
+        let window = PoolWindow { number: 0, now: &window, next: None };
         let weights =
-            |source, rows, items| Items::of_case(&case(source, rows, items), &topology, &window, 0, 1).weigh(&next);
+            |source, rows, items| Items::of_case(&case(source, rows, items), &topology, window, 1).weigh(&next);
         assert_eq!(weights(Source::Groups, 2, 4).weights(), [7.0, 2.0, 5.0, 4.0, 2.0, 2.0, 2.0, 2.0]);
         // Experts 4, 5, 0, 1 of the first node, of which 4 had three replicas, its own one and two more.
         assert_eq!(weights(Source::NodeReplicas, 4, 6).row(0), [1.0, 2.0, 6.0, 1.0, 1.0, 1.0]);

@@ -1,55 +1,55 @@
-//! Schedule: on which window each case is called, round by round, and which cases share a child.
+//! Schedule: the window of each call of a case, round by round, and the cases that share a child.
 //!
 //! All cases of a window are made from the same loads, so a child that was called on two cases of one window could solve
-//! the one while it is timed on the other. No child sees the same loads twice: cases share one only as far as there are
-//! windows enough for each of their calls to have its own. A child costs ten milliseconds, so as many as can do.
+//! one while it is timed on the other. No child sees the same loads twice: cases share a child only as far as there are
+//! windows enough for each of their calls. A child costs ten milliseconds, so as many cases as possible share one.
 
 use std::ops::Range;
 
-/// The calls of an evaluation on one side of the pool.
+/// The calls of an evaluation on one split of the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     windows: Range<usize>,
     rounds: usize,
     cases: usize,
-    together: usize,
+    cases_per_child: usize,
 }
 
 impl Schedule {
-    /// Has each of `cases` called in `rounds`, on `windows`, of which there are at least as many as rounds.
+    /// Calls each of `cases` in each of `rounds`, on `windows`.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If there are fewer windows than rounds.
     pub fn new(windows: Range<usize>, rounds: usize, cases: usize) -> Self {
         assert!(windows.len() >= rounds, "BUG: {} windows for {rounds} rounds", windows.len());
-        let together = windows.len().checked_div(rounds).unwrap_or(1).clamp(1, cases.max(1));
-        Self { windows, rounds, cases, together }
+        let cases_per_child = windows.len().checked_div(rounds).unwrap_or(1).clamp(1, cases.max(1));
+        Self { windows, rounds, cases, cases_per_child }
     }
 
-    /// Every case is called once in each of these.
+    /// In each round, every case is called once.
     pub fn rounds(&self) -> Range<usize> {
         0..self.rounds
     }
 
-    /// The window of a case in a round: of its own in each round, and of its own among the cases of its child.
+    /// The window of a case in a round. The calls of a child all have different windows.
     pub fn window(&self, case: usize, round: usize) -> usize {
-        self.windows.start + round * self.together + case % self.together
+        self.windows.start + round * self.cases_per_child + case % self.cases_per_child
     }
 
-    /// The windows of rebalances, which are called in a row and by children of their own.
+    /// The windows of rebalances, which have children of their own.
     pub fn windows_in_a_row(&self) -> Range<usize> {
         self.windows.start..self.windows.start + self.rounds
     }
 
-    /// The child that a case is called in, from 0.
+    /// The number of the child in which a case is called.
     pub fn child(&self, case: usize) -> usize {
-        case / self.together
+        case / self.cases_per_child
     }
 
-    /// The cases that are called in the same child as `case`, this one among them.
+    /// The cases that are called in the child of `case`, itself included.
     pub fn cases_with(&self, case: usize) -> Range<usize> {
-        let first = self.child(case) * self.together;
-        first..(first + self.together).min(self.cases)
+        let first = self.child(case) * self.cases_per_child;
+        first..(first + self.cases_per_child).min(self.cases)
     }
 }
 

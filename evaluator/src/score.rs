@@ -1,5 +1,5 @@
-//! Score: one call's placement on one window in numbers, the fields of a
-//! [`Sample`](packevolve_contract::evaluation::Sample) that say how balanced it is.
+//! Score: the balance of one call's placement on one window: the fields of a
+//! [`Sample`](packevolve_contract::evaluation::Sample) that hold loads.
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::NextLoads;
@@ -7,22 +7,22 @@ use packevolve_contract::stream::Stream;
 use packevolve_contract::topology::Topology;
 
 use crate::placement::{self, RowLoads};
-use crate::rows::{Items, Order, Rows};
+use crate::rows::{Items, Permutation, Rows};
 use crate::tensor;
-use crate::window::Window;
+use crate::window::PoolWindow;
 
-/// What a call of a case is given, and what no answer to it can beat. Bounds do not depend on the order of rows and
-/// items, so they are computed once a window and follow a permutation.
+/// The input of a call, and the bounds that no answer can beat. Bounds do not depend on the order of rows and items, so
+/// they are computed once for each window and follow a permutation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaseInput {
     rows: Rows,
-    /// What the same items weigh on the window after.
+    /// The weights of the same items on the next window.
     next: Option<Rows>,
     packs: usize,
     bounds: Vec<f64>,
 }
 
-/// How balanced one placement is; loads in tokens.
+/// The balance of one placement; loads in tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scores {
     /// Σ over rows of the mean pack load.
@@ -36,58 +36,39 @@ pub struct Scores {
 }
 
 impl CaseInput {
-    /// The input of a call of `rows` with `packs` packs.
     pub fn new(rows: Rows, packs: usize) -> Self {
         let bounds = tensor::bounds(&rows, packs);
         Self { rows, next: None, packs, bounds }
     }
 
-    /// The input of `case` on window `number` of the pool, in its original order (see [`Items::of_case`]); `next` is the
-    /// window after it.
-    pub fn of_case(
-        case: &Case,
-        topology: &Topology,
-        window: &Window,
-        next: Option<&Window>,
-        number: usize,
-        rng_seed: u64,
-    ) -> Self {
-        let items = Items::of_case(case, topology, window, number, rng_seed);
-        Self { next: next.map(|next| items.weigh(next)), ..Self::new(items.weigh(window), case.packs) }
+    /// The input of `case` on `window`, not permuted (see [`Items::of_case`]).
+    pub fn of_case(case: &Case, topology: &Topology, window: PoolWindow<'_>, rng_seed: u64) -> Self {
+        let items = Items::of_case(case, topology, window, rng_seed);
+        let next = window.next.map(|next| items.weigh(next));
+        Self { next, ..Self::new(items.weigh(window.now), case.packs) }
     }
 
-    /// The weights.
     pub fn rows(&self) -> &Rows {
         &self.rows
     }
 
-    /// m, the packs.
-    pub fn packs(&self) -> usize {
-        self.packs
-    }
-
-    /// Lower bound on the heaviest pack of each row.
-    pub fn bounds(&self) -> &[f64] {
-        &self.bounds
-    }
-
-    /// The same with rows and items in another order, drawn from `rng`.
+    /// The same input with rows and items permuted.
     pub fn permuted(&self, rng: &mut Stream) -> Self {
-        let order = Order::draw(self.rows.rows(), self.rows.items(), rng);
+        let permutation = Permutation::draw(self.rows.rows(), self.rows.items(), rng);
         Self {
-            rows: self.rows.reordered(&order),
-            next: self.next.as_ref().map(|next| next.reordered(&order)),
+            rows: self.rows.permuted(&permutation),
+            next: self.next.as_ref().map(|next| next.permuted(&permutation)),
             packs: self.packs,
-            bounds: order.rows().iter().map(|&row| self.bounds[row]).collect(),
+            bounds: permutation.rows.iter().map(|&row| self.bounds[row]).collect(),
         }
     }
 
-    /// Scores a `pack_index` that [`verify`](crate::placement::verify) found valid.
+    /// Scores a valid `pack_index`.
     pub fn score(&self, pack_index: &[i64]) -> Scores {
         Scores::new(&placement::row_loads(&self.rows, pack_index, self.packs), &self.bounds)
     }
 
-    /// What the packs of such a `pack_index` carry on the window after, if there is one.
+    /// The loads of the same packs on the next window, if there is one.
     pub fn next_loads(&self, pack_index: &[i64]) -> Option<NextLoads> {
         let loads = placement::row_loads(self.next.as_ref()?, pack_index, self.packs);
         Some(NextLoads { mean_load: loads.mean.iter().sum(), max_load: loads.max.iter().sum() })
@@ -95,22 +76,17 @@ impl CaseInput {
 }
 
 impl Scores {
-    /// Combines the loads of rows with the bounds of the same rows.
     pub fn new(loads: &RowLoads, bounds: &[f64]) -> Self {
         assert_eq!(loads.max.len(), bounds.len(), "BUG: bounds of other rows");
-        let gaps = loads.max.iter().zip(bounds).map(|(max, bound)| row_gap(*max, *bound));
+        let gap = |(max, bound): (&f64, &f64)| if *bound > 0.0 { max / bound - 1.0 } else { 0.0 };
         Self {
             mean_load: loads.mean.iter().sum(),
             max_load: loads.max.iter().sum(),
             bound: bounds.iter().sum(),
-            worst_row_gap: gaps.fold(0.0, f64::max),
+            // A gap below 0 is a rounding error.
+            worst_row_gap: loads.max.iter().zip(bounds).map(gap).fold(0.0, f64::max),
         }
     }
-}
-
-/// A gap below 0 can only be rounding; it is cut by the fold above.
-fn row_gap(max: f64, bound: f64) -> f64 {
-    if bound > 0.0 { max / bound - 1.0 } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -119,11 +95,12 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
+    use crate::window::Window;
 
     #[test]
     fn sums_and_the_worst_row_follow_from_the_rows() {
         let input = CaseInput::new(Rows::new(4, &[4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 9.0, 1.0, 1.0, 1.0]), 2);
-        assert_eq!(input.bounds(), [5.0, 0.0, 10.0]);
+        assert_eq!(input.bounds, [5.0, 0.0, 10.0]);
         let scores = input.score(&[0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1]);
         assert_eq!(scores, Scores { mean_load: 11.0, max_load: 17.0, bound: 15.0, worst_row_gap: 7.0 / 5.0 - 1.0 });
         let best = input.score(&[0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1]);
@@ -135,7 +112,7 @@ mod tests {
         let weights: Vec<f64> = (0..60).map(|item| f64::from(item * item)).collect();
         let input = CaseInput::new(Rows::new(6, &weights), 2);
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
-        assert_ne!(other.bounds(), input.bounds());
+        assert_ne!(other.bounds, input.bounds);
         assert_eq!(other, CaseInput::new(other.rows().clone(), 2));
     }
 
@@ -144,7 +121,8 @@ mod tests {
         let topology = Topology { layers: 1, experts: 4, groups: 1, nodes: 1, gpus: 2, replicas: 4 };
         let case = Case { source: Source::GlobalReplicas, rows: 1, items: 4, packs: 2 };
         let (window, next) = (Window::new(4, vec![1.0, 2.0, 3.0, 4.0]), Window::new(4, vec![10.0, 30.0, 50.0, 70.0]));
-        let input = CaseInput::of_case(&case, &topology, &window, Some(&next), 0, 1);
+        let window = PoolWindow { number: 0, now: &window, next: Some(&next) };
+        let input = CaseInput::of_case(&case, &topology, window, 1);
         assert_eq!(input.next_loads(&[0, 1, 1, 0]), Some(NextLoads { mean_load: 80.0, max_load: 80.0 }));
         assert_eq!(input.next_loads(&[0, 0, 1, 1]), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
@@ -152,6 +130,9 @@ mod tests {
         // The items that weigh 1 and 2 together, wherever they stand.
         let light: Vec<i64> = other.rows().weights().iter().map(|&weight| i64::from(weight > 2.0)).collect();
         assert_eq!(other.next_loads(&light), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
-        assert_eq!(CaseInput::of_case(&case, &topology, &window, None, 0, 1).next_loads(&light), None);
+        assert_eq!(
+            CaseInput::of_case(&case, &topology, PoolWindow { next: None, ..window }, 1).next_loads(&light),
+            None
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! Shared memory between judge and child: the input and the outputs of the current call and nothing else.
+//! Shared memory between judge and child: the input and the outputs of the current call.
 //!
-//! The judge never maps it: it writes and copies with system calls, so that a child which writes at any moment can
-//! change what is copied but not what the judge holds.
+//! The judge never maps it. It reads and writes by system calls, so a child that writes at any moment can change what is
+//! copied, but not the judge's copy.
 
 use std::fs::File;
 use std::io;
@@ -14,14 +14,13 @@ use packevolve_contract::topology::Topology;
 
 use crate::plan::{Maps, Plan};
 
-/// Where a call's outputs lie in the memory, in bytes; the input lies at 0.
+/// The byte offsets of a call's outputs; its input is at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// `pack_index`, int64 `[X, n]`.
     pub pack_at: u64,
     /// `rank_in_pack`, int64 `[X, n]`.
     pub rank_at: u64,
-    /// End of the outputs.
     pub end: u64,
 }
 
@@ -34,21 +33,20 @@ impl Layout {
     }
 }
 
-/// Where the maps of a rebalance lie in the memory, in bytes; the loads lie at 0.
+/// The byte offsets of a rebalance's outputs; its loads are at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanLayout {
     /// `phy2log`, int64 `[layers, replicas]`.
     pub phy2log_at: u64,
     /// `logcnt`, int64 `[layers, experts]`.
     pub logcnt_at: u64,
-    /// `log2phy`, int64 `[layers, experts, columns]`, of as many columns as the child says.
+    /// `log2phy`, int64 `[layers, experts, columns]`.
     pub log2phy_at: u64,
-    /// End of the outputs with the most columns that there can be.
+    /// With the most columns.
     pub end: u64,
 }
 
 impl PlanLayout {
-    /// For a rebalance of `topology`.
     pub fn of(topology: &Topology) -> Self {
         let (layers, experts) = (topology.layers as u64, topology.experts as u64);
         let phy2log_at = (layers * experts * 4).next_multiple_of(64);
@@ -58,36 +56,35 @@ impl PlanLayout {
         Self { phy2log_at, logcnt_at, log2phy_at, end }
     }
 
-    /// The items of a packing call that takes as much memory.
+    /// The number of items of a packing call that takes as much memory.
     pub fn items(&self) -> usize {
-        // An item takes a float32 and two int64; a multiple of 64 of them leaves nothing between input and outputs.
+        // An item takes a float32 and two int64; a multiple of 64 items leaves no gap between input and outputs.
         (self.end as usize).div_ceil(4 + 2 * 8).next_multiple_of(64)
     }
 }
 
-/// A file in memory whose size is sealed: a child that shrinks it cannot make the judge fail.
+/// A memory file of sealed size, so a child that tries to shrink it cannot make the judge fail.
 #[derive(Debug)]
 pub struct SharedMemory {
     file: File,
-    /// As many bytes as it has that no valid output consists of.
+    /// Bytes that no valid output holds, as many as the file.
     blank: Vec<u8>,
 }
 
-/// The judge's own copy of a call's outputs and of what then stood at its input.
+/// The judge's copy of a call's outputs and input.
 #[derive(Debug, PartialEq)]
 pub struct Outputs {
-    /// `pack_index`, row-major.
+    /// Row-major.
     pub pack_index: Vec<i64>,
-    /// `rank_in_pack`, row-major.
+    /// Row-major.
     pub rank_in_pack: Vec<i64>,
     /// The input as the candidate left it.
     pub input: Vec<f32>,
 }
 
-/// The judge's own copy of a plan and of what then stood at its input.
+/// The judge's copy of a rebalance's outputs and input.
 #[derive(Debug, PartialEq)]
 pub struct PlanOutputs {
-    /// The maps.
     pub maps: Maps,
     /// The loads as the candidate left them.
     pub input: Vec<f32>,
@@ -96,34 +93,32 @@ pub struct PlanOutputs {
 impl SharedMemory {
     /// Memory for calls of up to `count` items.
     pub fn new(count: usize) -> io::Result<Self> {
-        let file = File::from(memfd_create("packevolve-call", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+        let file = memory_file("packevolve-call")?;
         let end = Layout::of(count).end;
         file.set_len(end)?;
-        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        seal(&file, SealFlag::empty())?;
         Ok(Self { file, blank: vec![0xff; end as usize] })
     }
 
-    /// Puts the input of a call there, and over its outputs a value that no valid output has: what a child does not
-    /// write is not an old answer.
+    /// Writes the input of a call and blanks its outputs, so that an output which the child does not write is not taken
+    /// from an earlier call.
     pub fn write_input(&self, weights: &[f32]) -> io::Result<()> {
         let layout = Layout::of(weights.len());
         self.write_floats(weights)?;
-        self.blank(layout.pack_at, layout.end)
+        self.fill_blank(layout.pack_at, layout.end)
     }
 
-    /// Puts over the outputs of a rebalance what no valid one has: no expert is -1, and a list that was not written is
-    /// empty.
+    /// Blanks the outputs of a rebalance: -1 is no expert, and it pads lists.
     pub fn blank_plan(&self, layout: PlanLayout) -> io::Result<()> {
-        self.blank(layout.phy2log_at, layout.end)
+        self.fill_blank(layout.phy2log_at, layout.end)
     }
 
-    /// Puts the loads of a rebalance there.
+    /// Writes an input and leaves the outputs as they are.
     pub fn write_floats(&self, values: &[f32]) -> io::Result<()> {
         self.file.write_all_at(bytemuck::cast_slice(values), 0)
     }
 
-    fn blank(&self, from: u64, end: u64) -> io::Result<()> {
+    fn fill_blank(&self, from: u64, end: u64) -> io::Result<()> {
         self.file.write_all_at(&self.blank[..(end - from) as usize], from)
     }
 
@@ -137,7 +132,7 @@ impl SharedMemory {
         })
     }
 
-    /// Copies the maps of a rebalance of `topology`, `log2phy` with this many `columns`.
+    /// Copies the outputs of a rebalance, `log2phy` with this many `columns`.
     pub fn copy_plan(&self, topology: &Topology, columns: usize) -> io::Result<PlanOutputs> {
         let (layout, count) = (PlanLayout::of(topology), topology.layers * topology.experts);
         let maps = Maps {
@@ -149,7 +144,6 @@ impl SharedMemory {
         Ok(PlanOutputs { maps, input: self.values(count, 0)? })
     }
 
-    /// Both sides are on one machine, so their bytes have one order.
     fn values<T: bytemuck::Pod>(&self, count: usize, at: u64) -> io::Result<Vec<T>> {
         let mut values = vec![T::zeroed(); count];
         self.file.read_exact_at(bytemuck::cast_slice_mut(&mut values), at)?;
@@ -163,13 +157,23 @@ impl AsFd for SharedMemory {
     }
 }
 
-/// A read-only copy of `bytes` in memory, to hand a program to a child without a file.
+/// A read-only memory file with these bytes, which hands a program to a child without a path.
 pub fn sealed_copy(bytes: &[u8]) -> io::Result<File> {
-    let file = File::from(memfd_create("packevolve-program", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    let file = memory_file("packevolve-program")?;
     file.write_all_at(bytes, 0)?;
-    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    seal(&file, SealFlag::F_SEAL_WRITE)?;
     Ok(file)
+}
+
+fn memory_file(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?))
+}
+
+/// Fixes the size of a memory file, and `more`.
+fn seal(file: &File, more: SealFlag) -> io::Result<()> {
+    let seals = more | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(())
 }
 
 #[cfg(test)]

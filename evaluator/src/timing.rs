@@ -1,4 +1,4 @@
-//! Timing: the clocks that a call is taken by. A child is never asked what time it is.
+//! Timing: the clocks that time a call. The judge never asks a child for the time.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,14 +7,12 @@ use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// The clock of a child, read from outside.
-///
-/// On `cpu` the CPU time of its whole process, all threads: it holds still while others use the machine, and it also
-/// counts what a child computes between calls. On `cuda` wall time, because the GPU's work is nobody's CPU time.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
-    /// CPU time of a process.
+    /// CPU time of all threads of a process. Other load on the machine does not affect it, and it includes work that a
+    /// child does between calls.
     Cpu(ClockId),
-    /// Wall time since a start.
+    /// Wall time since a start, for GPUs, whose work takes no CPU time.
     Wall(Instant),
 }
 
@@ -24,12 +22,11 @@ impl Clock {
         Ok(Self::Cpu(clock_getcpuclockid(pid)?))
     }
 
-    /// A wall clock.
     pub fn wall() -> Self {
         Self::Wall(Instant::now())
     }
 
-    /// What it shows now. A CPU clock cannot be read any more once its process was reaped.
+    /// Reads the clock. Fails for the CPU clock of a process that was reaped.
     pub fn now(&self) -> io::Result<Duration> {
         match self {
             Self::Cpu(id) => Ok(clock_gettime(*id)?.into()),
@@ -47,7 +44,7 @@ mod tests {
     fn a_cpu_clock_stands_still_while_its_process_sleeps() {
         let mut sleeper = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
         let clock = Clock::cpu(Pid::from_raw(sleeper.id() as i32)).unwrap();
-        // Wait until it has started to sleep: until its clock has stopped moving.
+        // It sleeps once its clock has stopped.
         let mut last = clock.now().unwrap();
         loop {
             std::thread::sleep(Duration::from_millis(5));

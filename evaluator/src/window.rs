@@ -1,7 +1,5 @@
-//! Window: the loads of a span of serving, tokens routed to each expert of each layer; what a load may be, and why
-//! loads cannot be used.
-//!
-//! Knows no file format. Nothing that is wrong is ever repaired.
+//! Window: the loads of a span of serving, as tokens routed to each expert of each layer. Says which loads are valid, and
+//! why loads cannot be used. Knows no file format, and never repairs a load.
 
 use std::fmt;
 use std::io;
@@ -9,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The most tokens that one expert may have got: sums over thousands of experts still fit 64 bits and float32.
+/// The largest load of an expert, tokens: sums over thousands of experts still fit 64 bits and float32.
 const LARGEST_LOAD: f64 = 1e15;
 
-/// The most loads of a window, a hundred times those of any model there is: a file that claims more is refused before
-/// it is given memory.
+/// The most loads of a window, a hundred times those of any known model. A file that claims more is refused before any
+/// memory is allocated for it.
 pub const MOST_LOADS: usize = 1 << 22;
 
 /// The most characters of a file that a message quotes.
@@ -27,39 +25,45 @@ pub struct Window {
     counts: Vec<f64>,
 }
 
-/// Where in a file of loads.
+/// A window of the pool, and the window after it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolWindow<'a> {
+    pub number: usize,
+    pub now: &'a Window,
+    pub next: Option<&'a Window>,
+}
+
+/// A place in a file of loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
+pub struct Location {
     pub path: PathBuf,
-    /// The place in it: lines, bytes and columns (of CSV the field, of JSON the byte where the reader stopped) count
-    /// from 1; windows, steps, layers and experts from 0, as in the arrays that the file holds.
+    /// Lines, bytes and columns count from 1 (in CSV a column is a field, in JSON the byte where the reader stopped);
+    /// windows, steps, layers and experts count from 0, as in the arrays that the file holds.
     pub spot: String,
 }
 
-impl Place {
-    /// `spot` in the file at `path`.
+impl Location {
     pub fn new(path: &Path, spot: impl Into<String>) -> Self {
         Self { path: path.to_owned(), spot: spot.into() }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}", self.path.display(), self.spot)
     }
 }
 
-/// What is wrong at a place of a file.
+/// What is wrong at a location.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Flaw {
+pub enum Problem {
     #[error("{text:?} is not a number")]
     NotANumber { text: String },
     #[error("{text} is not finite")]
     NotFinite { text: String },
     #[error("{text} is negative")]
     Negative { text: String },
-    #[error("{text} is more than a load can be ({LARGEST_LOAD:e})")]
+    #[error("{text} is larger than the largest load ({LARGEST_LOAD:e})")]
     TooLarge { text: String },
     #[error("{found} loads, but the first layer has {wanted}")]
     Ragged { found: usize, wanted: usize },
@@ -79,40 +83,38 @@ pub enum LoadsError {
     Read { path: PathBuf, error: io::Error },
     #[error("no *.csv, *.json or *.npy file in {}", path.display())]
     NoFile { path: PathBuf },
-    #[error("loads are in *.csv, *.json or *.npy files; {} is none", path.display())]
+    #[error("unknown format of loads: {}\nhint: use a *.csv, *.json or *.npy file", path.display())]
     UnknownFormat { path: PathBuf },
     #[error("{} holds no loads", path.display())]
     Empty { path: PathBuf },
-    #[error("{at}: {flaw}")]
-    Flaw { at: Place, flaw: Flaw },
+    #[error("{at}: {problem}")]
+    Invalid { at: Location, problem: Problem },
     #[error(
         "{}: {layers} layers of {experts} loads{}, but the topology has {wanted_layers} layers of {wanted_experts} \
          experts",
         path.display(),
-        of_them_zero(*zero)
+        if *zero == 0 { String::new() } else { format!(", {zero} of them all zero") }
     )]
     Shape { path: PathBuf, layers: usize, zero: usize, experts: usize, wanted_layers: usize, wanted_experts: usize },
-    #[error("a pool of 0 windows was asked for, it needs at least 1")]
-    NoneWanted,
+    #[error("windows is 0, it must be at least 1")]
+    NoWindows,
 }
 
 impl Window {
-    /// A window of `counts`, row-major `[layers, experts]`; layers follow from the length.
+    /// A window of `counts`, row-major `[layers, experts]`.
     ///
     /// # Panics
-    /// If `counts` is empty, not a multiple of `experts`, or holds a negative or non-finite load: callers have checked.
+    /// If `counts` is empty, not a multiple of `experts`, or holds a negative or non-finite load.
     pub fn new(experts: usize, counts: Vec<f64>) -> Self {
         assert!(!counts.is_empty() && counts.len().is_multiple_of(experts), "BUG: a window of {} loads", counts.len());
-        assert!(counts.iter().all(|load| load.is_finite() && *load >= 0.0), "BUG: a window with an impossible load");
+        assert!(counts.iter().all(|load| load.is_finite() && *load >= 0.0), "BUG: a window with an invalid load");
         Self { layers: counts.len() / experts, experts, counts }
     }
 
-    /// Layers, the rows of a window.
     pub fn layers(&self) -> usize {
         self.layers
     }
 
-    /// Experts of a layer.
     pub fn experts(&self) -> usize {
         self.experts
     }
@@ -122,7 +124,6 @@ impl Window {
         &self.counts
     }
 
-    /// The loads of one layer.
     pub fn layer(&self, layer: usize) -> &[f64] {
         &self.counts[layer * self.experts..][..self.experts]
     }
@@ -135,37 +136,30 @@ impl Window {
     /// The window without the layers for which `is_dropped`.
     ///
     /// # Panics
-    /// If none is left.
+    /// If no layer is left.
     pub fn without(&self, is_dropped: impl Fn(usize) -> bool) -> Self {
         let kept = (0..self.layers).filter(|layer| !is_dropped(*layer));
         Self::new(self.experts, kept.flat_map(|layer| self.layer(layer)).copied().collect())
     }
 }
 
-/// `load` if it is one; `text` is what the file has for it.
-///
-/// # Errors
-/// Why it is none.
-pub fn checked(load: f64, text: impl fmt::Display) -> Result<f64, Flaw> {
-    let flaw: fn(String) -> Flaw = match load {
-        _ if !load.is_finite() => |text| Flaw::NotFinite { text },
-        _ if load < 0.0 => |text| Flaw::Negative { text },
-        _ if load > LARGEST_LOAD => |text| Flaw::TooLarge { text },
+/// Returns `load` if it is valid; `text` is how the file writes it.
+pub fn checked(load: f64, text: impl fmt::Display) -> Result<f64, Problem> {
+    let problem: fn(String) -> Problem = match load {
+        _ if !load.is_finite() => |text| Problem::NotFinite { text },
+        _ if load < 0.0 => |text| Problem::Negative { text },
+        _ if load > LARGEST_LOAD => |text| Problem::TooLarge { text },
         _ => return Ok(load + 0.0), // -0 becomes 0
     };
-    Err(flaw(quoted(&text.to_string())))
+    Err(problem(quoted(&text.to_string())))
 }
 
-/// `text` as a message quotes it: all of it, or its beginning.
+/// `text` as a message quotes it, cut to [`MOST_QUOTED`] characters.
 pub fn quoted(text: &str) -> String {
     match text.char_indices().nth(MOST_QUOTED) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn of_them_zero(zero: usize) -> String {
-    if zero == 0 { String::new() } else { format!(", {zero} of them all zero") }
 }
 
 #[cfg(test)]
@@ -180,7 +174,7 @@ mod tests {
         assert_eq!(message(-0.5), "-0.5 is negative");
         assert_eq!(message(f64::NAN), "NaN is not finite");
         assert_eq!(message(f64::NEG_INFINITY), "-inf is not finite");
-        assert_eq!(message(2e15), "2000000000000000.0 is more than a load can be (1e15)");
+        assert_eq!(message(2e15), "2000000000000000.0 is larger than the largest load (1e15)");
     }
 
     #[test]

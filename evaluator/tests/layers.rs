@@ -1,5 +1,5 @@
-//! Layers: each step of the jail assumes that those before it failed, so what it is for holds without the others too;
-//! and what is said where one cannot be taken.
+//! Layers: each step of the jail assumes that the steps before it failed, so it protects without the others too. If a
+//! step cannot be taken, the judge refuses or records the reason.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ const ATTACKS: &str = "measured/attacks_other_processes.py";
 const REACHES: &str = "measured/opens_a_socket.py";
 const FORKS: &str = "measured/double_forks.py";
 
-/// Steps left out, and the programs that find nothing to raise about all the same.
+/// Steps to leave out, and the programs that must still find nothing to raise about.
 const LAYERS: [(&[&str], &[&str]); 5] = [
     (&["seccomp"], &[READS, WRITES, ATTACKS, REACHES]),
     (&["landlock"], &[READS, WRITES, ATTACKS, REACHES, FORKS]),
@@ -27,7 +27,7 @@ const LAYERS: [(&[&str], &[&str]); 5] = [
 ];
 
 #[test]
-fn what_a_step_is_for_holds_without_the_others() {
+fn a_step_protects_without_the_others() {
     let mut wrong = Vec::new();
     for (left_out, programs) in LAYERS {
         let mut jail = Jail::new(Sandbox::BestEffort);
@@ -51,7 +51,7 @@ fn what_a_step_is_for_holds_without_the_others() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Runs a judge with no capability where no more user namespaces are allowed: as in many a container.
+/// Runs a judge without capabilities where user namespaces are not allowed, as in many containers.
 const CONFINED: &str =
     "echo 0 > /proc/sys/user/max_user_namespaces; exec setpriv --bounding-set=-all --inh-caps=-all \"$0\"";
 
@@ -64,7 +64,7 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
     };
     let probe = unshare(&["setpriv", "--version"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a user namespace and setpriv are needed to do without");
+        eprintln!("skipped: this test needs a user namespace and setpriv");
         return;
     }
     let mut command = unshare(&["sh", "-c", CONFINED]);
@@ -83,14 +83,11 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
     client.measure(&program("measured/honest.py"));
 }
 
-/// One call of a program.
+/// Loads a program and makes one call.
 fn run(nursery: &mut Nursery, text: &str) -> Result<(), String> {
     let call = Call { rows: 2, items: 8, packs: 4, seed: 0 };
     let mut child = Child::fork(nursery, text, 16, &session().limits, "cpu").map_err(|error| error.to_string())?;
-    let mut outcome = child.load("eplb.py", &mut None).unwrap();
-    if outcome.is_ok() {
-        outcome = child.call(call, &[1.0; 16]).unwrap().map(drop);
-    }
+    let outcome = child.load("eplb.py", &mut None).and_then(|()| child.call(call, &[1.0; 16]));
     child.end(nursery, "", String::new()).unwrap();
-    outcome.map_err(|failure| failure.rejection.to_string())
+    outcome.map(drop).map_err(|halt| format!("{halt:?}"))
 }

@@ -1,6 +1,6 @@
-//! The judge as a server: what it answers to what is no request, and what becomes of it and its processes when a
-//! process around it dies.
+//! The judge as a server: its answers to invalid requests, and the end of its processes when a process around it dies.
 
+use std::fs;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
@@ -18,10 +18,10 @@ fn failure(reply: Reply) -> String {
 }
 
 #[test]
-fn what_is_no_request_is_answered_with_failed_and_the_next_request_is_served() {
+fn an_invalid_request_is_answered_with_failed_and_the_next_request_is_served() {
     let mut client = Client::start();
     for line in ["", "{", "no json", "{\"request\":\"dance\"}", "[1]"] {
-        assert!(failure(client.ask_line(line)).starts_with("no request"));
+        assert!(failure(client.ask_line(line)).starts_with("not a request"));
     }
     assert_eq!(failure(client.ask(&evaluate_request("x = 1"))), "no session is open");
     let mut older = session();
@@ -56,6 +56,26 @@ fn a_judge_whose_harness_is_killed_leaves_no_process_behind() {
     client.process.wait().unwrap();
     let left = left_of(&below);
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn no_process_has_source_text_among_its_arguments_or_a_program_left_open() {
+    let (mut client, _) = Client::open();
+    // The program is loaded by then, and the child is in its call.
+    client.send_line(&serde_json::to_string(&evaluate_request(&program("hang/endless_loop.py"))).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let below = descendants(client.process.id());
+    assert!(below.len() >= 3, "nursery, reference program, candidate: {below:?}");
+    for process in &below {
+        let arguments = fs::read_to_string(format!("/proc/{}/cmdline", process.pid)).unwrap();
+        assert!(arguments.contains("namespaces"), "{arguments:?}");
+        assert!(arguments.len() < 500 && !arguments.contains('\n') && !arguments.contains("import"), "{arguments:?}");
+        for descriptor in fs::read_dir(format!("/proc/{}/fd", process.pid)).into_iter().flatten().flatten() {
+            let target = fs::read_link(descriptor.path()).unwrap_or_default().display().to_string();
+            assert!(!target.contains("packevolve-program"), "{process:?} holds {target}");
+        }
+    }
+    client.reply();
 }
 
 #[test]

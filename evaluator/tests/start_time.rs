@@ -1,4 +1,4 @@
-//! How long a child takes from its fork until its program is loaded. Run by hand, as root and as an ordinary user:
+//! The time of a child from its fork until its program is loaded. Run by hand, as root and as an ordinary user:
 //! `cargo test --release -p packevolve-evaluator --test main start_time -- --ignored --nocapture`
 
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ fn print_times(jail: &Jail) {
         let started = Instant::now();
         let mut child = Child::fork(&mut nursery, &text, 4096, &limits, "cpu").unwrap();
         let forked = started.elapsed();
-        child.load("eplb.py", &mut None).unwrap().unwrap();
+        child.load("eplb.py", &mut None).unwrap();
         let loaded = started.elapsed();
         child.end(&mut nursery, "", String::new()).unwrap();
         times.push((loaded, forked, started.elapsed()));

@@ -1,7 +1,12 @@
 //! Judge: an evaluation from the request to the reply.
 
-mod evaluate;
-mod rebalance;
+mod session;
+mod progress;
+mod verify;
+mod warm_up;
+mod sample;
 mod repeat;
+mod rebalance;
+mod evaluate;
 
-pub use evaluate::{Judge, JudgeError};
+pub use session::Judge;

@@ -1,22 +1,19 @@
-//! CSV: one window a file, no header, a line per layer, integers or floats; blank lines are skipped.
+//! CSV: a window without a header, a line for each layer, integers or floats. Blank lines are skipped.
 //!
-//! The only file that knows the csv crate.
+//! The only file that names the csv crate.
 
 use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
 
-/// The window in the `text` of the file at `path`.
-///
-/// # Errors
-/// The first thing that is wrong with it.
+/// Reads the `text` of the file at `path`.
 pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
     let file = File { path, text };
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
-        .flexible(true) // ragged lines are ours to report
+        .flexible(true) // ragged lines get our own error
         .trim(Trim::All)
         .from_reader(text);
     let (mut experts, mut counts) = (0, Vec::new());
@@ -33,7 +30,7 @@ pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
     Ok(Window::new(experts, counts))
 }
 
-/// A file that is being read, for its complaints.
+/// The file, for the locations of errors.
 struct File<'a> {
     path: &'a Path,
     text: &'a [u8],
@@ -42,24 +39,24 @@ struct File<'a> {
 impl File<'_> {
     fn read_layer(&self, record: &ByteRecord, experts: usize, counts: &mut Vec<f64>) -> Result<(), LoadsError> {
         if counts.len() + record.len() > MOST_LOADS {
-            return Err(self.flaw(format!("line {}", self.line(record)), Flaw::TooMany));
+            return Err(self.invalid(format!("line {}", self.line(record)), Problem::TooMany));
         }
         for (field, column) in record.iter().zip(1..) {
             let spot = || format!("line {}, column {column}", self.line(record));
-            counts.push(load(field).map_err(|flaw| self.flaw(spot(), flaw))?);
+            counts.push(load(field).map_err(|problem| self.invalid(spot(), problem))?);
         }
         if record.len() != experts {
-            let flaw = Flaw::Ragged { found: record.len(), wanted: experts };
-            return Err(self.flaw(format!("line {}", self.line(record)), flaw));
+            let problem = Problem::Ragged { found: record.len(), wanted: experts };
+            return Err(self.invalid(format!("line {}", self.line(record)), problem));
         }
         Ok(())
     }
 
-    fn flaw(&self, spot: String, flaw: Flaw) -> LoadsError {
-        LoadsError::Flaw { at: Place::new(self.path, spot), flaw }
+    fn invalid(&self, spot: String, problem: Problem) -> LoadsError {
+        LoadsError::Invalid { at: Location::new(self.path, spot), problem }
     }
 
-    /// Line of a record. The reader's own count stops at the first of the blank lines before a record.
+    /// The line of a record. The reader's own count stops at the first blank line before it.
     fn line(&self, record: &ByteRecord) -> usize {
         let from = record.position().expect("BUG: a record that was read has a position").byte() as usize;
         let blank = self.text[from..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -67,9 +64,9 @@ impl File<'_> {
     }
 }
 
-fn load(field: &[u8]) -> Result<f64, Flaw> {
+fn load(field: &[u8]) -> Result<f64, Problem> {
     let text = String::from_utf8_lossy(field);
-    let load = text.parse().map_err(|_| Flaw::NotANumber { text: quoted(&text) })?;
+    let load = text.parse().map_err(|_| Problem::NotANumber { text: quoted(&text) })?;
     checked(load, text)
 }
 
@@ -98,7 +95,7 @@ mod tests {
             (b"1,2\n\n3,x\n", "w.csv, line 3, column 2: \"x\" is not a number"),
             (b"1,,2\n", "w.csv, line 1, column 2: \"\" is not a number"),
             (b"1;2\n", "w.csv, line 1, column 1: \"1;2\" is not a number"),
-            (b"1,2e15\n", "w.csv, line 1, column 2: 2e15 is more than a load can be (1e15)"),
+            (b"1,2e15\n", "w.csv, line 1, column 2: 2e15 is larger than the largest load (1e15)"),
             (b"1,2\n3,4,5\n", "w.csv, line 2: 3 loads, but the first layer has 2"),
             (b"1,2\n3\n", "w.csv, line 2: 1 loads, but the first layer has 2"),
             (b"\n\n", "w.csv holds no loads"),

@@ -1,7 +1,7 @@
-//! What a hostile or broken file can do to the readers: it is read or refused, never more.
+//! Hostile and broken files: the readers accept or reject any bytes.
 //!
-//! `PROPTEST_CASES=1000000 cargo test --release -p packevolve-evaluator trace::fuzz` searches longer. What was found
-//! once is kept in `tests/testdata/loads`, with its fate.
+//! `PROPTEST_CASES=1000000 cargo test --release -p packevolve-evaluator trace::fuzz` searches longer. Each finding is
+//! kept in `tests/testdata/loads`, with its fate.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 
-/// Pieces that are put where they do not belong.
+/// Pieces to insert at random places.
 const PIECES: [&[u8]; 24] = [
     b"-1",
     b"-0",
@@ -103,7 +103,7 @@ fn valid() -> impl Strategy<Value = (Format, Vec<u8>)> {
 }
 
 /// Reads `bytes`, which may fail, but only in words that name the file and have an end.
-fn read_or_refused(format: Format, bytes: &[u8]) -> Result<Vec<Window>, String> {
+fn read_or_rejected(format: Format, bytes: &[u8]) -> Result<Vec<Window>, String> {
     let path = Path::new("w");
     let read = match format {
         Format::Csv => csv::window(path, bytes).map(|window| vec![window]),
@@ -125,15 +125,15 @@ fn read_or_refused(format: Format, bytes: &[u8]) -> Result<Vec<Window>, String> 
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..2000)) {
+    fn any_bytes_are_read_or_rejected(bytes in vec(any::<u8>(), 0..2000)) {
         for format in [Format::Csv, Format::Json, Format::Npy] {
-            let _ = read_or_refused(format, &bytes);
+            let _ = read_or_rejected(format, &bytes);
         }
     }
 
     #[test]
-    fn a_changed_file_is_read_or_refused((format, bytes) in valid(), changes in vec(change(), 1..6)) {
-        let _ = read_or_refused(format, &changed(bytes, &changes));
+    fn a_changed_file_is_read_or_rejected((format, bytes) in valid(), changes in vec(change(), 1..6)) {
+        let _ = read_or_rejected(format, &changed(bytes, &changes));
     }
 }
 
@@ -142,7 +142,7 @@ proptest! {
     fn a_file_that_was_cut_is_never_read_as_if_it_were_whole((format, bytes) in valid(), at in any::<Index>()) {
         let cut = &bytes[..at.index(bytes.len())];
         if format != Format::Csv && !(bytes.ends_with(b"\n") && cut.len() + 1 == bytes.len()) {
-            prop_assert!(read_or_refused(format, cut).is_err());
+            prop_assert!(read_or_rejected(format, cut).is_err());
         }
     }
 
@@ -157,16 +157,16 @@ proptest! {
             let line = |line: &[u32]| line.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
             loads.chunks(experts).map(|layer| format!("{open}{}{close}", line(layer))).collect::<Vec<_>>().join(between)
         };
-        let csv = read_or_refused(Format::Csv, lines("", "", "\n").as_bytes()).unwrap();
+        let csv = read_or_rejected(Format::Csv, lines("", "", "\n").as_bytes()).unwrap();
         let layers_of_json = lines("[", "]", ",");
         let sums = format!("{{\"logical_count\": [{layers_of_json}]}}");
         let steps = format!("{{\"load_history\": [{{\"logical_expert_load\": [{layers_of_json}]}}]}}");
-        prop_assert_eq!(&csv, &read_or_refused(Format::Json, sums.as_bytes()).unwrap());
-        prop_assert_eq!(&csv, &read_or_refused(Format::Json, steps.as_bytes()).unwrap());
+        prop_assert_eq!(&csv, &read_or_rejected(Format::Json, sums.as_bytes()).unwrap());
+        prop_assert_eq!(&csv, &read_or_rejected(Format::Json, steps.as_bytes()).unwrap());
         let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({layers}, {experts}), }}");
         let numbers: Vec<u8> = loads.iter().flat_map(|load| (*load as f32).to_le_bytes()).collect();
         let npy = [&b"\x93NUMPY\x01\x00\x76\x00"[..], format!("{header:<117}\n").as_bytes(), &numbers].concat();
-        prop_assert_eq!(&csv, &read_or_refused(Format::Npy, &npy).unwrap());
+        prop_assert_eq!(&csv, &read_or_rejected(Format::Npy, &npy).unwrap());
     }
 }
 

@@ -1,12 +1,11 @@
-//! JSON: loads of steps, summed to windows, as ADRS publishes them, or the sums that SGLang's recorder dumps.
+//! JSON: loads of steps, which are summed to windows (ADRS publishes these), or the sums that SGLang's recorder dumps.
 //!
 //! ```json
 //! {"load_history": [{"logical_expert_load": [[1, 2], [3, 4]]}, {"logical_expert_load": [[5, 6], [7, 8]]}]}
 //! {"logical_count": [[1, 2], [3, 4]]}
 //! ```
 //!
-//! Streamed: memory is that of the windows, whatever the length of the file. Members with other names are skipped.
-//! The only reader that knows serde.
+//! The reader streams: it needs memory for the windows only. It skips members with other names.
 
 use std::fmt;
 use std::io::Read;
@@ -16,31 +15,28 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
-use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
 
-/// Steps that are summed to a window, as the published evaluators do; what is left at the end is a window too.
+/// The number of steps that are summed to a window, as in the published evaluators. The last window may have fewer.
 const STEPS_OF_WINDOW: usize = 100;
 
-/// The most members of a document that a message names.
+/// The most members of a document that an error names.
 const MOST_NAMED: usize = 5;
 
-/// The windows in `text`, of the file at `path`.
-///
-/// # Errors
-/// The first thing that is wrong with it.
+/// Reads the `text` of the file at `path`.
 pub fn windows(path: &Path, text: impl Read) -> Result<Vec<Window>, LoadsError> {
-    let mut walk = Walk::default();
+    let mut state = State::default();
     let mut json = serde_json::Deserializer::from_reader(text);
-    let read = Node { walk: &mut walk, level: Level::Document }.deserialize(&mut json).and_then(|()| json.end());
-    read.map_err(|error| walk.explained(path, error))?;
-    walk.end_window();
-    if walk.windows.is_empty() {
+    let read = Node { state: &mut state, level: Level::Document }.deserialize(&mut json).and_then(|()| json.end());
+    read.map_err(|error| state.explained(path, error))?;
+    state.end_window();
+    if state.windows.is_empty() {
         return Err(LoadsError::Empty { path: path.to_owned() });
     }
-    Ok(walk.windows)
+    Ok(state.windows)
 }
 
-/// What an element of the document is.
+/// The kind of an element of the document.
 #[derive(Clone, Copy, Debug)]
 enum Level {
     Document,
@@ -51,36 +47,36 @@ enum Level {
     Load,
 }
 
-/// How far a document was read.
+/// The state of the reader.
 #[derive(Debug, Default)]
-struct Walk {
+struct State {
     windows: Vec<Window>,
-    /// Sums of the window that is being read. The first layer and the first step settle its shape.
+    /// The sums of the current window. The first layer and the first step determine its shape.
     sums: Vec<f64>,
     experts: usize,
     layers: Option<usize>,
-    /// Steps in the sums.
+    /// The number of steps in the sums.
     steps: usize,
     is_found: bool,
-    /// Where the reader is.
+    /// The current element, for the locations of errors.
     step: Option<usize>,
     layer: Option<usize>,
     expert: Option<usize>,
-    /// Why it stopped, if that was not the reader's own complaint.
-    flaw: Option<Flaw>,
+    /// The cause of a custom error, which serde carries as text only.
+    problem: Option<Problem>,
 }
 
-impl Walk {
-    fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), Flaw> {
+impl State {
+    fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), Problem> {
         let load = checked(load, text)?;
         let (layer, expert) = (self.layer.unwrap_or(0), self.expert.unwrap_or(0));
-        let settles_experts = self.layers.is_none() && layer == 0;
-        if !settles_experts && expert >= self.experts || self.layers.is_some_and(|layers| layer >= layers) {
-            return Ok(()); // of a layer too long or too many: counted, and reported at its end
+        let determines_experts = self.layers.is_none() && layer == 0;
+        if !determines_experts && expert >= self.experts || self.layers.is_some_and(|layers| layer >= layers) {
+            return Ok(()); // in excess; the end of the layer or of the layers reports it
         }
         if self.layers.is_none() {
             if self.sums.len() == MOST_LOADS {
-                return Err(Flaw::TooMany);
+                return Err(Problem::TooMany);
             }
             self.sums.push(load);
             return Ok(());
@@ -90,17 +86,17 @@ impl Walk {
         Ok(())
     }
 
-    fn end_layer(&mut self, found: usize) -> Result<(), Flaw> {
+    fn end_layer(&mut self, found: usize) -> Result<(), Problem> {
         if self.layers.is_none() && self.layer == Some(0) {
             self.experts = found;
         }
-        if found == self.experts { Ok(()) } else { Err(Flaw::Ragged { found, wanted: self.experts }) }
+        if found == self.experts { Ok(()) } else { Err(Problem::Ragged { found, wanted: self.experts }) }
     }
 
-    fn end_layers(&mut self, found: usize) -> Result<(), Flaw> {
+    fn end_layers(&mut self, found: usize) -> Result<(), Problem> {
         let wanted = *self.layers.get_or_insert(found);
         if found != wanted {
-            return Err(Flaw::Layers { found, wanted });
+            return Err(Problem::Layers { found, wanted });
         }
         self.steps += 1;
         if self.steps == STEPS_OF_WINDOW {
@@ -129,12 +125,12 @@ impl Walk {
         if !within.is_empty() {
             spot = format!("{spot} ({within})");
         }
-        let flaw = self.flaw.take().unwrap_or_else(|| Flaw::Format { reason: reason(&error) });
-        LoadsError::Flaw { at: Place::new(path, spot), flaw }
+        let problem = self.problem.take().unwrap_or_else(|| Problem::Format { reason: reason(&error) });
+        LoadsError::Invalid { at: Location::new(path, spot), problem }
     }
 }
 
-/// The reader's complaint without its place, which we tell more of.
+/// serde_json's message without its location; ours has more detail.
 fn reason(error: &serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
@@ -146,34 +142,34 @@ fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// An element of the document: reads it into the walk.
+/// Reads an element of the document into the state.
 struct Node<'a> {
-    walk: &'a mut Walk,
+    state: &'a mut State,
     level: Level,
 }
 
 impl Node<'_> {
     fn below(&mut self, level: Level) -> Node<'_> {
-        Node { walk: self.walk, level }
+        Node { state: self.state, level }
     }
 
-    fn result<E: Error>(&mut self, result: Result<(), Flaw>) -> Result<(), E> {
-        result.map_err(|flaw| {
-            let error = E::custom(&flaw);
-            self.walk.flaw = Some(flaw);
+    fn result<E: Error>(&mut self, result: Result<(), Problem>) -> Result<(), E> {
+        result.map_err(|problem| {
+            let error = E::custom(&problem);
+            self.state.problem = Some(problem);
             error
         })
     }
 
     fn refuse<E: Error>(&mut self, reason: String) -> Result<(), E> {
-        self.result(Err(Flaw::Format { reason }))
+        self.result(Err(Problem::Format { reason }))
     }
 
     fn number<E: Error>(mut self, load: f64, text: impl fmt::Display, what: Unexpected<'_>) -> Result<(), E> {
         if !matches!(self.level, Level::Load) {
             return Err(E::invalid_type(what, &self));
         }
-        let added = self.walk.add(load, text);
+        let added = self.state.add(load, text);
         self.result(added)
     }
 
@@ -190,12 +186,12 @@ impl Node<'_> {
                     continue;
                 }
             };
-            if mem::replace(&mut self.walk.is_found, true) {
+            if mem::replace(&mut self.state.is_found, true) {
                 return self.refuse(format!("{name:?} is not the only member with loads"));
             }
             members.next_value_seed(self.below(level))?;
         }
-        if self.walk.is_found {
+        if self.state.is_found {
             return Ok(());
         }
         self.refuse(format!("neither \"load_history\" nor \"logical_count\" is there, but {others:?}"))
@@ -216,20 +212,20 @@ impl Node<'_> {
         if is_found { Ok(()) } else { self.refuse("no \"logical_expert_load\"".to_owned()) }
     }
 
-    /// Reads a list whose elements are of the `level` below; `number` is where their numbers are kept.
+    /// Reads a list of elements of `level`; `number` is the field that holds their numbers.
     fn list<'de, A: SeqAccess<'de>>(
         &mut self,
         mut elements: A,
         level: Level,
-        number: fn(&mut Walk) -> &mut Option<usize>,
+        number: fn(&mut State) -> &mut Option<usize>,
     ) -> Result<usize, A::Error> {
-        *number(self.walk) = Some(0);
+        *number(self.state) = Some(0);
         let mut found = 0;
         while elements.next_element_seed(self.below(level))?.is_some() {
             found += 1;
-            *number(self.walk) = Some(found);
+            *number(self.state) = Some(found);
         }
-        *number(self.walk) = None;
+        *number(self.state) = None;
         Ok(found)
     }
 }
@@ -270,14 +266,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, elements: A) -> Result<(), A::Error> {
         let ended = match self.level {
-            Level::History => self.list(elements, Level::Step, |walk| &mut walk.step).map(|_| Ok(()))?,
+            Level::History => self.list(elements, Level::Step, |state| &mut state.step).map(|_| Ok(()))?,
             Level::Layers => {
-                let found = self.list(elements, Level::Layer, |walk| &mut walk.layer)?;
-                self.walk.end_layers(found)
+                let found = self.list(elements, Level::Layer, |state| &mut state.layer)?;
+                self.state.end_layers(found)
             }
             Level::Layer => {
-                let found = self.list(elements, Level::Load, |walk| &mut walk.expert)?;
-                self.walk.end_layer(found)
+                let found = self.list(elements, Level::Load, |state| &mut state.expert)?;
+                self.state.end_layer(found)
             }
             Level::Document | Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
         };
@@ -338,7 +334,7 @@ mod tests {
             ),
             (
                 "{\"logical_count\":\n[[1, 1e16]]}",
-                "w.json, line 2, column 10 (layer 0, expert 1): 1e16 is more than a load can be (1e15)",
+                "w.json, line 2, column 10 (layer 0, expert 1): 1e16 is larger than the largest load (1e15)",
             ),
             (
                 r#"{"load_history": [{"logical_expert_load": [[NaN]]}]}"#,
@@ -400,8 +396,9 @@ mod tests {
         let text = history(3).replace("2.5", "4e14");
         let error = read(&text).unwrap_err();
         assert!(
-            error
-                .ends_with("(step 2, layer 1, expert 1): the sum 1200000000000000.0 is more than a load can be (1e15)"),
+            error.ends_with(
+                "(step 2, layer 1, expert 1): the sum 1200000000000000.0 is larger than the largest load (1e15)"
+            ),
             "{error}"
         );
     }

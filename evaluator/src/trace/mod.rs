@@ -1,7 +1,7 @@
-//! Trace: a file of loads, or a folder of them, read into windows of the topology's shape.
+//! Trace: reads a file of loads, or a folder of them, into windows of the topology's shape.
 //!
-//! The extension says the format; each format has its file and knows only itself. What is read is checked to the last
-//! number, with its place in every complaint. Memory follows from what a file holds, never from what it claims.
+//! The extension selects the format. Every number is checked, and errors name its location. Memory grows with the content
+//! of a file, never with what its header claims.
 
 mod csv;
 mod json;
@@ -18,10 +18,27 @@ use packevolve_contract::topology::Topology;
 
 use crate::window::{LoadsError, Window};
 
-/// Bytes that are read at a time.
+/// The size of a read, bytes.
 const CHUNK: usize = 1 << 16;
 
-/// The formats that loads come in.
+/// Reads the windows of a file, or of all `*.csv`, `*.json` and `*.npy` files of a folder in the order of their names,
+/// without hidden files and subfolders.
+///
+/// Recorders also write rows for dense layers, which have no experts. If a file has more layers than the topology, and
+/// exactly the excess number of layers are zero in all its windows, these are dropped. Otherwise a layer without load is
+/// like any other.
+///
+/// # Errors
+/// The first error of a file, including a shape that differs from the topology's.
+pub fn read(path: &Path, topology: &Topology) -> Result<Vec<Window>, LoadsError> {
+    let files = if path.is_dir() { files(path)? } else { vec![path.to_owned()] };
+    let mut windows = Vec::new();
+    for file in files {
+        windows.extend(of_shape(&file, read_file(&file)?, topology)?);
+    }
+    Ok(windows)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Csv,
@@ -39,24 +56,6 @@ impl Format {
             _ => return None,
         })
     }
-}
-
-/// Reads all windows of `path`: of a file, or of all `*.csv`, `*.json` and `*.npy` files of a folder in the order of
-/// their names (no hidden files, no folders inside).
-///
-/// A recorder writes rows for dense layers too, which have no experts. So if a file has more layers than the topology,
-/// and exactly as many as it has too many are all zero in all its windows, these are dropped. Otherwise a layer without
-/// load is one like the others.
-///
-/// # Errors
-/// The first thing that is wrong with a file, a shape that is not the topology's among them.
-pub fn read(path: &Path, topology: &Topology) -> Result<Vec<Window>, LoadsError> {
-    let files = if path.is_dir() { files(path)? } else { vec![path.to_owned()] };
-    let mut windows = Vec::new();
-    for file in files {
-        windows.extend(of_shape(&file, read_file(&file)?, topology)?);
-    }
-    Ok(windows)
 }
 
 fn read_file(path: &Path) -> Result<Vec<Window>, LoadsError> {
@@ -151,7 +150,8 @@ mod tests {
         );
         let path = folder.path().join("w.txt");
         let error = read(&path, &topology).unwrap_err().to_string();
-        assert_eq!(error, format!("loads are in *.csv, *.json or *.npy files; {} is none", path.display()));
+        let hint = "hint: use a *.csv, *.json or *.npy file";
+        assert_eq!(error, format!("unknown format of loads: {}\n{hint}", path.display()));
     }
 
     #[test]

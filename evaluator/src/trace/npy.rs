@@ -1,40 +1,36 @@
-//! NPY: an array of NumPy, `[layers, experts]` (a window) or `[windows, layers, experts]`, of f4, f8, i4 or i8.
+//! NPY: a NumPy array, `[layers, experts]` (a window) or `[windows, layers, experts]`, of f4, f8, i4 or i8.
 //!
-//! C order and little endian, as every machine that serves models writes it. The header is checked against the length
-//! of the file before anything is read into memory.
+//! C order and little endian, as machines that serve models write it. The header is checked against the length of the
+//! file before any memory is allocated.
 
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::window::{Flaw, LoadsError, MOST_LOADS, Place, Window, checked, quoted};
+use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
 
-/// The longest header that is read; NumPy itself refuses longer ones.
+/// The longest header, bytes; NumPy also refuses longer ones.
 const LONGEST_HEADER: usize = 10_000;
 
-/// What a file begins with.
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The windows in `file`, which is at `path` and `length` bytes long.
-///
-/// # Errors
-/// The first thing that is wrong with it.
+/// Reads `file`, which is `length` bytes long.
 pub fn windows(path: &Path, file: impl Read, length: u64) -> Result<Vec<Window>, LoadsError> {
     let mut bytes = Bytes { path, file, at: 0 };
     let header = bytes.header()?;
-    let array = Array::new(&header).map_err(|reason| bytes.flaw("header", Flaw::Format { reason }))?;
+    let array = Array::new(&header).map_err(|reason| bytes.invalid("header", Problem::Format { reason }))?;
     if array.loads == 0 {
         return Err(LoadsError::Empty { path: path.to_owned() });
     }
     let promised = array.bytes() + u128::from(bytes.at);
     if promised != u128::from(length) {
         let reason = format!("{array} need a file of {promised} bytes, it has {length}");
-        return Err(bytes.flaw("header", Flaw::Format { reason }));
+        return Err(bytes.invalid("header", Problem::Format { reason }));
     }
     (0..array.windows).map(|window| bytes.window(&array, window)).collect()
 }
 
-/// A file that is being read.
+/// The file and the number of bytes read so far.
 struct Bytes<'a, R> {
     path: &'a Path,
     file: R,
@@ -46,7 +42,7 @@ impl<R: Read> Bytes<'_, R> {
         self.file.read_exact(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 let reason = "the file ends too early".to_owned();
-                self.flaw(&format!("byte {}", self.at + 1), Flaw::Format { reason })
+                self.invalid(&format!("byte {}", self.at + 1), Problem::Format { reason })
             }
             _ => LoadsError::Read { path: self.path.to_owned(), error },
         })?;
@@ -54,21 +50,21 @@ impl<R: Read> Bytes<'_, R> {
         Ok(())
     }
 
-    /// The text of the header: a Python dict.
+    /// Reads the header: a Python dict.
     fn header(&mut self) -> Result<String, LoadsError> {
         let mut start = [0; 8];
         self.fill(&mut start)?;
         if !start.starts_with(MAGIC) {
-            let reason = "this is no array of NumPy".to_owned();
-            return Err(self.flaw("byte 1", Flaw::Format { reason }));
+            let reason = "this is not a NumPy array".to_owned();
+            return Err(self.invalid("byte 1", Problem::Format { reason }));
         }
         let mut length = [0; 4];
-        // Since version 2 the length has four bytes.
+        // The length has two bytes in version 1, and four in later versions.
         self.fill(if start[6] == 1 { &mut length[..2] } else { &mut length })?;
         let length = u32::from_le_bytes(length) as usize;
         if length > LONGEST_HEADER {
             let reason = format!("a header of {length} bytes, more than {LONGEST_HEADER}");
-            return Err(self.flaw("byte 9", Flaw::Format { reason }));
+            return Err(self.invalid("byte 9", Problem::Format { reason }));
         }
         let mut header = vec![0; length];
         self.fill(&mut header)?;
@@ -76,34 +72,33 @@ impl<R: Read> Bytes<'_, R> {
     }
 
     fn window(&mut self, array: &Array, window: usize) -> Result<Window, LoadsError> {
-        let mut bytes = vec![0; array.experts * array.kind.size()];
+        let mut bytes = vec![0; array.experts * array.dtype.size()];
         let mut counts = Vec::with_capacity(array.loads);
         for layer in 0..array.layers {
             self.fill(&mut bytes)?;
-            for (number, expert) in bytes.chunks_exact(array.kind.size()).zip(0..) {
-                let load = array.kind.number(number);
+            for (number, expert) in bytes.chunks_exact(array.dtype.size()).zip(0..) {
+                let load = array.dtype.number(number);
                 let spot = || format!("window {window}, layer {layer}, expert {expert}");
-                counts.push(checked(load, format_args!("{load:?}")).map_err(|flaw| self.flaw(&spot(), flaw))?);
+                counts.push(checked(load, format_args!("{load:?}")).map_err(|problem| self.invalid(&spot(), problem))?);
             }
         }
         Ok(Window::new(array.experts, counts))
     }
 
-    fn flaw(&self, spot: &str, flaw: Flaw) -> LoadsError {
-        LoadsError::Flaw { at: Place::new(self.path, spot), flaw }
+    fn invalid(&self, spot: &str, problem: Problem) -> LoadsError {
+        LoadsError::Invalid { at: Location::new(self.path, spot), problem }
     }
 }
 
-/// What the numbers of an array are.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum Dtype {
     F4,
     F8,
     I4,
     I8,
 }
 
-impl Kind {
+impl Dtype {
     fn new(descr: &str) -> Option<Self> {
         Some(match descr {
             "<f4" => Self::F4,
@@ -128,26 +123,26 @@ impl Kind {
             Self::F4 => f32::from_le_bytes(four()).into(),
             Self::F8 => f64::from_le_bytes(eight()),
             Self::I4 => i32::from_le_bytes(four()).into(),
-            Self::I8 => i64::from_le_bytes(eight()) as f64, // exact as far as a load can go
+            Self::I8 => i64::from_le_bytes(eight()) as f64, // exact up to the largest load
         }
     }
 }
 
-/// What a header says.
+/// The array that a header describes.
 #[derive(Debug)]
 struct Array {
-    kind: Kind,
+    dtype: Dtype,
     windows: usize,
     layers: usize,
     experts: usize,
-    /// Of a window.
+    /// In a window.
     loads: usize,
 }
 
 impl Array {
     fn new(header: &str) -> Result<Self, String> {
         let descr = member(header, "descr")?.split([',', '}']).next().unwrap_or_default().trim();
-        let kind = Kind::new(descr.trim_matches('\''))
+        let dtype = Dtype::new(descr.trim_matches('\''))
             .ok_or_else(|| format!("numbers of type {}, not '<f4', '<f8', '<i4' or '<i8'", quoted(descr)))?;
         if !member(header, "fortran_order")?.starts_with("False") {
             return Err("an array in Fortran order, not in C order".to_owned());
@@ -159,28 +154,28 @@ impl Array {
         };
         let loads = if windows == 0 { Some(0) } else { layers.checked_mul(experts) };
         match loads {
-            Some(loads) if loads <= MOST_LOADS => Ok(Self { kind, windows, layers, experts, loads }),
-            _ => Err(Flaw::TooMany.to_string()),
+            Some(loads) if loads <= MOST_LOADS => Ok(Self { dtype, windows, layers, experts, loads }),
+            _ => Err(Problem::TooMany.to_string()),
         }
     }
 
-    /// Of all windows.
+    /// The size of all windows.
     fn bytes(&self) -> u128 {
-        self.windows as u128 * (self.loads * self.kind.size()) as u128
+        self.windows as u128 * (self.loads * self.dtype.size()) as u128
     }
 }
 
 impl fmt::Display for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, windows, layers, experts, .. } = self;
-        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", kind.size())
+        let Self { dtype, windows, layers, experts, .. } = self;
+        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", dtype.size())
     }
 }
 
-/// What follows `'name':` in the dict.
+/// The text after `'name':` in the dict.
 fn member<'a>(header: &'a str, name: &str) -> Result<&'a str, String> {
     let quoted = format!("'{name}':");
-    header.split_once(&quoted).map(|(_, value)| value.trim_start()).ok_or_else(|| format!("no {name} in it"))
+    header.split_once(&quoted).map(|(_, value)| value.trim_start()).ok_or_else(|| format!("no {name}"))
 }
 
 /// The numbers of a tuple such as `(12, 58, 256)`.
@@ -192,7 +187,7 @@ fn shape(value: &str) -> Result<Vec<usize>, String> {
     });
     match parsed {
         Some(Ok(shape)) => Ok(shape),
-        _ => Err(format!("{} is no shape", quoted(value.trim_end()))),
+        _ => Err(format!("{} is not a shape", quoted(value.trim_end()))),
     }
 }
 
@@ -270,16 +265,16 @@ mod tests {
                 "w.npy, header: 18446744073709551615 x 2 x 2 numbers of 8 bytes need a file of 590295810358705651808 \
                  bytes, it has 128",
             ),
-            (array("<f8", "(-1, 2)", b""), "w.npy, header: (-1, 2), } is no shape"),
+            (array("<f8", "(-1, 2)", b""), "w.npy, header: (-1, 2), } is not a shape"),
             (array("<f8", "(0, 2)", b""), "w.npy holds no loads"),
             (array("<f8", "(0, 2, 2)", b""), "w.npy holds no loads"),
             (
                 array("<f8", "(1, 2)", &f8(&[1.0])),
                 "w.npy, header: 1 x 1 x 2 numbers of 8 bytes need a file of 144 bytes, it has 136",
             ),
-            (file("{}", b""), "w.npy, header: no descr in it"),
+            (file("{}", b""), "w.npy, header: no descr"),
             (MAGIC.to_vec(), "w.npy, byte 1: the file ends too early"),
-            (b"PK\x03\x04 an archive".to_vec(), "w.npy, byte 1: this is no array of NumPy"),
+            (b"PK\x03\x04 an archive".to_vec(), "w.npy, byte 1: this is not a NumPy array"),
             (
                 [MAGIC, b"\x02\x00\xff\xff\xff\xff"].concat(),
                 "w.npy, byte 9: a header of 4294967295 bytes, more than 10000",

@@ -1,0 +1,89 @@
+//! Error: why work on a candidate stops. Either the candidate failed, which is a result, or the judge broke.
+
+use std::io;
+
+use packevolve_contract::protocol::VERSION;
+use packevolve_contract::rejection::Rejection;
+use thiserror::Error;
+
+use crate::nursery::NurseryError;
+use crate::window::LoadsError;
+
+/// The judge broke, or it cannot serve a request; no candidate is to blame.
+#[derive(Debug, Error)]
+pub enum JudgeError {
+    #[error(transparent)]
+    Nursery(#[from] NurseryError),
+    #[error(transparent)]
+    Loads(#[from] LoadsError),
+    #[error("no device {device}: this machine has {available}")]
+    Device { device: String, available: String },
+    #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}\nhint: rebuild both")]
+    Version { theirs: u32 },
+    #[error("there is no python to run candidates with\nhint: set `python` in config.yaml")]
+    NoPython,
+    #[error("the reference program fails: it {0}")]
+    Reference(Rejection),
+    #[error("cannot pin the judge to cpu {cpu}")]
+    Pin { cpu: usize, source: io::Error },
+    #[error("cannot lock device {device}")]
+    Lock { device: String, source: io::Error },
+}
+
+/// How a candidate failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub rejection: Rejection,
+    /// The traceback as the child shortened it; empty if there is none.
+    pub traceback: String,
+}
+
+/// Why work on a candidate stops. `?` turns both kinds into it, and [`Judge::evaluate`](crate::judge::Judge::evaluate)
+/// takes them apart again.
+#[derive(Debug)]
+pub enum Halt {
+    Rejected(Failure),
+    Broken(JudgeError),
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        Self { rejection, traceback: String::new() }
+    }
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Rejected(failure)
+    }
+}
+
+impl From<Rejection> for Halt {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection.into())
+    }
+}
+
+impl From<JudgeError> for Halt {
+    fn from(error: JudgeError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<NurseryError> for Halt {
+    fn from(error: NurseryError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl From<io::Error> for JudgeError {
+    fn from(error: io::Error) -> Self {
+        Self::Nursery(error.into())
+    }
+}

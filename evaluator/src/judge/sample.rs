@@ -1,0 +1,82 @@
+//! Sample: one scored call of a case on a window. The judge times every call that it scores, and scores every call that
+//! it times.
+
+use packevolve_contract::evaluation::{Sample, ToldTime, Voided};
+
+use crate::child::Call;
+use crate::error::Halt;
+use crate::score::CaseInput;
+use crate::slot::{Pair, PairVerdict};
+
+use crate::judge::progress::{LastCall, Progress};
+use crate::judge::session::Judge;
+use crate::judge::verify::check_placement;
+
+impl Judge {
+    /// Takes a sample. A void pair is repeated by another child, because this one has seen the window: a new order alone
+    /// does not make the loads new.
+    pub(super) fn sample(&mut self, progress: &mut Progress<'_>, case: usize, window: usize) -> Result<Sample, Halt> {
+        for attempt in 0.. {
+            let sample = self.attempt(progress, case, window, attempt)?;
+            let calibration = &mut progress.measurement.calibration;
+            match progress.tolerance.judge(sample.reference_seconds) {
+                PairVerdict::Counts => return Ok(sample),
+                PairVerdict::CountsAnyway => {
+                    calibration.cap_reached = true;
+                    return Ok(sample);
+                }
+                PairVerdict::Void => {
+                    let case_name = progress.measurement.cases[case].case.clone();
+                    calibration.voided.push(Voided { case: case_name, sample });
+                    self.replace_child(progress, case)?;
+                }
+            }
+        }
+        unreachable!("BUG: the number of void pairs is limited")
+    }
+
+    fn attempt(
+        &mut self,
+        progress: &mut Progress<'_>,
+        case: usize,
+        window: usize,
+        attempt: u32,
+    ) -> Result<Sample, Halt> {
+        let (input, seed) = progress.draw(self.input(case, window), case, window, attempt);
+        let weights = input.rows().to_f32();
+        let of_case = &self.session.cases[case];
+        let call = Call { rows: of_case.rows, items: of_case.items, packs: of_case.packs, seed: seed.into() };
+        progress.during = format!("{of_case}, window {window}");
+        progress.current = progress.schedule.child(case);
+        let Pair { returned, reference_seconds } =
+            self.slot.pair(progress.child(), |child| child.call(call, &weights))?;
+        check_placement(&returned.outputs, &weights, call)?;
+        if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
+            gpu.told.push(ToldTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
+        }
+        let score = input.score(&returned.outputs.pack_index);
+        let next = input.next_loads(&returned.outputs.pack_index);
+        let (seconds, wall_seconds) = (returned.time.as_secs_f64(), returned.wall.as_secs_f64());
+        if case == self.repeated_case() {
+            progress.last_call = Some(LastCall { case, window, call, weights, outputs: returned.outputs });
+        }
+        Ok(Sample {
+            window,
+            mean_load: score.mean_load,
+            max_load: score.max_load,
+            bound: score.bound,
+            worst_row_gap: score.worst_row_gap,
+            next,
+            seconds,
+            wall_seconds,
+            reference_seconds,
+        })
+    }
+
+    pub(super) fn input(&mut self, case: usize, window: usize) -> &CaseInput {
+        let Self { pool, session, inputs, .. } = self;
+        inputs[window][case].get_or_insert_with(|| {
+            CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), session.rng_seed)
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Warm-up: starts the child of a case, and makes the calls that are verified but not scored.
+
+use std::ops::Range;
+
+use packevolve_contract::case::Case;
+use packevolve_contract::protocol::{Limits, TimeLimits};
+
+use crate::child::{Call, Child};
+use crate::error::Halt;
+
+use crate::judge::progress::Progress;
+use crate::judge::repeat::is_same;
+use crate::judge::session::Judge;
+use crate::judge::verify::check_placement;
+
+/// The weight of the item at an index.
+type Weight = fn(usize) -> f32;
+
+/// Small shapes on which packers often fail: name, rows, items, packs, weights. They are not scored, because any valid
+/// packing of them says little. The very first call pays for the set-up of a fresh process.
+const EDGE_CASES: [(&str, usize, usize, usize, Weight); 6] = [
+    ("three items a pack", 3, 12, 4, |at| (at * 7 % 11) as f32),
+    ("one item a pack", 2, 4, 4, |at| at as f32),
+    ("two items a pack", 3, 8, 4, |at| (at * 5 % 7) as f32),
+    ("one row of equal weights", 1, 12, 3, |_| 1.0),
+    ("no load at all", 2, 12, 3, |_| 0.0),
+    ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
+];
+
+/// How many calls of a case may still compile: the first may be traced, the second compiled.
+const COMPILING_CALLS: u64 = 3;
+
+impl Judge {
+    /// Forks a child for calls of up to `items` items, prepares its device and loads the program. It becomes the current
+    /// child. `on_prepared` receives the seconds that the device took.
+    pub(super) fn start_child(
+        &mut self,
+        progress: &mut Progress<'_>,
+        items: usize,
+        on_prepared: impl FnOnce(&mut Progress<'_>, f64),
+    ) -> Result<(), Halt> {
+        let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
+        let device = self.slot.device();
+        let mut child = Child::fork(&mut self.nursery, &progress.request.program, items, &limits, device)?;
+        let prepared = child.prepare(device)?;
+        progress.current = progress.children.len();
+        progress.children.push(child);
+        on_prepared(progress, prepared.as_secs_f64());
+        "loading".clone_into(&mut progress.during);
+        progress.children[progress.current].load(&progress.request.file_name, &mut progress.code)
+    }
+
+    /// Starts the child of a case and of the cases that share it, and warms it up. Only the first child of an evaluation
+    /// gets all edge cases.
+    pub(super) fn start_case(&mut self, progress: &mut Progress<'_>, case: usize) -> Result<(), Halt> {
+        let shared = progress.schedule.cases_with(case);
+        let small = EDGE_CASES.iter().map(|(_, rows, items, ..)| rows * items);
+        let items = self.session.cases[shared.clone()].iter().map(|case| case.rows * case.items).chain(small).max();
+        self.start_child(progress, items.unwrap_or(0), |progress, seconds| {
+            if let Some(gpu) = &mut progress.measurement.gpu {
+                gpu.context_seconds.push(seconds);
+            }
+        })?;
+        let edge_cases = if progress.first_outputs.is_none() { EDGE_CASES.len() } else { 1 };
+        // A program that hangs on a small call needs no long limit.
+        let call_seconds = progress.limits.call_seconds;
+        progress.child().limit_calls(call_seconds.min(TimeLimits::LEAST.call_seconds));
+        progress.edge_cases(edge_cases)?;
+        progress.child().limit_calls(call_seconds);
+        self.warm_up(progress, shared)?;
+        progress.child().pause();
+        Ok(())
+    }
+
+    /// Replaces the child of a case by one that has seen no loads. The old child ends first, so that it cannot tell the
+    /// new one what it saw.
+    pub(super) fn replace_child(&mut self, progress: &mut Progress<'_>, case: usize) -> Result<(), Halt> {
+        let place = progress.schedule.child(case);
+        let old = progress.children.remove(place);
+        progress.measurement.peak_memory_bytes = progress.measurement.peak_memory_bytes.max(old.peak_memory());
+        old.end(&mut self.nursery, "", String::new())?;
+        let started = self.start_case(progress, case);
+        if let Err(Halt::Broken(_)) = started {
+            return started;
+        }
+        let child = progress.children.pop().expect("BUG: the new child is the last one");
+        progress.children.insert(place, child);
+        progress.current = place;
+        started
+    }
+
+    /// Makes a first call as large as the largest one to come, on weights that are in no window, so that no timed call
+    /// pays for its set-up. A child that may compile does so now for each of its cases, and is sealed.
+    fn warm_up(&mut self, progress: &mut Progress<'_>, cases: Range<usize>) -> Result<(), Halt> {
+        let cases = &self.session.cases[cases];
+        if !progress.child().may_compile() {
+            let largest = cases.iter().max_by_key(|case| case.rows * case.items);
+            return largest.map_or(Ok(()), |case| progress.unscored_calls(case, 1));
+        }
+        for case in cases {
+            progress.unscored_calls(case, COMPILING_CALLS)?;
+        }
+        progress.child().seal(&mut self.nursery)
+    }
+}
+
+impl Progress<'_> {
+    fn edge_cases(&mut self, count: usize) -> Result<(), Halt> {
+        for (number, (name, rows, items, packs, weight)) in EDGE_CASES.into_iter().take(count).enumerate() {
+            self.during = format!("a small call, {name}: {items}->{packs}");
+            let call = Call { rows, items, packs, seed: 0 };
+            let weights: Vec<f32> = (0..rows * items).map(weight).collect();
+            let returned = self.child().call(call, &weights)?;
+            self.measurement.trial_seconds += returned.time.as_secs_f64();
+            if self.first_outputs.is_none() {
+                self.measurement.first_call_seconds = returned.time.as_secs_f64();
+                self.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();
+            }
+            check_placement(&returned.outputs, &weights, call)?;
+            if number > 0 {
+                continue;
+            }
+            // Every child answers the first call. Different answers reveal a program that is not deterministic; equal
+            // answers to so small a call reveal nothing.
+            match &self.first_outputs {
+                None => self.first_outputs = Some(returned.outputs),
+                Some(first) if !is_same(first, &returned.outputs) => {
+                    let during = self.during.clone();
+                    self.measurement.note_repeat(false, || during);
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn unscored_calls(&mut self, case: &Case, count: u64) -> Result<(), Halt> {
+        let &Case { rows, items, packs, .. } = case;
+        self.during = format!("a first call of {case}");
+        for seed in 0..count {
+            let call = Call { rows, items, packs, seed };
+            let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
+            let returned = self.child().call(call, &weights)?;
+            self.measurement.trial_seconds += returned.time.as_secs_f64();
+            check_placement(&returned.outputs, &weights, call)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,24 @@
+//! Message: what the nursery and its children send to the judge. `nursery.py` documents the protocol.
+
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Message {
+    // from the nursery
+    Ready { pid: i32, python: String, torch: String, cuda: Vec<String> },
+    Forked { pid: i32 },
+    Sealed {},
+    Reaped { status: i32 },
+    // from either
+    Unavailable { step: String, reason: String },
+    // from a child
+    Jailed { pid: i32 },
+    Prepared { threads: u32 },
+    Compiled { code: Option<String> },
+    Loaded {},
+    Returned { device_seconds: Option<f64>, columns: Option<usize> },
+    Absent {},
+    WrongResult { message: String },
+    Raised { message: String, traceback: String, memory: bool },
+}
