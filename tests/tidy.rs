@@ -40,7 +40,7 @@ const DOORS: [(&str, &[&str]); 34] = [
     ("reqwest", &["src/proposer/llm/client.rs"]),
     ("rmp_serde", &["src/run/snapshot.rs"]),
     ("rustls", &["src/proposer/llm/client.rs"]),
-    ("seccompiler", &["evaluator/src/sandbox.rs"]),
+    ("seccompiler", &["evaluator/src/seccomp.rs"]),
     ("serde_yaml", &["src/config.rs"]),
     ("sha2", &["evaluator/src/workload.rs", "src/journal", "src/run/snapshot.rs"]),
     ("similar", &["src/edit/blame.rs", "src/edit/nearest.rs", "src/edit/diff.rs", "src/edit/rewrite.rs"]),

@@ -8,27 +8,26 @@ use serde::{Deserialize, Serialize};
 use crate::stream::{Purpose, stream};
 use crate::topology::{Topology, TopologyError, divides};
 
-/// Where the weights of a case come from, given a window of loads `[layers, experts]`.
+/// The source of a case's weights, given a window of loads `[layers, experts]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// The loads of the expert groups, to be packed onto nodes: `[layers, groups]`.
+    /// The loads of the expert groups, packed to nodes: `[layers, groups]`.
     Groups,
-    /// The replicas of one node, to be packed onto its GPUs: `[layers * nodes, replicas / nodes]`. Groups went to
-    /// nodes by the exact pairing, replicas were made greedily in float64.
+    /// The replicas of one node, packed to its GPUs: `[layers * nodes, replicas / nodes]`. The judge assigns groups to
+    /// nodes by the exact pairing, and chooses replicas greedily in float64.
     NodeReplicas,
-    /// All replicas of a layer, to be packed onto all GPUs: `[layers, replicas]`; `replicas = experts` means that
-    /// nothing is replicated.
+    /// All replicas of a layer, packed to all GPUs: `[layers, replicas]`. With `replicas = experts` nothing is
+    /// replicated.
     GlobalReplicas,
-    /// Shapes that nobody could have prepared for: rows and items are drawn from the window's rows and experts, with
-    /// replicas made greedily where more items than experts are asked for.
+    /// A random shape, for which no program can prepare. Rows and items are drawn from the window's layers and experts;
+    /// if a row has more items than experts, replicas are chosen greedily.
     Random,
 }
 
 /// A shape at which packing is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
-    /// Where its weights come from.
     pub source: Source,
     /// X, the independent rows of a call.
     pub rows: usize,
@@ -49,7 +48,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// A global case as config names it: how many replicas of a layer go onto how many GPUs.
+/// A global case as config.yaml names it: a number of replicas of a layer on a number of GPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalShape {
@@ -65,16 +64,14 @@ impl Case {
         self.items / self.packs
     }
 
-    /// Whether the call is part of *the unit*: the packing calls of one `rebalance_experts` of the topology.
-    ///
-    /// Its time is the sum of the times of these cases.
+    /// Whether the call is in *the unit*: the packing calls of one `rebalance_experts` of the topology.
     pub fn is_in_unit(&self, topology: &Topology) -> bool {
         unit(topology).contains(self)
     }
 }
 
-/// The packing calls of one rebalance of `topology`: groups to nodes and replicas to GPUs, or with the global policy
-/// one call.
+/// The packing calls of one rebalance of `topology`: groups to nodes and replicas to GPUs, or one call with the global
+/// policy.
 pub fn unit(topology: &Topology) -> Vec<Case> {
     let Topology { layers, groups, nodes, gpus, replicas, .. } = *topology;
     if !topology.is_hierarchical() {
@@ -86,8 +83,8 @@ pub fn unit(topology: &Topology) -> Vec<Case> {
     ]
 }
 
-/// The global cases that go with a topology when none are named: its GPUs and twice as many, each with the fewest
-/// redundant replicas that fill them evenly and, where the experts fill them evenly, without any.
+/// The default global cases of a topology: its GPUs and twice as many, each with the fewest redundant replicas that fill
+/// them evenly, and without any if the experts fill them evenly.
 ///
 /// For DeepSeek-V3: 288 and 256 on 32, 320 and 256 on 64.
 pub fn global_shapes(topology: &Topology) -> Vec<GlobalShape> {
@@ -97,11 +94,11 @@ pub fn global_shapes(topology: &Topology) -> Vec<GlobalShape> {
     redundant.into_iter().chain(bare.into_iter().filter(|shape| shape.replicas.is_multiple_of(shape.gpus))).collect()
 }
 
-/// All cases of a run: the unit of `topology`, the `global` shapes, and `random` shapes drawn for `rng_seed`. A case
-/// that is already there is not listed twice.
+/// All cases of a run, without duplicates: the unit of `topology`, the `global` shapes, and `random` shapes drawn by
+/// `rng_seed`.
 ///
 /// # Errors
-/// A topology or shape that cannot be packed.
+/// If the topology or a shape cannot be packed.
 pub fn cases(
     topology: &Topology,
     global: &[GlobalShape],
@@ -124,7 +121,7 @@ pub fn cases(
     let mut rng = stream(rng_seed, 0, Purpose::RandomCases);
     let wanted = cases.len() + random;
     while cases.len() < wanted {
-        // 3 to 12 items a pack on 4 to 40 packs, 16 to 96 rows: the range of real deployments, at a bounded cost.
+        // The range of real deployments, at a bounded cost.
         let (per_pack, packs) = (rng.random_range(3..=12), rng.random_range(4..=40));
         let rows = rng.random_range(16..=96);
         push_new(&mut cases, Case { source: Source::Random, rows, items: per_pack * packs, packs });

@@ -1,8 +1,8 @@
-//! What the harness and the judge agree on: topologies and cases, loads, measurements, rejections, objectives and the
-//! protocol between the two processes.
+//! The types that the harness and the judge share: topologies and cases, loads, measurements, rejections, objectives and
+//! the protocol between the two processes.
 //!
-//! Plain values and pure functions. This crate never does IO, reads a clock or links torch: the harness depends on it
-//! and must run on machines that have no torch.
+//! Plain values and pure functions. This crate does no IO, reads no clock and does not link torch, because the harness
+//! must run on machines without torch.
 //!
 //! A file imports only from the files above it:
 //! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`clock`],

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far numbers spread: half of them lie between the two.
+/// Quartiles: half of the values lie between the two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quartiles {
     /// First quartile.
@@ -11,7 +11,7 @@ pub struct Quartiles {
     pub upper: f64,
 }
 
-/// Median; of an even number of values the mean of the middle two, of none 0.
+/// The median: the mean of the middle two for an even number of values, 0 without values.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(&sorted(values), 0.5)
 }

@@ -1,42 +1,41 @@
-//! Keyed streams of random numbers: every draw of a run comes from a stream named by (rng_seed, number, purpose).
+//! Keyed streams of random numbers: every draw of a run comes from the stream of a (rng_seed, number, purpose).
 //!
-//! A stream depends on its key alone, never on how much another stream was read, so decisions can be re-made one by
-//! one. ChaCha is used because its output is fixed across versions and platforms. Never a global generator.
+//! A stream depends on its key alone, not on the use of other streams, so each decision can be reproduced by itself.
+//! ChaCha's output is the same in all versions and on all platforms.
 
 use rand::SeedableRng;
 pub use rand_chacha::ChaCha8Rng as Stream;
 
-/// What a stream is drawn for; part of its key. The numbers are part of the record and never reused.
+/// The purpose of a stream, part of its key. The record depends on the numbers, so they are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Purpose {
-    /// Which proposer and which parent an attempt gets.
+    /// The proposer and the parent of an attempt.
     Selection = 1,
-    /// What a proposer draws for an attempt.
+    /// The draws of a proposer in an attempt.
     Proposal = 2,
     /// The shapes of the random cases of a run.
     RandomCases = 3,
     /// Made-up, resampled and drifted windows.
     Loads = 4,
-    /// The order in which rows and items of a call are given to the child.
+    /// The permutation of rows and items of a call.
     Permutation = 5,
-    /// The seed that torch, numpy and random get before a call.
+    /// The seed of torch, numpy and random before a call.
     CallSeed = 6,
-    /// As `Permutation`, for the windows that are held out from the search.
+    /// As `Permutation`, for held-out windows.
     HeldOutPermutation = 7,
-    /// As `CallSeed`, for the windows that are held out from the search.
+    /// As `CallSeed`, for held-out windows.
     HeldOutCallSeed = 8,
-    /// Order of rows and items and seed of a call that is made again; keyed by its case, window and attempt under a
-    /// draw keyed by the candidate, so that no void changes what other calls are given.
+    /// The permutation and the seed of a repeated call. Its key is case, window and attempt, and a draw keyed by the
+    /// candidate, so that a void pair changes no other call.
     Repeat = 9,
-    /// From which member of the archive an island starts anew.
+    /// The archive member from which an island restarts.
     Restart = 10,
 }
 
-/// The stream keyed by `rng_seed`, a `number` (of an attempt, a candidate, a window: what the purpose counts) and a
-/// `purpose`.
+/// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.
 ///
-/// The three fill the first 24 of ChaCha's 32 key bytes in little-endian order, so distinct keys never share a stream.
+/// The parts fill the first 24 of ChaCha's 32 key bytes in little-endian order, so distinct keys never share a stream.
 pub fn stream(rng_seed: u64, number: u64, purpose: Purpose) -> Stream {
     let mut key = [0u8; 32];
     key[..8].copy_from_slice(&rng_seed.to_le_bytes());
@@ -62,7 +61,7 @@ mod tests {
 
     #[test]
     fn the_first_draw_of_a_stream_is_the_same_on_every_machine_and_version() {
-        // Pinned: a journal written today must replay for good.
+        // Pinned, because old journals must replay.
         assert_eq!(stream(1, 2, Purpose::Selection).random::<u64>(), 7_463_743_196_657_963_087);
     }
 }

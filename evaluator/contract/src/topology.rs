@@ -1,4 +1,4 @@
-//! Topology: how a model's experts are spread over a cluster, in EPLB's own parameters.
+//! Topology: the placement of a model's experts on a cluster, in EPLB's parameters.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,7 +18,7 @@ pub struct Topology {
     pub nodes: usize,
     /// GPUs of the whole cluster.
     pub gpus: usize,
-    /// Physical experts of a layer: every logical expert once, the rest redundant replicas.
+    /// Physical experts of a layer: each logical expert once, and redundant replicas.
     pub replicas: usize,
 }
 
@@ -34,14 +34,14 @@ pub enum TopologyError {
 }
 
 impl Topology {
-    /// Models and deployments by name, the default first. Groups are those of the model's router: where it has none,
-    /// EPLB's global policy follows, unless there is a single node.
+    /// Models and deployments by name, the default first. Groups are those of the model's router. Without groups EPLB uses
+    /// its global policy, unless there is a single node.
     pub const PRESETS: [(&'static str, Self); 6] = [
         // DeepSeek-V3's and R1's prefilling unit: 32 redundant experts, nine on each GPU (arXiv 2412.19437, 3.4.1).
         ("deepseek-v3", Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 288 }),
-        // The same model with 64 redundant experts, the number of its decoding unit (there, 3.4.2), on 64 GPUs.
+        // The same model with the 64 redundant experts of its decoding unit (section 3.4.2), on 64 GPUs.
         ("deepseek-v3-320", Self { layers: 58, experts: 256, groups: 8, nodes: 8, gpus: 64, replicas: 320 }),
-        // The same model where there is no memory for replicas.
+        // The same model without memory for replicas.
         ("no-redundancy", Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 256 }),
         // Qwen3-235B-A22B (config.json: 94 layers, 128 experts) with one redundant expert a GPU, as DeepSeek does.
         ("qwen3-235b", Self { layers: 94, experts: 128, groups: 1, nodes: 4, gpus: 32, replicas: 160 }),
@@ -51,7 +51,6 @@ impl Topology {
         ("mixtral", Self { layers: 32, experts: 8, groups: 1, nodes: 1, gpus: 4, replicas: 12 }),
     ];
 
-    /// The topology that has this name among the [`PRESETS`](Self::PRESETS).
     pub fn preset(name: &str) -> Option<Self> {
         Self::PRESETS.into_iter().find(|(known, _)| *known == name).map(|(_, topology)| topology)
     }
@@ -62,10 +61,7 @@ impl Topology {
         topology
     }
 
-    /// Checks every divisibility that EPLB needs.
-    ///
-    /// # Errors
-    /// The first [`TopologyError`] found.
+    /// Checks that the numbers divide as EPLB requires.
     pub fn check(&self) -> Result<(), TopologyError> {
         let named = [
             ("layers", self.layers),
@@ -87,13 +83,12 @@ impl Topology {
         Ok(())
     }
 
-    /// Whether EPLB uses its hierarchical policy: groups are packed to nodes first. Otherwise the policy is global.
+    /// Whether EPLB uses its hierarchical policy, which packs groups to nodes first. Otherwise it uses the global one.
     pub fn is_hierarchical(&self) -> bool {
         self.groups.is_multiple_of(self.nodes)
     }
 }
 
-/// `Ok` if `divisor` divides `dividend`.
 pub(crate) fn divides(
     what: &'static str,
     dividend: usize,

@@ -4,15 +4,10 @@
 use packevolve_contract::rejection::Rejection;
 
 use crate::error::{Failure, Halt};
-use crate::shared::Outputs;
 
 use crate::judge::progress::{LastCall, Progress};
 use crate::judge::session::Judge;
-
-/// Whether two placements are the same.
-pub(super) fn is_same(one: &Outputs, other: &Outputs) -> bool {
-    (&one.pack_index, &one.rank_in_pack) == (&other.pack_index, &other.rank_in_pack)
-}
+use crate::judge::verify::is_same;
 
 impl Judge {
     /// The case whose last call is repeated: the packing of replicas in the unit, if there is one.

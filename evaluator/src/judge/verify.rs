@@ -16,6 +16,11 @@ pub(super) fn check_placement(outputs: &Outputs, weights: &[f32], call: Call) ->
         .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() })
 }
 
+/// Whether two calls returned the same placement.
+pub(super) fn is_same(one: &Outputs, other: &Outputs) -> bool {
+    (&one.pack_index, &one.rank_in_pack) == (&other.pack_index, &other.rank_in_pack)
+}
+
 /// Checks the plan of a rebalance with these `loads`.
 pub(super) fn check_plan(outputs: &PlanOutputs, loads: &[f32], topology: &Topology) -> Result<Plan, Rejection> {
     let experts = topology.experts;

@@ -9,9 +9,8 @@ use crate::child::{Call, Child};
 use crate::error::Halt;
 
 use crate::judge::progress::Progress;
-use crate::judge::repeat::is_same;
 use crate::judge::session::Judge;
-use crate::judge::verify::check_placement;
+use crate::judge::verify::{check_placement, is_same};
 
 /// The weight of the item at an index.
 type Weight = fn(usize) -> f32;
