@@ -126,7 +126,7 @@ fn plans_that_claim_what_is_not_so_are_rejected() {
     world.set("topology", "{layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20}");
     for (cheat, told) in [
         ("over_claims_counts", "replicas claimed, but phy2log has"),
-        ("lists_a_replica_twice", "stands there twice"),
+        ("lists_a_replica_twice", "is listed twice"),
         ("crowds_an_idle_gpu", "replicas claimed, but phy2log has"),
     ] {
         let program = repository(&format!("tests/testdata/fates/invalid-rebalance/{cheat}.py")).display().to_string();

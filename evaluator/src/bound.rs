@@ -11,9 +11,6 @@ pub fn bounds(rows: &Rows, packs: usize) -> Vec<f64> {
 }
 
 /// Lower bound on the heaviest of `packs` packs with equally many items. For one or two items a pack it is the optimum.
-///
-/// # Panics
-/// If there are no weights or `packs` does not divide their number.
 pub fn bound(weights: &[f64], packs: usize) -> f64 {
     let items = weights.len();
     assert!(packs > 0 && items > 0 && items.is_multiple_of(packs), "BUG: {items} items on {packs} packs");

@@ -8,10 +8,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::{Evidence, Rejection};
-use packevolve_contract::topology::Topology;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::call::{Call, PlanCall, Returned, failure, protocol, shortened};
 use crate::captured::Captured;
 use crate::channel::Received;
 use crate::error::{Failure, Halt, JudgeError};
@@ -19,7 +19,7 @@ use crate::message::Message;
 use crate::nursery::{Forked, Nursery, NurseryError};
 use crate::plan::Plan;
 use crate::process;
-use crate::shared::{Layout, Outputs, PlanLayout, PlanOutputs, SharedMemory};
+use crate::shared::{Outputs, SharedMemory};
 use crate::timing::Clock;
 
 /// How often the judge checks memory, threads and output of a running child.
@@ -28,18 +28,6 @@ const CHECK_EVERY_MS: u8 = 10;
 const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 /// How long a child that closed its channel may take to exit, so that its own status is recorded and not our kill.
 const EXIT_GRACE: Duration = Duration::from_millis(200);
-
-/// The outputs and times of one call.
-#[derive(Debug)]
-pub struct Returned<T = Outputs> {
-    /// The judge's copy.
-    pub outputs: T,
-    /// By the device's clock, from the end of the previous call (or of loading) to the end of this one.
-    pub time: Duration,
-    pub wall: Duration,
-    /// GPU time as the child reports it, seconds. Not trusted.
-    pub reported_seconds: Option<f64>,
-}
 
 /// A forked child.
 #[derive(Debug)]
@@ -59,57 +47,17 @@ pub struct Child {
     is_ours: bool,
 }
 
-/// The arguments of a `balanced_packing` call except its weights.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    pub rows: usize,
-    pub items: usize,
-    pub packs: usize,
-    /// Seeds torch, numpy and random.
-    pub seed: u64,
-}
-
-impl Call {
-    fn request(self) -> Value {
-        let Self { rows, items, packs, seed } = self;
-        let layout = Layout::of(rows * items);
-        json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
-               "pack_at": layout.pack_at, "rank_at": layout.rank_at})
-    }
-}
-
-/// The arguments of a `rebalance_experts` call except its loads. Groups and nodes may differ from the topology's.
-#[derive(Clone, Copy, Debug)]
-pub struct PlanCall<'a> {
-    pub topology: &'a Topology,
-    pub groups: usize,
-    pub nodes: usize,
-    /// Seeds torch, numpy and random.
-    pub seed: u64,
-}
-
-impl PlanCall<'_> {
-    fn request(self) -> Value {
-        let Self { topology, groups, nodes, seed } = self;
-        let layout = PlanLayout::of(topology);
-        json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
-               "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus, "seed": seed,
-               "most_columns": Plan::most_columns(topology), "phy2log_at": layout.phy2log_at,
-               "logcnt_at": layout.logcnt_at, "log2phy_at": layout.log2phy_at})
-    }
-}
-
 impl Child {
-    /// Forks a child for `program`. `items` is the number of items of its largest call.
+    /// Forks a child for `program`, with `bytes` of memory for its calls.
     pub fn fork(
         nursery: &mut Nursery,
         program: &str,
-        items: usize,
+        bytes: u64,
         limits: &Limits,
         device: &str,
     ) -> Result<Self, NurseryError> {
         let on_cpu = device == "cpu";
-        let forked = nursery.fork(program, items, limits, on_cpu)?;
+        let forked = nursery.fork(program, bytes, limits, on_cpu)?;
         fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::wall() };
         Ok(Self {
@@ -186,18 +134,15 @@ impl Child {
     }
 
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
-        let count = weights.len();
-        let exchanged = self.exchange(
-            |memory| memory.write_input(weights),
-            &call.request(),
-            |memory, _| memory.copy_outputs(count),
-        );
+        let layout = call.layout();
+        let write = |memory: &SharedMemory| memory.write_input(weights).and_then(|()| memory.blank_outputs(&layout));
+        let exchanged = self.exchange(write, &call.request(), |memory, _| memory.copy(&layout));
         self.returned(exchanged?)
     }
 
     /// Makes a call and ignores its outputs.
     pub fn call_unread(&mut self, call: Call, weights: &[f32]) -> Result<Returned<()>, Halt> {
-        let exchanged = self.exchange(|memory| memory.write_floats(weights), &call.request(), |_, _| Ok(()));
+        let exchanged = self.exchange(|memory| memory.write_input(weights), &call.request(), |_, _| Ok(()));
         self.returned(exchanged?)
     }
 
@@ -211,18 +156,17 @@ impl Child {
     }
 
     /// Calls `rebalance_experts`; `None` if the program does not define it.
-    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Result<Option<Returned<PlanOutputs>>, Halt> {
+    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Result<Option<Returned<Outputs<3>>>, Halt> {
         let most = Plan::most_columns(call.topology);
-        self.forked.memory.blank_plan(PlanLayout::of(call.topology))?;
+        self.forked.memory.blank_outputs(&call.layout(most))?;
+        let columns = |reply: &Message| match reply {
+            Message::Returned { columns: Some(columns), .. } => (*columns).clamp(1, most),
+            _ => 1,
+        };
         let (returned, reply) = self.exchange(
-            |memory| memory.write_floats(loads),
+            |memory| memory.write_input(loads),
             &call.request(),
-            |memory, reply| match reply {
-                Message::Returned { columns: Some(columns), .. } => {
-                    memory.copy_plan(call.topology, (*columns).clamp(1, most))
-                }
-                _ => memory.copy_plan(call.topology, 1),
-            },
+            |memory, reply| memory.copy(&call.layout(columns(reply))),
         )?;
         match reply {
             Message::Returned { device_seconds: None, columns: Some(columns) } if (1..=most).contains(&columns) => {
@@ -318,7 +262,7 @@ impl Child {
             match self.forked.channel.receive()? {
                 Received::Message(message) => {
                     return Message::deserialize(&message)
-                        .map_err(|_| protocol(format!("unknown reply {}", shortened(message.to_string()))).into());
+                        .map_err(|_| protocol(format!("unknown reply {}", shortened(&message.to_string()))).into());
                 }
                 Received::Garbage(text) => return Err(protocol(format!("a reply that is not JSON: {text}")).into()),
                 Received::Closed => return Err(self.exited().into()),
@@ -375,7 +319,7 @@ impl Child {
         }
     }
 
-    /// The child closed its channel, so it exits or is killed soon; whoever ends the child fills in its status.
+    /// The child closed its channel, so it exits or is killed soon. The end of the evaluation fills in its status.
     fn exited(&self) -> Failure {
         let until = Instant::now() + EXIT_GRACE;
         while !process::is_zombie(self.forked.pid) && Instant::now() < until {
@@ -391,22 +335,4 @@ impl Child {
     fn out_of_memory(&self) -> Rejection {
         Rejection::Memory { used_bytes: self.peak_memory, limit_bytes: self.limits.memory_bytes }
     }
-}
-
-/// The failure that `reply` reports; `raised` makes the rejection for an exception.
-pub fn failure(reply: Message, out_of_memory: Rejection, raised: fn(String) -> Rejection) -> Failure {
-    match reply {
-        Message::Raised { traceback, memory: true, .. } => Failure { rejection: out_of_memory, traceback },
-        Message::Raised { message, traceback, .. } => Failure { rejection: raised(message), traceback },
-        Message::WrongResult { message } => Rejection::WrongResult { message }.into(),
-        other => protocol(format!("unexpected reply {}", shortened(format!("{other:?}")))),
-    }
-}
-
-fn protocol(message: String) -> Failure {
-    Rejection::Protocol { message }.into()
-}
-
-fn shortened(text: String) -> String {
-    text.chars().take(200).collect()
 }

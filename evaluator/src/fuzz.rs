@@ -24,8 +24,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::failure;
 use crate::channel::{Channel, Received};
-use crate::child::failure;
 use crate::message::Message;
 use crate::trace::fuzz::{change, changed};
 

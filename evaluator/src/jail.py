@@ -1,19 +1,19 @@
-"""The jail: what stands between a candidate and everything else, as steps that can each be left out.
+"""The jail: isolates a candidate from everything else, in steps that can each be left out.
 
-Run by the judge before `nursery.py`. The nursery takes some steps once for all children, each child the rest before
-it sees its program. A step assumes that those before it failed. One that cannot be taken ends the nursery or the child
-with its name and the reason; whether to go on without it is the judge's to decide.
+The nursery takes some steps once for all children; each child takes the rest before its program arrives. Each step
+assumes that the steps before it failed. If a step cannot be taken, the nursery or the child reports its name and the
+reason and exits; the judge decides whether to continue without it.
 
 The steps, in the order in which a child takes them:
-    descriptors       /dev/null, a pipe for what it prints, its channel, the memory of its calls and its program
-    environment       nothing inherited (the judge starts the nursery so); HOME and TMPDIR are the scratch folder
-    resource-limits   kernel's backstops: no core, few descriptors, data, file size, threads
-    namespaces        user, pid, mount, network, ipc, host name: the child is pid 1 and sees no process but itself
-    filesystem        a root that holds Python, libraries and a few devices, read-only; a scratch folder; a /proc
-    privileges        no capabilities, none to be gained
-    landlock          reads what Python needs, writes to the scratch folder, nothing else
-    seccomp           a filter from the judge: no new process, no socket, no signal, no other CPU ...
-    processes         only where compilers are allowed: new processes are the nursery's to allow, until the program is warm
+    descriptors       only /dev/null, a pipe for output, the channel, the memory of the calls and the program
+    environment       inherits nothing (the judge clears it); HOME and TMPDIR are the scratch folder
+    resource-limits   kernel limits as a backstop: no core, few descriptors, data, file size, threads
+    namespaces        user, pid, mount, network, ipc, host name: the child is pid 1 and sees no other process
+    filesystem        a read-only root with Python, libraries and a few devices; a scratch folder; a private /proc
+    privileges        no capabilities, and no way to gain any
+    landlock          read access to what Python needs, write access to the scratch folder, nothing else
+    seccomp           the judge's filter: no new process, no socket, no signal, no other CPU, and more
+    processes         only where compilers are allowed: the nursery allows new processes until the program is warm
 """
 
 import contextlib
@@ -31,12 +31,12 @@ import sysconfig
 CHANNEL, MEMORY, PROGRAM, SUPERVISOR = 3, 4, 5, 6
 SCRATCH = "/scratch"
 
-# Beside what Python itself says it needs: where the loader finds libraries, and where a GPU's driver keeps its own.
+# Where the loader finds libraries, and where GPU drivers keep theirs. Python's own paths come in addition.
 LIBRARIES = (
     "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/usr/local/cuda",
     "/usr/local/nvidia", "/nix/store", "/run/opengl-driver", "/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo",
 )  # fmt: skip
-# And where compilers are allowed, wherever they keep what they run and include.
+# Where compilers keep their programs and headers.
 COMPILERS = (
     "/bin", "/usr/bin", "/usr/local/bin", "/usr/libexec", "/usr/include", "/usr/local/include", "/etc/alternatives",
 )  # fmt: skip
@@ -60,7 +60,7 @@ SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_USER_NOTIF_FLAG_CONTINUE = 0xC0502100, 0xC0182101, 1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
-# The names of those that the C library has no function for.
+# System calls without a function in the C library.
 CALLS = {
     SYS_MOUNT_SETATTR: "mount_setattr",
     SYS_LANDLOCK_CREATE_RULESET: "landlock_create_ruleset",
@@ -73,7 +73,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Unavailable(Exception):
-    """A step cannot be taken: its name and the reason."""
+    """A step cannot be taken."""
 
     def __init__(self, step, reason):
         super().__init__(f"{step}: {reason}")
@@ -83,7 +83,7 @@ class Unavailable(Exception):
 
 @contextlib.contextmanager
 def step(name):
-    """Whatever fails inside is the failure of this step."""
+    """Turns an OSError into Unavailable for this step."""
     try:
         yield
     except OSError as error:
@@ -91,7 +91,7 @@ def step(name):
 
 
 def call(name, *arguments):
-    """A call of the C library that must succeed."""
+    """Calls a function of the C library; raises OSError if it fails."""
     function = getattr(LIBC, name)
     result = function(*(word(argument) for argument in arguments))
     if result < 0:
@@ -101,30 +101,30 @@ def call(name, *arguments):
 
 
 def word(argument):
-    """Numbers as wide as a register: the variadic calls read nothing narrower."""
+    """Widens a number to a register, because variadic functions read whole registers."""
     return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 
 def die_with_parent():
-    """So that nothing outlives a judge that was killed."""
+    """Kills this process when its parent dies, so that no process outlives a killed judge."""
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def adopt_orphans():
-    """So that what a child leaves behind where it has no pid namespace of its own becomes the nursery's to end."""
+    """Makes the nursery the parent of processes that a child without a pid namespace leaves behind."""
     call("prctl", PR_SET_CHILD_SUBREAPER, 1)
 
 
 def pid_outside():
-    """This process's pid as the judge knows it, as long as /proc is the judge's."""
+    """Returns this process's pid in the judge's namespace, while /proc is still the judge's."""
     return int(os.readlink("/proc/self"))
 
 
 def collapse_memory():
-    """Brings what torch's import has left in memory, some 270 MB, into huge pages.
+    """Moves the 270 MB that torch's import leaves in memory into huge pages, if the kernel can.
 
-    A fork copies a page table entry for every page that was written to, and the end of a child drops each again: with
-    small pages that is most of what a child costs (10 of 16 ms). Where the kernel cannot do it, it stays so.
+    A fork copies a page table entry for each page that was written, and the exit of a child drops it again. With small
+    pages that is most of the cost of a child (10 of 16 ms).
     """
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         mappings = [line.split() for line in maps]
@@ -136,11 +136,11 @@ def collapse_memory():
             LIBC.madvise(ctypes.c_void_p(page), ctypes.c_size_t(HUGE_PAGE), MADV_COLLAPSE)
 
 
-# --- what the nursery does, once ---------------------------------------------------------------------------------
+# --- steps of the nursery ----------------------------------------------------------------------------------------
 
 
 class Jail:
-    """The steps that are wanted, and what the nursery has prepared for them."""
+    """The wanted steps, and the state that the nursery prepares for them."""
 
     def __init__(self, steps, allow_compile):
         self.steps = set(steps)
@@ -151,8 +151,8 @@ class Jail:
         self.pid_namespace = None
 
     def enter(self):
-        """Takes the nursery into namespaces of its own, with a keeper outside that ends with it. Before torch is
-        imported, because a process with threads cannot do this."""
+        """Moves the nursery into its own namespaces and leaves a keeper outside, which exits with it. This must happen
+        before the import of torch, because a process with threads cannot enter a user namespace."""
         if "namespaces" in self.steps:
             with step("namespaces"):
                 self.unshare()
@@ -160,7 +160,7 @@ class Jail:
                 self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def unshare(self):
-        """With a user namespace, which is what an ordinary user can do; root can do without where there are none."""
+        """Uses a user namespace, as an ordinary user must; root can do without one."""
         flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
         uid, gid = os.getuid(), os.getgid()
         try:
@@ -174,12 +174,12 @@ class Jail:
         write("/proc/self/setgroups", "deny")
         write("/proc/self/uid_map", f"{uid} {uid} 1")
         write("/proc/self/gid_map", f"{gid} {gid} 1")
-        # A child must not get capabilities back in a namespace of its own making. It has other steps against that.
+        # Keeps a child from regaining capabilities in a new namespace. Other steps prevent that too.
         with contextlib.suppress(OSError):
             write("/proc/sys/user/max_user_namespaces", "0")
 
     def prepare(self):
-        """Builds the root that all children see. After torch is imported: what it needed is known then."""
+        """Builds the root that all children see. Runs after the import of torch, when its files are known."""
         self.readable = readable_paths(compiler_paths() if self.allow_compile else ())
         self.devices = tuple(path for path in DEVICES + gpu_devices() if os.path.exists(path))
         if "filesystem" in self.steps:
@@ -187,7 +187,7 @@ class Jail:
                 build_root(self.readable, self.devices)
 
     def fork(self):
-        """As `os.fork`; the child is pid 1 of a namespace of its own: with it ends everything that it started."""
+        """Forks a child as pid 1 of its own namespace, so that its descendants die with it."""
         if self.pid_namespace is None:
             return os.fork()
         call("unshare", CLONE_NEWPID)
@@ -196,14 +196,14 @@ class Jail:
             pid = os.fork()
             return pid
         finally:
-            # For the next child; this one is where it is to be.
+            # The nursery returns to its own namespace, for its next child.
             if pid != 0:
                 call("setns", self.pid_namespace, CLONE_NEWPID)
 
-    # --- what every child does ---------------------------------------------------------------------------------
+    # --- steps of each child -------------------------------------------------------------------------------------
 
     def lock_up(self, request, descriptors):
-        """Takes every step that is wanted; says what the judge must know. The candidate is not there yet."""
+        """Takes all wanted steps before the program arrives. Returns the pid in the judge's namespace."""
         pid = pid_outside()
         with step("descriptors"):
             place_descriptors(*descriptors)
@@ -211,7 +211,7 @@ class Jail:
             os.environ.update(HOME=SCRATCH, TMPDIR=SCRATCH)
         if self.allow_compile:
             caches = {name: os.path.join(os.environ["HOME"], name.lower()) for name in COMPILERS_CACHES}
-            # torch asks for a name of its user, and there is no list of users here.
+            # torch asks for the user's name, and the jail has no list of users.
             os.environ.update(caches, PATH=COMPILERS_PATH, USER="candidate")
         with step("resource-limits"):
             self.limit_resources(request)
@@ -224,7 +224,7 @@ class Jail:
         if "landlock" in self.steps:
             with step("landlock"):
                 self.restrict_files()
-        # What is dropped above forgets this.
+        # Dropping privileges resets this.
         die_with_parent()
         if "seccomp" in self.steps:
             with step("seccomp"):
@@ -235,21 +235,21 @@ class Jail:
         return pid
 
     def limit_resources(self, request):
-        """Backstops of the kernel; the judge watches what is really used beside them."""
-        # Where cores go to a program, 0 still starts it, and 1 does not.
+        """Sets kernel limits as a backstop; the judge checks the actual usage."""
+        # If core dumps go to a program, a limit of 0 still starts it, and 1 does not.
         limit(resource.RLIMIT_CORE, 1)
         limit(resource.RLIMIT_NOFILE, 256)
         limit(resource.RLIMIT_FSIZE, request["scratch_bytes"])
         limit(resource.RLIMIT_MSGQUEUE, 0)
         if request["memory_bytes"] is not None:
             limit(resource.RLIMIT_DATA, data_used() + request["memory_bytes"])
-        # Counted for each user of a user namespace, and not at all for root; elsewhere it would count everything
-        # that this user runs. The keeper, the nursery and the reference program are counted too.
+        # The kernel counts per user of a user namespace, and not at all for root; without the namespace it would count
+        # all processes of the user. The keeper, the nursery and the reference program count too.
         if self.own_user_namespace and os.getuid() != 0:
             limit(resource.RLIMIT_NPROC, request["threads"] + 4)
 
     def restrict_files(self):
-        """Landlock: everything that this kernel's version of it knows is forbidden, but for the rules."""
+        """Landlock: forbids everything that this kernel's version knows, except for the rules."""
         version = call("syscall", SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)
         ruleset = create_ruleset(version)
         try:
@@ -269,13 +269,13 @@ class Jail:
 
 
 def write(path, text):
-    """Writes to a file of the kernel's."""
+    """Writes to a file in /proc."""
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
 
 
 def keep_child():
-    """Goes on in a child, pid 1 of the new namespace. This process waits for it and ends as it did."""
+    """Continues in a child, pid 1 of the new namespace. This process waits and exits with the child's status."""
     pid = os.fork()
     die_with_parent()
     if pid == 0:
@@ -286,14 +286,14 @@ def keep_child():
 
 
 def compiler_paths():
-    """What compilers are and include, Python's headers among it."""
+    """Returns the paths of compilers and headers, including Python's headers."""
     return (*COMPILERS, *(sysconfig.get_path(name) for name in ("include", "platinclude")))
 
 
 def readable_paths(more):
-    """What a child must be able to read: folders and files, none inside another, under every name that they have.
+    """Returns the folders and files that a child must be able to read, none inside another, under all their names.
 
-    Not `sys.path`: there may be folders on it that hold more than packages, such as a checkout.
+    `sys.path` is not used, because its folders may hold more than packages, such as a checkout.
     """
     prefixes = [os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)]
     packages = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -308,37 +308,37 @@ def readable_paths(more):
 
 
 def covers(above, path):
-    """Whether `path` is seen through `above` as it is."""
+    """Whether binding `above` also shows `path` under its own name."""
     if not path.startswith(above + "/"):
         return False
     return os.path.realpath(path) == os.path.realpath(above) + path[len(above) :]
 
 
 def module_files():
-    """The files of the modules that are imported, torch and numpy among them."""
+    """Returns the files of all imported modules, such as torch and numpy."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     return {file for file in files if isinstance(file, str) and os.path.isabs(file)}
 
 
 def mapped_libraries():
-    """The shared objects that this process runs with."""
+    """Returns the shared objects that this process has loaded."""
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
         names = {line.split(maxsplit=5)[5].strip() for line in maps if line.count("/")}
     return {name for name in names if ".so" in name and os.path.exists(name)}
 
 
 def gpu_devices():
-    """The device files of the GPU driver."""
+    """Returns the device files of the GPU driver."""
     return tuple(path for pattern in GPU_DEVICES for path in sorted(glob.glob(pattern)) if not os.path.isdir(path))
 
 
 def build_root(readable, devices):
-    """Makes a new root of `readable` and `devices` and leaves the old one for good.
+    """Builds a new root from `readable` and `devices` and detaches the old one.
 
-    /tmp serves only as a place to mount on; the old root, with what lies in /tmp, is bound from inside it.
+    /tmp serves only as a mount point; the old root, including the content of /tmp, is bound from inside it.
     """
     gpu = any(device not in DEVICES for device in devices)
-    # The CPUs are counted there; a GPU's driver wants the buses too.
+    # torch counts the CPUs in /sys; a GPU driver also needs the buses.
     sources = [*readable, "/sys" if gpu else "/sys/devices/system/cpu"]
     sources = [(path, os.path.realpath(path)) for path in sources if os.path.exists(path)]
     call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
@@ -357,7 +357,7 @@ def build_root(readable, devices):
     protect("/new", MS_RDONLY | MS_NOSUID | MS_NODEV)
     for device in devices:
         bind("/old" + device, "/new" + device)
-    # Seen by children until they mount their own; what the kernel wants to see before it lets them.
+    # Children mount their own /proc; the kernel lets them only if they can see one.
     call("mount", b"/old/proc", b"/new/proc", None, MS_BIND | MS_REC, None)
     os.chdir("/new")
     call("pivot_root", b".", b".")
@@ -366,13 +366,13 @@ def build_root(readable, devices):
 
 
 def bind(source, target):
-    """Shows `source` at `target` too."""
+    """Binds `source` to `target`."""
     make_place(target, os.path.isdir(source))
     call("mount", os.fsencode(source), os.fsencode(target), None, MS_BIND | MS_REC, None)
 
 
 def make_place(path, is_folder):
-    """Something to mount on."""
+    """Creates a mount point."""
     if is_folder:
         os.makedirs(path, exist_ok=True)
     elif not os.path.exists(path):
@@ -381,47 +381,47 @@ def make_place(path, is_folder):
 
 
 def protect(path, attributes):
-    """Sets attributes on the mount at `path` and all below it; their values are those of the oldest mount flags."""
+    """Sets attributes on the mount at `path` and all mounts below. Their values equal the classic mount flags."""
     request = struct.pack("=QQQQ", attributes, 0, 0, 0)
     call("syscall", SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), AT_RECURSIVE, request, len(request))
 
 
 def place_descriptors(channel, memory, program, output, supervisor=None):
-    """Leaves the child /dev/null, its output pipe and the descriptors of its own; nothing else stays open."""
+    """Leaves the child only /dev/null, its output pipe and its own descriptors."""
     null = os.open(os.devnull, os.O_RDONLY)
-    # First out of the way of the numbers they are to get.
+    # Moved to high numbers first, out of the way of the final ones.
     wanted = {0: null, 1: output, CHANNEL: channel, MEMORY: memory, PROGRAM: program}
     if supervisor is not None:
         wanted[SUPERVISOR] = supervisor
     held = {at: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for at, fd in wanted.items()}
     for at, fd in held.items():
         os.dup2(fd, at, inheritable=False)
-    # What it starts, where it may, prints to where it does itself.
+    # Programs that the child starts, where allowed, share its output.
     os.set_inheritable(1, True)
     os.dup2(1, 2)
     os.closerange(max(wanted) + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def limit(which, value):
-    """A limit that cannot be raised again; never above the one in force."""
+    """Sets soft and hard limit, never above the current hard limit."""
     _, hard = resource.getrlimit(which)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(which, (value, value))
 
 
 def data_used():
-    """Bytes of data that this process has mapped."""
+    """Returns the bytes of data that this process has mapped."""
     with open("/proc/self/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmData:")) * 1024
 
 
 def mount_own(scratch_bytes, scratch_files, may_run):
-    """A /proc that shows the child itself, and a scratch folder that goes with it."""
+    """Mounts a /proc that shows only the child, and a scratch folder that disappears with the child."""
     call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
-    # Read-only, because much of what lies under /proc/sys is root's to change whatever namespace root is in.
+    # Read-only, because root can change much of /proc/sys from any namespace.
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     call("mount", b"proc", b"/proc", b"proc", flags | MS_RDONLY, None)
-    # The folder itself takes one of the files.
+    # The folder itself takes one inode.
     size = f"size={scratch_bytes},nr_inodes={scratch_files + 1},mode=0700".encode()
     flags = flags & ~MS_NOEXEC if may_run else flags
     call("mount", b"tmpfs", SCRATCH.encode(), b"tmpfs", flags, size)
@@ -429,18 +429,18 @@ def mount_own(scratch_bytes, scratch_files, may_run):
 
 
 def drop_privileges():
-    """No capability, in any of the sets, and no way to one by running a program."""
+    """Drops all capabilities from all sets, and forbids to gain any by running a program."""
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as last:
         capabilities = int(last.read()) + 1
     call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     for capability in range(capabilities):
-        # Without CAP_SETPCAP the set stays as it is, and no_new_privs makes it worthless.
+        # Without CAP_SETPCAP the bounding set stays, but no_new_privs makes it useless.
         LIBC.prctl(PR_CAPBSET_DROP, word(capability), word(0), word(0), word(0))
     call("capset", struct.pack("=II", LINUX_CAPABILITY_VERSION_3, 0), bytes(24))
 
 
-# --- Landlock: what a kernel knows of depends on its version of it (see landlock(7)) -------------------------------
+# --- Landlock: the rights depend on the kernel's version of it, see landlock(7) ------------------------------------
 
 FILE_EXECUTE, FILE_WRITE, FILE_READ, FILE_READ_FOLDER = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 MAKE_CHARACTER_DEVICE, MAKE_BLOCK_DEVICE = 1 << 6, 1 << 11
@@ -451,7 +451,7 @@ NET_ALL, SCOPE_ALL = 0b11, 0b11
 
 
 def file_access(version):
-    """Every right to files that can be withheld."""
+    """Returns all rights to files that this version can withhold."""
     known = FILE_ALL
     known |= FILE_REFER if version >= 2 else 0
     known |= FILE_TRUNCATE if version >= 3 else 0
@@ -459,17 +459,17 @@ def file_access(version):
 
 
 def device_access(version):
-    """The right to control devices, where it can be withheld."""
+    """Returns the right to control devices, if this version can withhold it."""
     return DEVICE_CONTROL if version >= 5 else 0
 
 
 def scratch_access(version):
-    """Everything but running programs and making or controlling devices."""
+    """Returns all rights except running programs and making or controlling devices."""
     return file_access(version) & ~(FILE_EXECUTE | MAKE_CHARACTER_DEVICE | MAKE_BLOCK_DEVICE | DEVICE_CONTROL)
 
 
 def create_ruleset(version):
-    """A ruleset that withholds all rights."""
+    """Creates a ruleset that withholds all rights."""
     request = struct.pack("=Q", file_access(version))
     request += struct.pack("=Q", NET_ALL) if version >= 4 else b""
     request += struct.pack("=Q", SCOPE_ALL) if version >= 6 else b""
@@ -477,7 +477,7 @@ def create_ruleset(version):
 
 
 def allow(ruleset, path, rights):
-    """Gives rights to what lies at or below `path`; nothing if there is nothing."""
+    """Grants rights to `path` and everything below, if it exists."""
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -490,21 +490,21 @@ def allow(ruleset, path, rights):
 
 
 def filter_calls(program):
-    """seccomp: from now on the kernel asks this filter about every system call, of every thread."""
+    """Installs a seccomp filter for all system calls of all threads."""
     install(program, lambda header: call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0))
 
 
 def install(program, how):
-    """Hands a filter to the kernel. Its header points to the instructions, which live until that is done."""
+    """Passes a filter to the kernel. Its header points to the instructions, which must live until then."""
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     instructions = ctypes.create_string_buffer(program, len(program))
     return how(struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions)))
 
 
 def supervise_calls(program):
-    """From now on the calls that this filter names wait for whoever holds the listener, and fail once nobody does.
+    """Makes the calls that this filter names wait for the holder of the listener, and fail once it is closed.
 
-    The nursery gets it, and the child keeps nothing of it: no code of the candidate can say what becomes of them.
+    Only the nursery holds the listener, so no code of the candidate can decide about these calls.
     """
     how = (SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER)
     listener = install(program, lambda header: call("syscall", *how, header))
@@ -514,9 +514,9 @@ def supervise_calls(program):
 
 
 def allow_call(listener):
-    """Lets the call go on that a supervised process waits with."""
+    """Allows the pending call of a supervised process."""
     notification = bytearray(80)
-    # It may have been killed meanwhile.
+    # The process may have been killed meanwhile.
     with contextlib.suppress(OSError):
         fcntl.ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, notification)
         (number,) = struct.unpack_from("=Q", notification)

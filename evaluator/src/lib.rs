@@ -11,7 +11,7 @@
 //! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], [`bound`],
 //!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`seccomp`], [`sandbox`], [`message`],
-//!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`captured`], [`child`],
+//!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
 //! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`, `fuzz`
@@ -37,6 +37,7 @@ pub mod sandbox;
 mod message;
 pub mod nursery;
 mod error;
+pub mod call;
 mod captured;
 pub mod child;
 mod reference;

@@ -4,7 +4,7 @@ The judge sends this program and `jail.py` to the interpreter's standard input. 
 judge that carries one JSON object in each packet. The nursery never initialises CUDA, because a forked CUDA context is
 broken: each child initialises its own.
 
-Judge to nursery, and the replies. A pid is the child's pid as the nursery sees it, which may be in another pid namespace:
+Judge to nursery, and the replies. A pid is the child's pid in the nursery's namespace, unless it says otherwise:
     (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
     {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
      "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
@@ -31,8 +31,8 @@ The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_p
      "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
                         -> {"reply": "returned", "columns": K} | wrong-result | raised
                          | {"reply": "absent"}: the program has no `rebalance_experts`
-The input float32 [L, E] lies at byte 0; the child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], K at most C,
-int64, at the given bytes.
+The input float32 [L, E] lies at byte 0; the child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], int64, with
+K at most C, at the given bytes.
     wrong-result: {"reply": "wrong-result", "message": TEXT}
     raised: {"reply": "raised", "message": LINE, "traceback": TEXT, "memory": whether memory ran out}
 The judge believes nothing else that a child sends: no time, no score. A runtime for another language speaks the same
@@ -71,7 +71,7 @@ def send(fd, reply, **fields):
 
 
 def take_control():
-    """Moves the judge's socket out of the way of whatever prints, and closes the program's text."""
+    """Moves the judge's socket away from stdout, where libraries print, and closes the program's text."""
     control = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -130,7 +130,7 @@ class Child:
             reply = self.operations[request["op"]](request)
             sys.stdout.flush()
             sys.stderr.flush()
-            # Lone surrogates cannot be encoded; the judge would take bytes that are no JSON for a protocol violation.
+            # Lone surrogates cannot be encoded, and the judge rejects bytes that are not JSON.
             self.channel.send(json.dumps(reply, ensure_ascii=False).encode(errors="replace"))
 
     def prepare(self, request):
@@ -281,7 +281,9 @@ def is_lack_of_memory(error):
     """Covers the errors of Python, the operating system and torch."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_short(error) and "can't allocate memory" in str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return is_short(error) and "can't allocate memory" in str(error)
 
 
 def is_short(error):

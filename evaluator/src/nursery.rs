@@ -151,10 +151,10 @@ impl Nursery {
         }
     }
 
-    /// Forks a child with `program` and with memory for calls of up to `items` items; waits until it is in its jail.
-    pub fn fork(&mut self, program: &str, items: usize, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
+    /// Forks a child with `program` and `bytes` of memory for its calls; waits until it is in its jail.
+    pub fn fork(&mut self, program: &str, bytes: u64, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
         let (channel, theirs) = Channel::pair()?;
-        let memory = SharedMemory::new(items)?;
+        let memory = SharedMemory::new(bytes)?;
         let program = sealed_copy(program.as_bytes())?;
         let (output, output_in) = io::pipe()?;
         let may_start = self.jail.allows_compilers();

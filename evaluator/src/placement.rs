@@ -32,9 +32,6 @@ pub struct RowLoads {
 ///
 /// # Errors
 /// The first error of the first invalid row.
-///
-/// # Panics
-/// If the slices do not have that shape, or `packs` does not divide `items`.
 pub fn verify(
     pack_index: &[i64],
     rank_in_pack: &[i64],

@@ -75,9 +75,6 @@ impl Plan {
     ///
     /// # Errors
     /// The first error of the first invalid layer.
-    ///
-    /// # Panics
-    /// If the maps do not have the shapes of the topology.
     pub fn verify(maps: &Maps, topology: &Topology) -> Result<Self, PlanError> {
         let &Topology { layers, experts, replicas, gpus, .. } = topology;
         assert_eq!(maps.phy2log.len(), layers * replicas, "BUG: phy2log of another shape");
@@ -113,9 +110,6 @@ impl Plan {
     }
 
     /// The number of replicas that GPUs must load after `before`, beyond those that they hold.
-    ///
-    /// # Panics
-    /// If `before` has another topology.
     pub fn moved_since(&self, before: &Self) -> u64 {
         assert_eq!((self.expert_of.len(), self.gpus), (before.expert_of.len(), before.gpus), "BUG: another topology");
         let per_gpu = self.replicas / self.gpus;
@@ -281,7 +275,7 @@ mod tests {
         assert_eq!(error(|maps| maps.log2phy[1] = -2), format!("{at}replica -2 is not among replicas 0 to 3"));
         assert_eq!(error(|maps| maps.log2phy[1] = -1), format!("{at}1 of its 2 replicas are listed"));
         assert_eq!(error(|maps| maps.log2phy[0] = -1), format!("{at}replica 0 follows the padding"));
-        // A second expert on a GPU that is full already: it can only be listed, there is no replica for it.
+        // A second expert on a GPU that is full already: it can only be listed, because it has no replica there.
         assert_eq!(error(|maps| maps.log2phy[3] = 0), "log2phy, layer 0, expert 1: replica 0 belongs to expert 0");
     }
 

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_what_is_used_and_nothing_is_used_by_nobody() {
+    fn used_memory_counts_and_a_missing_process_uses_none() {
         let me = Pid::this();
         let before = usage(me).memory;
         let block = vec![1u8; 64 << 20];

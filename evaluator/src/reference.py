@@ -1,7 +1,7 @@
-"""The reference program: the yardstick that times are taken beside. Frozen: never edited, never searched.
+"""The reference program, timed right after each call of a candidate. It is frozen: never edited, never searched.
 
-A vectorised greedy packing, so that it exercises the same mix of small torch operations as the programs it is
-measured beside. What it costs changes with the machine and its load, as theirs does; ratios to it do not.
+A vectorised greedy packing, with the same mix of small torch operations as the candidates. Its time varies with the
+machine and its load as theirs does, so the ratio of both times does not.
 """
 
 import torch

@@ -47,9 +47,6 @@ pub struct Rows {
 
 impl Rows {
     /// Rows of `items` weights each, rounded to float32.
-    ///
-    /// # Panics
-    /// If the weights do not fill whole rows or are negative or not finite.
     pub fn new(items: usize, weights: &[f64]) -> Self {
         let is_whole = !weights.is_empty() && weights.len().is_multiple_of(items);
         assert!(is_whole, "BUG: {} weights in rows of {items}", weights.len());
@@ -105,9 +102,6 @@ impl Permutation {
 impl Items {
     /// The items of `case` on `window`. They depend on the arguments alone, so that every candidate of a run gets the
     /// same; only [`Source::Random`] draws, from its own stream.
-    ///
-    /// # Panics
-    /// If the window does not have the shape of the topology, or the case cannot be made from it.
     pub fn of_case(case: &Case, topology: &Topology, window: PoolWindow<'_>, rng_seed: u64) -> Self {
         let PoolWindow { number, now, .. } = window;
         let shape = (now.layers(), now.experts());

@@ -17,9 +17,6 @@ pub struct Schedule {
 
 impl Schedule {
     /// Calls each of `cases` in each of `rounds`, on `windows`.
-    ///
-    /// # Panics
-    /// If there are fewer windows than rounds.
     pub fn new(windows: Range<usize>, rounds: usize, cases: usize) -> Self {
         assert!(windows.len() >= rounds, "BUG: {} windows for {rounds} rounds", windows.len());
         let cases_per_child = windows.len().checked_div(rounds).unwrap_or(1).clamp(1, cases.max(1));

@@ -76,8 +76,8 @@ const DENIED_FCNTL: &[i32] = calls! {
 /// Advice to drop pages from memory, which other processes can notice.
 const DENIED_MADVISE: &[i32] = calls! { MADV_COLD MADV_PAGEOUT };
 
-/// Options of `prctl` that would undo what the judge has set: death with the parent, who adopts orphans, who may trace,
-/// where memory lies, which processes share a core.
+/// Options of `prctl` that would undo settings of the judge: death with the parent, adoption of orphans, tracing, memory
+/// layout, sharing of a core.
 const DENIED_PRCTL: &[i32] = calls! {
     PR_SET_PDEATHSIG PR_SET_CHILD_SUBREAPER PR_SET_PTRACER PR_SET_MM PR_SET_SECUREBITS PR_SCHED_CORE
 };

@@ -4,7 +4,8 @@
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::statistic::median;
 
-use crate::child::{Child, Returned};
+use crate::call::Returned;
+use crate::child::Child;
 use crate::device_lock::DeviceLock;
 use crate::error::{Halt, JudgeError};
 use crate::nursery::Nursery;
@@ -26,7 +27,7 @@ pub struct Slot {
 
 /// A call of a candidate, and the time of the reference program right after it.
 #[derive(Debug)]
-pub struct Pair<T = Outputs> {
+pub struct Pair<T = Outputs<2>> {
     pub returned: Returned<T>,
     pub reference_seconds: f64,
 }

@@ -102,9 +102,6 @@ pub enum LoadsError {
 
 impl Window {
     /// A window of `counts`, row-major `[layers, experts]`.
-    ///
-    /// # Panics
-    /// If `counts` is empty, not a multiple of `experts`, or holds a negative or non-finite load.
     pub fn new(experts: usize, counts: Vec<f64>) -> Self {
         assert!(!counts.is_empty() && counts.len().is_multiple_of(experts), "BUG: a window of {} loads", counts.len());
         assert!(counts.iter().all(|load| load.is_finite() && *load >= 0.0), "BUG: a window with an invalid load");
@@ -134,9 +131,6 @@ impl Window {
     }
 
     /// The window without the layers for which `is_dropped`.
-    ///
-    /// # Panics
-    /// If no layer is left.
     pub fn without(&self, is_dropped: impl Fn(usize) -> bool) -> Self {
         let kept = (0..self.layers).filter(|layer| !is_dropped(*layer));
         Self::new(self.experts, kept.flat_map(|layer| self.layer(layer)).copied().collect())

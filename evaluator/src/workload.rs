@@ -109,9 +109,6 @@ impl Pool {
     }
 
     /// Window `number`, and the window after it in its split.
-    ///
-    /// # Panics
-    /// If there is no such window.
     pub fn window(&self, number: usize) -> PoolWindow<'_> {
         let first = self.search.windows.len();
         let (split, at) = if number < first { (&self.search, number) } else { (&self.held_out, number - first) };

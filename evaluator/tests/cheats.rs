@@ -1,11 +1,11 @@
-//! Cheats that need no jail to fail: each is rejected, or scored as exactly what it computed.
+//! Cheats that fail without a jail: the judge rejects them, or scores exactly what they computed.
 
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 use packevolve_contract::rejection::Rejection;
 
 use crate::client::{Client, program};
 
-/// What the programs that work hard burn in a call, seconds of CPU time.
+/// CPU time that the programs with hard work use in a call, seconds.
 const WORK: f64 = 0.03;
 
 fn samples(measurement: &Measurement) -> impl Iterator<Item = &Sample> {
@@ -24,8 +24,8 @@ fn a_memo_keyed_on_sorted_weights_is_charged_its_full_work_in_every_call() {
 fn work_moved_to_between_the_calls_is_charged() {
     let (mut client, _) = Client::open();
     let measurement = client.measure(&program("measured/works_between_calls.py"));
-    // Work begins with each done, the first call's too; what is done of it before the judge has read its clock is
-    // charged to the call before, the rest to the next one. So it is their sum that cannot be made smaller.
+    // The work begins at the end of each call, including the first. The part that is done before the judge reads its
+    // clock is charged to that call, the rest to the next one, so only the sum has a lower limit.
     let scored = samples(&measurement).count();
     let charged = measurement.first_call_seconds + samples(&measurement).map(|sample| sample.seconds).sum::<f64>();
     assert!(charged >= WORK * scored as f64, "{charged} s for {scored} calls");
@@ -35,21 +35,21 @@ fn work_moved_to_between_the_calls_is_charged() {
 fn work_in_a_thread_that_outlives_the_call_is_charged() {
     let (mut client, _) = Client::open();
     let measurement = client.measure(&program("measured/works_in_a_thread_between_calls.py"));
-    // The thread of each call but the last is waited for in the next one.
+    // Each call waits for the thread of the call before.
     let scored = samples(&measurement).count();
     let charged = measurement.first_call_seconds + samples(&measurement).map(|sample| sample.seconds).sum::<f64>();
     assert!(charged >= WORK * scored as f64, "{charged} s for {scored} calls");
 }
 
 #[test]
-fn clocks_and_functions_that_a_program_has_patched_are_not_asked() {
+fn the_judge_does_not_use_clocks_and_functions_that_a_program_has_patched() {
     let (mut client, _) = Client::open();
     let measurement = client.measure(&program("measured/patches_everything.py"));
     assert!(samples(&measurement).all(|sample| sample.seconds >= WORK), "{measurement:?}");
 }
 
 #[test]
-fn what_is_written_after_done_does_not_count() {
+fn outputs_written_after_the_end_of_a_call_do_not_count() {
     let (mut client, _) = Client::open();
     let honest = client.measure(&program("measured/heaviest_together.py"));
     let cheat = client.measure(&program("measured/writes_after_done.py"));

@@ -1,4 +1,4 @@
-//! A client of one judge process: what the harness does, without the harness.
+//! A client of one judge process, in place of the harness.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ use packevolve_contract::protocol::{
 };
 use packevolve_contract::topology::Topology;
 
-/// A reply that takes longer is a judge that hangs.
+/// A judge that takes longer for a reply hangs.
 const REPLY_LIMIT: Duration = Duration::from_secs(900);
 
 /// A judge process; killed when dropped.
@@ -31,12 +31,12 @@ impl Client {
         Self::start_as(Command::new(judge_program()))
     }
 
-    /// Starts a judge by `command`, which is to run [`judge_program`].
+    /// Starts a judge by `command`, which must run [`judge_program`].
     pub fn start_as(mut command: Command) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(REPLY_LIMIT)).unwrap();
         let process = command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).spawn().unwrap();
-        // The command holds the other end of the stream; without it the end of the judge would not end the stream.
+        // The command holds the judge's end of the stream; while it is open, the stream does not end with the judge.
         drop(command);
         Self { process, stream: BufReader::new(ours) }
     }
@@ -76,13 +76,13 @@ impl Client {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    /// Closes the stream and waits for the judge to end.
+    /// Closes the stream and waits for the judge to exit.
     pub fn hang_up(&mut self) -> ExitStatus {
         self.stream.get_ref().shutdown(Shutdown::Both).unwrap();
         self.process.wait().unwrap()
     }
 
-    /// Has a program text judged in full.
+    /// Evaluates a program in full.
     pub fn evaluate(&mut self, program: &str) -> Evaluation {
         match self.ask(&evaluate_request(program)) {
             Reply::Evaluated(evaluation) => *evaluation,
@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// The measurement of a program that is to be measured.
+    /// Evaluates a program, which must be measured.
     pub fn measure(&mut self, program: &str) -> Measurement {
         match self.evaluate(program) {
             Evaluation::Measured { measurement } => measurement,
@@ -123,7 +123,7 @@ pub fn evaluate_request(program: &str) -> Request {
     }))
 }
 
-/// The variable that names the device of the tests, `cpu` unless `make gpu-check` sets it.
+/// The variable that names the device of the tests; `make gpu-check` sets it.
 const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
 
 /// A session of small cases and short limits on the device of the tests.
@@ -131,7 +131,7 @@ pub fn session() -> Session {
     session_on(&std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned()))
 }
 
-/// How much longer than on a CPU things may take on `device`, where every child makes a context first.
+/// The factor of time limits on `device`: on a GPU every child creates a context first.
 pub fn patience(device: &str) -> u32 {
     if device == "cpu" { 1 } else { 10 }
 }
@@ -171,11 +171,11 @@ fn topology() -> Topology {
 }
 
 fn small_cases() -> Vec<Case> {
-    // Two cases of the same rows: what a child learns of one must not serve it in the other.
+    // Two cases have the same rows: what a child learns in one must not help it in the other.
     cases(&topology(), &[4, 8].map(|gpus| GlobalShape { replicas: 16, gpus }), 0, 1).unwrap()
 }
 
-/// The folder of hostile programs; that of a program names its fate.
+/// The folder of hostile programs; its subfolders name their fates.
 pub fn fates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata/fates")
 }

@@ -1,4 +1,4 @@
-//! Compilers: what a program may start where they are allowed, until when, and what it is told where they are not.
+//! Compilers: the programs that a candidate may start with `allow_compile`, and the error message without it.
 
 use std::process::Command;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use packevolve_contract::protocol::{Limits, Reply, Request, Session};
 use crate::client::{Client, session};
 use crate::processes::{descendants, left_of};
 
-/// Programs under `tests/testdata` and what becomes of them where compilers are allowed. Which limit a fork bomb meets
-/// first depends on the machine.
+/// Programs under `tests/testdata` and their fates with compilers. The limit that stops a fork bomb depends on the
+/// machine.
 const WITH: [(&str, &[&str]); 5] = [
     ("compilers/c_by_subprocess.py", &["measured"]),
     ("compilers/compiles_too_late.py", &["exception"]),
@@ -18,7 +18,7 @@ const WITH: [(&str, &[&str]); 5] = [
     ("fates/exception/fork_bomb.py", &["threads", "memory", "exception"]),
     ("compilers/torch_compile.py", &["measured"]),
 ];
-/// And where they are not.
+/// Their fates without compilers.
 const WITHOUT: [(&str, &str); 3] = [
     ("compilers/c_by_subprocess.py", "load"),
     ("compilers/leaves_a_daemon.py", "load"),
@@ -27,7 +27,7 @@ const WITHOUT: [(&str, &str); 3] = [
 const HINT: &str = "compilers and other programs run only with `allow_compile: true`";
 
 #[test]
-fn with_allow_compile_programs_are_compiled_until_they_are_warm_and_start_nothing_from_then_on() {
+fn with_allow_compile_programs_compile_until_they_are_warm_and_start_nothing_after_that() {
     let Some(mut client) = open(true) else { return };
     let ours = descendants(client.process.id());
     for (name, fates) in WITH {
@@ -42,18 +42,18 @@ fn with_allow_compile_programs_are_compiled_until_they_are_warm_and_start_nothin
 }
 
 #[test]
-fn without_allow_compile_a_program_that_compiles_is_told_what_it_needs() {
+fn without_allow_compile_the_error_of_a_program_that_compiles_names_the_option() {
     let Some(mut client) = open(false) else { return };
     for (name, fate) in WITHOUT {
         let evaluation = client.evaluate(&text(name));
         assert_eq!(kind(&evaluation), fate, "{name}: {evaluation:?}");
         let message = evaluation.rejection().unwrap().to_string();
-        // Who forks by hand wants no compiler.
+        // A program that forks by itself needs no compiler.
         assert_eq!(message.contains(HINT), !name.contains("daemon"), "{name}: {message}");
     }
 }
 
-/// A judge with a single case, as every child compiles for itself; `None`, with the reason, where nothing can be shown.
+/// A judge with a single case, because every child compiles for itself; `None` if this machine cannot run the test.
 fn open(allow_compile: bool) -> Option<Client> {
     for compiler in ["cc", "c++"] {
         if Command::new(compiler).arg("--version").output().is_err() {

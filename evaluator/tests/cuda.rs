@@ -1,5 +1,4 @@
-//! What is special on a GPU. Skipped, with the reason, where there is none; `make gpu-check` also has the other tests
-//! run there.
+//! Tests for GPUs, skipped without one. `make gpu-check` also runs the other tests on a GPU.
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{Reply, Request, Session};
@@ -7,7 +6,7 @@ use packevolve_contract::statistic::median;
 
 use crate::client::{Client, program, session_on};
 
-/// Fills a side stream with work that nobody waits for, and forgets how to wait for it.
+/// Fills a side stream with work, never waits for it, and disables waiting.
 const LEAVES_WORK_ON_THE_DEVICE: &str = "
 import torch
 
@@ -44,11 +43,11 @@ fn references(measurement: &Measurement) -> f64 {
 }
 
 #[test]
-fn on_a_gpu_the_context_and_what_events_tell_are_apart_from_what_counts() {
+fn on_a_gpu_context_and_event_times_are_recorded_apart_from_scored_times() {
     let Some(mut client) = open() else { return };
     let measurement = client.measure(&program("measured/honest.py"));
     let gpu = measurement.gpu.as_ref().expect("times of the GPU");
-    // One child for all cases, and another one for each pair that was void.
+    // One child for all cases, and one more for each void pair.
     assert_eq!(gpu.context_seconds.len(), 1 + measurement.calibration.voided.len());
     assert!(gpu.context_seconds.iter().all(|seconds| *seconds > 0.0), "{gpu:?}");
     let calls = measurement.cases.iter().map(|case| case.samples.len()).sum::<usize>();
@@ -57,7 +56,7 @@ fn on_a_gpu_the_context_and_what_events_tell_are_apart_from_what_counts() {
         let sample = measurement.samples(&told.case).iter().find(|sample| sample.window == told.window).unwrap();
         assert!((0.0..=10.0 * sample.wall_seconds).contains(&told.seconds), "{told:?}, {sample:?}");
     }
-    // Where the context is made is no call.
+    // The context is not created during a call.
     assert!(measurement.first_call_seconds < gpu.context_seconds[0] + 10.0);
 }
 
@@ -73,7 +72,7 @@ fn a_program_that_takes_more_of_a_gpu_than_the_limit_is_rejected_for_its_memory(
 }
 
 #[test]
-fn work_that_is_left_on_a_gpu_makes_no_program_faster() {
+fn work_left_on_a_gpu_makes_no_program_faster() {
     let Some(mut client) = open() else { return };
     let measurement = client.measure(LEAVES_WORK_ON_THE_DEVICE);
     let calibration = &measurement.calibration;

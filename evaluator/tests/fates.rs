@@ -1,4 +1,4 @@
-//! Fates: every program under `tests/testdata/fates` meets the one that its folder names, and leaves nothing behind.
+//! Fates: every program under `tests/testdata/fates` meets the fate that its folder names, and leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::client::{Client, fates, patience, program, session};
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
 
-/// Beyond the limits of a session nothing may hold the judge up for long, voids and a busy machine counted.
+/// No program may delay the judge much longer than the limits of a session, even with void pairs and a busy machine.
 const EVALUATION_LIMIT: Duration = Duration::from_secs(20);
-/// What these programs do is forbidden by the jail alone: without it they meet another fate, and may do harm.
+/// Only the jail stops these programs: without it they meet another fate, and may do harm.
 const NEED_A_JAIL: [&str; 10] = [
     "exception/fork_bomb.py",
     "exception/runs_a_program.py",
@@ -30,13 +30,13 @@ const NEED_A_JAIL: [&str; 10] = [
     "measured/reads_what_is_not_its_own.py",
     "measured/writes_outside_its_scratch_folder.py",
 ];
-/// What these answer depends on more than input and seed.
+/// The answers of these programs depend on more than input and seed.
 const NOT_DETERMINISTIC: [&str; 3] = [
     "measured/answers_in_turn.py",
     "measured/other_answers_for_equal_input.py",
     "measured/raises_at_loads_seen_before.py",
 ];
-/// What the programs that write call their files, and where they try.
+/// The name of the files that programs try to write, and the folders in which they try.
 const LEFT_BEHIND: &str = "packevolve-left-behind";
 const FOLDERS: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/root", "/usr/lib", "/run", "."];
 
@@ -60,7 +60,7 @@ fn every_program_meets_its_fate_where_the_judge_is_run_by_an_ordinary_user() {
     }
 }
 
-/// Has all programs judged, with an honest one after each.
+/// Evaluates all programs, with an honest one after each.
 fn every_fate(client: &mut Client, secrets: &Path) {
     let is_jailed = open(client, secrets);
     let honest = program("measured/honest.py");
@@ -101,7 +101,7 @@ fn every_fate(client: &mut Client, secrets: &Path) {
     assert!(replaced.is_empty(), "the nursery or the reference was replaced: {replaced:?}");
 }
 
-/// Opens a session on the loads among `secrets`, in a jail. Without one where this machine has none: false.
+/// Opens a session on the loads among `secrets`, in a jail; without one, and false, if this machine has none.
 fn open(client: &mut Client, secrets: &Path) -> bool {
     let loads = Loads::Path(secrets.join("loads"));
     let jailed = Session { loads, ..session() };
@@ -134,12 +134,12 @@ fn programs(secrets: &Path) -> Vec<(String, String)> {
     let text = |name: &str| program(name).replace("SECRETS = []", &secret_paths(secrets));
     let mut programs: Vec<_> =
         names.into_iter().map(|name| (text(&name), name)).map(|(text, name)| (name, text)).collect();
-    // Too large to be kept as files.
+    // Too large for a file in the repository.
     programs.push(("memory/50_mb_of_statements".to_owned(), "x = 1\n".repeat(50_000_000 / 6)));
     programs
 }
 
-/// What no candidate may read, though every user may: loads, archive and journal.
+/// Files that no candidate may read, although every user may: loads, archive and journal.
 fn secrets() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -154,8 +154,8 @@ fn secrets() -> TempDir {
     folder
 }
 
-/// The line that tells a program what to try to read: the secrets, the files at home, and what /proc shows of this
-/// process.
+/// The line with the paths that a program tries to read: the secrets, the files in the home folder, and those of this
+/// process in /proc.
 fn secret_paths(secrets: &Path) -> String {
     let names = ["", "loads", "loads/window.csv", "journal.jsonl", "archive.git", "archive.git/HEAD"];
     let mut paths: Vec<String> = names.map(|name| secrets.join(name).display().to_string()).to_vec();

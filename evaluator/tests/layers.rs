@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
-use packevolve_evaluator::child::{Call, Child};
+use packevolve_evaluator::call::Call;
+use packevolve_evaluator::child::Child;
 use packevolve_evaluator::nursery::{Nursery, NurseryError};
 use packevolve_evaluator::sandbox::Jail;
 
@@ -86,7 +87,7 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
 /// Loads a program and makes one call.
 fn run(nursery: &mut Nursery, text: &str) -> Result<(), String> {
     let call = Call { rows: 2, items: 8, packs: 4, seed: 0 };
-    let mut child = Child::fork(nursery, text, 16, &session().limits, "cpu").map_err(|error| error.to_string())?;
+    let mut child = Child::fork(nursery, text, 1 << 12, &session().limits, "cpu").map_err(|error| error.to_string())?;
     let outcome = child.load("eplb.py", &mut None).and_then(|()| child.call(call, &[1.0; 16]));
     child.end(nursery, "", String::new()).unwrap();
     outcome.map(drop).map_err(|halt| format!("{halt:?}"))

@@ -1,7 +1,6 @@
-//! Tests of `packevolve-judge` from outside, over its protocol: what becomes of hostile programs, what cheats are
-//! worth, and how it serves.
+//! Tests of `packevolve-judge` over its protocol: the fates of hostile programs, the scores of cheats, and the server.
 
-#![allow(clippy::unwrap_used)] // here everything is a test
+#![allow(clippy::unwrap_used)] // all code here is test code
 
 mod cheats;
 mod client;

@@ -1,10 +1,10 @@
-//! Processes below a process, found through `/proc`. A process is named by its pid and start time, as pids are reused.
+//! Descendants of a process, found through `/proc`. Pid and start time identify a process, because pids are reused.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How long what was killed may take to be gone.
+/// How long killed processes may take to disappear.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A process of this machine.
@@ -24,13 +24,13 @@ impl Running {
         Some(Self { pid, parent: fields[1].parse().ok()?, started: fields[19].parse().ok()? })
     }
 
-    /// A zombie counts: it too is left behind.
+    /// A zombie counts as left behind.
     fn is_there(&self) -> bool {
         Self::read(self.pid).is_some_and(|now| now.started == self.started)
     }
 }
 
-/// Every process that descends from `ancestor`.
+/// All descendants of `ancestor`.
 pub fn descendants(ancestor: u32) -> BTreeSet<Running> {
     let all: Vec<Running> = fs::read_dir("/proc")
         .unwrap()
@@ -48,7 +48,7 @@ pub fn descendants(ancestor: u32) -> BTreeSet<Running> {
     below
 }
 
-/// Waits until all of them are gone, and returns those that stay.
+/// Waits until the processes are gone, and returns those that stay.
 pub fn left_of(processes: &BTreeSet<Running>) -> Vec<Running> {
     let until = Instant::now() + PATIENCE;
     loop {

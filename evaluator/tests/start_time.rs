@@ -26,7 +26,7 @@ fn print_times(jail: &Jail) {
     let mut times = Vec::new();
     for _ in 0..50 {
         let started = Instant::now();
-        let mut child = Child::fork(&mut nursery, &text, 4096, &limits, "cpu").unwrap();
+        let mut child = Child::fork(&mut nursery, &text, 1 << 17, &limits, "cpu").unwrap();
         let forked = started.elapsed();
         child.load("eplb.py", &mut None).unwrap();
         let loaded = started.elapsed();

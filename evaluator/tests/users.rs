@@ -1,4 +1,4 @@
-//! Users: the judge runs as the user of the tests and, where that is root, as an ordinary user too.
+//! Users: runs the judge as an ordinary user if the tests run as root.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +7,8 @@ use nix::unistd::geteuid;
 
 use crate::client::judge_program;
 
-/// Becomes `nobody` and runs a judge. What that needs is shown to it in a mount namespace, because a Python or a
-/// checkout often lies in the home of root.
+/// Runs a judge as `nobody`. A mount namespace shows it the folders that it needs, because Python or the checkout is often
+/// in root's home folder.
 const SCRIPT: &str = r#"
 set -e
 aside=$1 judge=$2
@@ -33,24 +33,21 @@ done
 exec $nobody "$judge"
 "#;
 
-/// A command that runs a judge as an ordinary user; `aside` is an empty folder that it may use.
-///
-/// # Errors
-/// Why there is none.
+/// A command that runs a judge as an ordinary user, or the reason why that is impossible; `aside` is an empty folder.
 pub fn ordinary_user(aside: &Path) -> Result<Command, String> {
     if !geteuid().is_root() {
         return Err("only root can become another user".to_owned());
     }
     let probe = Command::new("unshare").args(["--mount", "setpriv", "--version"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        return Err("a mount namespace and setpriv are needed for it".to_owned());
+        return Err("this needs a mount namespace and setpriv".to_owned());
     }
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(aside).arg(judge_program()).args(needed_folders());
     Ok(command)
 }
 
-/// The judge's folder, and the two that its Python lives in.
+/// The folders of the judge and of its Python.
 fn needed_folders() -> Vec<PathBuf> {
     let python = Path::new(env!("PACKEVOLVE_PYTHON"));
     let output = Command::new(python).args(["-c", "import sys; print(sys.base_prefix)"]).output().unwrap();

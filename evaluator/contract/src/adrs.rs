@@ -1,10 +1,9 @@
-//! ADRS: the two published scores of the ADRS benchmark's EPLB task, computed from our measurement. Their weaknesses
-//! are theirs (expert balancedness does not depend on packing at all); they are here to compare with what others print.
+//! ADRS: the two published scores of the ADRS benchmark's EPLB task, computed from a measurement. They are here for
+//! comparison with published results, weaknesses included: expert balancedness does not depend on packing at all.
 //!
-//! A plan is made on a window and scored on the next one; balancedness is a mean over windows of their ratios, time the
-//! mean over the same windows. Ours differ from theirs in this: plans are verified, loads are those of the run, and time
-//! is that of the judge's clock, for `rebalance_experts` alone (the older formula's evaluator also charged its own
-//! simulation).
+//! A plan is made on a window and scored on the next one. Balancedness is the mean of the windows' ratios, time the mean
+//! over the same windows. Differences: plans are verified, loads are those of the run, and the judge's clock times
+//! `rebalance_experts` alone (the evaluator of the older formula also charged its own simulation).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +11,12 @@ use crate::evaluation::Measurement;
 use crate::rebalance::{PlanLoads, RebalanceSample};
 use crate::statistic::mean;
 
-/// The scores with what they are made of.
+/// The scores and their parts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdrsScores {
-    /// The leaderboard's: 90 balancedness_gpu + 5 min(0.002 / t, 2), less min(20 t, 20) where t is above 10 ms.
+    /// The leaderboard's score: 90 balancedness_gpu + 5 min(0.002 / t, 2), less min(20 t, 20) if t is above 10 ms.
     pub leaderboard: f64,
-    /// The older one: (balancedness_expert + 0.002 / t) / 2.
+    /// The older score: (balancedness_expert + 0.002 / t) / 2.
     pub combined: f64,
     /// Mean over heaviest GPU on the next window.
     pub balancedness_gpu: f64,
@@ -25,12 +24,11 @@ pub struct AdrsScores {
     pub balancedness_expert: f64,
     /// t: mean time of `rebalance_experts`, seconds.
     pub seconds: f64,
-    /// Windows that were planned for and had a next one.
+    /// The number of planned windows that had a next one.
     pub windows: usize,
 }
 
-/// The scores of a program by the topology's own policy; `None` if its `rebalance_experts` was not measured on two
-/// windows at least.
+/// The scores by the topology's own policy; `None` unless `rebalance_experts` was measured on at least two windows.
 pub fn adrs_scores(measurement: &Measurement) -> Option<AdrsScores> {
     let own = measurement.rebalance.first()?.policy;
     let scored: Vec<(&RebalanceSample, PlanLoads)> = measurement

@@ -1,6 +1,5 @@
-//! Comparison: two programs that were measured in one session, side by side. Both got the same rows, items and seeds on
-//! every window, and each call's time is in units of the reference program's right after it, so what is compared are
-//! pairs.
+//! Comparison: two programs measured in one session. Both received the same rows, items and seeds on each window, and the
+//! time of each call is relative to the reference program's, so their samples form pairs.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,53 +8,49 @@ use crate::objective;
 use crate::rebalance::{Policy, RebalanceSample};
 use crate::statistic::{mean, two_standard_errors};
 
-/// A ratio, and two standard errors to either side of it on the scale of its logarithm.
+/// A ratio with an interval of two standard errors on either side, on a logarithmic scale.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// The ratio.
     pub ratio: f64,
-    /// Lower end of the interval.
     pub low: f64,
-    /// Upper end of the interval.
     pub high: f64,
 }
 
-/// One case of both.
+/// One case of both programs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparedCase {
     /// Name of the case.
     pub case: String,
-    /// Windows that both have.
+    /// The number of windows that both programs share.
     pub windows: usize,
     /// Gap of the program, over those windows.
     pub gap: f64,
     /// Gap of the other, over those windows.
     pub gap_against: f64,
-    /// How many times as fast as the other the program is.
+    /// How many times as fast as the other program this one is.
     pub speedup: Ratio,
 }
 
-/// `rebalance_experts` of both, by one policy.
+/// `rebalance_experts` of both programs, by one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparedRebalance {
-    /// The policy.
     pub policy: Policy,
-    /// How many times as fast as the other the program is.
+    /// How many times as fast as the other program this one is.
     pub speedup: Ratio,
 }
 
-/// A program and the one that it is held against.
+/// A program compared with another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// In the order of the cases of the run.
     pub cases: Vec<ComparedCase>,
-    /// In all: the geometric mean over the cases.
+    /// The geometric mean over the cases.
     pub speedup: Ratio,
-    /// By policy; empty if one of the two was not measured so.
+    /// By policy; empty if one of the two has no such measurement.
     pub rebalance: Vec<ComparedRebalance>,
 }
 
-/// The logarithm of a speedup at a place: of a case or a policy, by its number, on a window, in a round.
+/// The logarithmic speedup of a group (a case or a policy) on a window, in a round.
 struct Pair {
     group: usize,
     window: usize,
@@ -63,9 +58,7 @@ struct Pair {
     log_speedup: f64,
 }
 
-/// Holds `ours` against `theirs`, over the windows that both have.
-///
-/// `None` if they share no window of any case.
+/// Compares `ours` with `theirs` on their shared windows; `None` if they share no window of any case.
 pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
     let pairs = case_pairs(ours, theirs);
     let speedup = ratio(&pairs)?;
@@ -120,8 +113,8 @@ fn of_group(pairs: &[Pair], group: usize) -> Vec<Pair> {
     pairs.iter().filter(|pair| pair.group == group).map(|pair| Pair { ..*pair }).collect()
 }
 
-/// The geometric mean over the groups of each one's geometric mean over windows, with its interval by the jackknife
-/// over rounds; `None` of no pair.
+/// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over rounds;
+/// `None` without pairs.
 fn ratio(pairs: &[Pair]) -> Option<Ratio> {
     let log = log_ratio(pairs.iter())?;
     let mut rounds: Vec<usize> = pairs.iter().map(|pair| pair.round).collect();

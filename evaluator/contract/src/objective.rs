@@ -1,6 +1,6 @@
 //! Objectives: the scores of a program, computed from its measurement and the baseline's (DESIGN.md section 3).
 //!
-//! Pure functions of two measurements. Nothing here is stored: whoever wants a score computes it from the record.
+//! Pure functions of two measurements. Scores are never stored, but computed from the record.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,17 +9,16 @@ use crate::evaluation::{CaseMeasurement, Measurement, Sample};
 use crate::rebalance::{RebalanceScore, rebalance_scores};
 use crate::statistic::{Quartiles, mean, median, quartiles, two_standard_errors};
 
-/// Cases where the baseline's own gap is below this have nothing to gain and are left out of `quality` and
-/// `speed_score` (8 -> 4, which LPT solves exactly, always is).
+/// Cases in which the baseline's gap is smaller leave nothing to gain. `quality` and `speed_score` omit them, and so
+/// always 8 -> 4, which LPT solves exactly.
 pub const SOLVED_GAP: f64 = 1e-4;
 
-/// How much each objective counts in `combined_score`.
+/// The weights of the objectives in `combined_score`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// Weight of `quality`.
     pub quality: f64,
-    /// Weight of `speed_score`.
+    /// Of `speed_score`.
     pub speed: f64,
 }
 
@@ -29,18 +28,18 @@ impl Default for Weights {
     }
 }
 
-/// The figures of one case, pooled over windows.
+/// The figures of one case, pooled over its windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
     /// Name of the case.
     pub case: String,
-    /// Windows that the figures of this case are pooled over.
+    /// The number of windows.
     pub windows: usize,
     /// Σ mean load / Σ max load; 1 is perfect.
     pub balancedness: f64,
     /// Σ max load / Σ lower bound - 1; 0 is provably optimal.
     pub gap: f64,
-    /// Balancedness of the same packs on the window after the one that they were made for; `None` with a single window.
+    /// Balancedness of the same packs on the next window; `None` with a single window.
     pub next_balancedness: Option<f64>,
     /// Median time of a call as it was measured, seconds.
     pub seconds: f64,
@@ -52,7 +51,7 @@ pub struct CaseScore {
     pub normalised_quartiles: Quartiles,
     /// Time of the baseline over time of this program, both relative to the reference program, over shared windows.
     pub speedup: f64,
-    /// `1 - gap / gap of the baseline`, cut to [-1, 1]; `None` where the baseline has (nearly) no gap.
+    /// `1 - gap / gap of the baseline`, cut to [-1, 1]; `None` if the baseline has (nearly) no gap.
     pub quality: Option<f64>,
     /// Largest gap of a single row.
     pub worst_row_gap: f64,
@@ -61,10 +60,10 @@ pub struct CaseScore {
 /// The scores of one program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// Weighted sum of `quality` and `speed_score`; the baseline has 0, provably optimal packing at a thousand times
-    /// the baseline's speed has 1.
+    /// Weighted sum of `quality` and `speed_score`. The baseline scores 0; provably optimal packing at a thousand times
+    /// its speed scores 1.
     pub combined_score: f64,
-    /// Mean of the cases' qualities; `None` if no case is left, and then speed alone counts.
+    /// Mean of the cases' qualities; `None` if no case counts, and then speed alone decides.
     pub quality: Option<f64>,
     /// Mean over the same cases of log10(speedup) / 3, cut to [-1, 1].
     pub speed_score: f64,
@@ -77,9 +76,9 @@ pub struct Scores {
     pub normalised_unit_seconds: Option<f64>,
     /// In the order of the cases of the run.
     pub cases: Vec<CaseScore>,
-    /// The figures of `rebalance_experts`, which enter no score; empty where it was not measured.
+    /// The figures of `rebalance_experts`, which affect no score; empty if it was not measured.
     pub rebalance: Vec<RebalanceScore>,
-    /// Whether equal input was always answered equally; `None` if that was not tried.
+    /// Whether equal inputs always got equal answers; `None` if that was not tested.
     pub deterministic: Option<bool>,
 }
 
@@ -117,11 +116,11 @@ pub fn scores(
     }
 }
 
-/// A generous estimate of the `combined_score` of a program whose cases so far are in `measurement`: every case still
-/// to come is taken as perfectly balanced and as fast, relative to the baseline, as its fastest case so far. No bound:
-/// a program may be faster still on what is to come.
+/// A generous estimate of the `combined_score` of a program from its cases so far: it assumes that each further case is
+/// perfectly balanced and as fast, relative to the baseline, as the fastest case so far. It is not a bound, because further
+/// cases may be faster.
 ///
-/// `None` until it has a case that counts, so that nothing is concluded from solved cases.
+/// `None` until a case counts.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
     let so_far = scores(measurement, baseline, weights, &[], Clock::RELATIVE);
     let counting = baseline.cases.iter().filter(|case| gap_of(&case.samples) >= SOLVED_GAP).count();
@@ -133,9 +132,8 @@ pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights:
     Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
 }
 
-/// Half the width of the interval that a `combined_score` is known to: two standard errors by the jackknife over
-/// rounds, in each of which every case had a window, for its loads and its times. 0 of a single round, which says
-/// nothing of the spread.
+/// Half the width of the interval of a `combined_score`: two standard errors by the jackknife over rounds, in each of
+/// which every case has one window. 0 for a single round.
 pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> f64 {
     if measurement.rounds() < 2 {
         return 0.0;
@@ -146,7 +144,7 @@ pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights
     two_standard_errors(&left_out)
 }
 
-/// The gap of a case over all of its samples; 0 if there is none.
+/// The gap of a case over all its samples; 0 without samples.
 pub fn gap(measurement: &Measurement, case: &str) -> f64 {
     gap_of(measurement.samples(case))
 }
@@ -179,7 +177,7 @@ fn next_balancedness(samples: &[Sample]) -> Option<f64> {
     Some(ratio(next().map(|loads| loads.mean_load).sum(), next().map(|loads| loads.max_load).sum()))
 }
 
-/// The samples of both that were taken on the same windows.
+/// The samples of both on the windows that they share.
 fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sample>) {
     let common = |from: &[Sample], with: &[Sample]| {
         from.iter().filter(|s| with.iter().any(|t| t.window == s.window)).cloned().collect::<Vec<_>>()
@@ -187,20 +185,20 @@ fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sampl
     (common(ours, theirs), common(theirs, ours))
 }
 
-/// Σ max load / Σ lower bound - 1; 0 where there is no load at all.
+/// Σ max load / Σ lower bound - 1; 0 without load.
 fn gap_of(samples: &[Sample]) -> f64 {
     let max: f64 = samples.iter().map(|s| s.max_load).sum();
     let bound: f64 = samples.iter().map(|s| s.bound).sum();
     ratio(max, bound) - 1.0
 }
 
-/// `numerator / denominator`, and 1 where nothing was to be divided (no load: perfectly balanced).
+/// `numerator / denominator`, and 1 for a zero denominator: no load is perfectly balanced.
 fn ratio(numerator: f64, denominator: f64) -> f64 {
     if denominator == 0.0 { 1.0 } else { numerator / denominator }
 }
 
-/// The times together in units of the reference program's together, which were taken right beside them. No median: balance
-/// counts on every window, so a program that takes its time on one of four only has to be charged for it.
+/// The sum of the times relative to the sum of the reference program's. A mean and not a median, because a program that
+/// spends its time on one window of four would otherwise not be charged for it.
 fn relative_time(samples: &[Sample]) -> f64 {
     let sum = |time: fn(&Sample) -> f64| samples.iter().map(time).sum::<f64>();
     sum(|sample| sample.seconds) / sum(|sample| sample.reference_seconds)

@@ -1,5 +1,5 @@
-//! Rebalance: what the judge measured of a program's whole `rebalance_experts`, and its figures. Beside the cases of
-//! packing: it enters no score of the search.
+//! Rebalance: the measurement of a program's whole `rebalance_experts`, and its figures. They do not affect the scores of
+//! packing.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,13 @@ use crate::clock::Clock;
 use crate::statistic::{Quartiles, mean, median, quartiles};
 use crate::topology::Topology;
 
-/// By which of EPLB's two policies `rebalance_experts` is asked to plan.
+/// EPLB's two policies of `rebalance_experts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
-    /// Groups go to nodes first: the topology's own groups and nodes.
+    /// Packs groups to nodes first, with the topology's groups and nodes.
     Hierarchical,
-    /// Any replica may go to any GPU: one group, one node.
+    /// Packs any replica to any GPU: one group, one node.
     Global,
 }
 
@@ -35,7 +35,6 @@ impl Policy {
         }
     }
 
-    /// The policy as one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hierarchical => "hierarchical",
@@ -44,8 +43,8 @@ impl Policy {
     }
 }
 
-/// What a plan carries on a window, tokens: each figure of a layer, summed over the layers. An expert's load is spread
-/// evenly over its replicas.
+/// The loads of a plan on a window, tokens, each summed over the layers. An expert's load is spread evenly over its
+/// replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanLoads {
     /// Mean load of a GPU.
@@ -59,40 +58,39 @@ pub struct PlanLoads {
 }
 
 impl PlanLoads {
-    /// Mean over heaviest GPU; 1 is perfect, and so is no load at all.
+    /// Mean over heaviest GPU; 1 is perfect.
     pub fn balancedness(&self) -> f64 {
         share(self.mean_gpu, self.max_gpu)
     }
 
-    /// Mean over heaviest replica. How replicas are packed onto GPUs does not enter it.
+    /// Mean over heaviest replica. Packing does not affect it.
     pub fn replica_balancedness(&self) -> f64 {
         share(self.mean_replica, self.max_replica)
     }
 }
 
-/// One call of `rebalance_experts` with the loads of a window: its plan verified and scored, and its time taken.
+/// One call of `rebalance_experts` on a window, with its plan verified.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RebalanceSample {
-    /// The policy that was asked for.
     pub policy: Policy,
     /// Number of the window in the pool of the run.
     pub window: usize,
-    /// The plan on the window that it was made for.
+    /// The plan on its own window.
     pub now: PlanLoads,
-    /// The plan on the window after it; `None` for the last one of the set.
+    /// The plan on the next window; `None` for the last window of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PlanLoads>,
-    /// Replicas, of all layers, that this plan has on a GPU where the plan for the window before had them not, so that
-    /// they are to be loaded there; `None` for the first window.
+    /// The number of replicas, of all layers, that GPUs must load after the previous window's plan; `None` for the first
+    /// window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<u64>,
-    /// Replicas of all layers.
+    /// The number of replicas of all layers.
     pub replicas: u64,
     /// Time of the call by the device's clock, as in [`Sample`](crate::evaluation::Sample).
     pub seconds: f64,
     /// Wall time of the call.
     pub wall_seconds: f64,
-    /// Time, by the same clock, of the reference program in the same slot right after.
+    /// Time of the reference program right after the call, by the same clock.
     pub reference_seconds: f64,
 }
 
@@ -108,13 +106,13 @@ impl RebalanceSample {
 pub struct RebalanceScore {
     /// The policy.
     pub policy: Policy,
-    /// Windows that it planned for.
+    /// The number of planned windows.
     pub windows: usize,
-    /// Σ mean / Σ heaviest GPU on the windows that were planned for; 1 is perfect.
+    /// Σ mean / Σ heaviest GPU on the planned windows; 1 is perfect.
     pub balancedness: f64,
-    /// The same of each plan on the window after its own; `None` with a single window.
+    /// The same on the next windows; `None` with a single window.
     pub next_balancedness: Option<f64>,
-    /// Share of the replicas that the next plan moves; `None` with a single window.
+    /// Share of the replicas that a plan moves; `None` with a single window.
     pub moved: Option<f64>,
     /// Median time of a call as it was measured, seconds.
     pub seconds: f64,
@@ -129,8 +127,7 @@ pub struct RebalanceScore {
     pub speedup: Option<f64>,
 }
 
-/// The figures of `samples` by policy, in the order in which the policies come; `baseline` is what times are relative
-/// to.
+/// The figures of `samples` by policy, with times relative to `baseline`.
 pub fn rebalance_scores(
     samples: &[RebalanceSample],
     baseline: &[RebalanceSample],
@@ -179,7 +176,7 @@ fn speedup(ours: &[RebalanceSample], theirs: &[RebalanceSample]) -> Option<f64> 
     (ours > 0.0).then(|| theirs / ours)
 }
 
-/// `part / whole`, and 1 of nothing: no load is perfectly balanced.
+/// `part / whole`, and 1 without load, which is perfectly balanced.
 fn share(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 1.0 } else { part / whole }
 }

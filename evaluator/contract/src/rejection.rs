@@ -23,9 +23,7 @@ pub enum Rejection {
     },
     /// A call or the loading took longer than its wall-time limit.
     #[error("hangs: not done after {limit_seconds} s")]
-    Hang {
-        limit_seconds: f64,
-    },
+    Hang { limit_seconds: f64 },
     /// The child exited during a call.
     #[error("crashes: {status}")]
     Crash {
@@ -41,20 +39,13 @@ pub enum Rejection {
     },
     /// The child ran too many threads.
     #[error("runs more threads than allowed: {used}, limit {limit}")]
-    Threads {
-        used: u32,
-        limit: u32,
-    },
+    Threads { used: u32, limit: u32 },
     /// The child printed too much.
     #[error("prints more than allowed: limit {limit_bytes} bytes")]
-    Output {
-        limit_bytes: u64,
-    },
+    Output { limit_bytes: u64 },
     /// A call did not return a pair of int64 tensors `[X, n]`, or `rebalance_experts` not its three tensors.
     #[error("returns {message}")]
-    WrongResult {
-        message: String,
-    },
+    WrongResult { message: String },
     /// The placement breaks the contract: an index out of range, an over-full pack, or ranks that are not a permutation.
     #[error("makes an invalid placement: {message}")]
     InvalidPlacement {
@@ -69,14 +60,10 @@ pub enum Rejection {
     },
     /// The call changed its input `weight`.
     #[error("changes its input: {message}")]
-    MutatedInput {
-        message: String,
-    },
+    MutatedInput { message: String },
     /// The child sent an unrequested or unknown message.
     #[error("breaks the protocol: {message}")]
-    Protocol {
-        message: String,
-    },
+    Protocol { message: String },
 }
 
 /// What the judge saw when it rejected the candidate; feedback for later proposals.

@@ -16,20 +16,20 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(&sorted(values), 0.5)
 }
 
-/// First and third quartile, between two values on the line that joins them; of no value 0.
+/// The first and third quartile, by linear interpolation; 0 without values.
 pub fn quartiles(values: impl Iterator<Item = f64>) -> Quartiles {
     let sorted = sorted(values);
     Quartiles { lower: quantile(&sorted, 0.25), upper: quantile(&sorted, 0.75) }
 }
 
-/// Mean, `None` of nothing.
+/// The mean; `None` without values.
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Two standard errors by the jackknife (Quenouille 1956, Tukey 1958) of a figure, given what it is with each of the
-/// observations left out in turn. 0 of a single one, which says nothing of its spread.
+/// Two standard errors of a figure by the jackknife (Quenouille 1956, Tukey 1958), given its values with each observation
+/// left out in turn; 0 for a single observation.
 pub fn two_standard_errors(left_out: &[f64]) -> f64 {
     if left_out.len() < 2 {
         return 0.0;

@@ -8,7 +8,8 @@ use packevolve_contract::rejection::Rejection;
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
-use crate::child::{Call, Child};
+use crate::call::Call;
+use crate::child::Child;
 use crate::schedule::Schedule;
 use crate::score::CaseInput;
 use crate::shared::Outputs;
@@ -25,7 +26,7 @@ pub(super) struct Progress<'a> {
     pub current: usize,
     pub measurement: Measurement,
     /// The answer of the first child to the first small call.
-    pub first_outputs: Option<Outputs>,
+    pub first_outputs: Option<Outputs<2>>,
     /// The last call of the case that is repeated.
     pub last_call: Option<LastCall>,
     /// What the current child is doing, for the evidence.
@@ -46,7 +47,7 @@ pub(super) struct LastCall {
     pub window: usize,
     pub call: Call,
     pub weights: Vec<f32>,
-    pub outputs: Outputs,
+    pub outputs: Outputs<2>,
 }
 
 impl Progress<'_> {

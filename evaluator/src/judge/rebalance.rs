@@ -9,10 +9,9 @@ use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 use rand::RngExt;
 
-use crate::child::PlanCall;
+use crate::call::PlanCall;
 use crate::error::Halt;
 use crate::plan::Plan;
-use crate::shared::PlanLayout;
 use crate::slot::Pair;
 use crate::window::PoolWindow;
 
@@ -76,8 +75,10 @@ impl Judge {
     /// Starts the child of a policy and warms it up; `None` if the program does not define `rebalance_experts`.
     fn start_planner(&mut self, progress: &mut Progress<'_>, policy: Policy) -> Result<Option<Planner>, Halt> {
         let topologies = SMALL.iter().chain([&self.session.topology]);
-        let items = topologies.map(|topology| PlanLayout::of(topology).items()).max().unwrap_or(0);
-        self.start_child(progress, items, |_, _| {})?;
+        let bytes = topologies.map(|topology| {
+            PlanCall { topology, groups: 1, nodes: 1, seed: 0 }.layout(Plan::most_columns(topology)).end()
+        });
+        self.start_child(progress, bytes.max().unwrap_or(0))?;
         // A child that may compile also gets the real shape, with loads that are in no window.
         let real = progress.child().may_compile().then_some(&self.session.topology);
         for topology in SMALL.iter().chain(real) {
@@ -87,7 +88,7 @@ impl Judge {
             let (groups, nodes) = policy.groups_and_nodes(topology);
             let planned = progress.child().plan(PlanCall { topology, groups, nodes, seed: 0 }, &loads)?;
             let Some(returned) = planned else { return Ok(None) };
-            check_plan(&returned.outputs, &loads, topology)?;
+            check_plan(returned.outputs, &loads, topology)?;
         }
         progress.child().seal(&mut self.nursery)?;
         progress.child().pause();
@@ -113,7 +114,7 @@ impl Judge {
                 Rejection::Protocol { message }.into()
             })
         })?;
-        let plan = check_plan(&returned.outputs, &loads, topology)?;
+        let plan = check_plan(returned.outputs, &loads, topology)?;
         let sample = RebalanceSample {
             policy: planner.policy,
             window,

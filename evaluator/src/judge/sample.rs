@@ -3,7 +3,7 @@
 
 use packevolve_contract::evaluation::{Sample, ToldTime, Voided};
 
-use crate::child::Call;
+use crate::call::Call;
 use crate::error::Halt;
 use crate::score::CaseInput;
 use crate::slot::{Pair, PairVerdict};
@@ -54,8 +54,9 @@ impl Judge {
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
             gpu.told.push(ToldTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
         }
-        let score = input.score(&returned.outputs.pack_index);
-        let next = input.next_loads(&returned.outputs.pack_index);
+        let [pack_index, _] = &returned.outputs.arrays;
+        let score = input.score(pack_index);
+        let next = input.next_loads(pack_index);
         let (seconds, wall_seconds) = (returned.time.as_secs_f64(), returned.wall.as_secs_f64());
         if case == self.repeated_case() {
             progress.last_call = Some(LastCall { case, window, call, weights, outputs: returned.outputs });

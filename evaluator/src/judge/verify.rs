@@ -3,29 +3,32 @@
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 
-use crate::child::Call;
+use crate::call::Call;
 use crate::placement;
-use crate::plan::Plan;
-use crate::shared::{Outputs, PlanOutputs};
+use crate::plan::{Maps, Plan};
+use crate::shared::Outputs;
 
 /// Checks the placement of a call with these `weights`.
-pub(super) fn check_placement(outputs: &Outputs, weights: &[f32], call: Call) -> Result<(), Rejection> {
+pub(super) fn check_placement(outputs: &Outputs<2>, weights: &[f32], call: Call) -> Result<(), Rejection> {
     let Call { rows, items, packs, .. } = call;
     check_input(&outputs.input, weights, |at| format!("row {}, item {}", at / items, at % items))?;
-    placement::verify(&outputs.pack_index, &outputs.rank_in_pack, rows, items, packs)
+    let [pack_index, rank_in_pack] = &outputs.arrays;
+    placement::verify(pack_index, rank_in_pack, rows, items, packs)
         .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() })
 }
 
 /// Whether two calls returned the same placement.
-pub(super) fn is_same(one: &Outputs, other: &Outputs) -> bool {
-    (&one.pack_index, &one.rank_in_pack) == (&other.pack_index, &other.rank_in_pack)
+pub(super) fn is_same(one: &Outputs<2>, other: &Outputs<2>) -> bool {
+    one.arrays == other.arrays
 }
 
 /// Checks the plan of a rebalance with these `loads`.
-pub(super) fn check_plan(outputs: &PlanOutputs, loads: &[f32], topology: &Topology) -> Result<Plan, Rejection> {
+pub(super) fn check_plan(outputs: Outputs<3>, loads: &[f32], topology: &Topology) -> Result<Plan, Rejection> {
     let experts = topology.experts;
     check_input(&outputs.input, loads, |at| format!("layer {}, expert {}", at / experts, at % experts))?;
-    Plan::verify(&outputs.maps, topology).map_err(|error| Rejection::InvalidRebalance { message: error.to_string() })
+    let [phy2log, logcnt, log2phy] = outputs.arrays;
+    let maps = Maps { columns: log2phy.len() / logcnt.len(), phy2log, log2phy, logcnt };
+    Plan::verify(&maps, topology).map_err(|error| Rejection::InvalidRebalance { message: error.to_string() })
 }
 
 /// Checks that the input is unchanged, to the bit; `place` names an index.

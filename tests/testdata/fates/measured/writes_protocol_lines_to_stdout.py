@@ -5,7 +5,7 @@ import torch
 
 def balanced_packing(weight, num_packs):
     for stream in (sys.stdout, sys.stderr):
-        print('{"returned": true}', file=stream)
+        print('{"reply": "returned"}', file=stream)
         print('{"reply": "evaluated", "outcome": "measured"}', file=stream)
     rows, items = weight.shape
     places = torch.arange(items).expand(rows, items)

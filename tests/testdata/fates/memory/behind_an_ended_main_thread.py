@@ -34,7 +34,7 @@ child.packing, child.rebalancing = balanced_packing, None
 
 def serve():
     time.sleep(0.05)
-    child.channel.send(json.dumps({"loaded": True}).encode())
+    child.channel.send(json.dumps({"reply": "loaded"}).encode())
     child.serve()
 
 

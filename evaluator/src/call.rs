@@ -1,0 +1,96 @@
+//! Call: the calls of a candidate's functions, and the failures that a child reports.
+
+use std::time::Duration;
+
+use packevolve_contract::rejection::Rejection;
+use packevolve_contract::topology::Topology;
+use serde_json::{Value, json};
+
+use crate::error::Failure;
+use crate::message::Message;
+use crate::plan::Plan;
+use crate::shared::{Layout, Outputs};
+
+/// The arguments of a `balanced_packing` call except its weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub rows: usize,
+    pub items: usize,
+    pub packs: usize,
+    /// Seeds torch, numpy and random.
+    pub seed: u64,
+}
+
+impl Call {
+    pub fn request(self) -> Value {
+        let Self { rows, items, packs, seed } = self;
+        let layout = self.layout();
+        json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
+               "pack_at": layout.offset(0), "rank_at": layout.offset(1)})
+    }
+
+    /// Of `weight`, and of `pack_index` and `rank_in_pack`, all `[rows, items]`.
+    pub fn layout(&self) -> Layout<2> {
+        let count = self.rows * self.items;
+        Layout { input: count, outputs: [count, count] }
+    }
+}
+
+/// The arguments of a `rebalance_experts` call except its loads. Groups and nodes may differ from the topology's.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanCall<'a> {
+    pub topology: &'a Topology,
+    pub groups: usize,
+    pub nodes: usize,
+    /// Seeds torch, numpy and random.
+    pub seed: u64,
+}
+
+impl PlanCall<'_> {
+    pub fn request(self) -> Value {
+        let Self { topology, groups, nodes, seed } = self;
+        let most_columns = Plan::most_columns(topology);
+        let layout = self.layout(most_columns);
+        json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
+               "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus, "seed": seed,
+               "most_columns": most_columns, "phy2log_at": layout.offset(0), "logcnt_at": layout.offset(1),
+               "log2phy_at": layout.offset(2)})
+    }
+
+    /// Of the loads `[layers, experts]`, and of `phy2log` `[layers, replicas]`, `logcnt` `[layers, experts]` and
+    /// `log2phy` `[layers, experts, columns]`.
+    pub fn layout(&self, columns: usize) -> Layout<3> {
+        let (layers, count) = (self.topology.layers, self.topology.layers * self.topology.experts);
+        Layout { input: count, outputs: [layers * self.topology.replicas, count, count * columns] }
+    }
+}
+
+/// The outputs and times of one call.
+#[derive(Debug)]
+pub struct Returned<T = Outputs<2>> {
+    /// The judge's copy.
+    pub outputs: T,
+    /// By the device's clock, from the end of the previous call (or of loading) to the end of this one.
+    pub time: Duration,
+    pub wall: Duration,
+    /// GPU time as the child reports it, seconds. Not trusted.
+    pub reported_seconds: Option<f64>,
+}
+
+/// The failure that `reply` reports; `raised` makes the rejection for an exception.
+pub fn failure(reply: Message, out_of_memory: Rejection, raised: fn(String) -> Rejection) -> Failure {
+    match reply {
+        Message::Raised { traceback, memory: true, .. } => Failure { rejection: out_of_memory, traceback },
+        Message::Raised { message, traceback, .. } => Failure { rejection: raised(message), traceback },
+        Message::WrongResult { message } => Rejection::WrongResult { message }.into(),
+        other => protocol(format!("unexpected reply {}", shortened(&format!("{other:?}")))),
+    }
+}
+
+pub fn protocol(message: String) -> Failure {
+    Rejection::Protocol { message }.into()
+}
+
+pub fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
+}
