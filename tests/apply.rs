@@ -61,7 +61,7 @@ fn an_edit_that_does_not_match_is_diagnosed_and_nothing_is_written() {
 }
 
 #[test]
-fn a_document_that_is_no_proposal_is_told_from_a_missing_one() {
+fn an_invalid_proposal_and_a_missing_one_give_different_errors() {
     let world = world();
     world.write("prose.txt", "Use a heap.\n");
     world.write("binary.txt", [0xff, 0xfe]);

@@ -57,7 +57,7 @@ fn programs_that_are_assembled_or_varied_keep_the_contract() {
     let (mut programs, mut varied) = (Vec::new(), seed.clone());
     let mut unused: Vec<String> = catalogue.names().map(|name| format!("def _{name}(")).collect();
     for number in 0..400 {
-        // Every other one is a new draw; between them one program goes on being varied.
+        // Every other one is a new draw; between them one program is varied further.
         let parent = if number % 2 == 0 { &seed } else { &varied };
         let mut rng = stream(11, number, Purpose::Proposal);
         let (_, proposal) = compose::propose(parent, &catalogue, None, &mut rng, &|_| false).unwrap();

@@ -1,4 +1,4 @@
-//! Settings as the commands read them: what is wrong is told once, with its place, before anything is written.
+//! Settings as the commands read them: an error is reported once, with its place, before anything is written.
 
 use crate::support::{World, settings};
 
@@ -13,7 +13,7 @@ fn refused(config: &str, wanted: &[&str]) {
 }
 
 #[test]
-fn a_typo_is_told_with_file_line_and_what_was_meant() {
+fn a_typo_is_reported_with_file_line_and_the_likely_key() {
     refused(
         "rng_seed: 1\nevaluation:\n  windws: 2\n",
         &["error: config.yaml:3:3: evaluation: unknown field `windws`", "hint: did you mean `windows`?"],
@@ -22,7 +22,7 @@ fn a_typo_is_told_with_file_line_and_what_was_meant() {
 }
 
 #[test]
-fn a_value_that_cannot_be_is_told_by_its_name_or_line() {
+fn an_impossible_value_is_reported_by_its_name_or_line() {
     refused("limits: {call: soon}\n", &["error: config.yaml:1:"]);
     refused("search: {slots: 0}\n", &["config.yaml: search.slots: 0, it must be at least 1"]);
     refused("topology: {gpus: 5}\n", &["config.yaml"]);
@@ -47,7 +47,7 @@ fn a_file_that_was_named_must_be_there() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_with_the_usage() {
+fn a_wrong_command_line_is_reported_with_the_usage() {
     let world = World::new();
     for arguments in
         [&[][..], &["evolv"], &["evolve", "--candidates", "0"], &["apply", "one"], &["top", "--format", "xml"]]

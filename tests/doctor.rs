@@ -3,7 +3,7 @@
 use crate::support::{Output, World, judge};
 
 #[test]
-fn what_programs_are_measured_with_is_told() {
+fn doctor_shows_what_programs_are_measured_with() {
     judge();
     let world = World::new();
     let table = world.run(&["doctor"]).ends(0).stdout;
@@ -25,7 +25,7 @@ fn what_programs_are_measured_with_is_told() {
 }
 
 #[test]
-fn what_is_missing_is_told_with_a_hint() {
+fn what_is_missing_is_reported_with_a_hint() {
     let world = World::new();
     let output = Output::of(world.lone_harness().arg("doctor")).ends(1);
     output.tells_one_error(&["packevolve-judge is not beside", "hint: "]);

@@ -81,7 +81,7 @@ fn in_words(mismatch: &Mismatch) -> String {
     match difference {
         Some(difference) => {
             let word = serde_json::to_value(difference).expect("BUG: a difference has no JSON");
-            format!("{}:{}", tag(mismatch), word.as_str().expect("BUG: a difference is no word"))
+            format!("{}:{}", tag(mismatch), word.as_str().expect("BUG: a difference is a word"))
         }
         None => tag(mismatch),
     }

@@ -30,7 +30,7 @@ fn the_baseline_itself_scores_zero_and_every_case_is_shown() {
 }
 
 #[test]
-fn loads_that_are_not_there_are_told_before_a_judge_starts() {
+fn missing_loads_are_reported_before_a_judge_starts() {
     let output = World::new().run(&["evaluate", &seed_program(), "--loads", "none.csv"]).ends(3);
     output.tells_one_error(&["error: there is no none.csv"]);
 }
@@ -58,7 +58,7 @@ fn a_program_is_compared_with_the_one_that_is_named() {
 }
 
 #[test]
-fn a_program_held_against_itself_is_measured_twice() {
+fn a_program_compared_with_itself_is_measured_twice() {
     judge();
     let world = World::new();
     let json =
@@ -71,7 +71,7 @@ fn a_program_held_against_itself_is_measured_twice() {
 }
 
 #[test]
-fn rebalances_spread_and_determinism_are_told() {
+fn rebalances_spread_and_determinism_are_reported() {
     judge();
     let world = World::new();
     let text = world.run(&["evaluate", &seed_program()]).ends(0).stdout;
@@ -102,7 +102,7 @@ fn a_program_that_answers_differently_is_scored_and_flagged() {
 }
 
 #[test]
-fn the_published_scores_are_told_under_their_name() {
+fn the_published_scores_have_their_name() {
     judge();
     let world = World::new();
     let text = world.run(&["evaluate", &seed_program(), "--score", "adrs"]).ends(0).stdout;
@@ -124,7 +124,7 @@ fn plans_that_claim_what_is_not_so_are_rejected() {
     judge();
     let world = World::new();
     world.set("topology", "{layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20}");
-    for (cheat, told) in [
+    for (cheat, message) in [
         ("over_claims_counts", "replicas claimed, but phy2log has"),
         ("lists_a_replica_twice", "is listed twice"),
         ("crowds_an_idle_gpu", "replicas claimed, but phy2log has"),
@@ -133,13 +133,13 @@ fn plans_that_claim_what_is_not_so_are_rejected() {
         let json = world.run(&["evaluate", &program, "--format", "json"]).ends(4).json();
         let rejection = &json["evaluation"]["rejection"];
         assert_eq!(rejection["kind"], "invalid-rebalance", "{cheat}");
-        assert!(rejection["message"].as_str().unwrap().contains(told), "{cheat}: {rejection}");
+        assert!(rejection["message"].as_str().unwrap().contains(message), "{cheat}: {rejection}");
         assert!(json["evaluation"]["evidence"]["during"].as_str().unwrap().contains("rebalance"), "{cheat}");
     }
 }
 
 #[test]
-fn a_rejected_program_is_told_with_its_evidence() {
+fn a_rejected_program_is_reported_with_its_evidence() {
     judge();
     let world = World::new();
     let program =
@@ -157,7 +157,7 @@ fn a_rejected_program_is_told_with_its_evidence() {
 }
 
 #[test]
-fn a_file_that_is_no_program_is_told_once() {
+fn a_file_that_is_not_a_program_is_reported_once() {
     let world = World::new();
     world.write("binary.py", [0xff, 0xfe, 0x00]);
     world.run(&["evaluate", "none.py"]).ends(3).tells_one_error(&["cannot read none.py"]);

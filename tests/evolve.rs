@@ -85,7 +85,7 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
 }
 
 #[test]
-fn the_best_is_better_than_the_baseline_and_nobody_who_was_not_refuted_looks_clearly_better() {
+fn the_best_is_better_than_the_baseline_and_only_refuted_candidates_look_clearly_better() {
     let run = measured::run();
     let best = run.search.best().unwrap();
     assert!(best.reported_score() > 0.0 && best.held_out.is_some(), "{best:?}");
@@ -115,7 +115,7 @@ fn a_ruling_is_an_event_that_the_log_tells() {
 }
 
 #[test]
-fn progress_is_told_on_stderr_and_nothing_else() {
+fn only_progress_goes_to_stderr() {
     let lines: Vec<&str> = measured::output().stderr.lines().collect();
     assert_eq!(
         (lines.first(), lines.last()),
@@ -170,7 +170,7 @@ fn a_name_that_leads_elsewhere_is_refused() {
 }
 
 #[test]
-fn a_document_that_was_not_applied_is_told_with_its_reason() {
+fn a_document_that_does_not_apply_is_reported_with_its_reason() {
     judge();
     let world = World::new();
     fs::create_dir(world.path("corpus")).unwrap();
@@ -212,7 +212,7 @@ fn nothing_is_written_when_the_judges_program_is_missing() {
 }
 
 #[test]
-fn a_baseline_that_cannot_be_measured_is_told_with_its_reason() {
+fn a_baseline_that_cannot_be_measured_is_reported_with_its_reason() {
     let world = World::new();
     world.write("bad.py", "def balanced_packing(weight, num_packs):\n    raise ValueError('no packs')\n");
     world.set("baseline", "bad.py");
@@ -220,7 +220,7 @@ fn a_baseline_that_cannot_be_measured_is_told_with_its_reason() {
 }
 
 #[test]
-fn an_epoch_that_is_no_time_is_refused() {
+fn an_invalid_epoch_is_refused() {
     for epoch in ["yesterday", "-1", "9223372036854775807"] {
         let world = World::new();
         let output = Output::of(world.command(&["evolve", "--run", "x"]).env("SOURCE_DATE_EPOCH", epoch)).ends(3);

@@ -110,7 +110,7 @@ fn a_run_is_named_by_name_or_folder_and_is_the_newest_without_one() {
 }
 
 #[test]
-fn names_that_are_none_are_told_with_what_was_probably_meant() {
+fn an_unknown_name_is_reported_with_a_similar_one() {
     let world = finished::world();
     let output = world.run(&["show", "refine_paking"]).ends(3);
     output.tells_one_error(&["no candidate \"refine_paking\"", "hint: did you mean `refine_packing`?"]);
@@ -141,7 +141,7 @@ fn the_log_has_a_line_for_every_event_in_order() {
 }
 
 #[test]
-fn a_reader_that_goes_is_no_error_and_a_full_disk_is_one() {
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
     let world = finished::world();
     let mut log = world.command(&["log", "--format", "json"]);
     let mut process = log.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -37,7 +37,7 @@ fn the_lineage_leads_from_the_seed_program_to_the_candidate_and_names_the_edit_t
 }
 
 #[test]
-fn a_lineage_is_told_without_an_archive_but_for_the_lines() {
+fn without_an_archive_a_lineage_lacks_only_the_lines() {
     let world = finished::world();
     fs::remove_dir_all(world.path(&format!("runs/{NAME}/archive.git"))).unwrap();
     let output = world.run(&["lineage", "best", "--run", NAME]).ends(0).tells(&["note: cannot count lines: "]);

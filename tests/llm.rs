@@ -187,7 +187,7 @@ fn an_endpoint_that_fails_is_asked_again_after_a_wait_that_doubles() {
 }
 
 #[test]
-fn a_refused_connection_is_told_as_one() {
+fn a_refused_connection_is_reported() {
     let model = model(&Endpoint::nobody());
     let outcome = Outcome::of(&model);
     assert_eq!(<&str>::from(&outcome.failure().error), "unreachable");
@@ -225,7 +225,7 @@ fn a_huge_reply_is_not_read_to_its_end() {
 }
 
 #[test]
-fn an_empty_reply_and_one_that_is_no_json_are_sent_for_again() {
+fn an_empty_reply_and_an_invalid_one_are_retried() {
     stays(Act::body(""), "empty", 3, Scope::Endpoint, true);
     let outcome = stays(Act::body("<html>Sign in</html>"), "not-json", 3, Scope::Endpoint, true);
     assert!(outcome.failure().error.to_string().contains("\"<html>Sign in</html>\""));
@@ -233,13 +233,13 @@ fn an_empty_reply_and_one_that_is_no_json_are_sent_for_again() {
 }
 
 #[test]
-fn a_reply_without_content_is_no_answer_and_is_not_asked_for_again() {
+fn a_reply_without_content_is_an_error_and_not_retried() {
     stays(Act::body("{\"choices\": [{\"message\": {}}]}"), "no-content", 1, Scope::Request, true);
     stays(Act::body("{\"object\": \"list\"}"), "no-content", 1, Scope::Request, true);
 }
 
 #[test]
-fn an_answer_that_was_cut_off_is_told_and_charged_as_counted() {
+fn an_answer_that_was_cut_off_is_reported_and_charged_as_counted() {
     let body = answer("half of").replace("\"stop\"", "\"length\"");
     let endpoint = Endpoint::playing(vec![Act::body(&body)]);
     let model = model(&endpoint.base_url());
@@ -268,7 +268,7 @@ fn a_request_that_is_not_taken_is_not_sent_again_nor_elsewhere() {
 }
 
 #[test]
-fn an_error_without_end_is_still_told_by_its_status() {
+fn an_endless_error_is_still_reported_by_its_status() {
     let body = "x".repeat(1 << 20);
     let outcome =
         stays(Act::Reply { status: 401, headers: String::new(), body }, "unauthorized", 1, Scope::Settings, false);
@@ -298,7 +298,7 @@ fn a_request_that_holds_the_key_is_never_sent() {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_told_by_the_name_of_its_variable() {
+fn a_missing_key_is_reported_by_the_name_of_its_variable() {
     let variable = "PACKEVOLVE_TEST_NO_SUCH_KEY".to_owned();
     let model = ModelSettings { key_env: Some(variable.clone()), ..model("http://127.0.0.1:1/v1") };
     assert_eq!(Client::open(&model).map(drop), Err(LlmError::NoKey { variable }));
@@ -410,8 +410,8 @@ fn an_edit_that_does_not_apply_comes_back_as_one_that_does() {
 fn a_model_in_config_is_checked_before_anything_begins() {
     let world = World::new();
     world.set("proposers", "{models: [{base_url: 'http://localhost/v1', model: m, parameters: {}}]}");
-    let told = ["proposers.models: number 1: parameters: max_completion_tokens or max_tokens is wanted"];
-    world.run(&["evolve", "--run", "x"]).ends(3).tells_one_error(&told);
+    let message = ["proposers.models: number 1: parameters: max_completion_tokens or max_tokens is wanted"];
+    world.run(&["evolve", "--run", "x"]).ends(3).tells_one_error(&message);
     assert!(!world.has_run("x"));
 }
 

@@ -1,4 +1,4 @@
-//! `packevolve log -f` and `--candidate`: a run that goes on, and what happened to one of its candidates.
+//! `packevolve log -f` and `--candidate`: a live run, and what happened to one of its candidates.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -33,7 +33,7 @@ impl Following {
         line
     }
 
-    /// The rest, its exit code and what it told.
+    /// The rest, its exit code and stderr.
     fn end(mut self) -> (Vec<String>, Option<i32>, String) {
         let rest = self.lines.by_ref().lines().map(|line| line.unwrap() + "\n").collect();
         let output = self.process.wait_with_output().unwrap();
@@ -69,15 +69,15 @@ fn a_run_is_followed_line_by_line_to_its_end() {
     append(&world, &middle.concat()[middle.concat().len() - 7..]);
     heard.extend(middle.iter().map(|_| following.line()));
     append(&world, &last.concat());
-    let (rest, code, told) = following.end();
+    let (rest, code, notes) = following.end();
     heard.extend(rest);
-    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert_eq!((code, notes.as_str()), (Some(0), ""));
     assert_eq!(heard.len(), whole.lines().count());
     assert!(heard.last().unwrap().ends_with("stopped: all candidates asked for were made\n"), "{heard:?}");
 }
 
 #[test]
-fn a_run_that_has_stopped_is_told_and_one_that_was_resumed_is_followed_on() {
+fn a_stopped_run_is_printed_and_a_resumed_one_is_followed_further() {
     let world = finished::world();
     let whole = world.run(&["log", "--run", NAME, "--format", "json"]).ends(0).stdout;
     let (lines, code, _) = Following::start(&world, &["--format", "json"]).end();
@@ -104,14 +104,14 @@ fn a_follower_whose_reader_goes_ends_too() {
 }
 
 #[test]
-fn a_run_that_nobody_works_on_is_waited_for_and_said_to_be_so() {
+fn a_run_without_a_live_process_is_followed_with_a_note() {
     let world = finished::world();
     let lines = journal(&world);
     world.write("runs/small/journal.jsonl", lines[..3].concat());
     let mut following = Following::start(&world, &[]);
-    let mut told = BufReader::new(following.process.stderr.take().unwrap());
+    let mut notes = BufReader::new(following.process.stderr.take().unwrap());
     let mut note = String::new();
-    told.read_line(&mut note).unwrap();
+    notes.read_line(&mut note).unwrap();
     assert!(note.starts_with("note: no process on this machine is running "), "{note}");
     append(&world, &lines[3..].concat());
     let (heard, code, _) = following.end();
@@ -128,9 +128,9 @@ fn a_damaged_line_ends_the_following_with_its_number() {
     let at = lines[3].iter().rposition(u8::is_ascii_digit).unwrap();
     lines[3][at] = if lines[3][at] == b'1' { b'2' } else { b'1' };
     append(&world, &lines[3]);
-    let (_, code, told) = following.end();
-    assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains("journal.jsonl:4: "), "{told}");
+    let (_, code, notes) = following.end();
+    assert_eq!(code, Some(3), "{notes}");
+    assert!(notes.contains("journal.jsonl:4: "), "{notes}");
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn rejected_candidates_are_listed_with_their_whole_reasons() {
     for arguments in [&["log", "--run", golden, "--rejected"][..], &["log", "-f", "--run", golden, "--rejected"]] {
         let log = world.run(arguments).ends(0).stdout;
         assert_eq!(log.lines().count(), rejected.len(), "{log}");
-        for (line, told) in log.lines().zip(&rejected) {
-            assert!(line.contains(told.lines().next().unwrap()), "{line} does not tell {told}");
+        for (line, reason) in log.lines().zip(&rejected) {
+            assert!(line.contains(reason.lines().next().unwrap()), "{line} does not tell {reason}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Runs with language models, against servers on loopback that behave as they are told, and the real judge: whatever an
+//! Runs with language models, against servers on loopback with scripted behaviour, and the real judge: whatever an
 //! endpoint does, the run goes on, costs no more than it may, shows no key, and is made again without any endpoint.
 
 use std::fs;
@@ -194,7 +194,7 @@ fn what_does_not_work_goes_back_and_what_worked_is_summed_up_for_later_prompts()
     assert_eq!(repairs.len(), 1, "{repairs:?}");
     let summaries: Vec<_> = exchanges(&run).filter(|asked| asked.asking == Asking::Summary).collect();
     assert!(!summaries.is_empty());
-    let asked = arrived.iter().position(|arrived| arrived.said()[1].contains("Sum up for whoever")).unwrap();
+    let asked = arrived.iter().position(|arrived| arrived.said()[1].contains("Sum up the run")).unwrap();
     let answered = arrived.iter().skip(asked + 1).any(|arrived| arrived.said()[1].contains("# Summary of what worked"));
     assert!(answered, "no later prompt tells the summary");
     is_made_again(&world);

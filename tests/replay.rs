@@ -23,8 +23,8 @@ fn the_best_is_made_again_and_measured_again() {
     let commit = measured::run().search.candidate(best).unwrap().commit.short().to_string();
     assert!(output.stdout.contains(&commit), "{}", output.stdout);
     assert!(output.stdout.contains("programs and commit ids are reproduced"), "{}", output.stdout);
-    let told = output.stdout.split_once("balancedness and gaps are reproduced to the last digit in ");
-    let calls = told.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
+    let shown = output.stdout.split_once("balancedness and gaps are reproduced to the last digit in ");
+    let calls = shown.and_then(|(_, rest)| rest.split(' ').next()?.parse().ok()).unwrap_or(0);
     // Two windows of four cases, of the search and held out, and the pairs that were void both times.
     assert!(calls >= 16, "{}", output.stdout);
 }
@@ -165,7 +165,7 @@ fn a_missing_line_of_the_journal_is_found() {
 }
 
 #[test]
-fn a_torn_last_line_of_the_journal_is_no_record() {
+fn a_journal_with_a_torn_last_line_is_not_reproduced() {
     let world = finished::world();
     let mut journal = fs::read(world.path("runs/small/journal.jsonl")).unwrap();
     journal.truncate(journal.len() - 9);
@@ -198,9 +198,9 @@ fn forged(change: impl Fn(&mut Value)) -> (Output, Output) {
 fn a_number_that_nothing_was_decided_by_is_found_by_a_second_measurement() {
     let (whole, candidate) = forged(|sample| sample["worst_row_gap"] = json!(0.125));
     whole.ends(0);
-    let told = candidate.ends(5).stdout;
+    let shown = candidate.ends(5).stdout;
     for words in ["balancedness or gaps have MOVED", "worst gap of a row of ", "the record has 0.125, replay gives "] {
-        assert!(told.contains(words), "{words:?} is missing:\n{told}");
+        assert!(shown.contains(words), "{words:?} is missing:\n{shown}");
     }
 }
 
@@ -224,7 +224,7 @@ fn every_candidate_is_made_again_by_itself() {
 }
 
 #[test]
-fn a_run_without_its_archive_is_told_as_that() {
+fn a_run_without_its_archive_is_reported() {
     let world = finished::world();
     fs::remove_dir_all(world.path("runs").join(NAME).join("archive.git")).unwrap();
     world.run(&["replay", "--run", NAME, "--no-evaluate"]).ends(3).tells(&["not an archive"]);

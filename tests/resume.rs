@@ -1,4 +1,4 @@
-//! `packevolve resume`: a run goes on as if nothing had happened, however it was ended.
+//! `packevolve resume`: a run continues correctly no matter how it ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,7 +51,7 @@ fn was_interrupted(run: &Run) -> bool {
 }
 
 #[test]
-fn ctrl_c_lets_running_evaluations_end_and_the_run_goes_on_afterwards() {
+fn ctrl_c_lets_running_evaluations_end_and_the_run_continues_afterwards() {
     let world = World::slow();
     let live = evolve(&world);
     // Right after these events the seed program is being measured, for longer than a signal takes.
@@ -96,7 +96,7 @@ fn ctrl_c_while_the_baseline_is_measured_lets_that_end_and_a_second_one_stops_at
 }
 
 #[test]
-fn a_killed_run_leaves_no_process_and_goes_on_from_any_moment() {
+fn a_killed_run_leaves_no_process_and_continues_from_any_moment() {
     let world = World::slow();
     let live = evolve(&world);
     live.wait_for("run-started", 1);
@@ -111,7 +111,7 @@ fn a_killed_run_leaves_no_process_and_goes_on_from_any_moment() {
 }
 
 #[test]
-fn a_run_goes_on_when_a_judge_or_its_nursery_is_killed() {
+fn a_run_continues_when_a_judge_or_its_nursery_is_killed() {
     let world = World::slow();
     let live = evolve(&world);
     live.wait_for("baseline-evaluated", 1);
@@ -183,7 +183,7 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
 }
 
 #[test]
-fn a_run_that_dies_while_its_best_is_pruned_goes_on_pruning_it() {
+fn a_run_that_dies_during_pruning_continues_pruning() {
     let world = World::new();
     world.write("config.yaml", settings("search: {slots: 1}\n").replace("prune: 0", "prune: 10"));
     let cut =

@@ -1,4 +1,4 @@
-//! What a run looks like on a terminal, which here is one that nobody sits at: colours, width, and nothing that a
+//! What a run looks like on a pseudo-terminal: colours, width, and nothing that a
 //! candidate wrote steers it.
 
 use std::fs::File;
@@ -10,7 +10,7 @@ use nix::pty::{Winsize, openpty};
 use crate::support::World;
 use crate::support::finished::{self, NAME};
 
-/// What a command prints to a terminal of so many columns.
+/// What a command prints to a terminal of `columns`.
 fn on_terminal(world: &World, columns: u16, environment: &[(&str, &str)], arguments: &[&str]) -> String {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).unwrap();
@@ -32,7 +32,7 @@ fn plain(text: &str) -> String {
     let mut plain = parts.next().unwrap().to_owned();
     for part in parts {
         let (code, rest) = part.split_once('m').unwrap();
-        assert!(code.chars().all(|c| c.is_ascii_digit() || c == ';'), "{code:?} is no colour");
+        assert!(code.chars().all(|c| c.is_ascii_digit() || c == ';'), "{code:?} is not a colour");
         plain += rest;
     }
     assert!(!plain.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{plain:?}");
