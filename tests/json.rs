@@ -1,6 +1,6 @@
-//! `--format json`: what the help topic says of its shape is what is printed, and its examples run.
+//! `--format json`: documents have the shape of their schema, and the examples of the help topic run.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,75 +11,69 @@ use crate::support::{Output, World, harness};
 
 const TOPIC: &str = include_str!("../src/cli/help/json.md");
 
-/// Where only values stand, or what the topic leaves to the journal's own reference.
-const NOT_DESCRIBED: [&str; 4] = ["event", "proposer", "rejection", "kind"];
-
-/// What the topic says of a kind of object: its fields, and which of them are not always there.
-#[derive(Clone, Debug, Default)]
-struct Described {
-    always: BTreeSet<String>,
-    sometimes: BTreeSet<String>,
+/// The schema that `packevolve schema COMMAND` prints.
+fn schema(command: &str) -> Value {
+    World::new().run(&["schema", command]).ends(0).json()
 }
 
-/// The table of objects, by the names that hold them.
-fn described() -> BTreeMap<String, Described> {
-    let mut all = BTreeMap::new();
-    for line in TOPIC.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
-        let [_, names, fields, _] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let mut object = Described::default();
-        for field in quoted(fields) {
-            match field.strip_suffix('?') {
-                Some(field) => object.sometimes.insert(field.to_owned()),
-                None => object.always.insert(field),
-            };
-        }
-        for name in quoted(names) {
-            assert!(all.insert(name.clone(), object.clone()).is_none(), "{name} is described twice");
-        }
+/// Checks a value against a schema of the kinds that schemas here are made of. A field that the schema does not name is
+/// an error too.
+fn check(value: &Value, shape: &Value, root: &Value) -> Result<(), String> {
+    let known = fields(value, shape, root)?;
+    let unknown = value.as_object().and_then(|object| object.keys().find(|field| !known.contains(*field)));
+    unknown.map_or(Ok(()), |field| Err(format!("the schema has no {field}")))
+}
+
+/// The same without unknown fields; returns the fields that the schema names.
+fn fields(value: &Value, shape: &Value, root: &Value) -> Result<BTreeSet<String>, String> {
+    let mut known = BTreeSet::new();
+    if let Some(path) = shape["$ref"].as_str() {
+        known.extend(fields(value, root.pointer(&path[1..]).unwrap(), root)?);
     }
-    let row: Described = all["candidates"].clone();
-    all.get_mut("show").unwrap().always.extend(row.always);
-    all
+    for either in [&shape["anyOf"], &shape["oneOf"]].into_iter().filter_map(Value::as_array) {
+        let tried: Vec<_> = either.iter().map(|shape| fields(value, shape, root)).collect();
+        let errors = || format!("{:?}", tried.iter().filter_map(|tried| tried.as_ref().err()).collect::<Vec<_>>());
+        known.extend(tried.iter().find_map(|tried| tried.clone().ok()).ok_or_else(errors)?);
+    }
+    let types = shape.get("type").map_or(Vec::new(), |of| of.as_array().cloned().unwrap_or(vec![of.clone()]));
+    let is_allowed = types.is_empty() || types.iter().any(|of| is_a(value, of.as_str().unwrap()));
+    let is_constant = shape.get("const").is_none_or(|constant| constant == value);
+    let is_listed = shape["enum"].as_array().is_none_or(|list| list.contains(value));
+    if !(is_allowed && is_constant && is_listed) {
+        return Err(format!("{value} is not {types:?} {} {}", shape["const"], shape["enum"]));
+    }
+    for field in shape["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        value.get(field).ok_or(format!("no {field}"))?;
+    }
+    for (field, shape) in shape["properties"].as_object().into_iter().flatten() {
+        known.insert(field.clone());
+        value
+            .get(field)
+            .map_or(Ok(()), |value| check(value, shape, root))
+            .map_err(|error| format!("{field}: {error}"))?;
+    }
+    if let (Some(others), Some(object)) = (shape["additionalProperties"].as_object(), value.as_object()) {
+        let others = Value::Object(others.clone());
+        object.values().try_for_each(|value| check(value, &others, root))?;
+        known.extend(object.keys().cloned());
+    }
+    for (at, value) in value.as_array().into_iter().flatten().enumerate() {
+        let shape = shape["prefixItems"].get(at).or(shape.get("items"));
+        shape.map_or(Ok(()), |shape| check(value, shape, root)).map_err(|error| format!("{at}: {error}"))?;
+    }
+    Ok(known)
 }
 
-/// What stands in backticks, outside of parentheses.
-fn quoted(text: &str) -> Vec<String> {
-    let mut depth = 0;
-    let is_outside = |c: &char| {
-        depth += i32::from(*c == '(');
-        let outside = depth == 0;
-        depth -= i32::from(*c == ')');
-        outside
-    };
-    let outside: String = text.chars().filter(is_outside).collect();
-    outside.split('`').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-/// Holds every object below against the table; `path` ends with the name that holds it.
-fn check(value: &Value, path: &[&str], table: &BTreeMap<String, Described>, seen: &mut BTreeSet<String>) {
-    match value {
-        Value::Array(values) => values.iter().for_each(|value| check(value, path, table, seen)),
-        Value::Object(fields) => {
-            let last = path[path.len() - 1];
-            // The scores of both sides of a gain have these names.
-            let canonical =
-                |parent: &str| if matches!(parent, "baseline" | "best") { "scores" } else { parent }.to_owned();
-            let qualified = path.iter().rev().nth(1).map(|parent| format!("{}.{last}", canonical(parent)));
-            let name = qualified.filter(|name| table.contains_key(name)).unwrap_or(last.to_owned());
-            let object = table.get(&name).unwrap_or_else(|| panic!("{path:?} is not described"));
-            for field in fields.keys() {
-                let is_known = object.always.contains(field) || object.sometimes.contains(field);
-                assert!(is_known, "{path:?} has a field that is not described: {field}");
-                seen.insert(format!("{name}.{field}"));
-            }
-            for field in &object.always {
-                assert!(fields.contains_key(field), "{path:?} has no {field}");
-            }
-            for (field, value) in fields.iter().filter(|(field, _)| !NOT_DESCRIBED.contains(&field.as_str())) {
-                check(value, &[path, &[field.as_str()]].concat(), table, seen);
-            }
-        }
-        _ => {}
+fn is_a(value: &Value, of: &str) -> bool {
+    match of {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => panic!("{of} is not a type"),
     }
 }
 
@@ -91,10 +85,8 @@ fn documents(world: &World, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn every_field_that_is_printed_is_described_and_the_described_ones_are_there() {
+fn what_is_printed_has_the_shape_of_its_schema() {
     let world = finished::world();
-    let table = described();
-    let mut seen = BTreeSet::new();
     let program = crate::support::repository("candidates/eplb.py").display().to_string();
     let mut all: Vec<(&str, Vec<Value>)> = vec![
         ("top", documents(&world, &["top", "--run", NAME, "--all"])),
@@ -107,21 +99,40 @@ fn every_field_that_is_printed_is_described_and_the_described_ones_are_there() {
         ("evaluate", documents(&world, &["evaluate", &program, "--against", &program, "--score", "adrs"])),
     ];
     let numbers: Vec<String> = (0..finished::CANDIDATES).map(|number| number.to_string()).collect();
-    all.extend(numbers.iter().map(|number| ("show", documents(&world, &["show", number, "--run", NAME]))));
-    for (name, document) in all.iter().flat_map(|(name, all)| all.iter().map(move |one| (name, one))) {
-        assert_eq!(document["format"], 1, "{name}");
-        check(document, &[name], &table, &mut seen);
-    }
-    for (name, object) in &table {
-        // What this run has none of, or says under another of its names.
-        let absent = ["evolve", "evidence", "moved", "elsewhere", "voided", "sample", "b", "findings", "repaired"];
-        if absent.contains(&name.as_str()) {
-            continue;
-        }
-        for field in &object.always {
-            assert!(seen.contains(&format!("{name}.{field}")), "{name}.{field} was never printed");
+    let shown = numbers.iter().flat_map(|number| documents(&world, &["show", number, "--run", NAME]));
+    all.push(("show", shown.collect()));
+    for (command, documents) in all {
+        let schema = schema(command);
+        for document in documents {
+            assert_eq!(document["format"], 1, "{command}");
+            check(&document, &schema, &schema).unwrap_or_else(|error| panic!("{command}: {error}"));
         }
     }
+}
+
+#[test]
+fn a_document_of_another_shape_does_not_pass_for_one() {
+    let schema = schema("top");
+    let document = documents(&finished::world(), &["top", "--run", NAME]).remove(0);
+    check(&document, &schema, &schema).unwrap();
+    for (path, value) in [
+        ("/candidates/0/scores/cases/0/gap", Value::from("small")),
+        ("/candidates/0/held_out", Value::from(1)),
+        ("/candidates/0/proposer", Value::from("nobody")),
+        ("/best", Value::from(0.5)),
+    ] {
+        let mut other = document.clone();
+        *other.pointer_mut(path).unwrap() = value;
+        check(&other, &schema, &schema).unwrap_err();
+    }
+    for path in ["", "/candidates/0", "/candidates/0/scores/cases/0"] {
+        let mut more = document.clone();
+        more.pointer_mut(path).unwrap()["another"] = Value::Null;
+        check(&more, &schema, &schema).unwrap_err();
+    }
+    let mut less = document;
+    less.pointer_mut("/candidates/0/scores").unwrap().as_object_mut().unwrap().remove("quality");
+    check(&less, &schema, &schema).unwrap_err();
 }
 
 /// The examples of the topic in a language.

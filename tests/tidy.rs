@@ -63,8 +63,8 @@ const DOORS: [(&str, &[&str]); 34] = [
 ];
 
 /// Dependencies that are part of how we write Rust: any file may name them.
-const EVERYWHERE: [&str; 8] =
-    ["hex", "packevolve_contract", "rand", "serde", "serde_json", "strum", "thiserror", "tracing"];
+const EVERYWHERE: [&str; 9] =
+    ["hex", "packevolve_contract", "rand", "schemars", "serde", "serde_json", "strum", "thiserror", "tracing"];
 
 /// Words and turns of phrase that hide the actor, stand in for a noun, or have a common word in their place.
 const NOT_PLAIN: [&str; 25] = [

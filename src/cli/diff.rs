@@ -1,6 +1,7 @@
 //! `packevolve diff`.
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
@@ -30,9 +31,9 @@ pub struct Diff {
     format: Format,
 }
 
-/// This shape is part of the interface.
-#[derive(Serialize)]
-struct Document {
+/// The output of `packevolve diff --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct DiffJson {
     format: u32,
     #[serde(flatten)]
     compared: Compared,
@@ -48,7 +49,7 @@ impl Diff {
         let diff = diff(&run, &compared)?;
         let terminal = Terminal::of_stdout();
         match self.format {
-            Format::Json => print_json(&Document { format: FORMAT, compared, diff })?,
+            Format::Json => print_json(&DiffJson { format: FORMAT, compared, diff })?,
             Format::Table => {
                 print(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
             }

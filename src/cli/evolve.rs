@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
@@ -152,7 +153,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
     status(format_args!("stopped: {reason}"));
     tell_declined(&path)?;
     match format {
-        Format::Json => print_json(&Closing::of(&search))?,
+        Format::Json => print_json(&EvolveJson::of(&search))?,
         Format::Table => print(closing(&search, &path))?,
     }
     if reason == StopReason::Interrupted {
@@ -175,9 +176,9 @@ fn tell_declined(path: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What came of a run. The shape of its JSON is part of the interface.
-#[derive(Serialize)]
-struct Closing {
+/// The output of `packevolve evolve --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct EvolveJson {
     format: u32,
     best: Option<CandidateId>,
     candidates: Vec<Row>,
@@ -187,7 +188,7 @@ struct Closing {
     gain: Option<Gain>,
 }
 
-impl Closing {
+impl EvolveJson {
     fn of(search: &Search) -> Self {
         let best = search.best().map(|best| best.candidate);
         let (candidates, proposers) = (inspect::closing(search), inspect::asked(search));

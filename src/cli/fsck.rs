@@ -1,6 +1,7 @@
 //! `packevolve fsck`.
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
@@ -26,13 +27,13 @@ pub struct Fsck {
     format: Format,
 }
 
-/// What was found. Its JSON shape is part of the interface.
-#[derive(Serialize)]
-struct Told<'a> {
+/// The output of `packevolve fsck --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct FsckJson<'a> {
     format: u32,
     #[serde(flatten)]
     report: &'a Report,
-    /// What was wrong before `--repair` and is right now.
+    /// Findings that `--repair` has cured.
     repaired: &'a [Finding],
 }
 
@@ -48,7 +49,7 @@ impl Fsck {
             report = after;
         }
         match self.format {
-            Format::Json => print_json(&Told { format: FORMAT, report: &report, repaired: &repaired })?,
+            Format::Json => print_json(&FsckJson { format: FORMAT, report: &report, repaired: &repaired })?,
             Format::Table => print(text(&report, &repaired, &folder.path().display().to_string()))?,
         }
         Ok(if report.findings.is_empty() { Exit::Success } else { Exit::Damaged })

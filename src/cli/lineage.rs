@@ -1,6 +1,7 @@
 //! `packevolve lineage`.
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::{Repository, RepositoryError};
@@ -30,9 +31,9 @@ pub struct Lineage {
     format: Format,
 }
 
-/// This shape is part of the interface.
-#[derive(Serialize)]
-struct Document {
+/// The output of `packevolve lineage --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct LineageJson {
     format: u32,
     #[serde(flatten)]
     lineage: inspect::Lineage,
@@ -45,7 +46,7 @@ impl Lineage {
         let line = run.line_to(candidate)?;
         let lineage = inspect::Lineage::of(&line, &lines(&run, &line));
         match self.format {
-            Format::Json => print_json(&Document { format: FORMAT, lineage })?,
+            Format::Json => print_json(&LineageJson { format: FORMAT, lineage })?,
             Format::Table => {
                 let path = run.folder.path().display().to_string();
                 print(lineage.text(&run.start().origin().cases, &path, &Terminal::of_stdout()))?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
@@ -45,9 +46,9 @@ pub struct Log {
     format: Format,
 }
 
-/// The shape is part of the interface.
-#[derive(Serialize)]
-struct Line<'a> {
+/// The output of `packevolve log --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct LogJson<'a> {
     format: u32,
     seq: u64,
     time: f64,
@@ -119,7 +120,7 @@ impl Printer {
             return Ok(());
         }
         let line = match self.format {
-            Format::Json => serde_json::to_string(&Line { format: FORMAT, seq: *seq, time: *time, event })
+            Format::Json => serde_json::to_string(&LogJson { format: FORMAT, seq: *seq, time: *time, event })
                 .expect("BUG: events are JSON in the journal"),
             Format::Table => {
                 let whole = inspect::event_line(entry, self.began, search);

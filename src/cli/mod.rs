@@ -24,6 +24,7 @@ mod replay;
 mod report;
 mod show;
 mod top;
+mod schema;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -57,6 +58,7 @@ enum Command {
     Report(report::Report),
     Export(export::Export),
     Doctor(doctor::Doctor),
+    Schema(schema::Schema),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(man::Man),
@@ -99,6 +101,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Report(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Doctor(command) => block_on(command.run()),
+        Command::Schema(command) => command.run(),
         Command::Completions(command) => command.run(&mut Arguments::command()),
         Command::Man(command) => command.run(Arguments::command()),
         Command::Help(command) => command.run(Arguments::command()),

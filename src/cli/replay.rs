@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Repository;
@@ -47,9 +48,9 @@ pub struct Replay {
     format: Format,
 }
 
-/// Its JSON shape is part of the interface.
-#[derive(Serialize)]
-struct Reproduced<'a> {
+/// The output of `packevolve replay --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct ReplayJson<'a> {
     format: u32,
     candidates: &'a [Step],
     /// Absent with `--no-evaluate` and for a whole run.
@@ -115,7 +116,7 @@ impl Replay {
         };
         match (self.format, &measured) {
             (Format::Json, measured) => {
-                print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
+                print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
             }
             (Format::Table, Some(measured)) => print(told_again(measured, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
@@ -126,7 +127,7 @@ impl Replay {
     fn whole(&self, run: &Run, repository: &Repository) -> Result<Exit, CommandError> {
         let steps = replay::whole(run, repository)?;
         match self.format {
-            Format::Json => print_json(&Reproduced { format: FORMAT, candidates: &steps, measured: None })?,
+            Format::Json => print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: None })?,
             Format::Table => print(format_args!(
                 "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
                 run.entries.len(),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use packevolve_contract::evaluation::Evaluation;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Repository;
@@ -33,9 +34,9 @@ pub struct Show {
     format: Format,
 }
 
-/// This shape is part of the interface.
-#[derive(Serialize)]
-struct Shown {
+/// The output of `packevolve show --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct ShowJson {
     format: u32,
     #[serde(flatten)]
     row: Row,
@@ -57,7 +58,7 @@ impl Show {
             return Ok(Exit::Success);
         }
         let proposal = repository.proposal(known.commit)?;
-        let shown = Shown {
+        let shown = ShowJson {
             format: FORMAT,
             row: Row::of(candidate, &known),
             selection,
@@ -72,7 +73,7 @@ impl Show {
     }
 }
 
-fn text(run: &mut Glance, shown: &Shown, terminal: &Terminal) -> Result<String, RunError> {
+fn text(run: &mut Glance, shown: &ShowJson, terminal: &Terminal) -> Result<String, RunError> {
     let Row { candidate, name, commit, .. } = &shown.row;
     let parents = shown.row.parents.iter().map(|id| Ok(Row::of(*id, &run.seen(*id)?.known)));
     let parents: Vec<Row> = parents.collect::<Result<_, RunError>>()?;
@@ -87,7 +88,7 @@ fn text(run: &mut Glance, shown: &Shown, terminal: &Terminal) -> Result<String, 
     ))
 }
 
-fn origin(shown: &Shown, parents: &[Row]) -> String {
+fn origin(shown: &ShowJson, parents: &[Row]) -> String {
     let parent = |row: &Row| format!("{} ({})", row.candidate, harmless(&row.name));
     shown.selection.as_ref().map_or(String::new(), |selection| {
         let parents = parents.iter().map(parent).collect::<Vec<_>>().join(" that merges ");
@@ -110,7 +111,7 @@ fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
     terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
 }
 
-fn verdict(run: &Glance, shown: &Shown, terminal: &Terminal) -> String {
+fn verdict(run: &Glance, shown: &ShowJson, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
             let cases = &run.start().origin().cases;

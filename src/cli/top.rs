@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::Args;
 use packevolve_contract::case::Case;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
@@ -33,9 +34,9 @@ pub struct Top {
     format: Format,
 }
 
-/// This shape is part of the interface.
-#[derive(Serialize)]
-struct Document {
+/// The output of `packevolve top --format json`. Its shape is part of the interface.
+#[derive(Serialize, JsonSchema)]
+pub struct TopJson {
     format: u32,
     best: Option<CandidateId>,
     candidates: Vec<Row>,
@@ -48,7 +49,7 @@ impl Top {
     pub fn run(&self) -> Result<Exit, CommandError> {
         let (rows, best, cases) = if self.all { self.all()? } else { self.some()? };
         match self.format {
-            Format::Json => print_json(&Document { format: FORMAT, best, candidates: rows })?,
+            Format::Json => print_json(&TopJson { format: FORMAT, best, candidates: rows })?,
             Format::Table if rows.is_empty() => print("this run has no fully measured candidate yet\n")?,
             Format::Table => {
                 let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());

@@ -1,12 +1,13 @@
 //! Blame: how many of the lines that each edit of a lineage wrote are left in its last program.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use crate::edit::line::lines;
 
 /// Lines of one program of a lineage, without blank ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Lines {
     /// Lines that its edit put in, from a second parent too.
     pub wrote: usize,

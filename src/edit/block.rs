@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -39,7 +40,7 @@ impl Marker {
 const NO_NEWLINE: &str = r"\ No newline at end of file";
 
 /// One of the two texts of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Section {
     Search,
@@ -70,7 +71,7 @@ impl fmt::Display for Section {
 ///
 /// Lines count from 1: in the document when one was read, in the printed block when a block was made, in the parent when
 /// an edit between two programs was wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EditError {
     /// No block at all.

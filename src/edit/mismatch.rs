@@ -1,6 +1,7 @@
 //! Mismatch: why an edit does not apply to a program, with evidence for the journal and for the next proposal. It is
 //! data, never a failure of the harness.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -8,7 +9,7 @@ use crate::edit::nearest::NearMatch;
 use crate::edit::region::RegionError;
 
 /// Why an edit does not apply. Blocks and lines count from 1; lines are those of the parent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Mismatch {
     /// A SEARCH text stands nowhere in the program.

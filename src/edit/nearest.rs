@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use similar::{Algorithm, DiffTag, capture_diff_slices, group_diff_ops};
 use strsim::sorensen_dice;
@@ -40,7 +41,7 @@ const ALIKE: f64 = 0.5;
 const VOTES_OF_A_LINE: usize = 8;
 
 /// A place of the program that is close to a SEARCH text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NearMatch {
     /// Line of the program, from 1, at which the place begins.
     pub line: usize,
@@ -51,7 +52,7 @@ pub struct NearMatch {
 }
 
 /// How a place differs from a SEARCH text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference {
     /// CRLF against LF, or a newline at the end of the program.

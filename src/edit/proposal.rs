@@ -22,6 +22,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -34,7 +35,7 @@ pub const NAME_LENGTH: usize = 100;
 pub const DESCRIPTION_LENGTH: usize = 16 * 1024;
 
 /// A section of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tag {
     Name,
@@ -79,7 +80,7 @@ impl fmt::Display for Tag {
 }
 
 /// Why a document is not a proposal. Lines count from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ProposalError {
     /// A section is missing.

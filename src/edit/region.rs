@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -34,7 +35,7 @@ impl RegionMarker {
 }
 
 /// Why the markers of a program do not pair. Lines count from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum RegionError {
     /// A second START before the END of the first.

@@ -5,6 +5,7 @@
 //! own tries)` (the form of PUCT, Rosin 2011), where the share says how often the arm is tried while all rates are equal.
 //! It uses only +, *, / and sqrt, so every machine decides alike. Old tries fade: what helps early does not help late.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::values::cost::Charge;
@@ -43,7 +44,7 @@ impl Reward {
 }
 
 /// How the attempts of a proposer or an operator ended, and their cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProposerStats {
     /// Attempts.
     pub tried: u64,

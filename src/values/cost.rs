@@ -5,12 +5,13 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::values::settings::Prices;
 
 /// Tokens of a request and its reply, as the endpoint counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Tokens of the request.
     pub prompt_tokens: u64,
@@ -19,7 +20,7 @@ pub struct Usage {
 }
 
 /// An actual or possible cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Charge {
     pub usage: Usage,
     /// In billionths of a dollar.
@@ -85,7 +86,7 @@ impl Sum for Charge {
 }
 
 /// The most that all requests of a run may cost; `None`: no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// In tokens, both ways.
     pub tokens: Option<u64>,

@@ -8,6 +8,7 @@ use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::protocol::Ready;
 use packevolve_contract::tagged::{self, Tagged};
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::IntoStaticStr;
@@ -20,7 +21,7 @@ use crate::values::operator::Operator;
 use crate::values::settings::Settings;
 
 /// Something that happened in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", tag = "type", rename_all = "kebab-case")]
 pub enum Event {
     /// First line of every journal.
@@ -150,7 +151,7 @@ struct Selected {
 }
 
 /// Everything that a run starts from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
     /// Version of PackEvolve that started it.
     pub packevolve: String,
@@ -182,7 +183,7 @@ pub struct RunStarted {
 }
 
 /// One document of the corpus and the program that it is an edit of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusEntry {
     /// File name.
     pub file: String,
@@ -193,7 +194,7 @@ pub struct CorpusEntry {
 }
 
 /// One request to a language model and what came back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelAsked {
     /// Place of the model in the settings.
     pub model: usize,
@@ -210,7 +211,7 @@ pub struct ModelAsked {
 }
 
 /// What a language model is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Asking {
     /// A proposal, for this attempt.
@@ -220,7 +221,7 @@ pub enum Asking {
 }
 
 /// In which form a proposal is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestForm {
     /// SEARCH/REPLACE blocks for the parent.
@@ -232,7 +233,7 @@ pub enum RequestForm {
 }
 
 /// A candidate and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateCreated {
     /// Its number.
     pub candidate: CandidateId,
@@ -257,7 +258,7 @@ pub struct CandidateCreated {
 }
 
 /// What to try next: a decision of the search.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Selection {
     /// Who is asked for a proposal.
     pub proposer: Proposer,
@@ -301,7 +302,7 @@ impl Selection {
 }
 
 /// A source of proposals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Proposer {
     /// The document at this place of the corpus.
@@ -345,7 +346,7 @@ impl fmt::Display for Proposer {
 }
 
 /// Why an attempt made no candidate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Declined {
@@ -398,7 +399,7 @@ impl fmt::Display for Declined {
 }
 
 /// Why a run came to an orderly end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// As many candidates as were asked for.

@@ -9,11 +9,12 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
 use packevolve_contract::protocol::{Limits, Sandbox};
 use packevolve_contract::topology::Topology;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The effective settings of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     /// Key of all random streams.
     pub rng_seed: u64,
@@ -27,7 +28,7 @@ pub struct Settings {
 }
 
 /// How programs are measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvaluationSettings {
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
@@ -59,7 +60,7 @@ pub struct EvaluationSettings {
 }
 
 /// How programs are looked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchSettings {
     /// Candidates of the run, the seed program and the corpus counted.
     pub candidates: u64,
@@ -87,7 +88,7 @@ pub struct SearchSettings {
 }
 
 /// Which proposers take part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
     /// Programs put together from building blocks.
     pub compose: bool,
@@ -98,7 +99,7 @@ pub struct Parts {
 }
 
 /// Language models that are asked for proposals.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmSettings {
     /// The models, each a proposer of its own; none: no request is ever sent.
     pub models: Vec<ModelSettings>,
@@ -126,7 +127,7 @@ impl LlmSettings {
 }
 
 /// One model behind an OpenAI-compatible endpoint. Holds no key: only the name of the variable that has it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelSettings {
     /// What it is called in the run.
     pub name: String,
@@ -155,7 +156,7 @@ pub struct ModelSettings {
 }
 
 /// What tokens cost, dollars for a million.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prices {
     /// Tokens of a request.

@@ -2,6 +2,7 @@
 
 use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::rebalance::RebalanceScore;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::search::Search;
@@ -23,7 +24,7 @@ pub const CASES: [(&str, Column); 8] = [
 ];
 
 /// The best program beside the baseline, on the held-out windows if the run has some.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Gain {
     pub candidate: CandidateId,
     /// NAME of its proposal.

@@ -5,6 +5,7 @@
 //! over the same windows. Differences: plans are verified, loads are those of the run, and the judge's clock times
 //! `rebalance_experts` alone (the evaluator of the older formula also charged its own simulation).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Measurement;
@@ -12,7 +13,7 @@ use crate::rebalance::{PlanLoads, RebalanceSample};
 use crate::statistic::mean;
 
 /// The scores and their parts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdrsScores {
     /// The leaderboard's score: 90 balancedness_gpu + 5 min(0.002 / t, 2), less min(20 t, 20) if t is above 10 ms.
     pub leaderboard: f64,

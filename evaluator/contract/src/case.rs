@@ -3,13 +3,14 @@
 use std::fmt;
 
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stream::{Purpose, stream};
 use crate::topology::{Topology, TopologyError, divides};
 
 /// The source of a case's weights, given a window of loads `[layers, experts]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// The loads of the expert groups, packed to nodes: `[layers, groups]`.
@@ -26,7 +27,7 @@ pub enum Source {
 }
 
 /// A shape at which packing is called.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
     pub source: Source,
     /// X, the independent rows of a call.
@@ -49,7 +50,7 @@ impl fmt::Display for Case {
 }
 
 /// A global case as config.yaml names it: a number of replicas of a layer on a number of GPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GlobalShape {
     /// n: physical experts of a layer.

@@ -1,6 +1,7 @@
 //! Comparison: two programs measured in one session. Both received the same rows, items and seeds on each window, and the
 //! time of each call is relative to the reference program's, so their samples form pairs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Measurement;
@@ -9,7 +10,7 @@ use crate::rebalance::{Policy, RebalanceSample};
 use crate::statistic::{mean, two_standard_errors};
 
 /// A ratio with an interval of two standard errors on either side, on a logarithmic scale.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ratio {
     pub ratio: f64,
     pub low: f64,
@@ -17,7 +18,7 @@ pub struct Ratio {
 }
 
 /// One case of both programs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedCase {
     /// Name of the case.
     pub case: String,
@@ -32,7 +33,7 @@ pub struct ComparedCase {
 }
 
 /// `rebalance_experts` of both programs, by one policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ComparedRebalance {
     pub policy: Policy,
     /// How many times as fast as the other program this one is.
@@ -40,7 +41,7 @@ pub struct ComparedRebalance {
 }
 
 /// A program compared with another one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// In the order of the cases of the run.
     pub cases: Vec<ComparedCase>,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -15,7 +16,7 @@ use crate::tagged::{self, Tagged};
 
 /// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
 /// timed call is scored.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// Number of the window in the pool of the run.
     pub window: usize,
@@ -47,7 +48,7 @@ impl Sample {
 
 /// What a placement carries on the window after the one that it was made for: every item has become as heavy as its
 /// expert, or group, is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NextLoads {
     /// Σ over rows of the mean pack load, tokens.
     pub mean_load: f64,
@@ -56,7 +57,7 @@ pub struct NextLoads {
 }
 
 /// All samples of one case, in the order they were taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseMeasurement {
     /// Name of the case (`Display` of [`Case`](crate::case::Case)).
     pub case: String,
@@ -65,7 +66,7 @@ pub struct CaseMeasurement {
 }
 
 /// A pair of calls that was made again on the same window, because the reference program was too far off.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Voided {
     /// Name of the case.
     pub case: String,
@@ -75,7 +76,7 @@ pub struct Voided {
 }
 
 /// What the times of an evaluation were held against.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Times of the reference program before any code of the candidate was there, seconds.
     pub before: Vec<f64>,
@@ -88,7 +89,7 @@ pub struct Calibration {
 }
 
 /// What is told apart on a GPU.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuTimes {
     /// Wall time in which the children made their contexts, before the program was loaded, seconds.
     pub context_seconds: Vec<f64>,
@@ -97,7 +98,7 @@ pub struct GpuTimes {
 }
 
 /// What a child says of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ToldTime {
     /// Name of the case.
     pub case: String,
@@ -108,7 +109,7 @@ pub struct ToldTime {
 }
 
 /// What was measured of a program that kept its contract.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measurement {
     /// In the order of the cases of the run; cases without a sample are absent.
     pub cases: Vec<CaseMeasurement>,
@@ -143,7 +144,7 @@ pub struct Measurement {
 }
 
 /// How an evaluation ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", tag = "outcome", rename_all = "kebab-case")]
 pub enum Evaluation {
     /// One window of every case at least.

@@ -2,6 +2,7 @@
 //!
 //! Pure functions of two measurements. Scores are never stored, but computed from the record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -14,7 +15,7 @@ use crate::statistic::{Quartiles, mean, median, quartiles, two_standard_errors};
 pub const SOLVED_GAP: f64 = 1e-4;
 
 /// The weights of the objectives in `combined_score`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
     pub quality: f64,
@@ -29,7 +30,7 @@ impl Default for Weights {
 }
 
 /// The figures of one case, pooled over its windows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseScore {
     /// Name of the case.
     pub case: String,
@@ -58,7 +59,7 @@ pub struct CaseScore {
 }
 
 /// The scores of one program.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scores {
     /// Weighted sum of `quality` and `speed_score`. The baseline scores 0; provably optimal packing at a thousand times
     /// its speed scores 1.

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -89,7 +90,7 @@ pub struct Session {
 }
 
 /// What the judge does if the machine cannot take a step of the jail.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sandbox {
     /// Refuses to run.
@@ -102,7 +103,7 @@ pub enum Sandbox {
 }
 
 /// The limits of a child.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Wall time of a call, seconds; `None`: derived from the baseline's, see [`Limits::times`].
     pub call_seconds: Option<f64>,
@@ -163,7 +164,7 @@ impl Limits {
 }
 
 /// What the judge measures with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ready {
     pub version: u32,
     /// `cpu` or `cuda:N`.
@@ -188,7 +189,7 @@ pub struct Ready {
 }
 
 /// A step of the jail.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JailStep {
     /// Such as `seccomp`.
     pub step: String,

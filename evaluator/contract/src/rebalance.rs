@@ -1,6 +1,7 @@
 //! Rebalance: the measurement of a program's whole `rebalance_experts`, and its figures. They do not affect the scores of
 //! packing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
@@ -8,7 +9,7 @@ use crate::statistic::{Quartiles, mean, median, quartiles};
 use crate::topology::Topology;
 
 /// EPLB's two policies of `rebalance_experts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// Packs groups to nodes first, with the topology's groups and nodes.
@@ -45,7 +46,7 @@ impl Policy {
 
 /// The loads of a plan on a window, tokens, each summed over the layers. An expert's load is spread evenly over its
 /// replicas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanLoads {
     /// Mean load of a GPU.
     pub mean_gpu: f64,
@@ -70,7 +71,7 @@ impl PlanLoads {
 }
 
 /// One call of `rebalance_experts` on a window, with its plan verified.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RebalanceSample {
     pub policy: Policy,
     /// Number of the window in the pool of the run.
@@ -102,7 +103,7 @@ impl RebalanceSample {
 }
 
 /// The figures of `rebalance_experts` by one policy, pooled over windows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RebalanceScore {
     /// The policy.
     pub policy: Policy,

@@ -1,11 +1,12 @@
 //! Rejection: why a candidate has no measurement, with the evidence. A rejection is a result, not an error.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 use thiserror::Error;
 
 /// Why a candidate was rejected. The message describes what the candidate did, in terms of its contract.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Error, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Error, IntoStaticStr, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Rejection {
@@ -67,7 +68,7 @@ pub enum Rejection {
 }
 
 /// What the judge saw when it rejected the candidate; feedback for later proposals.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// The call, such as `72->8, window 3`, or `loading`.
     pub during: String,

@@ -1,9 +1,10 @@
 //! Statistic: medians, quartiles and intervals of a few numbers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Quartiles: half of the values lie between the two.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quartiles {
     /// First quartile.
     pub lower: f64,

@@ -1,11 +1,12 @@
 //! Topology: the placement of a model's experts on a cluster, in EPLB's parameters.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A model and its deployment: the arguments of one `rebalance_experts` call and the shape `[layers, experts]` of a
 /// window of loads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
     /// Mixture-of-experts layers; rows of a window.

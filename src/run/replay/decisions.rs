@@ -7,6 +7,7 @@ use std::fmt;
 use packevolve_contract::case;
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::WindowSet;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -66,7 +67,7 @@ impl Classify for Divergence {
 }
 
 /// One candidate made again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
     /// Its number.
     pub candidate: CandidateId,

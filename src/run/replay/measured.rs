@@ -7,6 +7,7 @@ use std::fmt;
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 use packevolve_contract::protocol::{EvaluateRequest, Ready, WindowSet};
 use packevolve_contract::statistic::median;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::archive::Repository;
@@ -21,7 +22,7 @@ use crate::values::event::Event;
 const TOLERANCE: f64 = 1.2;
 
 /// A candidate judged again.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Remeasured {
     /// It was measured, as before.
@@ -33,7 +34,7 @@ pub enum Remeasured {
 }
 
 /// What the calls that both made came to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Calls {
     /// How many calls were made again.
     pub compared: usize,
@@ -48,7 +49,7 @@ pub struct Calls {
 }
 
 /// A load that is not the same.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Moved {
     /// Name of the case.
     pub case: String,
@@ -63,7 +64,7 @@ pub struct Moved {
 }
 
 /// The times of a case, in units of the reference program's.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Speed {
     /// Name of the case.
     pub case: String,
@@ -78,7 +79,7 @@ pub struct Speed {
 }
 
 /// Something of the machine that is not as it was, which may move digits and times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Elsewhere {
     /// What.
     pub what: &'static str,

@@ -1,5 +1,6 @@
 //! Asked: how often a run drew on each proposer and operator, and the outcomes.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::search::Search;
@@ -11,7 +12,7 @@ use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
 
 /// A proposer's attempts and their outcomes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Asked {
     pub proposer: Proposer,
     /// Of a language model, its name in the settings.
@@ -25,7 +26,7 @@ pub struct Asked {
 }
 
 /// An operator's attempts and their outcomes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AskedOperator {
     pub operator: Operator,
     /// Counts of attempts by outcome, and their costs. If another operator stood in for this one, both count the attempt.

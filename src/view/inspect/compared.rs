@@ -1,6 +1,7 @@
 //! Compared: two candidates side by side.
 
 use packevolve_contract::objective::{CaseScore, Scores};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::view::format::{milliseconds, or_none, percent, score, signed, times};
@@ -11,7 +12,7 @@ use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
 /// Two candidates.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Compared {
     pub a: Row,
     pub b: Row,

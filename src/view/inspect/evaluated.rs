@@ -8,6 +8,7 @@ use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::protocol::Ready;
 use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::rejection::Evidence;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::view::format::{self, milliseconds, or_none, percent, quartiles, times};
@@ -16,7 +17,7 @@ use crate::view::table::{Column, Table};
 use crate::view::terminal::Terminal;
 
 /// The result of `packevolve evaluate`. The shape of its JSON is part of the interface.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Evaluated {
     pub format: u32,
     /// Path of the program.
@@ -42,7 +43,7 @@ pub struct Evaluated {
 }
 
 /// The published scores of a program and of the one that it is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Adrs {
     pub program: AdrsScores,
     /// The other's, if it has them.

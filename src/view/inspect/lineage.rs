@@ -2,6 +2,7 @@
 
 use packevolve_contract::case::Case;
 use packevolve_contract::objective::Scores;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::edit::blame::Lines;
@@ -14,7 +15,7 @@ use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
 /// The line from the seed program to a candidate, along the programs that were edited.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Lineage {
     /// The last candidate of the line.
     pub candidate: CandidateId,
@@ -25,7 +26,7 @@ pub struct Lineage {
 }
 
 /// A program of the line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Ancestor {
     #[serde(flatten)]
     pub row: Row,
@@ -38,7 +39,7 @@ pub struct Ancestor {
 }
 
 /// The differences of the scores of two programs. Positive is better.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ScoreGain {
     pub combined_score: f64,
     pub quality: Option<f64>,
@@ -106,8 +107,8 @@ impl Lineage {
         let gain = gain.as_ref().map_or(0.0, |gain| gain.combined_score);
         let (before, this) = (self.steps[at - 1].row.candidate, row.candidate);
         let left = lines.map_or(String::new(), |Lines { wrote, left }| {
-            let (lines, survive) = (count(wrote, "line", "lines"), if left == 1 { "survives" } else { "survive" });
-            format!("\n{left} of the {lines} that it wrote {survive} in {}", self.candidate)
+            let survive = if left == 1 { "survives" } else { "survive" };
+            format!("\nit wrote {}, of which {left} {survive} in {}", count(wrote, "line", "lines"), self.candidate)
         });
         format!(
             "\nlargest gain: candidate {this}, {gain:+.4}: {}{left}\n  packevolve show {this} --run {run}\n  \

@@ -2,6 +2,7 @@
 
 use packevolve_contract::case::Case;
 use packevolve_contract::objective::{CaseScore, Scores};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::search::{Candidate, Search};
@@ -13,7 +14,7 @@ use crate::view::table::{Column, Table};
 use crate::view::terminal::{Terminal, Tone};
 
 /// A candidate in a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Row {
     pub candidate: CandidateId,
     /// NAME of its proposal.
@@ -32,7 +33,7 @@ pub struct Row {
 }
 
 /// The result of a candidate on the held-out windows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct HeldOutRow {
     /// Whether it became the best.
     pub confirmed: bool,
