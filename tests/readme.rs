@@ -1,4 +1,4 @@
-//! README and help topics: their commands parse, and their settings load.
+//! README and help topics: their commands parse and their settings load; the help of each command is its snapshot.
 
 use std::fs;
 
@@ -7,6 +7,8 @@ use packevolve::cli;
 use packevolve::cli::help::TOPICS;
 use packevolve::config::Config;
 use packevolve::values::settings::Settings;
+
+use crate::support::repository;
 
 const README: &str = include_str!("../README.md");
 
@@ -74,5 +76,28 @@ fn every_example_of_settings_can_be_used() {
         let llm = settings(example).llm;
         assert_eq!(llm.models[0].name, "some-large-model");
         assert_eq!(llm.budget_dollars, Some(5.0));
+    }
+}
+
+/// A change of the help shows in review. To write the snapshots:
+/// `UPDATE_SNAPSHOTS=1 cargo test --release --test main readme`
+#[test]
+fn the_help_of_each_command_is_its_snapshot() {
+    let mut packevolve = cli::command().term_width(100);
+    packevolve.build();
+    let commands = packevolve.get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>();
+    let main = ("packevolve".to_owned(), packevolve.render_long_help().to_string());
+    let help = |name: String| {
+        let text = packevolve.find_subcommand_mut(&name).unwrap().render_long_help().to_string();
+        (name, text)
+    };
+    let all: Vec<(String, String)> = commands.into_iter().map(help).chain([main]).collect();
+    for (name, help) in all {
+        let path = repository("tests/testdata/help").join(format!("{name}.txt"));
+        let help: String = help.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&path, &help).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap_or_default(), help, "{}", path.display());
     }
 }

@@ -56,7 +56,7 @@ fn marker(line: &str) -> Option<(&str, &str)> {
     (marker == "*" || number).then_some((marker, rest))
 }
 
-/// A line goes on with the paragraph or item before it; a blank line begins a paragraph.
+/// A line continues the paragraph or item before it; a blank line begins a paragraph.
 fn extend(blocks: &mut Vec<Block>, line: &str) {
     match blocks.last_mut() {
         Some(Block::Paragraph(text) | Block::Item(_, text)) if !line.is_empty() => {
@@ -161,13 +161,13 @@ pub fn typeset(blocks: &[Block], page: &mut Roff) {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "# Title\n\nOne line\nand [another](there).\n\n* an item that\n  goes on\n* two\n\n\
+    const TEXT: &str = "# Title\n\nOne line\nand [another](there).\n\n* an item over\n  two lines\n* two\n\n\
                         | a | b |\n|---|---|\n| `x` | **y** z |\n\n```text\n  code  stays\n```\n";
 
     #[test]
     fn a_page_is_drawn_within_the_width() {
         let narrow = Terminal { width: Some(12), ..Terminal::default() };
-        let expected = "Title\n\nOne line and\nanother\n(there).\n\n* an item\n  that goes\n  on\n* two\n\n\
+        let expected = "Title\n\nOne line and\nanother\n(there).\n\n* an item\n  over two\n  lines\n* two\n\n\
                         a    b\n`x`  y z\n\n      code  stays\n";
         assert_eq!(draw(&parse(TEXT), &narrow), expected);
     }
