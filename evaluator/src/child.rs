@@ -37,9 +37,11 @@ pub struct Child {
     on_cpu: bool,
     /// The clock at the end of the previous call.
     done_at: Duration,
-    torch_threads: u32,
+    /// The number of threads that torch uses in the child.
+    pub torch_threads: u32,
     fresh_memory: u64,
-    peak_memory: u64,
+    /// Largest memory seen above that of the fresh child, bytes.
+    pub peak_memory: u64,
     peak_threads: u32,
     output: Captured,
     limits: Limits,
@@ -101,11 +103,6 @@ impl Child {
         };
         self.output.drain(&mut self.forked.output);
         Err(NurseryError::Unprepared(format!("{unprepared}: {}", self.output.text())).into())
-    }
-
-    /// The number of threads that torch uses in the child.
-    pub fn torch_threads(&self) -> u32 {
-        self.torch_threads
     }
 
     /// Loads the program under the name `file`: from its compiled `code` if there is any. Otherwise the child compiles
@@ -230,11 +227,6 @@ impl Child {
 
     pub fn unpause(&self) {
         process::resume(self.forked.pid);
-    }
-
-    /// Largest memory seen above that of the fresh child, bytes.
-    pub fn peak_memory(&self) -> u64 {
-        self.peak_memory
     }
 
     /// Ends the child and everything that it left behind. Returns its status, and the evidence, to which `during` and

@@ -16,7 +16,7 @@ pub enum JudgeError {
     Nursery(#[from] NurseryError),
     #[error(transparent)]
     Loads(#[from] LoadsError),
-    #[error("no device {device}: this machine has {available}")]
+    #[error("no device {device}: this machine has {available}\nhint: set `device` in config.yaml to one of them, or to auto")]
     Device { device: String, available: String },
     #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}\nhint: rebuild both")]
     Version { theirs: u32 },

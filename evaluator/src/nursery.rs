@@ -122,7 +122,7 @@ impl Nursery {
     pub fn start(python: &Path, jail: &Jail) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
-        let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allows_compilers()}).to_string();
+        let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allow_compile}).to_string();
         let process = Command::new(python)
             .args(["-I", "-B", "-u", "-", &settings])
             .env_clear()
@@ -157,7 +157,7 @@ impl Nursery {
         let memory = SharedMemory::new(bytes)?;
         let program = sealed_copy(program.as_bytes())?;
         let (output, output_in) = io::pipe()?;
-        let may_start = self.jail.allows_compilers();
+        let may_start = self.jail.allow_compile;
         // CUDA maps far more address space than it uses, so on a GPU only the judge's own checks limit memory.
         let data_limit = on_cpu.then_some(limits.memory_bytes);
         let request = json!({

@@ -38,7 +38,7 @@ fn lpt(row: &[f64], packs: usize) -> (Vec<i64>, Vec<i64>) {
 
 /// LPT's scores, checked against the oracles to 1e-6.
 fn scores(input: &CaseInput, packs: usize) -> Scores {
-    let rows = input.rows();
+    let rows = &input.rows;
     let (mut pack_index, mut rank_in_pack) = (Vec::new(), Vec::new());
     for row in 0..rows.rows() {
         let (packs_of_row, ranks_of_row) = lpt(rows.row(row), packs);

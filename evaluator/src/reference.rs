@@ -16,12 +16,11 @@ const PROGRAM: &str = include_str!("reference.py");
 const CALL: Call = Call { rows: 64, items: 96, packs: 12, seed: 0 };
 /// Untimed calls after the start, so that the first timed one is like the others.
 const WARM_UP_CALLS: usize = 3;
-const CALIBRATION_CALLS: usize = 5;
 
 /// The running reference program, stopped between its calls.
 #[derive(Debug)]
 pub struct Reference {
-    child: Child,
+    pub child: Child,
     input: Vec<f32>,
     /// How many of the next times a test doubles.
     #[cfg(test)]
@@ -49,22 +48,8 @@ impl Reference {
         })
     }
 
-    /// The number of threads that torch uses, here and in every child.
-    pub fn torch_threads(&self) -> u32 {
-        self.child.torch_threads()
-    }
-
-    /// Times of a few calls, seconds.
-    pub fn calibrate(&mut self) -> Result<Vec<f64>, JudgeError> {
-        self.times(CALIBRATION_CALLS)
-    }
-
-    /// Time of one call by the device's clock, seconds.
-    pub fn time(&mut self) -> Result<f64, JudgeError> {
-        Ok(self.times(1)?[0])
-    }
-
-    fn times(&mut self, count: usize) -> Result<Vec<f64>, JudgeError> {
+    /// Times of `count` calls by the device's clock, seconds.
+    pub fn times(&mut self, count: usize) -> Result<Vec<f64>, JudgeError> {
         self.child.unpause();
         // The program that ran before left its data in the caches. An untimed call brings ours back, so that the times
         // do not depend on how much data that was.

@@ -184,21 +184,14 @@ fn replicated(layer: usize, window: &Window, experts: &[usize], replicas: usize)
     let mut counts = vec![1.0; loads.len()];
     let mut chosen: Vec<usize> = (0..loads.len()).collect();
     while chosen.len() < replicas {
-        let heaviest = first_heaviest(&loads, &counts);
+        let weight = |at: usize| loads[at] / counts[at];
+        // `max_by` returns the last of equals.
+        let heaviest = (0..loads.len()).rev().max_by(|&a, &b| weight(a).total_cmp(&weight(b)));
+        let heaviest = heaviest.expect("BUG: replicas of no expert");
         counts[heaviest] += 1.0;
         chosen.push(heaviest);
     }
     chosen.into_iter().map(|at| Origin::expert(layer, experts[at], counts[at])).collect()
-}
-
-fn first_heaviest(loads: &[f64], counts: &[f64]) -> usize {
-    let (mut heaviest, mut weight) = (0, f64::NEG_INFINITY);
-    for (expert, (load, count)) in loads.iter().zip(counts).enumerate() {
-        if load / count > weight {
-            (heaviest, weight) = (expert, load / count);
-        }
-    }
-    heaviest
 }
 
 /// The stream of a random case on a window. Number 0 of this purpose drew the shapes; each (window, items, rows) has its

@@ -28,8 +28,10 @@ const NEEDS: [(&str, &str); 3] = [("filesystem", "namespaces"), (LATE_STEP, "nam
 #[derive(Clone, Debug)]
 pub struct Jail {
     sandbox: Sandbox,
-    steps: Vec<JailStep>,
-    allow_compile: bool,
+    /// All steps, with the reason for each one that is left out.
+    pub steps: Vec<JailStep>,
+    /// Whether a program may run compilers until it is sealed.
+    pub allow_compile: bool,
 }
 
 impl Jail {
@@ -52,16 +54,6 @@ impl Jail {
         let in_force = needed || self.sandbox != Sandbox::Off;
         let reason = if in_force { String::new() } else { "sandbox is off".to_owned() };
         self.steps.push(JailStep { step: name.to_owned(), in_force, reason });
-    }
-
-    /// Whether a program may run compilers until it is sealed.
-    pub fn allows_compilers(&self) -> bool {
-        self.allow_compile
-    }
-
-    /// All steps, with the reason for each one that is left out.
-    pub fn steps(&self) -> &[JailStep] {
-        &self.steps
     }
 
     /// The names of the steps to take.
@@ -106,7 +98,7 @@ mod tests {
     use super::*;
 
     fn left_out(jail: &Jail) -> Vec<&str> {
-        jail.steps().iter().filter(|step| !step.in_force).map(|step| step.step.as_str()).collect()
+        jail.steps.iter().filter(|step| !step.in_force).map(|step| step.step.as_str()).collect()
     }
 
     #[test]
@@ -121,10 +113,7 @@ mod tests {
         let mut jail = Jail::new(Sandbox::BestEffort);
         assert!(jail.leave_out("namespaces", "forbidden"));
         assert_eq!(left_out(&jail), ["namespaces", "filesystem"]);
-        assert_eq!(
-            (jail.steps()[3].reason.as_str(), jail.steps()[4].reason.as_str()),
-            ("forbidden", "needs namespaces")
-        );
+        assert_eq!((jail.steps[3].reason.as_str(), jail.steps[4].reason.as_str()), ("forbidden", "needs namespaces"));
         assert!(!jail.leave_out("namespaces", "again"), "it cannot fail where it is not tried");
         assert!(!jail.leave_out("descriptors", "judging needs them"));
     }
@@ -143,6 +132,6 @@ mod tests {
         assert!(Jail::new(Sandbox::Required).supervised().is_none());
         assert!(jail.leave_out("seccomp", "not in this kernel"));
         assert_eq!(left_out(&jail), ["seccomp", "processes"]);
-        assert!(jail.allows_compilers() && jail.supervised().is_none());
+        assert!(jail.allow_compile && jail.supervised().is_none());
     }
 }

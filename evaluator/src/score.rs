@@ -15,7 +15,7 @@ use crate::window::PoolWindow;
 /// they are computed once for each window and follow a permutation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaseInput {
-    rows: Rows,
+    pub rows: Rows,
     /// The weights of the same items on the next window.
     next: Option<Rows>,
     packs: usize,
@@ -46,10 +46,6 @@ impl CaseInput {
         let items = Items::of_case(case, topology, window, rng_seed);
         let next = window.next.map(|next| items.weigh(next));
         Self { next, ..Self::new(items.weigh(window.now), case.packs) }
-    }
-
-    pub fn rows(&self) -> &Rows {
-        &self.rows
     }
 
     /// The same input with rows and items permuted.
@@ -113,7 +109,7 @@ mod tests {
         let input = CaseInput::new(Rows::new(6, &weights), 2);
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
         assert_ne!(other.bounds, input.bounds);
-        assert_eq!(other, CaseInput::new(other.rows().clone(), 2));
+        assert_eq!(other, CaseInput::new(other.rows.clone(), 2));
     }
 
     #[test]
@@ -126,9 +122,9 @@ mod tests {
         assert_eq!(input.next_loads(&[0, 1, 1, 0]), Some(NextLoads { mean_load: 80.0, max_load: 80.0 }));
         assert_eq!(input.next_loads(&[0, 0, 1, 1]), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
-        assert_ne!(other.rows(), input.rows());
+        assert_ne!(other.rows, input.rows);
         // The items that weigh 1 and 2 together, wherever they stand.
-        let light: Vec<i64> = other.rows().weights().iter().map(|&weight| i64::from(weight > 2.0)).collect();
+        let light: Vec<i64> = other.rows.weights().iter().map(|&weight| i64::from(weight > 2.0)).collect();
         assert_eq!(other.next_loads(&light), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
         assert_eq!(
             CaseInput::of_case(&case, &topology, PoolWindow { next: None, ..window }, 1).next_loads(&light),

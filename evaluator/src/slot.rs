@@ -14,13 +14,15 @@ use crate::shared::Outputs;
 
 /// How far a reference time may be from the calibration, relative to it.
 const TOLERANCE: f64 = 0.2;
+const CALIBRATION_CALLS: usize = 5;
 /// How many pairs of an evaluation may be repeated.
 pub const MOST_VOIDS: usize = 16;
 
 /// A device with the reference program on it.
 #[derive(Debug)]
 pub struct Slot {
-    device: String,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
     pub reference: Reference,
     lock: DeviceLock,
 }
@@ -67,21 +69,16 @@ impl Tolerance {
 }
 
 impl Slot {
-    /// Starts the reference program on `device`, `cpu` or `cuda:N`.
+    /// Starts the reference program on `device`.
     pub fn open(nursery: &mut Nursery, limits: &Limits, device: &str) -> Result<Self, JudgeError> {
         let reference = Reference::start(nursery, limits, device)?;
         Ok(Self { device: device.to_owned(), reference, lock: DeviceLock::open(device)? })
     }
 
-    /// `cpu` or `cuda:N`.
-    pub fn device(&self) -> &str {
-        &self.device
-    }
-
     /// Times of the reference program alone, seconds.
     pub fn calibrate(&mut self) -> Result<Vec<f64>, JudgeError> {
         let _held = self.lock.hold()?;
-        self.reference.calibrate()
+        self.reference.times(CALIBRATION_CALLS)
     }
 
     /// Makes a call of a stopped `child`, and then one of the reference program.
@@ -94,7 +91,7 @@ impl Slot {
         child.unpause();
         let returned = call(child)?;
         child.pause();
-        Ok(Pair { returned, reference_seconds: self.reference.time()? })
+        Ok(Pair { returned, reference_seconds: self.reference.times(1)?[0] })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -33,28 +33,7 @@ pub struct PoolWindow<'a> {
     pub next: Option<&'a Window>,
 }
 
-/// A place in a file of loads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    pub path: PathBuf,
-    /// Lines, bytes and columns count from 1 (in CSV a column is a field, in JSON the byte where the reader stopped);
-    /// windows, steps, layers and experts count from 0, as in the arrays that the file holds.
-    pub spot: String,
-}
-
-impl Location {
-    pub fn new(path: &Path, spot: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), spot: spot.into() }
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.path.display(), self.spot)
-    }
-}
-
-/// What is wrong at a location.
+/// An error in a file of loads.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Problem {
     #[error("{text:?} is not a number")]
@@ -87,8 +66,10 @@ pub enum LoadsError {
     UnknownFormat { path: PathBuf },
     #[error("{} holds no loads", path.display())]
     Empty { path: PathBuf },
-    #[error("{at}: {problem}")]
-    Invalid { at: Location, problem: Problem },
+    /// In `spot`, lines, bytes and columns count from 1 (in CSV a column is a field, in JSON the byte where the reader
+    /// stopped); windows, steps, layers and experts count from 0, as in the arrays that the file holds.
+    #[error("{}, {spot}: {problem}", path.display())]
+    Invalid { path: PathBuf, spot: String, problem: Problem },
     #[error(
         "{}: {layers} layers of {experts} loads{}, but the topology has {wanted_layers} layers of {wanted_experts} \
          experts",

@@ -4,9 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::Measurement;
+use crate::evaluation::{CaseMeasurement, Measurement};
 use crate::objective;
-use crate::rebalance::{Policy, RebalanceSample};
+use crate::rebalance::Policy;
 use crate::statistic::{mean, two_standard_errors};
 
 /// A ratio with an interval of two standard errors on either side, on a logarithmic scale.
@@ -52,6 +52,7 @@ pub struct Comparison {
 }
 
 /// The logarithmic speedup of a group (a case or a policy) on a window, in a round.
+#[derive(Clone, Copy)]
 struct Pair {
     group: usize,
     window: usize,
@@ -65,7 +66,7 @@ pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
     let speedup = ratio(&pairs)?;
     let names = ours.cases.iter().map(|case| case.case.clone()).enumerate();
     let cases = names.filter_map(|(group, case)| {
-        let pairs = of_group(&pairs, group);
+        let pairs: Vec<Pair> = pairs.iter().filter(|pair| pair.group == group).copied().collect();
         let windows: Vec<usize> = pairs.iter().map(|pair| pair.window).collect();
         let gap = |of: &Measurement| objective::gap(&of.only(|sample| windows.contains(&sample.window)), &case);
         Some(ComparedCase {
@@ -80,38 +81,33 @@ pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
 }
 
 fn case_pairs(ours: &Measurement, theirs: &Measurement) -> Vec<Pair> {
-    let mut pairs = Vec::new();
-    for (group, case) in ours.cases.iter().enumerate() {
-        for (round, sample) in case.samples.iter().enumerate() {
-            if let Some(other) = theirs.samples(&case.case).iter().find(|other| other.window == sample.window) {
-                let log_speedup = (other.relative_time() / sample.relative_time()).ln();
-                pairs.push(Pair { group, window: sample.window, round, log_speedup });
-            }
-        }
-    }
-    pairs
+    let times = |of: &Measurement, case: &str| -> Vec<(usize, f64)> {
+        of.samples(case).iter().map(|sample| (sample.window, sample.relative_time())).collect()
+    };
+    let of_case = |(group, CaseMeasurement { case, .. }): (usize, &CaseMeasurement)| {
+        pairs(group, &times(ours, case), &times(theirs, case))
+    };
+    ours.cases.iter().enumerate().flat_map(of_case).collect()
 }
 
 fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedRebalance> {
-    let policies = [Policy::Hierarchical, Policy::Global];
     let compared = |policy: Policy| {
-        let of = |measurement: &Measurement| {
-            measurement.rebalance.iter().filter(|sample| sample.policy == policy).cloned().collect::<Vec<_>>()
+        let times = |of: &Measurement| -> Vec<(usize, f64)> {
+            let samples = of.rebalance.iter().filter(|sample| sample.policy == policy);
+            samples.map(|sample| (sample.window, sample.relative_time())).collect()
         };
-        let theirs = of(theirs);
-        let pair = |(round, sample): (usize, &RebalanceSample)| {
-            let other = theirs.iter().find(|other| other.window == sample.window)?;
-            let log_speedup = (other.relative_time() / sample.relative_time()).ln();
-            Some(Pair { group: 0, window: sample.window, round, log_speedup })
-        };
-        let pairs: Vec<Pair> = of(ours).iter().enumerate().filter_map(pair).collect();
-        Some(ComparedRebalance { policy, speedup: ratio(&pairs)? })
+        Some(ComparedRebalance { policy, speedup: ratio(&pairs(0, &times(ours), &times(theirs)))? })
     };
-    policies.into_iter().filter_map(compared).collect()
+    [Policy::Hierarchical, Policy::Global].into_iter().filter_map(compared).collect()
 }
 
-fn of_group(pairs: &[Pair], group: usize) -> Vec<Pair> {
-    pairs.iter().filter(|pair| pair.group == group).map(|pair| Pair { ..*pair }).collect()
+/// The pairs of a group, from the windows and relative times of its samples.
+fn pairs(group: usize, ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Vec<Pair> {
+    let pair = |(round, &(window, time)): (usize, &(usize, f64))| {
+        let (_, other) = theirs.iter().find(|(other, _)| *other == window)?;
+        Some(Pair { group, window, round, log_speedup: (other / time).ln() })
+    };
+    ours.iter().enumerate().filter_map(pair).collect()
 }
 
 /// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over rounds;
@@ -138,8 +134,8 @@ fn log_ratio<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::{CaseMeasurement, Sample};
-    use crate::rebalance::PlanLoads;
+    use crate::evaluation::Sample;
+    use crate::rebalance::{PlanLoads, RebalanceSample};
 
     #[track_caller]
     fn assert_close(left: f64, right: f64) {

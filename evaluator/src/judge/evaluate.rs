@@ -10,7 +10,6 @@ use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 
-use crate::child::Child;
 use crate::error::{Halt, JudgeError};
 use crate::schedule::Schedule;
 use crate::slot::Tolerance;
@@ -50,7 +49,7 @@ impl Judge {
             Err(Halt::Broken(error)) => return Err(error),
         };
         let Progress { children, current, mut measurement, during, .. } = progress;
-        let peaks = children.iter().map(Child::peak_memory).chain([measurement.peak_memory_bytes]);
+        let peaks = children.iter().map(|child| child.peak_memory).chain([measurement.peak_memory_bytes]);
         measurement.peak_memory_bytes = peaks.max().unwrap_or(0);
         let traceback = outcome.as_ref().err().map_or("", |failure| &failure.traceback);
         let mut last = (String::new(), Evidence::default());
@@ -81,7 +80,7 @@ impl Judge {
         };
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
-        let on_gpu = self.slot.device() != "cpu";
+        let on_gpu = self.slot.device != "cpu";
         Progress {
             request,
             children: Vec::new(),

@@ -43,7 +43,7 @@ impl Judge {
         attempt: u32,
     ) -> Result<Sample, Halt> {
         let (input, seed) = progress.draw(self.input(case, window), case, window, attempt);
-        let weights = input.rows().to_f32();
+        let weights = input.rows.to_f32();
         let of_case = &self.session.cases[case];
         let call = Call { rows: of_case.rows, items: of_case.items, packs: of_case.packs, seed: seed.into() };
         progress.during = format!("{of_case}, window {window}");

@@ -64,16 +64,16 @@ impl Judge {
     pub fn ready(&self) -> Ready {
         Ready {
             version: VERSION,
-            device: self.slot.device().to_owned(),
+            device: self.slot.device.clone(),
             device_name: self.device_name.clone(),
             python: self.nursery.interpreter.python.clone(),
             torch: self.nursery.interpreter.torch.clone(),
-            torch_threads: self.slot.reference.torch_threads(),
+            torch_threads: self.slot.reference.child.torch_threads,
             windows: self.pool.search.windows.len(),
             real_windows: self.pool.search.real,
             held_out_windows: self.pool.held_out.windows.len(),
             loads_digest: self.pool.digest.clone(),
-            jail: self.jail.steps().to_vec(),
+            jail: self.jail.steps.clone(),
         }
     }
 
@@ -122,7 +122,8 @@ mod tests {
         assert_eq!(choose_device("auto", &gpus).unwrap().0, "cuda:0");
         assert_eq!(choose_device("auto", &[]).unwrap().0, "cpu");
         let error = choose_device("cuda:1", &gpus).unwrap_err();
-        assert_eq!(error.to_string(), "no device cuda:1: this machine has cpu, cuda:0 (H200)");
+        let message = error.to_string();
+        assert!(message.starts_with("no device cuda:1: this machine has cpu, cuda:0 (H200)\nhint: "), "{message}");
         assert!(choose_device("gpu", &gpus).is_err());
     }
 }

@@ -35,7 +35,7 @@ impl Judge {
     /// current child. Returns the seconds that the device took.
     pub(super) fn start_child(&mut self, progress: &mut Progress<'_>, bytes: u64) -> Result<f64, Halt> {
         let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
-        let device = self.slot.device();
+        let device = &self.slot.device;
         let mut child = Child::fork(&mut self.nursery, &progress.request.program, bytes, &limits, device)?;
         let prepared = child.prepare(device)?;
         progress.current = progress.children.len();
@@ -73,7 +73,7 @@ impl Judge {
     pub(super) fn replace_child(&mut self, progress: &mut Progress<'_>, case: usize) -> Result<(), Halt> {
         let place = progress.schedule.child(case);
         let old = progress.children.remove(place);
-        progress.measurement.peak_memory_bytes = progress.measurement.peak_memory_bytes.max(old.peak_memory());
+        progress.measurement.peak_memory_bytes = progress.measurement.peak_memory_bytes.max(old.peak_memory);
         old.end(&mut self.nursery, "", String::new())?;
         let started = self.start_case(progress, case);
         if let Err(Halt::Broken(_)) = started {

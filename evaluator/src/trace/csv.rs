@@ -6,7 +6,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
 
 /// Reads the `text` of the file at `path`.
 pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
@@ -53,7 +53,7 @@ impl File<'_> {
     }
 
     fn invalid(&self, spot: String, problem: Problem) -> LoadsError {
-        LoadsError::Invalid { at: Location::new(self.path, spot), problem }
+        LoadsError::Invalid { path: self.path.to_owned(), spot, problem }
     }
 
     /// The line of a record. The reader's own count stops at the first blank line before it.

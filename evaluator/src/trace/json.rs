@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
-use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
 
 /// The number of steps that are summed to a window, as in the published evaluators. The last window may have fewer.
 const STEPS_OF_WINDOW: usize = 100;
@@ -57,10 +57,8 @@ struct State {
     layers: Option<usize>,
     /// The number of steps in the sums.
     steps: usize,
-    /// The current element, for the locations of errors.
-    step: Option<usize>,
-    layer: Option<usize>,
-    expert: Option<usize>,
+    /// The current element: its lists, from the outermost, and the number of its element in each.
+    path: Vec<(&'static str, usize)>,
     /// The cause of a custom error, which serde carries as text only.
     problem: Option<Problem>,
 }
@@ -68,7 +66,7 @@ struct State {
 impl State {
     fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), Problem> {
         let load = checked(load, text)?;
-        let (layer, expert) = (self.layer.unwrap_or(0), self.expert.unwrap_or(0));
+        let [.., (_, layer), (_, expert)] = self.path[..] else { unreachable!("BUG: a load outside of a layer") };
         let determines_experts = self.layers.is_none() && layer == 0;
         if !determines_experts && expert >= self.experts || self.layers.is_some_and(|layers| layer >= layers) {
             return Ok(()); // in excess; the end of the layer or of the layers reports it
@@ -86,7 +84,7 @@ impl State {
     }
 
     fn end_layer(&mut self, found: usize) -> Result<(), Problem> {
-        if self.layers.is_none() && self.layer == Some(0) {
+        if self.layers.is_none() && self.path.last() == Some(&("layer", 0)) {
             self.experts = found;
         }
         if found == self.experts { Ok(()) } else { Err(Problem::Ragged { found, wanted: self.experts }) }
@@ -115,17 +113,13 @@ impl State {
         if error.classify() == Category::Io {
             return LoadsError::Read { path: path.to_owned(), error: error.into() };
         }
-        let within = [("step", self.step), ("layer", self.layer), ("expert", self.expert)]
-            .into_iter()
-            .filter_map(|(name, number)| number.map(|number| format!("{name} {number}")))
-            .collect::<Vec<_>>()
-            .join(", ");
         let mut spot = format!("line {}, column {}", error.line(), error.column());
-        if !within.is_empty() {
-            spot = format!("{spot} ({within})");
+        if !self.path.is_empty() {
+            let within: Vec<String> = self.path.iter().map(|(name, number)| format!("{name} {number}")).collect();
+            spot = format!("{spot} ({})", within.join(", "));
         }
         let problem = self.problem.take().unwrap_or_else(|| Problem::Format { reason: reason(&error) });
-        LoadsError::Invalid { at: Location::new(path, spot), problem }
+        LoadsError::Invalid { path: path.to_owned(), spot, problem }
     }
 }
 
@@ -194,20 +188,20 @@ impl Node<'_> {
         self.reject(format!("no {} among the members {others:?}", names.join(" or ")))
     }
 
-    /// Reads a list of elements of `level`; `number` is the field that holds their numbers.
+    /// Reads a list of elements of `level`, which `name` names in errors. After an error, the path still names the element.
     fn list<'de, A: SeqAccess<'de>>(
         &mut self,
         mut elements: A,
+        name: &'static str,
         level: Level,
-        number: fn(&mut State) -> &mut Option<usize>,
     ) -> Result<usize, A::Error> {
-        *number(self.state) = Some(0);
+        self.state.path.push((name, 0));
         let mut found = 0;
         while elements.next_element_seed(self.below(level))?.is_some() {
             found += 1;
-            *number(self.state) = Some(found);
+            self.state.path.last_mut().expect("BUG: a list is left twice").1 = found;
         }
-        *number(self.state) = None;
+        self.state.path.pop();
         Ok(found)
     }
 }
@@ -247,17 +241,17 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, elements: A) -> Result<(), A::Error> {
-        let ended = match self.level {
-            Level::History => self.list(elements, Level::Step, |state| &mut state.step).map(|_| Ok(()))?,
-            Level::Layers => {
-                let found = self.list(elements, Level::Layer, |state| &mut state.layer)?;
-                self.state.end_layers(found)
-            }
-            Level::Layer => {
-                let found = self.list(elements, Level::Load, |state| &mut state.expert)?;
-                self.state.end_layer(found)
-            }
+        let (name, below) = match self.level {
+            Level::History => ("step", Level::Step),
+            Level::Layers => ("layer", Level::Layer),
+            Level::Layer => ("expert", Level::Load),
             Level::Document | Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+        };
+        let found = self.list(elements, name, below)?;
+        let ended = match self.level {
+            Level::Layers => self.state.end_layers(found),
+            Level::Layer => self.state.end_layer(found),
+            _ => Ok(()),
         };
         self.result(ended)
     }

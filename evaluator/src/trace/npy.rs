@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::window::{LoadsError, Location, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
 
 /// The longest header, bytes; NumPy also refuses longer ones.
 const LONGEST_HEADER: usize = 10_000;
@@ -86,7 +86,7 @@ impl<R: Read> Bytes<'_, R> {
     }
 
     fn invalid(&self, spot: &str, problem: Problem) -> LoadsError {
-        LoadsError::Invalid { at: Location::new(self.path, spot), problem }
+        LoadsError::Invalid { path: self.path.to_owned(), spot: spot.to_owned(), problem }
     }
 }
 
