@@ -16,11 +16,11 @@ pub enum JudgeError {
     Nursery(#[from] NurseryError),
     #[error(transparent)]
     Loads(#[from] LoadsError),
-    #[error("no device {device}: this machine has {available}\nhint: set `device` in config.yaml to one of them, or to auto")]
+    #[error("no device {device}: this machine has {available}")]
     Device { device: String, available: String },
-    #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}\nhint: rebuild both")]
+    #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}")]
     Version { theirs: u32 },
-    #[error("there is no python to run candidates with\nhint: set `python` in config.yaml")]
+    #[error("there is no python to run candidates with")]
     NoPython,
     #[error("the reference program fails: it {0}")]
     Reference(Rejection),
@@ -28,6 +28,25 @@ pub enum JudgeError {
     Pin { cpu: usize, source: io::Error },
     #[error("cannot lock device {device}")]
     Lock { device: String, source: io::Error },
+}
+
+impl JudgeError {
+    /// A way to fix the error.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Device { .. } => "set `device` in config.yaml to one of them, or to auto",
+            Self::Version { .. } => "rebuild both",
+            Self::NoPython => "set `python` in config.yaml to an interpreter that has torch",
+            Self::Nursery(NurseryError::Start { .. } | NurseryError::NotReady { .. }) => {
+                "`make` sets up .venv with torch and numpy; `python` in config.yaml selects another interpreter"
+            }
+            Self::Nursery(NurseryError::Unavailable { .. }) => {
+                "`sandbox: best-effort` runs candidates without that protection"
+            }
+            Self::Loads(LoadsError::UnknownFormat { .. }) => "use a *.csv, *.json or *.npy file",
+            _ => return None,
+        })
+    }
 }
 
 /// How a candidate failed.

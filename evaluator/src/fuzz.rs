@@ -105,7 +105,7 @@ fn replies() -> Vec<Reply> {
         Evaluation::Rejected { rejection, evidence },
     ];
     let evaluated = evaluations.map(|evaluation| Reply::Evaluated(Box::new(evaluation)));
-    let others = [Reply::Ready(Box::default()), Reply::Failed { error: "no".to_owned() }];
+    let others = [Reply::Ready(Box::default()), Reply::Failed { error: "no".to_owned(), hint: None }];
     evaluated.into_iter().chain(others).collect()
 }
 

@@ -36,7 +36,7 @@ mod seccomp;
 pub mod sandbox;
 mod message;
 pub mod nursery;
-mod error;
+pub mod error;
 pub mod call;
 mod captured;
 pub mod child;

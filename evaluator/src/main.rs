@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use packevolve_contract::protocol::{Reply, Request};
+use packevolve_evaluator::error::JudgeError;
 use packevolve_evaluator::judge::Judge;
 use packevolve_evaluator::process;
 
@@ -48,7 +49,10 @@ fn stream() -> anyhow::Result<UnixStream> {
 fn answer(judge: &mut Option<Judge>, line: &str) -> Reply {
     match try_answer(judge, line) {
         Ok(reply) => reply,
-        Err(error) => Reply::Failed { error: format!("{error:#}") },
+        Err(error) => {
+            let hint = error.downcast_ref::<JudgeError>().and_then(JudgeError::hint);
+            Reply::Failed { error: format!("{error:#}"), hint: hint.map(str::to_owned) }
+        }
     }
 }
 

@@ -54,11 +54,9 @@ const ENVIRONMENT: [(&str, &str); 7] = [
 /// The judge's own machinery broke; no candidate is to blame.
 #[derive(Debug, Error)]
 pub enum NurseryError {
-    #[error("cannot start python {path}\nhint: set `python` in config.yaml to an interpreter that has torch")]
+    #[error("cannot start python {path}")]
     Start { path: PathBuf, source: io::Error },
-    #[error(
-        "python {path} exited before it was ready: {output}\nhint: it needs torch and numpy; `make` sets up .venv with both"
-    )]
+    #[error("python {path} exited before it was ready: {output}")]
     NotReady { path: PathBuf, output: String },
     #[error("the nursery does not answer within {} s", .0.as_secs())]
     Silent(Duration),
@@ -70,7 +68,7 @@ pub enum NurseryError {
     Unjailed,
     #[error("a child cannot prepare its device: {0}")]
     Unprepared(String),
-    #[error("the jail lacks {step}: {reason}\nhint: `sandbox: best-effort` runs candidates without that protection")]
+    #[error("the jail lacks {step}: {reason}")]
     Unavailable { step: String, reason: String },
     #[error("cannot communicate with a child")]
     Io(#[from] io::Error),

@@ -62,7 +62,7 @@ pub enum LoadsError {
     Read { path: PathBuf, error: io::Error },
     #[error("no *.csv, *.json or *.npy file in {}", path.display())]
     NoFile { path: PathBuf },
-    #[error("unknown format of loads: {}\nhint: use a *.csv, *.json or *.npy file", path.display())]
+    #[error("unknown format of loads: {}", path.display())]
     UnknownFormat { path: PathBuf },
     #[error("{} holds no loads", path.display())]
     Empty { path: PathBuf },

@@ -80,7 +80,7 @@ fn open(allow_compile: bool) -> Option<Client> {
             assert_eq!(late, usize::from(allow_compile));
             Some(client)
         }
-        Reply::Failed { error } if error.starts_with("the jail lacks") => {
+        Reply::Failed { error, .. } if error.starts_with("the jail lacks") => {
             eprintln!("skipped: {error}");
             None
         }

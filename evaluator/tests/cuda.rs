@@ -30,7 +30,7 @@ fn open() -> Option<Client> {
     let mut client = Client::start();
     match client.ask(&Request::Open(Box::new(Session { cpu: None, ..session_on("cuda:0") }))) {
         Reply::Ready(_) => Some(client),
-        Reply::Failed { error } => {
+        Reply::Failed { error, .. } => {
             eprintln!("skipped: {error}");
             None
         }

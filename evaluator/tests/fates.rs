@@ -106,7 +106,7 @@ fn open(client: &mut Client, secrets: &Path) -> bool {
     let loads = Loads::Path(secrets.join("loads"));
     let jailed = Session { loads, ..session() };
     match client.ask(&Request::Open(Box::new(jailed.clone()))) {
-        Reply::Failed { error } if error.starts_with("the jail lacks") => {
+        Reply::Failed { error, .. } if error.starts_with("the jail lacks") => {
             eprintln!("no jail: {error}");
             client.ready(Session { sandbox: Sandbox::BestEffort, ..jailed });
             false

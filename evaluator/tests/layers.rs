@@ -72,7 +72,7 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
     command.arg(judge_program());
     let mut client = Client::start_as(command);
     match client.ask(&Request::Open(Box::new(session()))) {
-        Reply::Failed { error } => assert!(error.starts_with("the jail lacks namespaces: unshare: "), "{error}"),
+        Reply::Failed { error, .. } => assert!(error.starts_with("the jail lacks namespaces: unshare: "), "{error}"),
         other => panic!("{other:?}"),
     }
     let ready = client.ready(Session { sandbox: Sandbox::BestEffort, ..session() });

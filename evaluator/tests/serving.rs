@@ -12,7 +12,7 @@ use crate::processes::{descendants, left_of};
 
 fn failure(reply: Reply) -> String {
     match reply {
-        Reply::Failed { error } => error,
+        Reply::Failed { error, .. } => error,
         other => panic!("{other:?}"),
     }
 }

@@ -32,10 +32,10 @@ pub enum JudgeError {
     Start { path: PathBuf, source: io::Error },
     #[error("the judge has ended: {0}")]
     Ended(String),
-    #[error("{0}")]
-    Refused(String),
-    #[error("{0}")]
-    Failed(String),
+    #[error("{error}")]
+    Refused { error: String, hint: Option<String> },
+    #[error("{error}")]
+    Failed { error: String, hint: Option<String> },
     #[error("the judge answers out of turn: {0}")]
     Answer(String),
     #[error("cannot reach the judge")]
@@ -45,11 +45,11 @@ pub enum JudgeError {
 impl Classify for JudgeError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Refused(_) => ErrorKind::Input,
+            Self::Refused { .. } => ErrorKind::Input,
             Self::Missing(_)
             | Self::Start { .. }
             | Self::Ended(_)
-            | Self::Failed(_)
+            | Self::Failed { .. }
             | Self::Answer(_)
             | Self::Io(_) => ErrorKind::Failure,
         }
@@ -58,6 +58,7 @@ impl Classify for JudgeError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Missing(_) => Some("`cargo build --release --workspace` makes both".to_owned()),
+            Self::Refused { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
             _ => None,
         }
     }
@@ -123,7 +124,7 @@ impl Judge {
             Ok(Reply::Ready(ready)) => judge.ready = *ready,
             Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
             // A person named the loads, the device and the python of a session.
-            Err(JudgeError::Failed(error)) => return Err(JudgeError::Refused(error)),
+            Err(JudgeError::Failed { error, hint }) => return Err(JudgeError::Refused { error, hint }),
             Err(error) => return Err(error),
         }
         Ok(judge)
@@ -163,7 +164,7 @@ impl Judge {
             return Err(self.ended().await);
         }
         match serde_json::from_str(&reply) {
-            Ok(Reply::Failed { error }) => Err(JudgeError::Failed(error)),
+            Ok(Reply::Failed { error, hint }) => Err(JudgeError::Failed { error, hint }),
             Ok(reply) => Ok(reply),
             Err(_) => Err(JudgeError::Answer(reply)),
         }

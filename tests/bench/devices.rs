@@ -19,7 +19,7 @@ pub async fn table(bench: &Bench) -> anyhow::Result<()> {
         let mut judge = match on_device.judge().await {
             Ok(judge) => judge,
             Err(error) => match error.downcast_ref::<JudgeError>() {
-                Some(JudgeError::Refused(reason)) if device != "cpu" => {
+                Some(JudgeError::Refused { error: reason, .. }) if device != "cpu" => {
                     println!("no {device}: {reason}");
                     continue;
                 }

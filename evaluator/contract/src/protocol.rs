@@ -33,8 +33,13 @@ pub enum Reply {
     Ready(Box<Ready>),
     /// To [`Request::Evaluate`].
     Evaluated(Box<Evaluation>),
-    /// The judge broke, or cannot serve the request; the candidate is not to blame. The error includes its causes.
-    Failed { error: String },
+    /// The judge broke, or cannot serve the request; the candidate is not to blame.
+    Failed {
+        /// The error with its causes.
+        error: String,
+        /// A way to fix it.
+        hint: Option<String>,
+    },
 }
 
 impl Serialize for Reply {
