@@ -69,8 +69,8 @@ impl fmt::Display for Section {
 
 /// Why a text is not an edit, or why there is no edit between two programs.
 ///
-/// Lines count from 1: in the document when one was read, in the printed block when a block was made, in the parent when
-/// an edit between two programs was wanted.
+/// Lines count from 1: in the document when one was read, in the printed block when a block was made, in the parent
+/// when an edit between two programs was wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EditError {

@@ -115,8 +115,8 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// The part of `window` that stands opposite the wanted lines, lines that differ in blanks only counting as the same,
-    /// and how many lines agree; `None` if none does.
+    /// The part of `window` that stands opposite the wanted lines, lines that differ in blanks only counting as the
+    /// same, and how many lines agree; `None` if none does.
     fn aligned(&self, wanted: &[&str], window: &Range<usize>) -> Option<(Range<usize>, usize)> {
         let keys = |lines: &[&str]| lines.iter().map(|line| without_blanks(line)).collect::<Vec<_>>();
         let ops = capture_diff_slices(Algorithm::Myers, &keys(wanted), &keys(&self.lines[window.clone()]));

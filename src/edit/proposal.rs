@@ -14,10 +14,10 @@
 //! </DIFF>
 //! ```
 //!
-//! Tags are whole lines; trailing blanks and a carriage return after them are allowed. Each of the three sections stands
-//! once, in any order. Text outside them is ignored, even if it looks like a block. No other tag may stand inside a
-//! section, so that a missing end is an error. NAME and DESCRIPTION become an author and a commit message: blanks around
-//! them are dropped, and characters that would break a git header or steer a terminal are refused.
+//! Tags are whole lines; trailing blanks and a carriage return after them are allowed. Each of the three sections
+//! stands once, in any order. Text outside them is ignored, even if it looks like a block. No other tag may stand
+//! inside a section, so that a missing end is an error. NAME and DESCRIPTION become an author and a commit message:
+//! blanks around them are dropped, and characters that would break a git header or steer a terminal are refused.
 
 use std::fmt;
 use std::ops::Range;
@@ -130,7 +130,8 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// A proposal of these parts; blanks around name and description are dropped, line ends in the description are `\n`.
+    /// A proposal of these parts; blanks around name and description are dropped, line ends in the description are
+    /// `\n`.
     ///
     /// # Errors
     /// When the name or the description is malformed, or a line of a part would be read as a tag.

@@ -120,8 +120,8 @@ impl Client {
         tries.saturating_add(seconds(self.model.longest_wait_seconds).saturating_mul(retries))
     }
 
-    /// Sends a request, and repeats it if that may help, after the time that the endpoint names or a doubling one. Each try
-    /// draws on the reserve. A future that is dropped during a try leaves the worst case of that try set aside: the
+    /// Sends a request, and repeats it if that may help, after the time that the endpoint names or a doubling one. Each
+    /// try draws on the reserve. A future that is dropped during a try leaves the worst case of that try set aside: the
     /// endpoint may charge it.
     pub async fn ask(&self, request: &Request, reserve: &mut impl Reserve) -> Asked {
         let mut failures = Vec::new();
