@@ -183,7 +183,7 @@ fn a_run_can_be_reported_after_any_of_its_events() {
         for wrong in ["NaN", "inf ", ">inf<", "-0.0000"] {
             assert!(!page.contains(wrong), "{wrong} after {count} events");
         }
-        let goes_on = page.contains("it goes on, or was interrupted");
+        let goes_on = page.contains("it is under way, or was interrupted");
         assert_eq!(goes_on, count < run.entries.len(), "after {count} events");
     }
 }

@@ -100,7 +100,7 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 11] = [
+const STILL_TO_REWRITE: [&str; 10] = [
     "config.yaml",
     "evaluator/",
     "src/archive/",
@@ -111,7 +111,6 @@ const STILL_TO_REWRITE: [&str; 11] = [
     "src/run/",
     "src/search/",
     "src/values/",
-    "src/view/",
 ];
 
 fn root() -> &'static Path {

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_terminal_gets_the_text_as_it_is() {
+    fn only_a_terminal_changes_the_text() {
         let piped = Terminal::default();
         assert_eq!(piped.paint(Tone::Bad, "a\nb"), "a\nb");
         assert_eq!(piped.cut(&"long ".repeat(100)), "long ".repeat(100));

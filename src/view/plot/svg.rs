@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_text_whatever_it_is() {
+    fn a_name_is_text_even_if_it_looks_like_markup() {
         let name = Name::new("</svg><script>alert('1')</script>\u{1b}[31m\0&\"");
         let named = vec![((1.0, 1.0), name.clone())];
         let layers = vec![

@@ -1,4 +1,4 @@
-//! Cast: the candidates that a report speaks of by name, and what is known of them.
+//! Cast: the candidates that a report names.
 
 use packevolve_contract::objective::Scores;
 
@@ -9,20 +9,19 @@ use crate::values::event::Proposer;
 use crate::view::inspect::model_name;
 use crate::view::plot::Name;
 
-/// A longer name is cut in figures.
+/// Figures cut longer names.
 const LONGEST: usize = 34;
 
-/// Who is who in a run.
 pub struct NamedCandidates<'a> {
     /// The run.
     pub run: &'a Run,
     /// Its state after all that happened.
     pub search: &'a Search,
-    /// What the corpus made, of what was measured in full.
+    /// The candidates of the corpus that were measured in full.
     pub corpus: Vec<CandidateId>,
     /// The best, if it is not the seed program.
     pub best: Option<CandidateId>,
-    /// Those that nobody exceeds in both quality and speed, the fastest first.
+    /// The Pareto front of quality and speed, the fastest first.
     pub front: Vec<CandidateId>,
     /// The cases in which the baseline leaves something to gain.
     pub counting: Vec<String>,
@@ -46,7 +45,6 @@ impl<'a> NamedCandidates<'a> {
         }
     }
 
-    /// What is known of a candidate.
     pub fn known(&self, id: CandidateId) -> &'a Candidate {
         self.search.candidate(id).expect("BUG: a candidate of the run")
     }
@@ -65,7 +63,7 @@ impl<'a> NamedCandidates<'a> {
         Name { long, short: if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") } }
     }
 
-    /// Who proposed it, in words.
+    /// Its proposer, in words.
     pub fn proposer(&self, id: CandidateId) -> String {
         match self.known(id).proposer {
             None => "the program that the search started from".to_owned(),
@@ -75,12 +73,12 @@ impl<'a> NamedCandidates<'a> {
         }
     }
 
-    /// All that were measured in full, by their numbers.
+    /// All candidates that were measured in full, by number.
     pub fn measured(&self) -> impl Iterator<Item = (CandidateId, &'a Scores)> {
         self.search.candidates().filter_map(|(id, _)| Some((id, self.scores(id)?)))
     }
 
-    /// Whether a candidate is shown by name wherever it appears.
+    /// Whether figures show a candidate by name.
     pub fn is_named(&self, id: CandidateId) -> bool {
         id == CandidateId::SEED || Some(id) == self.best || self.corpus.contains(&id)
     }
@@ -95,7 +93,7 @@ impl<'a> NamedCandidates<'a> {
         ranked.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// The best and what it was made from, from the seed program on.
+    /// The line from the seed program to the best.
     pub fn winning_line(&self) -> Vec<CandidateId> {
         let mut line: Vec<CandidateId> = self.best.into_iter().collect();
         while let Some(parent) = line.last().and_then(|last| self.known(*last).parents.first()) {
@@ -105,7 +103,7 @@ impl<'a> NamedCandidates<'a> {
         line
     }
 
-    /// How many edits lie between a candidate and the seed program.
+    /// The number of edits between the seed program and a candidate.
     pub fn generation(&self, id: CandidateId) -> usize {
         std::iter::successors(self.known(id).parents.first(), |id| self.known(**id).parents.first()).count()
     }

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_only_added_is_no_change_of_its_neighbours() {
+    fn an_added_line_leaves_its_neighbours_unchanged() {
         let edit = Edit::new(vec![Block::new("a\na\n", "a\na\na\n").unwrap()]).unwrap();
         let classes: Vec<&str> = lines(&edit).into_iter().map(|line| line.class).collect();
         assert_eq!(classes, ["same", "same", "add"]);

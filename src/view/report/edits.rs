@@ -1,4 +1,4 @@
-//! Edits: the proposals that lead from the seed program to the best, in order, and what each of them brought.
+//! Edits: the proposals that lead from the seed program to the best, in order, and the gain of each.
 
 use crate::archive::{Repository, RepositoryError};
 use crate::edit::blame::{Lines, blame};
@@ -10,7 +10,7 @@ use crate::view::report::changes;
 use crate::view::report::machine::name;
 use crate::view::report::page::{Block, Cell, DiffLine, EditShown, Section, Table};
 
-/// So many lines of a description are seen at once.
+/// The number of lines of a description that are visible at once.
 const LEAD: usize = 6;
 
 pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
@@ -31,11 +31,11 @@ pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Se
     Ok(Section { id: "edits", title: "The winning edits", blocks })
 }
 
-/// How to have the edits made again.
+/// The command that reproduces the edits.
 fn again(cast: &NamedCandidates<'_>, best: CandidateId) -> String {
     let replay = format!("packevolve replay {best} --run {}", name(cast.run));
     format!(
-        "\u{201c}{replay}\u{201d} makes these edits again from the seed program, compares every program and commit id, and \
+        "\u{201c}{replay}\u{201d} derives these programs from the seed program, compares every program and commit id, and \
          measures the best again; with \u{201c}--export DIR\u{201d} it writes them as files for \u{201c}packevolve apply\u{201d}."
     )
 }
@@ -52,7 +52,7 @@ fn lines(
 }
 
 fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
-    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "brought#", "lines\nleft#"];
+    let columns = ["", "edit", "mean\ngap, %#", "unit,\nms#", "combined_\nscore#", "gain#", "lines\nleft#"];
     let mut table = Table::new("From the seed program to the best, edit by edit", columns);
     for (id, Lines { wrote, left }) in line.iter().zip(lines) {
         let name = cast.known(*id).name.clone();
@@ -65,29 +65,29 @@ fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> T
             ]
         });
         let figures = figures.unwrap_or_else(|| std::array::from_fn(|_| or_none(None::<String>)));
-        let brought = if *id == CandidateId::SEED { String::new() } else { or_none(brought(cast, *id)) };
+        let gain = if *id == CandidateId::SEED { String::new() } else { or_none(gain(cast, *id)) };
         let first = [Cell::from(id.to_string()), Cell::name(name)];
         let left = if *wrote > 0 { format!("{left} of {wrote}") } else { String::new() };
-        let last = [brought, left];
+        let last = [gain, left];
         table.row(first.into_iter().chain(figures.map(Cell::from)).chain(last.map(Cell::from))).is_best =
             Some(*id) == cast.best;
     }
     table
 }
 
-/// By how much the score of a candidate exceeds that of the program that was edited.
-fn brought(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<String> {
+/// The difference of a candidate's score and that of its first parent.
+fn gain(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<String> {
     let parent = *cast.known(id).parents.first()?;
     Some(signed(cast.scores(id)?.combined_score - cast.scores(parent)?.combined_score, 4))
 }
 
-/// What an edit brought, in words.
-fn told(cast: &NamedCandidates<'_>, id: CandidateId) -> String {
+/// The gain of an edit in words.
+fn gain_in_words(cast: &NamedCandidates<'_>, id: CandidateId) -> String {
     let parent = cast.known(id).parents.first().and_then(|parent| cast.scores(*parent));
-    let (Some(parent), Some(own), Some(brought)) = (parent, cast.scores(id), brought(cast, id)) else {
+    let (Some(parent), Some(own), Some(gain)) = (parent, cast.scores(id), gain(cast, id)) else {
         return "not measured in full".to_owned();
     };
-    let mut parts = vec![format!("{brought} combined_score")];
+    let mut parts = vec![format!("{gain} combined_score")];
     let gaps = cast.mean_gap(parent).zip(cast.mean_gap(own));
     parts.extend(gaps.map(|(before, after)| format!("gap {} → {} %", percent(before), percent(after))));
     let units = parent.normalised_unit_seconds.zip(own.normalised_unit_seconds);
@@ -111,13 +111,13 @@ fn shown(cast: &NamedCandidates<'_>, repository: &Repository, id: CandidateId) -
     let document = String::from_utf8_lossy(&bytes);
     let (description, lines) = match Proposal::parse(&document) {
         Ok(proposal) => (proposal.description.clone(), changes::lines(&proposal.edit)),
-        // It was a proposal when it was applied; whatever it is now is shown as it is.
+        // It was a proposal when it was applied; show it unchanged.
         Err(_) => (String::new(), document.lines().map(|line| DiffLine { class: "same", text: line.into() }).collect()),
     };
     Ok(EditShown {
         candidate: id.0,
         name: cast.known(id).name.clone(),
-        brought: told(cast, id),
+        gain: gain_in_words(cast, id),
         proposer: match cast.proposer(id) {
             proposer if proposer == "given" => "given in the corpus".to_owned(),
             proposer => format!("proposed by {proposer}"),

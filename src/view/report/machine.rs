@@ -1,4 +1,4 @@
-//! Machine: what the run was made with: device, versions, jail, loads and settings.
+//! Machine: the device, versions, jail, loads and settings of the run.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use crate::view::format::{count, duration};
 use crate::view::report::cast::NamedCandidates;
 use crate::view::report::page::{Block, Section, Table};
 
-/// What a run is called: the name of its folder.
+/// The name of a run: that of its folder.
 pub fn name(run: &Run) -> String {
     let path = run.folder.path();
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -26,7 +26,7 @@ pub fn state(run: &Run) -> String {
     let took = duration(last.time - first.time);
     let end = match run.search.stopped() {
         Some(reason) => format!("stopped: {reason}"),
-        None => format!("it goes on, or was interrupted: its record ends with event {}", last.seq),
+        None => format!("it is under way, or was interrupted: its record ends with event {}", last.seq),
     };
     let resumed = run.entries.iter().filter(|entry| matches!(entry.event, Event::RunResumed { .. })).count();
     let pauses = if resumed > 0 { format!(", resumed {}", count(resumed, "time", "times")) } else { String::new() };
@@ -77,7 +77,7 @@ fn machine(cast: &NamedCandidates<'_>) -> Table {
     table
 }
 
-/// The jail in a sentence, or where something was missing, step by step.
+/// The jail in a sentence, or step by step if a step is missing.
 fn jail(cast: &NamedCandidates<'_>) -> Block {
     let steps = &cast.search.origin().judge.jail;
     if steps.iter().all(|step| step.in_force) {
@@ -120,11 +120,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_told_by_their_paths() {
+    fn settings_are_listed_by_their_paths() {
         let value = serde_json::json!({"a": {"b": "c", "d": [1, 2]}, "e": null});
-        let told = leaves("", &value);
+        let leaves = leaves("", &value);
         let wanted = [("a.b", "c"), ("a.d", "[1,2]"), ("e", "null")];
-        assert_eq!(told, wanted.map(|(path, value)| (path.to_owned(), value.to_owned())));
+        assert_eq!(leaves, wanted.map(|(path, value)| (path.to_owned(), value.to_owned())));
     }
 
     #[test]

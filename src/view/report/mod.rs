@@ -1,13 +1,12 @@
-//! Report: a whole run on one page, for whoever was not there. Only reads, computes everything from the journal and the
-//! archive, and works on a run that goes on, was interrupted or has measured nothing yet.
+//! Report: a whole run on one page. It only reads, and also works on a run that is under way, was interrupted or has not
+//! measured anything yet.
 //!
-//! Each file is one section; [`page`] knows what sections are made of, [`cast`] whom they speak of.
+//! Each file is one section; [`page`] has the parts of sections, [`cast`] the candidates that they name.
 
 mod page;
 mod thin;
 mod changes;
 mod cast;
-mod operator;
 mod machine;
 mod gained;
 mod edits;

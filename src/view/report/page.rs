@@ -1,7 +1,7 @@
-//! Page: what a report is made of, and how it becomes one HTML file that needs nothing beside itself.
+//! Page: the parts of a report, and the one HTML file that they become.
 //!
-//! Every text passes one place, where control characters become visible and markup becomes text: whatever a program or
-//! a proposal says, it says as words. The file runs no script and asks for nothing; its own policy forbids both.
+//! Every text passes one formatter, which makes control characters visible and escapes markup: programs and proposals
+//! cannot be more than text. The file runs no script and loads nothing; its own policy forbids both.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
@@ -18,24 +18,19 @@ const STYLE: &str = include_str!("page.css");
 /// The whole page.
 #[derive(Debug, Serialize)]
 pub struct Page {
-    /// What it is about.
     pub title: String,
-    /// How it stands with that.
+    /// Whether the run is under way, or why it stopped.
     pub state: String,
-    /// What follows, in order.
     pub sections: Vec<Section>,
-    /// Who made it.
     pub made_by: String,
 }
 
 /// A part of the page with a heading.
 #[derive(Debug, Serialize)]
 pub struct Section {
-    /// Where links to it go.
+    /// The anchor of links to it.
     pub id: &'static str,
-    /// Its heading.
     pub title: &'static str,
-    /// What it shows, in order.
     pub blocks: Vec<Block>,
 }
 
@@ -45,64 +40,52 @@ pub struct Section {
 pub enum Block {
     /// A paragraph.
     Words {
-        /// What it says.
         text: String,
     },
-    /// A few numbers that matter most.
+    /// A few important numbers.
     Tiles {
-        /// Each of them.
         tiles: Vec<Tile>,
     },
-    /// A table.
     Table(Table),
-    /// A table that is closed at first.
+    /// A table behind a heading that opens it.
     Behind(Table),
-    /// A figure.
     Figure(Figure),
-    /// Edits, one after another.
     Edits {
-        /// Each of them.
         edits: Vec<EditShown>,
     },
 }
 
-/// A number that matters, before and after.
+/// An important number, before and after.
 #[derive(Debug, Serialize)]
 pub struct Tile {
-    /// What it is.
     pub name: &'static str,
-    /// What it was; empty if that does not matter.
+    /// May be empty.
     pub before: String,
-    /// What it is now, with its unit.
+    /// With its unit.
     pub after: String,
-    /// What that comes to.
     pub note: String,
 }
 
 /// Rows under named columns.
 #[derive(Debug, Default, Serialize)]
 pub struct Table {
-    /// What is to be seen.
     pub caption: String,
-    /// Its columns.
-    pub columns: Vec<Column>,
-    /// Its rows.
-    pub rows: Vec<Row>,
+    pub columns: Vec<Heading>,
+    pub rows: Vec<TableRow>,
 }
 
 /// A column of a table.
 #[derive(Debug, Serialize)]
-pub struct Column {
-    /// Its heading.
+pub struct Heading {
     pub name: String,
-    /// Whether its cells stand under each other as numbers do.
+    /// Numbers align on the right.
     pub is_number: bool,
 }
 
 /// A row of a table.
 #[derive(Debug, Serialize)]
-pub struct Row {
-    /// Whether it is the one that matters.
+pub struct TableRow {
+    /// Whether it is the row of the best program.
     pub is_best: bool,
     /// A cell for each column.
     pub cells: Vec<Cell>,
@@ -111,52 +94,44 @@ pub struct Row {
 /// A cell of a table.
 #[derive(Debug, Serialize)]
 pub struct Cell {
-    /// What it says.
     pub text: String,
-    /// How it is shown, of the classes in the style sheet.
+    /// A class of the style sheet.
     pub class: String,
 }
 
-/// A figure, wide and narrow, with what it is drawn from.
+/// A figure, wide and narrow, with the numbers that it shows.
 #[derive(Debug, Serialize)]
 pub struct Figure {
     wide: String,
     narrow: String,
-    /// What the shapes in it mean.
     pub keys: Vec<Key>,
-    /// What is to be seen, and what was left out.
+    /// It also says which points are left out.
     pub caption: String,
-    /// The numbers behind it.
     pub table: Table,
 }
 
-/// A shape in a figure, and its meaning.
+/// A shape in a figure and its meaning.
 #[derive(Debug, Serialize)]
 pub struct Key {
     /// The shape, as a character.
     pub mark: &'static str,
-    /// Its colour, of the classes in the style sheet.
+    /// A class of the style sheet, for its colour.
     pub class: &'static str,
-    /// What it stands for.
     pub means: &'static str,
 }
 
 /// One of the edits that lead to a program.
 #[derive(Debug, Serialize)]
 pub struct EditShown {
-    /// Number of the candidate that it made.
+    /// The candidate that it made.
     pub candidate: u64,
-    /// NAME of its proposal.
     pub name: String,
-    /// What it brought, in a few words.
-    pub brought: String,
-    /// Who proposed it.
+    /// In words.
+    pub gain: String,
     pub proposer: String,
     /// The beginning of its DESCRIPTION.
     pub lead: String,
-    /// DESCRIPTION of its proposal.
     pub description: String,
-    /// The edit.
     pub lines: Vec<DiffLine>,
 }
 
@@ -170,26 +145,25 @@ pub struct DiffLine {
 }
 
 impl Block {
-    /// A paragraph.
     pub fn words(text: impl Into<String>) -> Self {
         Self::Words { text: text.into() }
     }
 }
 
 impl Table {
-    /// Without rows yet; a name that ends in `#` is that of a column of numbers, without the `#`.
+    /// Without rows yet. A `#` at the end of a name marks a column of numbers.
     pub fn new<S: AsRef<str>>(caption: impl Into<String>, columns: impl IntoIterator<Item = S>) -> Self {
         let column = |name: S| {
             let name = name.as_ref();
             let is_number = name.ends_with('#');
-            Column { name: name.trim_end_matches('#').to_owned(), is_number }
+            Heading { name: name.trim_end_matches('#').to_owned(), is_number }
         };
         Self { caption: caption.into(), columns: columns.into_iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// With the columns of a table on a terminal.
+    /// With the columns of a table for terminals.
     pub fn of(caption: impl Into<String>, columns: &[(&str, table::Column)], rows: Vec<Vec<String>>) -> Self {
-        let column = |(name, column): &(&str, table::Column)| Column {
+        let column = |(name, column): &(&str, table::Column)| Heading {
             name: (*name).to_owned(),
             is_number: *column == table::Column::Right,
         };
@@ -201,9 +175,8 @@ impl Table {
         table
     }
 
-    /// Adds a row.
-    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut Row {
-        self.rows.push(Row { is_best: false, cells: cells.into_iter().map(Into::into).collect() });
+    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut TableRow {
+        self.rows.push(TableRow { is_best: false, cells: cells.into_iter().map(Into::into).collect() });
         self.rows.last_mut().expect("BUG: pushed right before")
     }
 
@@ -226,7 +199,7 @@ impl<S: Into<String>> From<S> for Cell {
     }
 }
 
-/// The name of a case, `72->8`, as it is printed.
+/// The name of a case, such as `72->8`, in print.
 pub fn arrow(case: &str) -> String {
     case.replace("->", "→")
 }
@@ -239,7 +212,7 @@ impl Cell {
 }
 
 impl Figure {
-    /// Draws a chart for a page that is `heights` pixels high, wide and narrow; `label` is for those who do not see it.
+    /// Draws a chart for a page that is `heights` pixels high, wide and narrow; `label` describes the figure to those who cannot see it.
     pub fn new(chart: &Chart, heights: [u32; 2], label: &str, table: Table) -> Self {
         let [wide, narrow] = heights;
         Self {
@@ -253,7 +226,6 @@ impl Figure {
 }
 
 impl Page {
-    /// The file.
     pub fn html(&self) -> String {
         let mut pages = Environment::new();
         pages.set_auto_escape_callback(|_| AutoEscape::Html);

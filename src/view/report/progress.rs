@@ -9,32 +9,32 @@ use crate::view::report::cast::NamedCandidates;
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 use crate::view::report::thin::thinned;
 
-/// What a run had come to when a candidate was judged, or the best changed.
+/// The state of a run when a candidate was judged or the best changed.
 #[derive(Clone, Copy, Default)]
 struct Moment {
     /// Candidates judged so far.
     judged: usize,
     /// Judge seconds spent on measurements so far.
     seconds: f64,
-    /// Seconds since the run started, pauses counted.
+    /// Seconds since the run started, with pauses.
     wall: f64,
 }
 
-/// A best and when it became that.
+/// A best, from this moment on.
 struct Became {
     moment: Moment,
     candidate: CandidateId,
     /// On the windows of the search.
     score: f64,
-    /// On those that are held out.
+    /// On the held-out windows.
     held_out: Option<f64>,
 }
 
-/// All that is drawn.
+/// The data of the figures.
 #[derive(Default)]
 struct Course {
     now: Moment,
-    /// Scores of all that were measured in full.
+    /// Scores of all candidates that were measured in full.
     scores: Vec<(Moment, f64)>,
     bests: Vec<Became>,
 }
@@ -96,7 +96,7 @@ impl Course {
         let Some(best) = search.best() else { return };
         let held_out = best.held_out.as_ref().map(|held_out| held_out.scores.combined_score);
         match self.bests.last_mut() {
-            // What was not known yet of the same candidate is known now.
+            // The held-out score of the same candidate comes later.
             Some(last) if last.candidate == best.candidate => last.held_out = held_out,
             _ => {
                 let (moment, candidate) = (self.now, best.candidate);
@@ -105,8 +105,8 @@ impl Course {
         }
     }
 
-    /// The figures begin here: below the first score that was better than the seed program's there is nothing to see
-    /// of what came later.
+    /// The lowest score that the figures show, just below the first that exceeded the seed program's: later ones are
+    /// higher.
     fn least(&self) -> f64 {
         let improved = self.bests.get(1).map(|first| first.held_out.unwrap_or(first.score).min(first.score));
         improved.map_or(f64::NEG_INFINITY, |score| score - 0.02)

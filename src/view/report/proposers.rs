@@ -1,22 +1,21 @@
-//! Proposers: who was asked how often, what came of it, and what it cost.
+//! Proposers: the attempts of each proposer and operator, their outcomes and costs.
 
 use std::collections::BTreeMap;
 
 use packevolve_contract::evaluation::Evaluation;
 
-use crate::search::Outcome;
+use crate::search::{Candidate, Outcome};
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
-use crate::values::event::{Event, Proposer};
+use crate::values::event::{Event, Proposer, RequestForm};
 use crate::view::inspect::model_name;
 use crate::view::report::cast::NamedCandidates;
-use crate::view::report::operator::operator;
 use crate::view::report::page::{Block, Section, Table};
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {
     let ledger = Ledger::of(cast);
     let mut blocks = Vec::new();
-    if !ledger.accounts.is_empty() {
+    if !ledger.tallies.is_empty() {
         blocks.push(Block::Table(asked(cast, &ledger)));
         blocks.extend(reasons(&ledger).map(Block::Table));
         blocks.push(Block::Table(operators(cast)));
@@ -24,9 +23,9 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
     Section { id: "proposers", title: "Proposers and operators", blocks }
 }
 
-/// What came of the attempts of one proposer.
+/// The outcomes of one proposer's attempts.
 #[derive(Default)]
-struct Account {
+struct Tally {
     tried: usize,
     outclassed: usize,
     measured: usize,
@@ -35,21 +34,21 @@ struct Account {
     refuted: usize,
     judge_seconds: f64,
     charge: Charge,
-    /// Why attempts made no candidate, and candidates got no score.
+    /// By the reason that attempts made no candidate, or that candidates got no score.
     declined: BTreeMap<&'static str, usize>,
     rejected: BTreeMap<&'static str, usize>,
 }
 
-/// The accounts of all who were asked, the corpus first.
+/// The tallies of all proposers.
 struct Ledger {
-    accounts: BTreeMap<String, Account>,
-    /// In which order they stand.
+    tallies: BTreeMap<String, Tally>,
+    /// The names in the order of the rows, the corpus first.
     order: Vec<String>,
 }
 
 impl Ledger {
     fn of(cast: &NamedCandidates<'_>) -> Self {
-        let mut ledger = Self { accounts: BTreeMap::new(), order: Vec::new() };
+        let mut ledger = Self { tallies: BTreeMap::new(), order: Vec::new() };
         let mut proposers: Vec<Proposer> = vec![Proposer::Corpus(0)];
         proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.who));
         proposers.extend(cast.search.pruning().stats().map(|_| Proposer::Prune));
@@ -66,8 +65,8 @@ impl Ledger {
         ledger
     }
 
-    fn of_proposer(&mut self, cast: &NamedCandidates<'_>, proposer: Proposer) -> &mut Account {
-        self.accounts.entry(name(cast, proposer)).or_default()
+    fn of_proposer(&mut self, cast: &NamedCandidates<'_>, proposer: Proposer) -> &mut Tally {
+        self.tallies.entry(name(cast, proposer)).or_default()
     }
 
     fn see(&mut self, cast: &NamedCandidates<'_>, event: &Event, attempts: &mut BTreeMap<u64, Proposer>) {
@@ -102,12 +101,12 @@ impl Ledger {
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = (&String, &Account)> {
-        self.order.iter().filter_map(|name| Some((name, self.accounts.get(name)?)))
+    fn rows(&self) -> impl Iterator<Item = (&String, &Tally)> {
+        self.order.iter().filter_map(|name| Some((name, self.tallies.get(name)?)))
     }
 }
 
-impl Account {
+impl Tally {
     fn judged(&mut self, evaluation: &Evaluation) {
         self.judge_seconds += seconds(evaluation);
         match evaluation {
@@ -135,15 +134,15 @@ fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
     let costs = ["confirmed#", "refuted#", "judge s#", "tokens#", "$#"];
     let costs = if has_models { &costs[..] } else { &costs[..3] };
     let columns = ["proposer"].iter().chain(&names).chain(costs);
-    let caption = "What each proposer was asked, and what came of it: admitted is a place in a population, confirmed is to \
-                   have become the best";
+    let caption = "The attempts of each proposer and their outcomes: admitted counts candidates with a place in a population, \
+                   confirmed those that became the best";
     let mut table = Table::new(caption, columns);
     for (name, account) in ledger.rows() {
         let arm = cast.search.bandit().arms().iter().find(|arm| self::name(cast, arm.who) == *name);
         let sum = |reasons: &BTreeMap<&str, usize>| reasons.values().sum::<usize>().to_string();
         let mut cells = vec![name.clone(), account.tried.to_string(), sum(&account.declined), sum(&account.rejected)];
         cells.extend([account.outclassed, account.measured].map(|count| count.to_string()));
-        // The bandit keeps no account of the corpus, which it does not draw from.
+        // The bandit does not draw from the corpus.
         cells.push(crate::view::format::or_none(arm.map(|arm| arm.stats.admitted.to_string())));
         cells.extend([account.front, account.confirmed, account.refuted].map(|count| count.to_string()));
         cells.push(format!("{:.1}", account.judge_seconds));
@@ -155,7 +154,7 @@ fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
     table
 }
 
-/// Why proposals made no candidate, and candidates got no score; `None` if none did.
+/// The reasons why proposals made no candidate and candidates got no score; `None` if there are none.
 fn reasons(ledger: &Ledger) -> Option<Table> {
     let mut table = Table::new("Declined and rejected, by reason", ["proposer", "what", "reason", "how many#"]);
     for (name, account) in ledger.rows() {
@@ -168,7 +167,20 @@ fn reasons(ledger: &Ledger) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// What came of the candidates of one operator.
+/// The operator of a candidate, or the form of the request to its language model.
+fn operator(known: &Candidate) -> String {
+    match known.proposer {
+        Some(Proposer::Model(_)) if known.repairs > 0 => "repair".to_owned(),
+        Some(Proposer::Model(_)) => match known.form {
+            Some(RequestForm::Rewrite) => "rewrite".to_owned(),
+            Some(RequestForm::Crossover) => "crossover".to_owned(),
+            Some(RequestForm::Edit) | None => "edit".to_owned(),
+        },
+        _ => known.operator.map_or(String::new(), |operator| operator.to_string()),
+    }
+}
+
+/// The outcomes of one operator's candidates.
 #[derive(Default)]
 struct Made {
     candidates: usize,
@@ -179,7 +191,7 @@ struct Made {
 }
 
 fn operators(cast: &NamedCandidates<'_>) -> Table {
-    let mut made: BTreeMap<(String, &'static str), Made> = BTreeMap::new();
+    let mut made: BTreeMap<(String, String), Made> = BTreeMap::new();
     for (id, known) in cast.search.candidates() {
         let Some(proposer) = known.proposer.filter(|proposer| !matches!(proposer, Proposer::Corpus(_))) else {
             continue;
@@ -199,7 +211,7 @@ fn operators(cast: &NamedCandidates<'_>) -> Table {
     let mut table = Table::new("What the operators made", columns);
     for ((proposer, operator), made) in made {
         let counts = [made.candidates, made.measured, made.better, made.front, made.confirmed];
-        table.row([proposer, operator.to_owned()].into_iter().chain(counts.map(|count| count.to_string())));
+        table.row([proposer, operator].into_iter().chain(counts.map(|count| count.to_string())));
     }
     table
 }

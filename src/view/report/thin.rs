@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_points_stay_and_of_many_those_that_can_be_told_apart() {
+    fn few_points_stay_and_of_many_those_that_look_distinct() {
         let spiral = |count: usize| -> Vec<(f64, f64)> {
             let turn = |at: usize| (at as f64 * 0.7, (at as f64 / count as f64).sqrt());
             (0..count).map(turn).map(|(angle, radius)| (radius * angle.cos(), radius * angle.sin())).collect()

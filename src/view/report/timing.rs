@@ -1,4 +1,4 @@
-//! Timing: every sample of time of the front, and how far they spread.
+//! Timing: all samples of time of the front, and their spread.
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::statistic::{Quartiles, median, quartiles};
@@ -11,7 +11,7 @@ use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
 use crate::view::report::cast::NamedCandidates;
 use crate::view::report::page::{Block, Figure, Key, Section, Table};
 
-/// So many of the front are drawn, evenly from the fastest to the best; the table has them all.
+/// The number of programs that are drawn, evenly from the fastest to the best; the table has all.
 const MOST: usize = 14;
 
 pub fn section(cast: &NamedCandidates<'_>) -> Section {
@@ -23,7 +23,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 /// The samples of a program.
 struct Timed {
     id: CandidateId,
-    /// Time of the unit on each window, seconds, in the order in which they were taken.
+    /// Normalised time of the unit on each window, seconds, in the order of measurement.
     seconds: Vec<f64>,
 }
 
@@ -39,7 +39,7 @@ impl Timed {
         median(self.seconds.iter().copied())
     }
 
-    /// How far a sample is off the median, in percent of that.
+    /// Distance of a sample from the median, in percent of the median.
     fn off(&self, seconds: f64) -> f64 {
         (seconds / self.median() - 1.0) * 100.0
     }
@@ -60,7 +60,7 @@ fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
-/// What was measured of a candidate on the held-out windows.
+/// The measurement of a candidate on the held-out windows.
 fn held_out<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
     let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
     cast.run.entries.iter().find_map(|entry| match &entry.event {
