@@ -34,8 +34,7 @@ const LOOKS: [(&str, Look); 3] = [
 ];
 
 fn reported(world: &World, arguments: &[&str]) -> String {
-    let output =
-        world.run(&[&["report", "--run"], arguments].concat()).ends(0).tells(&["the report is in report.html"]);
+    let output = world.run(&[&["report"], arguments].concat()).ends(0).tells(&["the report is in report.html"]);
     assert_eq!(output.stdout, "");
     fs::read_to_string(world.path("report.html")).unwrap()
 }
@@ -150,7 +149,7 @@ fn the_figures_of_the_report_are_those_of_the_run() {
     let page = reported(&world, &["--run", finished::NAME]);
     let run = finished::run();
     let gain = Gain::of(&run.search).unwrap();
-    assert!(gain.held_out_windows > 0 && page.contains("windows of loads that the search never saw"));
+    assert!(gain.held_out_windows > 0 && page.contains("windows that the search never saw"));
     for case in gain.best.cases.iter().chain(&gain.baseline.cases) {
         assert!(page.contains(&format!(">{:.3}<", case.gap * 100.0)), "gap of {}", case.case);
         assert!(page.contains(&format!(">{:.4}<", case.balancedness)), "balancedness of {}", case.case);

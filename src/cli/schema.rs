@@ -17,7 +17,7 @@ use crate::cli::show::ShowJson;
 use crate::cli::top::TopJson;
 use crate::view::inspect::Evaluated;
 
-/// Print the JSON Schema of what a command prints with `--format json`; of `log`, that of one line
+/// Print the JSON Schema of a command's JSON output
 #[derive(Debug, Args)]
 pub struct Schema {
     command: Printing,
