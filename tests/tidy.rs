@@ -28,7 +28,7 @@ const DOORS: [(&str, &[&str]); 34] = [
     ("flate2", &["src/archive"]),
     ("git2", &["src/archive"]),
     ("httpdate", &["src/proposer/llm/client.rs"]),
-    ("humantime", &["src/cli", "src/view/report/machine.rs"]),
+    ("humantime", &["src/cli", "src/config.rs", "src/view/report/machine.rs"]),
     ("humantime_serde", &["src/config.rs"]),
     ("indicatif", &["src/view/progress.rs"]),
     ("lru", &["src/proposer/cache.rs"]),

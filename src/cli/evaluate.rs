@@ -14,8 +14,8 @@ use packevolve_contract::rebalance::rebalance_scores;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{config_path, read_text};
-use crate::config::Config;
+use crate::cli::input::{check_loads, read_text};
+use crate::config::{Config, Overrides};
 use crate::judge::client::{self, Judge};
 use crate::values::settings::Settings;
 use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
@@ -68,19 +68,17 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub async fn run(&self) -> Result<Exit, CommandError> {
-        let mut config = Config::read(self.config.as_deref())?;
-        if let Some(loads) = &self.loads {
-            config.loads = Some(loads.clone());
-            // All windows that were given, none made up beside them.
+        let (loads, device) = (self.loads.clone(), self.device.clone());
+        let mut config =
+            Config::read(self.config.as_deref())?.with(Overrides { loads, device, ..Overrides::default() });
+        if self.loads.is_some() {
+            // All real windows and no resampled ones.
             config.evaluation.windows = None;
         }
-        // Nothing is searched, so there is nothing to hold out.
-        config.evaluation.held_out = 0;
-        if let Some(device) = &self.device {
-            config.evaluation.device.clone_from(device);
-        }
-        let settings = config.settings(config_path(self.config.as_deref()))?;
-        crate::cli::input::check_loads(&config)?;
+        // Without a search there is nothing to hold out.
+        config.evaluation.held_out_windows = 0;
+        let settings = config.settings()?;
+        check_loads(&config)?;
         let program = read_text(&self.program)?;
         let against = self.against.as_deref().unwrap_or(&config.baseline);
         let against_text = read_text(against)?;

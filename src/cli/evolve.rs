@@ -11,9 +11,9 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{check_loads, config_path, read_text};
+use crate::cli::input::{check_loads, read_text};
 use crate::cli::logging;
-use crate::config::Config;
+use crate::config::{Config, Overrides, ProposersConfig};
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::driver::{Driver, DriverError, RunUpdate, Start};
@@ -24,6 +24,7 @@ use crate::search::best::Best;
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::StopReason;
+use crate::values::settings::Settings;
 use crate::view::gain::Gain;
 use crate::view::inspect::{self, Asked, FORMAT, Row};
 use crate::view::output::{print, status};
@@ -79,42 +80,53 @@ pub struct Resume {
 
 impl Evolve {
     pub async fn run(self) -> Result<Exit, CommandError> {
-        let mut config = Config::read(self.config.as_deref())?;
-        if self.loads.is_some() {
-            config.loads = self.loads;
-        }
-        config.runs = self.runs.unwrap_or(config.runs);
-        config.search.candidates = self.candidates.unwrap_or(config.search.candidates);
-        config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
-        config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
-        let settings = config.settings(config_path(self.config.as_deref()))?;
+        let (run, format) = (self.run.clone(), self.format);
+        let config = Config::read(self.config.as_deref())?.with(self.overrides());
+        let settings = config.settings()?;
         check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let name = self
-            .run
-            .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
-        let folder = RunFolder::named(&config.runs, &name)?;
-        // The driver looks again; here it is told before anything is read or started.
-        if !folder.is_free() {
-            return Err(DriverError::Exists(folder.path().to_owned()).into());
-        }
-        let start = Start {
-            settings,
-            file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            program: read_text(&config.program)?,
-            baseline: read_text(&config.baseline)?,
-            corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
-            catalogue: config.proposers.compose.as_deref().map(catalogue_text).transpose()?,
-            epoch: epoch(now)?,
-        };
+        let folder = new_folder(&config.runs, &run.unwrap_or_else(|| date_and_time(now)))?;
+        let start = start(&config, settings, now)?;
         let mut progress = Progress::start();
         let logs = folder.log();
-        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         write_log(&logs)?;
         let outcome = driver.run().await;
-        finish(driver, outcome, self.format)
+        finish(driver, outcome, format)
     }
+
+    fn overrides(self) -> Overrides {
+        let Self { runs, candidates, rng_seed, loads, device, .. } = self;
+        Overrides { runs, candidates, rng_seed, loads, device }
+    }
+}
+
+fn date_and_time(now: Duration) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-")
+}
+
+/// Fails before anything is read or started; the driver checks again.
+fn new_folder(runs: &Path, name: &str) -> Result<RunFolder, CommandError> {
+    let folder = RunFolder::named(runs, name)?;
+    match folder.is_free() {
+        true => Ok(folder),
+        false => Err(DriverError::Exists(folder.path().to_owned()).into()),
+    }
+}
+
+/// Reads the files that the settings name.
+fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, CommandError> {
+    let ProposersConfig { corpus, compose, .. } = &config.proposers;
+    Ok(Start {
+        settings,
+        file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        program: read_text(&config.program)?,
+        baseline: read_text(&config.baseline)?,
+        corpus: corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
+        catalogue: compose.enabled.then(|| catalogue_text(&compose.blocks)).transpose()?,
+        epoch: epoch(now)?,
+    })
 }
 
 impl Resume {
@@ -123,7 +135,7 @@ impl Resume {
         let run = self.run.to_resume()?;
         write_log(&run.folder().log())?;
         let mut progress = Progress::start();
-        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::resume(run, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)

@@ -124,7 +124,7 @@ impl Glance {
 
     /// The best candidate after an event that no index knows; the outer `None` if only all events before it could tell.
     fn best_after(&self, event: &Event) -> Option<Option<CandidateId>> {
-        let holds_out = self.start.origin().settings.evaluation.held_out > 0;
+        let holds_out = self.start.origin().settings.evaluation.held_out_windows > 0;
         match event {
             Event::BaselineEvaluated { .. } => Some(self.start.baseline_is_seed().then_some(CandidateId::SEED)),
             Event::Confirmed { candidate, .. } => Some(Some(*candidate)),

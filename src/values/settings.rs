@@ -45,7 +45,7 @@ pub struct EvaluationSettings {
     /// Windows of every case of an evaluation; `None`: as many as there are real ones.
     pub windows: Option<usize>,
     /// Windows of every case that the search never sees, on which what looks best is judged again; 0: none.
-    pub held_out: usize,
+    pub held_out_windows: usize,
     /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// How `combined_score` is put together.
@@ -71,20 +71,19 @@ pub struct SearchSettings {
     /// Populations that evolve apart.
     pub islands: usize,
     /// How many of the best of each are kept as parents.
-    pub population: usize,
+    pub population_size: usize,
     /// After so many evaluations the best of each island is copied to the next.
-    pub migration: u64,
+    pub migration_interval: u64,
     /// After so many evaluations without a better best an island starts anew.
-    pub restart: u64,
+    pub stagnation_limit: u64,
     /// Members of the front for each unit of quality, at most.
-    pub front: usize,
+    pub pareto_bins: usize,
     /// Judges that work at the same time.
     pub slots: usize,
     /// Who takes part beside the corpus.
     pub proposers: Parts,
     /// The most attempts to cut from one best what it does not need; 0: none.
-    #[serde(default)]
-    pub prune: u64,
+    pub prune_attempts: u64,
 }
 
 /// Which proposers take part.
@@ -140,17 +139,17 @@ pub struct ModelSettings {
     /// Sent with every request as they are: `temperature`, `max_tokens` ...
     pub parameters: BTreeMap<String, Value>,
     /// Requests to it at the same time.
-    pub requests: usize,
+    pub max_concurrent: usize,
     /// How long one try may take, seconds.
     pub timeout_seconds: f64,
     /// Tries after the first.
     pub retries: u32,
     /// The wait before the first of them, seconds; it doubles each time.
-    pub retry_wait_seconds: f64,
+    pub initial_backoff_seconds: f64,
     /// The longest wait before one, seconds.
-    pub longest_wait_seconds: f64,
+    pub max_backoff_seconds: f64,
     /// A longer reply is not read to its end, bytes.
-    pub reply_bytes: u64,
+    pub max_reply_bytes: u64,
     /// What tokens cost.
     pub prices: Prices,
 }
@@ -184,12 +183,12 @@ impl ModelSettings {
             model: "a-model".to_owned(),
             key_env: None,
             parameters: BTreeMap::from([("max_tokens".to_owned(), Value::from(1000))]),
-            requests: 2,
+            max_concurrent: 2,
             timeout_seconds: 10.0,
             retries: 2,
-            retry_wait_seconds: 0.01,
-            longest_wait_seconds: 1.0,
-            reply_bytes: 1 << 20,
+            initial_backoff_seconds: 0.01,
+            max_backoff_seconds: 1.0,
+            max_reply_bytes: 1 << 20,
             prices: Prices { prompt: 1.0, completion: 4.0 },
         }
     }
@@ -221,7 +220,7 @@ impl Settings {
                 random_cases: 1,
                 loads: Loads::MadeUp { rng_seed: 1 },
                 windows: Some(3),
-                held_out: 3,
+                held_out_windows: 3,
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,
@@ -233,13 +232,13 @@ impl Settings {
                 wall_seconds: None,
                 target_score: None,
                 islands: 2,
-                population: 12,
-                migration: 5,
-                restart: 10,
-                front: 50,
+                population_size: 12,
+                migration_interval: 5,
+                stagnation_limit: 10,
+                pareto_bins: 50,
                 slots: 2,
                 proposers: Parts { compose: false, cross: false, mutate: true },
-                prune: 0,
+                prune_attempts: 0,
             },
             llm: LlmSettings::default(),
         }
