@@ -66,7 +66,7 @@ fn schema<T: JsonSchema>() -> JsonShape {
 fn describe_json(shape: &mut JsonShape) {
     if let Some(Value::String(text)) = shape.get_mut("description") {
         let without_target = |part: &str| part.split_once(')').map_or(part.to_owned(), |(_, after)| after.to_owned());
-        let mut parts = text.split("](crate::");
+        let mut parts = text.split("](");
         let first = parts.next().unwrap_or_default().to_owned();
         let linkless = first + &parts.map(without_target).collect::<String>();
         *text = linkless.replace("`None`", "`null`").replace("[`", "`").replace("`]", "`").replace('\n', " ");
