@@ -87,7 +87,7 @@ impl Log {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let mut follower =
-            Follower { folder, printer: self.printer(), search: None, heard: Instant::now(), told: false };
+            Follower { folder, printer: self.printer(), search: None, heard: Instant::now(), noted: false };
         loop {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
@@ -142,7 +142,7 @@ struct Follower {
     /// Time of the last event.
     heard: Instant,
     /// Whether the note that the run is not live has been printed.
-    told: bool,
+    noted: bool,
 }
 
 impl Follower {
@@ -160,7 +160,7 @@ impl Follower {
                 })?;
             }
         }
-        (self.heard, self.told) = (Instant::now(), false);
+        (self.heard, self.noted) = (Instant::now(), false);
         let search = self.search.as_ref().expect("BUG: it was made from the first event");
         self.printer.print(entry, search)
     }
@@ -169,12 +169,12 @@ impl Follower {
         self.printer.is_unread || self.search.as_ref().is_some_and(|search| search.stopped().is_some())
     }
 
-    /// Notes that the process of the run has died: its journal will not say so.
+    /// Notes that the process of the run has died: its journal will not end.
     fn tell_if_alone(&mut self) {
-        if self.told || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
+        if self.noted || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
             return;
         }
-        self.told = true;
+        self.noted = true;
         let path = self.folder.path().display();
         status(format_args!(
             "note: no process on this machine is running {path}; still waiting\nhint: `packevolve resume --run {path}` continues it"
