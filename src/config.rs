@@ -1,4 +1,4 @@
-//! Config: settings as a person writes them, in YAML, and their check. The only file that knows YAML.
+//! Settings as a person writes them, and their checks. The only file that knows YAML.
 //!
 //! `config.yaml` in the repository is the commented reference; a test keeps it equal to [`Config::default`].
 
@@ -24,27 +24,26 @@ use crate::values::settings::{
     EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
 };
 
-/// The file that is read when none is named, if it is there.
+/// Read if it exists and the command line names no file.
 pub const DEFAULT_FILE: &str = "config.yaml";
 
-/// Plenty. Only some 30,000 shapes can be drawn, so drawing more would never end.
+/// There are about 30,000 shapes, so drawing more of them would never end.
 const MOST_RANDOM_CASES: usize = 100;
-/// Beyond any run, and within what clocks and timers of every layer can hold.
+/// Longer than any run, and short enough for the timers of every layer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// 1 PiB: beyond any machine, and within what the system's limits can hold.
+/// Larger than any machine, and small enough for the system's limits.
 const LARGEST: ByteSize = ByteSize::pib(1);
-/// Entries of one window of loads, `layers * experts`: 32 MiB, some 180 times the largest preset.
+/// Entries of one window of loads, `layers * experts`: 32 MiB, about 180 times the largest preset.
 const LARGEST_WINDOW: usize = 1 << 22;
 /// Entries of one call, `rows * items`: 128 MiB of weights.
 const LARGEST_CALL: usize = 1 << 24;
 
-/// A reply of a model that is still read.
 const LARGEST_REPLY: ByteSize = ByteSize::gib(1);
-/// More tries would only hide that an endpoint is down.
+/// More retries would only hide that an endpoint is down.
 const MOST_RETRIES: u32 = 20;
-/// For a million tokens: beyond any price, and such that no cost overflows.
+/// For a million tokens: above any price, and small enough that no cost overflows.
 const MOST_DOLLARS: f64 = 1e6;
-/// What a request consists of, and what would change how a reply is to be read or counted.
+/// Parameters that PackEvolve sets itself, or that would change the shape or number of replies.
 const OUR_PARAMETERS: [&str; 4] = ["model", "messages", "stream", "n"];
 
 /// Settings as written. Every field has its default.
@@ -216,7 +215,6 @@ pub struct ModelConfig {
     pub prices: Prices,
 }
 
-/// Why settings cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("cannot read {path}")]
@@ -698,7 +696,7 @@ impl Config {
     }
 }
 
-/// What a run records must mean the same from any working directory.
+/// A record must not depend on the working directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -773,19 +771,22 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 }
 
-/// The library's message with the place in the file in front, and what was probably meant behind.
+/// Adds the place in the file and the likely key to the library's message.
 fn explain(path: &Path, error: &serde_yaml::Error) -> ConfigError {
     let place = match error.location() {
         Some(location) => format!("{}:{}:{}", path.display(), location.line(), location.column()),
         None => path.display().to_string(),
     };
     let text = error.to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    let mut message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    for integer in ["u64", "u32", "usize"] {
+        message = message.replace(&format!("expected {integer}"), "expected a whole number from 0 on");
+    }
     let meant = meant(&message).map(str::to_owned);
     ConfigError::Yaml { place, message, meant }
 }
 
-/// The known name nearest to an unknown one, out of serde's "unknown field `x`, expected one of `a`, `b`".
+/// The known key nearest to an unknown one, from serde's "unknown field `x`, expected one of `a`, `b`".
 fn meant(message: &str) -> Option<&str> {
     let (_, names) = message.split_once("unknown field ")?;
     let mut names = names.split('`').skip(1).step_by(2);
@@ -844,7 +845,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_is_told_with_its_line_and_what_was_meant() {
+    fn a_typo_is_reported_with_its_line_and_the_nearest_key() {
         let error = error_of("rng_seed: 2\nevaluation:\n  windos: 3\n");
         let message = error.to_string();
         assert!(message.starts_with("config.yaml:3:3: "), "{message}");
@@ -853,7 +854,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_told_with_its_line() {
+    fn a_value_of_the_wrong_kind_is_reported_with_its_line() {
         let message = message_of("rng_seed: 2\nlimits:\n  memory: much\n");
         assert!(message.starts_with("config.yaml:3:"), "{message}");
     }
@@ -869,6 +870,10 @@ mod tests {
             ("cases: {global: [{replicas: 256, gpus: 48}]}", "1:17: cases.global: replicas (256)"),
             ("evaluation:\n  windows: 0", "2:12: evaluation.windows is 0, must be at least 1"),
             ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights is { quality: -1, speed: 1 }, must"),
+            (
+                "search: {candidates: -3}",
+                "search.candidates: invalid type: integer `-3`, expected a whole number from 0",
+            ),
             ("search: {candidates: 0}", "1:22: search.candidates is 0, must be at least 1"),
             ("proposers: {budget: {dollars: -1}}", "1:31: proposers.budget.dollars is -1, must be from 0 to 1000000"),
             ("proposers: {budget: {dollars: .nan}}", "proposers.budget.dollars is NaN"),
@@ -927,7 +932,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_in_a_model_is_told_with_its_line() {
+    fn a_typo_in_a_model_is_reported_with_its_line() {
         let message = message_of("proposers:\n  models:\n    - base_url: http://a\n      api_key: x\n");
         assert!(message.starts_with("config.yaml:4:7: ") && message.contains("unknown field `api_key`"), "{message}");
     }

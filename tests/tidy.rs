@@ -100,18 +100,8 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 10] = [
-    "config.yaml",
-    "evaluator/",
-    "src/archive/",
-    "src/cli/",
-    "src/config.rs",
-    "src/journal/",
-    "src/lib.rs",
-    "src/run/",
-    "src/search/",
-    "src/values/",
-];
+const STILL_TO_REWRITE: [&str; 7] =
+    ["evaluator/", "src/archive/", "src/journal/", "src/lib.rs", "src/run/", "src/search/", "src/values/"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

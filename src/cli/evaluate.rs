@@ -85,8 +85,8 @@ impl Evaluate {
         let cases = cases(&settings);
         let session = client::session(&settings.evaluation, &cases, settings.rng_seed, None);
         let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
-        // First what others are compared with: how long it takes limits how long they may take. A program that is held
-        // against itself on purpose is measured twice: that shows how well times repeat.
+        // The baseline comes first: its times set the time limits. A program compared with itself on request is measured
+        // twice, which shows how well times repeat.
         let baseline = match program == against_text && self.against.is_none() {
             true => None,
             false => Some(measure_baseline(&mut judge, against, &against_text).await?),
@@ -151,7 +151,7 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
 }
 
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> Result<Measurement, CommandError> {
-    status(format_args!("measuring {}, which it is compared with ...", path.display()));
+    status(format_args!("measuring the baseline {} ...", path.display()));
     match judge.evaluate(request(path, program, None)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {

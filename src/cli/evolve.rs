@@ -146,24 +146,23 @@ fn write_log(folder: &Path) -> Result<(), CliError> {
     logging::write_to(folder).map_err(|source| CliError::Log { path: folder.to_owned(), source })
 }
 
-/// The text of the building blocks in `folder`, which were found to be whole.
+/// The building blocks in `folder` as one text, which parses.
 fn catalogue_text(folder: &Path) -> Result<String, CommandError> {
     let text = catalogue::gather(folder)?;
     Catalogue::parse(&text)?;
     Ok(text)
 }
 
-/// Tells how a run ended.
 fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> Result<Exit, CommandError> {
     let path = driver.folder().path().to_owned();
-    // The judges end before anything is printed.
+    // This ends the judges, before anything is printed.
     let search = driver.into_search();
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => return Err(CommandError::from(error).note("the run is kept").hint(resume_hint(&path))),
     };
     status(format_args!("stopped: {reason}"));
-    tell_declined(&path)?;
+    report_declined(&path)?;
     match format {
         Format::Json => print_json(&EvolveJson::of(&search))?,
         Format::Table => print(closing(&search, &path))?,
@@ -179,8 +178,8 @@ fn resume_hint(run: &Path) -> String {
     format!("`packevolve resume --run {}` continues it", run.display())
 }
 
-/// Says which documents of the corpus are missing from the closing table, and why.
-fn tell_declined(path: &Path) -> Result<(), CommandError> {
+/// Names the proposals of the corpus that are missing from the closing table, with the reason.
+fn report_declined(path: &Path) -> Result<(), CommandError> {
     for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
         status(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
@@ -195,7 +194,7 @@ pub struct EvolveJson {
     best: Option<CandidateId>,
     candidates: Vec<Row>,
     proposers: Vec<Asked>,
-    /// What all requests to language models cost.
+    /// The cost of all requests to language models.
     spent: Charge,
     gain: Option<Gain>,
 }
@@ -209,7 +208,7 @@ impl EvolveJson {
     }
 }
 
-/// What came of a run: the named proposals, and what the best program is and where it lies.
+/// The closing table, and where to find the best program.
 fn closing(search: &Search, run: &Path) -> String {
     let (best, terminal) = (search.best(), Terminal::of_stdout());
     let (rows, cases) = (inspect::closing(search), &search.origin().cases);
@@ -240,7 +239,7 @@ fn closing(search: &Search, run: &Path) -> String {
     )
 }
 
-/// What the best was cut from, if it was.
+/// The candidate that the best was pruned from, if any.
 fn pruned(search: &Search, best: &Best) -> String {
     let Some(origin) = search.pruning().origin(best.candidate).filter(|origin| origin.candidate != best.candidate)
     else {
@@ -256,7 +255,7 @@ fn pruned(search: &Search, best: &Best) -> String {
     )
 }
 
-/// The time that commits count from: now, or SOURCE_DATE_EPOCH for runs that are to be equal to the bit.
+/// The time that commit times count from. SOURCE_DATE_EPOCH makes equal runs equal to the bit.
 fn epoch(now: Duration) -> Result<i64, CliError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),

@@ -87,7 +87,7 @@ impl Log {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let mut follower =
-            Follower { folder, printer: self.printer(), search: None, heard: Instant::now(), noted: false };
+            Follower { folder, printer: self.printer(), search: None, last_event: Instant::now(), noted: false };
         loop {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
@@ -95,7 +95,7 @@ impl Log {
             if follower.is_over() || !is_read() {
                 return Ok(Exit::Success);
             }
-            follower.tell_if_alone();
+            follower.note_if_dead();
             thread::sleep(LOOK_EVERY);
         }
     }
@@ -140,7 +140,7 @@ struct Follower {
     /// `None` before the first event.
     search: Option<Search>,
     /// Time of the last event.
-    heard: Instant,
+    last_event: Instant,
     /// Whether the note that the run is not live has been printed.
     noted: bool,
 }
@@ -160,7 +160,7 @@ impl Follower {
                 })?;
             }
         }
-        (self.heard, self.noted) = (Instant::now(), false);
+        (self.last_event, self.noted) = (Instant::now(), false);
         let search = self.search.as_ref().expect("BUG: it was made from the first event");
         self.printer.print(entry, search)
     }
@@ -169,9 +169,9 @@ impl Follower {
         self.printer.is_unread || self.search.as_ref().is_some_and(|search| search.stopped().is_some())
     }
 
-    /// Notes that the process of the run has died: its journal will not end.
-    fn tell_if_alone(&mut self) {
-        if self.noted || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
+    /// Notes that the process of the run has died: its journal will not say so.
+    fn note_if_dead(&mut self) {
+        if self.noted || self.last_event.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
             return;
         }
         self.noted = true;

@@ -171,8 +171,8 @@ fn steps_text(steps: &[Step]) -> String {
 fn measured_text(again: &Remeasured, terminal: &Terminal) -> String {
     match again {
         Remeasured::Calls(calls) => calls_text(calls, terminal),
-        Remeasured::Rejected => "it is rejected as before\n".to_owned(),
-        Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
+        Remeasured::Rejected => "it is rejected again\n".to_owned(),
+        Remeasured::NeverJudged => "this run did not judge it, so there is nothing to compare with\n".to_owned(),
     }
 }
 
