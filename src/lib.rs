@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!  proposer ---document---> derive ---program---> judge ---evaluation---+
-//!     ^                       |                                         |
-//!     |                    archive (git)                                v
-//!  search.next() <--- search.apply(event) <------------------------- journal
+//!     ^                                                                  |
+//!     |                                                                  v
+//!  search.next() <--- search.apply(event) <-------------------------- journal ---> archive (git)
 //! ```
 //!
 //! # The folders
@@ -18,29 +18,39 @@
 //! * [`values`]: candidates, events, settings, costs: plain data
 //! * [`config`]: YAML to settings
 //! * [`search`]: what to try next; pure
-//! * [`journal`]: the events of a run as chained lines
-//! * [`archive`]: the candidates of a run as git commits
+//! * [`journal`]: the events of a run as chained lines: the run itself
+//! * [`archive`]: the candidates of a run, derived from its journal, and as git commits
 //! * [`proposer`]: corpus, compose, cross, mutate, prune and language models
 //! * [`judge`]: processes that measure
 //! * [`run`]: a run's folder, its fold, and the commands that work on a whole run
 //! * [`view`]: tables, diffs, plots and pages
 //! * [`cli`]: arguments, exit codes, dispatch
 //!
+//! # One proposal, hop by hop
+//!
+//! [`run::driver`] asks [`search::Search::next`] what to try and records the answer as [`values::event::Event::Selected`].
+//! [`proposer::draw`] draws a document; a language model's comes later, through [`proposer::llm`]. [`run::derive`] applies
+//! the document to its parent's program, which [`archive::programs`] reads from the journal, and turns it away if the
+//! program was seen before. What is left is a candidate: its [`values::event::CandidateCreated`] goes through
+//! [`journal::Journal::append`] and [`search::Search::apply`], and [`archive::Writer`] makes it a commit later.
+//! [`judge::pool`] has a judge measure it; the evaluation is the next event, by which [`search`] admits the candidate to
+//! its island and the Pareto front, or not. One that looks better than the best is measured on held-out windows first.
+//!
 //! # What always holds
 //!
 //! * The harness never runs candidate code and does not link torch: everything but measuring works without it.
-//! * State changes only through [`search::Search::apply`]; live runs, `resume` and `replay` call it on the same events.
+//! * State changes only through [`search::Search::apply`], which checks an event and applies it. Live runs, `resume` and
+//!   `replay` call it on the same events, and every command that reads a run goes through [`run::fold`].
 //! * [`search`] has no IO, clock, thread or global random generator, and cannot fail.
 //! * A bad candidate is data ([`packevolve_contract::rejection::Rejection`], [`values::event::Declined`]); an `Err` means
 //!   that our own machinery broke. A rejected candidate has no score at all.
-//! * Every candidate is made by [`run::derive::derive`] from its parent and a document as received, byte for byte.
-//! * What a language model is asked and answers is in the archive as it was sent; its key is in one header and nowhere
-//!   else, and in no judge's environment. Only the journal tells [`search`] that time has passed for a model.
-//! * The journal is the truth. An index and a snapshot beside it are views: each is used only where the journal has the line
-//!   that it names, with the digest of all lines before it, and a run is whole without them.
-//! * Objects are in the archive before the journal names them, and what the journal does not hold did not happen. Whatever
-//!   moment a process or the machine dies at, `resume` goes on as if it had not: `tests/crash.rs` has the harness stopped
-//!   after every system call that changes a run.
+//! * Every program is made by [`archive::programs::derive`] from its parent and a document as received, byte for byte.
+//! * The journal is the truth, and the only one: only what is in it happened. The archive is made from it, and made again
+//!   by `resume` and `fsck --repair` with the same commit ids.
+//! * [`journal::exchanges`] keeps what a language model was sent and what it answered, on the disk before the journal names
+//!   it. A key is in one header and nowhere else, and in no judge's environment.
+//! * `resume` continues correctly no matter when a process or the machine died: `tests/crash.rs` stops the harness after
+//!   every system call that changes a run.
 
 pub mod edit;
 pub mod values;

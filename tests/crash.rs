@@ -10,23 +10,21 @@
 //! ```
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use packevolve::archive::Repository;
-use packevolve::journal::{self, Journal};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::disk::{Disk, Image, Loss};
 use crate::support::endpoint::{Act, Endpoint};
+use crate::support::forged;
 use crate::support::scripted::{self, Record, tried};
-use crate::support::tracer::{Call, Kind, Watcher, trace, trace_test};
+use crate::support::tracer::{Call, Kind, Watcher, trace};
 use crate::support::{Output, World};
 
 const NAME: &str = "x";
@@ -109,6 +107,11 @@ fn is_whole(world: &World, what: &str) {
     assert_eq!(record.refs, expected.refs, "{what}");
 }
 
+/// Whether the run has its first event.
+fn is_begun(image: &Image) -> bool {
+    image.listing().contains_key("/x/journal.jsonl")
+}
+
 /// A world whose run was killed when it had so many events.
 fn midway(events: usize) -> World {
     let lines = |image: &Image| {
@@ -145,134 +148,67 @@ fn a_run_goes_on_after_a_power_loss_at_any_moment() {
     }
 }
 
-/// The moments at which something may end a harness that packs a log. One that repairs does so in its main thread, which can
-/// be looked at; one that runs does the same beside it.
-fn packing() -> Vec<Moment> {
-    let world = midway(20);
-    let runs = world.path("runs");
-    // Enough for a pack.
-    let much = vec![b' '; 1 << 20];
-    let record = format!("blob {} {}\n", much.len(), Repository::blob_id(&much)).into_bytes();
-    let log = fs::OpenOptions::new().append(true).open(runs.join(NAME).join("archive.git/packevolve.ahead"));
-    log.unwrap().write_all(&[record, much].concat()).unwrap();
-    let mut disk = Disk::new(&runs, "log");
-    disk.look(&Call { kind: Kind::SyncAll, path: runs.clone() });
-    let mut photographer = Photographer { disk, rng: stream(4, 0, Purpose::Loads), moments: Vec::new() };
-    let repair = ["fsck", "--repair", "--run", NAME];
-    trace(&scripted::command(&world, &repair), &runs, &mut photographer).ends(0);
-    let begins = |moment: &Moment| moment.call.contains("packevolve.ahead.1");
-    let first = photographer.moments.iter().position(begins).expect("something is packed");
-    photographer.moments.split_off(first)
-}
-
-#[test]
-fn a_run_goes_on_after_a_kill_or_a_power_loss_at_any_moment_of_packing() {
-    let moments = packing();
-    let kinds = ["packevolve.packing", "objects/pack", "packevolve.ahead"];
-    assert!(kinds.iter().all(|kind| moments.iter().any(|moment| moment.call.contains(kind))), "a step was not seen");
-    let images = moments.iter().flat_map(|moment| {
-        let lost = moment.lost.iter().map(|(loss, image)| (format!("{loss:?}"), image));
-        lost.chain([("nothing".to_owned(), &moment.killed)]).map(move |(loss, image)| (&moment.call, loss, image))
-    });
-    for (call, loss, image) in tried(images.collect(), 2 * FEW) {
-        let world = after(image);
-        goes_on(&world, &format!("packing ended after {call}, lost: {loss}"));
-        let archive = world.path("runs").join(NAME).join("archive.git");
-        let left: Vec<_> = fs::read_dir(&archive).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        let ours = left.iter().filter(|name| name.to_string_lossy().starts_with("packevolve."));
-        assert_eq!(ours.count(), 1, "{call}: one log is left of {left:?}");
-        if let Ok(git) = Command::new("git").current_dir(&archive).args(["fsck", "--full", "--no-dangling"]).output() {
-            assert!(git.status.success(), "{call}: {}", String::from_utf8_lossy(&git.stderr));
+/// Files of an archive, relative to the folder of runs.
+fn archive_files(world: &World) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![world.path("runs").join(NAME).join("archive.git")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
-}
-
-/// The moments at which something may end a harness that writes snapshots; it goes on with a run that was killed.
-static WITH_SNAPSHOTS: LazyLock<Vec<Moment>> = LazyLock::new(|| {
-    let world = midway(15);
-    let runs = world.path("runs");
-    let mut disk = Disk::new(&runs, "log");
-    disk.look(&Call { kind: Kind::SyncAll, path: runs.clone() });
-    let mut photographer = Photographer { disk, rng: stream(5, 0, Purpose::Loads), moments: Vec::new() };
-    trace_test(&mut scripted::with_snapshots(&world), &runs, &mut photographer).ends(0);
-    is_whole(&world, "a run with snapshots");
-    photographer.moments
-});
-
-/// Goes on with a run by the harness that writes snapshots; how many lines it knew from one.
-#[track_caller]
-fn goes_on_with_snapshots(world: &World, what: &str) -> usize {
-    let output = Output::of(&mut scripted::with_snapshots(world)).ends(0);
-    is_whole(world, what);
-    let stands = output.stdout.lines().find_map(|line| line.strip_prefix("stands: ")).expect("it says so");
-    stands.parse().unwrap()
+    files.sort();
+    files
 }
 
 #[test]
-fn a_run_with_snapshots_goes_on_after_a_kill_or_a_power_loss_at_any_moment() {
-    let written = WITH_SNAPSHOTS.iter().position(|moment| moment.call.contains("journal.snapshot.new"));
-    let since = &WITH_SNAPSHOTS[written.expect("snapshots are written")..];
-    let images = since.iter().flat_map(|moment| {
-        let lost = moment.lost.iter().map(|(loss, image)| (format!("{loss:?}"), image));
-        lost.chain([("nothing".to_owned(), &moment.killed)]).map(move |(loss, image)| (&moment.call, loss, image))
-    });
-    let mut known = Vec::new();
-    for (call, loss, image) in tried(images.collect(), 2 * FEW) {
-        let what = format!("ended after {call}, lost: {loss}");
-        known.push(goes_on_with_snapshots(&after(image), &what));
-        // Another build, which cannot know what those lines come to.
-        goes_on(&after(image), &what);
-    }
-    assert!(known.iter().any(|lines| *lines > 0) && known.contains(&0), "{known:?}");
-}
-
-/// The run as it was killed right after its snapshot of that place among all of them had been written.
-fn killed_after_snapshot(place: usize) -> World {
-    let is_written = |moment: &&Moment| moment.call.contains("Name") && moment.call.contains("journal.snapshot.new");
-    after(&WITH_SNAPSHOTS.iter().filter(is_written).nth(place).expect("so many snapshots").killed)
-}
-
-#[test]
-fn a_snapshot_counts_only_if_it_is_whole_and_of_this_journal_index_archive_and_build() {
-    let inside = |world: &World, name: &str| world.path("runs").join(NAME).join(name);
-    let swap = |world: &World, other: &World, name: &str| {
-        fs::copy(inside(other, name), inside(world, name)).unwrap();
-    };
-    let change = |world: &World, change: fn(&mut Vec<u8>)| {
-        let mut bytes = fs::read(inside(world, "journal.snapshot")).unwrap();
-        change(&mut bytes);
-        fs::write(inside(world, "journal.snapshot"), bytes).unwrap();
-    };
-    type Act<'a> = &'a dyn Fn(&World);
-    let cases: [(&str, bool, Act<'_>); 10] = [
-        ("as it is", true, &|_| {}),
-        ("an older one", true, &|world| swap(world, &killed_after_snapshot(0), "journal.snapshot")),
-        ("one of lines that were lost", false, &|world| swap(world, &killed_after_snapshot(3), "journal.snapshot")),
-        ("none", false, &|world| fs::remove_file(inside(world, "journal.snapshot")).unwrap()),
-        ("nothing of it", false, &|world| change(world, Vec::clear)),
-        ("half of it", false, &|world| change(world, |bytes| bytes.truncate(bytes.len() / 2))),
-        ("another byte in it", false, &|world| change(world, |bytes| bytes[500] ^= 1)),
-        ("another build", false, &|world| change(world, |bytes| bytes[50] ^= 1)),
-        ("no index", false, &|world| fs::remove_file(inside(world, "journal.index")).unwrap()),
-        ("a ref of before", false, &|world| swap(world, &killed_after_snapshot(0), "archive.git/refs/packevolve/kept")),
-    ];
-    for (what, counts, act) in cases {
-        let world = killed_after_snapshot(1);
-        let lines = world.read(NAME).entries.len();
-        act(&world);
-        let known = goes_on_with_snapshots(&world, what);
-        assert_eq!(known > 0 && known <= lines, counts, "{what}: {known} of {lines} lines were known");
+fn an_archive_that_is_lost_or_partly_lost_at_any_moment_is_made_again_with_the_same_ids() {
+    let mut rng = stream(4, 0, Purpose::Loads);
+    let moments: Vec<&Moment> = UNINTERRUPTED.moments.iter().filter(|moment| is_begun(&moment.killed)).collect();
+    for (at, moment) in tried(moments, 2 * FEW).into_iter().enumerate() {
+        let world = after(&moment.killed);
+        let files = archive_files(&world);
+        let what = match at % 3 {
+            0 => {
+                let _ = fs::remove_dir_all(world.path("runs").join(NAME).join("archive.git"));
+                "the archive".to_owned()
+            }
+            _ if files.is_empty() => "nothing".to_owned(),
+            _ => {
+                let file = &files[rng.random_range(0..files.len())];
+                fs::remove_file(file).unwrap();
+                file.display().to_string()
+            }
+        };
+        goes_on(&world, &format!("killed after {}, then lost {what}", moment.call));
     }
 }
 
 #[test]
-fn a_run_is_whole_without_its_snapshots() {
-    for error in [Errno::ENOSPC, Errno::EIO] {
-        let world = midway(15);
-        let mut full = Full { left: 1, error, concerns: |call| call.path.ends_with("journal.snapshot.new") };
-        trace_test(&mut scripted::with_snapshots(&world), &world.path("runs"), &mut full).ends(0);
-        assert_eq!(full.left, 0, "something failed");
-        is_whole(&world, "no snapshot could be written");
+fn the_archive_of_a_finished_run_is_made_again_with_the_same_ids() {
+    let mut rng = stream(6, 0, Purpose::Loads);
+    let finished = &UNINTERRUPTED.moments.last().unwrap().killed;
+    let count = archive_files(&after(finished)).len();
+    let places: Vec<Option<usize>> = std::iter::once(None).chain((0..count).map(Some)).collect();
+    for place in tried(places, FEW) {
+        let world = after(finished);
+        let archive = world.path("runs").join(NAME).join("archive.git");
+        match place {
+            None => fs::remove_dir_all(&archive).unwrap(),
+            Some(place) => {
+                let file = &archive_files(&world)[place];
+                let mut bytes = fs::read(file).unwrap();
+                // Git has its packs read only.
+                fs::remove_file(file).unwrap();
+                if !bytes.is_empty() && rng.random() {
+                    let at = rng.random_range(0..bytes.len());
+                    bytes[at] ^= 1;
+                    fs::write(file, bytes).unwrap();
+                }
+            }
+        }
+        Output::of(&mut scripted::command(&world, &["fsck", "--repair", "--run", NAME])).ends(0);
+        is_whole(&world, &format!("repaired after {place:?}"));
     }
 }
 
@@ -402,16 +338,13 @@ fn the_time_of_earlier_sessions_counts_towards_that_of_the_run() {
     for (limit, reason) in [(5.0, "the time of the run is used up"), (1e6, "all candidates asked for were made")] {
         let world = midway(20);
         let path = world.path("runs").join(NAME).join("journal.jsonl");
-        let mut events: Vec<Value> =
-            journal::read::<Value>(&path).unwrap().entries.into_iter().map(|entry| entry.event).collect();
-        events[0]["settings"]["search"]["wall_seconds"] = json!(limit);
-        fs::remove_file(&path).unwrap();
-        let mut journal = Journal::create(&path).unwrap().begin(&[]).unwrap().stopped_at(1000.0);
-        journal.append_all(&events[..1]).unwrap();
-        journal.stopped_at(1010.0).append_all(&events[1..]).unwrap();
-        let before = world.read(NAME).entries.len();
+        let mut events = forged::events(&path);
+        events[0]["data"]["settings"]["search"]["wall_seconds"] = json!(limit);
+        let times = std::iter::once(1000.0).chain(std::iter::repeat(1010.0));
+        forged::write_at(&path, &times.zip(events).collect::<Vec<_>>());
+        let before = world.read(NAME).entries().unwrap().len();
         Output::of(&mut scripted::command(&world, &RESUME)).ends(0).tells(&[reason]);
-        let added = world.read(NAME).entries.len() - before;
+        let added = world.read(NAME).entries().unwrap().len() - before;
         // Resumed, what was begun is carried out, stopped.
         assert_eq!(added <= 3, limit < 10.0, "{added} more events");
     }
@@ -448,7 +381,8 @@ fn what_leads_to_a_request_is_on_the_disk_before_it_is_sent() {
     let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
     let world = scripted::world();
     let model = json!({"name": "m", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20}});
-    let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
+    let proposers =
+        json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
     world.set("proposers", &proposers.to_string());
     let runs = world.path("runs");
     fs::create_dir(&runs).unwrap();

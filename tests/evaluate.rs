@@ -1,10 +1,10 @@
 //! `packevolve evaluate`: one program, measured; and the measured gaps of the field on real loads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use packevolve::config::{Config, Overrides};
+use packevolve::archive::programs::derive;
+use packevolve::config::Config;
 use packevolve::judge::client::{self as judges, Judge};
-use packevolve::run::derive::derive;
 use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case;
@@ -162,7 +162,7 @@ fn a_file_that_is_not_a_program_is_reported_once() {
     world.write("binary.py", [0xff, 0xfe, 0x00]);
     world.run(&["evaluate", "none.py"]).ends(3).tells_one_error(&["cannot read none.py"]);
     world.run(&["evaluate", "binary.py"]).ends(3).tells_one_error(&["binary.py is not UTF-8 text"]);
-    world.run(&["evaluate", "."]).ends(3).tells_one_error(&["because: Is a directory"]);
+    world.run(&["evaluate", "."]).ends(3).tells_one_error(&["cannot read .: Is a directory"]);
     let missing = world.run(&["evaluate", &seed_program(), "--loads", "none"]).ends(3);
     missing.tells_one_error(&["none"]);
 }
@@ -179,18 +179,18 @@ const FIELD_GAPS: [(&str, [f64; 5]); 4] = [
 const TOLERANCE: f64 = 0.002;
 
 fn field_settings(loads: PathBuf) -> EvaluationSettings {
-    let mut config = Config::default().with(Overrides { loads: Some(loads), ..Overrides::default() });
+    let mut config = Config { loads: Some(loads), ..Config::default() };
     config.cases.random = 0;
     config.evaluation.device = "cpu".to_owned();
     config.evaluation.windows = None;
-    config.evaluation.held_out_windows = 0;
-    config.settings().unwrap().evaluation
+    config.evaluation.held_out = 0;
+    config.settings(Path::new("config.yaml")).unwrap().evaluation
 }
 
 /// The seed program with proposals of the corpus applied, one after the other.
 fn edited(files: &[&str]) -> String {
     files.iter().fold(text_of("candidates/eplb.py"), |program, file| {
-        derive(&program, text_of(&format!("candidates/proposals/{file}.txt")).as_bytes()).unwrap().program
+        derive(&program, text_of(&format!("candidates/proposals/{file}.txt")).as_bytes()).unwrap().1
     })
 }
 

@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use packevolve::run::fold::Run;
-use packevolve::run::replay;
 use packevolve::search::Outcome;
 use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, Proposer, StopReason};
@@ -52,7 +51,8 @@ fn is_corpus(proposer: Option<Proposer>) -> bool {
 }
 
 fn declined(run: &Run) -> String {
-    let reasons = run.entries.iter().filter_map(|entry| match &entry.event {
+    let entries = run.entries().unwrap();
+    let reasons = entries.iter().filter_map(|entry| match &entry.event {
         Event::ProposalDeclined { reason, .. } => Some(reason.to_string()),
         _ => None,
     });
@@ -91,7 +91,7 @@ fn the_best_is_better_than_the_baseline_and_only_refuted_candidates_look_clearly
     assert!(best.reported_score() > 0.0 && best.held_out.is_some(), "{best:?}");
     let (weights, baseline) = (run.search.settings().evaluation.weights, run.search.baseline().unwrap());
     for (id, known) in run.search.candidates().filter(|(_, known)| known.held_out.is_none()) {
-        let evaluation = replay::evaluation_of(run, id).unwrap();
+        let evaluation = run.evaluation(id).unwrap().unwrap();
         if let (Some(scores), Some(measured)) = (run.search.scores_of(id), evaluation.measured()) {
             let uncertain = best.interval.half_width + score_interval(measured, baseline, weights);
             assert!(
@@ -145,7 +145,7 @@ fn a_run_whose_time_is_used_up_ends_well() {
     assert!(output.stdout.contains("best: candidate "), "{}", output.stdout);
     let run = world.read("short");
     assert_eq!(run.search.stopped(), Some(StopReason::WallTime));
-    let times: Vec<f64> = run.entries.iter().map(|entry| entry.time).collect();
+    let times: Vec<f64> = run.entries().unwrap().iter().map(|entry| entry.time).collect();
     assert!(times.last().unwrap() - times[0] < Duration::from_secs(60).as_secs_f64());
 }
 
@@ -175,7 +175,7 @@ fn a_document_that_does_not_apply_is_reported_with_its_reason() {
     let world = World::new();
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/broken.txt", "no proposal\n");
-    world.set("proposers", "{corpus: corpus, compose: {enabled: false}, prune: {enabled: false}}");
+    world.set("proposers", "{corpus: corpus, compose: null, prune: 0}");
     let run = ["evolve", "--run", "x", "--candidates", "2"];
     world.run(&run).ends(0).tells(&["\nnot applied: broken.txt: not a proposal: "]);
     let output = world.run(&["resume", "--run", "x", "--candidates", "3"]).ends(0);

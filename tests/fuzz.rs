@@ -7,10 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use packevolve::archive::programs::derive;
 use packevolve::edit::proposal::Proposal;
-use packevolve::journal::{self, Journal};
-use packevolve::run::derive::derive;
-use packevolve::run::fold::fold;
+use packevolve::journal;
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
 use packevolve::values::event::Event;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ use proptest::sample::{Index, select};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{repository, text_of};
+use crate::support::{forged, repository, text_of};
 
 /// Pieces that are put where they do not belong.
 const PIECES: [&str; 32] = [
@@ -68,7 +69,7 @@ static DOCUMENTS: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 fn golden_journal() -> PathBuf {
-    repository("tests/testdata/golden/v1/journal.jsonl")
+    repository("tests/testdata/golden/journal.jsonl")
 }
 
 /// A change to a text.
@@ -122,10 +123,9 @@ fn read_or_refused(document: &[u8]) {
 fn folded_or_refused(events: &[Value]) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal.jsonl");
-    drop(Journal::create(&path).unwrap().begin(events).unwrap());
-    match journal::read::<Event>(&path) {
-        Ok(read) => drop(fold(&path, &read.entries)),
-        Err(error) => assert!(error.to_string().contains("journal.jsonl"), "{error}"),
+    forged::write(&path, events);
+    if let Err(error) = Run::open(RunFolder::new(folder.path().to_owned())) {
+        assert!(error.to_string().contains("journal.jsonl"), "{error}");
     }
 }
 
@@ -133,9 +133,8 @@ fn folded_or_refused(events: &[Value]) {
 fn the_first_events_of_the_golden_run_are_a_run() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal.jsonl");
-    drop(Journal::create(&path).unwrap().begin(&EVENTS).unwrap());
-    let read = journal::read::<Event>(&path).unwrap();
-    assert!(fold(&path, &read.entries).is_ok());
+    forged::write(&path, &EVENTS);
+    assert!(Run::open(RunFolder::new(folder.path().to_owned())).is_ok());
 }
 
 proptest! {

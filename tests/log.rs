@@ -152,7 +152,7 @@ fn of_one_candidate_there_is_its_attempt_its_making_and_its_judgement() {
 #[test]
 fn rejected_candidates_are_listed_with_their_whole_reasons() {
     let world = finished::world();
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/golden/v1");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/golden");
     let run = Run::open(RunFolder::new(golden.into())).unwrap();
     let rejection = |event: &Event| match event {
         Event::CandidateEvaluated { candidate, evaluation: Evaluation::Rejected { rejection, .. } } => {
@@ -160,7 +160,7 @@ fn rejected_candidates_are_listed_with_their_whole_reasons() {
         }
         _ => None,
     };
-    let rejected: Vec<String> = run.entries.iter().filter_map(|entry| rejection(&entry.event)).collect();
+    let rejected: Vec<String> = run.entries().unwrap().iter().filter_map(|entry| rejection(&entry.event)).collect();
     assert!(rejected.len() > 5, "{rejected:?}");
     for arguments in [&["log", "--run", golden, "--rejected"][..], &["log", "-f", "--run", golden, "--rejected"]] {
         let log = world.run(arguments).ends(0).stdout;

@@ -15,7 +15,6 @@ mod evolve;
 mod export;
 mod fsck;
 mod fuzz;
-mod glance;
 mod golden;
 mod inspect;
 mod json;

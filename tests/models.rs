@@ -31,7 +31,7 @@ fn idea() -> Act {
 fn model(name: &str, base_url: &str) -> Value {
     json!({
         "name": name, "base_url": base_url, "model": "m", "key_env": KEY_ENV, "parameters": {"max_tokens": 20},
-        "max_concurrent": 2, "timeout": "10s", "retries": 2, "initial_backoff": "10ms", "max_backoff": "1s",
+        "requests": 2, "timeout": "10s", "retries": 2, "retry_wait": "10ms", "longest_wait": "1s",
         "prices": {"prompt": 0, "completion": 1000},
     })
 }
@@ -42,7 +42,7 @@ fn world_of(models: &[Value], more: &Value) -> World {
     let mut world = World::with("search: {slots: 2, candidates: 8}\n");
     world.export(KEY_ENV, KEY);
     let mut proposers = json!({
-        "models": models, "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}, "summary_every": 0,
+        "models": models, "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0, "summary_every": 0,
     });
     proposers.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.set("proposers", &proposers.to_string());
@@ -50,25 +50,25 @@ fn world_of(models: &[Value], more: &Value) -> World {
 }
 
 fn offline() -> Value {
-    json!({"mutate": {"enabled": true}, "compose": {"blocks": repository("candidates/blocks")}})
+    json!({"mutate": true, "compose": repository("candidates/blocks")})
 }
 
-fn exchanges(run: &Run) -> impl Iterator<Item = &ModelAsked> {
-    run.entries.iter().filter_map(|entry| match &entry.event {
+fn exchanges(run: &Run) -> impl Iterator<Item = ModelAsked> {
+    run.entries().unwrap().into_iter().filter_map(|entry| match entry.event {
         Event::ModelAsked(asked) => Some(asked),
         _ => None,
     })
 }
 
-fn selections(run: &Run) -> impl Iterator<Item = &Selection> {
-    run.entries.iter().filter_map(|entry| match &entry.event {
+fn selections(run: &Run) -> impl Iterator<Item = Selection> {
+    run.entries().unwrap().into_iter().filter_map(|entry| match entry.event {
         Event::Selected { selection, .. } => Some(selection),
         _ => None,
     })
 }
 
 fn kinds_of_errors(run: &Run) -> Vec<&'static str> {
-    let mut kinds: Vec<&str> = exchanges(run).filter_map(|asked| asked.error.as_ref()).map(Into::into).collect();
+    let mut kinds: Vec<&str> = exchanges(run).filter_map(|asked| asked.error).map(|error| (&error).into()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use packevolve::archive::programs::derive;
 use packevolve::edit::apply::Edit;
 use packevolve::edit::proposal::Proposal;
 use packevolve::proposer::corpus;
-use packevolve::run::derive::derive;
 
 /// The documents that the corpus was given.
 const GIVEN: [&str; 5] = [
@@ -48,8 +48,8 @@ fn applied() -> Vec<Applied> {
         let (parent_name, parent) =
             parent.map_or((None, seed.clone()), |parent| (Some(parent.proposal.name.clone()), parent.program.clone()));
         let file = planned.document.file;
-        let derived = derive(&parent, &planned.document.bytes).unwrap_or_else(|reason| panic!("{file}: {reason}"));
-        let (proposal, program) = (derived.proposal, derived.program);
+        let derived = derive(&parent, &planned.document.bytes);
+        let (proposal, program) = derived.unwrap_or_else(|reason| panic!("{file}: {reason}"));
         all.push(Applied { file, proposal, parent_name, parent, program });
     }
     all

@@ -18,7 +18,7 @@ fn world_with(change: impl Fn(&mut Event)) -> World {
     let path = run.folder.journal();
     fs::remove_file(&path).unwrap();
     let journal = Journal::create(&path).unwrap();
-    let mut events: Vec<Event> = run.entries.into_iter().map(|entry| entry.event).collect();
+    let mut events: Vec<Event> = run.entries().unwrap().into_iter().map(|entry| entry.event).collect();
     events.iter_mut().for_each(change);
     journal.begin(&events).unwrap();
     world

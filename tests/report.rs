@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use packevolve::archive::Repository;
-use packevolve::journal::Journal;
-use packevolve::run::fold::{Run, declined_documents, fold};
+use packevolve::run::declined::declined_documents;
+use packevolve::run::fold::Run;
+use packevolve::run::folder::RunFolder;
 use packevolve::values::candidate::{BlobId, CandidateId};
-use packevolve::values::event::{CandidateCreated, Event, Proposer, Selection};
+use packevolve::values::event::{CandidateCreated, Event, Fingerprint, Proposer, Selection};
 use packevolve::values::operator::Operator;
+use packevolve::values::raw_text::RawText;
 use packevolve::view::gain::Gain;
 use packevolve::view::inspect;
 use packevolve::view::report;
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::support::browser::{Browser, Look, Seen};
 use crate::support::endpoint::{Act, Endpoint};
 use crate::support::script::GOOD;
-use crate::support::{World, copy, finished, repository, scripted, text_of};
+use crate::support::{World, finished, forged, repository, scripted, text_of};
 
 /// A folder for pictures of the page, if somebody wants to look at it.
 const PICTURES: &str = "PACKEVOLVE_TEST_PICTURES";
@@ -94,16 +95,15 @@ fn the_browser_notices_a_page_that_errs_one_that_asks_and_one_that_is_too_wide()
     assert!(seen.overflow > 50 && seen.errors.is_empty() && asked(&seen, &page).is_empty(), "{seen:?}");
 }
 
-/// A run of these events beside the finished one, with its archive.
+/// A run of these events beside the finished one.
 fn write_run(world: &World, name: &str, events: &[Event]) {
     let folder = world.path("runs").join(name);
     fs::create_dir(&folder).unwrap();
-    copy(&world.path("runs").join(finished::NAME).join("archive.git"), &folder.join("archive.git"));
-    Journal::create(&folder.join("journal.jsonl")).unwrap().begin(events).unwrap();
+    forged::write(&folder.join("journal.jsonl"), events);
 }
 
 fn events(run: &Run) -> Vec<Event> {
-    run.entries.iter().map(|entry| entry.event.clone()).collect()
+    run.entries().unwrap().iter().map(|entry| entry.event.clone()).collect()
 }
 
 /// No control character but line ends, no markup that is not ours, nothing that a browser would fetch or run.
@@ -173,26 +173,26 @@ fn the_figures_of_the_report_are_those_of_the_run() {
 fn a_run_can_be_reported_after_any_of_its_events() {
     let world = finished::world();
     let run = world.read(finished::NAME);
-    let repository = Repository::open(&run.folder.archive()).unwrap();
-    for count in 1..=run.entries.len() {
-        let entries = run.entries[..count].to_vec();
-        let search = fold(&run.folder.journal(), &entries).unwrap();
-        let page = report::html(&Run { folder: run.folder.clone(), entries, search, torn: None }, &repository).unwrap();
+    let all = events(&run);
+    let part = world.path("runs/part");
+    fs::create_dir(&part).unwrap();
+    for count in 1..=all.len() {
+        forged::write(&part.join("journal.jsonl"), &all[..count]);
+        let page = report::html(&Run::open(RunFolder::new(part.clone())).unwrap()).unwrap();
         is_harmless(&page);
         for wrong in ["NaN", "inf ", ">inf<", "-0.0000"] {
             assert!(!page.contains(wrong), "{wrong} after {count} events");
         }
         let goes_on = page.contains("it is under way, or was interrupted");
-        assert_eq!(goes_on, count < run.entries.len(), "after {count} events");
+        assert_eq!(goes_on, count < all.len(), "after {count} events");
     }
 }
 
 #[test]
 fn a_golden_run_can_be_reported() {
     let world = World::new();
-    let output = world
-        .run(&["report", "--run", &repository("tests/testdata/golden/v1").display().to_string(), "-o", "-"])
-        .ends(0);
+    let output =
+        world.run(&["report", "--run", &repository("tests/testdata/golden").display().to_string(), "-o", "-"]).ends(0);
     is_harmless(&output.stdout);
     assert!(output.stdout.contains("PackEvolve: v1") && output.stderr.is_empty(), "{}", output.stderr);
 }
@@ -205,7 +205,8 @@ fn a_run_with_language_models_tells_what_they_cost() {
         "name": "somebody", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
     });
-    let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
+    let proposers =
+        json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
     world.set("proposers", &proposers.to_string());
     world.run(&["evolve", "--run", "x"]).ends(0);
     let page = reported(&world, &["--run", "x"]);
@@ -229,16 +230,15 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
         .replace("Turns the seed", &format!("{HOSTILE}</p></section> Turns the seed"))
         .replace("    device = weight.device\n", &code);
     world.write("corpus/<img src=x>.txt", proposal);
-    world.set("proposers", "{corpus: corpus, compose: {enabled: false}, cross: {enabled: false}, mutate: {enabled: false}, prune: {enabled: false}}");
+    world.set("proposers", "{corpus: corpus, compose: null, cross: false, mutate: false, prune: 0}");
     let name = "<script>x";
     world.run(&["evolve", "--run", name]).ends(0);
-    let mut run = world.read(name);
+    let run = world.read(name);
     let declined: Vec<String> =
         declined_documents(&run.folder).unwrap().iter().map(|(_, reason)| reason.to_string()).collect();
     assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line: {declined:?}");
-    hostile_machine(&mut run);
-    let repository = Repository::open(&run.folder.archive()).unwrap();
-    let page = report::html(&run, &repository).unwrap();
+    let run = hostile_machine(run);
+    let page = report::html(&run).unwrap();
     is_harmless(&page);
     // In a description, an edit, a name, text and figures; and in what the run is called and the machine is said to be.
     assert!(page.matches("&lt;script&gt;alert").count() > 8, "{page}");
@@ -250,9 +250,9 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
 }
 
 /// Puts control characters and markup wherever a journal may hold words.
-fn hostile_machine(run: &mut Run) {
+fn hostile_machine(run: Run) -> Run {
     let words = format!("{HOSTILE}\u{1b}[2J\u{0}\u{9b}\r\u{7f}");
-    let mut events = events(run);
+    let mut events = events(&run);
     for event in &mut events {
         match event {
             Event::RunStarted(started) => {
@@ -268,10 +268,8 @@ fn hostile_machine(run: &mut Run) {
             _ => {}
         }
     }
-    for (entry, event) in run.entries.iter_mut().zip(events) {
-        entry.event = event;
-    }
-    run.search = fold(&run.folder.journal(), &run.entries).unwrap();
+    forged::write(&run.folder.journal(), &events);
+    Run::open(run.folder).unwrap()
 }
 
 /// How large the page of a run may get whatever its length, bytes.
@@ -297,7 +295,7 @@ fn a_run_of_ten_thousand_candidates_is_thinned_out_and_says_so() {
 /// it is.
 fn many(run: &Run) -> Vec<Event> {
     let mut events = events(run);
-    let measured: Vec<Measurement> = run.entries.iter().filter_map(|entry| measured(&entry.event)).collect();
+    let measured: Vec<Measurement> = run.entries().unwrap().iter().filter_map(|entry| measured(&entry.event)).collect();
     let commit = run.search.candidate(CandidateId(1)).unwrap().commit;
     let attempts = events.iter().filter(|event| matches!(event, Event::Selected { .. })).count() as u64;
     let first = run.search.candidates().len() as u64;
@@ -317,10 +315,8 @@ fn many(run: &Run) -> Vec<Event> {
             attempt,
             name: format!("compose_made_up_{nth}_to_{}", nth + 1),
             parents: vec![parent],
-            commit,
-            program: id(1),
-            normalised: id(2),
-            size: 1000,
+            proposal: RawText::default(),
+            fingerprint: Fingerprint { commit, program: id(1), normalised: id(2), size: 1000 },
             operator: Some(Operator::Tune),
         };
         let (worse, slower) = (rng.random_range(1.0..1.01), 10f64.powf(rng.random_range(0.0..2.0)));
@@ -346,7 +342,7 @@ fn measured(event: &Event) -> Option<Measurement> {
 #[test]
 fn a_report_that_cannot_be_written_leaves_nothing_behind() {
     let world = World::new();
-    let golden = repository("tests/testdata/golden/v1").display().to_string();
+    let golden = repository("tests/testdata/golden").display().to_string();
     fs::create_dir(world.path("folder")).unwrap();
     for (output, reason) in [("no/such/folder/x.html", "No such file"), ("folder", "directory")] {
         let before = fs::read_dir(world.path(".")).unwrap().count();
@@ -362,7 +358,7 @@ fn a_report_that_cannot_be_written_leaves_nothing_behind() {
 #[test]
 fn a_report_takes_the_place_of_an_older_one_and_follows_a_link() {
     let world = World::new();
-    let golden = repository("tests/testdata/golden/v1").display().to_string();
+    let golden = repository("tests/testdata/golden").display().to_string();
     world.write("real.html", "older");
     std::os::unix::fs::symlink("real.html", world.path("link.html")).unwrap();
     world.run(&["report", "--run", &golden, "-o", "link.html"]).ends(0).tells(&["the report is in link.html"]);

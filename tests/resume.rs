@@ -43,11 +43,11 @@ fn judged(run: &Run) -> Vec<CandidateId> {
         Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
         _ => None,
     };
-    run.entries.iter().filter_map(|entry| of(&entry.event)).collect()
+    run.entries().unwrap().iter().filter_map(|entry| of(&entry.event)).collect()
 }
 
 fn was_interrupted(run: &Run) -> bool {
-    matches!(run.entries.last().unwrap().event, Event::RunStopped { reason: StopReason::Interrupted })
+    matches!(run.entries().unwrap().last().unwrap().event, Event::RunStopped { reason: StopReason::Interrupted })
 }
 
 #[test]
@@ -185,10 +185,7 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
 #[test]
 fn a_run_that_dies_during_pruning_continues_pruning() {
     let world = World::new();
-    world.write(
-        "config.yaml",
-        settings("search: {slots: 1}\n").replace("prune: {enabled: false}", "prune: {attempts: 10}"),
-    );
+    world.write("config.yaml", settings("search: {slots: 1}\n").replace("prune: 0", "prune: 10"));
     let cut =
         |run: &Run| count(run, |event| matches!(event, Event::Selected { selection, .. } if selection.cut.is_some()));
     let live = evolve(&world);

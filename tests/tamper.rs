@@ -6,17 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use packevolve::archive::{NewCandidate, Repository};
-use packevolve::journal::{self, Journal};
-use packevolve::run::derive::Descent;
+use packevolve::archive::NewCandidate;
+use packevolve::run::derive::{archived, new_seed, normal_form};
 use packevolve::run::fold::Run;
 use packevolve::run::folder::RunFolder;
 use packevolve::run::replay;
-use packevolve::values::candidate::CommitId;
-use packevolve::values::event::Event;
+use packevolve::values::event::{Event, Fingerprint};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::forged;
 use crate::support::scripted::{self, tried};
 use crate::support::{Output, World, copy};
 
@@ -45,16 +44,12 @@ impl Forgery {
         let world = scripted::world();
         let folder = world.path("runs").join(NAME);
         copy(RECORDED.path(), &folder);
-        let read = journal::read::<Value>(&folder.join("journal.jsonl")).unwrap();
-        Self { world, folder, events: read.entries.into_iter().map(|entry| entry.event).collect() }
+        let events = forged::events(&folder.join("journal.jsonl"));
+        Self { world, folder, events }
     }
 
     fn run(&self) -> Run {
         Run::open(RunFolder::new(self.folder.clone())).unwrap()
-    }
-
-    fn repository(&self) -> Repository {
-        Repository::resume(&self.folder.join("archive.git")).unwrap()
     }
 
     /// The number of the first event that fits.
@@ -64,17 +59,16 @@ impl Forgery {
 
     /// The number of the event that brought a candidate of this proposer.
     fn created_by(&self, proposer: &str) -> usize {
-        let of = |event: &Value| event["type"] == "selected" && event["selection"]["proposer"] == json!(proposer);
-        let selected = self.events.iter().filter(|event| of(event)).map(|event| &event["attempt"]);
+        let of =
+            |event: &Value| event["type"] == "selected" && event["data"]["selection"]["proposer"] == json!(proposer);
+        let selected = self.events.iter().filter(|event| of(event)).map(|event| &event["data"]["attempt"]);
         let attempts: Vec<&Value> = selected.collect();
-        self.find(|event| event["type"] == "candidate-created" && attempts.contains(&&event["attempt"]))
+        self.find(|event| event["type"] == "candidate-created" && attempts.contains(&&event["data"]["attempt"]))
     }
 
     /// Writes the events with digests that are right.
     fn seal(&self) {
-        let path = self.folder.join("journal.jsonl");
-        fs::remove_file(&path).unwrap();
-        drop(Journal::create(&path).unwrap().begin(&self.events).unwrap());
+        forged::write(&self.folder.join("journal.jsonl"), &self.events);
     }
 
     /// Demands that replay names an event and what is wrong with it.
@@ -98,12 +92,11 @@ fn told(folder: &Path) -> Option<String> {
         Ok(opened) => opened,
         Err(error) => return Some(error.to_string()),
     };
-    let repository = Repository::open(&folder.join("archive.git")).unwrap();
     if let Some(impossible) = impossible {
-        let earlier = replay::part(&run, &repository).err().map(|error| error.to_string());
+        let earlier = replay::whole(&run).err().map(|error| error.to_string());
         return earlier.or(Some(impossible.to_string()));
     }
-    replay::whole(&run, &repository).err().map(|error| error.to_string())
+    replay::whole(&run).err().map(|error| error.to_string())
 }
 
 #[test]
@@ -115,60 +108,35 @@ fn the_run_as_it_was_recorded_is_made_again() {
 #[test]
 fn another_seed_program_diverges_at_the_first_candidate() {
     let mut forgery = Forgery::new();
-    let (repository, run) = (forgery.repository(), forgery.run());
-    let started = run.search.origin();
-    let program = repository.program(started.commit, &started.file_name).unwrap().replace("index", "place");
-    let descent = Descent {
-        candidate: packevolve::values::candidate::CandidateId::SEED,
-        parents: &[],
-        proposer: None,
-        file_name: &started.file_name,
-        epoch: started.epoch,
-    };
-    let written = descent.as_seed(&program, |new| repository.commit_candidate(new)).unwrap();
-    repository.settle().unwrap();
-    let event = &mut forgery.events[0];
-    event["program"] = json!(written.program);
-    event["commit"] = json!(written.commit);
-    event["baseline"] = json!(written.program);
-    let (normalised, size) = packevolve::run::derive::normal_form(&program);
-    event["normalised"] = json!(normalised);
-    event["size"] = json!(size);
+    let run = forgery.run();
+    let origin = run.search.origin();
+    let program = origin.program.replace("index", "place");
+    let ids = new_seed(&program, &origin.file_name, origin.epoch).ids().unwrap();
+    let (normalised, size) = normal_form(&program);
+    let event = &mut forgery.events[0]["data"];
+    event["program"] = json!(program);
+    event["baseline"] = json!(program);
+    event["seed"] = json!(Fingerprint { commit: ids.commit, program: ids.program, normalised, size });
     // Documents of the corpus are edits of the seed program, by their text.
     forgery.diverges(0, &["the corpus: the record has", "replay gives"]);
 }
 
-/// Archives a candidate as it is, but for what `change` does to it; its commit.
-fn rewritten(forgery: &Forgery, event: usize, change: impl Fn(&mut NewCandidate<'_>)) -> (CommitId, Value) {
-    let (repository, run) = (forgery.repository(), forgery.run());
-    let Event::CandidateCreated(created) = &run.entries[event].event else { panic!("no candidate") };
-    let facts = repository.commit_facts(created.commit).unwrap();
-    let program = repository.program(created.commit, "eplb.py").unwrap();
-    let proposal = repository.proposal(created.commit).unwrap();
-    let mut new = NewCandidate {
-        number: created.candidate.0,
-        file_name: "eplb.py",
-        program: &program,
-        proposal: proposal.as_deref(),
-        name: &created.name,
-        description: facts.message.split_once("\n\n").unwrap().1,
-        parents: &facts.parents,
-        trailers: &[],
-        epoch: run.search.origin().epoch,
-    };
+/// The fingerprint of the candidate of an event, if it were as `change` makes it.
+fn forged(forgery: &Forgery, event: usize, change: impl Fn(&mut NewCandidate)) -> Value {
+    let run = forgery.run();
+    let Event::CandidateCreated(created) = &run.entries().unwrap()[event].event else { panic!("no candidate") };
+    let mut new = archived(&run.search, &run.programs, created.candidate).unwrap();
     change(&mut new);
-    let written = repository.commit_candidate(&new).unwrap();
-    repository.settle().unwrap();
-    (written.commit, json!(written.program))
+    let ids = new.ids().unwrap();
+    json!(Fingerprint { commit: ids.commit, program: ids.program, ..created.fingerprint })
 }
 
 #[test]
 fn another_program_of_a_candidate_diverges_there() {
     let mut forgery = Forgery::new();
     let event = forgery.created_by("compose");
-    let (commit, program) = rewritten(&forgery, event, |new| new.program = "import torch\n");
-    forgery.events[event]["commit"] = json!(commit);
-    forgery.events[event]["program"] = program;
+    let fingerprint = forged(&forgery, event, |new| new.program = "import torch\n".to_owned());
+    forgery.events[event]["data"]["fingerprint"] = fingerprint;
     forgery.diverges(event, &["program of candidate 9 ", "the record has", "replay gives"]);
 }
 
@@ -176,18 +144,17 @@ fn another_program_of_a_candidate_diverges_there() {
 fn another_commit_of_a_candidate_diverges_there() {
     let mut forgery = Forgery::new();
     let event = forgery.created_by("compose");
-    let (commit, _) = rewritten(&forgery, event, |new| new.description = "not what it said");
-    forgery.events[event]["commit"] = json!(commit);
-    forgery.diverges(event, &["commit of candidate 9 ", &commit.to_string()]);
+    let fingerprint = forged(&forgery, event, |new| new.description = "not what it said".to_owned());
+    let commit = fingerprint["commit"].as_str().unwrap().to_owned();
+    forgery.events[event]["data"]["fingerprint"] = fingerprint;
+    forgery.diverges(event, &["commit of candidate 9 ", &commit]);
 }
 
 #[test]
 fn another_proposal_diverges_where_it_was_made() {
     let mut forgery = Forgery::new();
     let event = forgery.created_by("compose");
-    let document = b"<NAME>\nelse\n</NAME>\nnothing of this was drawn\n";
-    let (commit, _) = rewritten(&forgery, event, |new| new.proposal = Some(document));
-    forgery.events[event]["commit"] = json!(commit);
+    forgery.events[event]["data"]["proposal"] = json!("<NAME>\nelse\n</NAME>\nnothing of this was drawn\n");
     forgery.diverges(event, &["the proposal: the record has", "\"else\" in line 2"]);
 }
 
@@ -195,13 +162,14 @@ fn another_proposal_diverges_where_it_was_made() {
 fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
     let mut forgery = Forgery::new();
     let is_measured =
-        |event: &Value| event["type"] == "candidate-evaluated" && event["evaluation"]["outcome"] == "measured";
+        |event: &Value| event["type"] == "candidate-evaluated" && event["data"]["evaluation"]["outcome"] == "measured";
     let measured = forgery.find(is_measured);
-    let samples = &mut forgery.events[measured]["evaluation"]["measurement"]["cases"][0]["samples"];
+    let samples = &mut forgery.events[measured]["data"]["evaluation"]["data"]["measurement"]["cases"][0]["samples"];
     for sample in samples.as_array_mut().unwrap() {
-        sample["seconds"] = json!(sample["seconds"].as_f64().unwrap() / 1e3);
+        sample[6] = json!(sample[6].as_f64().unwrap() / 1e3);
     }
-    let drawn = forgery.find(|event| event["type"] == "selected" && event["selection"]["proposer"] == "compose");
+    let drawn =
+        forgery.find(|event| event["type"] == "selected" && event["data"]["selection"]["proposer"] == "compose");
     let told = forgery.told().unwrap();
     assert!(told.starts_with("event ") && told.contains("the record has") && told.contains("replay gives"), "{told}");
     let at: usize = told.split([' ', ',', ':']).nth(1).unwrap().parse().unwrap();
@@ -211,8 +179,8 @@ fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
 #[test]
 fn a_number_of_a_selection_diverges_there() {
     let mut forgery = Forgery::new();
-    let at = forgery.find(|event| event["type"] == "selected" && event["selection"]["proposer"] == "compose");
-    let selection = &mut forgery.events[at]["selection"];
+    let at = forgery.find(|event| event["type"] == "selected" && event["data"]["selection"]["proposer"] == "compose");
+    let selection = &mut forgery.events[at]["data"]["selection"];
     let (was, parent) = (selection["parent"].clone(), json!(1));
     assert_ne!(was, parent);
     selection["parent"] = parent;
@@ -222,11 +190,11 @@ fn a_number_of_a_selection_diverges_there() {
 #[test]
 fn another_rng_seed_diverges_where_something_was_drawn() {
     let mut forgery = Forgery::new();
-    forgery.events[0]["settings"]["rng_seed"] = json!(1234);
+    forgery.events[0]["data"]["settings"]["rng_seed"] = json!(1234);
     forgery.diverges(0, &["the cases: the record has", "replay gives"]);
     // Without cases of random shape it is told later.
-    forgery.events[0]["settings"]["evaluation"]["random_cases"] = json!(0);
-    forgery.events[0]["cases"].as_array_mut().unwrap().pop();
+    forgery.events[0]["data"]["settings"]["evaluation"]["random_cases"] = json!(0);
+    forgery.events[0]["data"]["cases"].as_array_mut().unwrap().pop();
     let told = forgery.told().unwrap();
     assert!(told.contains("the selection: the record has") || told.contains("the proposal: the record has"), "{told}");
 }
@@ -241,16 +209,12 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
         ("/settings/search/islands", json!(1), "event 6 contradicts the events before it: there is no island 1"),
         ("/settings/search/proposers/compose", json!(false), "the selection"),
         ("/settings/search/target_score", json!(0.001), "the selection"),
-        (
-            "/settings/evaluation/held_out_windows",
-            json!(0),
-            "contradicts the events before it: no windows are held out",
-        ),
+        ("/settings/evaluation/held_out", json!(0), "contradicts the events before it: no windows are held out"),
         ("/epoch", json!(12), "event 0, commit of candidate 0"),
         ("/file_name", json!("other.py"), "event 0, commit "),
     ] {
         let mut forgery = Forgery::new();
-        *forgery.events[0].pointer_mut(path).unwrap() = value;
+        *forgery.events[0]["data"].pointer_mut(path).unwrap() = value;
         let told = forgery.told().unwrap_or_else(|| panic!("{path}"));
         assert!(told.contains(wanted), "{path}: {told}");
     }
@@ -280,25 +244,25 @@ fn any_event_that_was_left_out_is_found() {
 /// What no decision comes of (nor of a file's name in the corpus): what the judge is, how long and under which limits it judges. The digests hold it, and a
 /// second measurement on the same machine tells whether it is true.
 const TOLD_BY_NOTHING_ELSE: [&str; 18] = [
-    "/packevolve",
-    "/judge",
-    "/settings/evaluation/device",
-    "/settings/evaluation/python",
-    "/settings/evaluation/loads",
-    "/settings/evaluation/windows",
-    "/settings/evaluation/budget_seconds",
-    "/settings/evaluation/limits",
-    "/settings/evaluation/sandbox",
-    "/settings/evaluation/allow_compile",
-    "/settings/search/wall_seconds",
+    "/data/packevolve",
+    "/data/judge",
+    "/data/settings/evaluation/device",
+    "/data/settings/evaluation/python",
+    "/data/settings/evaluation/loads",
+    "/data/settings/evaluation/windows",
+    "/data/settings/evaluation/budget_seconds",
+    "/data/settings/evaluation/limits",
+    "/data/settings/evaluation/sandbox",
+    "/data/settings/evaluation/allow_compile",
+    "/data/settings/search/wall_seconds",
     // These only tell in a longer run than this one.
-    "/settings/search/population_size",
-    "/settings/search/migration_interval",
-    "/settings/search/stagnation_limit",
-    "/settings/search/pareto_bins",
-    "/settings/search/slots",
-    "/settings/evaluation/held_out_windows",
-    "/settings/evaluation/topology/name",
+    "/data/settings/search/population",
+    "/data/settings/search/migration",
+    "/data/settings/search/restart",
+    "/data/settings/search/front",
+    "/data/settings/search/slots",
+    "/data/settings/evaluation/held_out",
+    "/data/settings/evaluation/topology/name",
 ];
 
 /// Paths of all numbers, texts and truths in a value.
@@ -338,7 +302,7 @@ fn any_change_to_what_is_no_measurement_is_found() {
     let whole = Forgery::new();
     let mut all = Vec::new();
     for (at, event) in whole.events.iter().enumerate() {
-        let is_measurement = event.get("measurement").or(event.get("evaluation")).is_some();
+        let is_measurement = event["data"].get("measurement").or(event["data"].get("evaluation")).is_some();
         let mut paths = Vec::new();
         leaves(event, "", &mut paths);
         let is_told = |path: &String| {
@@ -367,14 +331,14 @@ fn without_right_digests_the_line_is_named_whatever_was_changed() {
         ("config", "\"islands\":2", "\"islands\":3"),
         (
             "a measurement",
-            "\"type\":\"candidate-evaluated\",\"candidate\":1",
-            "\"type\":\"candidate-evaluated\",\"candidate\":2",
+            "\"type\":\"candidate-evaluated\",\"data\":{\"candidate\":1",
+            "\"type\":\"candidate-evaluated\",\"data\":{\"candidate\":2",
         ),
         ("a selection", "\"proposer\":\"compose\"", "\"proposer\":\"mutate\""),
         (
             "a candidate",
-            "\"type\":\"candidate-created\",\"candidate\":3",
-            "\"type\":\"candidate-created\",\"candidate\":4",
+            "\"type\":\"candidate-created\",\"data\":{\"candidate\":3",
+            "\"type\":\"candidate-created\",\"data\":{\"candidate\":4",
         ),
     ] {
         let at = text.find(from).unwrap_or_else(|| panic!("{what}: no {from}"));

@@ -83,11 +83,20 @@ impl From<Rejection> for Halt {
     }
 }
 
-impl<E> From<E> for Halt
-where
-    JudgeError: From<E>,
-{
-    fn from(error: E) -> Self {
+impl From<JudgeError> for Halt {
+    fn from(error: JudgeError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<NurseryError> for Halt {
+    fn from(error: NurseryError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Self {
         Self::Broken(error.into())
     }
 }

@@ -1,8 +1,10 @@
 //! Candidate: what the commit of a candidate is, to the byte. Pure, so that replay can say what an id must be.
 
-use crate::archive::error::RepositoryError;
+use git2::{ObjectType, Oid};
+
+use crate::archive::error::ArchiveError;
 use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
-use crate::archive::object::{CommitFacts, Object, Signature};
+use crate::archive::object::{Object, Signature};
 
 /// The file of a candidate's commit that holds the proposal as it was received.
 pub const PROPOSAL_FILE: &str = "proposal.txt";
@@ -14,32 +16,31 @@ const UNNAMED: &str = "unnamed";
 const MAX_AUTHOR: usize = 120;
 
 /// A candidate to be archived.
-#[derive(Clone, Copy, Debug)]
-pub struct NewCandidate<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCandidate {
     /// Its sequential number.
     pub number: u64,
-    /// What its program's file is called.
-    pub file_name: &'a str,
+    /// File name of its program.
+    pub file_name: String,
     /// The program.
-    pub program: &'a str,
+    pub program: String,
     /// The proposal that made it, byte for byte as received; none for the program that a run starts from.
-    pub proposal: Option<&'a [u8]>,
+    pub proposal: Option<Vec<u8>>,
     /// The proposal's NAME; the author.
-    pub name: &'a str,
+    pub name: String,
     /// The proposal's DESCRIPTION.
-    pub description: &'a str,
+    pub description: String,
     /// The commits of its parents, the one it was edited from first. One named twice counts once.
-    pub parents: &'a [CommitId],
+    pub parents: Vec<CommitId>,
     /// Ends the message, as in `("Candidate", "12")`.
-    pub trailers: &'a [(&'a str, String)],
+    pub trailers: Vec<(&'static str, String)>,
     /// The run's recorded epoch; the commit's time is that plus `number` seconds.
     pub epoch: i64,
 }
 
-/// The ids of an archived candidate. Its commit is named by nothing yet.
+/// The ids of a candidate's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an archived candidate is lost unless the journal names its commit"]
-pub struct Written {
+pub struct CandidateIds {
     /// The candidate's commit.
     pub commit: CommitId,
     /// Its files.
@@ -50,67 +51,76 @@ pub struct Written {
     pub proposal: Option<BlobId>,
 }
 
-/// The objects of a candidate, each after those it names.
-pub(super) struct Draft {
-    pub objects: Vec<Object>,
-    pub written: Written,
-}
+impl CandidateIds {
+    /// Those of a candidate whose commit and program are known.
+    pub fn of(commit: CommitId, program: BlobId, file_name: &str, proposal: Option<&[u8]>) -> Self {
+        let proposal = proposal.map(blob_id);
+        let tree = TreeId::from_oid(files(file_name, program, proposal).id);
+        Self { commit, tree, program, proposal }
+    }
 
-impl RepositoryError {
-    /// Every commit but that of the seed program holds a proposal.
-    pub fn no_proposal(commit: CommitId) -> Self {
-        Self::NoSuchFile { commit, file: PROPOSAL_FILE.to_owned() }
+    /// All of them, as git knows them.
+    pub(super) fn oids(&self) -> impl Iterator<Item = Oid> {
+        let proposal = self.proposal.map(GitId::oid);
+        [self.commit.oid(), self.tree.oid(), self.program.oid()].into_iter().chain(proposal)
     }
 }
 
-impl NewCandidate<'_> {
-    /// The ids that archiving this candidate gives, without archiving it.
-    pub fn ids(&self) -> Result<Written, RepositoryError> {
-        Ok(self.draft()?.written)
+/// The id of a text as a blob.
+pub fn blob_id(bytes: &[u8]) -> BlobId {
+    let id = Oid::hash_object(ObjectType::Blob, bytes);
+    BlobId::from_oid(id.expect("BUG: hashing bytes in memory cannot fail"))
+}
+
+/// The tree of a candidate's files.
+fn files(file_name: &str, program: BlobId, proposal: Option<BlobId>) -> Object {
+    Object::tree([(file_name, program)].into_iter().chain(proposal.map(|proposal| (PROPOSAL_FILE, proposal))))
+}
+
+impl NewCandidate {
+    /// The ids that archiving this candidate gives.
+    ///
+    /// # Errors
+    /// A file name or a time that git cannot hold.
+    pub fn ids(&self) -> Result<CandidateIds, ArchiveError> {
+        let program = blob_id(self.program.as_bytes());
+        let proposal = self.proposal.as_deref().map(blob_id);
+        let tree = TreeId::from_oid(self.tree(program, proposal)?.id);
+        let commit = CommitId::from_oid(self.commit(tree)?.id);
+        Ok(CandidateIds { commit, tree, program, proposal })
     }
 
-    /// What its commit says about itself.
-    pub fn facts(&self) -> Result<CommitFacts, RepositoryError> {
-        let Draft { objects, .. } = self.draft()?;
-        let commit = objects.last().and_then(|commit| CommitFacts::parse(&commit.bytes));
-        Ok(commit.expect("BUG: the last object of a draft is a commit as we write it"))
+    /// Its objects, each after those it names.
+    pub(super) fn objects(self) -> Result<Vec<Object>, ArchiveError> {
+        let ids = self.ids()?;
+        let (tree, commit) = (self.tree(ids.program, ids.proposal)?, self.commit(ids.tree)?);
+        let program = Object::blob(self.program.into_bytes());
+        let proposal = self.proposal.map(Object::blob);
+        Ok(std::iter::once(program).chain(proposal).chain([tree, commit]).collect())
     }
 
-    pub(super) fn draft(&self) -> Result<Draft, RepositoryError> {
-        check_file_name(self.file_name)?;
-        let program = Object::blob(self.program.as_bytes().to_vec());
-        let proposal = self.proposal.map(|bytes| Object::blob(bytes.to_vec()));
-        let mut files = vec![(self.file_name, BlobId::from_oid(program.id))];
-        files.extend(proposal.iter().map(|object| (PROPOSAL_FILE, BlobId::from_oid(object.id))));
-        let tree = Object::tree(files);
-        let commit = self.commit(TreeId::from_oid(tree.id))?;
-        let written = Written {
-            commit: CommitId::from_oid(commit.id),
-            tree: TreeId::from_oid(tree.id),
-            program: BlobId::from_oid(program.id),
-            proposal: proposal.as_ref().map(|object| BlobId::from_oid(object.id)),
-        };
-        let objects = [Some(program), proposal, Some(tree), Some(commit)].into_iter().flatten().collect();
-        Ok(Draft { objects, written })
+    fn tree(&self, program: BlobId, proposal: Option<BlobId>) -> Result<Object, ArchiveError> {
+        check_file_name(&self.file_name)?;
+        Ok(files(&self.file_name, program, proposal))
     }
 
-    fn commit(&self, tree: TreeId) -> Result<Object, RepositoryError> {
+    fn commit(&self, tree: TreeId) -> Result<Object, ArchiveError> {
         let time = u64::try_from(self.epoch).ok().and_then(|epoch| epoch.checked_add(self.number));
         let time = time.filter(|time| i64::try_from(*time).is_ok());
-        let time = time.ok_or(RepositoryError::CommitTime { epoch: self.epoch, number: self.number })?;
+        let time = time.ok_or(ArchiveError::CommitTime { epoch: self.epoch, number: self.number })?;
         let mut parents: Vec<CommitId> = Vec::new();
-        for parent in self.parents {
+        for parent in &self.parents {
             if !parents.contains(parent) {
                 parents.push(*parent);
             }
         }
-        let name = author(self.name);
+        let name = author(&self.name);
         let by = Signature { name: &name, email: &email(&name), time };
         Ok(Object::commit(tree, &parents, &by, &self.message()))
     }
 
     fn message(&self) -> String {
-        let subject = match one_line(self.name) {
+        let subject = match one_line(&self.name) {
             empty if empty.is_empty() => UNNAMED.to_owned(),
             subject => subject,
         };
@@ -124,12 +134,12 @@ impl NewCandidate<'_> {
 }
 
 /// Git refuses some names in a tree, and checks none that it is handed as bytes.
-fn check_file_name(name: &str) -> Result<(), RepositoryError> {
+fn check_file_name(name: &str) -> Result<(), ArchiveError> {
     let lower = name.to_lowercase();
     let reserved = name == PROPOSAL_FILE || lower.starts_with(".git") || lower.starts_with("git~");
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+~ ".contains(c));
     if reserved || !plain || ["", ".", ".."].contains(&name) {
-        return Err(RepositoryError::FileName { name: name.to_owned() });
+        return Err(ArchiveError::FileName { name: name.to_owned() });
     }
     Ok(())
 }
@@ -164,30 +174,31 @@ fn email(author: &str) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: NewCandidate<'_> = NewCandidate {
-        number: 12,
-        file_name: "eplb.py",
-        program: "pass\n",
-        proposal: Some(b"<NAME>\nrefine packing\n</NAME>\n"),
-        name: "refine packing",
-        description: "Swap items\nuntil none helps.\n",
-        parents: &[],
-        trailers: &[],
-        epoch: 1_700_000_000,
-    };
+    fn plain() -> NewCandidate {
+        NewCandidate {
+            number: 12,
+            file_name: "eplb.py".to_owned(),
+            program: "pass\n".to_owned(),
+            proposal: Some(b"<NAME>\nrefine packing\n</NAME>\n".to_vec()),
+            name: "refine packing".to_owned(),
+            description: "Swap items\nuntil none helps.\n".to_owned(),
+            parents: Vec::new(),
+            trailers: Vec::new(),
+            epoch: 1_700_000_000,
+        }
+    }
 
-    fn text_of(new: &NewCandidate<'_>) -> String {
-        let draft = new.draft().unwrap();
-        String::from_utf8(draft.objects.last().unwrap().bytes.clone()).unwrap()
+    fn text_of(new: NewCandidate) -> String {
+        String::from_utf8(new.objects().unwrap().pop().unwrap().bytes).unwrap()
     }
 
     #[test]
     fn a_commit_is_these_bytes() {
         let parent: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
-        let trailers = [("Candidate", "12".to_owned()), ("Parent", "7".to_owned())];
-        let new = NewCandidate { parents: &[parent, parent], trailers: &trailers, ..PLAIN };
+        let trailers = vec![("Candidate", "12".to_owned()), ("Parent", "7".to_owned())];
+        let new = NewCandidate { parents: vec![parent, parent], trailers, ..plain() };
         assert_eq!(
-            text_of(&new),
+            text_of(new.clone()),
             "tree 8b541d6fffb639a9283d4868a084a9c9938ed835\n\
              parent 0123456789abcdef0123456789abcdef01234567\n\
              author refine packing <refine-packing@packevolve> 1700000012 +0000\n\
@@ -200,24 +211,30 @@ mod tests {
 
     #[test]
     fn every_input_but_the_epoch_of_another_run_changes_the_id() {
-        let id = |new: NewCandidate<'_>| new.ids().unwrap().commit;
+        let id = |new: NewCandidate| new.ids().unwrap().commit;
         let variants = [
-            PLAIN,
-            NewCandidate { number: 13, ..PLAIN },
-            NewCandidate { file_name: "other.py", ..PLAIN },
-            NewCandidate { program: "pass", ..PLAIN },
-            NewCandidate { proposal: None, ..PLAIN },
-            NewCandidate { name: "refine", ..PLAIN },
-            NewCandidate { description: "", ..PLAIN },
+            plain(),
+            NewCandidate { number: 13, ..plain() },
+            NewCandidate { file_name: "other.py".to_owned(), ..plain() },
+            NewCandidate { program: "pass".to_owned(), ..plain() },
+            NewCandidate { proposal: None, ..plain() },
+            NewCandidate { name: "refine".to_owned(), ..plain() },
+            NewCandidate { description: String::new(), ..plain() },
         ];
         let ids: std::collections::BTreeSet<_> = variants.map(id).into_iter().collect();
         assert_eq!(ids.len(), 7);
     }
 
     #[test]
-    fn the_start_program_has_no_proposal() {
-        let written = NewCandidate { proposal: None, ..PLAIN }.ids().unwrap();
-        assert_eq!(written.proposal, None);
+    fn the_ids_of_a_candidate_are_those_of_its_objects_and_of_what_is_known_of_it() {
+        for proposal in [None, plain().proposal] {
+            let new = NewCandidate { proposal: proposal.clone(), ..plain() };
+            let ids = new.ids().unwrap();
+            assert_eq!(CandidateIds::of(ids.commit, ids.program, "eplb.py", proposal.as_deref()), ids);
+            let objects = new.objects().unwrap();
+            let objects: std::collections::BTreeSet<_> = objects.iter().map(|object| object.id).collect();
+            assert_eq!(objects, ids.oids().collect());
+        }
     }
 
     #[test]
@@ -243,24 +260,29 @@ mod tests {
     #[test]
     fn a_message_has_no_empty_parts_and_no_nul() {
         let trailers = [("Candidate", "1\nForged: yes".to_owned())];
-        let new = NewCandidate { name: " \n", description: "\n a\0b \n", trailers: &trailers, ..PLAIN };
+        let new = NewCandidate {
+            name: " \n".to_owned(),
+            description: "\n a\0b \n".to_owned(),
+            trailers: trailers.into(),
+            ..plain()
+        };
         assert_eq!(new.message(), "unnamed\n\na\u{fffd}b\n\nCandidate: 1 Forged: yes\n");
-        assert_eq!(NewCandidate { description: " ", ..PLAIN }.message(), "refine packing\n");
+        assert_eq!(NewCandidate { description: " ".to_owned(), ..plain() }.message(), "refine packing\n");
     }
 
     #[test]
     fn file_names_that_git_or_the_archive_reserves_are_refused() {
         for name in ["", ".", "..", "a/b", ".git", ".GitModules", "git~1", "a\nb", "a\0", "proposal.txt", "ü.py"] {
-            let refused = NewCandidate { file_name: name, ..PLAIN }.ids();
-            assert!(matches!(refused, Err(RepositoryError::FileName { .. })), "{name:?}");
+            let refused = NewCandidate { file_name: name.to_owned(), ..plain() }.ids();
+            assert!(matches!(refused, Err(ArchiveError::FileName { .. })), "{name:?}");
         }
     }
 
     #[test]
     fn times_that_git_cannot_hold_are_refused() {
         for (epoch, number) in [(-1, 5), (i64::MAX, 1), (0, u64::MAX)] {
-            let refused = NewCandidate { epoch, number, ..PLAIN }.ids();
-            assert!(matches!(refused, Err(RepositoryError::CommitTime { .. })), "{epoch} {number}");
+            let refused = NewCandidate { epoch, number, ..plain() }.ids();
+            assert!(matches!(refused, Err(ArchiveError::CommitTime { .. })), "{epoch} {number}");
         }
     }
 }

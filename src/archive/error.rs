@@ -1,28 +1,20 @@
-//! Repository errors: what can be wrong with an archive, each naming the path or the object.
+//! Archive errors: what can be wrong with an archive, each naming the path or the object.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorClass, ErrorCode, Oid};
+use git2::{ErrorClass, Oid};
 use thiserror::Error;
 
-use crate::archive::id::CommitId;
-use crate::archive::object::Role;
 use crate::values::error_kind::{Classify, ErrorKind};
 
 /// Why the archive cannot be written or read. Object ids are full, as git prints them.
 #[derive(Debug, Error)]
-pub enum RepositoryError {
-    /// A new run was asked for where one is.
-    #[error("{path}: something is already there")]
-    Exists {
-        /// The archive.
-        path: PathBuf,
-    },
+pub enum ArchiveError {
     /// Not a bare git repository.
     #[error("{path}: not an archive (a bare git repository)")]
     NotAnArchive {
-        /// What was taken for one.
+        /// The path that was to be one.
         path: PathBuf,
         /// What git says.
         source: git2::Error,
@@ -36,7 +28,7 @@ pub enum RepositoryError {
         /// What git says; it names the file and the line.
         source: git2::Error,
     },
-    /// The operating system said no.
+    /// The operating system refused.
     #[error("{path}: cannot {doing}")]
     Io {
         /// The archive, or a file in it.
@@ -46,19 +38,13 @@ pub enum RepositoryError {
         /// What the system said.
         source: io::Error,
     },
-    /// A new archive could not be laid out.
-    #[error("{path}: cannot create an archive")]
-    Create {
+    /// Git refused.
+    #[error("{path}: cannot {doing}")]
+    Git {
         /// The archive.
         path: PathBuf,
-        /// What git says.
-        source: git2::Error,
-    },
-    /// An object could not be written.
-    #[error("{path}: cannot write to the archive")]
-    Write {
-        /// The archive.
-        path: PathBuf,
+        /// What was tried, as a verb with its object.
+        doing: &'static str,
         /// What git says.
         source: git2::Error,
     },
@@ -73,40 +59,18 @@ pub enum RepositoryError {
         source: git2::Error,
     },
     /// An object is not in the archive.
-    #[error("{role} is missing: the archive has no object {id}")]
+    #[error("the archive has no object {id}")]
     Missing {
-        /// What it is to us.
-        role: Role,
         /// The object.
         id: ObjectId,
     },
-    /// An object cannot be read from a pack, mostly because bytes of the pack were changed.
-    #[error("{role} cannot be read: object {id}")]
-    Unreadable {
-        /// What it is to us.
-        role: Role,
-        /// The object.
-        id: ObjectId,
-        /// What git says.
-        source: git2::Error,
-    },
-    /// An object is not what it was when it was written.
-    #[error("{role} is not what it was: object {id}: {reason}")]
+    /// An object cannot be read, or is not what it was when it was written.
+    #[error("object {id} is damaged: {reason}")]
     Damaged {
-        /// What it is to us.
-        role: Role,
         /// The object.
         id: ObjectId,
         /// What is wrong with it.
         reason: String,
-    },
-    /// A commit without the file that was asked for.
-    #[error("commit {commit} has no file {file:?}")]
-    NoSuchFile {
-        /// The commit.
-        commit: CommitId,
-        /// The file.
-        file: String,
     },
     /// A program's file name that git or the archive reserves, or that would not survive every file system.
     #[error("{name:?} cannot be a program's file name in the archive")]
@@ -140,29 +104,28 @@ impl std::fmt::Display for ObjectId {
     }
 }
 
-impl Classify for RepositoryError {
+impl Classify for ArchiveError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotAnArchive { .. } | Self::Settings { .. } | Self::FileName { .. } | Self::CommitTime { .. } => {
                 ErrorKind::Input
             }
-            Self::Exists { .. }
-            | Self::Io { .. }
-            | Self::Create { .. }
-            | Self::Write { .. }
-            | Self::Ref { .. }
-            | Self::Missing { .. }
-            | Self::Unreadable { .. }
-            | Self::Damaged { .. }
-            | Self::NoSuchFile { .. } => ErrorKind::Failure,
+            Self::Io { .. } | Self::Git { .. } | Self::Ref { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
+                ErrorKind::Failure
+            }
         }
     }
 }
 
-impl RepositoryError {
+impl ArchiveError {
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }
+    }
+
+    pub(super) fn git(path: &Path, doing: &'static str) -> impl FnOnce(git2::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Git { path, doing, source }
     }
 
     pub(super) fn opening(path: &Path) -> impl FnOnce(git2::Error) -> Self {
@@ -170,13 +133,6 @@ impl RepositoryError {
         move |source| match source.class() {
             ErrorClass::Config => Self::Settings { path, source },
             _ => Self::NotAnArchive { path, source },
-        }
-    }
-
-    pub(super) fn reading(role: Role, id: Oid) -> impl FnOnce(git2::Error) -> Self {
-        move |source| match source.code() {
-            ErrorCode::NotFound => Self::Missing { role, id: id.into() },
-            _ => Self::Unreadable { role, id: id.into(), source },
         }
     }
 }

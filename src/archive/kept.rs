@@ -1,168 +1,105 @@
-//! Kept: how everything that the journal names stays reachable, in batches.
+//! Kept: how every candidate stays reachable, in batches.
 //!
 //! One ref a candidate would be simpler, but listing 20,000 refs takes seconds. So there is one ref, to the newest of a
-//! chain of commits; each has a batch of candidates' commits as further parents and a batch of blobs as its tree. The
-//! chain is a function of what was added and in what order: the last, unfinished batch is written anew when it has
-//! grown, so that a run that was interrupted ends with the same chain as one that was not.
+//! chain of commits, each with a batch of candidates' commits as its further parents. The chain follows from the
+//! candidates and their order alone: the last, unfinished batch is written anew when it has grown, so that a run that was
+//! interrupted ends with the same chain as one that was not.
 
-use git2::Oid;
-use serde::{Deserialize, Serialize};
-
-use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
+use crate::archive::id::{CommitId, GitId, TreeId};
 use crate::archive::object::{Object, Signature};
 
-/// Commits and blobs of one batch together; git walks a commit of that many parents without trouble.
+/// Git walks a commit of that many parents without trouble.
 const BATCH: usize = 256;
 
-/// What the journal names, in the journal's order; see [`Repository::keep`](crate::archive::Repository::keep).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
+/// The commits of all candidates so far, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Kept {
     epoch: i64,
-    batch_size: usize,
+    /// How many there are.
+    count: u64,
     /// The newest finished batch.
     head: Option<CommitId>,
-    /// Finished batches that are not in the archive yet.
-    #[serde(skip)]
+    /// The commits of finished batches that were not taken yet.
     finished: Vec<Object>,
-    batch: Batch,
-    /// What was added since the last write.
-    #[serde(skip)]
-    fresh: Vec<Oid>,
-    last: Last,
-}
-
-/// The last write, as far as it is known here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Last {
-    /// The newest commit of the chain that it wrote, and the newest finished batch then.
-    newest: Option<CommitId>,
-    finished: Option<CommitId>,
-    /// How much of the batch that was begun then had been added.
-    begun: usize,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Batch {
-    commits: Vec<CommitId>,
-    blobs: Vec<BlobId>,
-    /// The newest candidate so far; a commit should not be older than its parents.
-    number: u64,
+    batch: Vec<CommitId>,
 }
 
 impl Kept {
     /// Nothing yet; times count from the run's epoch.
     pub fn new(epoch: i64) -> Self {
-        Self {
-            epoch,
-            batch_size: BATCH,
-            head: None,
-            finished: Vec::new(),
-            batch: Batch::default(),
-            fresh: Vec::new(),
-            last: Last::default(),
+        Self { epoch, count: 0, head: None, finished: Vec::new(), batch: Vec::new() }
+    }
+
+    /// Adds the next candidate.
+    pub fn add(&mut self, commit: CommitId) {
+        self.batch.push(commit);
+        self.count += 1;
+        if self.batch.len() == BATCH {
+            let object = self.commit();
+            self.head = Some(CommitId::from_oid(object.id));
+            self.finished.push(object);
+            self.batch.clear();
         }
     }
 
-    /// As if all that was added had been written.
-    #[must_use]
-    pub fn settled(mut self) -> Self {
-        if let Some((_, head)) = self.draft() {
-            self.written(head);
-        }
-        self
+    /// The objects that came to be since the last call, and the newest commit; `None` without a candidate.
+    pub fn take(&mut self) -> Option<(Vec<Object>, CommitId)> {
+        let mut objects = std::mem::take(&mut self.finished);
+        objects.extend((!self.batch.is_empty()).then(|| self.commit()));
+        let newest = objects.last().map(|object| CommitId::from_oid(object.id)).or(self.head)?;
+        objects.push(Object::tree([]));
+        Some((objects, newest))
     }
 
-    /// Smaller batches, for tests of what happens between them.
-    #[cfg(test)]
-    pub(super) fn with_batch_size(self, batch_size: usize) -> Self {
-        Self { batch_size, ..self }
-    }
-
-    /// Adds a candidate, and with it its program and its proposal.
-    pub fn add_candidate(&mut self, number: u64, commit: CommitId) {
-        self.batch.commits.push(commit);
-        self.batch.number = self.batch.number.max(number);
-        self.added(commit.oid());
-    }
-
-    /// Adds a blob that no commit holds.
-    pub fn add_blob(&mut self, blob: BlobId) {
-        self.batch.blobs.push(blob);
-        self.added(blob.oid());
-    }
-
-    fn added(&mut self, id: Oid) {
-        self.fresh.push(id);
-        if self.batch.len() == self.batch_size {
-            let (objects, head) = self.batch.draft(self.head, self.epoch);
-            self.finished.extend(objects);
-            self.head = Some(head);
-            self.batch = Batch { number: self.batch.number, ..Batch::default() };
-        }
-    }
-
-    /// Forgets what `head` keeps, if that is a commit of this chain, with `before` as its first parent and so many
-    /// `members` of a batch behind that, which was written no earlier than the last write that is known here. Whether it is
-    /// one; it may be in the middle of a batch.
-    pub(super) fn recall(&mut self, head: CommitId, (before, members): (Option<CommitId>, usize)) -> bool {
-        let added = self.last.begun + self.fresh.len();
-        assert_eq!(added / self.batch_size, self.finished.len() / 2, "BUG: something was written meanwhile");
-        if self.draft().is_some_and(|(_, all)| all == head) {
-            self.written(head);
-            return true;
-        }
-        let is_kept = |commit: &Object| commit.id == head.oid() || Some(commit.id) == before.map(|id| id.oid());
-        if let Some(newest) = self.finished.chunks(2).rposition(|batch| is_kept(&batch[1])) {
-            let finished = CommitId::from_oid(self.finished[2 * newest + 1].id);
-            self.finished.drain(..2 * (newest + 1));
-            self.fresh.drain(..self.batch_size * (newest + 1) - self.last.begun);
-            self.last = Last { newest: Some(head), finished: Some(finished), begun: 0 };
-            return true;
-        }
-        let has_grown = before.is_some() && self.last.finished == before && members > self.last.begun;
-        self.last.newest == Some(head) || has_grown
-    }
-
-    pub(super) fn fresh(&self) -> &[Oid] {
-        &self.fresh
-    }
-
-    /// The objects to be written, and the newest commit; none if nothing was added since the last write.
-    pub(super) fn draft(&self) -> Option<(Vec<Object>, CommitId)> {
-        if self.fresh.is_empty() {
-            return None;
-        }
-        let mut objects = self.finished.clone();
-        if self.batch.len() == 0 {
-            return Some((objects, self.head.expect("BUG: something was added, so a batch is finished or begun")));
-        }
-        let (last, head) = self.batch.draft(self.head, self.epoch);
-        objects.extend(last);
-        Some((objects, head))
-    }
-
-    /// All of it is in the archive, and this is the newest commit.
-    pub(super) fn written(&mut self, newest: CommitId) {
-        self.finished.clear();
-        self.fresh.clear();
-        self.last = Last { newest: Some(newest), finished: self.head, begun: self.batch.len() };
+    /// The commit of the batch. It is not older than its parents.
+    fn commit(&self) -> Object {
+        let parents: Vec<_> = self.head.into_iter().chain(self.batch.iter().copied()).collect();
+        let time = u64::try_from(self.epoch).unwrap_or(0).saturating_add(self.count - 1);
+        let by = Signature { name: "packevolve", email: "packevolve@packevolve", time };
+        let message = "kept\n\nKeeps the candidates of the run from garbage collection.\n";
+        Object::commit(TreeId::from_oid(Object::tree([]).id), &parents, &by, message)
     }
 }
 
-impl Batch {
-    fn len(&self) -> usize {
-        self.commits.len() + self.blobs.len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn commit(number: u64) -> CommitId {
+        let mut bytes = [7; 20];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        CommitId::from_bytes(bytes)
     }
 
-    fn draft(&self, before: Option<CommitId>, epoch: i64) -> (Vec<Object>, CommitId) {
-        let names: Vec<_> = self.blobs.iter().map(|blob| (blob.to_string(), *blob)).collect();
-        let tree = Object::tree(names.iter().map(|(name, blob)| (name.as_str(), *blob)));
-        let parents: Vec<_> = before.into_iter().chain(self.commits.iter().copied()).collect();
-        let time = u64::try_from(epoch).unwrap_or(0).saturating_add(self.number);
-        let by = Signature { name: "packevolve", email: "packevolve@packevolve", time };
-        let message = "kept\n\nKeeps candidates and blobs that the journal names from garbage collection.\n";
-        let commit = Object::commit(TreeId::from_oid(tree.id), &parents, &by, message);
-        let id = CommitId::from_oid(commit.id);
-        (vec![tree, commit], id)
+    #[test]
+    fn the_chain_is_the_same_however_often_it_was_taken() {
+        for count in [1, 255, 256, 257, 700] {
+            let (mut once, mut often) = (Kept::new(9), Kept::new(9));
+            let mut taken = BTreeSet::new();
+            for number in 0..count {
+                once.add(commit(number));
+                often.add(commit(number));
+                if number % 37 == 0 {
+                    taken.extend(often.take().unwrap().0.into_iter().map(|object| object.id));
+                }
+            }
+            let (all, head) = once.take().unwrap();
+            let (last, same) = often.take().unwrap();
+            taken.extend(last.into_iter().map(|object| object.id));
+            assert_eq!(head, same, "{count}");
+            assert!(all.iter().all(|object| taken.contains(&object.id)), "{count}");
+        }
+        assert_eq!(Kept::new(9).take(), None);
+    }
+
+    #[test]
+    fn every_candidate_is_a_parent_in_the_chain() {
+        let mut kept = Kept::new(9);
+        (0..600).for_each(|number| kept.add(commit(number)));
+        let (objects, head) = kept.take().unwrap();
+        let parents: String = objects.iter().map(|object| String::from_utf8_lossy(&object.bytes)).collect();
+        assert!((0..600).all(|number| parents.contains(&format!("parent {}\n", commit(number)))));
+        assert!(objects.iter().any(|object| object.id == head.oid()));
     }
 }

@@ -1,7 +1,5 @@
 //! Object: the bytes of a git object, made without an archive. Pure.
 
-use std::fmt;
-
 use git2::{ObjectType, Oid};
 
 use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
@@ -14,48 +12,6 @@ pub(super) struct Object {
     pub id: Oid,
 }
 
-/// What an object is to us; errors name it beside the id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// A commit itself.
-    Commit,
-    /// The files of a candidate.
-    Tree {
-        /// The candidate's commit.
-        commit: CommitId,
-    },
-    /// The program of a candidate.
-    Program {
-        /// The candidate's commit.
-        commit: CommitId,
-    },
-    /// The proposal that made a candidate.
-    Proposal {
-        /// The candidate's commit.
-        commit: CommitId,
-    },
-    /// The commit of a candidate's parent.
-    Parent,
-    /// Something that the journal names and that was to be kept.
-    Kept,
-    /// A blob that the journal names.
-    Blob,
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Commit => f.write_str("commit"),
-            Self::Tree { commit } => write!(f, "tree of commit {commit}"),
-            Self::Program { commit } => write!(f, "program of commit {commit}"),
-            Self::Proposal { commit } => write!(f, "proposal of commit {commit}"),
-            Self::Parent => f.write_str("parent commit"),
-            Self::Kept => f.write_str("kept object"),
-            Self::Blob => f.write_str("blob"),
-        }
-    }
-}
-
 /// Author and committer of a commit at once.
 pub(super) struct Signature<'a> {
     pub name: &'a str,
@@ -64,64 +20,25 @@ pub(super) struct Signature<'a> {
     pub time: u64,
 }
 
-/// What a commit says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitFacts {
-    /// The files of the candidate.
-    pub tree: TreeId,
-    /// The commits of its parents.
-    pub parents: Vec<CommitId>,
-    /// Who `git blame` names: the proposal.
-    pub author: String,
-    /// Seconds since 1970.
-    pub time: i64,
-    /// Name, description and trailers.
-    pub message: String,
-}
-
-impl CommitFacts {
-    /// Reads what [`Object::commit`] writes.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (head, message) = std::str::from_utf8(bytes).ok()?.split_once("\n\n")?;
-        let mut fields = head.lines().filter_map(|line| line.split_once(' ')).peekable();
-        let (_, tree) = fields.next_if(|(key, _)| *key == "tree")?;
-        let mut parents = Vec::new();
-        while let Some((_, parent)) = fields.next_if(|(key, _)| *key == "parent") {
-            parents.push(parent.parse().ok()?);
-        }
-        let (_, by) = fields.next_if(|(key, _)| *key == "author")?;
-        let (author, rest) = by.split_once(" <")?;
-        let time = rest.split_once("> ")?.1.split_once(' ')?.0.parse().ok()?;
-        Some(Self { tree: tree.parse().ok()?, parents, author: author.into(), time, message: message.into() })
-    }
-}
-
-/// The names and ids in a tree of plain files.
-pub(super) fn tree_entries(mut bytes: &[u8]) -> Option<Vec<(String, Oid)>> {
-    let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let end = bytes.iter().position(|byte| *byte == 0)?;
-        let name = std::str::from_utf8(&bytes[..end]).ok()?.strip_prefix("100644 ")?;
-        let (id, rest) = bytes[end + 1..].split_at_checked(20)?;
-        entries.push((name.to_owned(), Oid::from_bytes(id).ok()?));
-        bytes = rest;
-    }
-    Some(entries)
-}
-
-/// What an object names, with the kind that it is to be. Of an object that is no git object, nothing.
+/// What an object leads to, with the kind of each. Bytes that are no git object lead to nothing.
 pub(super) fn children(kind: ObjectType, bytes: &[u8]) -> Vec<(Oid, ObjectType)> {
     match kind {
-        ObjectType::Commit => CommitFacts::parse(bytes).map_or(Vec::new(), |CommitFacts { tree, parents, .. }| {
-            let parents = parents.iter().map(|parent| (parent.oid(), ObjectType::Commit));
-            parents.chain([(tree.oid(), ObjectType::Tree)]).collect()
-        }),
+        ObjectType::Commit => commit_children(bytes).unwrap_or_default(),
         ObjectType::Tree => tree_children(bytes).unwrap_or_default(),
         _ => Vec::new(),
     }
 }
 
-/// Files and folders in a tree that anybody wrote.
+fn commit_children(bytes: &[u8]) -> Option<Vec<(Oid, ObjectType)>> {
+    let head = std::str::from_utf8(bytes).ok()?.split_once("\n\n")?.0;
+    let named = head.lines().filter_map(|line| match line.split_once(' ')? {
+        ("tree", id) => Some((Oid::from_str(id).ok()?, ObjectType::Tree)),
+        ("parent", id) => Some((Oid::from_str(id).ok()?, ObjectType::Commit)),
+        _ => None,
+    });
+    Some(named.collect())
+}
+
 fn tree_children(mut bytes: &[u8]) -> Option<Vec<(Oid, ObjectType)>> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {

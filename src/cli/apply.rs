@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::archive::programs::derive;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::input::read_text;
 use crate::cli::write::write;
-use crate::run::derive::derive;
 use crate::values::event::Declined;
 use crate::view::output::{error, print, status};
 
@@ -30,14 +30,14 @@ impl Apply {
         let proposal =
             fs::read(&self.proposal).map_err(|source| CliError::Read { path: self.proposal.clone(), source })?;
         match derive(&program, &proposal) {
-            Ok(derived) => {
+            Ok((proposal, child)) => {
                 match &self.output {
-                    Some(path) => write(path, &derived.program)?,
-                    None => print(&derived.program)?,
+                    Some(path) => write(path, &child)?,
+                    None => print(&child)?,
                 }
-                let count = derived.proposal.edit.blocks().len();
+                let count = proposal.edit.blocks().len();
                 let blocks = if count == 1 { "block" } else { "blocks" };
-                status(format_args!("applied {}: {count} {blocks}", derived.proposal.name));
+                status(format_args!("applied {}: {count} {blocks}", proposal.name));
                 Ok(Exit::Success)
             }
             Err(reason) => {

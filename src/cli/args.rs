@@ -9,8 +9,7 @@ use crate::config::Config;
 use crate::journal::TornLine;
 use crate::run::fold::Run;
 use crate::run::folder::RunFolder;
-use crate::run::lookup::Glance;
-use crate::run::resume::ResumableRun;
+use crate::run::resume::LiveRun;
 use crate::view::output::status;
 
 /// Which run a command reads.
@@ -49,17 +48,10 @@ impl RunArgs {
     }
 
     /// Reads the run and locks its journal.
-    pub fn to_resume(&self) -> Result<ResumableRun, CommandError> {
-        let run = ResumableRun::read(self.folder()?)?;
-        note(run.torn());
+    pub fn to_resume(&self) -> Result<LiveRun, CommandError> {
+        let run = LiveRun::resumed(self.folder()?)?;
+        note(run.torn.as_ref());
         Ok(run)
-    }
-
-    /// Reads only what the index does not hold.
-    pub fn glance(&self) -> Result<Glance, CommandError> {
-        let glance = Glance::open(&self.folder()?)?;
-        note(glance.torn.as_ref());
-        Ok(glance)
     }
 }
 

@@ -4,13 +4,13 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::{Repository, RepositoryError};
+use crate::archive::ProgramsError;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::edit::diff;
-use crate::run::lookup::Glance;
+use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
 use crate::view::output::{harmless, print};
@@ -42,10 +42,9 @@ pub struct DiffJson {
 
 impl Diff {
     pub fn run(&self) -> Result<Exit, CommandError> {
-        let mut run = self.run.glance()?;
-        let (a, b) = (run.candidate(&self.a)?, run.candidate(&self.b)?);
-        let mut row = |id: CandidateId| run.seen(id).map(|seen| Row::of(id, &seen.known));
-        let compared = Compared::new(row(a)?, row(b)?);
+        let run = self.run.open()?;
+        let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
+        let compared = Compared::new(row(run.candidate(&self.a)?), row(run.candidate(&self.b)?));
         let diff = diff(&run, &compared)?;
         let terminal = Terminal::of_stdout();
         match self.format {
@@ -58,10 +57,9 @@ impl Diff {
     }
 }
 
-fn diff(run: &Glance, compared: &Compared) -> Result<String, RepositoryError> {
-    let repository = Repository::open(&run.folder.archive())?;
-    let file_name = &run.start().origin().file_name;
-    let program = |row: &Row| repository.program(row.commit, file_name);
+fn diff(run: &Run, compared: &Compared) -> Result<String, ProgramsError> {
+    let file_name = &run.search.origin().file_name;
+    let program = |row: &Row| run.programs.program(row.candidate);
     Ok(diff::unified(file_name, &program(&compared.a)?, &program(&compared.b)?))
 }
 

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::Repository;
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
@@ -35,8 +34,7 @@ impl Export {
     pub fn run(&self) -> Result<Exit, CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
-        let repository = Repository::open(&run.folder.archive())?;
-        let text = export::standalone(&run, &repository, candidate)?;
+        let text = export::standalone(&run, candidate)?;
         match &*self.output {
             stdout if stdout == Path::new("-") => print(text)?,
             path => self.put(path, &text)?,

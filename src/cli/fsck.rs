@@ -81,7 +81,8 @@ fn line(finding: &Finding) -> String {
     let place = match (finding.line, finding.candidate) {
         (Some(line), Some(candidate)) => format!("line {line}, candidate {candidate}: "),
         (Some(line), None) => format!("line {line}: "),
-        (None, _) => String::new(),
+        (None, Some(candidate)) => format!("candidate {candidate}: "),
+        (None, None) => String::new(),
     };
     harmless(&format!("{}: {place}{}", finding.kind, finding.what))
 }

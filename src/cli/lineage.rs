@@ -4,14 +4,12 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::{Repository, RepositoryError};
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
 use crate::edit::blame::{Lines, blame};
-use crate::run::lookup::Glance;
-use crate::search::Candidate;
+use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{print, status};
@@ -41,29 +39,25 @@ pub struct LineageJson {
 
 impl Lineage {
     pub fn run(&self) -> Result<Exit, CommandError> {
-        let mut run = self.run.glance()?;
-        let candidate = run.candidate(&self.candidate)?;
-        let line = run.line_to(candidate)?;
-        let lineage = inspect::Lineage::of(&line, &lines(&run, &line));
+        let run = self.run.open()?;
+        let line = run.search.line_to(run.candidate(&self.candidate)?);
+        let lines = lines(&run, &line);
+        let known = |id| (id, run.search.candidate(id).expect("BUG: a parent is a candidate").clone());
+        let lineage = inspect::Lineage::of(&line.into_iter().map(known).collect::<Vec<_>>(), &lines);
         match self.format {
             Format::Json => print_json(&LineageJson { format: FORMAT, lineage })?,
             Format::Table => {
                 let path = run.folder.path().display().to_string();
-                print(lineage.text(&run.start().origin().cases, &path, &Terminal::of_stdout()))?;
+                print(lineage.text(&run.search.origin().cases, &path, &Terminal::of_stdout()))?;
             }
         }
         Ok(Exit::Success)
     }
 }
 
-/// The lines that each program wrote and those that are left; empty without an archive, which a lineage does not need.
-fn lines(run: &Glance, line: &[(CandidateId, Candidate)]) -> Vec<Lines> {
-    let programs = || -> Result<Vec<String>, RepositoryError> {
-        let repository = Repository::open(&run.folder.archive())?;
-        let file_name = &run.start().origin().file_name;
-        line.iter().map(|(_, known)| repository.program(known.commit, file_name)).collect()
-    };
-    match programs() {
+/// The lines that each program wrote and those that are left; empty if a program cannot be derived.
+fn lines(run: &Run, line: &[CandidateId]) -> Vec<Lines> {
+    match run.programs_of(line) {
         Ok(programs) => blame(&programs),
         Err(error) => {
             status(format_args!("note: cannot count lines: {error}"));

@@ -8,12 +8,13 @@ use packevolve_contract::evaluation::Evaluation;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::archive::ProgramsError;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
 use crate::journal::{self, Entry, Reader};
-use crate::run::fold::{Run, fold};
+use crate::run::fold::{Fold, Run};
 use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
@@ -62,12 +63,15 @@ impl Log {
         }
         let run = self.run.open()?;
         let wanted = self.candidate.as_ref().map(|wanted| run.candidate(wanted)).transpose()?;
-        let attempt = wanted.and_then(|wanted| attempt_of(&run, wanted));
+        let attempt = wanted.map(|wanted| attempt_of(&run, wanted)).transpose()?.flatten();
         let mut printer = self.printer();
-        for entry in run.entries.iter() {
+        for entry in Reader::<Event>::open(&run.folder.journal())? {
+            let entry = entry?;
+            if entry.seq == 0 {
+                printer.began = entry.time;
+            }
             if wanted.is_none_or(|wanted| concerns(&entry.event, wanted, attempt)) {
-                printer.began = run.entries[0].time;
-                printer.print(entry, &run.search)?;
+                printer.print(&entry, &run.search)?;
             }
             if printer.is_unread {
                 break;
@@ -86,8 +90,9 @@ impl Log {
     fn follow(&self) -> Result<Exit, CommandError> {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
-        let mut follower =
-            Follower { folder, printer: self.printer(), search: None, last_event: Instant::now(), noted: false };
+        let fold = Fold::new(folder.journal());
+        let (printer, heard) = (self.printer(), Instant::now());
+        let mut follower = Follower { folder, printer, fold, is_over: false, heard, told: false };
         loop {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
@@ -95,7 +100,7 @@ impl Log {
             if follower.is_over() || !is_read() {
                 return Ok(Exit::Success);
             }
-            follower.note_if_dead();
+            follower.tell_if_alone();
             thread::sleep(LOOK_EVERY);
         }
     }
@@ -137,44 +142,35 @@ impl Printer {
 struct Follower {
     folder: RunFolder,
     printer: Printer,
-    /// `None` before the first event.
-    search: Option<Search>,
+    fold: Fold,
+    /// The run has stopped, and was not resumed.
+    is_over: bool,
     /// Time of the last event.
-    last_event: Instant,
+    heard: Instant,
     /// Whether the note that the run is not live has been printed.
-    noted: bool,
+    told: bool,
 }
 
 impl Follower {
     fn take(&mut self, entry: &Entry<Event>) -> Result<(), CommandError> {
-        match &mut self.search {
-            None => {
-                self.search = Some(fold(&self.folder.journal(), std::slice::from_ref(entry))?);
-                self.printer.began = entry.time;
-            }
-            Some(search) => {
-                search.apply(&entry.event).map_err(|refusal| RunError::Impossible {
-                    path: self.folder.journal(),
-                    seq: entry.seq,
-                    reason: refusal.to_string(),
-                })?;
-            }
+        let search = self.fold.step(entry)?;
+        if entry.seq == 0 {
+            self.printer.began = entry.time;
         }
-        (self.last_event, self.noted) = (Instant::now(), false);
-        let search = self.search.as_ref().expect("BUG: it was made from the first event");
+        (self.heard, self.told, self.is_over) = (Instant::now(), false, search.stopped().is_some());
         self.printer.print(entry, search)
     }
 
     fn is_over(&self) -> bool {
-        self.printer.is_unread || self.search.as_ref().is_some_and(|search| search.stopped().is_some())
+        self.printer.is_unread || self.is_over
     }
 
     /// Notes that the process of the run has died: its journal will not say so.
-    fn note_if_dead(&mut self) {
-        if self.noted || self.last_event.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
+    fn tell_if_alone(&mut self) {
+        if self.told || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
             return;
         }
-        self.noted = true;
+        self.told = true;
         let path = self.folder.path().display();
         status(format_args!(
             "note: no process on this machine is running {path}; still waiting\nhint: `packevolve resume --run {path}` continues it"
@@ -190,11 +186,8 @@ fn is_rejection(event: &Event) -> bool {
     )
 }
 
-fn attempt_of(run: &Run, candidate: CandidateId) -> Option<u64> {
-    run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateCreated(created) if created.candidate == candidate => Some(created.attempt),
-        _ => None,
-    })
+fn attempt_of(run: &Run, candidate: CandidateId) -> Result<Option<u64>, ProgramsError> {
+    Ok(run.programs.created(candidate)?.map(|created| created.attempt))
 }
 
 /// Whether an event is about a candidate or the attempt that created it.

@@ -8,7 +8,6 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::Repository;
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
@@ -83,8 +82,7 @@ impl Replay {
     fn first_divergence(&self, error: CommandError) -> CommandError {
         let earlier = || {
             let (run, _) = Run::open_possible(self.run.folder().ok()?).ok()?;
-            let repository = Repository::open(&run.folder.archive()).ok()?;
-            replay::part(&run, &repository).err()
+            replay::whole(&run).err()
         };
         match error.is(|error| matches!(error, RunError::Impossible { .. })) {
             true => earlier().map_or(error, CommandError::from),
@@ -93,44 +91,38 @@ impl Replay {
     }
 
     async fn replay(&self, run: &Run) -> Result<Exit, CommandError> {
-        let repository = Repository::open(&run.folder.archive())?;
         match &self.candidate {
-            Some(wanted) => self.candidate(run, &repository, run.candidate(wanted)?).await,
-            None => self.whole(run, &repository),
+            Some(wanted) => self.candidate(run, run.candidate(wanted)?).await,
+            None => self.whole(run),
         }
     }
 
-    async fn candidate(
-        &self,
-        run: &Run,
-        repository: &Repository,
-        candidate: CandidateId,
-    ) -> Result<Exit, CommandError> {
-        let steps = replay::lineage(run, repository, candidate)?;
+    async fn candidate(&self, run: &Run, candidate: CandidateId) -> Result<Exit, CommandError> {
+        let steps = replay::lineage(run, candidate)?;
         if self.format == Format::Table {
-            print(steps_text(&steps))?;
+            print(told_steps(&steps))?;
         }
         let measured = match self.no_evaluate {
             true => None,
-            false => Some(replay::measure(run, repository, candidate).await?),
+            false => Some(replay::measure(run, candidate).await?),
         };
         match (self.format, &measured) {
             (Format::Json, measured) => {
                 print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
             }
-            (Format::Table, Some(measured)) => print(measured_text(measured, &Terminal::of_stdout()))?,
+            (Format::Table, Some(measured)) => print(told_again(measured, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
         }
         Ok(measured.as_ref().map_or(Exit::Success, exit_of))
     }
 
-    fn whole(&self, run: &Run, repository: &Repository) -> Result<Exit, CommandError> {
-        let steps = replay::whole(run, repository)?;
+    fn whole(&self, run: &Run) -> Result<Exit, CommandError> {
+        let steps = replay::whole(run)?;
         match self.format {
             Format::Json => print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: None })?,
             Format::Table => print(format_args!(
                 "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
-                run.entries.len(),
+                run.events,
                 steps.len()
             ))?,
         }
@@ -140,7 +132,7 @@ impl Replay {
     /// Writes the edits of the replayed candidate.
     fn write_series(&self, run: &Run, folder: &Path) -> Result<(), CommandError> {
         let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
-        let files = export::series(run, &Repository::open(&run.folder.archive())?, candidate)?;
+        let files = export::series(run, candidate)?;
         write_folder(folder, &files).map_err(|source| CliError::Write { path: folder.to_owned(), source })?;
         status(format_args!("wrote {} files to {}", files.len(), folder.display()));
         Ok(())
@@ -163,20 +155,20 @@ fn exit_of(again: &Remeasured) -> Exit {
     }
 }
 
-fn steps_text(steps: &[Step]) -> String {
+fn told_steps(steps: &[Step]) -> String {
     let line = |step: &Step| format!("{:>6}  {}  {}\n", step.candidate.to_string(), step.commit.short(), step.name);
     steps.iter().map(line).collect::<String>() + "programs and commit ids are reproduced\n"
 }
 
-fn measured_text(again: &Remeasured, terminal: &Terminal) -> String {
+fn told_again(again: &Remeasured, terminal: &Terminal) -> String {
     match again {
-        Remeasured::Calls(calls) => calls_text(calls, terminal),
-        Remeasured::Rejected => "it is rejected again\n".to_owned(),
-        Remeasured::NeverJudged => "this run did not judge it, so there is nothing to compare with\n".to_owned(),
+        Remeasured::Calls(calls) => told_calls(calls, terminal),
+        Remeasured::Rejected => "it is rejected as before\n".to_owned(),
+        Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
     }
 }
 
-fn calls_text(calls: &Calls, terminal: &Terminal) -> String {
+fn told_calls(calls: &Calls, terminal: &Terminal) -> String {
     let mut text = String::new();
     for difference in &calls.elsewhere {
         text += &format!("{difference}: digits and times may move\n");
@@ -194,10 +186,10 @@ fn calls_text(calls: &Calls, terminal: &Terminal) -> String {
             more => format!("  and {more} more; --format json has all of them\n"),
         };
     }
-    text + &speed_text(calls, terminal)
+    text + &told_speed(calls, terminal)
 }
 
-fn speed_text(calls: &Calls, terminal: &Terminal) -> String {
+fn told_speed(calls: &Calls, terminal: &Terminal) -> String {
     let ratio = format!("time now / time then {:.3}", calls.time_ratio);
     let cases = calls.speed.len();
     if calls.is_as_fast() {

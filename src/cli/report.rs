@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::Repository;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
@@ -25,8 +24,7 @@ pub struct Report {
 impl Report {
     pub fn run(&self) -> Result<Exit, CommandError> {
         let run = self.run.open()?;
-        let repository = Repository::open(&run.folder.archive())?;
-        let page = report::html(&run, &repository)?;
+        let page = report::html(&run)?;
         if self.output == Path::new("-") {
             print(page)?;
             return Ok(Exit::Success);

@@ -5,13 +5,11 @@ use packevolve_contract::evaluation::Evaluation;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::Repository;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::run::folder::RunError;
-use crate::run::lookup::{Glance, Seen};
+use crate::run::fold::Run;
 use crate::values::event::Selection;
 use crate::view::format;
 use crate::view::inspect::{self, Compared, FORMAT, Row};
@@ -47,45 +45,43 @@ pub struct ShowJson {
 
 impl Show {
     pub fn run(&self) -> Result<Exit, CommandError> {
-        let mut run = self.run.glance()?;
+        let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
-        let Seen { known, selection, evaluation } = run.seen(candidate)?;
-        let repository = Repository::open(&run.folder.archive())?;
+        let known = run.search.candidate(candidate).expect("BUG: it was found in the run");
         let terminal = Terminal::of_stdout();
         if self.program {
-            let program = repository.program(known.commit, &run.start().origin().file_name)?;
+            let program = run.programs.program(candidate)?.to_string();
             print(if terminal.is_terminal { harmless(&program) } else { program })?;
             return Ok(Exit::Success);
         }
-        let proposal = repository.proposal(known.commit)?;
         let shown = ShowJson {
             format: FORMAT,
-            row: Row::of(candidate, &known),
-            selection,
-            proposal: proposal.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            evaluation,
+            row: Row::of(candidate, known),
+            selection: run.selection(candidate)?,
+            proposal: run.programs.proposal(candidate)?.map(|proposal| proposal.lossy().into_owned()),
+            evaluation: run.evaluation(candidate)?,
         };
         match self.format {
             Format::Json => print_json(&shown)?,
-            Format::Table => print(text(&mut run, &shown, &terminal)?)?,
+            Format::Table => print(text(&run, &shown, &terminal))?,
         }
         Ok(Exit::Success)
     }
 }
 
-fn text(run: &mut Glance, shown: &ShowJson, terminal: &Terminal) -> Result<String, RunError> {
+fn text(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
     let Row { candidate, name, commit, .. } = &shown.row;
-    let parents = shown.row.parents.iter().map(|id| Ok(Row::of(*id, &run.seen(*id)?.known)));
-    let parents: Vec<Row> = parents.collect::<Result<_, RunError>>()?;
+    let known = |id| run.search.candidate(id).expect("BUG: a parent is a candidate");
+    let parents: Vec<Row> = shown.row.parents.iter().map(|id| Row::of(*id, known(*id))).collect();
     let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
     let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
-    Ok(format!(
+    format!(
         "{heading}\n{}commit {commit}\n{}\n{}{}{proposal}",
         origin(shown, &parents),
         outcome(run, &shown.row, terminal),
         verdict(run, shown, terminal),
         against_parent(&parents, &shown.row, terminal)
-    ))
+    )
 }
 
 fn origin(shown: &ShowJson, parents: &[Row]) -> String {
@@ -96,8 +92,8 @@ fn origin(shown: &ShowJson, parents: &[Row]) -> String {
     })
 }
 
-fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
-    let is_best = run.best() == Some(row.candidate);
+fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
+    let is_best = run.search.best().map(|best| best.candidate) == Some(row.candidate);
     let held_out = row.held_out.as_ref().map_or("", |held_out| match held_out.confirmed {
         true => ", confirmed on held-out windows",
         false => ", refuted on held-out windows",
@@ -111,10 +107,10 @@ fn outcome(run: &Glance, row: &Row, terminal: &Terminal) -> String {
     terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
 }
 
-fn verdict(run: &Glance, shown: &ShowJson, terminal: &Terminal) -> String {
+fn verdict(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
         (Some(Evaluation::Measured { measurement }), Some(scores)) => {
-            let cases = &run.start().origin().cases;
+            let cases = &run.search.origin().cases;
             let against = "the baseline program of the run";
             let text = inspect::scores_text(scores, measurement, cases, against, terminal);
             let rebalance = format::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);

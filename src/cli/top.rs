@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
-use packevolve_contract::case::Case;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -42,33 +41,21 @@ pub struct TopJson {
     candidates: Vec<Row>,
 }
 
-/// The best candidates, the best of the run, and the cases.
-type Ranked = (Vec<Row>, Option<CandidateId>, Vec<Case>);
-
 impl Top {
     pub fn run(&self) -> Result<Exit, CommandError> {
-        let (rows, best, cases) = if self.all { self.all()? } else { self.some()? };
+        let run = self.run.open()?;
+        let best = run.search.best().map(|best| best.candidate);
+        let count = if self.all { usize::MAX } else { self.count.get() };
+        let (rows, cases) = (inspect::top(&run.search, count), &run.search.origin().cases);
         match self.format {
             Format::Json => print_json(&TopJson { format: FORMAT, best, candidates: rows })?,
             Format::Table if rows.is_empty() => print("this run has no fully measured candidate yet\n")?,
             Format::Table => {
-                let table = inspect::rows_table(&rows, &cases, best, &Terminal::of_stdout());
+                let table = inspect::rows_table(&rows, cases, best, &Terminal::of_stdout());
                 print(table + "\n" + beaten(&rows, best))?;
             }
         }
         Ok(Exit::Success)
-    }
-
-    fn all(&self) -> Result<Ranked, CommandError> {
-        let run = self.run.open()?;
-        let best = run.search.best().map(|best| best.candidate);
-        Ok((inspect::top(&run.search, usize::MAX), best, run.search.origin().cases.clone()))
-    }
-
-    fn some(&self) -> Result<Ranked, CommandError> {
-        let mut run = self.run.glance()?;
-        let rows = run.top(self.count.get())?.iter().map(|(id, known)| Row::of(*id, known)).collect();
-        Ok((rows, run.best(), run.start().origin().cases.clone()))
     }
 }
 

@@ -39,12 +39,12 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
-    /// Written by a version of this program that is not out yet.
+    /// Written by another version of this program.
     #[error(
-        "{path}:{line}: journal version {version} is newer than {}, the newest that this packevolve reads",
+        "{path}:{line}: the journal has version {version}, and this packevolve reads version {}",
         crate::journal::line::VERSION
     )]
-    Newer {
+    OtherVersion {
         /// The journal.
         path: PathBuf,
         /// The line.
@@ -100,6 +100,16 @@ pub enum JournalError {
         /// What the parser says.
         source: serde_json::Error,
     },
+    /// A journal that is not what it was when it was read before.
+    #[error("{path}: no event at byte {offset}, where one was: the journal was changed meanwhile")]
+    Changed {
+        /// The journal.
+        path: PathBuf,
+        /// Where the line was.
+        offset: u64,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
     /// A line of a length that no event has.
     #[error("{path}:{line}: line is longer than {} MiB", crate::journal::line::MAX_LINE >> 20)]
     TooLong {
@@ -131,12 +141,13 @@ impl Classify for JournalError {
             Self::Exists { .. }
             | Self::Missing { .. }
             | Self::InUse { .. }
-            | Self::Newer { .. }
+            | Self::OtherVersion { .. }
             | Self::NotUtf8 { .. }
             | Self::NotJson { .. }
             | Self::Damaged { .. }
             | Self::OutOfOrder { .. }
             | Self::UnknownEvent { .. }
+            | Self::Changed { .. }
             | Self::TooLong { .. } => ErrorKind::Input,
         }
     }
@@ -144,7 +155,9 @@ impl Classify for JournalError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Missing { .. } => "a run folder holds journal.jsonl",
-            Self::Newer { .. } | Self::UnknownEvent { .. } => "use the version of packevolve that wrote this run",
+            Self::OtherVersion { .. } | Self::UnknownEvent { .. } => {
+                "use the version of packevolve that wrote this run"
+            }
             Self::Broken { .. } => "`packevolve resume` continues the run",
             _ => return None,
         };

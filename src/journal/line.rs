@@ -1,71 +1,30 @@
 //! Line: what one line of a journal is, as bytes. Pure.
 //!
 //! ```text
-//! {"version":1,"seq":0,"time":1763713574.25,"event":{...},"digest":"<32 hex digits>"}
+//! {"version":2,"seq":0,"time":1763713574.25,"event":{...},"digest":"<32 hex digits>"}
 //! ```
 //!
 //! The digest covers the digits of the previous line's digest (nothing, for the first line) followed by the bytes of
 //! this line before `,"digest":"`, exactly as they stand. So it fits no other bytes, be it white space or the order of
 //! keys, and no other place in the journal; `printf %s%s "$PREVIOUS" "$BYTES" | sha256sum | cut -c-32` recomputes it.
-//! It is SHA-256 cut to 128 bits: it is there to notice change, not to withstand somebody who may write the whole
-//! chain anew, and half the digits keep lines readable.
-//!
-//! Every line carries the version, so that a newer harness may resume an older run and older lines still read as what
-//! they are.
-
-use std::fmt;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-/// The version of the lines written here, and the newest that is read.
-pub const VERSION: u64 = 1;
+use crate::values::digest::{DIGITS, Digest};
 
-/// The longest line, in bytes; far beyond what an event needs, since whatever is long is a blob in the archive.
+/// The version of the lines written here, and the only one that is read.
+pub const VERSION: u64 = 2;
+
+/// The longest line, in bytes; far beyond what an event needs.
 pub(super) const MAX_LINE: usize = 64 << 20;
 
 /// What lines of this version begin with, before their number.
-const SEQ: &str = "{\"version\":1,\"seq\":";
+const SEQ: &str = "{\"version\":2,\"seq\":";
 const BEFORE_DIGEST: &str = ",\"digest\":\"";
 const AFTER_DIGEST: &str = "\"}";
-const DIGITS: usize = 32;
 /// Bytes from the digest's key on.
 const ENDING: usize = BEFORE_DIGEST.len() + DIGITS + AFTER_DIGEST.len();
-
-/// The digest of a line; it stands for everything up to and including that line.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest([u8; DIGITS / 2]);
-
-impl Digest {
-    /// Its bytes.
-    pub fn to_bytes(self) -> [u8; DIGITS / 2] {
-        self.0
-    }
-
-    fn digits(self) -> [u8; DIGITS] {
-        let mut digits = [0; DIGITS];
-        hex::encode_to_slice(self.0, &mut digits).expect("BUG: there are two digits a byte");
-        digits
-    }
-
-    /// Of its bytes.
-    pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// An event and where it stands in the journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,24 +48,6 @@ impl<E> Entry<E> {
     }
 }
 
-/// Where a line ends, and the next one will begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// How many lines there are before it.
-    pub seq: u64,
-    /// How many bytes.
-    pub offset: u64,
-    /// The digest of the last of those lines, and so of all of them.
-    pub digest: Digest,
-}
-
-impl Place {
-    /// What the bytes before it end in.
-    pub(super) fn ending(&self) -> Vec<u8> {
-        [&ending(self.digest)[..], b"\n"].concat()
-    }
-}
-
 /// What the next line is chained to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
@@ -123,9 +64,8 @@ impl Chain {
         let own = line.strip_prefix(SEQ.as_bytes())?;
         let seq = own.split(|byte| *byte == b',').next().and_then(|digits| std::str::from_utf8(digits).ok())?;
         let digits = line.strip_suffix(AFTER_DIGEST.as_bytes())?;
-        let mut digest = [0; DIGITS / 2];
-        hex::decode_to_slice(&digits[digits.len().checked_sub(DIGITS)?..], &mut digest).ok()?;
-        Some(Self { seq: seq.parse::<u64>().ok()?.checked_add(1)?, offset, digest: Some(Digest(digest)) })
+        let digest = Digest::parse(&digits[digits.len().checked_sub(DIGITS)?..])?;
+        Some(Self { seq: seq.parse::<u64>().ok()?.checked_add(1)?, offset, digest: Some(digest) })
     }
 
     pub fn line(&self) -> u64 {
@@ -133,14 +73,7 @@ impl Chain {
     }
 
     fn digest_of(&self, body: &[u8]) -> Digest {
-        let mut hash = Sha256::new();
-        if let Some(previous) = self.digest {
-            hash.update(previous.digits());
-        }
-        hash.update(body);
-        let mut digest = [0; DIGITS / 2];
-        digest.copy_from_slice(&hash.finalize()[..DIGITS / 2]);
-        Digest(digest)
+        Digest::chained(self.digest, body)
     }
 
     /// Moves on by a line of so many bytes, its newline counted.
@@ -153,7 +86,7 @@ impl Chain {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Line<E> {
+struct Line<E> {
     version: u64,
     seq: u64,
     time: f64,
@@ -174,7 +107,7 @@ struct Head {
 pub(super) enum Flaw {
     NotUtf8,
     NotJson(serde_json::Error),
-    Newer { version: u64 },
+    OtherVersion { version: u64 },
     OutOfOrder { found: u64 },
     Damaged,
     UnknownEvent(serde_json::Error),
@@ -193,16 +126,17 @@ pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> s
     Ok(line)
 }
 
-pub(super) fn parse<E: DeserializeOwned>(line: &[u8]) -> serde_json::Result<Line<E>> {
-    serde_json::from_slice(line)
+/// The event of a line without its newline, unchecked.
+pub(super) fn parse<E: DeserializeOwned>(line: &[u8]) -> serde_json::Result<E> {
+    Ok(serde_json::from_slice::<Line<E>>(line)?.event)
 }
 
 /// Reads a line without its newline as the next one; the chain moves on to it if all is well.
 pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Result<Entry<E>, Flaw> {
     let Some(digest) = verified(chain, line) else { return Err(diagnose(chain, line)) };
-    let Line { version, seq, time, event, .. } = parse(line).map_err(|error| misfit(line, error))?;
-    if version > VERSION {
-        return Err(Flaw::Newer { version });
+    let Line { version, seq, time, event, .. } = serde_json::from_slice(line).map_err(|error| misfit(line, error))?;
+    if version != VERSION {
+        return Err(Flaw::OtherVersion { version });
     }
     if seq != chain.seq {
         return Err(Flaw::OutOfOrder { found: seq });
@@ -230,21 +164,13 @@ fn ending(digest: Digest) -> [u8; ENDING] {
     bytes
 }
 
-/// Checks a line without its newline as the next one, and not what it says; the chain moves on to it if all is well. A
-/// line that is `None` may be in order all the same: whoever reads it finds out.
-pub(super) fn pass(chain: &mut Chain, line: &[u8]) -> Option<()> {
-    let digest = verified(chain, line)?;
-    let after_seq = line.strip_prefix(SEQ.as_bytes())?.strip_prefix(chain.seq.to_string().as_bytes())?;
-    after_seq.starts_with(b",").then(|| chain.advance(digest, line.len() + 1))
-}
-
 /// The most telling reason why a line does not verify.
 fn diagnose(chain: &Chain, line: &[u8]) -> Flaw {
     if std::str::from_utf8(line).is_err() {
         return Flaw::NotUtf8;
     }
     match serde_json::from_slice::<Head>(line) {
-        Ok(head) if head.version > VERSION => Flaw::Newer { version: head.version },
+        Ok(head) if head.version != VERSION => Flaw::OtherVersion { version: head.version },
         Ok(head) if head.seq != chain.seq => Flaw::OutOfOrder { found: head.seq },
         Err(error) if !error.is_data() => Flaw::NotJson(error),
         Ok(_) | Err(_) => Flaw::Damaged,
@@ -254,7 +180,7 @@ fn diagnose(chain: &Chain, line: &[u8]) -> Flaw {
 /// Why an intact line is not what this version writes.
 fn misfit(line: &[u8], error: serde_json::Error) -> Flaw {
     match serde_json::from_slice::<Head>(line) {
-        Ok(head) if head.version > VERSION => Flaw::Newer { version: head.version },
+        Ok(head) if head.version != VERSION => Flaw::OtherVersion { version: head.version },
         _ if error.is_data() => Flaw::UnknownEvent(error),
         _ => Flaw::NotJson(error),
     }
@@ -273,9 +199,9 @@ mod tests {
         assert_eq!(
             String::from_utf8([first, second].concat()).unwrap(),
             concat!(
-                r#"{"version":1,"seq":0,"time":0.5,"event":"a","digest":"f4d3f02a06d8fcbc2f70b2685a7ed255"}"#,
+                r#"{"version":2,"seq":0,"time":0.5,"event":"a","digest":"56cd5933beb64d803d38e248e3a53cf5"}"#,
                 "\n",
-                r#"{"version":1,"seq":1,"time":-1.0,"event":"b","digest":"315056ee40508a92d6d142d5a57e1741"}"#,
+                r#"{"version":2,"seq":1,"time":-1.0,"event":"b","digest":"4cadfd0b9f46389476b9b89ed9399148"}"#,
                 "\n"
             )
         );

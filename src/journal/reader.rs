@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::journal::error::JournalError;
-use crate::journal::line::{Chain, Digest, Entry, Flaw, MAX_LINE, decode};
+use crate::journal::line::{Chain, Entry, Flaw, MAX_LINE, decode, parse};
 
 /// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,23 +71,6 @@ impl<E: DeserializeOwned> Reader<E> {
         self.torn
     }
 
-    /// Goes to the line `seq` that begins at `offset`; the line before it has the digest `before`. What comes next is
-    /// checked to be just that line.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn go_to(&mut self, seq: u64, offset: u64, before: Option<Digest>) -> Result<(), JournalError> {
-        let forth = i64::try_from(offset).ok().zip(i64::try_from(self.chain.offset).ok()).map(|(to, from)| to - from);
-        let moved = match forth {
-            // Near by, what was read ahead is of use.
-            Some(forth) if !self.failed => self.file.seek_relative(forth),
-            _ => self.file.seek(SeekFrom::Start(offset)).map(drop),
-        };
-        self.chain = Chain { seq, offset, digest: before };
-        self.failed = false;
-        moved.map_err(JournalError::io(&self.path, "read"))
-    }
-
     /// What the next line is chained to.
     pub(super) fn into_chain(self) -> Chain {
         self.chain
@@ -136,12 +119,44 @@ impl<E: DeserializeOwned> Iterator for Reader<E> {
     }
 }
 
+/// Single events of a journal that was read as a whole before, by where their lines begin.
+#[derive(Debug)]
+pub struct Events<E> {
+    path: PathBuf,
+    file: File,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E: DeserializeOwned> Events<E> {
+    /// Opens a journal.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(JournalError::opening(path))?;
+        Ok(Self { path: path.to_owned(), file, event: PhantomData })
+    }
+
+    /// The event whose line begins at `offset`. Its digest is not looked at: it was when the offset was learned.
+    ///
+    /// # Errors
+    /// What the operating system says; no event there.
+    pub fn at(&self, offset: u64) -> Result<E, JournalError> {
+        let mut file = BufReader::with_capacity(1 << 14, &self.file);
+        let mut line = Vec::new();
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_until(b'\n', &mut line));
+        read.map_err(JournalError::io(&self.path, "read"))?;
+        let event = parse(line.strip_suffix(b"\n").unwrap_or(&line));
+        event.map_err(|source| JournalError::Changed { path: self.path.clone(), offset, source })
+    }
+}
+
 fn refusal(path: &Path, chain: &Chain, flaw: Flaw) -> JournalError {
     let (path, line) = (path.to_owned(), chain.line());
     match flaw {
         Flaw::NotUtf8 => JournalError::NotUtf8 { path, line },
         Flaw::NotJson(source) => JournalError::NotJson { path, line, source },
-        Flaw::Newer { version } => JournalError::Newer { path, line, version },
+        Flaw::OtherVersion { version } => JournalError::OtherVersion { path, line, version },
         Flaw::OutOfOrder { found } => JournalError::OutOfOrder { path, line, expected: chain.seq, found },
         Flaw::Damaged => JournalError::Damaged { path, line },
         Flaw::UnknownEvent(source) => JournalError::UnknownEvent { path, line, source },

@@ -14,7 +14,7 @@ use std::thread;
 use serde::de::DeserializeOwned;
 
 use crate::journal::error::JournalError;
-use crate::journal::line::{Chain, Entry, MAX_LINE, decode, pass};
+use crate::journal::line::{Chain, Entry, MAX_LINE, decode};
 use crate::journal::reader::{Reader, TornLine};
 
 /// What one CPU checks at a time.
@@ -23,7 +23,7 @@ const BLOCK: usize = 1 << 20;
 const MOST_WORKERS: usize = 4;
 
 /// Whole lines, and what they are chained to.
-struct Block {
+struct LineBlock {
     chain: Chain,
     lines: Vec<u8>,
 }
@@ -32,7 +32,7 @@ struct Block {
 type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
 
 /// A block to be decoded, and where to send what comes of it.
-type Job<E> = (Block, SyncSender<Decoded<E>>);
+type Job<E> = (LineBlock, SyncSender<Decoded<E>>);
 
 /// All of a journal.
 #[derive(Debug)]
@@ -59,24 +59,19 @@ pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
     each: impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Option<TornLine>, X> {
-    scan(path, 0, each).map(|reader| reader.torn())
+    scan(path, each).map(|reader| reader.torn())
 }
 
-/// Gives `each` the events of a journal from the line at `begin` on, in order, and returns a reader of what follows. All
-/// lines are checked; what those before say is not looked at.
+/// Gives `each` the events of a journal in order, and returns a reader of what follows.
 pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
-    begin: u64,
     mut each: impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Reader<E>, X> {
     let file = File::open(path).map_err(JournalError::opening(path))?;
-    let chain = blocks_of(file, BLOCK, begin, &mut each)?;
+    let chain = blocks_of(file, BLOCK, &mut each)?;
     let mut reader = Reader::open_at(path, chain)?;
     for entry in reader.by_ref() {
-        let entry = entry?;
-        if entry.offset >= begin {
-            each(entry)?;
-        }
+        each(entry?)?;
     }
     Ok(reader)
 }
@@ -85,7 +80,6 @@ pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
 fn blocks_of<E: DeserializeOwned + Send, X>(
     file: impl io::Read + Send,
     size: usize,
-    begin: u64,
     each: &mut impl FnMut(Entry<E>) -> Result<(), X>,
 ) -> Result<Chain, X> {
     let workers = thread::available_parallelism().map_or(1, |count| count.get().min(MOST_WORKERS));
@@ -95,7 +89,7 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
     thread::scope(|scope| {
         scope.spawn(move || cut(file, size, &orders, &results));
         for _ in 0..workers {
-            scope.spawn(|| work(&jobs, begin));
+            scope.spawn(|| work(&jobs));
         }
         // Dropped at the end of this, so that an early end ends them all.
         let in_order = in_order;
@@ -124,7 +118,8 @@ fn cut<E>(
         let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let Some(next) = Chain::after(&lines[begin..last], chain.offset + lines.len() as u64) else { return };
         let (sender, receiver) = sync_channel(1);
-        let block = Block { chain: std::mem::replace(&mut chain, next), lines: std::mem::replace(&mut lines, rest) };
+        let block =
+            LineBlock { chain: std::mem::replace(&mut chain, next), lines: std::mem::replace(&mut lines, rest) };
         if results.send(receiver).is_err() || orders.send((block, sender)).is_err() {
             return;
         }
@@ -148,32 +143,25 @@ fn fill(file: &mut impl io::Read, size: usize, lines: &mut Vec<u8>) -> io::Resul
     Ok(None)
 }
 
-fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>, begin: u64) {
+fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((block, sender)) = job else { return };
         // Nobody may want it any more.
-        let _ = sender.send(decoded(block, begin));
+        let _ = sender.send(decoded(block));
     }
 }
 
-fn decoded<E: DeserializeOwned>(block: Block, begin: u64) -> Decoded<E> {
-    let Block { mut chain, lines } = block;
-    let (mut entries, mut rest) = (Vec::new(), lines.as_slice());
-    if chain.offset + lines.len() as u64 > begin {
-        // Short lines are a few hundred bytes, long ones thousands.
-        entries.reserve(lines.len() / 2048);
-    }
+fn decoded<E: DeserializeOwned>(block: LineBlock) -> Decoded<E> {
+    let LineBlock { mut chain, lines } = block;
+    // Short lines are a few hundred bytes, long ones thousands.
+    let (mut entries, mut rest) = (Vec::with_capacity(lines.len() / 2048), lines.as_slice());
     while !rest.is_empty() {
         // Several times as fast as to look at each byte.
         let length = (&mut &*rest).skip_until(b'\n').expect("BUG: reading from memory cannot fail");
         let (line, after) = rest.split_at(length);
         let line = &line[..length - 1];
-        if chain.offset < begin {
-            pass(&mut chain, line)?;
-        } else {
-            entries.push(decode(&mut chain, line).ok()?);
-        }
+        entries.push(decode(&mut chain, line).ok()?);
         rest = after;
     }
     Some((entries, chain))
@@ -191,9 +179,13 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("journal.jsonl");
         let events: Vec<String> = (0..lines).map(|line| "x".repeat(line * 7 % 90)).collect();
-        drop(Journal::create(&path).unwrap().begin(&events).unwrap());
+        let (mut journal, _) = Journal::create(&path).unwrap().begin(&events[0]).unwrap();
+        events[1..].iter().for_each(|event| {
+            journal.append(event).unwrap();
+        });
+        drop(journal);
         let mut digests = Vec::new();
-        let collected = scan(&path, 0, |entry: Entry<String>| {
+        let collected = scan(&path, |entry: Entry<String>| {
             digests.push(entry.digest.to_string());
             Ok::<_, JournalError>(())
         });
@@ -202,12 +194,8 @@ mod tests {
     }
 
     fn seen(bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
-        seen_from(0, bytes, size)
-    }
-
-    fn seen_from(begin: u64, bytes: &[u8], size: usize) -> (Vec<String>, Chain) {
         let mut digests = Vec::new();
-        let chain = blocks_of(bytes, size, begin, &mut |entry: Entry<String>| {
+        let chain = blocks_of(bytes, size, &mut |entry: Entry<String>| {
             digests.push(entry.digest.to_string());
             Ok::<_, Infallible>(())
         });
@@ -242,26 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn of_the_lines_before_a_place_only_the_chain_is_checked_but_that_of_all() {
-        let (bytes, digests) = journal(60);
-        let begins: Vec<usize> = std::iter::once(0)
-            .chain(bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1))
-            .collect();
-        for size in [1, 300, 1 << 20] {
-            for line in [0, 1, 30, 59, 60] {
-                let (found, chain) = seen_from(begins[line] as u64, &bytes, size);
-                assert_eq!((&found[..], chain.seq), (&digests[line..], 60));
-            }
-            for position in (0..begins[40]).step_by(23) {
-                let mut changed = bytes.clone();
-                changed[position] ^= 1;
-                let (found, chain) = seen_from(begins[40] as u64, &changed, size);
-                assert!(found.is_empty() && chain.offset <= position as u64, "byte {position}");
-            }
-        }
-    }
-
-    #[test]
     fn a_line_without_its_end_is_left_to_the_reader() {
         let (bytes, _) = journal(20);
         for cut in 0..bytes.len() {
@@ -275,7 +243,7 @@ mod tests {
     fn who_takes_the_lines_in_may_stop() {
         let (bytes, _) = journal(200);
         let mut count = 0;
-        let stopped = blocks_of(&bytes[..], 100, 0, &mut |_: Entry<String>| {
+        let stopped = blocks_of(&bytes[..], 100, &mut |_: Entry<String>| {
             count += 1;
             if count == 30 { Err(()) } else { Ok(()) }
         });

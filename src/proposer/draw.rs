@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use packevolve_contract::stream::{Purpose, stream};
 use thiserror::Error;
 
-use crate::archive::{Repository, RepositoryError};
+use crate::archive::{ProgramsError, blob_id};
 use crate::proposer::catalogue::{Catalogue, CatalogueError};
 use crate::proposer::cross::SecondParent;
 use crate::proposer::prune::{Ancestor, Cuts};
@@ -19,8 +19,6 @@ use crate::values::operator::Operator;
 /// What keeps a run's proposers from being asked.
 #[derive(Debug, Error)]
 pub enum ProposeError {
-    #[error(transparent)]
-    Archive(#[from] RepositoryError),
     #[error("the building blocks of the run cannot be read")]
     Catalogue(#[from] CatalogueError),
 }
@@ -28,14 +26,12 @@ pub enum ProposeError {
 impl Classify for ProposeError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Archive(error) => error.kind(),
             Self::Catalogue(error) => error.kind(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Archive(error) => error.hint(),
             Self::Catalogue(error) => error.hint(),
         }
     }
@@ -62,10 +58,9 @@ impl Proposers {
     /// Those of a run, with its building blocks as they were when it started.
     ///
     /// # Errors
-    /// An archive that lacks them.
-    pub fn open(started: &RunStarted, repository: &Repository) -> Result<Self, ProposeError> {
-        let bytes = started.catalogue.map(|id| repository.read_blob(id)).transpose()?;
-        let catalogue = bytes.map(|bytes| Catalogue::parse(&String::from_utf8_lossy(&bytes))).transpose()?;
+    /// Building blocks that this version cannot read.
+    pub fn open(started: &RunStarted) -> Result<Self, ProposeError> {
+        let catalogue = started.catalogue.as_deref().map(Catalogue::parse).transpose()?;
         Ok(Self { catalogue, cuts: RefCell::new(None) })
     }
 
@@ -73,22 +68,21 @@ impl Proposers {
     /// candidates.
     ///
     /// # Errors
-    /// What keeps the archive from being read.
-    pub fn draw<E: From<RepositoryError>>(
+    /// A program that cannot be derived any more.
+    pub fn draw(
         &self,
         search: &Search,
-        repository: &Repository,
         (attempt, selection): (u64, &Selection),
-        program: impl Fn(CandidateId) -> Result<String, E>,
-    ) -> Result<Option<ProposalDraft>, E> {
+        program: impl Fn(CandidateId) -> Result<String, ProgramsError>,
+    ) -> Result<Option<ProposalDraft>, ProgramsError> {
         let started = search.origin();
         if let Proposer::Corpus(place) = selection.proposer {
-            let document = repository.read_blob(started.corpus[place].proposal)?;
+            let document = started.corpus[place].document.0.clone();
             return Ok(Some(ProposalDraft { document, operator: None }));
         }
         let parent = program(selection.parent)?;
         let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
-        let seen = |program: &str| search.seen(&Repository::blob_id(program.as_bytes())).is_some();
+        let seen = |program: &str| search.seen(&blob_id(program.as_bytes())).is_some();
         let proposal = match selection.proposer {
             Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),
             Proposer::Compose => {
@@ -126,11 +120,11 @@ impl Proposers {
 }
 
 /// A candidate and the programs that it was edited from, the newest first; as many as `prune` looks at.
-fn line<E>(
+fn line(
     search: &Search,
     candidate: CandidateId,
-    program: impl Fn(CandidateId) -> Result<String, E>,
-) -> Result<Vec<Ancestor>, E> {
+    program: impl Fn(CandidateId) -> Result<String, ProgramsError>,
+) -> Result<Vec<Ancestor>, ProgramsError> {
     let parent = |candidate: &CandidateId| search.candidate(*candidate)?.parents.first().copied();
     let ancestor = |candidate: CandidateId| {
         let name = search.candidate(candidate).map_or_else(String::new, |known| known.name.clone());

@@ -1,7 +1,6 @@
 //! Proposers make proposals from a parent program and facts about the run. They never judge, read no clock, and draw
 //! only from the stream that the caller passes.
 
-pub(crate) mod cache;
 mod name;
 mod literal;
 mod syntax;

@@ -29,8 +29,6 @@ pub enum RunError {
     Empty(PathBuf),
     #[error("{}: event {seq} contradicts the events before it: {reason}", path.display())]
     Impossible { path: PathBuf, seq: u64, reason: String },
-    #[error("{} is not of this journal", .0.display())]
-    OtherIndex(PathBuf),
     #[error("no candidate {wanted:?} in this run: {count} candidates, 0 to {}", count - 1)]
     NoCandidate { wanted: String, count: usize, similar: Option<String> },
     #[error("several candidates fit {wanted:?}")]
@@ -49,7 +47,6 @@ impl Classify for RunError {
             | Self::NoRuns(_)
             | Self::Empty(_)
             | Self::Impossible { .. }
-            | Self::OtherIndex(_)
             | Self::NoCandidate { .. }
             | Self::Ambiguous { .. }
             | Self::NoBest => ErrorKind::Input,
@@ -66,7 +63,6 @@ impl Classify for RunError {
             Self::BadName(_) => "a name is one folder below the folder of runs".to_owned(),
             Self::NoRuns(_) => "`packevolve evolve` starts one, --run names a run elsewhere".to_owned(),
             Self::Empty(_) => "this run was never started: remove its folder".to_owned(),
-            Self::OtherIndex(_) => "remove it, it is not needed".to_owned(),
             Self::NoCandidate { similar, .. } => format!("did you mean `{}`?", similar.as_ref()?),
             Self::Ambiguous { candidates, .. } => {
                 let numbers: Vec<String> = candidates.iter().map(ToString::to_string).collect();
@@ -142,14 +138,9 @@ impl RunFolder {
         self.0.join("stop")
     }
 
-    /// Where things stand in the journal, for readers of a long one.
-    pub fn index(&self) -> PathBuf {
-        self.0.join("journal.index")
-    }
-
-    /// What a long journal comes to, so that `resume` need not read all of it.
-    pub fn snapshot(&self) -> PathBuf {
-        self.0.join("journal.snapshot")
+    /// What was sent to language models, and what they answered.
+    pub fn exchanges(&self) -> PathBuf {
+        self.0.join("exchanges.jsonl")
     }
 
     /// Whether a run can begin here: where nothing is, or what one left that ended before it had begun.
@@ -192,7 +183,7 @@ mod tests {
         let error = RunFolder::find(runs.path(), "x").unwrap_err();
         assert!(error.to_string().ends_with("this run was never started"), "{error}");
         assert_eq!(error.hint().as_deref(), Some("`packevolve evolve --run x` starts it"));
-        drop(draft.begin(&[]).unwrap());
+        drop(draft.begin(&Event::RunResumed { candidates: 1 }).unwrap());
         assert!(!folder.is_free());
         std::os::unix::fs::symlink("nowhere", runs.path().join("link")).unwrap();
         assert!(!RunFolder::named(runs.path(), "link").unwrap().is_free());

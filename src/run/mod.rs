@@ -1,13 +1,12 @@
 //! Runs: a folder, the fold of its journal, and the commands that work on a whole run.
 
 pub mod folder;
+pub mod work_time;
 pub mod fold;
+pub mod declined;
 pub mod derive;
-pub mod index;
-pub mod lookup;
-pub mod carried;
-pub mod snapshot;
 pub mod resume;
+pub mod restore;
 pub mod driver;
 pub mod replay;
 pub mod fsck;

@@ -48,8 +48,8 @@ impl Search {
         if let Proposer::Corpus(place) = selection.proposer {
             self.corpus[place] = Some(created.candidate);
         }
-        self.by_program.insert(created.program, created.candidate);
-        self.by_normalised.insert(created.normalised, created.candidate);
+        self.by_program.insert(created.fingerprint.program, created.candidate);
+        self.by_normalised.insert(created.fingerprint.normalised, created.candidate);
         self.waiting.insert(created.candidate);
         let repairs = selection.repairs.map_or(0, |rejected| self.known(rejected).repairs + 1);
         self.candidates.push(Candidate::new(created, &selection, repairs));

@@ -200,7 +200,8 @@ impl Search {
         let has_parents = selection.parents().eq(created.parents.iter().copied());
         refuse_if(!has_parents, Refusal::OtherParents(candidate))?;
         check_operator(selection.proposer, created.operator)?;
-        match self.seen(&created.program).or_else(|| self.seen_normalised(&created.normalised)) {
+        match self.seen(&created.fingerprint.program).or_else(|| self.seen_normalised(&created.fingerprint.normalised))
+        {
             Some(of) => Err(Refusal::Duplicate { candidate, of }),
             None => Ok(()),
         }

@@ -73,9 +73,8 @@ impl Search {
     /// The state right after the first event of a run.
     pub fn new(origin: RunStarted) -> Self {
         let settings = &origin.settings;
-        let SearchSettings { islands, population_size, migration_interval, stagnation_limit, pareto_bins, .. } =
-            settings.search;
-        let islands = IslandSettings { islands, population_size, migration_interval, stagnation_limit };
+        let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
+        let islands = IslandSettings { islands, population, migrate_every: migration, restart_after: restart };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
@@ -84,16 +83,16 @@ impl Search {
             candidates: vec![Candidate::seed(&origin)],
             waiting: BTreeSet::from([CandidateId::SEED]),
             tally: Tally::default(),
-            by_program: HashMap::from([(origin.program, CandidateId::SEED)]),
-            by_normalised: HashMap::from([(origin.normalised, CandidateId::SEED)]),
+            by_program: HashMap::from([(origin.seed.program, CandidateId::SEED)]),
+            by_normalised: HashMap::from([(origin.seed.normalised, CandidateId::SEED)]),
             corpus: vec![None; origin.corpus.len()],
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
             islands: Islands::new(islands),
-            elites: Elites::new(pareto_bins),
+            elites: Elites::new(front),
             credit: Credit::new(proposers(settings)),
-            pruning: Pruning::new(settings.search.prune_attempts),
+            pruning: Pruning::new(settings.search.prune),
             models: Models::new(&settings.llm),
             best: None,
             contenders: Vec::new(),
@@ -139,7 +138,7 @@ impl Search {
 
     /// Whether some windows are held out from the search.
     pub fn holds_out(&self) -> bool {
-        self.settings().evaluation.held_out_windows > 0
+        self.settings().evaluation.held_out > 0
     }
 
     /// Scores of a measurement on the windows of the search; `None` until the baseline was measured.

@@ -18,10 +18,13 @@ use crate::search::choosing::{Next, Subject, Task};
 use crate::search::state::Search;
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
+use crate::values::digest::Digest;
 use crate::values::event::{
-    Asking, CandidateCreated, CorpusEntry, Declined, Event, ModelAsked, Proposer, RunStarted, Selection, StopReason,
+    Asking, CandidateCreated, CorpusEntry, Declined, Event, ExchangeRef, Fingerprint, ModelAsked, Proposer, RunStarted,
+    Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
+use crate::values::raw_text::RawText;
 use crate::values::settings::{ModelSettings, Parts};
 
 /// The size of a run and the probabilities of everything that can happen in it.
@@ -99,20 +102,20 @@ impl Script {
         started.settings.rng_seed = self.key;
         started.settings.search.candidates = self.candidates;
         started.settings.search.islands = self.islands;
-        started.settings.search.population_size = self.population;
-        started.settings.search.prune_attempts = self.prune;
+        started.settings.search.population = self.population;
+        started.settings.search.prune = self.prune;
         // The simulation makes the candidates of all three proposers itself.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.search.slots = self.slots;
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
         started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
-        started.settings.evaluation.held_out_windows = self.held_out;
+        started.settings.evaluation.held_out = self.held_out;
         if !self.baseline_is_seed {
-            started.baseline = BlobId::from_bytes([255; 20]);
+            started.baseline = "other\n".to_owned();
         }
         let entry = |(place, parent): (usize, &Option<usize>)| CorpusEntry {
             file: format!("{place}.txt"),
-            proposal: blob(1000 + place as u64),
+            document: RawText(format!("document {place}").into_bytes()),
             parent: *parent,
         };
         started.corpus = self.corpus.iter().enumerate().map(entry).collect();
@@ -213,8 +216,8 @@ impl World {
         let Proposer::Model(model) = selection.proposer else { unreachable!("only models are asked") };
         let error = self.chance(self.script.unanswered).then_some(LlmError::Empty);
         let charge = Charge { nanodollars: self.rng.random_range(0..10_000_000), ..Charge::NONE };
-        let (asking, request) = (Asking::Proposal(attempt), blob(attempt));
-        let asked = ModelAsked { model, asking, request, reply: None, error: error.clone(), charge };
+        let (asking, exchange) = (Asking::Proposal(attempt), exchange(attempt));
+        let asked = ModelAsked { model, asking, exchange, error: error.clone(), charge };
         self.record(Event::ModelAsked(asked));
         let Some(error) = error else { return self.carry_out(attempt, &selection) };
         let reason = Declined::Unanswered { error: error.clone() };
@@ -262,7 +265,8 @@ impl World {
         let operator = if self.chance(0.5) { selection.operator } else { operator };
         let size = self.rng.random_range(90..100);
         let created = created(count, attempt, selection.parent);
-        self.record(Event::CandidateCreated(CandidateCreated { parents, operator, size, ..created }));
+        let fingerprint = Fingerprint { size, ..created.fingerprint };
+        self.record(Event::CandidateCreated(CandidateCreated { parents, operator, fingerprint, ..created }));
     }
 
     fn finish_one(&mut self) {
@@ -354,12 +358,19 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
         attempt,
         name: format!("edit_{number}"),
         parents: vec![parent],
-        commit: CommitId::from_bytes(*blob(number).as_bytes()),
-        program: blob(number),
-        normalised: blob(number),
-        size: 0,
+        proposal: RawText::default(),
+        fingerprint: Fingerprint {
+            commit: CommitId::from_bytes(*blob(number).as_bytes()),
+            program: blob(number),
+            normalised: blob(number),
+            size: 0,
+        },
         operator: None,
     }
+}
+
+pub fn exchange(number: u64) -> ExchangeRef {
+    ExchangeRef { offset: number, digest: Digest::of(&number.to_be_bytes()) }
 }
 
 pub fn blob(number: u64) -> BlobId {

@@ -10,16 +10,23 @@ use proptest::prelude::*;
 use crate::search::best::Best;
 use crate::search::choosing::EXHAUSTED_AFTER;
 use crate::search::population::Member;
-use crate::search::testing::{Script, World, blob, created, first_window, is_of_a_model, measurement, sample};
+use crate::search::testing::{
+    Script, World, blob, created, exchange, first_window, is_of_a_model, measurement, sample,
+};
 use crate::search::{Next, Outcome, Search, Subject, Tally, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
-    Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, RequestForm, Selection, StopReason,
+    Asking, CandidateCreated, Declined, Event, Fingerprint, ModelAsked, Proposer, RequestForm, Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
 
 /// Selections in order, each with its attempt.
+fn with_fingerprint(mut created: CandidateCreated, change: impl FnOnce(&mut Fingerprint)) -> CandidateCreated {
+    change(&mut created.fingerprint);
+    created
+}
+
 fn selections(events: &[Event]) -> impl Iterator<Item = (u64, &Selection)> {
     events.iter().filter_map(|event| match event {
         Event::Selected { attempt, selection } => Some((*attempt, selection)),
@@ -421,11 +428,11 @@ fn an_event_that_no_run_writes_is_refused_with_the_reason() {
             "candidate 2 has other parents than its selection",
         ),
         (
-            made(CandidateCreated { normalised: blob(1), ..created(2, 1, seed) }),
+            made(with_fingerprint(created(2, 1, seed), |of| of.normalised = blob(1))),
             "candidate 2 is the same program as candidate 1",
         ),
         (
-            made(CandidateCreated { program: blob(1), ..created(2, 1, seed) }),
+            made(with_fingerprint(created(2, 1, seed), |of| of.program = blob(1))),
             "candidate 2 is the same program as candidate 1",
         ),
         (with(Some(Operator::Tune), None, Proposer::Mutate), "mutate has no operator tune"),
@@ -452,8 +459,8 @@ fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
     world.record(selected(0, Proposer::Model(0), 0));
     world.record(selected(1, Proposer::Mutate, 0));
     let asked = |model, asking| {
-        let (request, charge) = (blob(1), crate::values::cost::Charge::NONE);
-        Event::ModelAsked(ModelAsked { model, asking, request, reply: None, error: None, charge })
+        let (exchange, charge) = (exchange(1), crate::values::cost::Charge::NONE);
+        Event::ModelAsked(ModelAsked { model, asking, exchange, error: None, charge })
     };
     let Event::Selected { selection, .. } = selected(2, Proposer::Mutate, 0) else { unreachable!() };
     let with =
@@ -632,7 +639,7 @@ fn to_be_pruned(held_out: usize) -> World {
     let mut world = World::new(script);
     world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Corpus(0), 0));
-    world.record(Event::CandidateCreated(CandidateCreated { size: 100, ..created(1, 0, CandidateId::SEED) }));
+    world.record(Event::CandidateCreated(with_fingerprint(created(1, 0, CandidateId::SEED), |of| of.size = 100)));
     if held_out > 0 {
         world.record(world.baseline(WindowSet::HeldOut));
     }
@@ -646,7 +653,9 @@ fn cut(world: &mut World, size: u64) {
     assert_eq!(selection.proposer, Proposer::Prune);
     let count = world.search.candidates().len() as u64;
     world.record(Event::Selected { attempt, selection: selection.clone() });
-    world.record(Event::CandidateCreated(CandidateCreated { size, ..created(count, attempt, selection.parent) }));
+    world.record(Event::CandidateCreated(with_fingerprint(created(count, attempt, selection.parent), |of| {
+        of.size = size
+    })));
 }
 
 /// The place and the parent of what is cut next.

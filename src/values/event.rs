@@ -7,22 +7,22 @@ use std::fmt;
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::protocol::Ready;
-use packevolve_contract::tagged::{self, Tagged};
 use schemars::JsonSchema;
-use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::edit::mismatch::Mismatch;
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
+use crate::values::digest::Digest;
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
+use crate::values::raw_text::RawText;
 use crate::values::settings::Settings;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(remote = "Self", tag = "type", rename_all = "kebab-case")]
+#[serde(tag = "type", content = "data", rename_all = "kebab-case")]
 pub enum Event {
     /// First line of every journal.
     RunStarted(Box<RunStarted>),
@@ -62,7 +62,7 @@ pub enum Event {
         /// Which attempt.
         attempt: u64,
         /// The proposal as received; `None` if its proposer had none.
-        proposal: Option<BlobId>,
+        proposal: Option<RawText>,
         /// Why.
         reason: Declined,
     },
@@ -103,53 +103,6 @@ pub enum Event {
     },
 }
 
-impl Serialize for Event {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Event {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        tagged::read(deserializer)
-    }
-}
-
-/// Nine tenths of a journal are evaluations.
-impl<'de> Tagged<'de> for Event {
-    const TAG: &'static str = "type";
-    const DIRECT: &'static [&'static str] = &["candidate-evaluated", "selected", "candidate-created"];
-
-    fn direct<A: MapAccess<'de>>(name: &str, rest: A) -> Result<Self, A::Error> {
-        match name {
-            "candidate-evaluated" => tagged::entries(rest)
-                .map(|Evaluated { candidate, evaluation }| Self::CandidateEvaluated { candidate, evaluation }),
-            "selected" => {
-                tagged::entries(rest).map(|Selected { attempt, selection }| Self::Selected { attempt, selection })
-            }
-            _ => tagged::entries(rest).map(Self::CandidateCreated),
-        }
-    }
-
-    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(deserializer)
-    }
-}
-
-/// The entries of [`Event::CandidateEvaluated`].
-#[derive(Deserialize)]
-struct Evaluated {
-    candidate: CandidateId,
-    evaluation: Evaluation,
-}
-
-/// The entries of [`Event::Selected`].
-#[derive(Deserialize)]
-struct Selected {
-    attempt: u64,
-    selection: Selection,
-}
-
 /// Everything that a run starts from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
@@ -162,22 +115,17 @@ pub struct RunStarted {
     /// Name of the program's file in every commit.
     pub file_name: String,
     /// The seed program.
-    pub program: BlobId,
-    /// Id of the seed program without what makes no difference to it; nothing has that id in the archive.
-    pub normalised: BlobId,
-    /// How many tokens that has.
-    #[serde(default)]
-    pub size: u64,
-    /// Its commit, candidate 0.
-    pub commit: CommitId,
+    pub program: String,
+    /// What is derived from it once: its ids and its size.
+    pub seed: Fingerprint,
     /// The baseline program.
-    pub baseline: BlobId,
+    pub baseline: String,
     /// All cases, in the order of evaluation.
     pub cases: Vec<Case>,
     /// The corpus, in the order in which it is applied.
     pub corpus: Vec<CorpusEntry>,
     /// The building blocks of `compose`, as they were when the run started.
-    pub catalogue: Option<BlobId>,
+    pub catalogue: Option<String>,
     /// What the measurements are taken with.
     pub judge: Ready,
 }
@@ -188,7 +136,7 @@ pub struct CorpusEntry {
     /// File name.
     pub file: String,
     /// The document as it was when the run started.
-    pub proposal: BlobId,
+    pub document: RawText,
     /// Place in the corpus of the document whose program this one edits; `None`: the seed program.
     pub parent: Option<usize>,
 }
@@ -200,14 +148,21 @@ pub struct ModelAsked {
     pub model: usize,
     /// What for.
     pub asking: Asking,
-    /// The body that was sent.
-    pub request: BlobId,
-    /// The body that came back, as much of it as came; `None`: nothing.
-    pub reply: Option<BlobId>,
+    /// Where the bodies of request and reply are.
+    pub exchange: ExchangeRef,
     /// Why that is no answer; `None`: it is one.
     pub error: Option<LlmError>,
     /// What it cost: as the endpoint counted, or at worst where it did not say.
     pub charge: Charge,
+}
+
+/// A line of `exchanges.jsonl`, which was on the disk before the journal named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExchangeRef {
+    /// Its first byte in the file.
+    pub offset: u64,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 /// What a language model is asked for.
@@ -232,6 +187,20 @@ pub enum RequestForm {
     Crossover,
 }
 
+/// What a candidate is recognised by. All of it follows from the program and the proposal; it is recorded so that a reader
+/// need not derive every program, and so that a replay has something to agree with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fingerprint {
+    /// Its commit.
+    pub commit: CommitId,
+    /// Its program.
+    pub program: BlobId,
+    /// The program without comments, blank lines and the names of locals. The archive has no object of this id.
+    pub normalised: BlobId,
+    /// How many tokens are left then.
+    pub size: u64,
+}
+
 /// A candidate and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateCreated {
@@ -243,17 +212,12 @@ pub struct CandidateCreated {
     pub name: String,
     /// What it is an edit of.
     pub parents: Vec<CandidateId>,
-    /// Its commit.
-    pub commit: CommitId,
-    /// Its program.
-    pub program: BlobId,
-    /// Id of its program without comments, blank lines and the names of locals; nothing has that id in the archive.
-    pub normalised: BlobId,
-    /// How many tokens that has.
-    #[serde(default)]
-    pub size: u64,
+    /// Its proposal as received.
+    pub proposal: RawText,
+    /// What is derived from parent and proposal once: its ids and its size.
+    pub fingerprint: Fingerprint,
     /// What its proposer did, if it can do several things; not always what it was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
 }
 
@@ -272,16 +236,16 @@ pub struct Selection {
     /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
     pub outclassed_below: Option<f64>,
     /// What the proposer is to do, if it can; `None` of those that can do one thing only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
     /// Which of all that can be cut from its parent `prune` is to cut, by its place; `None` of anybody else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<u64>,
     /// In which form a language model is asked; `None` of anybody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<RequestForm>,
     /// The rejected candidate that goes back to its language model with the reason.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<CandidateId>,
 }
 
@@ -436,6 +400,15 @@ impl fmt::Display for StopReason {
 }
 
 #[cfg(test)]
+impl Fingerprint {
+    /// For tests: ids that no object has.
+    pub(crate) fn example() -> Self {
+        let id = BlobId::from_bytes([0; 20]);
+        Self { commit: CommitId::from_bytes([0; 20]), program: id, normalised: id, size: 0 }
+    }
+}
+
+#[cfg(test)]
 impl RunStarted {
     /// For tests: the start of a small run without a corpus, whose seed program is the baseline.
     pub(crate) fn example() -> Self {
@@ -451,11 +424,9 @@ impl RunStarted {
             packevolve: "0.1.0".to_owned(),
             epoch: 1_700_000_000,
             file_name: "eplb.py".to_owned(),
-            program: BlobId::from_bytes([0; 20]),
-            normalised: BlobId::from_bytes([0; 20]),
-            size: 0,
-            commit: CommitId::from_bytes([0; 20]),
-            baseline: BlobId::from_bytes([0; 20]),
+            program: "pass\n".to_owned(),
+            seed: Fingerprint::example(),
+            baseline: "pass\n".to_owned(),
             cases: cases.expect("BUG: the example can be packed"),
             corpus: Vec::new(),
             catalogue: None,
@@ -538,19 +509,18 @@ mod tests {
     }
 
     fn one_of_each() -> Vec<Event> {
-        let id = BlobId::from_bytes([171; 20]);
+        let text = || RawText(b"a \xff\n".to_vec());
         let mut started = RunStarted::example();
-        started.corpus = vec![CorpusEntry { file: "ä \"\n".to_owned(), proposal: id, parent: Some(0) }];
+        started.corpus =
+            vec![CorpusEntry { file: "ä \"\n".to_owned(), document: RawText(vec![255]), parent: Some(0) }];
         started.settings.rng_seed = u64::MAX;
         let created = CandidateCreated {
             candidate: CandidateId(7),
             attempt: 9,
             name: "é".to_owned(),
             parents: vec![CandidateId::SEED, CandidateId(3)],
-            commit: CommitId::from_bytes([1; 20]),
-            program: id,
-            normalised: BlobId::from_bytes([2; 20]),
-            size: 3,
+            proposal: RawText(b"<NAME>\n".to_vec()),
+            fingerprint: Fingerprint { commit: CommitId::from_bytes([1; 20]), size: 3, ..Fingerprint::example() },
             operator: Some(Operator::EarlyExit),
         };
         let mut events = vec![
@@ -591,13 +561,13 @@ mod tests {
             Declined::Unanswered { error: LlmError::Timeout { milliseconds: 9 } },
             Declined::Unusable { error: "no DIFF section".to_owned() },
         ] {
-            events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(id), reason: reason.clone() });
+            events.push(Event::ProposalDeclined { attempt: 4, proposal: Some(text()), reason: reason.clone() });
             events.push(Event::ProposalDeclined { attempt: 4, proposal: None, reason });
         }
         for asking in [Asking::Proposal(u64::MAX), Asking::Summary] {
-            let (reply, error) = (Some(id), Some(LlmError::Empty));
+            let (exchange, error) = (ExchangeRef { offset: 9, digest: Digest::of(b"line") }, Some(LlmError::Empty));
             let charge = Charge { nanodollars: u64::MAX, ..Charge::NONE };
-            events.push(Event::ModelAsked(ModelAsked { model: 1, asking, request: id, reply, error, charge }));
+            events.push(Event::ModelAsked(ModelAsked { model: 1, asking, exchange, error, charge }));
         }
         events.push(Event::ModelPaused { model: 1, error: LlmError::Empty });
         events.push(Event::ModelResumed { model: 1 });

@@ -3,6 +3,9 @@
 #![doc = include_str!("../cli/help/words.md")]
 
 pub mod error_kind;
+pub mod digest;
+pub(crate) mod memo;
+pub mod raw_text;
 pub mod candidate;
 pub mod settings;
 pub mod cost;

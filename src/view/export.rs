@@ -3,7 +3,7 @@
 
 use packevolve_contract::loads::Loads;
 
-use crate::archive::{Repository, RepositoryError};
+use crate::archive::ProgramsError;
 use crate::edit::diff;
 use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
@@ -18,9 +18,9 @@ const NAME_LENGTH: usize = 80;
 /// first. Everything else is the program to the byte, licence notices and all.
 ///
 /// # Errors
-/// A program that is not in the archive.
-pub fn standalone(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<String, RepositoryError> {
-    let program = program(run, repository, candidate)?;
+/// A program that cannot be derived any more.
+pub fn standalone(run: &Run, candidate: CandidateId) -> Result<String, ProgramsError> {
+    let program = run.programs.program(candidate)?;
     let (head, rest) = program.split_at(header_place(&program));
     Ok(format!("{head}{}{rest}", header(run, candidate)))
 }
@@ -28,29 +28,19 @@ pub fn standalone(run: &Run, repository: &Repository, candidate: CandidateId) ->
 /// The files of the series: the seed program, the proposals in order, all of them as one diff, and the program.
 ///
 /// # Errors
-/// Something that is not in the archive.
-pub fn series(
-    run: &Run,
-    repository: &Repository,
-    candidate: CandidateId,
-) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
+/// A program that cannot be derived any more.
+pub fn series(run: &Run, candidate: CandidateId) -> Result<Vec<(String, Vec<u8>)>, ProgramsError> {
     let file_name = &run.search.origin().file_name;
-    let seed = program(run, repository, CandidateId::SEED)?;
-    let winner = program(run, repository, candidate)?;
+    let (seed, winner) = (&run.search.origin().program, run.programs.program(candidate)?);
     let mut files = vec![(format!("000_seed_{file_name}"), seed.clone().into_bytes())];
     for (at, step) in run.search.line_to(candidate).into_iter().enumerate().skip(1) {
         let known = run.search.candidate(step).expect("BUG: a parent is a candidate");
-        let proposal = repository.proposal(known.commit)?.ok_or_else(|| RepositoryError::no_proposal(known.commit))?;
-        files.push((format!("{at:03}_{}.txt", file_stem(&known.name)), proposal));
+        let proposal = run.programs.proposal(step)?.ok_or(ProgramsError::Moved(step))?;
+        files.push((format!("{at:03}_{}.txt", file_stem(&known.name)), proposal.0));
     }
-    files.push(("all.patch".to_owned(), diff::unified(file_name, &seed, &winner).into_bytes()));
-    files.push((file_name.clone(), winner.into_bytes()));
+    files.push(("all.patch".to_owned(), diff::unified(file_name, seed, &winner).into_bytes()));
+    files.push((file_name.clone(), winner.as_bytes().to_vec()));
     Ok(files)
-}
-
-fn program(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<String, RepositoryError> {
-    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    repository.program(known.commit, &run.search.origin().file_name)
 }
 
 /// A NAME as a file can be called everywhere.

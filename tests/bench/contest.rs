@@ -10,7 +10,7 @@ use packevolve::journal::{Journal, read};
 use packevolve::proposer::{catalogue, corpus};
 use packevolve::run::driver::{Driver, RunUpdate, Start};
 use packevolve::run::folder::RunFolder;
-use packevolve::run::resume::ResumableRun;
+use packevolve::run::resume::LiveRun;
 use packevolve::search::Search;
 use packevolve::search::best::Best;
 use packevolve::values::event::Event;
@@ -98,7 +98,7 @@ impl Course {
     pub async fn run(&self, contestant: Contestant, seed: u64) -> anyhow::Result<Outcome> {
         let folder = self.run_folder(&format!("{contestant:?}-{seed}"));
         let start = self.run_folder("start");
-        copy(&start.archive(), &folder.archive())?;
+        fs::create_dir_all(folder.path())?;
         go_on_with(&start.journal(), &folder.journal(), contestant.parts(), seed)?;
         let stop = folder.stop_file();
         let (mut seconds, mut best) = (0.0, Vec::new());
@@ -110,7 +110,7 @@ impl Course {
                 fs::write(&stop, "").expect("the folder of the run is there");
             }
         };
-        let mut driver = Driver::resume(ResumableRun::read(folder.clone())?, Some(NO_LIMIT), &mut observer).await?;
+        let mut driver = Driver::resume(LiveRun::resumed(folder.clone())?, Some(NO_LIMIT), &mut observer).await?;
         let before = driver.search().candidates().len();
         driver.run().await?;
         let judged = driver.search().candidates().len() - before;
@@ -126,13 +126,12 @@ fn beginning(file: &Path) -> anyhow::Result<Start> {
     let config = Config::read(Some(file))?;
     let mut corpus = config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?;
     corpus.retain(|document| document.file != LEFT_OUT);
-    let mut settings = config.settings()?;
+    let mut settings = config.settings(file)?;
     settings.search.candidates = 1 + corpus.len() as u64;
-    settings.search.prune_attempts = 0;
+    settings.search.prune = 0;
     let text = |path: &PathBuf| fs::read_to_string(path).with_context(|| path.display().to_string());
     let (program, baseline) = (text(&config.program)?, text(&config.baseline)?);
-    let catalogue =
-        config.proposers.compose.enabled.then(|| catalogue::gather(&config.proposers.compose.blocks)).transpose()?;
+    let catalogue = config.proposers.compose.as_deref().map(catalogue::gather).transpose()?;
     let file_name = config.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Start { settings, file_name, program, baseline, corpus, catalogue, epoch: 0 })
 }
@@ -148,8 +147,10 @@ fn go_on_with(from: &Path, to: &Path, parts: Parts, seed: u64) -> anyhow::Result
             started.settings.search.proposers = parts;
         }
     }
-    journal.begin(&events)?;
-    Ok(())
+    let (first, rest) = events.split_first().context("the run has no first event")?;
+    let (mut journal, _) = journal.begin(first)?;
+    rest.iter().try_for_each(|event| journal.append(event).map(drop))?;
+    Ok(journal.sync()?)
 }
 
 /// Seconds of judging candidates that an event tells of.
@@ -160,19 +161,4 @@ fn judged_for(event: &Event) -> f64 {
         _ => None,
     };
     measurement.map_or(0.0, |measurement| measurement.evaluation_seconds)
-}
-
-/// Copies a folder with all that is in it.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &to)?;
-        } else {
-            fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }

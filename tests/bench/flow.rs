@@ -61,7 +61,7 @@ impl World {
             format!(
                 "{{program: {root}/candidates/eplb.py, baseline: {root}/candidates/eplb.py, \
                  search: {{slots: 2, candidates: {candidates}}}, \
-                 proposers: {{corpus: {root}/candidates/proposals, compose: {{blocks: {root}/candidates/blocks}}, prune: {{enabled: false}}}}}}\n"
+                 proposers: {{corpus: {root}/candidates/proposals, compose: {root}/candidates/blocks, prune: 0}}}}\n"
             ),
         )?;
         Ok(world)
@@ -179,12 +179,7 @@ fn told(flow: &Flow, used: Used) -> bool {
 fn room(world: &World, flow: &Flow) -> anyhow::Result<bool> {
     let count = flow.judged.len() as f64;
     let archive = files(&world.run().join("archive.git"))?;
-    for (name, all) in [
-        ("archive", archive.clone()),
-        ("journal", files(&world.run().join("journal.jsonl"))?),
-        ("index", files(&world.run().join("journal.index"))?),
-        ("snapshot", files(&world.run().join("journal.snapshot")).unwrap_or_default()),
-    ] {
+    for (name, all) in [("archive", archive.clone()), ("journal", files(&world.run().join("journal.jsonl"))?)] {
         println!("        {name}: {:.0} bytes a candidate", all.iter().sum::<u64>() as f64 / count);
     }
     Ok(figure("files in the archive", archive.len() as f64, "at most", FILES))
@@ -195,11 +190,12 @@ fn looked_at(world: &World, flow: &Flow) -> anyhow::Result<bool> {
     let (middle, all) = ((flow.judged.len() / 2).to_string(), (flow.judged.len() + 1).to_string());
     let mut met = true;
     for (command, limit) in [
-        (&["top", "--run", "flow"][..], 1.0),
-        (&["show", &middle, "--run", "flow"], 1.0),
-        (&["show", "best", "--run", "flow"], 1.0),
-        (&["lineage", "best", "--run", "flow"], 1.0),
-        (&["resume", "--run", "flow", "--candidates", &all], 5.0),
+        (&["top", "--run", "flow"][..], 2.0),
+        (&["show", &middle, "--run", "flow"], 2.0),
+        (&["show", "best", "--run", "flow"], 2.0),
+        (&["lineage", "best", "--run", "flow"], 2.0),
+        (&["diff", &middle, "best", "--run", "flow"], 2.0),
+        (&["resume", "--run", "flow", "--candidates", &all], 10.0),
     ] {
         let used = world.harness(command)?;
         met &= figure(&format!("{}, s", command.join(" ")), used.seconds, "at most", limit);

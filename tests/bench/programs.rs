@@ -1,8 +1,8 @@
 //! Programs that are measured: the seed program, what the corpus makes of it, and variants.
 
 use anyhow::Context;
+use packevolve::archive::programs::derive;
 use packevolve::proposer::corpus;
-use packevolve::run::derive::derive;
 
 use crate::root;
 
@@ -47,9 +47,9 @@ pub fn all() -> anyhow::Result<Vec<(String, String)>> {
     let mut programs = vec![("seed".to_owned(), seed.clone())];
     for planned in corpus::plan(&seed, corpus::read(&root().join("candidates/proposals"))?) {
         let parent = planned.parent.map_or(0, |parent| parent + 1);
-        let derived = derive(&programs[parent].1, &planned.document.bytes)
+        let (proposal, program) = derive(&programs[parent].1, &planned.document.bytes)
             .map_err(|reason| anyhow::anyhow!("{}: {reason}", planned.document.file))?;
-        programs.push((derived.proposal.name, derived.program));
+        programs.push((proposal.name, program));
     }
     Ok(programs)
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use packevolve::archive::Repository;
+use packevolve::archive::blob_id;
 use packevolve::values::candidate::BlobId;
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
@@ -72,7 +72,7 @@ fn ready(session: &Session) -> Ready {
 
 /// A number that stands for the text of a program.
 pub fn key(program: &str) -> u64 {
-    let digest: BlobId = Repository::blob_id(program.as_bytes());
+    let digest: BlobId = blob_id(program.as_bytes());
     u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("BUG: an id has 20 bytes"))
 }
 
@@ -103,19 +103,22 @@ pub fn measurement(session: &Session, request: &EvaluateRequest) -> Measurement 
     }
 }
 
+/// Numbers with as many digits as a judge's: loads are sums of shares of tokens, times are counted in nanoseconds.
 fn sample(window: usize, gap: f64, seconds: f64, noise: &mut Stream) -> Sample {
     let mut about = |value: f64| value * (0.995 + 0.01 * noise.random::<f64>());
-    let (bound, gap, seconds) = (about(1e6), about(gap), about(seconds));
-    let max_load = bound * (1.0 + gap);
+    let to_the = |parts: f64, value: f64| (value * parts).round() / parts;
+    let (tokens, time) = (|value| to_the(1024.0, value), |value| to_the(1e9, value));
+    let (bound, gap, seconds) = (tokens(about(1e6)), about(gap), about(seconds));
+    let max_load = tokens(bound * (1.0 + gap));
     Sample {
         window,
         mean_load: bound,
         max_load,
         bound,
         worst_row_gap: about(1.5 * gap),
-        next: Some(NextLoads { mean_load: bound, max_load: about(1.1 * max_load) }),
-        seconds,
-        wall_seconds: about(1.02 * seconds),
-        reference_seconds: about(REFERENCE),
+        next: Some(NextLoads { mean_load: bound, max_load: tokens(about(1.1 * max_load)) }),
+        seconds: time(seconds),
+        wall_seconds: time(about(1.02 * seconds)),
+        reference_seconds: time(about(REFERENCE)),
     }
 }

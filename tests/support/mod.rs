@@ -5,6 +5,7 @@ pub mod browser;
 pub mod disk;
 pub mod endpoint;
 pub mod finished;
+pub mod forged;
 pub mod live;
 pub mod measured;
 pub mod script;
@@ -189,8 +190,8 @@ pub fn settings(more: &str) -> String {
     let blocks = repository("candidates/blocks").display().to_string();
     let device = std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned());
     format!(
-        "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}\n{SMALL}\
-             evaluation: {{device: {device}, windows: 2, held_out_windows: 2}}\n{more}"
+        "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {blocks}, prune: 0}}\n{SMALL}\
+             evaluation: {{device: {device}, windows: 2, held_out: 2}}\n{more}"
     )
 }
 
@@ -247,7 +248,7 @@ impl Output {
 
 /// How many events of a run fit.
 pub fn count(run: &Run, fits: impl Fn(&Event) -> bool) -> usize {
-    run.entries.iter().filter(|entry| fits(&entry.event)).count()
+    run.entries().unwrap().iter().filter(|entry| fits(&entry.event)).count()
 }
 
 /// Copies a folder with all that it holds, writable.

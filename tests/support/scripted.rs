@@ -8,17 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use packevolve::run::driver::{Driver, RunUpdate};
 use packevolve::run::fold::Run;
 use packevolve::run::folder::RunFolder;
 use packevolve::run::fsck;
-use packevolve::run::resume::ResumableRun;
-use packevolve::search::Search;
 use packevolve::values::event::Event;
 use packevolve_contract::stream::{Purpose, stream};
 use rand::seq::SliceRandom;
 
-use super::tracer::wait_to_be_traced;
 use super::{EPOCH, World, harness, script};
 
 #[path = "../bench/stub.rs"]
@@ -42,16 +38,10 @@ static HARNESS: LazyLock<PathBuf> = LazyLock::new(|| {
         fs::write(path, &script).unwrap();
         fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
     });
-    put(SNAPSHOTS, &|path| fs::hard_link(&own, path).unwrap());
     put("packevolve", &|path| {
         fs::copy(harness(), path).unwrap();
     })
 });
-
-/// What this test binary is called where it serves as a harness.
-const SNAPSHOTS: &str = "packevolve-snapshots";
-/// So many bytes of the journal after each other, that harness writes a snapshot.
-const SNAPSHOT_EVERY: u64 = 6000;
 
 #[test]
 #[ignore = "the judge of scripted runs, which hand it a stream as standard input"]
@@ -60,31 +50,6 @@ fn serves_as_the_judge() {
         // The harness goes without a word when it is killed.
         let _ = stub::serve(script::answer);
     }
-}
-
-#[test]
-#[ignore = "the harness of scripted runs that write snapshots"]
-fn serves_as_the_harness() {
-    if std::env::current_exe().unwrap().file_name().is_some_and(|name| name == SNAPSHOTS) {
-        wait_to_be_traced();
-        let run = ResumableRun::read(RunFolder::new(PathBuf::from("runs/x"))).unwrap();
-        println!("stands: {}", run.stands().map_or(0, |place| place.seq));
-        let resumed = async {
-            let mut observer = |_: RunUpdate<'_>, _: &Search| {};
-            let driver = Driver::resume(run, None, &mut observer).await.unwrap();
-            driver.with_snapshots_every(SNAPSHOT_EVERY).run().await.unwrap()
-        };
-        tokio::runtime::Runtime::new().unwrap().block_on(resumed);
-    }
-}
-
-/// A harness that goes on with the run `x` and writes snapshots as a harness does in a run of 100,000 candidates. It tells
-/// how many lines of the journal it knew from one.
-pub fn with_snapshots(world: &World) -> Command {
-    let mut command = Command::new(HARNESS.with_file_name(SNAPSHOTS));
-    command.args(["--exact", "--ignored", "--nocapture", "support::scripted::serves_as_the_harness"]);
-    command.current_dir(world.path("")).env_clear().env("SOURCE_DATE_EPOCH", EPOCH);
-    command
 }
 
 /// A world for scripted runs of one slot.
@@ -134,7 +99,7 @@ impl Record {
         let run = Run::open(RunFolder::new(folder.to_owned())).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(run.torn, None);
         let mut events: Vec<Event> = Vec::new();
-        for entry in run.entries {
+        for entry in run.entries().unwrap() {
             match entry.event {
                 Event::RunResumed { .. } => {
                     // It had come to its end, only not to its last sync.

@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -57,27 +57,8 @@ pub trait Watcher {
 }
 
 /// Runs a command to its end, under the eyes of `watcher`, which is told of calls that change something in `folder`.
-pub fn trace(command: &Command, folder: &Path, watcher: &mut dyn Watcher) -> Output {
-    traced(command, folder, watcher, Traced::seize)
-}
-
-/// A test binary knows by this variable that it is to [wait](wait_to_be_traced).
-const WAITS: &str = "PACKEVOLVE_TEST_WAITS";
-
-/// The same of a command that is a single test of a test binary, which has a thread of its own.
-pub fn trace_test(command: &mut Command, folder: &Path, watcher: &mut dyn Watcher) -> Output {
-    traced(command.env(WAITS, "yes"), folder, watcher, Traced::seize_test)
-}
-
-/// What a test that may be traced begins with.
-pub fn wait_to_be_traced() {
-    if std::env::var_os(WAITS).is_some() {
-        raise(Signal::SIGSTOP).unwrap();
-    }
-}
-
 #[allow(clippy::zombie_processes, reason = "it is waited for by its number")]
-fn traced(command: &Command, folder: &Path, watcher: &mut dyn Watcher, seize: fn(&mut Traced)) -> Output {
+pub fn trace(command: &Command, folder: &Path, watcher: &mut dyn Watcher) -> Output {
     // The shell waits to be seized, and then becomes the program.
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", r#"kill -STOP $$; exec "$0" "$@""#]).arg(command.get_program()).args(command.get_args());
@@ -86,12 +67,10 @@ fn traced(command: &Command, folder: &Path, watcher: &mut dyn Watcher, seize: fn
     shell.current_dir(&here).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = shell.spawn().unwrap();
     let pid = Pid::from_raw(process.id().try_into().unwrap());
-    let mut traced = Traced { pid, process: pid, here, folder: folder.to_owned(), under_way: None };
+    let traced = Traced { pid, here, folder: folder.to_owned(), under_way: None };
     waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
-    seize(&mut traced);
-    let is_process = traced.pid == pid;
+    traced.seize();
     let status = traced.follow(watcher);
-    let status = if is_process { status } else { process.wait().unwrap() };
     let text = |stream: &mut dyn Read| {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
@@ -103,9 +82,7 @@ fn traced(command: &Command, folder: &Path, watcher: &mut dyn Watcher, seize: fn
 }
 
 struct Traced {
-    /// The thread; of the main thread that is also the number of the process.
     pid: Pid,
-    process: Pid,
     here: PathBuf,
     folder: PathBuf,
     /// The call that was begun and has not ended; what to answer for it.
@@ -114,20 +91,9 @@ struct Traced {
 
 impl Traced {
     /// The process stands still, and goes on under our eyes.
-    fn seize(&mut self) {
+    fn seize(&self) {
         ptrace::seize(self.pid, ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL).unwrap();
-        kill(self.process, Signal::SIGCONT).unwrap();
-    }
-
-    /// It goes on until a test of it waits.
-    fn seize_test(&mut self) {
-        kill(self.process, Signal::SIGCONT).unwrap();
-        let stopped = waitpid(self.process, Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process)).unwrap();
-        let numbers = threads.map(|thread| thread.unwrap().file_name().to_string_lossy().parse().unwrap());
-        self.pid = numbers.map(Pid::from_raw).max().unwrap();
-        self.seize();
+        kill(self.pid, Signal::SIGCONT).unwrap();
     }
 
     fn follow(mut self, watcher: &mut dyn Watcher) -> ExitStatus {

@@ -5,18 +5,20 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
-use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
 use crate::statistic::median;
-use crate::tagged::{self, Tagged};
 
 /// One call of a case on one window: its placement scored and its time taken. Every scored call is timed and every
 /// timed call is scored.
+///
+/// In JSON an array of the fields in this order, `next` itself an array or `null`: samples are nearly all of a journal,
+/// and their keys would be more than half of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "SampleRow", into = "SampleRow")]
 pub struct Sample {
     /// Number of the window in the pool of the run.
     pub window: usize,
@@ -29,7 +31,6 @@ pub struct Sample {
     /// Largest `heaviest / bound - 1` of a row; 0 for a row without load.
     pub worst_row_gap: f64,
     /// What the same packs carry on the next window; `None` for the last one of the set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<NextLoads>,
     /// Time of the call by the device's clock: CPU time of the whole child process on `cpu`, wall time on `cuda`.
     pub seconds: f64,
@@ -37,6 +38,24 @@ pub struct Sample {
     pub wall_seconds: f64,
     /// Time, by the same clock, of the reference program in the same slot right after.
     pub reference_seconds: f64,
+}
+
+/// [`Sample`] as an array.
+type SampleRow = (usize, f64, f64, f64, f64, Option<NextLoads>, f64, f64, f64);
+
+impl From<SampleRow> for Sample {
+    fn from(row: SampleRow) -> Self {
+        let (window, mean_load, max_load, bound, worst_row_gap, next, seconds, wall_seconds, reference_seconds) = row;
+        Self { window, mean_load, max_load, bound, worst_row_gap, next, seconds, wall_seconds, reference_seconds }
+    }
+}
+
+impl From<Sample> for SampleRow {
+    fn from(sample: Sample) -> Self {
+        let Sample { window, mean_load, max_load, bound, worst_row_gap, next, .. } = sample;
+        let Sample { seconds, wall_seconds, reference_seconds, .. } = sample;
+        (window, mean_load, max_load, bound, worst_row_gap, next, seconds, wall_seconds, reference_seconds)
+    }
 }
 
 impl Sample {
@@ -47,13 +66,26 @@ impl Sample {
 }
 
 /// What a placement carries on the window after the one that it was made for: every item has become as heavy as its
-/// expert, or group, is there.
+/// expert, or group, is there. In JSON the array `[mean_load, max_load]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "(f64, f64)", into = "(f64, f64)")]
 pub struct NextLoads {
     /// Σ over rows of the mean pack load, tokens.
     pub mean_load: f64,
     /// Σ over rows of the heaviest pack's load, tokens.
     pub max_load: f64,
+}
+
+impl From<(f64, f64)> for NextLoads {
+    fn from((mean_load, max_load): (f64, f64)) -> Self {
+        Self { mean_load, max_load }
+    }
+}
+
+impl From<NextLoads> for (f64, f64) {
+    fn from(next: NextLoads) -> Self {
+        (next.mean_load, next.max_load)
+    }
 }
 
 /// All samples of one case, in the order they were taken.
@@ -115,27 +147,20 @@ pub struct Measurement {
     pub cases: Vec<CaseMeasurement>,
     /// The calls of `rebalance_experts`, window after window; empty if they were not asked for, or if the program has
     /// no such function.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rebalance: Vec<RebalanceSample>,
     /// Whether equal input with an equal seed was always answered equally; `None` if that was not tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<bool>,
     /// Which call was answered differently.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs_in: Option<String>,
     /// Time of the very first call in the child, on a small shape, by the device's clock.
     pub first_call_seconds: f64,
     /// Wall time of that call, in which a compiler may have been at work.
-    #[serde(default)]
     pub first_call_wall_seconds: f64,
     /// Time charged for all calls that are verified but not scored, that one among them, seconds.
-    #[serde(default)]
     pub trial_seconds: f64,
     /// What the times were held against.
-    #[serde(default)]
     pub calibration: Calibration,
     /// What is told apart on a GPU; `None` on a CPU.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuTimes>,
     /// Largest memory seen above what a fresh child uses.
     pub peak_memory_bytes: u64,
@@ -145,7 +170,7 @@ pub struct Measurement {
 
 /// How an evaluation ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(remote = "Self", tag = "outcome", rename_all = "kebab-case")]
+#[serde(tag = "outcome", content = "data", rename_all = "kebab-case")]
 pub enum Evaluation {
     /// One window of every case at least.
     Measured {
@@ -166,47 +191,6 @@ pub enum Evaluation {
         /// What was seen.
         evidence: Evidence,
     },
-}
-
-impl Serialize for Evaluation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Evaluation {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        tagged::read(deserializer)
-    }
-}
-
-impl<'de> Tagged<'de> for Evaluation {
-    const TAG: &'static str = "outcome";
-    const DIRECT: &'static [&'static str] = &["measured", "outclassed"];
-
-    fn direct<A: MapAccess<'de>>(name: &str, rest: A) -> Result<Self, A::Error> {
-        if name == "measured" {
-            return tagged::entries(rest).map(|Measured { measurement }| Self::Measured { measurement });
-        }
-        tagged::entries(rest).map(|Outclassed { measurement, at_best }| Self::Outclassed { measurement, at_best })
-    }
-
-    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(deserializer)
-    }
-}
-
-/// The entries of [`Evaluation::Measured`].
-#[derive(Deserialize)]
-struct Measured {
-    measurement: Measurement,
-}
-
-/// The entries of [`Evaluation::Outclassed`].
-#[derive(Deserialize)]
-struct Outclassed {
-    measurement: Measurement,
-    at_best: f64,
 }
 
 impl Evaluation {
@@ -330,20 +314,16 @@ impl Measurement {
 mod tests {
     use super::*;
 
-    /// As a judge wrote it before there were rebalances, next windows and repeated calls.
-    const OLDER: &str = r#"{"cases":[{"case":"8->4","samples":[{"window":0,"mean_load":1.0,"max_load":2.0,"bound":1.5,
-        "worst_row_gap":0.1,"seconds":0.5,"wall_seconds":0.5,"reference_seconds":0.25}]}],
-        "first_call_seconds":0.1,"peak_memory_bytes":7,"evaluation_seconds":1.0}"#;
-
     #[test]
-    fn what_an_older_journal_does_not_say_is_unknown_and_is_not_said_again() {
-        let older: Measurement = serde_json::from_str(OLDER).unwrap();
-        assert_eq!((older.deterministic, older.rebalance.len(), older.cases[0].samples[0].next), (None, 0, None));
-        let again = serde_json::to_string(&older).unwrap();
-        for unknown in ["rebalance", "deterministic", "differs_in", "next", "gpu"] {
-            assert!(!again.contains(unknown), "{again}");
+    fn a_sample_is_an_array_and_reads_back_as_it_was() {
+        let last = Sample { window: 3, mean_load: 1.5, max_load: 2.0, bound: 1.75, ..Sample::default() };
+        let sample = Sample { next: Some(NextLoads { mean_load: 4.0, max_load: 5.0 }), ..last.clone() };
+        let json = |sample: &Sample| serde_json::to_string(sample).unwrap();
+        assert_eq!(json(&sample), "[3,1.5,2.0,1.75,0.0,[4.0,5.0],0.0,0.0,0.0]");
+        assert_eq!(json(&last), "[3,1.5,2.0,1.75,0.0,null,0.0,0.0,0.0]");
+        for sample in [last, sample] {
+            assert_eq!(serde_json::from_str::<Sample>(&json(&sample)).unwrap(), sample);
         }
-        assert_eq!(serde_json::from_str::<Measurement>(&again).unwrap(), older);
     }
 
     #[test]
@@ -412,12 +392,5 @@ mod tests {
     fn what_is_pooled_was_credited_apart() {
         let (slowed, honest) = (measured(&[4.0], 2.0, 2.0), measured(&[3.0], 3.0, 3.0));
         assert_eq!(credited(&slowed.pooled(&honest)), [2.0, 3.0]);
-    }
-
-    #[test]
-    fn a_measurement_of_before_there_was_a_calibration_can_be_read() {
-        let line = r#"{"cases": [], "first_call_seconds": 0.1, "peak_memory_bytes": 1, "evaluation_seconds": 2.0}"#;
-        let old: Measurement = serde_json::from_str(line).unwrap();
-        assert_eq!((old.calibration, old.gpu), (Calibration::default(), None));
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A file imports only from the files above it:
 //! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`clock`],
-//! [`rebalance`], [`tagged`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
+//! [`rebalance`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
 
 pub mod stream;
 pub mod statistic;
@@ -16,7 +16,6 @@ pub mod loads;
 pub mod rejection;
 pub mod clock;
 pub mod rebalance;
-pub mod tagged;
 pub mod evaluation;
 pub mod objective;
 pub mod comparison;

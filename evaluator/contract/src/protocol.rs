@@ -6,28 +6,26 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::MapAccess;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
 use crate::evaluation::{Evaluation, Measurement};
 use crate::loads::Loads;
 use crate::objective::Weights;
-use crate::tagged::{self, Tagged};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "kebab-case")]
+#[serde(tag = "request", content = "data", rename_all = "kebab-case")]
 pub enum Request {
     Open(Box<Session>),
     Evaluate(Box<EvaluateRequest>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", tag = "reply", rename_all = "kebab-case")]
+#[serde(tag = "reply", content = "data", rename_all = "kebab-case")]
 pub enum Reply {
     /// To [`Request::Open`].
     Ready(Box<Ready>),
@@ -40,31 +38,6 @@ pub enum Reply {
         /// A way to fix it.
         hint: Option<String>,
     },
-}
-
-impl Serialize for Reply {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Reply {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        tagged::read(deserializer)
-    }
-}
-
-impl<'de> Tagged<'de> for Reply {
-    const TAG: &'static str = "reply";
-    const DIRECT: &'static [&'static str] = &["evaluated"];
-
-    fn direct<A: MapAccess<'de>>(_: &str, rest: A) -> Result<Self, A::Error> {
-        tagged::entries(rest).map(Self::Evaluated)
-    }
-
-    fn any<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(deserializer)
-    }
 }
 
 /// The settings that all evaluations of a run share.

@@ -79,11 +79,9 @@ pub struct RebalanceSample {
     /// The plan on its own window.
     pub now: PlanLoads,
     /// The plan on the next window; `None` for the last window of the set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<PlanLoads>,
     /// The number of replicas, of all layers, that GPUs must load after the previous window's plan; `None` for the first
     /// window.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<u64>,
     /// The number of replicas of all layers.
     pub replicas: u64,
@@ -119,7 +117,7 @@ pub struct RebalanceScore {
     pub seconds: f64,
     /// Quartiles of that time, seconds.
     pub seconds_quartiles: Quartiles,
-    /// Median time of a call, normalised by the reference program, seconds. Ratios of these are speedups.
+    /// Median time of a call, normalised by the [`Clock`] of the run, seconds. Ratios of these are speedups.
     pub normalised_seconds: f64,
     /// Quartiles of that time, seconds.
     pub normalised_quartiles: Quartiles,

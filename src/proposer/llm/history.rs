@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::Scores;
-use serde::{Deserialize, Serialize};
 
 use crate::proposer::llm::context::{Figures, diagnosis};
 use crate::search::Search;
-use crate::values::candidate::{BlobId, CandidateId};
-use crate::values::event::{Asking, CandidateCreated, Declined, Event, ModelAsked, Proposer, Selection};
+use crate::values::candidate::CandidateId;
+use crate::values::event::{Asking, CandidateCreated, Declined, Event, ExchangeRef, ModelAsked, Proposer, Selection};
+use crate::values::raw_text::RawText;
 
 /// Remembered failures, and candidates for the next summary.
 const MOST_FAILURES: usize = 40;
@@ -19,25 +19,19 @@ const MOST_STEPS: usize = 60;
 /// Outdated entries before a cleanup.
 const SLACK: usize = 64;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exchange {
-    pub request: BlobId,
-    pub reply: BlobId,
-}
-
 /// Where to find the proposal of a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In the commit of this candidate.
+    /// In the journal, as that of this candidate.
     Candidate(CandidateId),
-    /// In a blob of its own.
-    Document(BlobId),
+    /// Here: it made no candidate.
+    Document(RawText),
     /// There was no proposal.
     Nowhere,
 }
 
 /// A failed proposal of a model or of the corpus.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub source: Source,
     pub parent: CandidateId,
@@ -46,18 +40,18 @@ pub struct Failure {
 }
 
 /// A candidate of a model that is unjudged or rejected.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Made {
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<ExchangeRef>,
     /// The reason for its rejection.
     pub diagnosis: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptHistory {
     baseline: Option<(Scores, Figures)>,
     figures: BTreeMap<CandidateId, Figures>,
-    open: BTreeMap<u64, (Selection, Option<Exchange>)>,
+    open: BTreeMap<u64, (Selection, Option<ExchangeRef>)>,
     made: BTreeMap<CandidateId, Made>,
     failures: VecDeque<Failure>,
     /// The number of latest failures that no summary covers.
@@ -65,7 +59,7 @@ pub struct PromptHistory {
     steps: VecDeque<CandidateId>,
     since_summary: u64,
     summaries: usize,
-    summary: Option<BlobId>,
+    summary: Option<ExchangeRef>,
 }
 
 impl PromptHistory {
@@ -80,7 +74,7 @@ impl PromptHistory {
             }
             Event::ModelAsked(asked) => self.asked(asked),
             Event::CandidateCreated(created) => self.created(created),
-            Event::ProposalDeclined { attempt, proposal, reason } => self.declined(*attempt, *proposal, reason),
+            Event::ProposalDeclined { attempt, proposal, reason } => self.declined(*attempt, proposal.as_ref(), reason),
             Event::BaselineEvaluated { measurement } => self.know_baseline(measurement, search),
             Event::CandidateEvaluated { candidate, evaluation } => self.judged(*candidate, evaluation, search),
             Event::Refuted { candidate, evaluation: Evaluation::Rejected { .. } } => {
@@ -131,16 +125,15 @@ impl PromptHistory {
         self.summaries
     }
 
-    pub fn summary(&self) -> Option<BlobId> {
+    pub fn summary(&self) -> Option<ExchangeRef> {
         self.summary
     }
 
     fn asked(&mut self, asked: &ModelAsked) {
-        let answer = asked.reply.filter(|_| asked.error.is_none());
+        let answer = asked.error.is_none().then_some(asked.exchange);
         match asked.asking {
             Asking::Proposal(attempt) => {
-                let exchange = answer.map(|reply| Exchange { request: asked.request, reply });
-                self.open.entry(attempt).and_modify(|(_, last)| *last = exchange.or(*last));
+                self.open.entry(attempt).and_modify(|(_, last)| *last = answer.or(*last));
             }
             Asking::Summary => {
                 self.summary = answer.or(self.summary);
@@ -151,7 +144,7 @@ impl PromptHistory {
         }
     }
 
-    fn close(&mut self, attempt: u64) -> Option<(Selection, Option<Exchange>)> {
+    fn close(&mut self, attempt: u64) -> Option<(Selection, Option<ExchangeRef>)> {
         let closed = self.open.remove(&attempt)?;
         closed.0.repairs.into_iter().for_each(|rejected| drop(self.made.remove(&rejected)));
         Some(closed)
@@ -165,11 +158,11 @@ impl PromptHistory {
         }
     }
 
-    fn declined(&mut self, attempt: u64, proposal: Option<BlobId>, reason: &Declined) {
+    fn declined(&mut self, attempt: u64, proposal: Option<&RawText>, reason: &Declined) {
         let Some((selection, _)) = self.close(attempt) else { return };
         // A model cannot learn from failures of an endpoint.
         if !matches!(reason, Declined::Unanswered { .. }) {
-            let source = proposal.map_or(Source::Nowhere, Source::Document);
+            let source = proposal.cloned().map_or(Source::Nowhere, Source::Document);
             self.fail(source, selection.parent, reason.to_string());
         }
     }

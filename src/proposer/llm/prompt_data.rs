@@ -1,25 +1,56 @@
 //! Collects the data of a prompt from the state of the search, the history of the run and the texts of its programs.
 //! Only reads.
 
-use crate::archive::{Repository, RepositoryError};
+use thiserror::Error;
+
+use crate::archive::{Programs, ProgramsError};
 use crate::edit::proposal::Proposal;
+use crate::journal::exchanges::{Exchange, ExchangeError, Exchanges};
 use crate::proposer::llm::context::{Failed, ProgramShown, PromptContext, Step, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::history::{Failure, PromptHistory, Source};
 use crate::proposer::llm::{prompt, reply, request::Request};
 use crate::search::{Candidate, Search};
-use crate::values::candidate::{BlobId, CandidateId};
+use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{RequestForm, Selection};
+use crate::values::raw_text::RawText;
 
 /// Ancestors, and failures, in a prompt.
 const MOST_ANCESTORS: usize = 8;
 const MOST_FAILURES: usize = 6;
 
+/// A text that a prompt needs cannot be read.
+#[derive(Debug, Error)]
+pub enum PromptDataError {
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
+impl Classify for PromptDataError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Programs(error) => error.kind(),
+            Self::Exchange(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Programs(error) => error.hint(),
+            Self::Exchange(error) => error.hint(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct PromptData<'a> {
     pub search: &'a Search,
-    pub memory: &'a PromptHistory,
-    pub repository: &'a Repository,
+    pub history: &'a PromptHistory,
+    pub programs: &'a Programs,
+    pub exchanges: &'a Exchanges,
 }
 
 /// A rejected candidate that goes back to its model.
@@ -35,8 +66,8 @@ impl PromptData<'_> {
     /// For a proposal.
     ///
     /// # Errors
-    /// The archive cannot be read.
-    pub fn context(&self, selection: &Selection) -> Result<PromptContext, RepositoryError> {
+    /// A text of the run cannot be read.
+    pub fn context(&self, selection: &Selection) -> Result<PromptContext, PromptDataError> {
         let mut inspirations: Vec<ProgramShown> =
             selection.inspirations.iter().map(|other| self.shown(*other)).collect::<Result<_, _>>()?;
         let crosses = selection.form == Some(RequestForm::Crossover) && !inspirations.is_empty();
@@ -44,7 +75,7 @@ impl PromptData<'_> {
         Ok(PromptContext {
             parent: self.shown(selection.parent)?,
             other,
-            baseline: self.memory.baseline().cloned(),
+            baseline: self.history.baseline().cloned(),
             ancestors: self.ancestors(selection.parent)?,
             failures: self.failures(selection.parent)?,
             inspirations,
@@ -56,11 +87,11 @@ impl PromptData<'_> {
     ///
     /// # Errors
     /// An archive that cannot be read.
-    pub fn summary_context(&self) -> Result<SummaryContext, RepositoryError> {
+    pub fn summary_context(&self) -> Result<SummaryContext, PromptDataError> {
         Ok(SummaryContext {
             previous: self.summary()?,
-            steps: self.memory.steps().map(|candidate| self.step(candidate)).collect::<Result<_, _>>()?,
-            failures: self.memory.fresh_failures().map(|failure| self.failed(failure)).collect::<Result<_, _>>()?,
+            steps: self.history.steps().map(|candidate| self.step(candidate)).collect::<Result<_, _>>()?,
+            failures: self.history.fresh_failures().map(|failure| self.failed(failure)).collect::<Result<_, _>>()?,
             best: self.search.best().map(|best| self.shown(best.candidate)).transpose()?,
         })
     }
@@ -69,49 +100,46 @@ impl PromptData<'_> {
     ///
     /// # Errors
     /// An archive that cannot be read.
-    pub fn returned(&self, candidate: CandidateId) -> Result<Option<Returned>, RepositoryError> {
-        let Some(made) = self.memory.made(candidate) else { return Ok(None) };
+    pub fn returned(&self, candidate: CandidateId) -> Result<Option<Returned>, PromptDataError> {
+        let Some(made) = self.history.made(candidate) else { return Ok(None) };
         let (Some(exchange), Some(diagnosis)) = (made.exchange, made.diagnosis.clone()) else { return Ok(None) };
-        let conversation = Request::conversation(&self.repository.read_blob(exchange.request)?);
-        let reply = self.text(exchange.reply)?;
+        let Exchange { request, reply } = self.exchanges.read(exchange)?;
+        let (conversation, reply) = (Request::conversation(&request.0), reply.and_then(|reply| text(&reply)));
         Ok(conversation.zip(reply).map(|(conversation, reply)| Returned { conversation, reply, diagnosis }))
     }
 
-    /// The text of a reply.
-    fn text(&self, reply: BlobId) -> Result<Option<String>, RepositoryError> {
-        Ok(reply::read(&self.repository.read_blob(reply)?).text.ok())
-    }
-
-    fn summary(&self) -> Result<Option<String>, RepositoryError> {
-        let Some(reply) = self.memory.summary() else { return Ok(None) };
-        Ok(self.text(reply)?.map(|text| prompt::summary(&text)))
+    fn summary(&self) -> Result<Option<String>, PromptDataError> {
+        let Some(exchange) = self.history.summary() else { return Ok(None) };
+        let reply = self.exchanges.read(exchange)?.reply;
+        Ok(reply.and_then(|reply| text(&reply)).map(|text| prompt::summary(&text)))
     }
 
     fn known(&self, candidate: CandidateId) -> &Candidate {
         self.search.candidate(candidate).expect("BUG: only candidates of the run are shown")
     }
 
-    fn shown(&self, candidate: CandidateId) -> Result<ProgramShown, RepositoryError> {
+    fn shown(&self, candidate: CandidateId) -> Result<ProgramShown, PromptDataError> {
         let known = self.known(candidate);
-        let program = self.repository.program(known.commit, &self.search.origin().file_name)?;
-        let figures = self.memory.figures(candidate).cloned();
+        let program = self.programs.program(candidate)?;
+        let figures = self.history.figures(candidate).cloned();
         Ok(ProgramShown::new(&known.name, &self.description(candidate)?, &program, figures))
     }
 
-    fn description(&self, candidate: CandidateId) -> Result<String, RepositoryError> {
-        let document = self.repository.proposal(self.known(candidate).commit)?;
-        let Some(document) = document else { return Ok("The program that the run started from.".to_owned()) };
-        Ok(proposal(&document).map(|proposal| proposal.description).unwrap_or_default())
+    fn description(&self, candidate: CandidateId) -> Result<String, PromptDataError> {
+        let Some(document) = self.programs.proposal(candidate)? else {
+            return Ok("The program that the run started from.".to_owned());
+        };
+        Ok(proposal(&document.0).map(|proposal| proposal.description).unwrap_or_default())
     }
 
     /// The edits that led to a candidate, the latest first.
-    fn ancestors(&self, candidate: CandidateId) -> Result<Vec<Step>, RepositoryError> {
+    fn ancestors(&self, candidate: CandidateId) -> Result<Vec<Step>, PromptDataError> {
         let edited = |candidate: &CandidateId| self.known(*candidate).parents.first().copied();
         let line = std::iter::successors(Some(candidate), edited).filter(|candidate| *candidate != CandidateId::SEED);
         line.take(MOST_ANCESTORS).map(|candidate| self.step(candidate)).collect()
     }
 
-    fn step(&self, candidate: CandidateId) -> Result<Step, RepositoryError> {
+    fn step(&self, candidate: CandidateId) -> Result<Step, PromptDataError> {
         let score = |candidate| self.search.scores_of(candidate).map(|scores| scores.combined_score);
         let known = self.known(candidate);
         Ok(Step {
@@ -123,22 +151,27 @@ impl PromptData<'_> {
     }
 
     /// The latest failures, those of this parent first.
-    fn failures(&self, parent: CandidateId) -> Result<Vec<Failed>, RepositoryError> {
+    fn failures(&self, parent: CandidateId) -> Result<Vec<Failed>, PromptDataError> {
         let (own, others): (Vec<_>, Vec<_>) =
-            self.memory.failures().rev().partition(|failure| failure.parent == parent);
+            self.history.failures().rev().partition(|failure| failure.parent == parent);
         own.into_iter().chain(others).take(MOST_FAILURES).map(|failure| self.failed(failure)).collect()
     }
 
-    fn failed(&self, failure: &Failure) -> Result<Failed, RepositoryError> {
-        let document = match failure.source {
-            Source::Candidate(candidate) => self.repository.proposal(self.known(candidate).commit)?,
-            Source::Document(document) => Some(self.repository.read_blob(document)?),
+    fn failed(&self, failure: &Failure) -> Result<Failed, PromptDataError> {
+        let document = match &failure.source {
+            Source::Candidate(candidate) => self.programs.proposal(*candidate)?,
+            Source::Document(document) => Some(document.clone()),
             Source::Nowhere => None,
         };
-        let proposal = document.and_then(|document| proposal(&document));
+        let proposal = document.and_then(|document| proposal(&document.0));
         let (name, description) = proposal.map(|proposal| (proposal.name, proposal.description)).unzip();
         Ok(Failed { name, description, evidence: failure.evidence.clone() })
     }
+}
+
+/// What the model said in a reply.
+fn text(reply: &RawText) -> Option<String> {
+    reply::read(&reply.0).text.ok()
 }
 
 fn proposal(document: &[u8]) -> Option<Proposal> {

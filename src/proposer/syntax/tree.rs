@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use tree_sitter::{Language, Parser};
 
-use crate::proposer::cache::Memo;
+use crate::values::memo::Memo;
 
 /// Cached trees: about the number of parents in most runs.
 const TREES_KEPT: usize = 128;

@@ -82,12 +82,12 @@ impl Driver<'_> {
     /// What a model is asked for a summary with, if it is time and there is money for it.
     fn summary_order(&self) -> Result<Option<ModelRequest>, DriverError> {
         let every = self.llm().summary_every;
-        let is_due = every > 0 && self.trail.memory.since_summary() >= every && !self.is_summing_up;
+        let is_due = every > 0 && self.history.since_summary() >= every && !self.is_summing_up;
         let ready: Vec<usize> = self.search.models().ready().collect();
         if !is_due || ready.is_empty() || matches!(self.search.next(), Next::Stop(_)) {
             return Ok(None);
         }
-        let model = ready[self.trail.memory.summaries() % ready.len()];
+        let model = ready[self.history.summaries() % ready.len()];
         let conversation = self.prompts.summarise(&self.briefing().summary_context()?)?;
         let order = self.order(model, Asking::Summary, conversation, 0);
         // One that there is no money for is not worth the end of the run.
@@ -99,7 +99,12 @@ impl Driver<'_> {
     }
 
     fn briefing(&self) -> PromptData<'_> {
-        PromptData { search: &self.search, memory: &self.trail.memory, repository: &self.repository }
+        PromptData {
+            search: &self.search,
+            history: &self.history,
+            programs: &self.programs,
+            exchanges: &self.exchanges,
+        }
     }
 
     fn order(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> ModelRequest {
@@ -232,9 +237,8 @@ impl Driver<'_> {
         error: Option<LlmError>,
         charge: Charge,
     ) -> Result<(), DriverError> {
-        let request = self.repository.blob(&order.request.body)?;
-        let reply = reply.map(|reply| self.repository.blob(reply)).transpose()?;
+        let exchange = self.exchange(&order.request.body, reply)?;
         let (model, asking) = (order.model, order.asking);
-        self.record(&Event::ModelAsked(ModelAsked { model, asking, request, reply, error, charge }))
+        self.record(&Event::ModelAsked(ModelAsked { model, asking, exchange, error, charge }))
     }
 }

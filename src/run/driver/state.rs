@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use packevolve_contract::case::{self, Case};
@@ -19,35 +18,32 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::archive::note::notes;
-use crate::archive::population_refs::PopulationRefs;
-use crate::archive::{Repository, RepositoryError};
-use crate::journal::{Journal, JournalError};
+use crate::archive::{ArchiveError, Programs, ProgramsError, Refs, Writer};
+use crate::journal::exchanges::{Exchange, ExchangeError, Exchanges};
+use crate::journal::{Appended, Journal, JournalError};
 use crate::judge::client::{self, JudgeError};
 use crate::judge::pool::{Finished, JudgePool};
-use crate::proposer::cache::Memo;
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
+use crate::proposer::llm::history::PromptHistory;
 use crate::proposer::llm::pool::{ModelPool, ModelReply, ModelRequest};
 use crate::proposer::llm::prompt::{PromptError, Prompts};
-use crate::run::carried::CarriedState;
-use crate::run::derive::{Descent, Novel, normal_form, novel};
+use crate::proposer::llm::prompt_data::PromptDataError;
+use crate::run::derive::{Descent, Novel, new_seed, normal_form, novel};
 use crate::run::folder::{RunError, RunFolder};
-use crate::run::index;
-use crate::run::resume::{LiveRun, ResumableRun};
-use crate::run::snapshot;
+use crate::run::restore::{RestoreError, finish_archive, open_archive};
+use crate::run::resume::LiveRun;
+use crate::run::work_time::WorkTime;
 use crate::search::{Candidate, Next, Search, Subject, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{
-    CandidateCreated, CorpusEntry, Declined, Event, Proposer, RunStarted, Selection, StopReason,
+    CandidateCreated, CorpusEntry, Declined, Event, ExchangeRef, Fingerprint, Proposer, RunStarted, Selection,
+    StopReason,
 };
+use crate::values::raw_text::RawText;
 use crate::values::settings::Settings;
 
-/// After so many events the archive's refs are brought up to date.
-const CHECKPOINT_EVERY: usize = 100;
-/// How many programs are not read again: about as many as there are parents.
-const PROGRAMS: usize = 128;
 /// Number of the baseline program where it is not candidate 0; keys its order of rows and items.
 const BASELINE_NUMBER: u64 = u64::MAX;
 
@@ -82,7 +78,15 @@ pub enum DriverError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
-    Repository(#[from] RepositoryError),
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    #[error(transparent)]
+    PromptData(#[from] PromptDataError),
     #[error(transparent)]
     Propose(#[from] ProposeError),
     #[error(transparent)]
@@ -108,7 +112,11 @@ impl Classify for DriverError {
             Self::Aborted => ErrorKind::Interrupted,
             Self::Run(error) => error.kind(),
             Self::Journal(error) => error.kind(),
-            Self::Repository(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
+            Self::Restore(error) => error.kind(),
+            Self::Programs(error) => error.kind(),
+            Self::Exchange(error) => error.kind(),
+            Self::PromptData(error) => error.kind(),
             Self::Propose(error) => error.kind(),
             Self::Prompt(error) => error.kind(),
             Self::Judge(error) => error.kind(),
@@ -128,7 +136,11 @@ impl Classify for DriverError {
             Self::Folder { .. } | Self::Signals(_) | Self::Baseline(_) | Self::Aborted => None,
             Self::Run(error) => error.hint(),
             Self::Journal(error) => error.hint(),
-            Self::Repository(error) => error.hint(),
+            Self::Archive(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+            Self::Programs(error) => error.hint(),
+            Self::Exchange(error) => error.hint(),
+            Self::PromptData(error) => error.hint(),
             Self::Propose(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
             Self::Judge(error) => error.hint(),
@@ -161,11 +173,9 @@ pub type Observer<'a> = dyn FnMut(RunUpdate<'_>, &Search) + 'a;
 pub struct Driver<'a> {
     pub(super) folder: RunFolder,
     pub(super) journal: Journal<Event>,
-    pub(super) index: index::Writer,
-    pub(super) snapshots: snapshot::Writer,
-    pub(super) repository: Repository,
-    /// Programs of candidates: a parent comes back many times.
-    pub(super) programs: Memo<CandidateId, Rc<str>>,
+    pub(super) exchanges: Exchanges,
+    pub(super) archive: Writer,
+    pub(super) programs: Programs,
     pub(super) proposers: Proposers,
     pub(super) search: Search,
     pub(super) slots: JudgePool<Task>,
@@ -181,8 +191,8 @@ pub struct Driver<'a> {
     pub(super) paused_until: BTreeMap<usize, Instant>,
     /// Whether the process before this one ended without a word.
     pub(super) died: bool,
-    pub(super) trail: CarriedState,
-    pub(super) since_checkpoint: usize,
+    pub(super) history: PromptHistory,
+    pub(super) work: WorkTime,
     pub(super) began: Instant,
     /// How long harnesses before this one were at work on the run.
     pub(super) before: Duration,
@@ -211,15 +221,9 @@ impl<'a> Driver<'a> {
         std::fs::create_dir_all(folder.path()).map_err(in_folder)?;
         // From here on nobody else begins this run; what is there is what a crash left of it.
         let draft = Journal::create(&folder.journal())?;
-        if folder.archive().exists() {
-            std::fs::remove_dir_all(folder.archive()).map_err(in_folder)?;
-        }
-        let repository = Repository::create(&folder.archive())?;
-        let started = archive_start(&repository, start, cases, slots.ready())?;
-        let seed = started.commit;
-        let journal = draft.begin(&[Event::RunStarted(Box::new(started))])?;
-        repository.set_best(seed)?;
-        Self::new(LiveRun::begun(folder, journal)?, repository, (slots, signals), observer)
+        let started = started(start, cases, slots.ready())?;
+        let (journal, _) = draft.begin(&Event::RunStarted(Box::new(started)))?;
+        Self::new(LiveRun::begun(folder, journal)?, (slots, signals), observer)
     }
 
     /// Takes up a run where it was left, whatever ended it.
@@ -227,15 +231,13 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Judges that cannot work, loads that are not the same any more.
     pub async fn resume(
-        run: ResumableRun,
+        run: LiveRun,
         candidates: Option<u64>,
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
-        if let Some(torn) = run.torn() {
+        if let Some(torn) = run.torn {
             tracing::warn!(?torn, "dropped an unfinished last line of the journal");
         }
-        let mut run = run.go_on()?;
-        let repository = Repository::resume(&run.folder.archive())?;
         let started = run.search.origin();
         let Settings { evaluation, rng_seed, search: settings, llm } = &started.settings;
         let session = |cpu| client::session(evaluation, &started.cases, *rng_seed, cpu);
@@ -245,12 +247,11 @@ impl<'a> Driver<'a> {
         if now != then {
             return Err(DriverError::OtherLoads(evaluation.loads.clone()));
         }
-        repository.recall(&mut run.trail.kept)?;
         let limit = candidates.unwrap_or_else(|| run.search.candidate_limit());
         let died = run.search.stopped().is_none();
-        let mut driver = Self::new(run, repository, (slots, signals), observer)?;
+        let mut driver = Self::new(run, (slots, signals), observer)?;
         driver.died = died;
-        driver.before = Duration::try_from_secs_f64(driver.trail.work.seconds()).unwrap_or(Duration::MAX);
+        driver.before = Duration::try_from_secs_f64(driver.work.seconds()).unwrap_or(Duration::MAX);
         // It has been obeyed.
         let _ = std::fs::remove_file(driver.folder.stop_file());
         driver.record(&Event::RunResumed { candidates: limit })?;
@@ -259,11 +260,11 @@ impl<'a> Driver<'a> {
 
     fn new(
         run: LiveRun,
-        repository: Repository,
         (slots, signals): (JudgePool<Task>, mpsc::Receiver<()>),
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
-        let LiveRun { folder, journal, index, snapshots, search, trail } = run;
+        let LiveRun { folder, journal, exchanges, search, programs, history, work, candidates, .. } = run;
+        let archive = open_archive(&folder, &search, &programs, &candidates)?;
         let (in_flight, began) = (BTreeSet::new(), Instant::now());
         let llm = &search.settings().llm;
         Ok(Self {
@@ -276,17 +277,16 @@ impl<'a> Driver<'a> {
             died: false,
             folder,
             journal,
-            index,
-            snapshots,
-            programs: Memo::new(PROGRAMS),
-            proposers: Proposers::open(search.origin(), &repository)?,
-            repository,
+            exchanges,
+            archive,
+            programs,
+            proposers: Proposers::open(search.origin())?,
             search,
             slots,
             signals,
             in_flight,
-            trail,
-            since_checkpoint: 0,
+            history,
+            work,
             began,
             before: Duration::ZERO,
             observer,
@@ -319,12 +319,8 @@ impl<'a> Driver<'a> {
             if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
                 self.abandon()?;
                 self.record(&Event::RunStopped { reason })?;
-                self.checkpoint()?;
-                if self.snapshots.is_due_at_end(self.journal.end().0) {
-                    self.write_snapshot();
-                }
-                self.write_notes();
-                self.repository.settle()?;
+                self.journal.sync()?;
+                finish_archive(&mut self.archive, &self.search, &self.programs)?;
                 return Ok(reason);
             }
             self.journal.sync()?;
@@ -351,13 +347,6 @@ impl<'a> Driver<'a> {
             () = sleep(time_left), if is_going_on => DriverEvent::TimeIsUp,
             () = sleep(pause), if is_going_on => DriverEvent::PauseIsOver,
         }
-    }
-
-    /// Writes a snapshot whenever the journal has grown by so many bytes, and one at the end.
-    #[must_use]
-    pub fn with_snapshots_every(mut self, bytes: u64) -> Self {
-        self.snapshots = self.snapshots.every(bytes);
-        self
     }
 
     /// The state so far.
@@ -424,7 +413,7 @@ impl<'a> Driver<'a> {
     /// What the chosen proposer proposes.
     fn drawn(&self, attempt: u64, selection: &Selection) -> Result<Option<ProposalDraft>, DriverError> {
         let program = |candidate| self.program(candidate);
-        self.proposers.draw(&self.search, &self.repository, (attempt, selection), program)
+        Ok(self.proposers.draw(&self.search, (attempt, selection), program)?)
     }
 
     pub(super) fn make_candidate(
@@ -437,39 +426,27 @@ impl<'a> Driver<'a> {
         let parent = self.program(selection.parent)?;
         let Novel { derived, normalised, size } = match novel(&self.search, &parent, document) {
             Ok(novel) => novel,
-            Err(reason) => return self.decline(attempt, document, reason),
+            Err(reason) => {
+                let proposal = Some(RawText(document.clone()));
+                return Ok(Event::ProposalDeclined { attempt, proposal, reason });
+            }
         };
-        let started = self.search.origin();
         let candidate = CandidateId(self.search.candidates().len() as u64);
-        let parents: Vec<_> = selection.parents().map(|parent| (parent, self.known(parent).commit)).collect();
-        let descent = Descent {
-            candidate,
-            parents: &parents,
-            proposer: Some(selection.proposer),
-            file_name: &started.file_name,
-            epoch: started.epoch,
-        };
-        let name = derived.proposal.name.clone();
-        let written =
-            descent.as_new(&name, &derived.proposal.description, &derived.program, Some(document), |new| {
-                self.repository.commit_candidate(new)
-            })?;
+        let parents: Vec<_> = selection.parents().collect();
+        let descent = Descent { candidate, parents: &parents, proposer: Some(selection.proposer) };
+        let new = descent.new_candidate(&self.search, &derived.proposal, &derived.program, document);
+        let ids = new.ids()?;
+        self.archive.add(ids.commit, Some(new));
+        self.programs.remember(candidate, &derived.program);
         Ok(Event::CandidateCreated(CandidateCreated {
             candidate,
             attempt,
-            name,
-            parents: selection.parents().collect(),
-            commit: written.commit,
-            program: written.program,
-            normalised,
-            size,
+            name: derived.proposal.name,
+            parents,
+            proposal: RawText(document.clone()),
+            fingerprint: Fingerprint { commit: ids.commit, program: ids.program, normalised, size },
             operator: *operator,
         }))
-    }
-
-    fn decline(&self, attempt: u64, document: &[u8], reason: Declined) -> Result<Event, DriverError> {
-        let proposal = Some(self.repository.blob(document)?);
-        Ok(Event::ProposalDeclined { attempt, proposal, reason })
     }
 
     fn dispatch(&mut self, task: Task) -> Result<(), DriverError> {
@@ -483,8 +460,8 @@ impl<'a> Driver<'a> {
         let started = self.search.origin();
         let evaluation = &started.settings.evaluation;
         let (candidate, program) = match task.subject {
-            Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, self.baseline_text()?),
-            Subject::Baseline => (BASELINE_NUMBER, self.baseline_text()?),
+            Subject::Baseline if self.search.baseline_is_seed() => (CandidateId::SEED.0, started.baseline.clone()),
+            Subject::Baseline => (BASELINE_NUMBER, started.baseline.clone()),
             Subject::Candidate(candidate) => (candidate.0, self.program(candidate)?),
         };
         let known = match task.subject {
@@ -534,82 +511,37 @@ impl<'a> Driver<'a> {
                 unreachable!("BUG: the baseline has no threshold")
             }
         };
-        let best = self.best();
-        self.record(&event)?;
-        if self.best() != best { self.set_best() } else { Ok(()) }
+        self.record(&event)
     }
 
     /// Makes an event happen.
     pub(super) fn record(&mut self, event: &Event) -> Result<(), DriverError> {
-        let (offset, _) = self.journal.end();
-        self.journal.append_unsynced(event)?;
+        let Appended { offset, time } = self.journal.append(event)?;
         self.search.apply(event).unwrap_or_else(|refusal| panic!("BUG: {refusal}"));
-        self.trail.add(event, time_of(&self.journal), &self.search);
-        self.index.add(line_of(&self.journal, offset, event, &self.search));
-        (self.observer)(RunUpdate::Happened(event), &self.search);
-        self.since_checkpoint += 1;
-        let is_snapshot_due = self.snapshots.is_due(self.journal.end().0);
-        if self.since_checkpoint >= CHECKPOINT_EVERY || is_snapshot_due {
-            self.checkpoint()?;
+        self.history.apply(event, &self.search);
+        self.work.add(event, time);
+        if let Event::CandidateCreated(created) = event {
+            self.programs.add(created, offset);
         }
-        if is_snapshot_due {
-            self.write_snapshot();
+        (self.observer)(RunUpdate::Happened(event), &self.search);
+        if self.archive.is_due() {
+            self.archive.begin(Refs::of(&self.search));
         }
         Ok(())
-    }
-
-    /// Right after a checkpoint.
-    fn write_snapshot(&mut self) {
-        let place = self.journal.place().expect("BUG: a run that is not empty has a first event");
-        self.snapshots.write(place, &self.search, &self.trail);
-    }
-
-    /// Lets git show how candidates were judged; once, at the end, as each time all of it is made anew. The run is whole
-    /// without it.
-    fn write_notes(&self) {
-        let candidates = self.search.candidates().len() as u64;
-        let time = u64::try_from(self.search.origin().epoch).unwrap_or(0).saturating_add(candidates);
-        if let Err(error) = self.repository.set_notes(&notes(&self.search), time) {
-            tracing::warn!(%error, "the scores could not be written as notes");
-        }
-    }
-
-    /// Makes all that the journal names reachable in the archive.
-    fn checkpoint(&mut self) -> Result<(), DriverError> {
-        self.since_checkpoint = 0;
-        self.journal.sync()?;
-        self.index.flush();
-        self.repository.keep(&mut self.trail.kept)?;
-        self.set_best()?;
-        Ok(PopulationRefs::of(&self.search).show(&self.repository)?)
-    }
-
-    fn best(&self) -> Option<CandidateId> {
-        self.search.best().map(|best| best.candidate)
-    }
-
-    fn set_best(&mut self) -> Result<(), DriverError> {
-        self.journal.sync()?;
-        match self.best() {
-            Some(best) => Ok(self.repository.set_best(self.known(best).commit)?),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn known(&self, candidate: CandidateId) -> &Candidate {
         self.search.candidate(candidate).expect("BUG: selections name known candidates")
     }
 
-    pub(super) fn program(&self, candidate: CandidateId) -> Result<String, DriverError> {
-        let (commit, file_name) = (self.known(candidate).commit, &self.search.origin().file_name);
-        let program = self.programs.get(candidate, || self.repository.program(commit, file_name).map(Rc::from))?;
-        Ok(program.to_string())
+    pub(super) fn program(&self, candidate: CandidateId) -> Result<String, ProgramsError> {
+        Ok(self.programs.program(candidate)?.to_string())
     }
 
-    fn baseline_text(&self) -> Result<String, DriverError> {
-        let id = self.search.origin().baseline;
-        let bytes = self.repository.read_blob(id)?;
-        Ok(String::from_utf8(bytes).expect("BUG: only texts are archived as the baseline"))
+    /// Writes a request and what came back; it is on the disk when this returns.
+    pub(super) fn exchange(&mut self, request: &[u8], reply: Option<&[u8]>) -> Result<ExchangeRef, ExchangeError> {
+        let (request, reply) = (RawText(request.to_owned()), reply.map(|reply| RawText(reply.to_owned())));
+        self.exchanges.append(&Exchange { request, reply })
     }
 
     fn time_left(&self) -> Duration {
@@ -619,56 +551,28 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// The last line of the journal, for its index.
-fn line_of(journal: &Journal<Event>, offset: u64, event: &Event, search: &Search) -> index::Line {
-    let (_, digest) = journal.end();
-    index::Line::of((offset, digest.expect("BUG: an event was written")), event, search)
-}
-
-/// When the last line of the journal was written.
-fn time_of(journal: &Journal<Event>) -> f64 {
-    journal.time().expect("BUG: an event was written")
-}
-
 /// Waits; for ever if there is no limit.
 async fn sleep(time: Duration) {
     // tokio's timer cannot hold the end of time.
     tokio::time::sleep(time.min(Duration::from_secs(1 << 25))).await;
 }
 
-/// Archives all that a run starts from; its first event.
-fn archive_start(
-    repository: &Repository,
-    start: Start,
-    cases: Vec<Case>,
-    ready: &Ready,
-) -> Result<RunStarted, DriverError> {
-    let mut corpus = Vec::new();
-    for Planned { document, parent } in corpus::plan(&start.program, start.corpus) {
-        let proposal = repository.blob(&document.bytes)?;
-        corpus.push(CorpusEntry { file: document.file, proposal, parent });
-    }
-    let descent = Descent {
-        candidate: CandidateId::SEED,
-        parents: &[],
-        proposer: None,
-        file_name: &start.file_name,
-        epoch: start.epoch,
-    };
-    let catalogue = start.catalogue.map(|text| repository.blob(text.as_bytes())).transpose()?;
+/// The first event of a run.
+fn started(start: Start, cases: Vec<Case>, ready: &Ready) -> Result<RunStarted, ArchiveError> {
+    let entry =
+        |Planned { document, parent }| CorpusEntry { file: document.file, document: document.bytes.into(), parent };
+    let corpus = corpus::plan(&start.program, start.corpus).into_iter().map(entry).collect();
     let (normalised, size) = normal_form(&start.program);
-    let seed = descent.as_seed(&start.program, |new| repository.commit_candidate(new))?;
+    let seed = new_seed(&start.program, &start.file_name, start.epoch).ids()?;
     Ok(RunStarted {
         packevolve: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: start.epoch,
-        program: seed.program,
-        normalised,
-        size,
-        commit: seed.commit,
-        baseline: repository.blob(start.baseline.as_bytes())?,
+        seed: Fingerprint { commit: seed.commit, program: seed.program, normalised, size },
+        program: start.program,
+        baseline: start.baseline,
         cases,
         corpus,
-        catalogue,
+        catalogue: start.catalogue,
         judge: ready.clone(),
         file_name: start.file_name,
         settings: start.settings,

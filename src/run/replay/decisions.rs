@@ -5,22 +5,23 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use packevolve_contract::case;
-use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::WindowSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::archive::{Kept, Repository, RepositoryError, Written};
-use crate::journal::Entry;
+use crate::archive::programs::derive;
+use crate::archive::{ArchiveError, CandidateIds, Programs, ProgramsError};
+use crate::journal::exchanges::{ExchangeError, Exchanges};
+use crate::journal::{Entry, JournalError};
 use crate::judge::client::JudgeError;
 use crate::proposer::corpus::{self, Document};
 use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
-use crate::run::derive::{Derived, Descent, Novel, derive, normal_form, novel};
-use crate::run::fold::{self, Run};
+use crate::run::derive::{Descent, Novel, new_seed, normal_form, novel};
+use crate::run::fold::Run;
 use crate::search::{Next, Search, Subject, Task};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::error_kind::{Classify, ErrorKind};
@@ -39,7 +40,13 @@ pub enum Divergence {
     #[error("candidate {candidate} ({name}) can no longer be derived from its proposal: {reason}")]
     NotDerived { candidate: CandidateId, name: String, reason: String },
     #[error(transparent)]
-    Archive(#[from] RepositoryError),
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     #[error(transparent)]
     Propose(#[from] ProposeError),
     #[error(transparent)]
@@ -49,7 +56,13 @@ pub enum Divergence {
 impl Classify for Divergence {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Differs { .. } | Self::NotDerived { .. } | Self::Archive(_) | Self::Propose(_) => ErrorKind::Diverged,
+            Self::Differs { .. }
+            | Self::NotDerived { .. }
+            | Self::Archive(_)
+            | Self::Programs(_)
+            | Self::Exchange(_)
+            | Self::Propose(_) => ErrorKind::Diverged,
+            Self::Journal(error) => error.kind(),
             Self::At { divergence, .. } => divergence.kind(),
             Self::Judge(error) => error.kind(),
         }
@@ -60,6 +73,9 @@ impl Classify for Divergence {
             Self::Differs { .. } | Self::NotDerived { .. } => None,
             Self::At { divergence, .. } => divergence.hint(),
             Self::Archive(error) => error.hint(),
+            Self::Programs(error) => error.hint(),
+            Self::Journal(error) => error.hint(),
+            Self::Exchange(error) => error.hint(),
             Self::Propose(error) => error.hint(),
             Self::Judge(error) => error.hint(),
         }
@@ -77,12 +93,11 @@ pub struct Step {
     pub commit: CommitId,
 }
 
-/// The programs of candidates made again, and the reader of what they are made from.
+/// Makes candidates again.
 struct Maker<'a> {
-    started: &'a RunStarted,
-    repository: &'a Repository,
+    programs: &'a Programs,
+    exchanges: Exchanges,
     proposers: Proposers,
-    programs: HashMap<CandidateId, String>,
     /// What models answered last, by the attempts under way.
     answers: HashMap<u64, String>,
 }
@@ -91,43 +106,30 @@ struct Maker<'a> {
 ///
 /// # Errors
 /// The first difference.
-pub fn lineage(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Vec<Step>, Divergence> {
-    let mut maker = Maker::new(&run.search, repository)?;
+pub fn lineage(run: &Run, candidate: CandidateId) -> Result<Vec<Step>, Divergence> {
+    let maker = Maker::new(run)?;
     run.search.line_to(candidate).into_iter().map(|candidate| maker.make(&run.search, candidate)).collect()
 }
 
 /// Makes the whole run again: what it started from, every decision, every proposal that was drawn, every candidate, in the
-/// order in which one comes of the other; last the refs, if it came to an orderly end. What was measured is taken as it
-/// stands: `measure` asks that.
+/// order in which one comes of the other. What was measured is taken as it stands: `measure` asks that.
 ///
 /// # Errors
 /// The first difference, with the number of its event.
-pub fn whole(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence> {
-    let again = events(run, repository)?;
-    again.refs()?;
-    Ok(again.steps)
-}
-
-/// Makes a part of a run again, from its beginning, as [`whole`] does; the refs tell of more than that part.
-///
-/// # Errors
-/// The first difference, with the number of its event.
-pub fn part(run: &Run, repository: &Repository) -> Result<Vec<Step>, Divergence> {
-    events(run, repository).map(|again| again.steps)
-}
-
-fn events<'a>(run: &'a Run, repository: &'a Repository) -> Result<Again<'a>, Divergence> {
-    let mut again = Again::new(run, repository)?;
-    for entry in &run.entries {
-        again.event(entry).map_err(|divergence| divergence.at(entry.seq))?;
+pub fn whole(run: &Run) -> Result<Vec<Step>, Divergence> {
+    let mut again = Again::new(run)?;
+    for entry in run.entries()? {
+        if again.is_over(&entry) {
+            break;
+        }
+        again.event(&entry).map_err(|divergence| divergence.at(entry.seq))?;
     }
-    Ok(again)
+    Ok(again.steps)
 }
 
 /// A run as far as it was made again.
 struct Again<'a> {
     run: &'a Run,
-    repository: &'a Repository,
     maker: Maker<'a>,
     search: Search,
     /// What judges are at work on.
@@ -136,10 +138,14 @@ struct Again<'a> {
 }
 
 impl<'a> Again<'a> {
-    fn new(run: &'a Run, repository: &'a Repository) -> Result<Self, Divergence> {
-        let maker = Maker::new(&run.search, repository)?;
+    fn new(run: &'a Run) -> Result<Self, Divergence> {
         let search = Search::new(run.search.origin().clone());
-        Ok(Self { run, repository, maker, search, in_flight: BTreeSet::new(), steps: Vec::new() })
+        Ok(Self { run, maker: Maker::new(run)?, search, in_flight: BTreeSet::new(), steps: Vec::new() })
+    }
+
+    /// Whether the run was read up to this event only.
+    fn is_over(&self, entry: &Entry<Event>) -> bool {
+        entry.seq >= self.run.events
     }
 
     fn event(&mut self, entry: &Entry<Event>) -> Result<(), Divergence> {
@@ -157,8 +163,7 @@ impl<'a> Again<'a> {
             Event::CandidateCreated(created) => self.created(created)?,
             Event::ModelAsked(asked) => self.maker.hear(asked)?,
             Event::ProposalDeclined { attempt, proposal, reason } => {
-                let document = proposal.map(|id| self.repository.read_blob(id)).transpose()?;
-                self.declined(*attempt, document.as_deref(), reason)?;
+                self.declined(*attempt, proposal.as_ref().map(|proposal| proposal.0.as_slice()), reason)?;
                 self.maker.answers.remove(attempt);
             }
             Event::RunStopped { reason } => self.stopped(*reason)?,
@@ -183,18 +188,14 @@ impl<'a> Again<'a> {
             got: format!("none: {error}"),
         };
         same(|| "the cases".into(), &Shown(&started.cases), &Shown(&again.map_err(differs)?))?;
-        self.repository.read_blob(started.baseline)?;
         self.steps.push(self.maker.make(&self.run.search, CandidateId::SEED)?);
-        let seed = &self.maker.programs[&CandidateId::SEED];
-        let (normalised, size) = normal_form(seed);
-        same(|| "the seed program without names".into(), &started.normalised, &normalised)?;
-        same(|| "the size of the seed program".into(), &started.size, &size)?;
-        let document = |entry: &CorpusEntry| {
-            Ok(Document { file: entry.file.clone(), bytes: self.repository.read_blob(entry.proposal)? })
-        };
-        let documents = started.corpus.iter().map(document).collect::<Result<Vec<_>, RepositoryError>>()?;
+        let (normalised, size) = normal_form(&started.program);
+        same(|| "the seed program without names".into(), &started.seed.normalised, &normalised)?;
+        same(|| "the size of the seed program".into(), &started.seed.size, &size)?;
+        let document = |entry: &CorpusEntry| Document { file: entry.file.clone(), bytes: entry.document.0.clone() };
+        let documents = started.corpus.iter().map(document).collect();
         let parents: Vec<_> = started.corpus.iter().map(|entry| (&entry.file, entry.parent)).collect();
-        let again = corpus::plan(seed, documents);
+        let again = corpus::plan(&started.program, documents);
         let again: Vec<_> = again.iter().map(|planned| (&planned.document.file, planned.parent)).collect();
         same(|| "the corpus".into(), &Shown(&parents), &Shown(&again))?;
         self.dispatch();
@@ -241,22 +242,21 @@ impl<'a> Again<'a> {
 
     fn created(&mut self, created: &CandidateCreated) -> Result<(), Divergence> {
         let selection = selection_of(&self.search, created.attempt).clone();
-        let proposal = self.repository.proposal(created.commit)?;
-        let proposal = proposal.ok_or_else(|| RepositoryError::no_proposal(created.commit))?;
-        let operator = self.maker.draw_again(&self.search, created.attempt, &selection, Some(&proposal))?;
+        let proposal = &created.proposal.0;
+        let operator = self.maker.draw_again(&self.search, created.attempt, &selection, Some(proposal))?;
         same(|| "what the proposer did".into(), &Shown(&created.operator), &Shown(&operator))?;
         self.maker.answers.remove(&created.attempt);
-        let parent = &self.maker.programs[&selection.parent];
+        let parent = self.maker.programs.program(selection.parent)?;
         let what = |part: &str| format!("the {part} of candidate {}", created.candidate);
-        match novel(&self.search, parent, &proposal) {
+        match novel(&self.search, &parent, proposal) {
             Err(reason) => {
                 let (expected, got) = (format!("candidate {}", created.candidate), reason.to_string());
                 return same(|| "what came of the proposal".into(), &expected, &got);
             }
             Ok(Novel { derived, normalised, size }) => {
                 same(|| what("name"), &created.name, &derived.proposal.name)?;
-                same(|| what("program without names"), &created.normalised, &normalised)?;
-                same(|| what("size"), &created.size, &size)?;
+                same(|| what("program without names"), &created.fingerprint.normalised, &normalised)?;
+                same(|| what("size"), &created.fingerprint.size, &size)?;
             }
         }
         self.steps.push(self.maker.make(&self.run.search, created.candidate)?);
@@ -270,7 +270,7 @@ impl<'a> Again<'a> {
         let selection = selection_of(&self.search, attempt);
         self.maker.draw_again(&self.search, attempt, selection, document)?;
         let again = match (document, &selection.proposer) {
-            (Some(document), _) => novel(&self.search, &self.maker.programs[&selection.parent], document).err(),
+            (Some(document), _) => novel(&self.search, &self.maker.programs.program(selection.parent)?, document).err(),
             (None, Proposer::Model(_)) => {
                 let error = self.maker.document_of_answer(attempt, selection).err();
                 error.map(|error| Declined::Unusable { error })
@@ -290,21 +290,6 @@ impl<'a> Again<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// After an orderly end, refs name what the journal says and keep neither less nor more.
-    fn refs(&self) -> Result<(), Divergence> {
-        if self.search.stopped().is_none() {
-            return Ok(());
-        }
-        let named = |commit: Option<CommitId>| commit.map_or("nothing".to_owned(), |commit| commit.to_string());
-        let best = self.search.best().map_or(CandidateId::SEED, |best| best.candidate);
-        let best = self.search.candidate(best).map(|known| known.commit);
-        same(|| "what the ref `best` names".into(), &named(self.repository.best()?), &named(best))?;
-        let mut kept = Kept::new(self.search.origin().epoch);
-        self.run.entries.iter().for_each(|entry| fold::keep_named(&mut kept, &entry.event));
-        let (again, found) = self.repository.keeps(&kept);
-        same(|| "what the ref `packevolve/kept` names, by which all is kept".into(), &named(found), &named(again))
     }
 }
 
@@ -349,83 +334,41 @@ impl Divergence {
     }
 }
 
-/// The recorded evaluation of a candidate; the seed program's may be the baseline's.
-pub fn evaluation_of(run: &Run, candidate: CandidateId) -> Option<Evaluation> {
-    run.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateEvaluated { candidate: judged, evaluation } if *judged == candidate => Some(evaluation.clone()),
-        Event::BaselineEvaluated { measurement } if candidate == CandidateId::SEED && run.search.baseline_is_seed() => {
-            Some(Evaluation::Measured { measurement: measurement.clone() })
-        }
-        _ => None,
-    })
-}
-
 impl<'a> Maker<'a> {
-    fn new(search: &'a Search, repository: &'a Repository) -> Result<Self, ProposeError> {
-        let started = search.origin();
-        let proposers = Proposers::open(started, repository)?;
-        Ok(Self { started, repository, proposers, programs: HashMap::new(), answers: HashMap::new() })
+    fn new(run: &'a Run) -> Result<Self, ProposeError> {
+        let proposers = Proposers::open(run.search.origin())?;
+        let exchanges = Exchanges::new(run.folder.exchanges());
+        Ok(Self { programs: &run.programs, exchanges, proposers, answers: HashMap::new() })
     }
 
-    /// Makes one candidate whose parents were made.
-    fn make(&mut self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
+    /// Makes one candidate again.
+    fn make(&self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
         let known = search.candidate(candidate).expect("BUG: only candidates of the run are made again");
-        self.repository.verify_candidate(known.commit)?;
-        let (written, program) = match known.parents.first() {
-            None => self.seed(known.commit)?,
-            Some(edited) => self.child(search, candidate, *edited)?,
-        };
+        let ids = self.ids(search, candidate)?;
         let what = |part: &str| format!("{part} of candidate {candidate} ({})", known.name);
-        same(|| what("program"), &known.program, &written.program)?;
-        same(|| what("commit"), &known.commit, &written.commit)?;
-        self.programs.insert(candidate, program);
-        Ok(Step { candidate, name: known.name.clone(), commit: written.commit })
+        same(|| what("program"), &known.program, &ids.program)?;
+        same(|| what("commit"), &known.commit, &ids.commit)?;
+        Ok(Step { candidate, name: known.name.clone(), commit: ids.commit })
     }
 
-    fn seed(&self, commit: CommitId) -> Result<(Written, String), Divergence> {
-        let program = self.repository.program(commit, &self.started.file_name)?;
-        let descent = self.descent(CandidateId::SEED, &[], None);
-        Ok((descent.as_seed(&program, |new| new.ids())?, program))
-    }
-
-    fn child(
-        &self,
-        search: &Search,
-        candidate: CandidateId,
-        edited: CandidateId,
-    ) -> Result<(Written, String), Divergence> {
-        let known = search.candidate(candidate).expect("BUG: made again from this search");
+    fn ids(&self, search: &Search, candidate: CandidateId) -> Result<CandidateIds, Divergence> {
+        let (origin, known) = (search.origin(), search.candidate(candidate).expect("BUG: a candidate of the run"));
+        let Some(created) = self.programs.created(candidate)? else {
+            return Ok(new_seed(&origin.program, &origin.file_name, origin.epoch).ids()?);
+        };
         let not_derived = |reason: String| Divergence::NotDerived { candidate, name: known.name.clone(), reason };
-        let document = self
-            .repository
-            .proposal(known.commit)?
-            .ok_or_else(|| not_derived("its commit holds no proposal".to_owned()))?;
-        let Derived { proposal, program } =
-            derive(&self.programs[&edited], &document).map_err(|reason| not_derived(reason.to_string()))?;
-        let commit = |parent: &CandidateId| search.candidate(*parent).expect("BUG: parents are older").commit;
-        let parents: Vec<_> = known.parents.iter().map(|parent| (*parent, commit(parent))).collect();
-        let descent = self.descent(candidate, &parents, known.proposer);
-        let (name, description) = (&proposal.name, &proposal.description);
-        let written = descent.as_new(name, description, &program, Some(&document), |new| new.ids())?;
-        Ok((written, program))
-    }
-
-    fn descent<'b>(
-        &'b self,
-        candidate: CandidateId,
-        parents: &'b [(CandidateId, CommitId)],
-        proposer: Option<Proposer>,
-    ) -> Descent<'b> {
-        let RunStarted { file_name, epoch, .. } = self.started;
-        Descent { candidate, parents, proposer, file_name, epoch: *epoch }
+        let parent = self.programs.program(created.parents[0])?;
+        let derived = derive(&parent, &created.proposal.0).map_err(|reason| not_derived(reason.to_string()))?;
+        let (proposal, program) = derived;
+        let descent = Descent { candidate, parents: &known.parents, proposer: known.proposer };
+        Ok(descent.new_candidate(search, &proposal, &program, &created.proposal.0).ids()?)
     }
 
     /// Takes in a request and its reply as they were recorded; no endpoint is needed.
     fn hear(&mut self, asked: &ModelAsked) -> Result<(), Divergence> {
-        self.repository.read_blob(asked.request)?;
-        let reply = asked.reply.map(|reply| self.repository.read_blob(reply)).transpose()?;
+        let reply = self.exchanges.read(asked.exchange)?.reply;
         if let (Asking::Proposal(attempt), Some(reply), None) = (asked.asking, reply, &asked.error) {
-            self.answers.insert(attempt, reply::read(&reply).text.unwrap_or_default());
+            self.answers.insert(attempt, reply::read(&reply.0).text.unwrap_or_default());
         }
         Ok(())
     }
@@ -433,8 +376,9 @@ impl<'a> Maker<'a> {
     /// The document that comes of what a model answered; what is wrong with the answer, if none does.
     fn document_of_answer(&self, attempt: u64, selection: &Selection) -> Result<Vec<u8>, String> {
         let answer = self.answers.get(&attempt).ok_or("there was no answer")?;
+        let parent = self.programs.program(selection.parent).map_err(|error| error.to_string())?;
         let form = selection.form.expect("BUG: the journal was checked when it was read");
-        document(form, &self.programs[&selection.parent], answer).map_err(|error| error.to_string())
+        document(form, &parent, answer).map_err(|error| error.to_string())
     }
 
     /// Asks the proposer of an attempt again and compares the document; what the proposer did.
@@ -445,13 +389,13 @@ impl<'a> Maker<'a> {
         selection: &Selection,
         recorded: Option<&[u8]>,
     ) -> Result<Option<Operator>, Divergence> {
-        let program = |candidate: CandidateId| Ok::<_, RepositoryError>(self.programs[&candidate].clone());
+        let program = |candidate: CandidateId| Ok(self.programs.program(candidate)?.to_string());
         let again = match selection.proposer {
             Proposer::Model(_) => {
                 let document = self.document_of_answer(attempt, selection).ok();
                 document.map(|document| ProposalDraft { document, operator: None })
             }
-            _ => self.proposers.draw(search, self.repository, (attempt, selection), program)?,
+            _ => self.proposers.draw(search, (attempt, selection), program)?,
         };
         let document = again.as_ref().map(|drawn| drawn.document.as_slice());
         if recorded == document {

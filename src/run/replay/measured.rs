@@ -10,7 +10,7 @@ use packevolve_contract::statistic::median;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::Repository;
+use crate::journal::JournalError;
 use crate::judge::client::{self, Judge};
 use crate::run::fold::Run;
 use crate::run::replay::decisions::{Divergence, same};
@@ -118,8 +118,8 @@ impl Calls {
 ///
 /// # Errors
 /// Other loads than those of the run, another outcome, or a judge that cannot work.
-pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId) -> Result<Remeasured, Divergence> {
-    let recorded = evaluations_of(run, candidate);
+pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Divergence> {
+    let recorded = evaluations_of(run, candidate)?;
     if recorded.is_empty() {
         return Ok(Remeasured::NeverJudged);
     }
@@ -129,8 +129,7 @@ pub async fn measure(run: &Run, repository: &Repository, candidate: CandidateId)
     let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
     let elsewhere = elsewhere(&started.judge, judge.ready());
-    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
-    let program = repository.program(known.commit, &started.file_name)?;
+    let program = run.programs.program(candidate)?.to_string();
     let mut pairs = Vec::new();
     for (windows, then) in recorded {
         let again = judge.evaluate(request(run, candidate, &program, windows)).await?;
@@ -162,25 +161,19 @@ fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet)
 }
 
 /// All that is recorded of a candidate, with the windows that it was measured on.
-fn evaluations_of(run: &Run, candidate: CandidateId) -> Vec<(WindowSet, Evaluation)> {
-    let measured = |measurement: &Measurement| Evaluation::Measured { measurement: measurement.clone() };
-    let is_baseline = candidate == CandidateId::SEED && run.search.baseline_is_seed();
-    let of = |event: &Event| {
+fn evaluations_of(run: &Run, candidate: CandidateId) -> Result<Vec<(WindowSet, Evaluation)>, JournalError> {
+    let of = |event| {
         Some(match event {
-            Event::CandidateEvaluated { candidate: of, evaluation } => (*of, WindowSet::Search, evaluation.clone()),
-            Event::Confirmed { candidate: of, measurement } => (*of, WindowSet::HeldOut, measured(measurement)),
-            Event::Refuted { candidate: of, evaluation } => (*of, WindowSet::HeldOut, evaluation.clone()),
-            Event::BaselineEvaluated { measurement } if is_baseline => {
-                (candidate, WindowSet::Search, measured(measurement))
+            Event::CandidateEvaluated { evaluation, .. } => (WindowSet::Search, evaluation),
+            Event::BaselineEvaluated { measurement } => (WindowSet::Search, Evaluation::Measured { measurement }),
+            Event::Confirmed { measurement, .. } | Event::BaselineHeldOut { measurement } => {
+                (WindowSet::HeldOut, Evaluation::Measured { measurement })
             }
-            Event::BaselineHeldOut { measurement } if is_baseline => {
-                (candidate, WindowSet::HeldOut, measured(measurement))
-            }
+            Event::Refuted { evaluation, .. } => (WindowSet::HeldOut, evaluation),
             _ => return None,
         })
     };
-    let all = run.entries.iter().filter_map(|entry| of(&entry.event));
-    all.filter(|(of, ..)| *of == candidate).map(|(_, windows, evaluation)| (windows, evaluation)).collect()
+    Ok(run.judged(candidate)?.into_iter().filter_map(of).collect())
 }
 
 fn elsewhere(then: &Ready, now: &Ready) -> Vec<Elsewhere> {

@@ -69,7 +69,7 @@ fn text(event: &Event, search: &Search) -> String {
         Event::CandidateCreated(created) => format!(
             "candidate {} [{}] made by attempt {}: {}",
             created.candidate,
-            created.commit.short(),
+            created.fingerprint.commit.short(),
             created.attempt,
             created.name
         ),

@@ -2,10 +2,11 @@
 
 use packevolve_contract::objective::Scores;
 
+use crate::journal::Entry;
 use crate::run::fold::Run;
 use crate::search::{Candidate, Search};
 use crate::values::candidate::CandidateId;
-use crate::values::event::Proposer;
+use crate::values::event::{Event, Proposer};
 use crate::view::inspect::model_name;
 use crate::view::plot::Name;
 
@@ -15,6 +16,8 @@ const LONGEST: usize = 34;
 pub struct NamedCandidates<'a> {
     /// The run.
     pub run: &'a Run,
+    /// All that happened, in order.
+    pub entries: &'a [Entry<Event>],
     /// Its state after all that happened.
     pub search: &'a Search,
     /// The candidates of the corpus that were measured in full.
@@ -29,7 +32,7 @@ pub struct NamedCandidates<'a> {
 
 impl<'a> NamedCandidates<'a> {
     /// Of a run.
-    pub fn of(run: &'a Run) -> Self {
+    pub fn of(run: &'a Run, entries: &'a [Entry<Event>]) -> Self {
         let search = &run.search;
         let is_given = |known: &Candidate| matches!(known.proposer, Some(Proposer::Corpus(_)));
         let given = search.candidates().filter(|(_, known)| is_given(known)).map(|(id, _)| id);
@@ -37,6 +40,7 @@ impl<'a> NamedCandidates<'a> {
         let cases = baseline.into_iter().flat_map(|scores| scores.cases);
         Self {
             run,
+            entries,
             search,
             corpus: given.filter(|id| search.scores_of(*id).is_some()).collect(),
             best: search.best().map(|best| best.candidate).filter(|best| *best != CandidateId::SEED),

@@ -1,6 +1,6 @@
 //! Edits: the proposals that lead from the seed program to the best, in order, and the gain of each.
 
-use crate::archive::{Repository, RepositoryError};
+use crate::archive::ProgramsError;
 use crate::edit::blame::{Lines, blame};
 use crate::edit::proposal::Proposal;
 use crate::values::candidate::CandidateId;
@@ -13,7 +13,7 @@ use crate::view::report::page::{Block, Cell, DiffLine, EditShown, Section, Table
 /// The number of lines of a description that are visible at once.
 const LEAD: usize = 6;
 
-pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Section, RepositoryError> {
+pub fn section(cast: &NamedCandidates<'_>) -> Result<Section, ProgramsError> {
     let line = cast.winning_line();
     let mut blocks = Vec::new();
     if let Some((_, edited)) = line.split_first() {
@@ -23,8 +23,8 @@ pub fn section(cast: &NamedCandidates<'_>, repository: &Repository) -> Result<Se
             count(edited.len(), "edit leads", "edits lead")
         );
         blocks.push(Block::words(text));
-        blocks.push(Block::Table(table(cast, &line, &lines(cast, repository, &line)?)));
-        let edits = edited.iter().map(|id| shown(cast, repository, *id)).collect::<Result<_, _>>()?;
+        blocks.push(Block::Table(table(cast, &line, &lines(cast, &line)?)));
+        let edits = edited.iter().map(|id| shown(cast, *id)).collect::<Result<_, _>>()?;
         blocks.push(Block::Edits { edits });
         blocks.extend(cast.best.map(|best| Block::words(again(cast, best))));
     }
@@ -41,14 +41,8 @@ fn again(cast: &NamedCandidates<'_>, best: CandidateId) -> String {
 }
 
 /// What each program of a line wrote, and what is left of it.
-fn lines(
-    cast: &NamedCandidates<'_>,
-    repository: &Repository,
-    line: &[CandidateId],
-) -> Result<Vec<Lines>, RepositoryError> {
-    let file_name = &cast.search.origin().file_name;
-    let programs = line.iter().map(|id| repository.program(cast.known(*id).commit, file_name));
-    Ok(blame(&programs.collect::<Result<Vec<_>, _>>()?))
+fn lines(cast: &NamedCandidates<'_>, line: &[CandidateId]) -> Result<Vec<Lines>, ProgramsError> {
+    Ok(blame(&cast.run.programs_of(line)?))
 }
 
 fn table(cast: &NamedCandidates<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
@@ -105,10 +99,9 @@ fn lead(description: &str) -> String {
     lines[..shown.min(LEAD)].join("\n").trim().to_owned()
 }
 
-fn shown(cast: &NamedCandidates<'_>, repository: &Repository, id: CandidateId) -> Result<EditShown, RepositoryError> {
-    let commit = cast.known(id).commit;
-    let bytes = repository.proposal(commit)?.ok_or_else(|| RepositoryError::no_proposal(commit))?;
-    let document = String::from_utf8_lossy(&bytes);
+fn shown(cast: &NamedCandidates<'_>, id: CandidateId) -> Result<EditShown, ProgramsError> {
+    let proposal = cast.run.programs.proposal(id)?.ok_or(ProgramsError::Moved(id))?;
+    let document = proposal.lossy();
     let (description, lines) = match Proposal::parse(&document) {
         Ok(proposal) => (proposal.description.clone(), changes::lines(&proposal.edit)),
         // It was a proposal when it was applied; show it unchanged.

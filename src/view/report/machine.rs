@@ -19,16 +19,17 @@ pub fn name(run: &Run) -> String {
 }
 
 /// How the run stands.
-pub fn state(run: &Run) -> String {
+pub fn state(cast: &NamedCandidates<'_>) -> String {
+    let NamedCandidates { run, entries, .. } = cast;
     let Tally { measured, outclassed, rejected } = run.search.tally();
     let judged = count(measured + outclassed + rejected, "candidate judged", "candidates judged");
-    let (first, last) = (&run.entries[0], run.entries.last().expect("BUG: a run has a first event"));
+    let (first, last) = (&entries[0], entries.last().expect("BUG: a run has a first event"));
     let took = duration(last.time - first.time);
     let end = match run.search.stopped() {
         Some(reason) => format!("stopped: {reason}"),
         None => format!("it is under way, or was interrupted: its record ends with event {}", last.seq),
     };
-    let resumed = run.entries.iter().filter(|entry| matches!(entry.event, Event::RunResumed { .. })).count();
+    let resumed = entries.iter().filter(|entry| matches!(entry.event, Event::RunResumed { .. })).count();
     let pauses = if resumed > 0 { format!(", resumed {}", count(resumed, "time", "times")) } else { String::new() };
     format!("Started {}. {judged} in {took}{pauses}; {end}.", date(first.time))
 }

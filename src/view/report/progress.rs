@@ -53,7 +53,7 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
 impl Course {
     /// Goes through the run once more, event by event.
     fn of(cast: &NamedCandidates<'_>) -> Self {
-        let entries = &cast.run.entries;
+        let entries = cast.entries;
         let mut search = Search::new(cast.search.origin().clone());
         let mut course = Self::default();
         for entry in &entries[1..] {

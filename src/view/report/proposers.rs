@@ -54,7 +54,7 @@ impl Ledger {
         proposers.extend(cast.search.pruning().stats().map(|_| Proposer::Prune));
         ledger.order = proposers.into_iter().map(|proposer| name(cast, proposer)).collect();
         let mut attempts: BTreeMap<u64, Proposer> = BTreeMap::new();
-        for entry in &cast.run.entries {
+        for entry in cast.entries {
             ledger.see(cast, &entry.event, &mut attempts);
         }
         for id in &cast.front {

@@ -3,7 +3,6 @@
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::statistic::{Quartiles, median, quartiles};
 
-use crate::run::replay::evaluation_of;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::format::milliseconds;
@@ -29,8 +28,7 @@ struct Timed {
 
 impl Timed {
     fn of(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<Self> {
-        let evaluation = evaluation_of(cast.run, id)?;
-        let mut seconds = units(cast, evaluation.measured()?);
+        let mut seconds = units(cast, measured(cast, id)?);
         seconds.extend(held_out(cast, id).into_iter().flat_map(|measurement| units(cast, measurement)));
         (!seconds.is_empty()).then_some(Self { id, seconds })
     }
@@ -60,10 +58,20 @@ fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
+/// The measurement of a candidate on the windows of the search, if that was in full.
+fn measured<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
+    let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
+    cast.entries.iter().find_map(|entry| match &entry.event {
+        Event::CandidateEvaluated { candidate, evaluation } if *candidate == id => evaluation.measured(),
+        Event::BaselineEvaluated { measurement } if is_baseline => Some(measurement),
+        _ => None,
+    })
+}
+
 /// The measurement of a candidate on the held-out windows.
 fn held_out<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
     let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
-    cast.run.entries.iter().find_map(|entry| match &entry.event {
+    cast.entries.iter().find_map(|entry| match &entry.event {
         Event::Confirmed { candidate, measurement } if *candidate == id => Some(measurement),
         Event::Refuted { candidate, evaluation } if *candidate == id => evaluation.measured(),
         Event::BaselineHeldOut { measurement } if is_baseline => Some(measurement),

@@ -1,34 +1,49 @@
 //! A bounded LRU cache. It changes how long a result takes, never the result.
 
-use std::cell::RefCell;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
 #[derive(Debug)]
-pub(crate) struct Memo<K: Hash + Eq, V>(RefCell<LruCache<K, V>>);
+pub(crate) struct Memo<K: Hash + Eq, V>(Mutex<LruCache<K, V>>);
 
 impl<K: Hash + Eq, V: Clone> Memo<K, V> {
     pub(crate) fn new(room: usize) -> Self {
         let room = NonZeroUsize::new(room).expect("BUG: a cache of no entries");
-        Self(RefCell::new(LruCache::new(room)))
+        Self(Mutex::new(LruCache::new(room)))
     }
 
     /// The value of `key`, made by `make` if the cache lacks it. Errors are not cached.
     pub(crate) fn get<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
-        if let Some(known) = self.0.borrow_mut().get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.peek(&key) {
+            return Ok(known);
         }
         let made = make()?;
-        self.0.borrow_mut().put(key, made.clone());
+        self.put(key, made.clone());
         Ok(made)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of a key, if it is remembered.
+    pub(crate) fn peek(&self, key: &K) -> Option<V> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Remembers a value.
+    pub(crate) fn put(&self, key: K, value: V) {
+        self.lock().put(key, value);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
     #[test]
     fn a_value_is_made_once_until_others_displace_it() {

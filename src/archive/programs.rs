@@ -1,0 +1,158 @@
+//! Programs: the programs and proposals of a run, read from its journal. A program is derived from its parent and its
+//! proposal, as it was in the first place; nothing of it is read from git.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::archive::candidate::blob_id;
+use crate::edit::proposal::Proposal;
+use crate::journal::{Events, JournalError};
+use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
+use crate::values::event::{CandidateCreated, Declined, Event, RunStarted};
+use crate::values::memo::Memo;
+use crate::values::raw_text::RawText;
+
+/// How many programs are remembered: about as many as there are parents in most runs.
+const REMEMBERED: usize = 128;
+
+/// A program cannot be derived from the journal.
+#[derive(Debug, Error)]
+pub enum ProgramsError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal holds something else than it did.
+    #[error("candidate {0} is not where the journal had it")]
+    Moved(CandidateId),
+    /// Its proposal does not apply to its parent.
+    #[error("candidate {candidate} can no longer be derived from its proposal: {reason}")]
+    NotDerived {
+        /// Which one.
+        candidate: CandidateId,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Classify for ProgramsError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Journal(error) => error.kind(),
+            Self::Moved(_) | Self::NotDerived { .. } => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => error.hint(),
+            Self::Moved(_) | Self::NotDerived { .. } => Some("`packevolve fsck` checks the whole record".to_owned()),
+        }
+    }
+}
+
+/// Applies a proposal, as received, to the program of its parent.
+///
+/// # Errors
+/// Why it makes no program.
+pub fn derive(parent: &str, proposal: &[u8]) -> Result<(Proposal, String), Declined> {
+    let unreadable = |error: String| Declined::Unreadable { error };
+    let text = std::str::from_utf8(proposal).map_err(|error| unreadable(error.to_string()))?;
+    let proposal = Proposal::parse(text).map_err(|error| unreadable(error.to_string()))?;
+    let program = proposal.edit.apply(parent).map_err(|mismatch| Declined::DoesNotApply { mismatch })?;
+    Ok((proposal, program))
+}
+
+/// Where the line of a candidate is, and which program its proposal edits.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    offset: u64,
+    edited: CandidateId,
+}
+
+/// The programs of a run.
+#[derive(Debug)]
+pub struct Programs {
+    events: Events<Event>,
+    seed: Arc<str>,
+    /// Of all candidates but the seed program.
+    places: Vec<Place>,
+    recent: Memo<CandidateId, Arc<str>>,
+}
+
+impl Programs {
+    /// Those of a run that has its seed program alone.
+    ///
+    /// # Errors
+    /// A journal that cannot be opened.
+    pub fn new(journal: &Path, started: &RunStarted) -> Result<Self, JournalError> {
+        let (events, seed) = (Events::open(journal)?, Arc::from(started.program.as_str()));
+        Ok(Self { events, seed, places: Vec::new(), recent: Memo::new(REMEMBERED) })
+    }
+
+    /// Takes in the next candidate, whose line begins at `offset`.
+    pub fn add(&mut self, created: &CandidateCreated, offset: u64) {
+        self.places.push(Place { offset, edited: created.parents[0] });
+    }
+
+    /// The event by which a candidate came to be; `None` of the seed program.
+    ///
+    /// # Errors
+    /// A journal that cannot be read, or that was changed meanwhile.
+    pub fn created(&self, candidate: CandidateId) -> Result<Option<CandidateCreated>, ProgramsError> {
+        let Some(place) = candidate.index().checked_sub(1) else { return Ok(None) };
+        match self.events.at(self.places[place].offset)? {
+            Event::CandidateCreated(created) if created.candidate == candidate => Ok(Some(created)),
+            _ => Err(ProgramsError::Moved(candidate)),
+        }
+    }
+
+    /// The proposal that made a candidate, as received; `None` of the seed program.
+    ///
+    /// # Errors
+    /// As [`Programs::created`].
+    pub fn proposal(&self, candidate: CandidateId) -> Result<Option<RawText>, ProgramsError> {
+        Ok(self.created(candidate)?.map(|created| created.proposal))
+    }
+
+    /// The program of a candidate.
+    ///
+    /// # Errors
+    /// As [`Programs::created`]; a proposal that does not make what the journal says.
+    pub fn program(&self, candidate: CandidateId) -> Result<Arc<str>, ProgramsError> {
+        let mut line = Vec::new();
+        let mut oldest = candidate;
+        let mut program = loop {
+            if oldest == CandidateId::SEED {
+                break Arc::clone(&self.seed);
+            }
+            if let Some(known) = self.recent.peek(&oldest) {
+                break known;
+            }
+            line.push(oldest);
+            oldest = self.places[oldest.index() - 1].edited;
+        };
+        for candidate in line.into_iter().rev() {
+            program = self.child(candidate, &program)?;
+            self.recent.put(candidate, Arc::clone(&program));
+        }
+        Ok(program)
+    }
+
+    /// Remembers a program that was just derived.
+    pub fn remember(&self, candidate: CandidateId, program: &str) {
+        self.recent.put(candidate, Arc::from(program));
+    }
+
+    fn child(&self, candidate: CandidateId, parent: &str) -> Result<Arc<str>, ProgramsError> {
+        let created = self.created(candidate)?.ok_or(ProgramsError::Moved(candidate))?;
+        let not_derived = |reason: String| ProgramsError::NotDerived { candidate, reason };
+        let (_, program) = derive(parent, &created.proposal.0).map_err(|reason| not_derived(reason.to_string()))?;
+        match blob_id(program.as_bytes()) {
+            id if id == created.fingerprint.program => Ok(Arc::from(program)),
+            id => Err(not_derived(format!("it makes {id}, the journal has {}", created.fingerprint.program))),
+        }
+    }
+}

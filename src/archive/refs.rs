@@ -1,0 +1,121 @@
+//! Refs: what the archive's refs name: the best program, the Pareto front, and the best of every island. A view of the
+//! search; nothing reads it back but `fsck`, which holds it against the journal.
+
+use crate::archive::error::ArchiveError;
+use crate::archive::front;
+use crate::archive::id::CommitId;
+use crate::archive::object::Object;
+use crate::archive::store::{Archive, BEST, FRONT, ISLANDS};
+use crate::search::Search;
+use crate::values::candidate::CandidateId;
+
+/// The refs of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refs {
+    /// The best program; the seed program as long as nothing was measured.
+    pub best: CommitId,
+    /// What no other program exceeds in both quality and speed, the fastest first.
+    pub front: Vec<CommitId>,
+    /// The best of every island; `None` of one that is empty yet.
+    pub islands: Vec<Option<CommitId>>,
+    /// Seconds since 1970: no earlier than the newest of the front.
+    time: u64,
+}
+
+impl Refs {
+    /// Those of a search.
+    pub fn of(search: &Search) -> Self {
+        let commit = |id: CandidateId| search.candidate(id).expect("BUG: a member is a candidate").commit;
+        let members: Vec<CandidateId> = search.elites().front().map(|member| member.candidate).collect();
+        let epoch = u64::try_from(search.origin().epoch).unwrap_or(0);
+        Self {
+            best: commit(search.best().map_or(CandidateId::SEED, |best| best.candidate)),
+            time: epoch.saturating_add(members.iter().max().map_or(0, |newest| newest.0)),
+            front: members.into_iter().map(commit).collect(),
+            islands: (0..search.islands().count()).map(|island| best_of(search, island).map(commit)).collect(),
+        }
+    }
+
+    /// No earlier than anything that they name.
+    pub(super) fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The objects that they need beside candidates.
+    pub(super) fn objects(&self) -> Vec<Object> {
+        if self.front.is_empty() { Vec::new() } else { front::draft(&self.front, self.time).0.into() }
+    }
+
+    /// Lets git show them.
+    pub(super) fn show(&self, archive: &Archive) -> Result<(), ArchiveError> {
+        self.named().into_iter().try_for_each(|(name, commit)| archive.point(&name, commit))
+    }
+
+    /// The refs that name something else, in words.
+    ///
+    /// # Errors
+    /// A ref that cannot be read.
+    pub fn differences(&self, archive: &Archive) -> Result<Vec<String>, ArchiveError> {
+        let mut differences = Vec::new();
+        for (name, expected) in self.named() {
+            let found = archive.target(&name)?;
+            if found != Some(expected) {
+                let found = found.map_or("nothing".to_owned(), |found| found.to_string());
+                differences.push(format!("{} names {found}, by the journal it is {expected}", short(&name)));
+            }
+        }
+        Ok(differences)
+    }
+
+    fn named(&self) -> Vec<(String, CommitId)> {
+        let front = (!self.front.is_empty()).then(|| (FRONT.to_owned(), front::draft(&self.front, self.time).1));
+        let islands = self.islands.iter().enumerate();
+        let islands = islands.filter_map(|(number, best)| Some((format!("{ISLANDS}/{number}"), (*best)?)));
+        std::iter::once((BEST.to_owned(), self.best)).chain(front).chain(islands).collect()
+    }
+}
+
+/// A ref as people call it.
+fn short(name: &str) -> &str {
+    name.trim_start_matches("refs/").trim_start_matches("heads/")
+}
+
+/// Of equals the oldest, as with the best of a run.
+fn best_of(search: &Search, island: usize) -> Option<CandidateId> {
+    let members = search.islands().members(island).iter();
+    let best = members.max_by(|a, b| a.score.total_cmp(&b.score).then(b.candidate.cmp(&a.candidate)))?;
+    Some(best.candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::testing::{Script, World};
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn refs_are_what_nobody_exceeds(script in Script::any()) {
+            let search = World::finished(script).search;
+            let refs = Refs::of(&search);
+            let members = |island| search.islands().members(island).iter();
+            for (island, best) in refs.islands.iter().enumerate() {
+                let score = |commit| members(island).find(|member| search.candidate(member.candidate).unwrap().commit == commit);
+                match best {
+                    None => prop_assert_eq!(members(island).count(), 0),
+                    Some(best) => {
+                        let best = score(*best).unwrap();
+                        prop_assert!(members(island).all(|other| (other.score, best.candidate) <= (best.score, other.candidate)));
+                    }
+                }
+            }
+            let front: BTreeSet<_> = search.elites().front().map(|member| member.candidate).collect();
+            let commits: BTreeSet<_> = front.iter().map(|id| search.candidate(*id).unwrap().commit).collect();
+            prop_assert_eq!(refs.front.iter().copied().collect::<BTreeSet<_>>(), commits);
+            prop_assert_eq!(refs.front.len(), front.len());
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Store: the git repository on the disk: how it comes to be, which objects it has, how objects and refs get into it.
+//!
+//! Objects come in packs: programs of a run share almost everything, and a pack stores what differs. The user's and the
+//! system's git settings have no say: only the repository's own file is read.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use git2::{Config, ConfigLevel, ErrorCode, ObjectType, Odb, Oid, RepositoryInitOptions};
+
+use crate::archive::candidate::CandidateIds;
+use crate::archive::error::ArchiveError;
+use crate::archive::id::{CommitId, GitId};
+use crate::archive::object::Object;
+
+/// `best` is a branch and HEAD points to it, so that a clone and a bare `git log` show the best program's lineage.
+pub(super) const BEST: &str = "refs/heads/best";
+pub(super) const KEPT: &str = "refs/packevolve/kept";
+pub(super) const FRONT: &str = "refs/packevolve/front";
+pub(super) const ISLANDS: &str = "refs/packevolve/islands";
+pub(super) const NOTES: &str = "refs/notes/packevolve";
+
+/// Where packs are built: git would take them for garbage among the objects.
+const PACK_DRAFTS: &str = "packevolve.packing";
+/// How long a live `git gc` holds the lock of a ref at most, with much to spare.
+const LOCK_GRACE: Duration = Duration::from_secs(2);
+/// Between two attempts to move a ref that is locked.
+const LOCK_WAIT: Duration = Duration::from_millis(10);
+/// The memory of a pack that is being built comes before any other place that objects might be read from.
+const FIRST: i32 = 1000;
+/// Packs are read only, as git has them.
+const FILE_MODE: u32 = 0o444;
+
+/// The repository of a run, open.
+pub struct Archive {
+    path: PathBuf,
+    git: git2::Repository,
+}
+
+impl Archive {
+    /// Opens an archive. This way of opening asks for no owner: to look at a colleague's run is fine, since git2 runs
+    /// nothing that a repository's settings name.
+    ///
+    /// # Errors
+    /// Something else is there, or nothing.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let opened = git2::Repository::open_bare(path).and_then(|git| {
+            git.set_config(&own_config(path)?)?;
+            Ok(git)
+        });
+        Ok(Self { path: path.to_owned(), git: opened.map_err(ArchiveError::opening(path))? })
+    }
+
+    /// Opens an archive to write to it. Where there is none, a new one is made; something else in its place is moved aside.
+    /// The caller holds the lock of the run.
+    pub(super) fn open_or_create(path: &Path) -> Result<Self, ArchiveError> {
+        match Self::open(path) {
+            Err(ArchiveError::NotAnArchive { .. }) => {
+                Self::move_aside(path)?;
+                create(path)?;
+            }
+            Err(error) => return Err(error),
+            Ok(archive) => archive.clear_refs()?,
+        }
+        Self::open(path)
+    }
+
+    /// Moves what is there out of the way, to `archive.git.damaged`; what was moved there before is lost.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn move_aside(path: &Path) -> Result<(), ArchiveError> {
+        let aside = path.with_added_extension("damaged");
+        let removed = match fs::symlink_metadata(&aside) {
+            Ok(data) if data.is_dir() => fs::remove_dir_all(&aside),
+            Ok(_) => fs::remove_file(&aside),
+            Err(_) => Ok(()),
+        };
+        let moved = removed.and_then(|()| fs::rename(path, &aside));
+        gone(moved).map_err(ArchiveError::io(path, "move it aside"))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether any of a candidate's objects is missing.
+    pub(super) fn lacks(&self, ids: &CandidateIds) -> Result<bool, ArchiveError> {
+        let odb = self.odb()?;
+        Ok(ids.oids().any(|id| !odb.exists(id)))
+    }
+
+    /// Whether it has an object.
+    pub(super) fn has(&self, id: Oid) -> Result<bool, ArchiveError> {
+        Ok(self.odb()?.exists(id))
+    }
+
+    /// Reads an object; its id is checked against its bytes.
+    pub(super) fn read(&self, id: Oid) -> Result<(ObjectType, Vec<u8>), ArchiveError> {
+        // A cached object would hide that the one on the disk was changed.
+        git2::opts::enable_caching(false);
+        let odb = self.odb()?;
+        match odb.read(id) {
+            // libgit2 knows the empty tree by heart.
+            Ok(object) if object.data().is_empty() && !odb.exists(id) => Err(ArchiveError::Missing { id: id.into() }),
+            Ok(object) => Ok((object.kind(), object.data().to_vec())),
+            Err(error) if error.code() == ErrorCode::NotFound => Err(ArchiveError::Missing { id: id.into() }),
+            Err(error) => Err(ArchiveError::Damaged { id: id.into(), reason: error.message().to_owned() }),
+        }
+    }
+
+    fn odb(&self) -> Result<Odb<'_>, ArchiveError> {
+        self.git.odb().map_err(ArchiveError::git(&self.path, "look for objects"))
+    }
+
+    /// Writes those of these objects that are missing, as one pack; it is on the disk when this returns.
+    pub(super) fn write(&self, objects: Vec<Object>) -> Result<(), ArchiveError> {
+        let odb = self.odb()?;
+        let mut missing: Vec<Object> = objects.into_iter().filter(|object| !odb.exists(object.id)).collect();
+        missing.sort_by_key(|object| object.id);
+        missing.dedup_by_key(|object| object.id);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let drafts = self.path.join(PACK_DRAFTS);
+        let clear = || gone(fs::remove_dir_all(&drafts)).map_err(ArchiveError::io(&drafts, "clear it"));
+        clear()?;
+        let written = self.write_pack(&drafts, missing);
+        written.and(clear())
+    }
+
+    fn write_pack(&self, drafts: &Path, objects: Vec<Object>) -> Result<(), ArchiveError> {
+        fs::create_dir(drafts).map_err(ArchiveError::io(drafts, "make it"))?;
+        draft_pack(drafts, objects).map_err(ArchiveError::git(&self.path, "build a pack"))?;
+        let packs = self.path.join("objects").join("pack");
+        // Git takes an index for a pack that is whole, so it comes last.
+        for ending in ["pack", "idx"] {
+            publish(drafts, ending, &packs).map_err(ArchiveError::io(&packs, "move a pack to it"))?;
+        }
+        Ok(())
+    }
+
+    /// Lets a ref name a commit; waits a while for a collection of garbage that holds its lock.
+    pub(super) fn point(&self, name: &str, commit: CommitId) -> Result<(), ArchiveError> {
+        if self.target(name)? == Some(commit) {
+            return Ok(());
+        }
+        let began = Instant::now();
+        loop {
+            match self.git.reference(name, commit.oid(), true, "") {
+                Err(error) if error.code() == ErrorCode::Locked && began.elapsed() < LOCK_GRACE => {
+                    thread::sleep(LOCK_WAIT);
+                }
+                moved => return moved.map(drop).map_err(self.unreadable(name)),
+            }
+        }
+    }
+
+    /// What a ref names, if it is there.
+    pub(super) fn target(&self, name: &str) -> Result<Option<CommitId>, ArchiveError> {
+        match self.git.refname_to_id(name) {
+            Ok(id) => Ok(Some(CommitId::from_oid(id))),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            // A power loss left it without its content.
+            Err(_) if is_torn(&self.path.join(name)) => Ok(None),
+            Err(error) => Err(self.unreadable(name)(error)),
+        }
+    }
+
+    /// What all refs name.
+    pub(super) fn tips(&self) -> Result<Vec<Oid>, ArchiveError> {
+        let references = self.git.references().map_err(self.unreadable("refs"))?;
+        Ok(references.filter_map(|reference| reference.ok()?.target()).collect())
+    }
+
+    fn unreadable(&self, name: &str) -> impl FnOnce(git2::Error) -> ArchiveError {
+        let (path, name) = (self.path.clone(), name.to_owned());
+        move |source| ArchiveError::Ref { path, name, source }
+    }
+
+    /// Removes locks of refs that a killed process left, and refs that a power loss left without their content; the
+    /// journal tells what they are to name.
+    fn clear_refs(&self) -> Result<(), ArchiveError> {
+        let locks = self.stale_locks();
+        if !locks.is_empty() {
+            // What still stands after the grace is nobody's.
+            thread::sleep(LOCK_GRACE);
+        }
+        for file in locks.into_iter().chain(self.torn_refs()) {
+            gone(fs::remove_file(&file)).map_err(ArchiveError::io(&file, "remove what a crash left"))?;
+        }
+        Ok(())
+    }
+
+    /// Locks of our refs.
+    pub(super) fn stale_locks(&self) -> Vec<PathBuf> {
+        self.ref_files()
+            .into_iter()
+            .map(|file| file.with_added_extension("lock"))
+            .filter(|lock| lock.exists())
+            .collect()
+    }
+
+    /// Our refs whose files hold no id.
+    pub(super) fn torn_refs(&self) -> Vec<PathBuf> {
+        self.ref_files().into_iter().filter(|file| is_torn(file)).collect()
+    }
+
+    /// The files of the refs that are written here, as far as they are there or might be.
+    fn ref_files(&self) -> Vec<PathBuf> {
+        let islands = self.path.join(ISLANDS);
+        let names = fs::read_dir(&islands).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let numbers = names.filter_map(|name| {
+            let name = name.to_str()?;
+            name.strip_suffix(".lock").unwrap_or(name).parse::<usize>().ok()
+        });
+        let mut files: Vec<PathBuf> = numbers.map(|number| islands.join(number.to_string())).collect();
+        files.extend([BEST, KEPT, NOTES, FRONT].map(|name| self.path.join(name)));
+        files.sort();
+        files.dedup();
+        files
+    }
+}
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Whether the file of a ref is there and holds no id.
+fn is_torn(file: &Path) -> bool {
+    let holds_id = |bytes: Vec<u8>| bytes.trim_ascii().len() == 40 && bytes.trim_ascii().is_ascii();
+    fs::read(file).is_ok_and(|bytes| !holds_id(bytes))
+}
+
+/// Makes an empty archive beside its place, then moves it there.
+fn create(path: &Path) -> Result<(), ArchiveError> {
+    let draft = path.with_added_extension("new");
+    gone(fs::remove_dir_all(&draft)).map_err(ArchiveError::io(&draft, "remove what a crash left"))?;
+    init(&draft).map_err(ArchiveError::git(path, "create it"))?;
+    fs::rename(&draft, path).map_err(ArchiveError::io(path, "move the new archive here"))
+}
+
+fn init(path: &Path) -> Result<(), git2::Error> {
+    let mut options = RepositoryInitOptions::new();
+    options.bare(true).no_reinit(true).external_template(false).initial_head("best");
+    options.description("The archive of a PackEvolve run: every candidate is a commit.");
+    git2::Repository::init_opts(path, &options)?;
+    let mut config = own_config(path)?;
+    config.set_bool("core.logAllRefUpdates", false)?;
+    // All of them, as git warns of one by name that is not there yet.
+    config.set_str("notes.displayRef", "refs/notes/*")?;
+    // Objects are garbage to git until the refs that follow them, so no collection may start by itself.
+    config.set_i32("gc.auto", 0)?;
+    config.set_bool("receive.autogc", false)
+}
+
+fn own_config(path: &Path) -> Result<Config, git2::Error> {
+    let mut config = Config::new()?;
+    config.add_file(&path.join("config"), ConfigLevel::Local, false)?;
+    Ok(config)
+}
+
+/// Writes a pack and its index into `folder`.
+fn draft_pack(folder: &Path, objects: Vec<Object>) -> Result<(), git2::Error> {
+    let odb = Odb::new()?;
+    odb.add_new_mempack_backend(FIRST)?;
+    let memory = git2::Repository::from_odb(odb)?;
+    // No settings have a say.
+    memory.set_config(&Config::new()?)?;
+    let mut builder = memory.packbuilder()?;
+    builder.set_threads(1);
+    let odb = memory.odb()?;
+    for Object { kind, bytes, id } in objects {
+        odb.write(kind, &bytes)?;
+        builder.insert_object(id, Some(family(&bytes)))?;
+    }
+    builder.write(folder, FILE_MODE)
+}
+
+/// Objects of one family have much in common: each is stored as what differs from another.
+fn family(bytes: &[u8]) -> &'static str {
+    if bytes.starts_with(b"<NAME>") { "proposal" } else { "program" }
+}
+
+/// Moves the files with this ending from one folder to another, on the disk before and after.
+fn publish(from: &Path, ending: &str, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let file = entry?.path();
+        if file.extension().is_some_and(|own| own == ending) {
+            File::open(&file)?.sync_all()?;
+            fs::rename(&file, to.join(file.file_name().unwrap_or_default()))?;
+        }
+    }
+    File::open(to)?.sync_all()
+}
+
+/// A file that is not there need not be removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}

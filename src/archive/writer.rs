@@ -1,0 +1,183 @@
+//! Writer: brings the archive of a live run up to date, in the background and now and then: the journal has everything
+//! that the archive shows, so nothing waits for it and nothing is lost with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::archive::candidate::{CandidateIds, NewCandidate};
+use crate::archive::error::ArchiveError;
+use crate::archive::id::{CommitId, GitId};
+use crate::archive::kept::Kept;
+use crate::archive::notes;
+use crate::archive::object::Object;
+use crate::archive::refs::Refs;
+use crate::archive::store::{Archive, KEPT, NOTES};
+
+/// The fewest candidates, and the shortest time, between two packs. Both grow with the run, so that a run of any length
+/// has some hundred packs.
+const FEWEST: usize = 32;
+const SHORTEST: Duration = Duration::from_secs(10);
+const GROWTH: usize = 32;
+/// So many candidates are archived at once when an archive is made again.
+const AT_ONCE: usize = 1000;
+
+/// What archives the candidates of a run.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    kept: Kept,
+    /// Candidates that were not handed to a thread yet.
+    waiting: Vec<NewCandidate>,
+    /// How many were.
+    archived: usize,
+    began: Instant,
+    last: Instant,
+    thread: Option<JoinHandle<Result<(), ArchiveError>>>,
+}
+
+impl Writer {
+    /// Opens the archive at `path`, or makes it; something else in its place is moved aside. Commit times count from
+    /// `epoch`. The caller holds the lock of the run.
+    ///
+    /// # Errors
+    /// What git or the operating system says.
+    pub fn open(path: &Path, epoch: i64) -> Result<Self, ArchiveError> {
+        Archive::open_or_create(path)?;
+        let (waiting, kept, now) = (Vec::new(), Kept::new(epoch), Instant::now());
+        Ok(Self { path: path.to_owned(), kept, waiting, archived: 0, began: now, last: now, thread: None })
+    }
+
+    /// Takes in the next candidate, whose commit this is. `None`: the archive has it.
+    pub fn add(&mut self, commit: CommitId, new: Option<NewCandidate>) {
+        self.kept.add(commit);
+        match new {
+            Some(new) => self.waiting.push(new),
+            None => self.archived += 1,
+        }
+    }
+
+    /// Whether enough has come together for a pack, and none is being written.
+    pub fn is_due(&self) -> bool {
+        let is_idle = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        let is_long_ago = self.last.elapsed() >= SHORTEST.max(self.began.elapsed() / GROWTH as u32);
+        let is_much = self.waiting.len() >= FEWEST.max(self.archived / GROWTH);
+        is_idle && (is_much || is_long_ago && !self.waiting.is_empty())
+    }
+
+    /// Begins to archive the candidates that wait and to move the refs, beside what goes on. An archive that cannot be
+    /// written is no reason to stop: it is made again later.
+    pub fn begin(&mut self, refs: Refs) {
+        if let Err(error) = self.wait() {
+            tracing::warn!(%error, "the archive is not up to date");
+        }
+        let Some((objects, head)) = self.kept.take() else { return };
+        let new = std::mem::take(&mut self.waiting);
+        self.archived += new.len();
+        self.last = Instant::now();
+        let path = self.path.clone();
+        let archive = move || archive(&path, new, objects, head, &refs);
+        match thread::Builder::new().name("archive".to_owned()).spawn(archive) {
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => tracing::warn!(%error, "cannot start to archive"),
+        }
+    }
+
+    /// Brings the archive up to date with `refs` and `notes`, and waits for it.
+    ///
+    /// # Errors
+    /// What git or the operating system says.
+    pub fn finish(&mut self, refs: Refs, notes: &BTreeMap<CommitId, String>) -> Result<(), ArchiveError> {
+        self.wait()?;
+        if let Some((objects, head)) = self.kept.take() {
+            archive(&self.path, std::mem::take(&mut self.waiting), objects, head, &refs)?;
+        }
+        set_notes(&Archive::open(&self.path)?, notes, refs.time())
+    }
+
+    /// Which of these candidates the archive lacks, wholly or in part: none unless it was tampered with, or collected
+    /// before its refs were moved.
+    ///
+    /// # Errors
+    /// What git says.
+    pub fn lacking(&self, all: impl Iterator<Item = CandidateIds>) -> Result<Vec<usize>, ArchiveError> {
+        let archive = Archive::open(&self.path)?;
+        let lacks = all.enumerate().map(|(at, ids)| Ok(archive.lacks(&ids)?.then_some(at)));
+        lacks.filter_map(Result::transpose).collect()
+    }
+
+    /// Which of these commits the archive lacks.
+    ///
+    /// # Errors
+    /// What git says.
+    pub fn lacking_commits(&self, all: impl Iterator<Item = CommitId>) -> Result<Vec<usize>, ArchiveError> {
+        let archive = Archive::open(&self.path)?;
+        let lacks = all.enumerate().map(|(at, commit)| Ok((!archive.has(commit.oid())?).then_some(at)));
+        lacks.filter_map(Result::transpose).collect()
+    }
+
+    /// Writes candidates that the archive lacks.
+    ///
+    /// # Errors
+    /// What git or the operating system says, or what `next` says.
+    pub fn restore<E: From<ArchiveError>>(
+        &self,
+        lacking: &[usize],
+        next: impl Fn(usize) -> Result<NewCandidate, E>,
+    ) -> Result<(), E> {
+        let archive = Archive::open(&self.path)?;
+        for some in lacking.chunks(AT_ONCE) {
+            let new = some.iter().map(|at| next(*at)).collect::<Result<Vec<_>, E>>()?;
+            archive.write(objects_of(new)?)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<(), ArchiveError> {
+        self.thread.take().map_or(Ok(()), |thread| thread.join().expect("BUG: archiving does not panic"))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Err(error) = self.wait() {
+            tracing::warn!(%error, "the archive is not up to date");
+        }
+    }
+}
+
+fn objects_of(new: Vec<NewCandidate>) -> Result<Vec<Object>, ArchiveError> {
+    let mut objects = Vec::new();
+    for new in new {
+        objects.extend(new.objects()?);
+    }
+    Ok(objects)
+}
+
+/// Writes candidates with all that keeps them, and moves the refs once they are there.
+fn archive(
+    path: &Path,
+    new: Vec<NewCandidate>,
+    keeps: Vec<Object>,
+    kept: CommitId,
+    refs: &Refs,
+) -> Result<(), ArchiveError> {
+    let archive = Archive::open(path)?;
+    let mut objects = objects_of(new)?;
+    objects.extend(keeps);
+    objects.extend(refs.objects());
+    archive.write(objects)?;
+    archive.point(KEPT, kept)?;
+    refs.show(&archive)
+}
+
+/// Lets git show these texts below the commits, and no others.
+fn set_notes(archive: &Archive, notes: &BTreeMap<CommitId, String>, time: u64) -> Result<(), ArchiveError> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let (objects, head) = notes::draft(notes, time);
+    archive.write(objects)?;
+    archive.point(NOTES, head)
+}

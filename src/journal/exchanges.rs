@@ -1,0 +1,191 @@
+//! Exchanges: the bodies of requests to language models and of their replies, one JSON object a line, beside the journal.
+//!
+//! A line is on the disk before the journal names its offset and digest. A line that no event names was written right
+//! before a crash and means nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::values::digest::Digest;
+use crate::values::error_kind::{Classify, ErrorKind};
+use crate::values::event::ExchangeRef;
+use crate::values::raw_text::RawText;
+
+/// A request and what came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The body that was sent.
+    pub request: RawText,
+    /// The body that came back, as much of it as came; `None`: nothing.
+    pub reply: Option<RawText>,
+}
+
+/// Why an exchange cannot be written or read.
+#[derive(Debug, Error)]
+pub enum ExchangeError {
+    /// The operating system refused.
+    #[error("{}: cannot {doing} it", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has another line there, or none.
+    #[error("{}: the line at byte {offset} is not the exchange that the journal names", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the line was to begin.
+        offset: u64,
+    },
+}
+
+impl Classify for ExchangeError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io { .. } => ErrorKind::Failure,
+            Self::Damaged { .. } => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { .. } => None,
+            Self::Damaged { .. } => Some("`packevolve fsck` checks the whole record".to_owned()),
+        }
+    }
+}
+
+/// The file of a run's exchanges; it comes to be with the first of them.
+#[derive(Debug)]
+pub struct Exchanges {
+    path: PathBuf,
+    /// Open to be written, with its length.
+    writer: Option<(File, u64)>,
+}
+
+impl Exchanges {
+    /// The file at `path`, which need not be there.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, writer: None }
+    }
+
+    /// Writes an exchange; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn append(&mut self, exchange: &Exchange) -> Result<ExchangeRef, ExchangeError> {
+        let mut line = serde_json::to_vec(exchange).expect("BUG: texts can be written as JSON");
+        let digest = Digest::of(&line);
+        line.push(b'\n');
+        let failed = |source| ExchangeError::Io { path: self.path.clone(), doing: "append to", source };
+        let (mut file, offset) = match self.writer.take() {
+            Some(open) => open,
+            None => open_to_append(&self.path).map_err(failed)?,
+        };
+        file.write_all(&line).and_then(|()| file.sync_data()).map_err(failed)?;
+        self.writer = Some((file, offset + line.len() as u64));
+        Ok(ExchangeRef { offset, digest })
+    }
+
+    /// Reads an exchange that the journal names.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or that was changed.
+    pub fn read(&self, wanted: ExchangeRef) -> Result<Exchange, ExchangeError> {
+        let line = line_at(&self.path, wanted.offset);
+        let line = line.map_err(|source| ExchangeError::Io { path: self.path.clone(), doing: "read", source })?;
+        let is_it = Digest::of(&line) == wanted.digest;
+        let exchange = is_it.then(|| serde_json::from_slice(&line).ok()).flatten();
+        exchange.ok_or_else(|| ExchangeError::Damaged { path: self.path.clone(), offset: wanted.offset })
+    }
+}
+
+/// Opens the file and cuts off a last line without its end, which a crash has left.
+fn open_to_append(path: &Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut end = 0;
+    let mut reader = BufReader::new(&file);
+    loop {
+        let length = reader.skip_until(b'\n')? as u64;
+        if length == 0 {
+            break;
+        }
+        let mut last = [0];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, end + length - 1)?;
+        if last != *b"\n" {
+            file.set_len(end)?;
+            break;
+        }
+        end += length;
+    }
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok((file, end))
+}
+
+/// The line that begins at `offset`, without its end.
+fn line_at(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = BufReader::new(File::open(path)?);
+    file.seek(SeekFrom::Start(offset))?;
+    let mut line = Vec::new();
+    file.read_until(b'\n', &mut line)?;
+    line.pop_if(|last| *last == b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(request: &[u8], reply: Option<&[u8]>) -> Exchange {
+        let raw = |bytes: &[u8]| RawText(bytes.to_vec());
+        Exchange { request: raw(request), reply: reply.map(raw) }
+    }
+
+    #[test]
+    fn what_was_appended_reads_back_by_its_ref() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exchanges.jsonl");
+        let all = [exchange(b"{\"a\": 1}", Some(b"b\nc")), exchange(b"\xff", None), exchange(b"", Some(b""))];
+        let mut exchanges = Exchanges::new(path.clone());
+        let refs: Vec<ExchangeRef> = all[..2].iter().map(|one| exchanges.append(one).unwrap()).collect();
+        let last = Exchanges::new(path.clone()).append(&all[2]).unwrap();
+        let reader = Exchanges::new(path);
+        for (expected, at) in all.iter().zip([refs[0], refs[1], last]) {
+            assert_eq!(reader.read(at).unwrap(), *expected);
+        }
+    }
+
+    #[test]
+    fn a_torn_line_is_cut_off_before_the_next_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exchanges.jsonl");
+        let first = Exchanges::new(path.clone()).append(&exchange(b"one", None)).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"request\":\"to").unwrap();
+        let second = Exchanges::new(path.clone()).append(&exchange(b"two", None)).unwrap();
+        let reader = Exchanges::new(path);
+        assert_eq!(reader.read(first).unwrap(), exchange(b"one", None));
+        assert_eq!(reader.read(second).unwrap(), exchange(b"two", None));
+    }
+
+    #[test]
+    fn a_changed_line_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("exchanges.jsonl");
+        let at = Exchanges::new(path.clone()).append(&exchange(b"one", Some(b"two"))).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace("two", "TWO");
+        std::fs::write(&path, text).unwrap();
+        assert!(matches!(Exchanges::new(path.clone()).read(at), Err(ExchangeError::Damaged { offset: 0, .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(Exchanges::new(path).read(at), Err(ExchangeError::Io { .. })));
+    }
+}

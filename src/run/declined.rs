@@ -1,0 +1,35 @@
+//! Declined: the documents of the corpus of a run that made no candidate.
+
+use std::collections::BTreeMap;
+
+use crate::journal::{JournalError, Reader};
+use crate::run::folder::RunFolder;
+use crate::values::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, Selection};
+
+/// Documents of the corpus of a run that made no candidate, each with the reason. Reads no further than it must: a long
+/// run has a long journal, and the corpus comes first.
+///
+/// # Errors
+/// A damaged journal.
+pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>, JournalError> {
+    let (mut corpus, mut open, mut declined) = (Vec::<CorpusEntry>::new(), BTreeMap::new(), Vec::new());
+    let mut selected = 0;
+    for entry in Reader::open(&folder.journal())? {
+        match entry?.event {
+            Event::RunStarted(started) => corpus = started.corpus,
+            Event::Selected { attempt, selection: Selection { proposer: Proposer::Corpus(place), .. } } => {
+                selected += 1;
+                open.extend(corpus.get(place).map(|entry| (attempt, entry.file.clone())));
+            }
+            Event::CandidateCreated(CandidateCreated { attempt, .. }) => drop(open.remove(&attempt)),
+            Event::ProposalDeclined { attempt, reason, .. } => {
+                declined.extend(open.remove(&attempt).map(|file| (file, reason)));
+            }
+            _ => {}
+        }
+        if selected == corpus.len() && open.is_empty() {
+            break;
+        }
+    }
+    Ok(declined)
+}

@@ -1,0 +1,91 @@
+//! Restore: makes the archive of a run, or what it lacks, again from the journal.
+
+use thiserror::Error;
+
+use crate::archive::note::notes;
+use crate::archive::{Archive, ArchiveError, CandidateIds, Programs, ProgramsError, Refs, Writer};
+use crate::run::derive::archived;
+use crate::run::folder::RunFolder;
+use crate::run::resume::LiveRun;
+use crate::search::Search;
+use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, ErrorKind};
+
+/// The archive cannot be made again.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
+}
+
+impl Classify for RestoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Archive(error) => error.kind(),
+            Self::Programs(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Archive(error) => error.hint(),
+            Self::Programs(error) => error.hint(),
+        }
+    }
+}
+
+/// Opens the archive of a run to write to it, and writes what it lacks of these candidates, which are all of the run.
+///
+/// # Errors
+/// What git or the operating system says; a program that cannot be derived any more.
+pub fn open_archive(
+    folder: &RunFolder,
+    search: &Search,
+    programs: &Programs,
+    candidates: &[CandidateIds],
+) -> Result<Writer, RestoreError> {
+    let mut writer = Writer::open(&folder.archive(), search.origin().epoch)?;
+    let lacking = writer.lacking(candidates.iter().copied())?;
+    write_again(&writer, search, programs, &lacking)?;
+    candidates.iter().for_each(|ids| writer.add(ids.commit, None));
+    writer.begin(Refs::of(search));
+    Ok(writer)
+}
+
+/// Brings the archive up to date at the end of a run, with notes of how candidates were judged.
+///
+/// # Errors
+/// As [`open_archive`].
+pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
+    writer.finish(Refs::of(search), &notes(search))?;
+    // A person may have had git collect objects before its refs led to them.
+    let commits = search.candidates().map(|(_, candidate)| candidate.commit);
+    let lacking = writer.lacking_commits(commits)?;
+    write_again(writer, search, programs, &lacking)
+}
+
+/// Makes the archive of a run whole: what it lacks is written, and where an object is damaged, all of it anew.
+///
+/// # Errors
+/// As [`open_archive`].
+pub fn repair_archive(run: &LiveRun) -> Result<(), RestoreError> {
+    let LiveRun { folder, search, programs, candidates, .. } = run;
+    if is_damaged(folder, candidates) {
+        Archive::move_aside(&folder.archive())?;
+    }
+    let mut writer = open_archive(folder, search, programs, candidates)?;
+    finish_archive(&mut writer, search, programs)
+}
+
+fn is_damaged(folder: &RunFolder, candidates: &[CandidateIds]) -> bool {
+    let Ok(archive) = Archive::open(&folder.archive()) else { return false };
+    let is_damage = |error: &ArchiveError| matches!(error, ArchiveError::Damaged { .. });
+    let of_candidates = candidates.iter().any(|ids| archive.verify(ids).is_err_and(|error| is_damage(&error)));
+    of_candidates || archive.reachable().is_ok_and(|reachable| reachable.flaws.iter().any(is_damage))
+}
+
+fn write_again(writer: &Writer, search: &Search, programs: &Programs, lacking: &[usize]) -> Result<(), RestoreError> {
+    writer.restore(lacking, |at| Ok(archived(search, programs, CandidateId(at as u64))?))
+}

@@ -1,0 +1,72 @@
+//! Raw text: bytes as somebody sent them, nearly always UTF-8. In JSON a string, or `{"hex": "..."}` for other bytes, so
+//! that every byte comes back.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Bytes as received.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Form", into = "Form")]
+pub struct RawText(pub Vec<u8>);
+
+/// How [`RawText`] stands in JSON.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Form {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl RawText {
+    /// As text; bytes that are not UTF-8 become replacement characters.
+    pub fn lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+impl From<Vec<u8>> for RawText {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for RawText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.lossy(), f)
+    }
+}
+
+impl From<RawText> for Form {
+    fn from(RawText(bytes): RawText) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| Self::Hex { hex: hex::encode(error.as_bytes()) }, Self::Text)
+    }
+}
+
+impl TryFrom<Form> for RawText {
+    type Error = hex::FromHexError;
+
+    fn try_from(form: Form) -> Result<Self, hex::FromHexError> {
+        match form {
+            Form::Text(text) => Ok(Self(text.into_bytes())),
+            Form::Hex { hex } => hex::decode(hex).map(Self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_comes_back_from_json() {
+        for bytes in [&b""[..], b"a \"line\"\r\n", "größer \u{2028}".as_bytes(), b"\xff\xfe\x00", &[0x80]] {
+            let raw = RawText(bytes.to_vec());
+            let json = serde_json::to_string(&raw).unwrap();
+            assert_eq!(serde_json::from_str::<RawText>(&json).unwrap(), raw, "{json}");
+        }
+        assert_eq!(serde_json::to_string(&RawText(b"x\n".to_vec())).unwrap(), r#""x\n""#);
+        assert_eq!(serde_json::to_string(&RawText(vec![255])).unwrap(), r#"{"hex":"ff"}"#);
+    }
+}
