@@ -10,10 +10,10 @@ use crate::proposer::catalogue::{Catalogue, CatalogueError};
 use crate::proposer::cross::SecondParent;
 use crate::proposer::prune::{Ancestor, Cuts};
 use crate::proposer::{compose, cross, mutate, prune};
-use crate::search::Search;
+use crate::search::{Attempt, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
-use crate::values::event::{Proposer, RunStarted, Selection};
+use crate::values::event::{Proposer, RunStarted};
 use crate::values::operator::Operator;
 
 /// What keeps a run's proposers from being asked.
@@ -72,16 +72,16 @@ impl Proposers {
     pub fn draw(
         &self,
         search: &Search,
-        (attempt, selection): (u64, &Selection),
+        attempt: &Attempt,
         program: impl Fn(CandidateId) -> Result<String, ProgramsError>,
     ) -> Result<Option<ProposalDraft>, ProgramsError> {
-        let started = search.origin();
+        let (started, selection) = (search.origin(), &attempt.selection);
         if let Proposer::Corpus(place) = selection.proposer {
             let document = started.corpus[place].document.0.clone();
             return Ok(Some(ProposalDraft { document, operator: None }));
         }
         let parent = program(selection.parent)?;
-        let mut rng = stream(started.settings.rng_seed, attempt, Purpose::Proposal);
+        let mut rng = stream(started.settings.rng_seed, attempt.number, Purpose::Proposal);
         let seen = |program: &str| search.seen(&blob_id(program.as_bytes())).is_some();
         let proposal = match selection.proposer {
             Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),

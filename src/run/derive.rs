@@ -1,4 +1,5 @@
-//! Derive: from a parent and a document to a child program. The one way to a candidate, for live runs and replay alike.
+//! Derive: makes a child from its parent and a document, and a commit from a child. Live runs and replay use the same
+//! functions.
 
 use crate::archive::programs::derive;
 use crate::archive::{NewCandidate, Programs, ProgramsError, blob_id};
@@ -8,57 +9,46 @@ use crate::search::Search;
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{Declined, Proposer};
 
-/// A child program and the proposal that made it.
+/// A program that an edit makes, not a candidate yet.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Derived {
-    /// The document, read.
+pub struct Child {
     pub proposal: Proposal,
-    /// The child program.
     pub program: String,
-}
-
-/// A program that nobody has seen before.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Novel {
-    /// The program and its proposal.
-    pub derived: Derived,
-    /// Id of the program without what makes no difference to it.
+    /// See [`normal_form`].
     pub normalised: BlobId,
-    /// How many tokens it has then.
+    /// See [`normal_form`].
     pub size: u64,
 }
 
-/// What a document makes of its parent, of all that `search` has seen.
+/// Applies a document, as received, to the program of its parent.
 ///
 /// # Errors
-/// Why it makes no candidate.
-pub fn novel(search: &Search, parent: &str, document: &[u8]) -> Result<Novel, Declined> {
+/// The document makes no program, or one that `search` has seen.
+pub fn novel(search: &Search, parent: &str, document: &[u8]) -> Result<Child, Declined> {
     let (proposal, program) = derive(parent, document)?;
-    let derived = Derived { proposal, program };
-    if let Some(of) = search.seen(&blob_id(derived.program.as_bytes())) {
+    if let Some(of) = search.seen(&blob_id(program.as_bytes())) {
         return Err(Declined::Duplicate { of });
     }
-    let (normalised, size) = normal_form(&derived.program);
+    let (normalised, size) = normal_form(&program);
     match search.seen_normalised(&normalised) {
         Some(of) => Err(Declined::NotNovel { of }),
-        None => Ok(Novel { derived, normalised, size }),
+        None => Ok(Child { proposal, program, normalised, size }),
     }
 }
 
-/// The id of a program without what makes no difference to it, and how many tokens are left then.
+/// The id of a program without comments, blank lines and names of locals, and its number of tokens.
 pub fn normal_form(program: &str) -> (BlobId, u64) {
     let normal = normalised(program);
     (blob_id(normal.as_bytes()), size(&normal))
 }
 
-/// What of a candidate goes into its commit beside its program and proposal.
+/// The rest of a candidate's commit, beside its program and proposal.
 #[derive(Clone, Debug)]
 pub struct Descent<'a> {
-    /// Its number.
     pub candidate: CandidateId,
-    /// What it is an edit of.
+    /// The first of them is the one it edits.
     pub parents: &'a [CandidateId],
-    /// Where its proposal came from; `None` for the seed program.
+    /// `None` for the seed program.
     pub proposer: Option<Proposer>,
 }
 

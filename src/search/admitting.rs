@@ -8,7 +8,7 @@ use crate::search::candidate::{Candidate, Outcome};
 use crate::search::credit::Return;
 use crate::search::population::Member;
 use crate::search::select;
-use crate::search::state::Search;
+use crate::search::state::{Attempt, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{CandidateCreated, Declined, Proposer, Selection};
 
@@ -21,12 +21,12 @@ impl Search {
         }
         self.credit.tried(selection.proposer);
         selection.repairs.into_iter().for_each(|candidate| self.models.sent_back(candidate));
-        self.open.push((attempt, selection.clone()));
+        self.open.push(Attempt { number: attempt, selection: selection.clone() });
     }
 
     fn close_attempt(&mut self, attempt: u64) -> Selection {
-        let at = self.open.iter().position(|(open, _)| *open == attempt).expect("BUG: an attempt is selected first");
-        self.open.remove(at).1
+        let at = self.open.iter().position(|open| open.number == attempt).expect("BUG: an attempt is selected first");
+        self.open.remove(at).selection
     }
 
     pub(super) fn decline(&mut self, attempt: u64, reason: &Declined) {

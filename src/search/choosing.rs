@@ -8,7 +8,7 @@ use crate::search::best::Best;
 use crate::search::candidate::Candidate;
 use crate::search::population::Member;
 use crate::search::select;
-use crate::search::state::Search;
+use crate::search::state::{Attempt, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Proposer, RequestForm, Selection, StopReason};
 
@@ -40,10 +40,7 @@ pub struct Task {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    Attempt {
-        attempt: u64,
-        selection: Selection,
-    },
+    Attempt(Attempt),
     /// Nothing until a running evaluation or request has ended.
     Wait,
     Stop(StopReason),
@@ -62,7 +59,8 @@ impl Search {
         }
         if self.has_reached_target() {
             // The end does not wait for models that have not answered yet.
-            let is_settled = self.tasks().next().is_none() && self.open.iter().all(|(_, s)| s.form.is_some());
+            let is_settled =
+                self.tasks().next().is_none() && self.open.iter().all(|open| open.selection.form.is_some());
             return self.prune_or(|| if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait });
         }
         if self.searched() + self.open.len() as u64 >= self.candidate_limit {
@@ -71,10 +69,10 @@ impl Search {
         if self.declined_in_a_row >= EXHAUSTED_AFTER {
             return self.prune_or(|| self.stop_or_wait(StopReason::Exhausted));
         }
-        let attempt = self.attempts;
+        let number = self.attempts;
         let selection = self.next_of_corpus().or_else(|| self.next_repair());
-        match selection.or_else(|| self.next_cut(false)).or_else(|| self.drawn(attempt)) {
-            Some(selection) => Next::Attempt { attempt, selection },
+        match selection.or_else(|| self.next_cut(false)).or_else(|| self.drawn(number)) {
+            Some(selection) => Next::Attempt(Attempt { number, selection }),
             // A paused model comes back.
             None if self.models.is_any_paused() => Next::Wait,
             None => self.stop_or_wait(StopReason::Exhausted),
@@ -108,7 +106,7 @@ impl Search {
     /// Prunes the best before the run ends.
     fn prune_or(&self, end: impl FnOnce() -> Next) -> Next {
         match self.next_cut(true) {
-            Some(selection) => Next::Attempt { attempt: self.attempts, selection },
+            Some(selection) => Next::Attempt(Attempt { number: self.attempts, selection }),
             None => end(),
         }
     }
@@ -158,7 +156,7 @@ impl Search {
     fn can_request(&self, proposer: Proposer) -> bool {
         let Proposer::Model(model) = proposer else { return false };
         let slots = self.settings().search.slots;
-        let open = self.open.iter().filter(|(_, selection)| selection.proposer == proposer).count();
+        let open = self.open.iter().filter(|open| open.selection.proposer == proposer).count();
         let is_backed_up = self.waiting.len().saturating_sub(slots) > slots;
         self.models.is_ready(model) && open < self.settings().llm.models[model].requests && !is_backed_up
     }

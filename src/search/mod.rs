@@ -29,4 +29,4 @@ mod tests;
 pub use candidate::{Candidate, HeldOutResult, Outcome};
 pub use choosing::{Next, Subject, Task};
 pub use rules::Refusal;
-pub use state::{Search, Tally};
+pub use state::{Attempt, Search, Tally};

@@ -40,8 +40,8 @@ pub struct Search {
     /// For each document of the corpus the candidate that it made.
     pub(super) corpus: Vec<Option<CandidateId>>,
     pub(super) attempts: u64,
-    /// Selections whose attempt has no candidate and no reason against one yet.
-    pub(super) open: Vec<(u64, Selection)>,
+    /// Attempts that have made no candidate and were not declined yet.
+    pub(super) open: Vec<Attempt>,
     pub(super) declined_in_a_row: u64,
     pub(super) islands: Islands,
     pub(super) elites: Elites,
@@ -52,6 +52,14 @@ pub struct Search {
     /// Candidates that looked better than the best, without an evaluation on held-out windows yet.
     pub(super) contenders: Vec<Contender>,
     pub(super) stopped: Option<StopReason>,
+}
+
+/// One try to make a candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counted from 0.
+    pub number: u64,
+    pub selection: Selection,
 }
 
 /// How many evaluations ended in which way.
@@ -269,11 +277,11 @@ impl Search {
 
     /// The selection of an attempt without an outcome.
     pub fn attempt_under_way(&self, attempt: u64) -> Option<&Selection> {
-        self.open.iter().find(|(open, _)| *open == attempt).map(|(_, selection)| selection)
+        self.open.iter().find(|open| open.number == attempt).map(|open| &open.selection)
     }
 
     /// All attempts without an outcome: a model has not answered yet, or the process died in between.
-    pub fn open_attempts(&self) -> &[(u64, Selection)] {
+    pub fn open_attempts(&self) -> &[Attempt] {
         &self.open
     }
 

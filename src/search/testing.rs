@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use rand::RngExt;
 
 use crate::search::choosing::{Next, Subject, Task};
-use crate::search::state::Search;
+use crate::search::state::{Attempt, Search};
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
 use crate::values::digest::Digest;
@@ -132,7 +132,7 @@ pub struct World {
     script: Script,
     in_flight: Vec<Task>,
     /// Attempts that wait for their model.
-    asked: Vec<(u64, Selection)>,
+    asked: Vec<Attempt>,
     rng: Stream,
 }
 
@@ -187,10 +187,10 @@ impl World {
         let next = self.search.next();
         assert_eq!(next, self.search.next(), "asked twice");
         match next {
-            Next::Attempt { attempt, selection } if !is_full || is_of_a_model(&selection) => {
-                self.attempt(attempt, &selection);
+            Next::Attempt(attempt) if !is_full || is_of_a_model(&attempt.selection) => {
+                self.attempt(attempt.number, &attempt.selection);
             }
-            Next::Attempt { .. } | Next::Wait => self.go_on(),
+            Next::Attempt(_) | Next::Wait => self.go_on(),
             Next::Stop(reason) => self.record(Event::RunStopped { reason }),
         }
     }
@@ -212,7 +212,7 @@ impl World {
 
     /// Ends one request, with or without an answer.
     fn answer_one(&mut self) {
-        let (attempt, selection) = self.asked.swap_remove(self.rng.random_range(0..self.asked.len()));
+        let Attempt { number: attempt, selection } = self.asked.swap_remove(self.rng.random_range(0..self.asked.len()));
         let Proposer::Model(model) = selection.proposer else { unreachable!("only models are asked") };
         let error = self.chance(self.script.unanswered).then_some(LlmError::Empty);
         let charge = Charge { nanodollars: self.rng.random_range(0..10_000_000), ..Charge::NONE };
@@ -245,7 +245,7 @@ impl World {
 
     fn begin(&mut self, attempt: u64, selection: &Selection) {
         match is_of_a_model(selection) {
-            true => self.asked.push((attempt, selection.clone())),
+            true => self.asked.push(Attempt { number: attempt, selection: selection.clone() }),
             false => self.carry_out(attempt, selection),
         }
     }
@@ -341,8 +341,8 @@ impl World {
     /// Resumes with this limit of candidates.
     pub fn resume(&mut self, candidates: u64) {
         self.record(Event::RunResumed { candidates });
-        for (attempt, selection) in self.search.open_attempts().to_vec() {
-            self.begin(attempt, &selection);
+        for open in self.search.open_attempts().to_vec() {
+            self.begin(open.number, &open.selection);
         }
     }
 }

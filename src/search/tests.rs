@@ -13,7 +13,7 @@ use crate::search::population::Member;
 use crate::search::testing::{
     Script, World, blob, created, exchange, first_window, is_of_a_model, measurement, sample,
 };
-use crate::search::{Next, Outcome, Search, Subject, Tally, Task};
+use crate::search::{Attempt, Next, Outcome, Search, Subject, Tally, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
     Asking, CandidateCreated, Declined, Event, Fingerprint, ModelAsked, Proposer, RequestForm, Selection, StopReason,
@@ -299,7 +299,7 @@ proptest! {
         let (reason, before) = (world.search.stopped(), world.search.candidates().len() as u64);
         world.resume(script.candidates + more);
         if reason == Some(StopReason::Candidates) && script.mutate && !is_deserted(&world.search) {
-            let goes_on = matches!(world.search.next(), Next::Attempt { .. });
+            let goes_on = matches!(world.search.next(), Next::Attempt(_));
             prop_assert!(goes_on);
         }
         prop_assert_eq!(world.search.candidates().len() as u64, before);
@@ -324,7 +324,7 @@ proptest! {
                 }
             }
             for model in 0..2 {
-                let open = world.search.open_attempts().iter().filter(|(_, s)| s.proposer == Proposer::Model(model));
+                let open = world.search.open_attempts().iter().filter(|open| open.selection.proposer == Proposer::Model(model));
                 prop_assert!(open.count() <= 2);
             }
         }
@@ -486,7 +486,7 @@ fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
     let mut world =
         World::new(Script { models: 1, mutate: false, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
     world.record(world.baseline(WindowSet::Search));
-    assert!(matches!(world.search.next(), Next::Attempt { selection, .. } if is_of_a_model(&selection)));
+    assert!(matches!(world.search.next(), Next::Attempt(Attempt { selection, .. }) if is_of_a_model(&selection)));
     world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
     assert_eq!(world.search.next(), Next::Wait);
     world.record(Event::ModelResumed { model: 0 });
@@ -494,7 +494,7 @@ fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
     world.record(Event::ModelPaused { model: 0, error });
     assert_eq!(world.search.next(), Next::Stop(StopReason::Exhausted));
     world.resume(20);
-    assert!(matches!(world.search.next(), Next::Attempt { .. }));
+    assert!(matches!(world.search.next(), Next::Attempt(_)));
 }
 
 #[test]
@@ -518,13 +518,13 @@ fn models_are_asked_while_all_slots_are_busy_and_nobody_else_is() {
     world.record(selected(0, Proposer::Mutate, 0));
     world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
     for attempt in 1..=2 {
-        let Next::Attempt { selection, .. } = world.search.next() else { panic!("a model can be asked") };
+        let Next::Attempt(Attempt { selection, .. }) = world.search.next() else { panic!("a model can be asked") };
         assert_eq!(selection.proposer, Proposer::Model(0));
         world.record(Event::Selected { attempt, selection });
     }
     assert_eq!(world.search.next(), Next::Wait, "as many requests as it may have are open");
     world.record(rejected(1));
-    assert!(matches!(world.search.next(), Next::Attempt { selection, .. } if !is_of_a_model(&selection)));
+    assert!(matches!(world.search.next(), Next::Attempt(Attempt { selection, .. }) if !is_of_a_model(&selection)));
 }
 
 #[test]
@@ -649,7 +649,9 @@ fn to_be_pruned(held_out: usize) -> World {
 
 /// Makes the next attempt, of which a candidate of this size comes.
 fn cut(world: &mut World, size: u64) {
-    let Next::Attempt { attempt, selection } = world.search.next() else { panic!("{:?}", world.search.next()) };
+    let Next::Attempt(Attempt { number: attempt, selection }) = world.search.next() else {
+        panic!("{:?}", world.search.next())
+    };
     assert_eq!(selection.proposer, Proposer::Prune);
     let count = world.search.candidates().len() as u64;
     world.record(Event::Selected { attempt, selection: selection.clone() });
@@ -661,7 +663,7 @@ fn cut(world: &mut World, size: u64) {
 /// The place and the parent of what is cut next.
 fn next_cut(world: &World) -> Option<(u64, u64)> {
     match world.search.next() {
-        Next::Attempt { selection, .. } => Some((selection.cut?, selection.parent.0)),
+        Next::Attempt(Attempt { selection, .. }) => Some((selection.cut?, selection.parent.0)),
         _ => None,
     }
 }
@@ -688,7 +690,7 @@ fn what_is_shorter_and_as_good_is_the_best_and_the_pass_goes_on_where_it_was_cut
     for place in [2, 0] {
         assert_eq!(next_cut(&world), Some((place, 3)));
         let attempt = world.search.attempts;
-        let Next::Attempt { selection, .. } = world.search.next() else { unreachable!() };
+        let Next::Attempt(Attempt { selection, .. }) = world.search.next() else { unreachable!() };
         world.record(Event::Selected { attempt, selection });
         world.record(declined(attempt, Declined::NothingNew));
     }

@@ -1,6 +1,16 @@
-//! Driver: carries out what the search decides.
+//! Driver: carries out what the search decides: asks proposers, applies edits, has judges measure, and writes everything
+//! down. It decides nothing itself.
+//!
+//! Every step appends its event to the journal before it changes the state. The journal is synced once for all events
+//! that come together, before the driver waits for anything: from then on they have happened.
 
-mod state;
+mod error;
+mod record;
 mod models;
+mod run;
+mod start;
 
-pub use state::*;
+pub use error::DriverError;
+pub use record::{Observer, RunUpdate};
+pub use run::Driver;
+pub use start::Start;

@@ -1,183 +1,216 @@
-//! Asking: the part of the driver that language models are asked by: what is sent, what becomes of an answer, when a
-//! model is left alone. Every exchange is recorded before anything is made of it.
+//! Models: the language models of a live run: what they are asked, what becomes of an answer, when one pauses. Every
+//! exchange is recorded before its answer is used.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::proposer::draw::ProposalDraft;
 use crate::proposer::llm::client::Exchange;
 use crate::proposer::llm::context::Repair;
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::document::document;
-use crate::proposer::llm::pool::{ModelReply, ModelRequest};
-use crate::proposer::llm::prompt_data::PromptData;
+use crate::proposer::llm::pool::{ModelPool, ModelReply, ModelRequest};
+use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::proposer::llm::request::Request;
-use crate::run::driver::state::{Driver, DriverError};
-use crate::search::Next;
+use crate::run::driver::error::DriverError;
+use crate::run::driver::record::Record;
+use crate::search::{Attempt, Next, Search};
 use crate::values::cost::Charge;
 use crate::values::event::{Asking, Declined, Event, ModelAsked, Selection, StopReason};
 use crate::values::llm_error::{LlmError, Scope};
 use crate::values::settings::LlmSettings;
 
-/// After so many answers in a row that are of no use a model is left alone, as if its endpoint had failed.
+/// A model pauses after this many useless answers in a row, as if its endpoint had failed.
 const USELESS: u32 = 5;
 
-impl Driver<'_> {
-    /// Switches off the models that there is no way to.
-    pub(super) fn leave_out_broken_models(&mut self) -> Result<(), DriverError> {
-        for model in 0..self.search.models().count() {
-            if let Some(error) = self.requests.broken(model).cloned() {
-                self.pause(model, error)?;
+pub(super) struct Models {
+    settings: LlmSettings,
+    prompts: Prompts,
+    pool: ModelPool,
+    /// Requests that wait until running ones cost less than their worst case.
+    parked: Vec<ModelRequest>,
+    is_summing_up: bool,
+    /// By model: requests in a row without an answer.
+    failed_in_a_row: Vec<u32>,
+    /// By model.
+    paused_until: BTreeMap<usize, Instant>,
+    /// Whether the process before this one died: it may have waited for answers.
+    died: bool,
+}
+
+impl Models {
+    pub(super) fn open(search: &Search, died: bool) -> Result<Self, PromptError> {
+        let settings = search.settings().llm.clone();
+        Ok(Self {
+            prompts: Prompts::read(settings.prompts.as_deref())?,
+            pool: ModelPool::open(&settings, search.models().spent()),
+            parked: Vec::new(),
+            is_summing_up: false,
+            failed_in_a_row: vec![0; settings.models.len()],
+            paused_until: BTreeMap::new(),
+            died,
+            settings,
+        })
+    }
+
+    /// Pauses the models that have no usable endpoint or key.
+    pub(super) fn pause_broken(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
+        for model in 0..self.settings.models.len() {
+            if let Some(error) = self.pool.broken(model).cloned() {
+                self.pause(record, model, error)?;
             }
         }
         Ok(())
     }
 
-    /// Sends what a selection asks a model for.
-    pub(super) fn ask(&mut self, attempt: u64, model: usize, selection: &Selection) -> Result<(), DriverError> {
-        if let Some(error) = self.requests.broken(model).cloned() {
-            return self.decline_unanswered(attempt, error);
+    /// Asks a model for the proposal of an attempt.
+    pub(super) fn ask(&mut self, record: &mut Record<'_>, model: usize, attempt: &Attempt) -> Result<(), DriverError> {
+        if let Some(error) = self.pool.broken(model).cloned() {
+            return record.decline(attempt.number, None, Declined::Unanswered { error });
         }
-        let (conversation, repairs_left) = self.question(selection)?;
-        let order = self.order(model, Asking::Proposal(attempt), conversation, repairs_left);
+        let (conversation, repairs_left) = self.question(record, &attempt.selection)?;
+        let request = self.request(model, Asking::Proposal(attempt.number), conversation, repairs_left);
         if self.died {
-            // The process before this one may have been waiting for the answer.
-            self.record_asked(&order, None, Some(LlmError::Abandoned), order.request.worst)?;
+            record_abandoned(record, &request, request.request.worst)?;
         }
-        self.send(order)
+        self.send(record, request)
     }
 
-    fn question(&self, selection: &Selection) -> Result<(Conversation, u32), DriverError> {
-        let sent_back = selection.repairs.map_or(0, |rejected| self.known(rejected).repairs + 1);
-        let left = self.llm().repairs.saturating_sub(sent_back);
-        let returned = selection.repairs.map(|rejected| self.briefing().returned(rejected)).transpose()?.flatten();
+    fn question(&self, record: &Record<'_>, selection: &Selection) -> Result<(Conversation, u32), DriverError> {
+        let sent_back = selection.repairs.map_or(0, |rejected| record.known(rejected).repairs + 1);
+        let left = self.settings.repairs.saturating_sub(sent_back);
+        let data = record.prompt_data();
+        let returned = selection.repairs.map(|rejected| data.returned(rejected)).transpose()?.flatten();
         let conversation = match returned {
             Some(back) => {
                 self.prompts.repair(back.conversation, back.reply, &Repair { diagnosis: back.diagnosis, left })?
             }
             None => {
-                let form = selection.form.expect("BUG: a model is asked in some form");
-                self.prompts.ask(form, &self.briefing().context(selection)?)?
+                let form = selection.form.expect("BUG: a request to a model has a form");
+                self.prompts.ask(form, &data.context(selection)?)?
             }
         };
         Ok((conversation, left))
     }
 
-    /// The process before this one may have been waiting for a summary.
-    pub(super) fn account_for_summary(&mut self) -> Result<(), DriverError> {
-        match self.summary_order()? {
-            Some(order) if self.died => self.record_asked(&order, None, Some(LlmError::Abandoned), order.request.worst),
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks a model what worked and what did not, when it is time.
-    pub(super) fn summarise(&mut self) -> Result<(), DriverError> {
-        if let Some(order) = self.summary_order()? {
-            self.is_summing_up = true;
-            self.dispatch_request(order)?;
+    /// Ends the first step of a run: the process before this one may have waited for a summary.
+    pub(super) fn account_for_summary(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
+        if std::mem::take(&mut self.died)
+            && let Some(request) = self.summary_request(record)?
+        {
+            record_abandoned(record, &request, request.request.worst)?;
         }
         Ok(())
     }
 
-    /// What a model is asked for a summary with, if it is time and there is money for it.
-    fn summary_order(&self) -> Result<Option<ModelRequest>, DriverError> {
-        let every = self.llm().summary_every;
-        let is_due = every > 0 && self.history.since_summary() >= every && !self.is_summing_up;
-        let ready: Vec<usize> = self.search.models().ready().collect();
-        if !is_due || ready.is_empty() || matches!(self.search.next(), Next::Stop(_)) {
+    /// Asks a model for a summary of the run, when one is due.
+    pub(super) fn summarise(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
+        if let Some(request) = self.summary_request(record)? {
+            self.is_summing_up = true;
+            self.dispatch(record, request)?;
+        }
+        Ok(())
+    }
+
+    /// The request for a summary, if one is due and the budget has room for it.
+    fn summary_request(&self, record: &Record<'_>) -> Result<Option<ModelRequest>, DriverError> {
+        let every = self.settings.summary_every;
+        let is_due = every > 0 && record.history.since_summary() >= every && !self.is_summing_up;
+        let ready: Vec<usize> = record.search.models().ready().collect();
+        if !is_due || ready.is_empty() || matches!(record.search.next(), Next::Stop(_)) {
             return Ok(None);
         }
-        let model = ready[self.history.summaries() % ready.len()];
-        let conversation = self.prompts.summarise(&self.briefing().summary_context()?)?;
-        let order = self.order(model, Asking::Summary, conversation, 0);
-        // One that there is no money for is not worth the end of the run.
-        Ok(Some(order).filter(|order| self.requests.has_room(order.request.worst)))
+        let model = ready[record.history.summaries() % ready.len()];
+        let conversation = self.prompts.summarise(&record.prompt_data().summary_context()?)?;
+        let request = self.request(model, Asking::Summary, conversation, 0);
+        // A summary must not end the run for lack of budget.
+        Ok(Some(request).filter(|request| self.pool.has_room(request.request.worst)))
     }
 
-    fn llm(&self) -> &LlmSettings {
-        &self.search.settings().llm
-    }
-
-    fn briefing(&self) -> PromptData<'_> {
-        PromptData {
-            search: &self.search,
-            history: &self.history,
-            programs: &self.programs,
-            exchanges: &self.exchanges,
-        }
-    }
-
-    fn order(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> ModelRequest {
-        let request = Request::new(&self.llm().models[model], &conversation);
+    fn request(&self, model: usize, asking: Asking, conversation: Conversation, repairs_left: u32) -> ModelRequest {
+        let request = Request::new(&self.settings.models[model], &conversation);
         ModelRequest { model, asking, conversation, request, repairs_left }
     }
 
-    /// Sends it, or lets it wait until what is under way has cost less than it might.
-    fn send(&mut self, order: ModelRequest) -> Result<(), DriverError> {
-        if self.requests.has_room(order.request.worst) {
-            return self.dispatch_request(order);
+    /// Sends a request, or parks it until running ones have cost less than their worst case.
+    fn send(&mut self, record: &mut Record<'_>, request: ModelRequest) -> Result<(), DriverError> {
+        if self.pool.has_room(request.request.worst) {
+            return self.dispatch(record, request);
         }
-        self.parked.push(order);
+        self.parked.push(request);
         Ok(())
     }
 
-    /// What led to a request is on record before the request is on its way: it costs money, whatever happens next.
-    fn dispatch_request(&mut self, order: ModelRequest) -> Result<(), DriverError> {
-        self.journal.sync()?;
-        self.requests.send(order);
+    /// The events that led to a request are on the disk before it is sent: it costs money, whatever happens next.
+    fn dispatch(&mut self, record: &mut Record<'_>, request: ModelRequest) -> Result<(), DriverError> {
+        record.sync()?;
+        self.pool.send(request);
         Ok(())
     }
 
-    /// What came of a request.
-    pub(super) fn answered(&mut self, answered: ModelReply) -> Result<(), DriverError> {
-        let ModelReply { order, asked } = answered;
+    /// Waits for the next answer; for ever if none is on its way.
+    pub(super) async fn done(&mut self) -> ModelReply {
+        self.pool.done().await
+    }
+
+    /// Records and uses an answer.
+    pub(super) fn answered(&mut self, record: &mut Record<'_>, answer: ModelReply) -> Result<(), DriverError> {
+        let ModelReply { order, asked } = answer;
         for failure in &asked.failures {
             let reply = Some(failure.reply.as_slice()).filter(|reply| !reply.is_empty());
-            self.record_asked(&order, reply, Some(failure.error.clone()), failure.charge)?;
+            let asked = Answer { reply, error: Some(failure.error.clone()), charge: failure.charge };
+            record_asked(record, &order, asked)?;
         }
         self.is_summing_up &= order.asking != Asking::Summary;
         match asked.result {
             Ok(exchange) => {
-                self.record_asked(&order, Some(&exchange.reply), None, exchange.charge)?;
+                let asked = Answer { reply: Some(&exchange.reply), error: None, charge: exchange.charge };
+                record_asked(record, &order, asked)?;
                 self.failed_in_a_row[order.model] = 0;
-                self.take_up(order, exchange)?;
+                self.use_reply(record, order, exchange)?;
             }
             Err(LlmError::OverBudget) if order.asking == Asking::Summary => {}
             Err(LlmError::OverBudget) => self.parked.push(order),
-            Err(error) => self.unanswered(&order, error)?,
+            Err(error) => self.unanswered(record, &order, error)?,
         }
-        std::mem::take(&mut self.parked).into_iter().try_for_each(|order| self.send(order))
+        std::mem::take(&mut self.parked).into_iter().try_for_each(|request| self.send(record, request))
     }
 
-    /// A proposal of a model becomes a candidate, or goes back to it, or is declined.
-    fn take_up(&mut self, order: ModelRequest, exchange: Exchange) -> Result<(), DriverError> {
-        let Asking::Proposal(attempt) = order.asking else { return Ok(()) };
-        let selection = self.search.attempt_under_way(attempt).expect("BUG: an attempt is open until this").clone();
-        let form = selection.form.expect("BUG: a model is asked in some form");
-        let parent = self.program(selection.parent)?;
+    /// Turns a reply into a candidate, returns it to its model for repair, or declines it.
+    fn use_reply(
+        &mut self,
+        record: &mut Record<'_>,
+        order: ModelRequest,
+        exchange: Exchange,
+    ) -> Result<(), DriverError> {
+        let Asking::Proposal(number) = order.asking else { return Ok(()) };
+        let selection = record.search.attempt_under_way(number).expect("BUG: an attempt is open until this").clone();
+        let form = selection.form.expect("BUG: a request to a model has a form");
+        let parent = record.program(selection.parent)?;
         match (document(form, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
             (Ok(document), _) => {
-                let event = self.make_candidate(attempt, &selection, &ProposalDraft { document, operator: None })?;
-                self.record(&event)
+                record.take(&Attempt { number, selection }, ProposalDraft { document, operator: None })
             }
             (Err(error), Some(left)) => {
                 let repair = Repair::of_reply(&error, left);
                 let conversation = self.prompts.repair(order.conversation, exchange.text, &repair)?;
-                let order = self.order(order.model, order.asking, conversation, left);
-                self.send(order)
+                let request = self.request(order.model, order.asking, conversation, left);
+                self.send(record, request)
             }
-            (Err(error), None) => {
-                let reason = Declined::Unusable { error: error.to_string() };
-                self.record(&Event::ProposalDeclined { attempt, proposal: None, reason })
-            }
+            (Err(error), None) => record.decline(number, None, Declined::Unusable { error: error.to_string() }),
         }
     }
 
-    fn unanswered(&mut self, order: &ModelRequest, error: LlmError) -> Result<(), DriverError> {
+    fn unanswered(
+        &mut self,
+        record: &mut Record<'_>,
+        order: &ModelRequest,
+        error: LlmError,
+    ) -> Result<(), DriverError> {
         if let Asking::Proposal(attempt) = order.asking {
-            self.decline_unanswered(attempt, error.clone())?;
+            record.decline(attempt, None, Declined::Unanswered { error: error.clone() })?;
         }
-        if !self.search.models().is_ready(order.model) {
+        if !record.search.models().is_ready(order.model) {
             return Ok(());
         }
         let in_a_row = &mut self.failed_in_a_row[order.model];
@@ -185,60 +218,65 @@ impl Driver<'_> {
         if error.scope() == Scope::Request && *in_a_row < USELESS {
             return Ok(());
         }
-        self.pause(order.model, error)
+        self.pause(record, order.model, error)
     }
 
-    fn decline_unanswered(&mut self, attempt: u64, error: LlmError) -> Result<(), DriverError> {
-        let reason = Declined::Unanswered { error };
-        self.record(&Event::ProposalDeclined { attempt, proposal: None, reason })
-    }
-
-    /// Leaves a model alone: for a while, or for good if only other settings help.
-    fn pause(&mut self, model: usize, error: LlmError) -> Result<(), DriverError> {
+    /// Pauses a model: for a while, or for good if only other settings help.
+    fn pause(&mut self, record: &mut Record<'_>, model: usize, error: LlmError) -> Result<(), DriverError> {
         if error.scope() != Scope::Settings {
             let pause = error.pause(self.failed_in_a_row[model]);
             self.paused_until.insert(model, Instant::now() + pause);
         }
-        self.record(&Event::ModelPaused { model, error })
+        record.add(&Event::ModelPaused { model, error })
     }
 
-    /// The models whose pause is over are asked again.
-    pub(super) fn wake(&mut self) -> Result<(), DriverError> {
+    /// Time until the next pause ends.
+    pub(super) fn pause_left(&self) -> Duration {
+        let until = self.paused_until.values().min();
+        until.map_or(Duration::MAX, |until| until.duration_since(Instant::now()))
+    }
+
+    /// Resumes the models whose pause has ended.
+    pub(super) fn wake(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
         let now = Instant::now();
         let over = |(model, until): (&usize, &Instant)| (*until <= now).then_some(*model);
         let awake: Vec<usize> = self.paused_until.iter().filter_map(over).collect();
         for model in awake {
             self.paused_until.remove(&model);
-            self.record(&Event::ModelResumed { model })?;
+            record.add(&Event::ModelResumed { model })?;
         }
         Ok(())
     }
 
-    /// Why the run is to end, if there is nothing left for a request that waits, whatever those under way will cost.
+    /// The reason to stop if the budget has no room for a parked request and no running one can free any.
     pub(super) fn used_up(&self) -> Option<StopReason> {
-        let order = self.parked.first().filter(|_| self.requests.in_flight() == 0)?;
-        let lacks_tokens = self.requests.lacks_tokens(order.request.worst);
+        let request = self.parked.first().filter(|_| self.pool.in_flight() == 0)?;
+        let lacks_tokens = self.pool.lacks_tokens(request.request.worst);
         Some(if lacks_tokens { StopReason::Tokens } else { StopReason::Dollars })
     }
 
-    /// Drops all requests; their attempts stay open. What was sent counts at its worst.
-    pub(super) fn abandon(&mut self) -> Result<(), DriverError> {
+    /// Drops all requests; their attempts stay open. Each one that was sent counts at its worst case.
+    pub(super) fn abandon(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
         self.parked.clear();
-        for (order, charge) in self.requests.abandon() {
-            self.record_asked(&order, None, Some(LlmError::Abandoned), charge)?;
-        }
-        Ok(())
+        let dropped = self.pool.abandon();
+        dropped.into_iter().try_for_each(|(request, charge)| record_abandoned(record, &request, charge))
     }
+}
 
-    fn record_asked(
-        &mut self,
-        order: &ModelRequest,
-        reply: Option<&[u8]>,
-        error: Option<LlmError>,
-        charge: Charge,
-    ) -> Result<(), DriverError> {
-        let exchange = self.exchange(&order.request.body, reply)?;
-        let (model, asking) = (order.model, order.asking);
-        self.record(&Event::ModelAsked(ModelAsked { model, asking, exchange, error, charge }))
-    }
+/// The end of one try of a request.
+struct Answer<'a> {
+    reply: Option<&'a [u8]>,
+    error: Option<LlmError>,
+    charge: Charge,
+}
+
+fn record_abandoned(record: &mut Record<'_>, request: &ModelRequest, charge: Charge) -> Result<(), DriverError> {
+    record_asked(record, request, Answer { reply: None, error: Some(LlmError::Abandoned), charge })
+}
+
+fn record_asked(record: &mut Record<'_>, request: &ModelRequest, answer: Answer<'_>) -> Result<(), DriverError> {
+    let Answer { reply, error, charge } = answer;
+    let exchange = record.exchange(&request.request.body, reply)?;
+    let (model, asking) = (request.model, request.asking);
+    record.add(&Event::ModelAsked(ModelAsked { model, asking, exchange, error, charge }))
 }

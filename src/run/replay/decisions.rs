@@ -20,9 +20,9 @@ use crate::proposer::corpus::{self, Document};
 use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
-use crate::run::derive::{Descent, Novel, new_seed, normal_form, novel};
+use crate::run::derive::{Child, Descent, new_seed, normal_form, novel};
 use crate::run::fold::Run;
-use crate::search::{Next, Search, Subject, Task};
+use crate::search::{Attempt, Next, Search, Subject, Task};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{
@@ -225,36 +225,36 @@ impl<'a> Again<'a> {
         let waits = self.in_flight.len() >= self.search.settings().search.slots;
         match self.search.next() {
             // Only a language model is asked while all judges are at work.
-            Next::Attempt { .. } if waits && !matches!(selection.proposer, Proposer::Model(_)) => {
+            Next::Attempt(_) if waits && !matches!(selection.proposer, Proposer::Model(_)) => {
                 same(what, &format!("attempt {attempt}"), &told_next(&Next::Wait))
             }
-            Next::Attempt { attempt: again, .. } if again != attempt => {
-                same(what, &format!("attempt {attempt}"), &format!("attempt {again}"))
+            Next::Attempt(again) if again.number != attempt => {
+                same(what, &format!("attempt {attempt}"), &format!("attempt {}", again.number))
             }
-            Next::Attempt { selection: again, .. } if again != *selection => {
-                let (expected, got) = apart(selection, &again);
+            Next::Attempt(again) if again.selection != *selection => {
+                let (expected, got) = apart(selection, &again.selection);
                 Err(Divergence::Differs { what: what(), expected, got })
             }
-            Next::Attempt { .. } => Ok(()),
+            Next::Attempt(_) => Ok(()),
             other => same(what, &format!("attempt {attempt}"), &told_next(&other)),
         }
     }
 
     fn created(&mut self, created: &CandidateCreated) -> Result<(), Divergence> {
-        let selection = selection_of(&self.search, created.attempt).clone();
+        let attempt = open_attempt(&self.search, created.attempt).clone();
         let proposal = &created.proposal.0;
-        let operator = self.maker.draw_again(&self.search, created.attempt, &selection, Some(proposal))?;
+        let operator = self.maker.draw_again(&self.search, &attempt, Some(proposal))?;
         same(|| "what the proposer did".into(), &Shown(&created.operator), &Shown(&operator))?;
         self.maker.answers.remove(&created.attempt);
-        let parent = self.maker.programs.program(selection.parent)?;
+        let parent = self.maker.programs.program(attempt.selection.parent)?;
         let what = |part: &str| format!("the {part} of candidate {}", created.candidate);
         match novel(&self.search, &parent, proposal) {
             Err(reason) => {
                 let (expected, got) = (format!("candidate {}", created.candidate), reason.to_string());
                 return same(|| "what came of the proposal".into(), &expected, &got);
             }
-            Ok(Novel { derived, normalised, size }) => {
-                same(|| what("name"), &created.name, &derived.proposal.name)?;
+            Ok(Child { proposal, normalised, size, .. }) => {
+                same(|| what("name"), &created.name, &proposal.name)?;
                 same(|| what("program without names"), &created.fingerprint.normalised, &normalised)?;
                 same(|| what("size"), &created.fingerprint.size, &size)?;
             }
@@ -267,12 +267,13 @@ impl<'a> Again<'a> {
         if matches!(reason, Declined::Unanswered { .. }) {
             return Ok(());
         }
-        let selection = selection_of(&self.search, attempt);
-        self.maker.draw_again(&self.search, attempt, selection, document)?;
+        let attempt = open_attempt(&self.search, attempt);
+        let selection = &attempt.selection;
+        self.maker.draw_again(&self.search, attempt, document)?;
         let again = match (document, &selection.proposer) {
             (Some(document), _) => novel(&self.search, &self.maker.programs.program(selection.parent)?, document).err(),
             (None, Proposer::Model(_)) => {
-                let error = self.maker.document_of_answer(attempt, selection).err();
+                let error = self.maker.document_of_answer(attempt).err();
                 error.map(|error| Declined::Unusable { error })
             }
             (None, _) => Some(Declined::NothingNew),
@@ -306,7 +307,7 @@ fn told_task(task: Task) -> String {
 
 fn told_next(next: &Next) -> String {
     match next {
-        Next::Attempt { attempt, .. } => format!("attempt {attempt}"),
+        Next::Attempt(attempt) => format!("attempt {}", attempt.number),
         Next::Wait => "nothing before something is measured".to_owned(),
         Next::Stop(reason) => format!("the end: {reason}"),
     }
@@ -374,8 +375,9 @@ impl<'a> Maker<'a> {
     }
 
     /// The document that comes of what a model answered; what is wrong with the answer, if none does.
-    fn document_of_answer(&self, attempt: u64, selection: &Selection) -> Result<Vec<u8>, String> {
-        let answer = self.answers.get(&attempt).ok_or("there was no answer")?;
+    fn document_of_answer(&self, attempt: &Attempt) -> Result<Vec<u8>, String> {
+        let selection = &attempt.selection;
+        let answer = self.answers.get(&attempt.number).ok_or("there was no answer")?;
         let parent = self.programs.program(selection.parent).map_err(|error| error.to_string())?;
         let form = selection.form.expect("BUG: the journal was checked when it was read");
         document(form, &parent, answer).map_err(|error| error.to_string())
@@ -385,17 +387,16 @@ impl<'a> Maker<'a> {
     fn draw_again(
         &self,
         search: &Search,
-        attempt: u64,
-        selection: &Selection,
+        attempt: &Attempt,
         recorded: Option<&[u8]>,
     ) -> Result<Option<Operator>, Divergence> {
         let program = |candidate: CandidateId| Ok(self.programs.program(candidate)?.to_string());
-        let again = match selection.proposer {
+        let again = match attempt.selection.proposer {
             Proposer::Model(_) => {
-                let document = self.document_of_answer(attempt, selection).ok();
+                let document = self.document_of_answer(attempt).ok();
                 document.map(|document| ProposalDraft { document, operator: None })
             }
-            _ => self.proposers.draw(search, (attempt, selection), program)?,
+            _ => self.proposers.draw(search, attempt, program)?,
         };
         let document = again.as_ref().map(|drawn| drawn.document.as_slice());
         if recorded == document {
@@ -445,7 +446,7 @@ pub(super) fn same<T: PartialEq + fmt::Display>(
     Err(Divergence::Differs { what: what(), expected: expected.to_string(), got: got.to_string() })
 }
 
-fn selection_of(search: &Search, attempt: u64) -> &Selection {
-    let open = search.open_attempts().iter().find(|(open, _)| *open == attempt);
-    &open.expect("BUG: the journal was checked when it was read").1
+fn open_attempt(search: &Search, attempt: u64) -> &Attempt {
+    let open = search.open_attempts().iter().find(|open| open.number == attempt);
+    open.expect("BUG: the journal was checked when it was read")
 }
