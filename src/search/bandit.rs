@@ -6,7 +6,7 @@
 //! It uses only +, *, / and sqrt, so every machine decides alike. Old tries fade: what helps early does not help late.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::values::cost::Charge;
 
@@ -44,7 +44,7 @@ impl Reward {
 }
 
 /// How the attempts of a proposer or an operator ended, and their cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct ProposerStats {
     /// Attempts.
     pub tried: u64,
@@ -64,7 +64,7 @@ pub struct ProposerStats {
 }
 
 /// A proposer or an operator with its statistics and its recent rate of reward.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Arm<T> {
     pub who: T,
     pub stats: ProposerStats,
@@ -76,7 +76,7 @@ pub struct Arm<T> {
 }
 
 /// All arms, in a fixed order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bandit<T> {
     arms: Vec<Arm<T>>,
 }

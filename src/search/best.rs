@@ -6,19 +6,18 @@
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::Scores;
-use serde::{Deserialize, Serialize};
 
 use crate::values::candidate::CandidateId;
 
 /// A `combined_score` and half the width of its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     pub score: f64,
     pub half_width: f64,
 }
 
 /// The best candidate so far.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Best {
     pub candidate: CandidateId,
     /// On the windows of the search.
@@ -28,14 +27,14 @@ pub struct Best {
 }
 
 /// A measurement on held-out windows, and its scores against the baseline's there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeldOut {
     pub measurement: Measurement,
     pub scores: Scores,
 }
 
 /// A candidate that looks better than the best.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Contender {
     pub candidate: CandidateId,
     /// On the windows of the search.

@@ -1,7 +1,6 @@
 //! Candidate: what the search knows of one program.
 
 use packevolve_contract::objective::Scores;
-use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
@@ -9,7 +8,7 @@ use crate::values::event::{CandidateCreated, Proposer, RequestForm, RunStarted, 
 use crate::values::operator::Operator;
 
 /// A program with its descent and what came of measuring it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// NAME of the proposal that made it; `seed` for the seed program.
     pub name: String,
@@ -41,7 +40,7 @@ pub struct Candidate {
 }
 
 /// How the evaluation of a candidate ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
     /// Measured in full. The scores of a refuted candidate are those over both sides of the windows.
@@ -53,7 +52,7 @@ pub enum Outcome {
 }
 
 /// What the windows that are held out from the search say about a contender.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeldOutResult {
     /// Whether it became the best.
     pub confirmed: bool,

@@ -1,8 +1,6 @@
 //! Credit: what proposers and their operators have achieved, and which of them is next: a [`Bandit`] chooses the proposer,
 //! another one its operator.
 
-use serde::{Deserialize, Serialize};
-
 use crate::search::bandit::{Bandit, ProposerStats, Reward};
 use crate::search::candidate::Outcome;
 use crate::values::cost::Charge;
@@ -17,7 +15,7 @@ const COMPOSE: [u32; 5] = [15, 42, 21, 11, 11];
 const CROSS: [u32; 2] = [50, 50];
 
 /// The statistics of all proposers and operators that the search draws from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Credit {
     proposers: Bandit<Proposer>,
     /// For each proposer that has operators.

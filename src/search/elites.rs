@@ -6,13 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::search::population::Member;
 use crate::values::candidate::CandidateId;
 
 /// The best candidates in each respect.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Elites {
     /// Bands per unit of quality.
     bands: f64,

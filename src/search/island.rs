@@ -3,12 +3,10 @@
 //! At intervals the best of each island is copied to the next one, in a ring. A stagnant island restarts from one member of
 //! the Pareto front.
 
-use serde::{Deserialize, Serialize};
-
 use crate::search::population::{Member, Population};
 use crate::values::candidate::CandidateId;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IslandSettings {
     /// How many islands; at least one.
     pub islands: usize,
@@ -20,7 +18,7 @@ pub struct IslandSettings {
     pub restart_after: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Island {
     population: Population,
     /// The highest score since its start.
@@ -28,7 +26,7 @@ struct Island {
     since_better: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Islands {
     settings: IslandSettings,
     islands: Vec<Island>,

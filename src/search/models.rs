@@ -1,8 +1,6 @@
 //! Models: which language models are available, the cost of all requests, and the rejected candidates that go back to
 //! their models for repair.
 
-use serde::{Deserialize, Serialize};
-
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::llm_error::{LlmError, Scope};
@@ -11,7 +9,7 @@ use crate::values::settings::LlmSettings;
 /// Rejected candidates that may wait for their model. A longer queue waits for a model that is never free.
 const MAX_REJECTED: usize = 100;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Availability {
     Ready,
     /// For a while.
@@ -21,7 +19,7 @@ enum Availability {
 }
 
 /// The state of all language models of a run, by place in the settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Models {
     availability: Vec<Availability>,
     spent: Charge,

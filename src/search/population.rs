@@ -6,7 +6,6 @@
 //! MAP-Elites, Mouret and Clune 2015.)
 
 use packevolve_contract::objective::Scores;
-use serde::{Deserialize, Serialize};
 
 use crate::values::candidate::CandidateId;
 
@@ -15,14 +14,14 @@ use crate::values::candidate::CandidateId;
 const CELL: f64 = 0.04;
 
 /// Members are in order: the best first, of equal scores the older one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Population {
     capacity: usize,
     members: Vec<Member>,
 }
 
 /// A candidate that may be chosen as a parent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Member {
     pub candidate: CandidateId,
     /// Its `combined_score`.

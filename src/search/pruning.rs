@@ -6,8 +6,6 @@
 //! later best has to beat that one, too. At its end a pass starts over with its result until no cut is left: a cut may
 //! leave something unused before its place.
 
-use serde::{Deserialize, Serialize};
-
 use crate::search::bandit::ProposerStats;
 use crate::search::best::{Best, Interval};
 use crate::search::credit::Return;
@@ -20,7 +18,7 @@ const STANDS_AFTER: u64 = 100;
 const MAX_LOSS: f64 = 0.005;
 
 /// The state of pruning.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pruning {
     /// The most attempts of a pass; 0: no passes.
     limit: u64,
@@ -32,7 +30,7 @@ pub struct Pruning {
     pass: Option<Pass>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 struct Pass {
     /// The best that it began with.
     origin: Best,

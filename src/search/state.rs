@@ -6,7 +6,6 @@ use packevolve_contract::case;
 use packevolve_contract::clock::Clock;
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::{Scores, score_interval, scores};
-use serde::{Deserialize, Serialize};
 
 use crate::search::bandit::Bandit;
 use crate::search::best::{Best, Contender};
@@ -22,7 +21,7 @@ use crate::values::operator::Operator;
 use crate::values::settings::{Parts, SearchSettings, Settings};
 
 /// The state of a search: a fold of its events.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     pub(super) origin: RunStarted,
     /// Names of the cases of the unit.
@@ -30,7 +29,6 @@ pub struct Search {
     pub(super) candidate_limit: u64,
     pub(super) baseline: Option<Measurement>,
     pub(super) baseline_held_out: Option<Measurement>,
-    #[serde(skip)]
     pub(super) candidates: Vec<Candidate>,
     /// Candidates without an evaluation.
     pub(super) waiting: BTreeSet<CandidateId>,
@@ -55,7 +53,7 @@ pub struct Search {
 }
 
 /// One try to make a candidate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// Counted from 0.
     pub number: u64,
@@ -63,7 +61,7 @@ pub struct Attempt {
 }
 
 /// How many evaluations ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub measured: usize,
     pub outclassed: usize,
@@ -107,17 +105,6 @@ impl Search {
             stopped: None,
             origin,
         }
-    }
-
-    /// All candidates: most of a state, and not serialised with it.
-    pub fn all_known(&self) -> &[Candidate] {
-        &self.candidates
-    }
-
-    /// A deserialised state with its candidates.
-    #[must_use]
-    pub fn with_all_known(self, candidates: Vec<Candidate>) -> Self {
-        Self { candidates, ..self }
     }
 
     /// The first event: what the run started from.
