@@ -1,4 +1,4 @@
-//! Propose: has the chosen proposer draw a proposal, for live runs and replay alike.
+//! Draw: has the proposer of a selection draw a proposal. Live runs and replay use the same function.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Proposer, RunStarted};
 use crate::values::operator::Operator;
 
-/// What keeps a run's proposers from being asked.
+/// The proposers of a run cannot be made.
 #[derive(Debug, Error)]
 pub enum ProposeError {
     #[error("the building blocks of the run cannot be read")]
@@ -37,25 +37,24 @@ impl Classify for ProposeError {
     }
 }
 
-/// The proposers of a run that need nothing but what its archive holds.
+/// The proposers of a run, without the language models.
 #[derive(Debug)]
 pub struct Proposers {
     catalogue: Option<Catalogue>,
-    /// What can be cut from the candidate that was pruned last: finding it costs more than all else here.
+    /// The cuts of the candidate that was pruned last: finding them costs more than all else here.
     cuts: RefCell<Option<(CandidateId, Cuts)>>,
 }
 
-/// What a proposer has drawn.
+/// A proposal as its proposer wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProposalDraft {
-    /// The proposal as text.
     pub document: Vec<u8>,
-    /// What the proposer did, if it can do several things.
+    /// `None` for a proposer without operators.
     pub operator: Option<Operator>,
 }
 
 impl Proposers {
-    /// Those of a run, with its building blocks as they were when it started.
+    /// With the building blocks in the first event of the run.
     ///
     /// # Errors
     /// Building blocks that this version cannot read.
@@ -119,7 +118,7 @@ impl Proposers {
     }
 }
 
-/// A candidate and the programs that it was edited from, the newest first; as many as `prune` looks at.
+/// A candidate and its line of ancestors, the newest first, as far as `prune` looks back.
 fn line(
     search: &Search,
     candidate: CandidateId,
