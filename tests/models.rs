@@ -84,15 +84,16 @@ fn is_made_again(world: &World) {
     lone.tool("git", &["-C", "runs/x/archive.git", "fsck", "--strict", "--no-dangling"]).ends(0);
 }
 
-/// No file of a run holds the key, and no object of its archive, unpacked.
+/// No file of a run contains the key, and no object of its archive, unpacked. The prompts are in the exchanges.
 #[track_caller]
 fn shows_no_key(world: &World) {
     holds_no_key(&world.path("runs/x"));
+    assert!(holds(&fs::read(world.path("runs/x/exchanges.jsonl")).unwrap(), "messages"));
     let archive = world.path("runs/x/archive.git");
     let mut git = Command::new("git");
     git.arg("-C").arg(archive).args(["cat-file", "--batch", "--batch-all-objects"]);
     let objects = git.output().unwrap().stdout;
-    assert!(holds(&objects, "\"messages\":[{") && !holds(&objects, KEY), "the key is in an object");
+    assert!(holds(&objects, "EVOLVE-BLOCK-START") && !holds(&objects, KEY), "the key is in an object");
 }
 
 fn holds_no_key(path: &Path) {
