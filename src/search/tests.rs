@@ -656,7 +656,7 @@ fn cut(world: &mut World, size: u64) {
     let count = world.search.candidates().len() as u64;
     world.record(Event::Selected { attempt, selection: selection.clone() });
     world.record(Event::CandidateCreated(with_fingerprint(created(count, attempt, selection.parent), |of| {
-        of.size = size
+        of.size = size;
     })));
 }
 
