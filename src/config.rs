@@ -1,8 +1,9 @@
-//! Config: settings as a person writes them, in YAML, and their check. The only file that knows YAML.
+//! Settings as a person writes them, and their checks. The only file that knows YAML.
 //!
 //! `config.yaml` in the repository is the commented reference; a test keeps it equal to [`Config::default`].
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,7 +15,8 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
 use packevolve_contract::protocol::{Limits, Sandbox};
 use packevolve_contract::topology::Topology;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::values::error_kind::{Classify, ErrorKind};
@@ -22,27 +24,26 @@ use crate::values::settings::{
     EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
 };
 
-/// The file that is read when none is named, if it is there.
+/// Read if it exists and the command line names no file.
 pub const DEFAULT_FILE: &str = "config.yaml";
 
-/// Plenty. Only some 30,000 shapes can be drawn, so drawing more would never end.
+/// There are about 30,000 shapes, so drawing more of them would never end.
 const MOST_RANDOM_CASES: usize = 100;
-/// Beyond any run, and within what clocks and timers of every layer can hold.
+/// Longer than any run, and short enough for the timers of every layer.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-/// 1 PiB: beyond any machine, and within what the system's limits can hold.
+/// Larger than any machine, and small enough for the system's limits.
 const LARGEST: ByteSize = ByteSize::pib(1);
-/// Entries of one window of loads, `layers * experts`: 32 MiB, some 180 times the largest preset.
+/// Entries of one window of loads, `layers * experts`: 32 MiB, about 180 times the largest preset.
 const LARGEST_WINDOW: usize = 1 << 22;
 /// Entries of one call, `rows * items`: 128 MiB of weights.
 const LARGEST_CALL: usize = 1 << 24;
 
-/// A reply of a model that is still read.
 const LARGEST_REPLY: ByteSize = ByteSize::gib(1);
-/// More tries would only hide that an endpoint is down.
+/// More retries would only hide that an endpoint is down.
 const MOST_RETRIES: u32 = 20;
-/// For a million tokens: beyond any price, and such that no cost overflows.
+/// For a million tokens: above any price, and small enough that no cost overflows.
 const MOST_DOLLARS: f64 = 1e6;
-/// What a request consists of, and what would change how a reply is to be read or counted.
+/// Parameters that PackEvolve sets itself, or that would change the shape or number of replies.
 const OUR_PARAMETERS: [&str; 4] = ["model", "messages", "stream", "n"];
 
 /// Settings as written. Every field has its default.
@@ -62,6 +63,19 @@ pub struct Config {
     pub allow_compile: bool,
     pub search: SearchConfig,
     pub proposers: ProposersConfig,
+    /// The file that they come from, for errors.
+    #[serde(skip)]
+    source: Option<Source>,
+}
+
+/// Settings from the command line, which replace those of the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub runs: Option<PathBuf>,
+    pub candidates: Option<u64>,
+    pub rng_seed: Option<u64>,
+    pub loads: Option<PathBuf>,
+    pub device: Option<String>,
 }
 
 /// `topology:`
@@ -92,7 +106,7 @@ pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
     pub windows: Option<usize>,
-    pub held_out: usize,
+    pub held_out_windows: usize,
     #[serde(with = "humantime_serde")]
     pub budget: Option<Duration>,
     pub weights: Weights,
@@ -103,17 +117,17 @@ pub struct EvaluationConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
-    pub call: Option<Duration>,
+    pub call_timeout: Option<Duration>,
     #[serde(with = "humantime_serde")]
-    pub evaluation: Option<Duration>,
+    pub evaluation_timeout: Option<Duration>,
     #[serde(with = "humantime_serde")]
-    pub load: Duration,
+    pub load_timeout: Duration,
     #[serde(with = "humantime_serde")]
-    pub compile: Duration,
+    pub compile_timeout: Duration,
     pub memory: ByteSize,
-    pub output: ByteSize,
+    pub max_output: ByteSize,
     pub threads: u32,
-    pub scratch: ByteSize,
+    pub scratch_size: ByteSize,
     pub scratch_files: u32,
 }
 
@@ -126,10 +140,10 @@ pub struct SearchConfig {
     pub wall_time: Option<Duration>,
     pub target_score: Option<f64>,
     pub islands: usize,
-    pub population: usize,
-    pub migration: u64,
-    pub restart: u64,
-    pub front: usize,
+    pub population_size: usize,
+    pub migration_interval: u64,
+    pub stagnation_limit: u64,
+    pub pareto_bins: usize,
     pub slots: Option<usize>,
 }
 
@@ -138,15 +152,38 @@ pub struct SearchConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct ProposersConfig {
     pub corpus: Option<PathBuf>,
-    pub compose: Option<PathBuf>,
-    pub cross: bool,
-    pub mutate: bool,
-    pub prune: u64,
+    pub compose: ComposeConfig,
+    pub cross: SwitchConfig,
+    pub mutate: SwitchConfig,
+    pub prune: PruneConfig,
     pub models: Vec<ModelConfig>,
     pub prompts: Option<PathBuf>,
     pub repairs: u32,
     pub summary_every: u64,
     pub budget: BudgetConfig,
+}
+
+/// `proposers.compose:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ComposeConfig {
+    pub enabled: bool,
+    pub blocks: PathBuf,
+}
+
+/// `proposers.cross:` and `proposers.mutate:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SwitchConfig {
+    pub enabled: bool,
+}
+
+/// `proposers.prune:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PruneConfig {
+    pub enabled: bool,
+    pub attempts: u64,
 }
 
 /// `proposers.budget:`
@@ -166,27 +203,26 @@ pub struct ModelConfig {
     pub model: String,
     pub key_env: Option<String>,
     pub parameters: BTreeMap<String, serde_json::Value>,
-    pub requests: usize,
+    pub max_concurrent: usize,
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     pub retries: u32,
     #[serde(with = "humantime_serde")]
-    pub retry_wait: Duration,
+    pub initial_backoff: Duration,
     #[serde(with = "humantime_serde")]
-    pub longest_wait: Duration,
-    pub reply: ByteSize,
+    pub max_backoff: Duration,
+    pub max_reply_size: ByteSize,
     pub prices: Prices,
 }
 
-/// Why settings cannot be used.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
     #[error("{place}: {message}")]
     Yaml { place: String, message: String, meant: Option<String> },
-    #[error("{path}: {name}: {message}")]
-    Value { path: PathBuf, name: &'static str, message: String },
+    #[error("{place}: {key}{problem}")]
+    Value { place: String, key: String, problem: String },
 }
 
 impl Classify for ConfigError {
@@ -204,14 +240,47 @@ impl Classify for ConfigError {
     }
 }
 
-/// A setting's name and what is wrong with its value.
-type Wrong = (&'static str, String);
+/// A setting by its path, such as `search.islands`, and what is wrong with its value.
+#[derive(Debug)]
+struct Wrong {
+    key: String,
+    problem: String,
+}
 
-fn at_most(what: &str, value: usize, limit: usize) -> Result<(), String> {
-    if value <= limit {
+impl Wrong {
+    fn new(key: &str, problem: impl Display) -> Self {
+        Self { key: key.to_owned(), problem: format!(": {problem}") }
+    }
+
+    fn inside(mut self, parent: &str) -> Self {
+        self.key = format!("{parent}.{}", self.key);
+        self
+    }
+}
+
+fn demand(holds: bool, key: &str, value: impl Display, allowed: impl Display) -> Result<(), Wrong> {
+    if holds {
         return Ok(());
     }
-    Err(format!("{what} must be at most {limit}"))
+    Err(Wrong { key: key.to_owned(), problem: format!(" is {value}, must be {allowed}") })
+}
+
+fn at_least_1<T: PartialOrd + From<u8> + Display + Copy>(key: &str, value: T) -> Result<(), Wrong> {
+    demand(value >= T::from(1), key, value, "at least 1")
+}
+
+fn at_most<T: PartialOrd + Display + Copy>(key: &str, value: T, limit: T) -> Result<(), Wrong> {
+    demand(value <= limit, key, value, format_args!("at most {limit}"))
+}
+
+fn time(key: &str, value: Duration, least: Duration) -> Result<(), Wrong> {
+    let (from, to) = (humantime::format_duration(least), "366 days");
+    demand(
+        value >= least && value <= LONGEST,
+        key,
+        humantime::format_duration(value),
+        format_args!("from {from} to {to}"),
+    )
 }
 
 impl Default for Config {
@@ -230,6 +299,7 @@ impl Default for Config {
             allow_compile: false,
             search: SearchConfig::default(),
             proposers: ProposersConfig::default(),
+            source: None,
         }
     }
 }
@@ -243,12 +313,15 @@ impl Default for TopologyConfig {
 }
 
 impl TopologyConfig {
-    /// The preset with what was given beside it.
-    fn topology(&self) -> Result<Topology, String> {
-        let preset = Topology::preset(&self.preset).ok_or_else(|| {
+    /// The preset with the values that replace its own.
+    fn topology(&self) -> Result<Topology, Wrong> {
+        let Some(preset) = Topology::preset(&self.preset) else {
             let names = Topology::PRESETS.map(|(name, _)| name).join(", ");
-            format!("unknown preset {:?}, expected one of {names}", self.preset)
-        })?;
+            return Err(Wrong::new(
+                "topology.preset",
+                format_args!("unknown preset {:?}, expected one of {names}", self.preset),
+            ));
+        };
         let topology = Topology {
             layers: self.layers.unwrap_or(preset.layers),
             experts: self.experts.unwrap_or(preset.experts),
@@ -257,10 +330,15 @@ impl TopologyConfig {
             gpus: self.gpus.unwrap_or(preset.gpus),
             replicas: self.replicas.unwrap_or(preset.replicas),
         };
-        topology.check().map_err(|error| error.to_string())?;
-        at_most("layers * experts", topology.layers.saturating_mul(topology.experts), LARGEST_WINDOW)?;
+        topology.check().map_err(|error| Wrong::new("topology", error))?;
+        let Topology { layers, experts, replicas, .. } = topology;
+        let at_most = |what: &str, value: usize, limit: usize| {
+            let problem = format!("{what} is {value}, must be at most {limit}");
+            if value <= limit { Ok(()) } else { Err(Wrong::new("topology", problem)) }
+        };
+        at_most("layers * experts", layers.saturating_mul(experts), LARGEST_WINDOW)?;
         // GPUs, nodes and groups divide these, so no product of a case can overflow from here on.
-        at_most("layers * replicas", topology.layers.saturating_mul(topology.replicas), LARGEST_CALL)?;
+        at_most("layers * replicas", layers.saturating_mul(replicas), LARGEST_CALL)?;
         Ok(topology)
     }
 }
@@ -277,7 +355,7 @@ impl Default for EvaluationConfig {
             device: "auto".to_owned(),
             python: None,
             windows: Some(4),
-            held_out: 4,
+            held_out_windows: 4,
             budget: Some(Duration::from_secs(15)),
             weights: Weights::default(),
         }
@@ -287,14 +365,14 @@ impl Default for EvaluationConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            call: None,
-            evaluation: None,
-            load: Duration::from_secs(30),
-            compile: Duration::from_secs(120),
+            call_timeout: None,
+            evaluation_timeout: None,
+            load_timeout: Duration::from_secs(30),
+            compile_timeout: Duration::from_secs(120),
             memory: ByteSize::gib(4),
-            output: ByteSize::mib(16),
+            max_output: ByteSize::mib(16),
             threads: 64,
-            scratch: ByteSize::mib(64),
+            scratch_size: ByteSize::mib(64),
             scratch_files: 1000,
         }
     }
@@ -307,10 +385,10 @@ impl Default for SearchConfig {
             wall_time: None,
             target_score: None,
             islands: 2,
-            population: 12,
-            migration: 20,
-            restart: 40,
-            front: 50,
+            population_size: 12,
+            migration_interval: 20,
+            stagnation_limit: 40,
+            pareto_bins: 50,
             slots: None,
         }
     }
@@ -320,16 +398,34 @@ impl Default for ProposersConfig {
     fn default() -> Self {
         Self {
             corpus: Some("candidates/proposals".into()),
-            compose: Some("candidates/blocks".into()),
-            cross: true,
-            mutate: true,
-            prune: 120,
+            compose: ComposeConfig::default(),
+            cross: SwitchConfig::default(),
+            mutate: SwitchConfig::default(),
+            prune: PruneConfig::default(),
             models: Vec::new(),
             prompts: None,
             repairs: 2,
             summary_every: 25,
             budget: BudgetConfig::default(),
         }
+    }
+}
+
+impl Default for ComposeConfig {
+    fn default() -> Self {
+        Self { enabled: true, blocks: "candidates/blocks".into() }
+    }
+}
+
+impl Default for SwitchConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl Default for PruneConfig {
+    fn default() -> Self {
+        Self { enabled: true, attempts: 120 }
     }
 }
 
@@ -341,20 +437,19 @@ impl Default for ModelConfig {
             model: String::new(),
             key_env: None,
             parameters: BTreeMap::from([("max_tokens".to_owned(), 16_384.into())]),
-            requests: 2,
+            max_concurrent: 2,
             timeout: Duration::from_secs(5 * 60),
             retries: 3,
-            retry_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(60),
-            reply: ByteSize::mib(4),
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+            max_reply_size: ByteSize::mib(4),
             prices: Prices::default(),
         }
     }
 }
 
 impl ModelConfig {
-    /// Checked and complete.
-    fn settings(&self) -> Result<ModelSettings, String> {
+    fn settings(&self) -> Result<ModelSettings, Wrong> {
         self.check_address()?;
         let settings = ModelSettings {
             name: self.name.clone().unwrap_or_else(|| self.model.clone()),
@@ -362,69 +457,60 @@ impl ModelConfig {
             model: self.model.clone(),
             key_env: self.key_env.clone(),
             parameters: self.parameters.clone(),
-            requests: self.requests,
+            max_concurrent: self.max_concurrent,
             timeout_seconds: self.timeout.as_secs_f64(),
             retries: self.retries,
-            retry_wait_seconds: self.retry_wait.as_secs_f64(),
-            longest_wait_seconds: self.longest_wait.as_secs_f64(),
-            reply_bytes: self.reply.as_u64(),
+            initial_backoff_seconds: self.initial_backoff.as_secs_f64(),
+            max_backoff_seconds: self.max_backoff.as_secs_f64(),
+            max_reply_bytes: self.max_reply_size.as_u64(),
             prices: self.prices,
         };
         if let Some(name) = OUR_PARAMETERS.into_iter().find(|name| self.parameters.contains_key(*name)) {
-            return Err(format!("parameters: {name} cannot be set here"));
+            return Err(Wrong::new("parameters", format_args!("{name} cannot be set here")));
         }
         if settings.most_completion_tokens() == 0 {
             let limits = ModelSettings::COMPLETION_LIMITS.join(" or ");
-            return Err(format!("parameters: {limits} is wanted, so that the cost of a reply is bounded"));
+            return Err(Wrong::new("parameters", format_args!("must set {limits}, which bounds the cost of a reply")));
         }
         self.check_amounts()?;
         Ok(settings)
     }
 
-    fn check_address(&self) -> Result<(), String> {
+    fn check_address(&self) -> Result<(), Wrong> {
         let rest = self.base_url.strip_prefix("https://").or_else(|| self.base_url.strip_prefix("http://"));
-        let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
-            return Err(format!("base_url: {:?}, an http:// or https:// address is wanted", self.base_url));
-        };
-        // A password in an address would be recorded with it.
-        if rest.contains(['@', '?', '#']) || rest.contains(char::is_whitespace) {
-            return Err("base_url: no user, password, `?` or `#` can be in it; a key goes through key_env".to_owned());
+        let is_address = rest.is_some_and(|rest| !rest.is_empty());
+        demand(is_address, "base_url", format_args!("{:?}", self.base_url), "an http:// or https:// address")?;
+        // The record would show a password, so the message must not.
+        if rest.is_some_and(|rest| rest.contains(['@', '?', '#']) || rest.contains(char::is_whitespace)) {
+            return Err(Wrong::new("base_url", "must not hold a user, password, `?` or `#`; key_env names the key"));
         }
-        match () {
-            () if self.model.is_empty() => Err("model: the name by which the endpoint knows it is wanted".to_owned()),
-            () if self.key_env.as_deref().is_some_and(|name| name.is_empty() || name.contains(['=', '\0', ' '])) => {
-                Err("key_env: the name of an environment variable is wanted".to_owned())
-            }
-            () => Ok(()),
-        }
+        demand(!self.model.is_empty(), "model", "empty", "the name of a model at the endpoint")?;
+        let key_env = self.key_env.as_deref().unwrap_or("KEY");
+        let is_variable = !key_env.is_empty() && !key_env.contains(['=', '\0', ' ']);
+        demand(is_variable, "key_env", format_args!("{key_env:?}"), "the name of an environment variable")
     }
 
-    fn check_amounts(&self) -> Result<(), String> {
-        let times = [("timeout", self.timeout), ("retry_wait", self.retry_wait), ("longest_wait", self.longest_wait)];
-        if let Some((name, _)) = times.into_iter().find(|(_, time)| *time > LONGEST || time.is_zero()) {
-            return Err(format!("{name}: it must be above 0 and at most 366 days"));
-        }
-        let price = |price: f64| (0.0..=MOST_DOLLARS).contains(&price);
-        match () {
-            () if self.requests == 0 => Err("requests: 0, it must be at least 1".to_owned()),
-            () if self.retries > MOST_RETRIES => Err(format!("retries: it must be at most {MOST_RETRIES}")),
-            () if self.reply == ByteSize(0) || self.reply > LARGEST_REPLY => {
-                Err("reply: it must be above 0 and at most 1 GiB".to_owned())
-            }
-            () if !price(self.prices.prompt) || !price(self.prices.completion) => {
-                Err(format!("prices: from 0 to {MOST_DOLLARS} dollars for a million tokens are possible"))
-            }
-            () => Ok(()),
-        }
+    fn check_amounts(&self) -> Result<(), Wrong> {
+        let least = Duration::from_millis(1);
+        time("timeout", self.timeout, least)?;
+        time("initial_backoff", self.initial_backoff, least)?;
+        time("max_backoff", self.max_backoff, least)?;
+        at_least_1("max_concurrent", self.max_concurrent)?;
+        at_most("retries", self.retries, MOST_RETRIES)?;
+        let is_size = self.max_reply_size > ByteSize(0) && self.max_reply_size <= LARGEST_REPLY;
+        demand(is_size, "max_reply_size", self.max_reply_size, "from 1 B to 1 GiB")?;
+        price("prices.prompt", self.prices.prompt)?;
+        price("prices.completion", self.prices.completion)
     }
 }
 
+fn price(key: &str, dollars: f64) -> Result<(), Wrong> {
+    demand((0.0..=MOST_DOLLARS).contains(&dollars), key, dollars, format_args!("from 0 to {MOST_DOLLARS} dollars"))
+}
+
 impl Config {
-    /// Reads `path`; without one, [`DEFAULT_FILE`] of the current folder if it is there, else the defaults. Paths in
-    /// the result are relative to where `path` is.
-    ///
-    /// # Errors
-    /// A file that cannot be read, or is no config: with line, column and what was probably meant.
+    /// Reads `path`, by default [`DEFAULT_FILE`] of the current folder, or else takes the defaults. Resolves paths
+    /// against the folder of the file.
     pub fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
         let default = Path::new(DEFAULT_FILE);
         let path = match path {
@@ -435,6 +521,7 @@ impl Config {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let config = Self::parse(&text).map_err(|error| explain(path, &error))?;
+        let config = Self { source: Some(Source { path: path.to_owned(), text }), ..config };
         Ok(config.resolved(path.parent().unwrap_or(Path::new(""))))
     }
 
@@ -443,126 +530,135 @@ impl Config {
         Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default())
     }
 
+    pub fn with(mut self, overrides: Overrides) -> Self {
+        let Overrides { runs, candidates, rng_seed, loads, device } = overrides;
+        self.runs = runs.unwrap_or(self.runs);
+        self.search.candidates = candidates.unwrap_or(self.search.candidates);
+        self.rng_seed = rng_seed.unwrap_or(self.rng_seed);
+        self.loads = loads.or(self.loads);
+        self.evaluation.device = device.unwrap_or(self.evaluation.device);
+        self
+    }
+
     fn resolved(mut self, folder: &Path) -> Self {
-        let required = [&mut self.program, &mut self.baseline, &mut self.runs];
-        // A name alone is looked for where the system looks for programs.
-        let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
         let ProposersConfig { corpus, compose, prompts, .. } = &mut self.proposers;
-        let optional = [self.loads.as_mut(), python, corpus.as_mut(), compose.as_mut(), prompts.as_mut()];
+        let required = [&mut self.program, &mut self.baseline, &mut self.runs, &mut compose.blocks];
+        // A bare name is looked up in PATH.
+        let python = self.evaluation.python.as_mut().filter(|python| is_path(python));
+        let optional = [self.loads.as_mut(), python, corpus.as_mut(), prompts.as_mut()];
         for path in required.into_iter().chain(optional.into_iter().flatten()) {
             *path = folder.join(&*path);
         }
         self
     }
 
-    /// Checks everything and fills in what depends on the machine. `file` is named in errors.
-    ///
-    /// # Errors
-    /// The first value that cannot work.
-    pub fn settings(&self, file: &Path) -> Result<Settings, ConfigError> {
-        let wrong = |name, message: String| ConfigError::Value { path: file.to_owned(), name, message };
-        let topology = self.topology.topology().map_err(|message| wrong("topology", message))?;
+    /// Checks every value and fills in what depends on the machine.
+    pub fn settings(&self) -> Result<Settings, ConfigError> {
+        self.checked().map_err(|Wrong { key, problem }| {
+            let place = self.source.as_ref().map_or(DEFAULT_FILE.to_owned(), |source| source.place(&key));
+            ConfigError::Value { place, key, problem }
+        })
+    }
+
+    fn checked(&self) -> Result<Settings, Wrong> {
+        let topology = self.topology.topology()?;
         let global = self.cases.global.clone().unwrap_or_else(|| case::global_shapes(&topology));
-        self.check_cases(&topology, &global).map_err(|(name, message)| wrong(name, message))?;
-        self.check_amounts().map_err(|(name, message)| wrong(name, message))?;
-        let Weights { quality, speed } = self.evaluation.weights;
-        if !(quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0) {
-            return Err(wrong("evaluation.weights", "two numbers from 0 on, not both 0, are wanted".to_owned()));
-        }
-        if let Some(dollars) = self.proposers.budget.dollars.filter(|dollars| !(0.0..=MOST_DOLLARS).contains(dollars)) {
-            let message = format!("{dollars}, from 0 to {MOST_DOLLARS} dollars are possible");
-            return Err(wrong("proposers.budget.dollars", message));
-        }
-        let counts = [
-            ("evaluation.windows", self.evaluation.windows),
-            ("search.islands", Some(self.search.islands)),
-            ("search.population", Some(self.search.population)),
-            ("search.migration", usize::try_from(self.search.migration).ok()),
-            ("search.restart", usize::try_from(self.search.restart).ok()),
-            ("search.front", Some(self.search.front)),
-            ("search.slots", self.search.slots),
-            ("search.candidates", usize::try_from(self.search.candidates).ok()),
-        ];
-        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
-            return Err(wrong(name, "0, it must be at least 1".to_owned()));
-        }
+        self.check_cases(&topology, &global)?;
+        self.check_evaluation()?;
+        self.check_search()?;
+        let ProposersConfig { compose, cross, mutate, prune, .. } = &self.proposers;
+        let search = &self.search;
         Ok(Settings {
             rng_seed: self.rng_seed,
             evaluation: self.evaluation_settings(topology, global),
             search: SearchSettings {
-                candidates: self.search.candidates,
-                wall_seconds: self.search.wall_time.map(|time| time.as_secs_f64()),
-                target_score: self.search.target_score,
-                islands: self.search.islands,
-                population: self.search.population,
-                migration: self.search.migration,
-                restart: self.search.restart,
-                front: self.search.front,
-                slots: self.search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
-                proposers: Parts {
-                    compose: self.proposers.compose.is_some(),
-                    cross: self.proposers.cross,
-                    mutate: self.proposers.mutate,
-                },
-                prune: self.proposers.prune,
+                candidates: search.candidates,
+                wall_seconds: search.wall_time.map(|time| time.as_secs_f64()),
+                target_score: search.target_score,
+                islands: search.islands,
+                population_size: search.population_size,
+                migration_interval: search.migration_interval,
+                stagnation_limit: search.stagnation_limit,
+                pareto_bins: search.pareto_bins,
+                slots: search.slots.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+                proposers: Parts { compose: compose.enabled, cross: cross.enabled, mutate: mutate.enabled },
+                prune_attempts: if prune.enabled { prune.attempts } else { 0 },
             },
-            llm: self.llm_settings().map_err(|message| wrong("proposers.models", message))?,
+            llm: self.llm_settings()?,
         })
     }
 
-    /// The models, each under a name of its own.
-    fn llm_settings(&self) -> Result<LlmSettings, String> {
-        let ProposersConfig { models: written, prompts, repairs, summary_every, .. } = &self.proposers;
+    fn llm_settings(&self) -> Result<LlmSettings, Wrong> {
+        let ProposersConfig { models: written, prompts, repairs, summary_every, budget, .. } = &self.proposers;
         if written.is_empty() {
             return Ok(LlmSettings::default());
         }
         let mut models: Vec<ModelSettings> = Vec::new();
-        for (number, model) in (1..).zip(written) {
-            let model = model.settings().map_err(|message| format!("number {number}: {message}"))?;
+        for (at, model) in written.iter().enumerate() {
+            let key = format!("proposers.models[{at}]");
+            let model = model.settings().map_err(|wrong| wrong.inside(&key))?;
             if models.iter().any(|other| other.name == model.name) {
-                return Err(format!("number {number}: {:?} is the name of another one too", model.name));
+                return Err(Wrong::new(
+                    &key,
+                    format_args!("another model is also called {:?}, set `name`", model.name),
+                ));
             }
             models.push(model);
         }
-        let BudgetConfig { tokens: budget_tokens, dollars: budget_dollars } = self.proposers.budget;
         let (prompts, repairs, summary_every) = (prompts.as_deref().map(absolute), *repairs, *summary_every);
+        let (budget_tokens, budget_dollars) = (budget.tokens, budget.dollars);
         Ok(LlmSettings { models, prompts, repairs, summary_every, budget_tokens, budget_dollars })
     }
 
-    /// Not so many random cases that drawing them never ends, and no case larger than a machine.
     fn check_cases(&self, topology: &Topology, global: &[GlobalShape]) -> Result<(), Wrong> {
-        at_most("it", self.cases.random, MOST_RANDOM_CASES).map_err(|message| ("cases.random", message))?;
-        let cases = case::cases(topology, global, self.cases.random, self.rng_seed)
-            .map_err(|error| ("cases", error.to_string()))?;
-        for case in &cases {
-            at_most(&format!("rows * items of {case}"), case.rows.saturating_mul(case.items), LARGEST_CALL)
-                .map_err(|message| ("cases", message))?;
+        at_most("cases.random", self.cases.random, MOST_RANDOM_CASES)?;
+        let cases = case::cases(topology, global, self.cases.random, self.rng_seed);
+        for case in &cases.map_err(|error| Wrong::new("cases.global", error))? {
+            let size = case.rows.saturating_mul(case.items);
+            if size > LARGEST_CALL {
+                let problem = format!("rows * items of {case} is {size}, must be at most {LARGEST_CALL}");
+                return Err(Wrong::new("cases.global", problem));
+            }
         }
         Ok(())
     }
 
-    /// Times and sizes that every layer below can hold.
-    fn check_amounts(&self) -> Result<(), Wrong> {
+    fn check_evaluation(&self) -> Result<(), Wrong> {
         let times = [
             ("evaluation.budget", self.evaluation.budget),
-            ("limits.call", self.limits.call),
-            ("limits.evaluation", self.limits.evaluation),
-            ("limits.load", Some(self.limits.load)),
-            ("limits.compile", Some(self.limits.compile)),
-            ("search.wall_time", self.search.wall_time),
+            ("limits.call_timeout", self.limits.call_timeout),
+            ("limits.evaluation_timeout", self.limits.evaluation_timeout),
+            ("limits.load_timeout", Some(self.limits.load_timeout)),
+            ("limits.compile_timeout", Some(self.limits.compile_timeout)),
         ];
-        if let Some((name, _)) = times.into_iter().find(|(_, time)| *time > Some(LONGEST)) {
-            return Err((name, "it must be at most 366 days".to_owned()));
+        for (key, value) in times {
+            value.map_or(Ok(()), |value| time(key, value, Duration::ZERO))?;
         }
-        let sizes = [
-            ("limits.memory", self.limits.memory),
-            ("limits.output", self.limits.output),
-            ("limits.scratch", self.limits.scratch),
-        ];
-        match sizes.into_iter().find(|(_, size)| *size > LARGEST) {
-            Some((name, _)) => Err((name, "it must be at most 1 PiB".to_owned())),
-            None => Ok(()),
+        let LimitsConfig { memory, max_output, scratch_size, .. } = self.limits;
+        for (key, size) in
+            [("limits.memory", memory), ("limits.max_output", max_output), ("limits.scratch_size", scratch_size)]
+        {
+            demand(size <= LARGEST, key, size, "at most 1 PiB")?;
         }
+        self.evaluation.windows.map_or(Ok(()), |windows| at_least_1("evaluation.windows", windows))?;
+        let Weights { quality, speed } = self.evaluation.weights;
+        let are_weights = quality >= 0.0 && speed >= 0.0 && (quality + speed).is_finite() && quality + speed > 0.0;
+        let value = format!("{{ quality: {quality}, speed: {speed} }}");
+        demand(are_weights, "evaluation.weights", value, "two numbers from 0 on, not both 0")
+    }
+
+    fn check_search(&self) -> Result<(), Wrong> {
+        let search = &self.search;
+        at_least_1("search.candidates", search.candidates)?;
+        at_least_1("search.islands", search.islands)?;
+        at_least_1("search.population_size", search.population_size)?;
+        at_least_1("search.migration_interval", search.migration_interval)?;
+        at_least_1("search.stagnation_limit", search.stagnation_limit)?;
+        at_least_1("search.pareto_bins", search.pareto_bins)?;
+        search.slots.map_or(Ok(()), |slots| at_least_1("search.slots", slots))?;
+        search.wall_time.map_or(Ok(()), |value| time("search.wall_time", value, Duration::ZERO))?;
+        at_least_1("proposers.prune.attempts", self.proposers.prune.attempts)?;
+        self.proposers.budget.dollars.map_or(Ok(()), |dollars| price("proposers.budget.dollars", dollars))
     }
 
     fn evaluation_settings(&self, topology: Topology, global_cases: Vec<GlobalShape>) -> EvaluationSettings {
@@ -580,18 +676,18 @@ impl Config {
                 None => Loads::MadeUp { rng_seed: self.rng_seed },
             },
             windows: self.evaluation.windows,
-            held_out: self.evaluation.held_out,
+            held_out_windows: self.evaluation.held_out_windows,
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {
-                call_seconds: self.limits.call.map(|time| time.as_secs_f64()),
-                evaluation_seconds: self.limits.evaluation.map(|time| time.as_secs_f64()),
-                load_seconds: self.limits.load.as_secs_f64(),
-                compile_seconds: self.limits.compile.as_secs_f64(),
+                call_seconds: self.limits.call_timeout.map(|time| time.as_secs_f64()),
+                evaluation_seconds: self.limits.evaluation_timeout.map(|time| time.as_secs_f64()),
+                load_seconds: self.limits.load_timeout.as_secs_f64(),
+                compile_seconds: self.limits.compile_timeout.as_secs_f64(),
                 memory_bytes: self.limits.memory.as_u64(),
-                output_bytes: self.limits.output.as_u64(),
+                output_bytes: self.limits.max_output.as_u64(),
                 threads: self.limits.threads,
-                scratch_bytes: self.limits.scratch.as_u64(),
+                scratch_bytes: self.limits.scratch_size.as_u64(),
                 scratch_files: self.limits.scratch_files,
             },
             sandbox: self.sandbox,
@@ -600,7 +696,7 @@ impl Config {
     }
 }
 
-/// What a run records must mean the same from any working directory.
+/// A record must not depend on the working directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -609,19 +705,88 @@ fn is_path(program: &Path) -> bool {
     program.components().count() > 1
 }
 
-/// The library's message with the place in the file in front, and what was probably meant behind.
+/// A settings file.
+#[derive(Clone, Debug, PartialEq)]
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// File, line and column of a setting, or of the nearest one around it that the file has.
+    fn place(&self, key: &str) -> String {
+        let path: Vec<&str> = key.split(['.', '[', ']']).filter(|step| !step.is_empty()).collect();
+        let stops = (1..=path.len())
+            .rev()
+            .map(|length| Seek(&path[..length]).deserialize(serde_yaml::Deserializer::from_str(&self.text)).err());
+        let location = stops.flatten().find_map(|stop| stop.location());
+        match location {
+            Some(location) => format!("{}:{}:{}", self.path.display(), location.line(), location.column()),
+            None => self.path.display().to_string(),
+        }
+    }
+}
+
+/// Reads up to a value and stops there with an error, which has the place of the value. Serde gives no other access to
+/// places.
+struct Seek<'a>(&'a [&'a str]);
+
+impl<'de> DeserializeSeed<'de> for Seek<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Scalars end in the default methods, which fail.
+impl<'de> Visitor<'de> for Seek<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let [step, rest @ ..] = self.0 else { return Err(A::Error::custom("here")) };
+        while let Some(key) = map.next_key::<String>()? {
+            if key == *step {
+                map.next_value_seed(Seek(rest))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let [step, rest @ ..] = self.0 else { return Err(A::Error::custom("here")) };
+        let at = step.parse().unwrap_or(0);
+        for _ in 0..at {
+            seq.next_element::<IgnoredAny>()?;
+        }
+        seq.next_element_seed(Seek(rest))?;
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Adds the place in the file and the likely key to the library's message.
 fn explain(path: &Path, error: &serde_yaml::Error) -> ConfigError {
     let place = match error.location() {
         Some(location) => format!("{}:{}:{}", path.display(), location.line(), location.column()),
         None => path.display().to_string(),
     };
     let text = error.to_string();
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    let mut message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    for integer in ["u64", "u32", "usize"] {
+        message = message.replace(&format!("expected {integer}"), "expected a whole number from 0 on");
+    }
     let meant = meant(&message).map(str::to_owned);
     ConfigError::Yaml { place, message, meant }
 }
 
-/// The known name nearest to an unknown one, out of serde's "unknown field `x`, expected one of `a`, `b`".
+/// The known key nearest to an unknown one, from serde's "unknown field `x`, expected one of `a`, `b`".
 fn meant(message: &str) -> Option<&str> {
     let (_, names) = message.split_once("unknown field ")?;
     let mut names = names.split('`').skip(1).step_by(2);
@@ -663,24 +828,33 @@ mod tests {
     }
 
     #[track_caller]
-    fn message_of(text: &str) -> String {
+    fn error_of(text: &str) -> ConfigError {
         let path = Path::new("config.yaml");
         match Config::parse(text) {
-            Err(error) => explain(path, &error).to_string(),
-            Ok(config) => config.settings(path).unwrap_err().to_string(),
+            Err(error) => explain(path, &error),
+            Ok(config) => {
+                let source = Source { path: path.to_owned(), text: text.to_owned() };
+                Config { source: Some(source), ..config }.settings().unwrap_err()
+            }
         }
     }
 
-    #[test]
-    fn a_typo_is_told_with_its_line_and_what_was_meant() {
-        let message = message_of("rng_seed: 2\nevaluation:\n  windos: 3\n");
-        assert!(message.starts_with("config.yaml:3:3: "), "{message}");
-        assert!(message.contains("unknown field `windos`"), "{message}");
-        assert!(message.ends_with("hint: did you mean `windows`?"), "{message}");
+    #[track_caller]
+    fn message_of(text: &str) -> String {
+        error_of(text).to_string()
     }
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_told_with_its_line() {
+    fn a_typo_is_reported_with_its_line_and_the_nearest_key() {
+        let error = error_of("rng_seed: 2\nevaluation:\n  windos: 3\n");
+        let message = error.to_string();
+        assert!(message.starts_with("config.yaml:3:3: "), "{message}");
+        assert!(message.contains("unknown field `windos`"), "{message}");
+        assert_eq!(error.hint().as_deref(), Some("did you mean `windows`?"));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_reported_with_its_line() {
         let message = message_of("rng_seed: 2\nlimits:\n  memory: much\n");
         assert!(message.starts_with("config.yaml:3:"), "{message}");
     }
@@ -690,27 +864,33 @@ mod tests {
         for (text, wanted) in [
             (
                 "topology: {layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 290}",
-                "topology: replicas",
+                "1:11: topology: replicas",
             ),
-            ("cases: {global: [{replicas: 256, gpus: 48}]}", "cases: replicas (256)"),
-            ("evaluation: {windows: 0}", "evaluation.windows: 0"),
-            ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights"),
-            ("search: {candidates: 0}", "search.candidates: 0"),
-            ("proposers: {budget: {dollars: -1}}", "proposers.budget.dollars: -1"),
-            ("proposers: {budget: {dollars: .nan}}", "proposers.budget.dollars: NaN"),
-            ("cases: {random: 101}", "cases.random: it must be at most 100"),
-            ("cases: {global: [{replicas: 320000000, gpus: 32}]}", "cases: rows * items of 320000000->32 must be"),
-            ("cases: {global: [{replicas: 9223372036854775808, gpus: 32}]}", "cases: rows * items of 92"),
-            ("topology: {layers: 20000}", "topology: layers * experts must be at most 4194304"),
+            ("topology: {preset: mine}", "1:20: topology.preset: unknown preset \"mine\""),
+            ("cases: {global: [{replicas: 256, gpus: 48}]}", "1:17: cases.global: replicas (256)"),
+            ("evaluation:\n  windows: 0", "2:12: evaluation.windows is 0, must be at least 1"),
+            ("evaluation: {weights: {quality: -1, speed: 1}}", "evaluation.weights is { quality: -1, speed: 1 }, must"),
+            (
+                "search: {candidates: -3}",
+                "search.candidates: invalid type: integer `-3`, expected a whole number from 0",
+            ),
+            ("search: {candidates: 0}", "1:22: search.candidates is 0, must be at least 1"),
+            ("proposers: {budget: {dollars: -1}}", "1:31: proposers.budget.dollars is -1, must be from 0 to 1000000"),
+            ("proposers: {budget: {dollars: .nan}}", "proposers.budget.dollars is NaN"),
+            ("proposers: {prune: {attempts: 0}}", "proposers.prune.attempts is 0, must be at least 1"),
+            ("cases: {random: 101}", "cases.random is 101, must be at most 100"),
+            ("cases: {global: [{replicas: 320000000, gpus: 32}]}", "cases.global: rows * items of 320000000->32 is"),
+            ("cases: {global: [{replicas: 9223372036854775808, gpus: 32}]}", "cases.global: rows * items of 92"),
+            ("topology: {layers: 20000}", "topology: layers * experts is 5120000, must be at most 4194304"),
             ("topology: {layers: 9223372036854775808}", "topology: layers * experts"),
-            ("topology: {replicas: 9223372036854775808}", "topology: layers * replicas must be at most 16777216"),
-            ("evaluation: {budget: 367days}", "evaluation.budget: it must be at most 366 days"),
-            ("limits: {call: 500000000000years}", "limits.call: it"),
-            ("limits: {load: 367days}", "limits.load: it"),
-            ("search: {wall_time: 367days}", "search.wall_time: it"),
-            ("limits: {memory: 1025TiB}", "limits.memory: it must be at most 1 PiB"),
-            ("limits: {output: 2PiB}", "limits.output: it"),
-            ("limits: {scratch: 2PiB}", "limits.scratch: it"),
+            ("topology: {replicas: 9223372036854775808}", "topology: layers * replicas is 18446744073709551615, must"),
+            ("evaluation: {budget: 367days}", "evaluation.budget is 1year 1day 18h"),
+            ("limits: {call_timeout: 500000000000years}", "limits.call_timeout is"),
+            ("limits: {load_timeout: 367days}", "must be from 0s to 366 days"),
+            ("search: {wall_time: 367days}", "search.wall_time is"),
+            ("limits: {memory: 1025TiB}", "limits.memory is 1.0 PiB, must be at most 1 PiB"),
+            ("limits: {max_output: 2PiB}", "limits.max_output is 2.0 PiB"),
+            ("limits: {scratch_size: 2PiB}", "limits.scratch_size is"),
         ] {
             let message = message_of(text);
             assert!(message.contains(wanted), "{message}");
@@ -720,34 +900,39 @@ mod tests {
     #[test]
     fn a_model_that_cannot_work_is_refused_by_number_and_name() {
         for (entry, wanted) in [
-            ("", "number 2: base_url: \"\", an http"),
-            ("base_url: ftp://a, model: m", "base_url: \"ftp://a\""),
-            ("base_url: 'https://', model: m", "base_url: \"https://\""),
-            ("base_url: 'https://user:secret@a/v1', model: m", "base_url: no user, password"),
-            ("base_url: 'https://a/v1?key=secret', model: m", "base_url: no user, password"),
-            ("base_url: 'http://a'", "model: the name"),
-            ("base_url: 'http://a', model: m, key_env: ''", "key_env: the name"),
+            ("", "[1].base_url is \"\", must be an http"),
+            ("base_url: ftp://a, model: m", "base_url is \"ftp://a\""),
+            ("base_url: 'https://', model: m", "base_url is \"https://\""),
+            ("base_url: 'https://user:secret@a/v1', model: m", "base_url: must not hold a user, password"),
+            ("base_url: 'https://a/v1?key=secret', model: m", "base_url: must not hold a user, password"),
+            ("base_url: 'http://a'", "model is empty, must be the name"),
+            ("base_url: 'http://a', model: m, key_env: ''", "key_env is \"\", must be the name"),
             ("base_url: 'http://a', model: m, parameters: {temperature: 1}", "max_completion_tokens or max_tokens"),
             ("base_url: 'http://a', model: m, parameters: {max_tokens: 9, n: 2}", "parameters: n cannot"),
             ("base_url: 'http://a', model: m, parameters: {max_tokens: 9, stream: true}", "parameters: stream cannot"),
-            ("base_url: 'http://a', model: m, timeout: 0s", "timeout: it must be above 0"),
-            ("base_url: 'http://a', model: m, longest_wait: 367days", "longest_wait: it must be above 0"),
-            ("base_url: 'http://a', model: m, retries: 21", "retries: it must be at most 20"),
-            ("base_url: 'http://a', model: m, requests: 0", "requests: 0"),
-            ("base_url: 'http://a', model: m, reply: 2GiB", "reply: it must be"),
-            ("base_url: 'http://a', model: m, prices: {prompt: -1}", "prices: from 0"),
-            ("base_url: 'http://a', model: m, prices: {completion: .nan}", "prices: from 0"),
-            ("base_url: 'http://a', model: first", "\"first\" is the name of another"),
+            ("base_url: 'http://a', model: m, timeout: 0s", "timeout is 0s, must be from 1ms to 366 days"),
+            ("base_url: 'http://a', model: m, max_backoff: 367days", "max_backoff is 1year"),
+            ("base_url: 'http://a', model: m, retries: 21", "retries is 21, must be at most 20"),
+            ("base_url: 'http://a', model: m, max_concurrent: 0", "max_concurrent is 0"),
+            ("base_url: 'http://a', model: m, max_reply_size: 2GiB", "max_reply_size is 2.0 GiB, must be from"),
+            ("base_url: 'http://a', model: m, prices: {prompt: -1}", "prices.prompt is -1, must be from 0"),
+            ("base_url: 'http://a', model: m, prices: {completion: .nan}", "prices.completion is NaN"),
+            ("base_url: 'http://a', model: first", "another model is also called \"first\""),
         ] {
             let first = "{base_url: 'http://a', model: first}";
             let message = message_of(&format!("proposers: {{models: [{first}, {{{entry}}}]}}"));
-            assert!(message.contains("proposers.models: number 2: ") && message.contains(wanted), "{message}");
+            assert!(
+                message.starts_with("config.yaml:1:")
+                    && message.contains("proposers.models[1]")
+                    && message.contains(wanted),
+                "{message}"
+            );
             assert!(!message.contains("secret"), "{message}");
         }
     }
 
     #[test]
-    fn a_typo_in_a_model_is_told_with_its_line() {
+    fn a_typo_in_a_model_is_reported_with_its_line() {
         let message = message_of("proposers:\n  models:\n    - base_url: http://a\n      api_key: x\n");
         assert!(message.starts_with("config.yaml:4:7: ") && message.contains("unknown field `api_key`"), "{message}");
     }
@@ -781,7 +966,7 @@ mod tests {
     fn what_a_model_is_sent_comes_through_as_it_was_written() {
         let parameters = "{max_tokens: 100, temperature: 0.30000000000000004, stop: ['a'], deep: {x: null}}";
         let text = format!("proposers: {{models: [{{base_url: 'http://a/v1/', model: m, parameters: {parameters}}}]}}");
-        let settings = Config::parse(&text).unwrap().settings(Path::new("c")).unwrap();
+        let settings = Config::parse(&text).unwrap().settings().unwrap();
         let [model] = &settings.llm.models[..] else { panic!("{settings:?}") };
         assert_eq!((model.name.as_str(), model.key_env.as_deref(), model.retries), ("m", None, 3));
         assert_eq!(
@@ -794,7 +979,7 @@ mod tests {
 
     #[test]
     fn a_run_without_models_records_nothing_of_them() {
-        let settings = Config::default().settings(Path::new("c")).unwrap();
+        let settings = Config::default().settings().unwrap();
         let json = serde_json::to_value(&settings).unwrap();
         assert_eq!(json.get("llm"), None);
         let read: Settings = serde_json::from_value(json).unwrap();
@@ -803,18 +988,18 @@ mod tests {
 
     #[test]
     fn the_largest_values_that_can_work_are_taken() {
-        let text = "cases: {random: 100}\nevaluation: {budget: 366days}\nlimits: {call: 366days, memory: 1PiB}";
-        Config::parse(text).unwrap().settings(Path::new("c")).unwrap();
+        let text = "cases: {random: 100}\nevaluation: {budget: 366days}\nlimits: {call_timeout: 366days, memory: 1PiB}";
+        Config::parse(text).unwrap().settings().unwrap();
     }
 
     #[test]
     fn a_preset_brings_its_own_cases_and_takes_what_is_given_beside_it() {
         for (preset, topology) in Topology::PRESETS {
             let config = Config::parse(&format!("topology: {{preset: {preset}}}")).unwrap();
-            assert_eq!(config.settings(Path::new("c")).unwrap().evaluation.topology, topology, "{preset}");
+            assert_eq!(config.settings().unwrap().evaluation.topology, topology, "{preset}");
         }
         let config = Config::parse("topology: {gpus: 64, replicas: 320, nodes: 8}").unwrap();
-        let topology = config.settings(Path::new("c")).unwrap().evaluation.topology;
+        let topology = config.settings().unwrap().evaluation.topology;
         assert_eq!(topology, Topology::preset("deepseek-v3-320").unwrap());
     }
 

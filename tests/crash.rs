@@ -381,8 +381,7 @@ fn what_leads_to_a_request_is_on_the_disk_before_it_is_sent() {
     let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
     let world = scripted::world();
     let model = json!({"name": "m", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20}});
-    let proposers =
-        json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
+    let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
     world.set("proposers", &proposers.to_string());
     let runs = world.path("runs");
     fs::create_dir(&runs).unwrap();

@@ -1,9 +1,9 @@
 //! `packevolve evaluate`: one program, measured; and the measured gaps of the field on real loads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use packevolve::archive::programs::derive;
-use packevolve::config::Config;
+use packevolve::config::{Config, Overrides};
 use packevolve::judge::client::{self as judges, Judge};
 use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
@@ -162,7 +162,7 @@ fn a_file_that_is_not_a_program_is_reported_once() {
     world.write("binary.py", [0xff, 0xfe, 0x00]);
     world.run(&["evaluate", "none.py"]).ends(3).tells_one_error(&["cannot read none.py"]);
     world.run(&["evaluate", "binary.py"]).ends(3).tells_one_error(&["binary.py is not UTF-8 text"]);
-    world.run(&["evaluate", "."]).ends(3).tells_one_error(&["cannot read .: Is a directory"]);
+    world.run(&["evaluate", "."]).ends(3).tells_one_error(&["because: Is a directory"]);
     let missing = world.run(&["evaluate", &seed_program(), "--loads", "none"]).ends(3);
     missing.tells_one_error(&["none"]);
 }
@@ -179,12 +179,12 @@ const FIELD_GAPS: [(&str, [f64; 5]); 4] = [
 const TOLERANCE: f64 = 0.002;
 
 fn field_settings(loads: PathBuf) -> EvaluationSettings {
-    let mut config = Config { loads: Some(loads), ..Config::default() };
+    let mut config = Config::default().with(Overrides { loads: Some(loads), ..Overrides::default() });
     config.cases.random = 0;
     config.evaluation.device = "cpu".to_owned();
     config.evaluation.windows = None;
-    config.evaluation.held_out = 0;
-    config.settings(Path::new("config.yaml")).unwrap().evaluation
+    config.evaluation.held_out_windows = 0;
+    config.settings().unwrap().evaluation
 }
 
 /// The seed program with proposals of the corpus applied, one after the other.

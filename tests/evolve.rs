@@ -175,7 +175,7 @@ fn a_document_that_does_not_apply_is_reported_with_its_reason() {
     let world = World::new();
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/broken.txt", "no proposal\n");
-    world.set("proposers", "{corpus: corpus, compose: null, prune: 0}");
+    world.set("proposers", "{corpus: corpus, compose: {enabled: false}, prune: {enabled: false}}");
     let run = ["evolve", "--run", "x", "--candidates", "2"];
     world.run(&run).ends(0).tells(&["\nnot applied: broken.txt: not a proposal: "]);
     let output = world.run(&["resume", "--run", "x", "--candidates", "3"]).ends(0);

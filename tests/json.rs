@@ -103,6 +103,8 @@ fn what_is_printed_has_the_shape_of_its_schema() {
     all.push(("show", shown.collect()));
     for (command, documents) in all {
         let schema = schema(command);
+        let text = schema.to_string();
+        assert!(!text.contains("`None`") && !text.contains("crate::"), "{command} is described in words of Rust");
         for document in documents {
             assert_eq!(document["format"], 1, "{command}");
             check(&document, &schema, &schema).unwrap_or_else(|error| panic!("{command}: {error}"));

@@ -97,7 +97,7 @@ impl Outcome {
 #[track_caller]
 fn stays(act: Act, kind: &str, requests: usize, scope: Scope, is_charged: bool) -> Outcome {
     let endpoint = Endpoint::playing(vec![act]);
-    let model = ModelSettings { timeout_seconds: 0.4, reply_bytes: 4096, ..model(&endpoint.base_url()) };
+    let model = ModelSettings { timeout_seconds: 0.4, max_reply_bytes: 4096, ..model(&endpoint.base_url()) };
     let outcome = Outcome::of(&model);
     let error = &outcome.failure().error;
     assert_eq!((<&str>::from(error), error.scope()), (kind, scope), "{error:?}");
@@ -178,7 +178,7 @@ fn an_endpoint_that_wants_more_patience_than_there_is_is_left_alone() {
 fn an_endpoint_that_fails_is_asked_again_after_a_wait_that_doubles() {
     let broken = Act::refuse(500, "", "oops");
     let endpoint = Endpoint::playing(vec![broken.clone(), broken, Act::Say("back".to_owned())]);
-    let model = ModelSettings { retry_wait_seconds: 0.1, ..model(&endpoint.base_url()) };
+    let model = ModelSettings { initial_backoff_seconds: 0.1, ..model(&endpoint.base_url()) };
     assert_eq!(Outcome::of(&model).answer().text, "back");
     let at: Vec<Instant> = endpoint.arrived().iter().map(|arrived| arrived.at).collect();
     assert!(at[1] - at[0] >= Duration::from_millis(100) && at[2] - at[1] >= Duration::from_millis(200));
@@ -215,7 +215,7 @@ fn a_huge_reply_is_not_read_to_its_end() {
     let outcome = stays(Act::Flood, "too-long", 1, Scope::Request, true);
     assert_eq!(outcome.failure().error, LlmError::TooLong { limit_bytes: 4096 });
     assert_eq!(outcome.failure().reply.len(), 4096);
-    let room = ModelSettings::example().reply_bytes as usize;
+    let room = ModelSettings::example().max_reply_bytes as usize;
     let endpoint = Endpoint::playing(vec![Act::Say("x".repeat(room))]);
     assert_eq!(
         <&str>::from(&Outcome::of(&model(&endpoint.base_url())).failure().error),

@@ -31,7 +31,7 @@ fn idea() -> Act {
 fn model(name: &str, base_url: &str) -> Value {
     json!({
         "name": name, "base_url": base_url, "model": "m", "key_env": KEY_ENV, "parameters": {"max_tokens": 20},
-        "requests": 2, "timeout": "10s", "retries": 2, "retry_wait": "10ms", "longest_wait": "1s",
+        "max_concurrent": 2, "timeout": "10s", "retries": 2, "initial_backoff": "10ms", "max_backoff": "1s",
         "prices": {"prompt": 0, "completion": 1000},
     })
 }
@@ -42,7 +42,7 @@ fn world_of(models: &[Value], more: &Value) -> World {
     let mut world = World::with("search: {slots: 2, candidates: 8}\n");
     world.export(KEY_ENV, KEY);
     let mut proposers = json!({
-        "models": models, "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0, "summary_every": 0,
+        "models": models, "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}, "summary_every": 0,
     });
     proposers.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     world.set("proposers", &proposers.to_string());
@@ -50,7 +50,7 @@ fn world_of(models: &[Value], more: &Value) -> World {
 }
 
 fn offline() -> Value {
-    json!({"mutate": true, "compose": repository("candidates/blocks")})
+    json!({"mutate": {"enabled": true}, "compose": {"blocks": repository("candidates/blocks")}})
 }
 
 fn exchanges(run: &Run) -> impl Iterator<Item = ModelAsked> {

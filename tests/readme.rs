@@ -65,7 +65,7 @@ fn settings(yaml: &str) -> Settings {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.yaml");
     fs::write(&path, yaml).unwrap();
-    Config::read(Some(&path)).unwrap().settings(&path).unwrap()
+    Config::read(Some(&path)).unwrap().settings().unwrap()
 }
 
 #[test]

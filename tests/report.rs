@@ -205,8 +205,7 @@ fn a_run_with_language_models_tells_what_they_cost() {
         "name": "somebody", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
     });
-    let proposers =
-        json!({"models": [model], "corpus": null, "compose": null, "cross": false, "mutate": false, "prune": 0});
+    let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
     world.set("proposers", &proposers.to_string());
     world.run(&["evolve", "--run", "x"]).ends(0);
     let page = reported(&world, &["--run", "x"]);
@@ -230,7 +229,7 @@ fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
         .replace("Turns the seed", &format!("{HOSTILE}</p></section> Turns the seed"))
         .replace("    device = weight.device\n", &code);
     world.write("corpus/<img src=x>.txt", proposal);
-    world.set("proposers", "{corpus: corpus, compose: null, cross: false, mutate: false, prune: 0}");
+    world.set("proposers", "{corpus: corpus, compose: {enabled: false}, cross: {enabled: false}, mutate: {enabled: false}, prune: {enabled: false}}");
     let name = "<script>x";
     world.run(&["evolve", "--run", name]).ends(0);
     let run = world.read(name);

@@ -185,7 +185,10 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
 #[test]
 fn a_run_that_dies_during_pruning_continues_pruning() {
     let world = World::new();
-    world.write("config.yaml", settings("search: {slots: 1}\n").replace("prune: 0", "prune: 10"));
+    world.write(
+        "config.yaml",
+        settings("search: {slots: 1}\n").replace("prune: {enabled: false}", "prune: {attempts: 10}"),
+    );
     let cut =
         |run: &Run| count(run, |event| matches!(event, Event::Selected { selection, .. } if selection.cut.is_some()));
     let live = evolve(&world);

@@ -209,7 +209,11 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
         ("/settings/search/islands", json!(1), "event 6 contradicts the events before it: there is no island 1"),
         ("/settings/search/proposers/compose", json!(false), "the selection"),
         ("/settings/search/target_score", json!(0.001), "the selection"),
-        ("/settings/evaluation/held_out", json!(0), "contradicts the events before it: no windows are held out"),
+        (
+            "/settings/evaluation/held_out_windows",
+            json!(0),
+            "contradicts the events before it: no windows are held out",
+        ),
         ("/epoch", json!(12), "event 0, commit of candidate 0"),
         ("/file_name", json!("other.py"), "event 0, commit "),
     ] {
@@ -256,12 +260,12 @@ const TOLD_BY_NOTHING_ELSE: [&str; 18] = [
     "/data/settings/evaluation/allow_compile",
     "/data/settings/search/wall_seconds",
     // These only tell in a longer run than this one.
-    "/data/settings/search/population",
-    "/data/settings/search/migration",
-    "/data/settings/search/restart",
-    "/data/settings/search/front",
+    "/data/settings/search/population_size",
+    "/data/settings/search/migration_interval",
+    "/data/settings/search/stagnation_limit",
+    "/data/settings/search/pareto_bins",
     "/data/settings/search/slots",
-    "/data/settings/evaluation/held_out",
+    "/data/settings/evaluation/held_out_windows",
     "/data/settings/evaluation/topology/name",
 ];
 

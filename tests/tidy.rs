@@ -27,7 +27,7 @@ const DOORS: [(&str, &[&str]); 32] = [
     ("csv", &["evaluator/src/trace"]),
     ("git2", &["src/archive"]),
     ("httpdate", &["src/proposer/llm/client.rs"]),
-    ("humantime", &["src/cli", "src/view/report/machine.rs"]),
+    ("humantime", &["src/cli", "src/config.rs", "src/view/report/machine.rs"]),
     ("humantime_serde", &["src/config.rs"]),
     ("indicatif", &["src/view/progress.rs"]),
     ("lru", &["src/values/memo.rs"]),
@@ -98,18 +98,8 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 10] = [
-    "config.yaml",
-    "evaluator/",
-    "src/archive/",
-    "src/cli/",
-    "src/config.rs",
-    "src/journal/",
-    "src/lib.rs",
-    "src/run/",
-    "src/search/",
-    "src/values/",
-];
+const STILL_TO_REWRITE: [&str; 7] =
+    ["evaluator/", "src/archive/", "src/journal/", "src/lib.rs", "src/run/", "src/search/", "src/values/"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

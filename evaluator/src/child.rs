@@ -46,7 +46,7 @@ pub struct Child {
     output: Captured,
     limits: Limits,
     /// Whether it runs the judge's own program, whose usage needs no check after each call.
-    is_ours: bool,
+    is_trusted: bool,
 }
 
 impl Child {
@@ -72,15 +72,15 @@ impl Child {
             peak_threads: 0,
             output: Captured::default(),
             limits: limits.clone(),
-            is_ours: false,
+            is_trusted: false,
             forked,
         })
     }
 
     /// Marks a child that runs the judge's own program: its usage is checked only while the judge waits for it.
     #[must_use]
-    pub fn of_ours(self) -> Self {
-        Self { is_ours: true, ..self }
+    pub fn trusted(self) -> Self {
+        Self { is_trusted: true, ..self }
     }
 
     /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.
@@ -191,7 +191,7 @@ impl Child {
         let outputs = copy(&self.forked.memory, &reply)?;
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
-        if !self.is_ours {
+        if !self.is_trusted {
             self.check_usage();
         }
         Ok((Returned { outputs, time, wall, reported_seconds: None }, reply))

@@ -83,20 +83,11 @@ impl From<Rejection> for Halt {
     }
 }
 
-impl From<JudgeError> for Halt {
-    fn from(error: JudgeError) -> Self {
-        Self::Broken(error)
-    }
-}
-
-impl From<NurseryError> for Halt {
-    fn from(error: NurseryError) -> Self {
-        Self::Broken(error.into())
-    }
-}
-
-impl From<io::Error> for Halt {
-    fn from(error: io::Error) -> Self {
+impl<E> From<E> for Halt
+where
+    JudgeError: From<E>,
+{
+    fn from(error: E) -> Self {
         Self::Broken(error.into())
     }
 }

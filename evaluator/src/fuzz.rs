@@ -197,7 +197,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_child_says_is_its_own_failure(said in select(&FROM_CHILDREN[..]), changes in vec(change(), 1..6)) {
+    fn any_message_of_a_child_is_its_own_failure(said in select(&FROM_CHILDREN[..]), changes in vec(change(), 1..6)) {
         prop_assert!(serde_json::from_str::<Message>(said).is_ok());
         blamed_on_the_child(&changed(said.as_bytes().to_vec(), &changes));
     }

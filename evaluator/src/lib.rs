@@ -8,8 +8,8 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], [`bound`],
-//!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], `bound` (an oracle
+//!   of tests), [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`seccomp`], [`sandbox`], [`message`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]

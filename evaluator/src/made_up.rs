@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_not_counted_anew_and_huge_counts_are() {
+    fn shares_are_not_rounded_to_counts_and_huge_counts_are() {
         let shares = Window::new(2, vec![0.25, 0.75]);
         let fresh = derived(&shares, &mut stream(1, 0, Purpose::Loads));
         assert!((fresh.counts().iter().sum::<f64>() - 1.0).abs() < 1e-12);

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_are_over_claimed_are_told() {
+    fn over_claimed_counts_are_reported() {
         let over = "logcnt, layer 0, expert 0: 3 replicas claimed, but phy2log has 2";
         assert_eq!(error(|maps| maps.logcnt[0] = 3), over);
         assert_eq!(

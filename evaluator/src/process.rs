@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_is_told_in_words() {
+    fn a_status_is_described() {
         let pid = Pid::from_raw(1);
         assert_eq!(describe_status(pid, 0x0300), "exit status 3");
         assert_eq!(describe_status(pid, 11), "signal SIGSEGV");

@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn cases_get_windows_of_their_own_as_far_as_there_are_so_many() {
+    fn cases_get_windows_of_their_own_while_there_are_enough() {
         let three = |search, held_out| PoolSize { search, held_out, cases: 3 };
         let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), three(Some(2), 1), 1).unwrap();
         assert_eq!((pool.search.windows.len(), pool.search.rounds, pool.search.real), (6, 2, 6));

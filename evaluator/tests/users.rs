@@ -13,7 +13,7 @@ const SCRIPT: &str = r#"
 set -e
 aside=$1 judge=$2
 shift 2
-nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
+unprivileged='setpriv --reuid=65534 --regid=65534 --clear-groups'
 number=0
 for folder; do
     number=$((number + 1))
@@ -23,14 +23,14 @@ done
 number=0
 for folder; do
     number=$((number + 1))
-    $nobody test -x "$folder/." && continue
+    $unprivileged test -x "$folder/." && continue
     closed=$folder
-    while parent=$(dirname "$closed"); ! $nobody test -x "$parent"; do closed=$parent; done
+    while parent=$(dirname "$closed"); ! $unprivileged test -x "$parent"; do closed=$parent; done
     test ! -e "$folder" || mount -t tmpfs -o mode=755 tmpfs "$closed"
     mkdir -p "$folder"
     mount --rbind "$aside/$number" "$folder"
 done
-exec $nobody "$judge"
+exec $unprivileged "$judge"
 "#;
 
 /// A command that runs a judge as an ordinary user, or the reason why that is impossible; `aside` is an empty folder.

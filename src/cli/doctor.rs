@@ -8,7 +8,7 @@ use packevolve_contract::protocol::{JailStep, Ready};
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::config_path;
+use crate::cli::input::check_loads;
 use crate::config::Config;
 use crate::judge::client::{self, Judge};
 use crate::view::output::print;
@@ -28,8 +28,8 @@ pub struct Doctor {
 impl Doctor {
     pub async fn run(&self) -> Result<Exit, CommandError> {
         let config = Config::read(self.config.as_deref())?;
-        let settings = config.settings(config_path(self.config.as_deref()))?;
-        crate::cli::input::check_loads(&config)?;
+        let settings = config.settings()?;
+        check_loads(&config)?;
         let session = client::session(&settings.evaluation, &[], settings.rng_seed, None);
         let judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
         match self.format {

@@ -14,8 +14,8 @@ use packevolve_contract::rebalance::rebalance_scores;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{config_path, read_text};
-use crate::config::Config;
+use crate::cli::input::{check_loads, read_text};
+use crate::config::{Config, Overrides};
 use crate::judge::client::{self, Judge};
 use crate::values::settings::Settings;
 use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
@@ -68,27 +68,25 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub async fn run(&self) -> Result<Exit, CommandError> {
-        let mut config = Config::read(self.config.as_deref())?;
-        if let Some(loads) = &self.loads {
-            config.loads = Some(loads.clone());
-            // All windows that were given, none made up beside them.
+        let (loads, device) = (self.loads.clone(), self.device.clone());
+        let mut config =
+            Config::read(self.config.as_deref())?.with(Overrides { loads, device, ..Overrides::default() });
+        if self.loads.is_some() {
+            // All real windows and no resampled ones.
             config.evaluation.windows = None;
         }
-        // Nothing is searched, so there is nothing to hold out.
-        config.evaluation.held_out = 0;
-        if let Some(device) = &self.device {
-            config.evaluation.device.clone_from(device);
-        }
-        let settings = config.settings(config_path(self.config.as_deref()))?;
-        crate::cli::input::check_loads(&config)?;
+        // Without a search there is nothing to hold out.
+        config.evaluation.held_out_windows = 0;
+        let settings = config.settings()?;
+        check_loads(&config)?;
         let program = read_text(&self.program)?;
         let against = self.against.as_deref().unwrap_or(&config.baseline);
         let against_text = read_text(against)?;
         let cases = cases(&settings);
         let session = client::session(&settings.evaluation, &cases, settings.rng_seed, None);
         let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
-        // First what others are compared with: how long it takes limits how long they may take. A program that is held
-        // against itself on purpose is measured twice: that shows how well times repeat.
+        // The baseline comes first: its times set the time limits. A program compared with itself on request is measured
+        // twice, which shows how well times repeat.
         let baseline = match program == against_text && self.against.is_none() {
             true => None,
             false => Some(measure_baseline(&mut judge, against, &against_text).await?),
@@ -153,7 +151,7 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
 }
 
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> Result<Measurement, CommandError> {
-    status(format_args!("measuring {}, which it is compared with ...", path.display()));
+    status(format_args!("measuring the baseline {} ...", path.display()));
     match judge.evaluate(request(path, program, None)).await? {
         Evaluation::Measured { measurement } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {

@@ -11,9 +11,9 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::{Format, print_json};
-use crate::cli::input::{check_loads, config_path, read_text};
+use crate::cli::input::{check_loads, read_text};
 use crate::cli::logging;
-use crate::config::Config;
+use crate::config::{Config, Overrides, ProposersConfig};
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::declined::declined_documents;
@@ -24,6 +24,7 @@ use crate::search::best::Best;
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::StopReason;
+use crate::values::settings::Settings;
 use crate::view::gain::Gain;
 use crate::view::inspect::{self, Asked, FORMAT, Row};
 use crate::view::output::{print, status};
@@ -79,42 +80,53 @@ pub struct Resume {
 
 impl Evolve {
     pub async fn run(self) -> Result<Exit, CommandError> {
-        let mut config = Config::read(self.config.as_deref())?;
-        if self.loads.is_some() {
-            config.loads = self.loads;
-        }
-        config.runs = self.runs.unwrap_or(config.runs);
-        config.search.candidates = self.candidates.unwrap_or(config.search.candidates);
-        config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
-        config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
-        let settings = config.settings(config_path(self.config.as_deref()))?;
+        let (run, format) = (self.run.clone(), self.format);
+        let config = Config::read(self.config.as_deref())?.with(self.overrides());
+        let settings = config.settings()?;
         check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let name = self
-            .run
-            .unwrap_or_else(|| humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-"));
-        let folder = RunFolder::named(&config.runs, &name)?;
-        // The driver looks again; here it is told before anything is read or started.
-        if !folder.is_free() {
-            return Err(DriverError::Exists(folder.path().to_owned()).into());
-        }
-        let start = Start {
-            settings,
-            file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            program: read_text(&config.program)?,
-            baseline: read_text(&config.baseline)?,
-            corpus: config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
-            catalogue: config.proposers.compose.as_deref().map(catalogue_text).transpose()?,
-            epoch: epoch(now)?,
-        };
+        let folder = new_folder(&config.runs, &run.unwrap_or_else(|| date_and_time(now)))?;
+        let start = start(&config, settings, now)?;
         let mut progress = Progress::start();
         let logs = folder.log();
-        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         write_log(&logs)?;
         let outcome = driver.run().await;
-        finish(driver, outcome, self.format)
+        finish(driver, outcome, format)
     }
+
+    fn overrides(self) -> Overrides {
+        let Self { runs, candidates, rng_seed, loads, device, .. } = self;
+        Overrides { runs, candidates, rng_seed, loads, device }
+    }
+}
+
+fn date_and_time(now: Duration) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + now).to_string().replace(':', "-")
+}
+
+/// Fails before anything is read or started; the driver checks again.
+fn new_folder(runs: &Path, name: &str) -> Result<RunFolder, CommandError> {
+    let folder = RunFolder::named(runs, name)?;
+    match folder.is_free() {
+        true => Ok(folder),
+        false => Err(DriverError::Exists(folder.path().to_owned()).into()),
+    }
+}
+
+/// Reads the files that the settings name.
+fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, CommandError> {
+    let ProposersConfig { corpus, compose, .. } = &config.proposers;
+    Ok(Start {
+        settings,
+        file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        program: read_text(&config.program)?,
+        baseline: read_text(&config.baseline)?,
+        corpus: corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
+        catalogue: compose.enabled.then(|| catalogue_text(&compose.blocks)).transpose()?,
+        epoch: epoch(now)?,
+    })
 }
 
 impl Resume {
@@ -123,7 +135,7 @@ impl Resume {
         let run = self.run.to_resume()?;
         write_log(&run.folder.log())?;
         let mut progress = Progress::start();
-        let mut observer = |news: RunUpdate<'_>, search: &Search| progress.saw(news, search);
+        let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::resume(run, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
         finish(driver, outcome, self.format)
@@ -134,24 +146,23 @@ fn write_log(folder: &Path) -> Result<(), CliError> {
     logging::write_to(folder).map_err(|source| CliError::Log { path: folder.to_owned(), source })
 }
 
-/// The text of the building blocks in `folder`, which were found to be whole.
+/// The building blocks in `folder` as one text, which parses.
 fn catalogue_text(folder: &Path) -> Result<String, CommandError> {
     let text = catalogue::gather(folder)?;
     Catalogue::parse(&text)?;
     Ok(text)
 }
 
-/// Tells how a run ended.
 fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> Result<Exit, CommandError> {
     let path = driver.folder().path().to_owned();
-    // The judges end before anything is printed.
+    // This ends the judges, before anything is printed.
     let search = driver.into_search();
     let reason = match outcome {
         Ok(reason) => reason,
         Err(error) => return Err(CommandError::from(error).note("the run is kept").hint(resume_hint(&path))),
     };
     status(format_args!("stopped: {reason}"));
-    tell_declined(&path)?;
+    report_declined(&path)?;
     match format {
         Format::Json => print_json(&EvolveJson::of(&search))?,
         Format::Table => print(closing(&search, &path))?,
@@ -167,8 +178,8 @@ fn resume_hint(run: &Path) -> String {
     format!("`packevolve resume --run {}` continues it", run.display())
 }
 
-/// Says which documents of the corpus are missing from the closing table, and why.
-fn tell_declined(path: &Path) -> Result<(), CommandError> {
+/// Names the proposals of the corpus that are missing from the closing table, with the reason.
+fn report_declined(path: &Path) -> Result<(), CommandError> {
     for (file, reason) in declined_documents(&RunFolder::new(path.to_owned()))? {
         let reason = reason.to_string();
         status(format_args!("not applied: {file}: {}", reason.lines().next().unwrap_or_default()));
@@ -183,7 +194,7 @@ pub struct EvolveJson {
     best: Option<CandidateId>,
     candidates: Vec<Row>,
     proposers: Vec<Asked>,
-    /// What all requests to language models cost.
+    /// The cost of all requests to language models.
     spent: Charge,
     gain: Option<Gain>,
 }
@@ -197,7 +208,7 @@ impl EvolveJson {
     }
 }
 
-/// What came of a run: the named proposals, and what the best program is and where it lies.
+/// The closing table, and where to find the best program.
 fn closing(search: &Search, run: &Path) -> String {
     let (best, terminal) = (search.best(), Terminal::of_stdout());
     let (rows, cases) = (inspect::closing(search), &search.origin().cases);
@@ -228,7 +239,7 @@ fn closing(search: &Search, run: &Path) -> String {
     )
 }
 
-/// What the best was cut from, if it was.
+/// The candidate that the best was pruned from, if any.
 fn pruned(search: &Search, best: &Best) -> String {
     let Some(origin) = search.pruning().origin(best.candidate).filter(|origin| origin.candidate != best.candidate)
     else {
@@ -244,7 +255,7 @@ fn pruned(search: &Search, best: &Best) -> String {
     )
 }
 
-/// The time that commits count from: now, or SOURCE_DATE_EPOCH for runs that are to be equal to the bit.
+/// The time that commit times count from. SOURCE_DATE_EPOCH makes equal runs equal to the bit.
 fn epoch(now: Duration) -> Result<i64, CliError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),

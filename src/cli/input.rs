@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::error::CliError;
-use crate::config::{Config, DEFAULT_FILE};
+use crate::config::Config;
 
 pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     let bytes = std::fs::read(path).map_err(|source| CliError::Read { path: path.to_owned(), source })?;
@@ -16,9 +16,4 @@ pub(crate) fn check_loads(config: &Config) -> Result<(), CliError> {
         Some(path) if path.try_exists().is_ok_and(|exists| !exists) => Err(CliError::NoLoads(path.clone())),
         _ => Ok(()),
     }
-}
-
-/// The settings file as errors name it.
-pub(crate) fn config_path(config: Option<&Path>) -> &Path {
-    config.unwrap_or(Path::new(DEFAULT_FILE))
 }

@@ -90,9 +90,9 @@ impl Log {
     fn follow(&self) -> Result<Exit, CommandError> {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
-        let fold = Fold::new(folder.journal());
-        let (printer, heard) = (self.printer(), Instant::now());
-        let mut follower = Follower { folder, printer, fold, is_over: false, heard, told: false };
+        let (printer, fold) = (self.printer(), Fold::new(folder.journal()));
+        let mut follower =
+            Follower { folder, printer, fold, is_over: false, last_event: Instant::now(), noted: false };
         loop {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
@@ -100,7 +100,7 @@ impl Log {
             if follower.is_over() || !is_read() {
                 return Ok(Exit::Success);
             }
-            follower.tell_if_alone();
+            follower.note_if_dead();
             thread::sleep(LOOK_EVERY);
         }
     }
@@ -146,9 +146,9 @@ struct Follower {
     /// The run has stopped, and was not resumed.
     is_over: bool,
     /// Time of the last event.
-    heard: Instant,
+    last_event: Instant,
     /// Whether the note that the run is not live has been printed.
-    told: bool,
+    noted: bool,
 }
 
 impl Follower {
@@ -157,7 +157,7 @@ impl Follower {
         if entry.seq == 0 {
             self.printer.began = entry.time;
         }
-        (self.heard, self.told, self.is_over) = (Instant::now(), false, search.stopped().is_some());
+        (self.last_event, self.noted, self.is_over) = (Instant::now(), false, search.stopped().is_some());
         self.printer.print(entry, search)
     }
 
@@ -166,11 +166,11 @@ impl Follower {
     }
 
     /// Notes that the process of the run has died: its journal will not say so.
-    fn tell_if_alone(&mut self) {
-        if self.told || self.heard.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
+    fn note_if_dead(&mut self) {
+        if self.noted || self.last_event.elapsed() < QUIET || journal::is_live(&self.folder.journal()) {
             return;
         }
-        self.told = true;
+        self.noted = true;
         let path = self.folder.path().display();
         status(format_args!(
             "note: no process on this machine is running {path}; still waiting\nhint: `packevolve resume --run {path}` continues it"

@@ -100,7 +100,7 @@ impl Replay {
     async fn candidate(&self, run: &Run, candidate: CandidateId) -> Result<Exit, CommandError> {
         let steps = replay::lineage(run, candidate)?;
         if self.format == Format::Table {
-            print(told_steps(&steps))?;
+            print(steps_text(&steps))?;
         }
         let measured = match self.no_evaluate {
             true => None,
@@ -110,7 +110,7 @@ impl Replay {
             (Format::Json, measured) => {
                 print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
             }
-            (Format::Table, Some(measured)) => print(told_again(measured, &Terminal::of_stdout()))?,
+            (Format::Table, Some(measured)) => print(measured_text(measured, &Terminal::of_stdout()))?,
             (Format::Table, None) => {}
         }
         Ok(measured.as_ref().map_or(Exit::Success, exit_of))
@@ -155,20 +155,20 @@ fn exit_of(again: &Remeasured) -> Exit {
     }
 }
 
-fn told_steps(steps: &[Step]) -> String {
+fn steps_text(steps: &[Step]) -> String {
     let line = |step: &Step| format!("{:>6}  {}  {}\n", step.candidate.to_string(), step.commit.short(), step.name);
     steps.iter().map(line).collect::<String>() + "programs and commit ids are reproduced\n"
 }
 
-fn told_again(again: &Remeasured, terminal: &Terminal) -> String {
+fn measured_text(again: &Remeasured, terminal: &Terminal) -> String {
     match again {
-        Remeasured::Calls(calls) => told_calls(calls, terminal),
-        Remeasured::Rejected => "it is rejected as before\n".to_owned(),
-        Remeasured::NeverJudged => "it was not judged in this run, so there is nothing to compare with\n".to_owned(),
+        Remeasured::Calls(calls) => calls_text(calls, terminal),
+        Remeasured::Rejected => "it is rejected again\n".to_owned(),
+        Remeasured::NeverJudged => "this run did not judge it, so there is nothing to compare with\n".to_owned(),
     }
 }
 
-fn told_calls(calls: &Calls, terminal: &Terminal) -> String {
+fn calls_text(calls: &Calls, terminal: &Terminal) -> String {
     let mut text = String::new();
     for difference in &calls.elsewhere {
         text += &format!("{difference}: digits and times may move\n");
@@ -186,10 +186,10 @@ fn told_calls(calls: &Calls, terminal: &Terminal) -> String {
             more => format!("  and {more} more; --format json has all of them\n"),
         };
     }
-    text + &told_speed(calls, terminal)
+    text + &speed_text(calls, terminal)
 }
 
-fn told_speed(calls: &Calls, terminal: &Terminal) -> String {
+fn speed_text(calls: &Calls, terminal: &Terminal) -> String {
     let ratio = format!("time now / time then {:.3}", calls.time_ratio);
     let cases = calls.speed.len();
     if calls.is_as_fast() {

@@ -2,7 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema as JsonShape};
+use serde_json::Value;
 
 use crate::cli::diff::DiffJson;
 use crate::cli::error::CommandError;
@@ -56,5 +58,17 @@ impl Schema {
 }
 
 fn schema<T: JsonSchema>() -> JsonShape {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+    let settings = SchemaSettings::draft2020_12().for_serialize().with_transform(RecursiveTransform(describe_json));
+    settings.into_generator().into_root_schema_for::<T>()
+}
+
+/// Doc comments describe Rust: a missing value is `None` there, and names are links.
+fn describe_json(shape: &mut JsonShape) {
+    if let Some(Value::String(text)) = shape.get_mut("description") {
+        let without_target = |part: &str| part.split_once(')').map_or(part.to_owned(), |(_, after)| after.to_owned());
+        let mut parts = text.split("](");
+        let first = parts.next().unwrap_or_default().to_owned();
+        let linkless = first + &parts.map(without_target).collect::<String>();
+        *text = linkless.replace("`None`", "`null`").replace("[`", "`").replace("`]", "`").replace('\n', " ");
+    }
 }

@@ -86,7 +86,7 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
         cases: cases.to_vec(),
         loads: settings.loads.clone(),
         windows: settings.windows,
-        held_out: settings.held_out,
+        held_out: settings.held_out_windows,
         rng_seed,
         limits: settings.limits.clone(),
         sandbox: settings.sandbox,

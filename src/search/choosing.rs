@@ -158,7 +158,7 @@ impl Search {
         let slots = self.settings().search.slots;
         let open = self.open.iter().filter(|open| open.selection.proposer == proposer).count();
         let is_backed_up = self.waiting.len().saturating_sub(slots) > slots;
-        self.models.is_ready(model) && open < self.settings().llm.models[model].requests && !is_backed_up
+        self.models.is_ready(model) && open < self.settings().llm.models[model].max_concurrent && !is_backed_up
     }
 
     /// Whether every slot has something to measure.

@@ -11,11 +11,11 @@ pub struct IslandSettings {
     /// How many islands; at least one.
     pub islands: usize,
     /// Members per island.
-    pub population: usize,
+    pub population_size: usize,
     /// Evaluations, of all islands together, between two migrations.
-    pub migrate_every: u64,
+    pub migration_interval: u64,
     /// Evaluations of one island without a better best before it restarts.
-    pub restart_after: u64,
+    pub stagnation_limit: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,7 @@ pub struct Islands {
 impl Islands {
     pub fn new(settings: IslandSettings) -> Self {
         let island =
-            Island { population: Population::new(settings.population), best: f64::NEG_INFINITY, since_better: 0 };
+            Island { population: Population::new(settings.population_size), best: f64::NEG_INFINITY, since_better: 0 };
         Self { settings, islands: vec![island; settings.islands.max(1)], evaluations: 0 }
     }
 
@@ -79,20 +79,20 @@ impl Islands {
     pub fn pass(&mut self, island: usize) {
         self.islands[island].since_better += 1;
         self.evaluations += 1;
-        if self.count() > 1 && self.evaluations.is_multiple_of(self.settings.migrate_every.max(1)) {
+        if self.count() > 1 && self.evaluations.is_multiple_of(self.settings.migration_interval.max(1)) {
             self.migrate();
         }
     }
 
     /// Whether an island has stagnated.
     pub fn is_stale(&self, island: usize) -> bool {
-        self.count() > 1 && self.islands[island].since_better >= self.settings.restart_after
+        self.count() > 1 && self.islands[island].since_better >= self.settings.stagnation_limit
     }
 
     /// Restarts an island with one member.
     pub fn restart(&mut self, island: usize, founder: Member) {
         let fresh = &mut self.islands[island];
-        fresh.population = Population::new(self.settings.population);
+        fresh.population = Population::new(self.settings.population_size);
         (fresh.best, fresh.since_better) = (f64::NEG_INFINITY, 0);
         fresh.admit(founder);
     }
@@ -125,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn settings() -> IslandSettings {
-        IslandSettings { islands: 3, population: 4, migrate_every: 5, restart_after: 7 }
+        IslandSettings { islands: 3, population_size: 4, migration_interval: 5, stagnation_limit: 7 }
     }
 
     fn ids(islands: &Islands, island: usize) -> Vec<CandidateId> {

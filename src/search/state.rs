@@ -79,8 +79,9 @@ impl Search {
     /// The state right after the first event of a run.
     pub fn new(origin: RunStarted) -> Self {
         let settings = &origin.settings;
-        let SearchSettings { islands, population, migration, restart, front, .. } = settings.search;
-        let islands = IslandSettings { islands, population, migrate_every: migration, restart_after: restart };
+        let SearchSettings { islands, population_size, migration_interval, stagnation_limit, pareto_bins, .. } =
+            settings.search;
+        let islands = IslandSettings { islands, population_size, migration_interval, stagnation_limit };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
@@ -96,9 +97,9 @@ impl Search {
             open: Vec::new(),
             declined_in_a_row: 0,
             islands: Islands::new(islands),
-            elites: Elites::new(front),
+            elites: Elites::new(pareto_bins),
             credit: Credit::new(proposers(settings)),
-            pruning: Pruning::new(settings.search.prune),
+            pruning: Pruning::new(settings.search.prune_attempts),
             models: Models::new(&settings.llm),
             best: None,
             contenders: Vec::new(),
@@ -133,7 +134,7 @@ impl Search {
 
     /// Whether some windows are held out from the search.
     pub fn holds_out(&self) -> bool {
-        self.settings().evaluation.held_out > 0
+        self.settings().evaluation.held_out_windows > 0
     }
 
     /// Scores of a measurement on the windows of the search; `None` until the baseline was measured.

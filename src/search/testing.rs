@@ -102,14 +102,14 @@ impl Script {
         started.settings.rng_seed = self.key;
         started.settings.search.candidates = self.candidates;
         started.settings.search.islands = self.islands;
-        started.settings.search.population = self.population;
-        started.settings.search.prune = self.prune;
+        started.settings.search.population_size = self.population;
+        started.settings.search.prune_attempts = self.prune;
         // The simulation makes the candidates of all three proposers itself.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
         started.settings.search.slots = self.slots;
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
         started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
-        started.settings.evaluation.held_out = self.held_out;
+        started.settings.evaluation.held_out_windows = self.held_out;
         if !self.baseline_is_seed {
             started.baseline = "other\n".to_owned();
         }

@@ -1,5 +1,4 @@
-//! Settings: what a run does, checked and complete. [`config`](crate::config) makes them from what a person wrote; the
-//! first event of a run records them.
+//! Checked and complete settings of a run. [`config`](crate::config) makes them from YAML; the first event records them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,105 +12,84 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The effective settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
-    /// Key of all random streams.
     pub rng_seed: u64,
-    /// How programs are measured.
     pub evaluation: EvaluationSettings,
-    /// How programs are looked for.
     pub search: SearchSettings,
-    /// Language models that are asked for proposals.
     #[serde(default, skip_serializing_if = "LlmSettings::is_unused")]
     pub llm: LlmSettings,
 }
 
-/// How programs are measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EvaluationSettings {
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
-    /// The interpreter with torch; `None`: the one that the judge was built with.
+    /// `None`: the interpreter that the judge was built with.
     pub python: Option<PathBuf>,
-    /// The model and its deployment.
     pub topology: Topology,
-    /// Cases of the global policy beside the unit.
+    /// Cases of the global policy, in addition to the unit.
     pub global_cases: Vec<GlobalShape>,
-    /// How many cases of random shape.
     pub random_cases: usize,
-    /// Where the windows come from.
     pub loads: Loads,
-    /// Windows of every case of an evaluation; `None`: as many as there are real ones.
+    /// Windows for each case; `None`: all real ones.
     pub windows: Option<usize>,
-    /// Windows of every case that the search never sees, on which what looks best is judged again; 0: none.
-    pub held_out: usize,
-    /// Wall time after which an evaluation takes no further window, seconds; `None`: all windows.
+    /// Windows for each case that the search never sees and that decide on a new best; 0: none.
+    pub held_out_windows: usize,
+    /// Seconds after which an evaluation starts no further window; `None`: no limit.
     pub budget_seconds: Option<f64>,
-    /// How `combined_score` is put together.
     pub weights: Weights,
-    /// What a child may use.
     pub limits: Limits,
-    /// Whether a child must be jailed.
     pub sandbox: Sandbox,
-    /// Whether a program may run compilers until it is warm.
     #[serde(default)]
     pub allow_compile: bool,
 }
 
-/// How programs are looked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchSettings {
-    /// Candidates of the run, the seed program and the corpus counted.
+    /// Includes the seed program and the corpus.
     pub candidates: u64,
-    /// Wall time of the run, seconds; `None`: no limit.
+    /// Of all sessions together; `None`: no limit.
     pub wall_seconds: Option<f64>,
-    /// A run ends when its best has this `combined_score`; `None`: no target.
+    /// The `combined_score` at which the run stops.
     pub target_score: Option<f64>,
-    /// Populations that evolve apart.
     pub islands: usize,
-    /// How many of the best of each are kept as parents.
-    pub population: usize,
-    /// After so many evaluations the best of each island is copied to the next.
-    pub migration: u64,
-    /// After so many evaluations without a better best an island starts anew.
-    pub restart: u64,
-    /// Members of the front for each unit of quality, at most.
-    pub front: usize,
-    /// Judges that work at the same time.
+    /// Members of each island.
+    pub population_size: usize,
+    /// Evaluations after which each island copies its best to the next one.
+    pub migration_interval: u64,
+    /// Evaluations without a new best after which an island restarts.
+    pub stagnation_limit: u64,
+    /// Members of the Pareto front for each unit of quality, at most.
+    pub pareto_bins: usize,
+    /// Judges at the same time.
     pub slots: usize,
-    /// Who takes part beside the corpus.
     pub proposers: Parts,
-    /// The most attempts to cut from one best what it does not need; 0: none.
-    #[serde(default)]
-    pub prune: u64,
+    /// Simplifications to try on one best; 0: none.
+    pub prune_attempts: u64,
 }
 
-/// Which proposers take part.
+/// Enabled proposers besides the corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
-    /// Programs put together from building blocks.
     pub compose: bool,
-    /// Two programs joined.
     pub cross: bool,
-    /// Small changes.
     pub mutate: bool,
 }
 
-/// Language models that are asked for proposals.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LlmSettings {
-    /// The models, each a proposer of its own; none: no request is ever sent.
+    /// Each is a separate proposer.
     pub models: Vec<ModelSettings>,
-    /// Folder with templates that take the place of the built-in ones of the same name.
+    /// Folder of templates that replace built-in ones of the same name.
     pub prompts: Option<PathBuf>,
-    /// How often what does not work goes back to the model with its diagnosis.
+    /// How often a model gets a failed proposal back with the reason.
     pub repairs: u32,
-    /// After how many candidates of theirs a summary of what worked is asked for; 0: never.
+    /// Candidates of models between two summaries; 0: never.
     pub summary_every: u64,
-    /// The most tokens that all requests of the run may cost; `None`: no limit.
+    /// Limit of all requests of the run; `None`: no limit.
     pub budget_tokens: Option<u64>,
-    /// The most dollars that they may cost; `None`: no limit.
+    /// Limit of all requests of the run; `None`: no limit.
     pub budget_dollars: Option<f64>,
 }
 
@@ -120,56 +98,52 @@ impl LlmSettings {
         self.models.is_empty()
     }
 
-    /// The environment variables that hold keys; no process that runs programs may have them.
+    /// Environment variables with keys, which no process that runs programs may inherit.
     pub fn key_variables(&self) -> Vec<String> {
         self.models.iter().filter_map(|model| model.key_env.clone()).collect()
     }
 }
 
-/// One model behind an OpenAI-compatible endpoint. Holds no key: only the name of the variable that has it.
+/// A model at an OpenAI-compatible endpoint. Holds no key, only the name of its variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelSettings {
-    /// What it is called in the run.
+    /// Unique in the run.
     pub name: String,
     /// Requests go to `{base_url}/chat/completions`.
     pub base_url: String,
-    /// What the endpoint calls it.
+    /// Its name at the endpoint.
     pub model: String,
-    /// The environment variable that holds the key; `None`: no key is sent.
+    /// Environment variable with the key; `None`: no key.
     pub key_env: Option<String>,
-    /// Sent with every request as they are: `temperature`, `max_tokens` ...
+    /// Sent with every request: `temperature`, `max_tokens` ...
     pub parameters: BTreeMap<String, Value>,
-    /// Requests to it at the same time.
-    pub requests: usize,
-    /// How long one try may take, seconds.
+    pub max_concurrent: usize,
+    /// Of one try.
     pub timeout_seconds: f64,
-    /// Tries after the first.
     pub retries: u32,
-    /// The wait before the first of them, seconds; it doubles each time.
-    pub retry_wait_seconds: f64,
-    /// The longest wait before one, seconds.
-    pub longest_wait_seconds: f64,
-    /// A longer reply is not read to its end, bytes.
-    pub reply_bytes: u64,
-    /// What tokens cost.
+    /// Wait before the first retry; it doubles each time.
+    pub initial_backoff_seconds: f64,
+    pub max_backoff_seconds: f64,
+    /// Longer replies are cut off.
+    pub max_reply_bytes: u64,
     pub prices: Prices,
 }
 
-/// What tokens cost, dollars for a million.
+/// Dollars for a million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prices {
-    /// Tokens of a request.
+    /// Of a request.
     pub prompt: f64,
-    /// Tokens of a reply.
+    /// Of a reply.
     pub completion: f64,
 }
 
 impl ModelSettings {
-    /// The parameters that bound what a reply can cost, newer name first.
+    /// Parameters that bound the cost of a reply, newer name first.
     pub const COMPLETION_LIMITS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
 
-    /// The most tokens of a reply. Settings that were checked name one.
+    /// Maximum tokens of a reply; not 0 in checked settings.
     pub fn most_completion_tokens(&self) -> u64 {
         let limits = Self::COMPLETION_LIMITS.iter().filter_map(|name| self.parameters.get(*name)?.as_u64());
         limits.max().unwrap_or(0)
@@ -184,12 +158,12 @@ impl ModelSettings {
             model: "a-model".to_owned(),
             key_env: None,
             parameters: BTreeMap::from([("max_tokens".to_owned(), Value::from(1000))]),
-            requests: 2,
+            max_concurrent: 2,
             timeout_seconds: 10.0,
             retries: 2,
-            retry_wait_seconds: 0.01,
-            longest_wait_seconds: 1.0,
-            reply_bytes: 1 << 20,
+            initial_backoff_seconds: 0.01,
+            max_backoff_seconds: 1.0,
+            max_reply_bytes: 1 << 20,
             prices: Prices { prompt: 1.0, completion: 4.0 },
         }
     }
@@ -221,7 +195,7 @@ impl Settings {
                 random_cases: 1,
                 loads: Loads::MadeUp { rng_seed: 1 },
                 windows: Some(3),
-                held_out: 3,
+                held_out_windows: 3,
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,
@@ -233,13 +207,13 @@ impl Settings {
                 wall_seconds: None,
                 target_score: None,
                 islands: 2,
-                population: 12,
-                migration: 5,
-                restart: 10,
-                front: 50,
+                population_size: 12,
+                migration_interval: 5,
+                stagnation_limit: 10,
+                pareto_bins: 50,
                 slots: 2,
                 proposers: Parts { compose: false, cross: false, mutate: true },
-                prune: 0,
+                prune_attempts: 0,
             },
             llm: LlmSettings::default(),
         }

@@ -126,12 +126,13 @@ fn beginning(file: &Path) -> anyhow::Result<Start> {
     let config = Config::read(Some(file))?;
     let mut corpus = config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?;
     corpus.retain(|document| document.file != LEFT_OUT);
-    let mut settings = config.settings(file)?;
+    let mut settings = config.settings()?;
     settings.search.candidates = 1 + corpus.len() as u64;
-    settings.search.prune = 0;
+    settings.search.prune_attempts = 0;
     let text = |path: &PathBuf| fs::read_to_string(path).with_context(|| path.display().to_string());
     let (program, baseline) = (text(&config.program)?, text(&config.baseline)?);
-    let catalogue = config.proposers.compose.as_deref().map(catalogue::gather).transpose()?;
+    let catalogue =
+        config.proposers.compose.enabled.then(|| catalogue::gather(&config.proposers.compose.blocks)).transpose()?;
     let file_name = config.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Start { settings, file_name, program, baseline, corpus, catalogue, epoch: 0 })
 }

@@ -61,7 +61,7 @@ impl World {
             format!(
                 "{{program: {root}/candidates/eplb.py, baseline: {root}/candidates/eplb.py, \
                  search: {{slots: 2, candidates: {candidates}}}, \
-                 proposers: {{corpus: {root}/candidates/proposals, compose: {root}/candidates/blocks, prune: 0}}}}\n"
+                 proposers: {{corpus: {root}/candidates/proposals, compose: {{blocks: {root}/candidates/blocks}}, prune: {{enabled: false}}}}}}\n"
             ),
         )?;
         Ok(world)

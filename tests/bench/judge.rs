@@ -56,7 +56,7 @@ impl Bench {
     fn new(device: &str) -> anyhow::Result<Self> {
         let mut config = Config::read(Some(&root().join("config.yaml")))?;
         device.clone_into(&mut config.evaluation.device);
-        let settings = config.settings(Path::new("config.yaml"))?;
+        let settings = config.settings()?;
         let evaluation = &settings.evaluation;
         let cases =
             case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, settings.rng_seed)?;

@@ -54,7 +54,7 @@ pub async fn of_candidates(bench: &mut Bench) -> anyhow::Result<()> {
     let mut settings = bench.settings.clone();
     (settings.search.slots, settings.search.candidates) = (1, CANDIDATES);
     // One candidate after the other, each judged once.
-    settings.evaluation.held_out = 0;
+    settings.evaluation.held_out_windows = 0;
     settings.search.proposers = Parts { compose: false, cross: false, mutate: true };
     let (file_name, baseline) = ("eplb.py".to_owned(), program.clone());
     let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogue: None, epoch: 0 };

@@ -30,7 +30,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fn evolved(rng_seed: u64) -> World {
-    let world = scripted::with("search: {slots: 1, population: 6}\n");
+    let world = scripted::with("search: {slots: 1, population_size: 6}\n");
     world.set("rng_seed", &rng_seed.to_string());
     world.run(&["evolve", "--run", NAME, "--candidates", &CANDIDATES.to_string()]).ends(0);
     world

@@ -190,8 +190,8 @@ pub fn settings(more: &str) -> String {
     let blocks = repository("candidates/blocks").display().to_string();
     let device = std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned());
     format!(
-        "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {blocks}, prune: 0}}\n{SMALL}\
-             evaluation: {{device: {device}, windows: 2, held_out: 2}}\n{more}"
+        "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}\n{SMALL}\
+             evaluation: {{device: {device}, windows: 2, held_out_windows: 2}}\n{more}"
     )
 }
 

@@ -46,7 +46,7 @@ pub struct CaseScore {
     pub seconds: f64,
     /// Quartiles of that time, seconds.
     pub seconds_quartiles: Quartiles,
-    /// Mean time of a call, normalised by the [`Clock`] of the run, seconds. Ratios of these are speedups.
+    /// Mean time of a call, normalised by the reference program, seconds. Ratios of these are speedups.
     pub normalised_seconds: f64,
     /// Quartiles of the normalised times of single calls, seconds.
     pub normalised_quartiles: Quartiles,

@@ -117,7 +117,7 @@ pub struct RebalanceScore {
     pub seconds: f64,
     /// Quartiles of that time, seconds.
     pub seconds_quartiles: Quartiles,
-    /// Median time of a call, normalised by the [`Clock`] of the run, seconds. Ratios of these are speedups.
+    /// Median time of a call, normalised by the reference program, seconds. Ratios of these are speedups.
     pub normalised_seconds: f64,
     /// Quartiles of that time, seconds.
     pub normalised_quartiles: Quartiles,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use packevolve_contract::case::Case;
 use packevolve_contract::protocol::{Limits, TimeLimits};
 
-use crate::call::Call;
+use crate::call::{Call, Returned};
 use crate::child::Child;
 use crate::error::Halt;
 
@@ -106,13 +106,11 @@ impl Progress<'_> {
             self.during = format!("a small call, {name}: {items}->{packs}");
             let call = Call { rows, items, packs, seed: 0 };
             let weights: Vec<f32> = (0..rows * items).map(weight).collect();
-            let returned = self.child().call(call, &weights)?;
-            self.measurement.trial_seconds += returned.time.as_secs_f64();
+            let returned = self.unscored_call(call, &weights)?;
             if self.first_outputs.is_none() {
                 self.measurement.first_call_seconds = returned.time.as_secs_f64();
                 self.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();
             }
-            check_placement(&returned.outputs, &weights, call)?;
             if number > 0 {
                 continue;
             }
@@ -136,10 +134,15 @@ impl Progress<'_> {
         for seed in 0..count {
             let call = Call { rows, items, packs, seed };
             let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
-            let returned = self.child().call(call, &weights)?;
-            self.measurement.trial_seconds += returned.time.as_secs_f64();
-            check_placement(&returned.outputs, &weights, call)?;
+            self.unscored_call(call, &weights)?;
         }
         Ok(())
+    }
+
+    fn unscored_call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
+        let returned = self.child().call(call, weights)?;
+        self.measurement.trial_seconds += returned.time.as_secs_f64();
+        check_placement(&returned.outputs, weights, call)?;
+        Ok(returned)
     }
 }

@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_and_floats_are_read_whatever_the_blanks_and_line_ends() {
+    fn integers_and_floats_are_read_with_any_blanks_and_line_ends() {
         let window = read(b"\xef\xbb\xbf1, 2.5 ,3e2\r\n\r\n0,-0,7").unwrap();
         assert_eq!((window.layers(), window.experts()), (2, 3));
         assert_eq!(window.counts(), [1.0, 2.5, 300.0, 0.0, 0.0, 7.0]);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_load_is_named_with_file_line_and_column() {
+    fn an_invalid_load_is_named_with_file_line_and_column() {
         let cases: [(&[u8], &str); 10] = [
             (b"1,2\n3,-4\n", "w.csv, line 2, column 2: -4 is negative"),
             (b"1,NaN\n", "w.csv, line 1, column 2: NaN is not finite"),

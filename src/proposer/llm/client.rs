@@ -117,7 +117,7 @@ impl Client {
     pub fn longest(&self) -> Duration {
         let retries = self.model.retries;
         let tries = (seconds(self.model.timeout_seconds) + ERROR_TIME).saturating_mul(retries.saturating_add(1));
-        tries.saturating_add(seconds(self.model.longest_wait_seconds).saturating_mul(retries))
+        tries.saturating_add(seconds(self.model.max_backoff_seconds).saturating_mul(retries))
     }
 
     /// Sends a request, and repeats it if that may help, after the time that the endpoint names or a doubling one. Each
@@ -166,11 +166,11 @@ impl Client {
         if !error.is_worth_a_retry() {
             return None;
         }
-        let longest = seconds(self.model.longest_wait_seconds);
+        let longest = seconds(self.model.max_backoff_seconds);
         match error.retry_after() {
             Some(named) => (named <= longest).then_some(named),
             None => {
-                let first = seconds(self.model.retry_wait_seconds);
+                let first = seconds(self.model.initial_backoff_seconds);
                 Some(first.saturating_mul(2u32.saturating_pow(retries)).min(longest))
             }
         }
@@ -215,7 +215,7 @@ impl Client {
         let mut response = sending.send().await.map_err(|error| self.failed(&error, 0))?;
         let status = response.status();
         if status.is_success() {
-            return self.receive(&mut response, received, self.model.reply_bytes).await.map(|()| Status::Success);
+            return self.receive(&mut response, received, self.model.max_reply_bytes).await.map(|()| Status::Success);
         }
         // For an error, the part of the body that arrives soon is enough.
         let retry_after_ms = retry_after_ms(response.headers());
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_the_longest_and_end() {
         let client = client(|model| {
-            (model.retries, model.retry_wait_seconds, model.longest_wait_seconds) = (4, 1.0, 3.0);
+            (model.retries, model.initial_backoff_seconds, model.max_backoff_seconds) = (4, 1.0, 3.0);
         });
         let waits: Vec<_> = (0..5).map(|retries| client.wait(&limited(None), retries)).collect();
         assert_eq!(waits, [Some(1), Some(2), Some(3), Some(3), None].map(|wait| wait.map(Duration::from_secs)));
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_asked_again_when_it_said_and_not_before() {
-        let client = client(|model| model.longest_wait_seconds = 3.0);
+        let client = client(|model| model.max_backoff_seconds = 3.0);
         assert_eq!(client.wait(&limited(Some(2500)), 1), Some(Duration::from_millis(2500)));
         assert_eq!(client.wait(&limited(Some(3001)), 0), None);
     }
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn the_longest_that_a_request_can_take_is_known() {
         let client = client(|model| {
-            (model.timeout_seconds, model.retries, model.longest_wait_seconds) = (10.0, 2, 60.0);
+            (model.timeout_seconds, model.retries, model.max_backoff_seconds) = (10.0, 2, 60.0);
         });
         assert_eq!(client.longest(), Duration::from_secs(3 * 15 + 2 * 60));
     }

@@ -63,7 +63,7 @@ impl ModelPool {
     pub fn open(settings: &LlmSettings, spent: Charge) -> Self {
         let endpoint = |model| {
             let client = Client::open(model)?;
-            Ok(Arc::new(Endpoint { permits: Semaphore::new(model.requests.min(Semaphore::MAX_PERMITS)), client }))
+            Ok(Arc::new(Endpoint { permits: Semaphore::new(model.max_concurrent.min(Semaphore::MAX_PERMITS)), client }))
         };
         let limit = Limit::new(settings.budget_dollars, settings.budget_tokens);
         Self {

@@ -64,7 +64,7 @@ fn caption(cast: &NamedCandidates<'_>, measured: usize, left_out: usize) -> Stri
             count(left_out, "candidate", "candidates")
         ),
     };
-    let bands = cast.search.settings().search.front;
+    let bands = cast.search.settings().search.pareto_bins;
     format!(
         "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
          The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected are \
