@@ -179,7 +179,7 @@ fn what_does_not_work_goes_back_and_what_worked_is_summed_up_for_later_prompts()
     ];
     let endpoint = Endpoint::playing(acts.to_vec());
     let mut model = model("one", &endpoint.base_url());
-    model["requests"] = json!(1);
+    model["max_concurrent"] = json!(1);
     let world = world_of(&[model], &json!({"summary_every": 2}));
     world.run(&["evolve", "--run", "x", "--candidates", "8"]).ends(0);
     let run = world.read("x");
@@ -205,7 +205,7 @@ fn what_does_not_work_goes_back_and_what_worked_is_summed_up_for_later_prompts()
 fn no_money_is_spent_beyond_the_budget_by_requests_at_the_same_time_either() {
     let endpoint = Endpoint::playing(vec![idea()]);
     let mut model = model("one", &endpoint.base_url());
-    model["requests"] = json!(4);
+    model["max_concurrent"] = json!(4);
     // A request costs a cent, and two at worst.
     let world = world_of(&[model], &json!({"budget": {"dollars": 0.055}}));
     let output = world.run(&["evolve", "--run", "x", "--candidates", "30"]).ends(0);
@@ -255,7 +255,7 @@ fn a_pause_ends_and_the_model_is_asked_again() {
     let later = Act::refuse(429, "Retry-After: 2\r\n", "later");
     let endpoint = Endpoint::playing(vec![later, idea()]);
     let mut model = model("one", &endpoint.base_url());
-    model["requests"] = json!(1);
+    model["max_concurrent"] = json!(1);
     let world = world_of(&[model], &json!({}));
     world.run(&["evolve", "--run", "x", "--candidates", "3"]).ends(0);
     let run = world.read("x");
@@ -277,7 +277,7 @@ fn a_run_whose_models_are_all_switched_off_ends() {
 fn ctrl_c_drops_open_requests_and_resume_asks_again_as_after_a_kill() {
     let endpoint = Endpoint::playing(vec![Act::Silence, Act::Silence, idea()]);
     let mut silent = model("one", &endpoint.base_url());
-    (silent["requests"], silent["timeout"]) = (json!(1), json!("10min"));
+    (silent["max_concurrent"], silent["timeout"]) = (json!(1), json!("10min"));
     let world = world_of(&[silent], &json!({}));
     let until_arrived = |number: usize| {
         let began = Instant::now();
