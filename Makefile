@@ -1,12 +1,15 @@
 # Sets up, builds, runs and tests PackEvolve. What it makes: .venv (PyTorch), target (cargo), runs (packevolve).
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help evolve test check gpu-check man setup
+.PHONY: help evolve test test-long check gpu-check man setup
 
 # One profile for everything: a second one would compile the C++ half of tch a second time.
 CARGO_FLAGS := --release --locked --workspace
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python3.10
 READY := .venv/ready
+
+# The test harness measures each test only with options that are not stable; a harness without them runs as it is.
+TIMED := --config "target.'cfg(unix)'.runner = ['sh', '-c', 'export RUSTC_BOOTSTRAP=1; o=\"-Zunstable-options --report-time\"; \"$$0\" $$o --list >/dev/null 2>&1 || o=; exec \"$$0\" $$o \"$$@\"']"
 
 # An environment whose python is gone, as after an upgrade of the system, is made again.
 ifeq ($(shell test -x .venv/bin/python || echo gone),gone)
@@ -20,9 +23,18 @@ evolve: $(READY) ## run the optimisation loop; ARGS="--rng-seed 2" passes it arg
 	cargo build $(CARGO_FLAGS)
 	exec "$${CARGO_TARGET_DIR:-target}/release/packevolve" evolve $(ARGS)
 
-test: $(READY) ## build and run all tests
+test: $(READY) ## build and run all tests; the slowest ones are listed at the end
 	cargo build $(CARGO_FLAGS)
-	cargo test $(CARGO_FLAGS)
+	log="$${CARGO_TARGET_DIR:-target}/tests.log"
+	rm -f "$$log.failed"
+	{ cargo test $(CARGO_FLAGS) $(TIMED) 2>&1 || touch "$$log.failed"; } | tee "$$log"
+	echo "The slowest tests, seconds:"
+	sed -n 's/^test \(.*\) \.\.\. ok <\(.*\)s>$$/\2  \1/p' "$$log" | sort -rn | head -15
+	test ! -e "$$log.failed"
+
+test-long: $(READY) ## run what takes minutes or depends on the clock: each moment of a crash, each fate twice, races
+	cargo build $(CARGO_FLAGS)
+	PACKEVOLVE_CRASHES=all cargo test $(CARGO_FLAGS) -- --include-ignored long crash:: tamper::
 
 check: $(READY) ## format, lints and docs, with warnings denied
 	cargo fmt --all --check

@@ -1,6 +1,7 @@
 //! `packevolve evaluate`: one program, measured; and the measured gaps of the field on real loads.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use packevolve::archive::programs::derive;
 use packevolve::config::{Config, Overrides};
@@ -8,25 +9,43 @@ use packevolve::judge::client::{self as judges, Judge};
 use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case;
-use packevolve_contract::evaluation::Measurement;
+use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
 use packevolve_contract::rebalance::{Policy, rebalance_scores};
+use packevolve_contract::rejection::Rejection;
+use serde_json::Value;
 
-use crate::support::{World, judge, repository, text_of};
+use crate::support::skip::skip;
+use crate::support::{Output, World, judge, repository, text_of};
 
 fn seed_program() -> String {
     repository("candidates/eplb.py").display().to_string()
 }
 
+fn heavy_program() -> String {
+    repository("tests/testdata/fates/measured/heaviest_together.py").display().to_string()
+}
+
+/// The seed program, measured once for the tests that read the text.
+static TEXT: LazyLock<Output> = LazyLock::new(|| {
+    judge();
+    World::new().run(&["evaluate", &seed_program()]).ends(0)
+});
+
+/// The seed program beside another one, measured once for the tests that read JSON.
+static JSON: LazyLock<Value> = LazyLock::new(|| {
+    judge();
+    let arguments = ["evaluate", &seed_program(), "--against", &heavy_program(), "--score", "adrs", "--format", "json"];
+    World::new().run(&arguments).ends(0).json()
+});
+
 #[test]
 fn the_baseline_itself_scores_zero_and_every_case_is_shown() {
-    judge();
-    let output = World::new().run(&["evaluate", &seed_program()]).ends(0);
     for wanted in ["16->4", "8->2", "speed_score 0.0000   combined_score 0.0000", "peak memory", "8 windows of loads"] {
-        assert!(output.stdout.contains(wanted), "{wanted:?} is missing:\n{}", output.stdout);
+        assert!(TEXT.stdout.contains(wanted), "{wanted:?} is missing:\n{}", TEXT.stdout);
     }
-    assert!(output.stderr.starts_with("measuring "), "{}", output.stderr);
+    assert!(TEXT.stderr.starts_with("measuring "), "{}", TEXT.stderr);
 }
 
 #[test]
@@ -37,11 +56,7 @@ fn missing_loads_are_reported_before_a_judge_starts() {
 
 #[test]
 fn a_program_is_compared_with_the_one_that_is_named() {
-    judge();
-    let world = World::new();
-    let heavy = repository("tests/testdata/fates/measured/heaviest_together.py").display().to_string();
-    let output = world.run(&["evaluate", &seed_program(), "--against", &heavy, "--format", "json"]).ends(0);
-    let json = output.json();
+    let json = &*JSON;
     for field in ["format", "program", "against", "judge", "score", "scores", "comparison", "evaluation"] {
         assert!(json.get(field).is_some(), "{field}");
     }
@@ -72,14 +87,12 @@ fn a_program_compared_with_itself_is_measured_twice() {
 
 #[test]
 fn rebalances_spread_and_determinism_are_reported() {
-    judge();
-    let world = World::new();
-    let text = world.run(&["evaluate", &seed_program()]).ends(0).stdout;
+    let text = &TEXT.stdout;
     for wanted in ["quartiles", "hierarchical ", "global ", "replicas %", "next", "deterministic: a call"] {
         assert!(text.contains(wanted), "{wanted:?} is missing:\n{text}");
     }
     assert!(!text.contains("as fast") && !text.contains("adrs"), "{text}");
-    let scores = &world.run(&["evaluate", &seed_program(), "--format", "json"]).ends(0).json()["scores"];
+    let scores = &JSON["scores"];
     assert_eq!(scores["deterministic"], true);
     for (place, policy) in ["hierarchical", "global"].into_iter().enumerate() {
         let score = &scores["rebalance"][place];
@@ -107,34 +120,38 @@ fn the_published_scores_have_their_name() {
     let world = World::new();
     let text = world.run(&["evaluate", &seed_program(), "--score", "adrs"]).ends(0).stdout;
     assert!(text.contains("score preset adrs") && text.contains("leaderboard"), "{text}");
-    let json = world.run(&["evaluate", &seed_program(), "--score", "adrs", "--format", "json"]).ends(0).json();
-    assert_eq!(json["score"], "adrs");
-    let adrs = &json["adrs"]["program"];
+    assert_eq!(JSON["score"], "adrs");
+    let adrs = &JSON["adrs"]["program"];
     let number = |field: &str| adrs[field].as_f64().unwrap();
     let speed = 0.002 / number("seconds");
     assert!((number("combined") - (number("balancedness_expert") + speed) / 2.0).abs() < 1e-9, "{adrs}");
-    let heavy = repository("tests/testdata/fates/measured/heaviest_together.py").display().to_string();
-    let without = world.run(&["evaluate", &heavy, "--score", "adrs"]).ends(0).stdout;
+    let without = world.run(&["evaluate", &heavy_program(), "--score", "adrs"]).ends(0).stdout;
     assert!(without.contains("score preset adrs: no score"), "{without}");
 }
 
-/// What evaluators of others let pass.
-#[test]
-fn plans_that_claim_what_is_not_so_are_rejected() {
+/// Other evaluators let these pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_that_claim_what_is_not_so_are_rejected() {
     judge();
     let world = World::new();
     world.set("topology", "{layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20}");
+    let path = world.path("config.yaml");
+    let settings = Config::read(Some(&path)).unwrap().settings().unwrap().evaluation;
+    let cases = case::cases(&settings.topology, &settings.global_cases, 0, 1).unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None)).await.unwrap();
     for (cheat, message) in [
         ("over_claims_counts", "replicas claimed, but phy2log has"),
         ("lists_a_replica_twice", "is listed twice"),
         ("crowds_an_idle_gpu", "replicas claimed, but phy2log has"),
     ] {
-        let program = repository(&format!("tests/testdata/fates/invalid-rebalance/{cheat}.py")).display().to_string();
-        let json = world.run(&["evaluate", &program, "--format", "json"]).ends(4).json();
-        let rejection = &json["evaluation"]["rejection"];
-        assert_eq!(rejection["kind"], "invalid-rebalance", "{cheat}");
-        assert!(rejection["message"].as_str().unwrap().contains(message), "{cheat}: {rejection}");
-        assert!(json["evaluation"]["evidence"]["during"].as_str().unwrap().contains("rebalance"), "{cheat}");
+        let program = text_of(&format!("tests/testdata/fates/invalid-rebalance/{cheat}.py"));
+        let evaluation = judge.evaluate(request(program, true)).await.unwrap();
+        let Evaluation::Rejected { rejection: Rejection::InvalidRebalance { message: told }, evidence } = evaluation
+        else {
+            panic!("{cheat}: {evaluation:?}")
+        };
+        assert!(told.contains(message), "{cheat}: {told}");
+        assert!(evidence.during.contains("rebalance"), "{cheat}");
     }
 }
 
@@ -194,8 +211,8 @@ fn edited(files: &[&str]) -> String {
     })
 }
 
-async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measurement {
-    let request = EvaluateRequest {
+fn request(program: String, rebalance: bool) -> EvaluateRequest {
+    EvaluateRequest {
         candidate: 0,
         file_name: "eplb.py".to_owned(),
         program,
@@ -204,16 +221,18 @@ async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measure
         limits: None,
         outclassed: None,
         rebalance,
-    };
-    judge.evaluate(request).await.unwrap().measured().unwrap().clone()
+    }
+}
+
+async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measurement {
+    judge.evaluate(request(program, rebalance)).await.unwrap().measured().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gaps_on_real_loads_are_those_of_the_field() {
     let loads = repository("../shared/loads/dsv3_sglang");
     if !loads.is_dir() {
-        eprintln!("skipped: {} is not there", loads.display());
-        return;
+        return skip("given-loads", format_args!("there is no {}", loads.display()));
     }
     judge();
     let settings = field_settings(loads);
@@ -252,8 +271,7 @@ const NEXT_WINDOW: f64 = 0.011;
 async fn the_plans_for_real_loads_weigh_what_an_independent_program_says() {
     let loads = repository("../shared/loads/dsv3_sglang");
     if !loads.is_dir() {
-        eprintln!("skipped: {} is not there", loads.display());
-        return;
+        return skip("given-loads", format_args!("there is no {}", loads.display()));
     }
     judge();
     let settings = field_settings(loads);

@@ -11,7 +11,7 @@ use packevolve_contract::objective::score_interval;
 use serde_json::Value;
 
 use crate::support::finished::{self, CANDIDATES, NAME};
-use crate::support::{Output, World, count, judge, measured};
+use crate::support::{Output, World, count, judge, measured, scripted};
 
 /// The five proposals that were handed to the project, by NAME.
 const FIVE: [&str; 5] = [
@@ -128,9 +128,9 @@ fn only_progress_goes_to_stderr() {
 
 #[test]
 fn runs_of_equal_seed_begin_with_equal_candidates() {
-    let world = World::new();
+    let world = finished::world();
     world.run(&["evolve", "--run", "again", "--candidates", "9"]).ends(0);
-    let (first, again) = (measured::run(), world.read("again"));
+    let (first, again) = (finished::run(), world.read("again"));
     let commit = |run: &Run, number| run.search.candidate(CandidateId(number)).map(|known| known.commit);
     for number in 0..9 {
         assert_eq!(commit(&again, number), commit(first, number), "candidate {number}");
@@ -140,7 +140,7 @@ fn runs_of_equal_seed_begin_with_equal_candidates() {
 
 #[test]
 fn a_run_whose_time_is_used_up_ends_well() {
-    let world = World::with("search: {slots: 1, candidates: 100000, wall_time: 1s}\n");
+    let world = scripted::with("search: {slots: 1, candidates: 100000, wall_time: 1s}\n");
     let output = world.run(&["evolve", "--run", "short"]).ends(0).tells(&["stopped: the time of the run is used up"]);
     assert!(output.stdout.contains("best: candidate "), "{}", output.stdout);
     let run = world.read("short");
@@ -171,8 +171,7 @@ fn a_name_that_leads_elsewhere_is_refused() {
 
 #[test]
 fn a_document_that_does_not_apply_is_reported_with_its_reason() {
-    judge();
-    let world = World::new();
+    let world = scripted::world();
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/broken.txt", "no proposal\n");
     world.set("proposers", "{corpus: corpus, compose: {enabled: false}, prune: {enabled: false}}");
@@ -213,8 +212,8 @@ fn nothing_is_written_when_the_judges_program_is_missing() {
 
 #[test]
 fn a_baseline_that_cannot_be_measured_is_reported_with_its_reason() {
-    let world = World::new();
-    world.write("bad.py", "def balanced_packing(weight, num_packs):\n    raise ValueError('no packs')\n");
+    let world = scripted::world();
+    world.write("bad.py", "raise ValueError('no packs')\n");
     world.set("baseline", "bad.py");
     world.run(&["evolve", "--run", "x"]).ends(4).tells(&["the baseline program was not measured", "no packs"]);
 }

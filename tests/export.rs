@@ -5,6 +5,7 @@ use std::fs;
 use packevolve::values::candidate::CandidateId;
 
 use crate::support::finished::{self, NAME};
+use crate::support::skip::skip;
 use crate::support::{World, repository, text_of};
 
 /// The lines that `export` puts in.
@@ -57,14 +58,18 @@ fn export_writes_a_file_once_and_again_only_by_force() {
         .tells_one_error(&["cannot write no/such/out.py"]);
 }
 
-/// Imports `out.py` and calls it as DeepSeek's `eplb.py` is called.
+/// Imports the modules that it is given and calls each as DeepSeek's `eplb.py` is called.
 const CALLER: &str = r#"
+import importlib
+import itertools
+import sys
+
 import torch
-from out import rebalance_experts
 
 torch.manual_seed(1)
-for (layers, experts), (replicas, groups, nodes, gpus) in [((4, 16), (16, 4, 2, 4)), ((2, 12), (16, 4, 2, 8)),
-                                                           ((3, 10), (12, 1, 1, 4)), ((2, 12), (16, 3, 2, 8))]:
+calls = [((4, 16), (16, 4, 2, 4)), ((2, 12), (16, 4, 2, 8)), ((3, 10), (12, 1, 1, 4)), ((2, 12), (16, 3, 2, 8))]
+for name, ((layers, experts), (replicas, groups, nodes, gpus)) in itertools.product(sys.argv[1:], calls):
+    rebalance_experts = importlib.import_module(name).rebalance_experts
     weight = torch.randint(1, 1000, (layers, experts)).float()
     phy2log, log2phy, logcnt = rebalance_experts(weight, replicas, groups, nodes, gpus)
     for table in (phy2log, log2phy, logcnt):
@@ -78,23 +83,23 @@ for (layers, experts), (replicas, groups, nodes, gpus) in [((4, 16), (16, 4, 2, 
             places = log2phy[layer, expert]
             count = int(logcnt[layer, expert])
             assert (phy2log[layer, places[:count]] == expert).all() and (places[count:] == -1).all()
-print("a drop-in")
+print("all are drop-ins")
 "#;
 
 #[test]
 fn an_exported_program_is_a_drop_in_for_the_published_eplb() {
     let python = repository(".venv/bin/python");
     if !python.is_file() {
-        println!("skipped: there is no {}", python.display());
-        return;
+        return skip("python", format_args!("there is no {}", python.display()));
     }
     let world = finished::world();
     world.write("caller.py", CALLER);
-    for candidate in ["best", "refine_packing", "seed"] {
-        world.run(&["export", candidate, "--run", NAME, "-o", "out.py", "--force"]).ends(0);
-        let output = world.tool(python.to_str().unwrap(), &["-B", "caller.py"]).ends(0);
-        assert_eq!(output.stdout, "a drop-in\n", "{candidate}");
+    let candidates = ["best", "refine_packing", "seed"];
+    for candidate in candidates {
+        world.run(&["export", candidate, "--run", NAME, "-o", &format!("{candidate}.py")]).ends(0);
     }
+    let output = world.tool(python.to_str().unwrap(), &[&["-B", "caller.py"], &candidates[..]].concat()).ends(0);
+    assert_eq!(output.stdout, "all are drop-ins\n");
 }
 
 #[test]

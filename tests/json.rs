@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::finished::{self, NAME};
+use crate::support::skip::skip;
 use crate::support::{Output, World, harness};
 
 const TOPIC: &str = include_str!("../src/cli/help/json.md");
@@ -160,8 +161,7 @@ fn shell(world: &World, line: &str) -> Output {
 #[test]
 fn the_examples_with_jq_print_something() {
     if !is_there(Path::new("jq"), &["--version"]) {
-        println!("skipped: there is no jq");
-        return;
+        return skip("jq", "there is no jq");
     }
     let world = finished::world();
     let lines: Vec<&str> =
@@ -179,8 +179,7 @@ fn the_examples_with_jq_print_something() {
 fn the_example_with_pandas_runs() {
     let pythons = [crate::support::repository(".venv/bin/python"), PathBuf::from("python3")];
     let Some(python) = pythons.iter().find(|python| is_there(python, &["-c", "import pandas"])) else {
-        println!("skipped: there is no pandas");
-        return;
+        return skip("pandas", "no Python here has pandas");
     };
     let world = finished::world();
     shell(&world, "packevolve top --all --format json > top.json; packevolve log --format json > log.jsonl").ends(0);

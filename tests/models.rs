@@ -1,5 +1,5 @@
-//! Runs with language models, against servers on loopback with scripted behaviour, and the real judge: whatever an
-//! endpoint does, the run goes on, costs no more than it may, shows no key, and is made again without any endpoint.
+//! Runs with language models, whose endpoints are servers on loopback that follow a script: whatever an endpoint does, the
+//! run goes on, costs no more than it may, shows no key, and is made again without any endpoint.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::support::endpoint::{Act, Endpoint};
 use crate::support::live::Live;
-use crate::support::{World, count, judge, repository};
+use crate::support::script::MEASURED;
+use crate::support::{World, count, repository, scripted};
 
 const KEY: &str = "sk-hunter2-and-more";
 const KEY_ENV: &str = "SOME_TEST_KEY";
@@ -25,7 +26,7 @@ fn insert(text: &str) -> Act {
 
 /// A proposal that no other is like.
 fn idea() -> Act {
-    insert("_IDEA = {n}")
+    insert(&format!("_IDEA = {{n}}  {MEASURED}"))
 }
 
 fn model(name: &str, base_url: &str) -> Value {
@@ -38,8 +39,7 @@ fn model(name: &str, base_url: &str) -> Value {
 
 /// A world whose proposers are these models and nobody else, with `more` settings of theirs.
 fn world_of(models: &[Value], more: &Value) -> World {
-    judge();
-    let mut world = World::with("search: {slots: 2, candidates: 8}\n");
+    let mut world = scripted::with("search: {slots: 2, candidates: 8}\n");
     world.export(KEY_ENV, KEY);
     let mut proposers = json!({
         "models": models, "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}, "summary_every": 0,

@@ -55,7 +55,7 @@ fn asked(seen: &Seen, page: &Path) -> Vec<String> {
 #[test]
 fn the_page_needs_nothing_beside_itself_and_nothing_goes_wrong_in_it() {
     let world = finished::world();
-    reported(&world, &["--run", finished::NAME]);
+    reported(&world, &[finished::NAME]);
     let Some(mut browser) = Browser::start() else { return };
     let page = std::env::var_os(PAGE).map_or(world.path("report.html"), PathBuf::from);
     let mut backgrounds = Vec::new();
@@ -120,7 +120,7 @@ fn is_harmless(page: &str) {
 #[test]
 fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
     let world = finished::world();
-    let page = reported(&world, &["--run", finished::NAME]);
+    let page = reported(&world, &[finished::NAME]);
     is_harmless(&page);
     let run = finished::run();
     let best = run.search.best().unwrap().candidate;
@@ -146,7 +146,7 @@ fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
 #[test]
 fn the_figures_of_the_report_are_those_of_the_run() {
     let world = finished::world();
-    let page = reported(&world, &["--run", finished::NAME]);
+    let page = reported(&world, &[finished::NAME]);
     let run = finished::run();
     let gain = Gain::of(&run.search).unwrap();
     assert!(gain.held_out_windows > 0 && page.contains("windows that the search never saw"));
@@ -208,7 +208,7 @@ fn a_run_with_language_models_tells_what_they_cost() {
     let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
     world.set("proposers", &proposers.to_string());
     world.run(&["evolve", "--run", "x"]).ends(0);
-    let page = reported(&world, &["--run", "x"]);
+    let page = reported(&world, &["x"]);
     is_harmless(&page);
     for wanted in [">somebody<", ">tokens<", ">0.0300<", ">330<"] {
         assert!(page.contains(wanted), "{wanted}:\n{page}");
@@ -273,34 +273,45 @@ fn hostile_machine(run: Run) -> Run {
 
 /// How large the page of a run may get whatever its length, bytes.
 const LARGEST: usize = 5_000_000;
-const MANY: u64 = 10_000;
 
 #[test]
-fn a_run_of_ten_thousand_candidates_is_thinned_out_and_says_so() {
+fn a_run_of_two_thousand_candidates_is_thinned_out_and_says_so() {
+    is_thinned_out(2_000);
+}
+
+mod long {
+    #[test]
+    #[ignore = "takes a minute"]
+    fn a_run_of_ten_thousand_candidates_is_thinned_out_and_says_so() {
+        super::is_thinned_out(10_000);
+    }
+}
+
+fn is_thinned_out(count: u64) {
     let world = finished::world();
     let run = world.read(finished::NAME);
-    let events = many(&run);
+    let events = many(&run, count);
     write_run(&world, "many", &events);
     let start = Instant::now();
-    let page = reported(&world, &["--run", "many"]);
-    println!("{MANY} candidates: {} bytes, {:.2} s in all", page.len(), start.elapsed().as_secs_f64());
+    let page = reported(&world, &["many"]);
+    println!("{count} candidates: {} bytes, {:.2} s in all", page.len(), start.elapsed().as_secs_f64());
     is_harmless(&page);
     assert!(page.len() < LARGEST, "{} bytes", page.len());
     assert!(page.contains("are left out here and in the table"), "the caption says that points were left out");
-    assert_eq!(page, reported(&world, &["--run", "many"]), "the same run is always thinned alike");
+    assert_eq!(page, reported(&world, &["many"]), "the same run is always thinned alike");
 }
 
 /// The events of a run, and then those of many candidates, each like one that was measured but for how good and how fast
 /// it is.
-fn many(run: &Run) -> Vec<Event> {
+fn many(run: &Run, count: u64) -> Vec<Event> {
     let mut events = events(run);
     let measured: Vec<Measurement> = run.entries().unwrap().iter().filter_map(|entry| measured(&entry.event)).collect();
     let commit = run.search.candidate(CandidateId(1)).unwrap().commit;
     let attempts = events.iter().filter(|event| matches!(event, Event::Selected { .. })).count() as u64;
     let first = run.search.candidates().len() as u64;
-    events.push(Event::RunResumed { candidates: first + MANY });
+    events.push(Event::RunResumed { candidates: first + count });
     let mut rng = stream(1, 0, Purpose::Proposal);
-    for nth in 0..MANY {
+    for nth in 0..count {
         let (attempt, candidate) = (attempts + nth, CandidateId(first + nth));
         let parent = CandidateId(rng.random_range(0..candidate.0));
         let selection = Selection { operator: Some(Operator::Tune), ..Selection::of(Proposer::Compose, 0, parent) };

@@ -9,12 +9,11 @@ use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, StopReason};
 
 use crate::support::live::Live;
-use crate::support::{Output, World, count, judge, settings};
+use crate::support::{Output, World, count, judge, scripted, settings};
 
 const CANDIDATES: &str = "12";
 
 fn evolve(world: &World) -> Live {
-    judge();
     Live::start(world, "x", &["evolve", "--run", "x", "--candidates", CANDIDATES])
 }
 
@@ -52,7 +51,7 @@ fn was_interrupted(run: &Run) -> bool {
 
 #[test]
 fn ctrl_c_lets_running_evaluations_end_and_the_run_continues_afterwards() {
-    let world = World::slow();
+    let world = scripted::world().slowed();
     let live = evolve(&world);
     // Right after these events the seed program is being measured, for longer than a signal takes.
     live.wait_for("baseline-evaluated", 1);
@@ -79,7 +78,7 @@ fn ctrl_c_lets_running_evaluations_end_and_the_run_continues_afterwards() {
 
 #[test]
 fn ctrl_c_while_the_baseline_is_measured_lets_that_end_and_a_second_one_stops_at_once() {
-    let world = World::slow();
+    let world = scripted::world().slowed();
     world.set("baseline", "eplb.py");
     let live = evolve(&world);
     live.wait_for("run-started", 1);
@@ -97,6 +96,7 @@ fn ctrl_c_while_the_baseline_is_measured_lets_that_end_and_a_second_one_stops_at
 
 #[test]
 fn a_killed_run_leaves_no_process_and_continues_from_any_moment() {
+    judge();
     let world = World::slow();
     let live = evolve(&world);
     live.wait_for("run-started", 1);
@@ -112,6 +112,7 @@ fn a_killed_run_leaves_no_process_and_continues_from_any_moment() {
 
 #[test]
 fn a_run_continues_when_a_judge_or_its_nursery_is_killed() {
+    judge();
     let world = World::slow();
     let live = evolve(&world);
     live.wait_for("baseline-evaluated", 1);
@@ -124,8 +125,7 @@ fn a_run_continues_when_a_judge_or_its_nursery_is_killed() {
 
 #[test]
 fn a_run_can_be_given_more_candidates_from_anywhere_and_a_torn_last_line_is_dropped() {
-    let world = World::new();
-    judge();
+    let world = scripted::world();
     let layer =
         |layer: u64| (0..16).map(|expert| (100 + layer * 7 + expert * expert * 3).to_string()).collect::<Vec<_>>();
     world.write("loads.csv", (0..4).map(|at| layer(at).join(",") + "\n").collect::<String>());
@@ -163,7 +163,7 @@ fn what_is_no_run_or_of_a_newer_format_is_refused_and_left_alone() {
 
 #[test]
 fn a_run_is_one_harness_at_a_time() {
-    let world = World::slow();
+    let world = scripted::world().slowed();
     let live = evolve(&world);
     live.wait_for("baseline-evaluated", 1);
     world.run(&["resume", "--run", "x"]).ends(3).tells(&["another packevolve is working on this run"]);
@@ -173,7 +173,7 @@ fn a_run_is_one_harness_at_a_time() {
 
 #[test]
 fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
-    let world = World::slow();
+    let world = scripted::world().slowed();
     let live = evolve(&world);
     live.wait_for("baseline-evaluated", 1);
     world.write("runs/x/stop", "");
@@ -184,11 +184,12 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
 
 #[test]
 fn a_run_that_dies_during_pruning_continues_pruning() {
-    let world = World::new();
+    let world = scripted::world();
     world.write(
         "config.yaml",
         settings("search: {slots: 1}\n").replace("prune: {enabled: false}", "prune: {attempts: 10}"),
     );
+    let world = world.slowed();
     let cut =
         |run: &Run| count(run, |event| matches!(event, Event::Selected { selection, .. } if selection.cut.is_some()));
     let live = evolve(&world);

@@ -5,6 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use self::skip::skip;
+
+// Declared here, not in `support`, so that this file compiles alone.
+#[path = "support/skip.rs"]
+pub mod skip;
+
 /// The packages' sources; each has its architecture page in `lib.rs`.
 const SOURCES: [&str; 3] = ["src", "evaluator/src", "evaluator/contract/src"];
 
@@ -426,13 +432,12 @@ fn no_file_names_a_folder_of_somebodys_machine() {
     }
 }
 
-/// The given proposals lie beside a checkout; without them there is nothing to compare and the test says so.
+/// The given proposals lie beside the checkout of a session.
 #[test]
 fn the_given_proposals_are_kept_to_the_byte() {
     let given = root().join("../shared/proposals");
     let Ok(entries) = fs::read_dir(&given) else {
-        println!("skipped: there is no {}", given.display());
-        return;
+        return skip("given-proposals", format_args!("there is no {}", given.display()));
     };
     for path in entries.map(|entry| entry.unwrap().path()) {
         let kept = root().join("candidates/proposals").join(path.file_name().unwrap());

@@ -1,6 +1,6 @@
-//! The figures of FIELD.md section 3 on real loads: windows, rows, bounds and scores together, compared with numbers that
-//! were computed without this code. Made-up loads are compared with the same figures. The real loads cannot be published
-//! and are beside the checkout; without them their test is skipped.
+//! Real loads: windows, rows, bounds and scores together give the figures of FIELD.md section 3, which other code found;
+//! made-up loads are compared with the same figures. The project may not publish the real loads, so they lie beside the
+//! checkout, and without them their tests are skipped.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,30 @@ use packevolve_contract::topology::Topology;
 
 use crate::score::{CaseInput, Scores};
 use crate::workload::{Pool, PoolSize};
-use crate::{bound, placement};
+use crate::{bound, placement, trace};
+
+#[path = "../../tests/support/skip.rs"]
+mod skip;
 
 /// Gaps of the baseline on the eight windows, percent, in the order of [`cases`].
 const PUBLISHED: [f64; 6] = [0.614, 0.669, 1.772, 3.507, 0.355, 0.0];
 
 fn real_loads() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/loads/dsv3_sglang");
-    folder.is_dir().then_some(folder)
+    if !folder.is_dir() {
+        skip::skip("given-loads", "there is no ../shared/loads");
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn what_sglang_dumped_is_what_its_csv_copies_hold() {
+    let Some(folder) = real_loads() else { return };
+    let read = |name: String| trace::read(&folder.join(name), &Topology::deepseek_v3()).unwrap();
+    for name in ["decode_in1000out1000", "prefill_in1024"] {
+        assert_eq!(read(format!("raw_json/{name}.json")), read(format!("{name}.csv")));
+    }
 }
 
 /// Longest processing time first, with exactly `items / packs` items a pack: the baseline program in plain Rust.
@@ -78,10 +94,7 @@ fn gap(case: &Case, topology: &Topology, pool: &Pool) -> f64 {
 
 #[test]
 fn the_baseline_has_the_published_gaps_on_real_loads() {
-    let Some(folder) = real_loads() else {
-        println!("skipped: the gaps on real loads need ../shared/loads");
-        return;
-    };
+    let Some(folder) = real_loads() else { return };
     let topology = Topology::deepseek_v3();
     let pool =
         Pool::open(&Loads::Path(folder), &topology, PoolSize { search: None, held_out: 0, cases: 1 }, 1).unwrap();

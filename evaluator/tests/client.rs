@@ -16,6 +16,9 @@ use packevolve_contract::protocol::{
 };
 use packevolve_contract::topology::Topology;
 
+#[path = "../../tests/support/skip.rs"]
+pub mod skip;
+
 /// A judge that takes longer for a reply hangs.
 const REPLY_LIMIT: Duration = Duration::from_secs(900);
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{Limits, Reply, Request, Session};
 
+use crate::client::skip::skip;
 use crate::client::{Client, session};
 use crate::processes::{descendants, left_of};
 
@@ -57,7 +58,7 @@ fn without_allow_compile_the_error_of_a_program_that_compiles_names_the_option()
 fn open(allow_compile: bool) -> Option<Client> {
     for compiler in ["cc", "c++"] {
         if Command::new(compiler).arg("--version").output().is_err() {
-            eprintln!("skipped: there is no {compiler}");
+            skip("compilers", format_args!("there is no {compiler}"));
             return None;
         }
     }
@@ -81,7 +82,7 @@ fn open(allow_compile: bool) -> Option<Client> {
             Some(client)
         }
         Reply::Failed { error, .. } if error.starts_with("the jail lacks") => {
-            eprintln!("skipped: {error}");
+            skip("jail", error);
             None
         }
         other => panic!("{other:?}"),

@@ -4,6 +4,7 @@ use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{Reply, Request, Session};
 use packevolve_contract::statistic::median;
 
+use crate::client::skip::skip;
 use crate::client::{Client, program, session_on};
 
 /// Fills a side stream with work, never waits for it, and disables waiting.
@@ -31,7 +32,7 @@ fn open() -> Option<Client> {
     match client.ask(&Request::Open(Box::new(Session { cpu: None, ..session_on("cuda:0") }))) {
         Reply::Ready(_) => Some(client),
         Reply::Failed { error, .. } => {
-            eprintln!("skipped: {error}");
+            skip("gpu", error);
             None
         }
         other => panic!("{other:?}"),

@@ -1,4 +1,5 @@
-//! Fates: every program under `tests/testdata/fates` meets the fate that its folder names, and leaves nothing behind.
+//! Fates: every program under `tests/testdata/fates` meets the fate that its folder names, and leaves nothing behind. The
+//! long form judges an honest program after each of them, as root and as an ordinary user.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +12,7 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
 use tempfile::TempDir;
 
+use crate::client::skip::skip;
 use crate::client::{Client, fates, patience, program, session};
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
@@ -40,40 +42,73 @@ const NOT_DETERMINISTIC: [&str; 3] = [
 const LEFT_BEHIND: &str = "packevolve-left-behind";
 const FOLDERS: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/root", "/usr/lib", "/run", "."];
 
+/// How often an honest program is judged, which must come to the same as before all others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Honest {
+    AfterEachFolder,
+    AfterEachProgram,
+}
+
 #[test]
 fn every_program_meets_its_fate() {
     let secrets = secrets();
-    every_fate(&mut Client::start(), secrets.path());
+    fates_of(&programs(secrets.path()), &mut Client::start(), secrets.path(), Honest::AfterEachFolder);
 }
 
 #[test]
-fn every_program_meets_its_fate_where_the_judge_is_run_by_an_ordinary_user() {
-    let (secrets, aside) = (secrets(), TempDir::new().unwrap());
-    match ordinary_user(aside.path()) {
-        Ok(command) => {
-            let mut client = Client::start_as(command);
-            every_fate(&mut client, secrets.path());
-            let user = fs::metadata(format!("/proc/{}", client.process.id())).unwrap().uid();
-            assert_ne!(user, 0);
-        }
-        Err(reason) => eprintln!("skipped: {reason}"),
+fn what_depends_on_privileges_meets_its_fate_where_an_ordinary_user_runs_the_judge() {
+    let depends =
+        |name: &str| NEED_A_JAIL.contains(&name) || name.starts_with("crash/") || name.starts_with("measured/");
+    fates_by_an_ordinary_user(depends, Honest::AfterEachFolder);
+}
+
+mod long {
+    use super::*;
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn every_program_meets_its_fate_and_an_honest_one_follows_each() {
+        let secrets = secrets();
+        fates_of(&programs(secrets.path()), &mut Client::start(), secrets.path(), Honest::AfterEachProgram);
+    }
+
+    #[test]
+    #[ignore = "takes minutes"]
+    fn every_program_meets_its_fate_where_an_ordinary_user_runs_the_judge() {
+        fates_by_an_ordinary_user(|_| true, Honest::AfterEachProgram);
     }
 }
 
-/// Evaluates all programs, with an honest one after each.
-fn every_fate(client: &mut Client, secrets: &Path) {
+fn fates_by_an_ordinary_user(is_chosen: impl Fn(&str) -> bool, honest: Honest) {
+    let (secrets, aside) = (secrets(), TempDir::new().unwrap());
+    let mut programs = programs(secrets.path());
+    programs.retain(|(name, _)| is_chosen(name));
+    match ordinary_user(aside.path()) {
+        Ok(command) => {
+            let mut client = Client::start_as(command);
+            fates_of(&programs, &mut client, secrets.path(), honest);
+            let user = fs::metadata(format!("/proc/{}", client.process.id())).unwrap().uid();
+            assert_ne!(user, 0);
+        }
+        Err(reason) => skip("other-user", reason),
+    }
+}
+
+/// Has programs judged, with an honest one in between.
+fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, often: Honest) {
     let is_jailed = open(client, secrets);
     let honest = program("measured/honest.py");
     let honest_loads = loads(&client.measure(&honest));
     let ours = descendants(client.process.id());
+    let folder_of = |at: usize| programs.get(at).map(|(name, _)| name.split('/').next());
     let mut wrong = Vec::new();
-    for (name, text) in programs(secrets) {
+    for (at, (name, text)) in programs.iter().enumerate() {
         if !is_jailed && NEED_A_JAIL.contains(&name.as_str()) {
-            eprintln!("skipped: {name}: there is no jail");
+            skip("jail", format_args!("{name} needs a jail"));
             continue;
         }
         let started = Instant::now();
-        let evaluation = client.evaluate(&text);
+        let evaluation = client.evaluate(text);
         let took = started.elapsed();
         if !name.starts_with(&format!("{}/", kind(&evaluation))) {
             wrong.push(format!("{name}: {evaluation:?}"));
@@ -91,6 +126,9 @@ fn every_fate(client: &mut Client, secrets: &Path) {
             wrong.push(format!("{name}: leaves {left:?}"));
         }
         wrong.extend(files_left().into_iter().map(|path| format!("{name}: leaves {}", path.display())));
+        if often == Honest::AfterEachFolder && folder_of(at) == folder_of(at + 1) {
+            continue;
+        }
         let after = client.evaluate(&honest);
         if after.measured().map(loads).as_ref() != Some(&honest_loads) {
             wrong.push(format!("{name}: an honest program after it: {after:?}"));

@@ -10,6 +10,7 @@ use packevolve_evaluator::child::Child;
 use packevolve_evaluator::nursery::{Nursery, NurseryError};
 use packevolve_evaluator::sandbox::Jail;
 
+use crate::client::skip::skip;
 use crate::client::{Client, judge_program, program, session};
 
 const READS: &str = "measured/reads_what_is_not_its_own.py";
@@ -38,7 +39,7 @@ fn a_step_protects_without_the_others() {
         let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail) {
             Ok(nursery) => nursery,
             Err(NurseryError::Unavailable { step, reason }) => {
-                eprintln!("skipped: without {left_out:?}: {step}: {reason}");
+                skip("jail", format_args!("without {left_out:?}: {step}: {reason}"));
                 continue;
             }
             Err(error) => panic!("{error}"),
@@ -65,8 +66,7 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
     };
     let probe = unshare(&["setpriv", "--version"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this test needs a user namespace and setpriv");
-        return;
+        return skip("user-namespaces", "it needs a user namespace and setpriv to do without");
     }
     let mut command = unshare(&["sh", "-c", CONFINED]);
     command.arg(judge_program());

@@ -91,8 +91,7 @@ impl Log {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let (printer, fold) = (self.printer(), Fold::new(folder.journal()));
-        let mut follower =
-            Follower { folder, printer, fold, is_over: false, last_event: Instant::now(), noted: false };
+        let mut follower = Follower { folder, printer, fold, is_over: false, last_event: Instant::now(), noted: false };
         loop {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;

@@ -17,6 +17,8 @@ use nix::unistd::{geteuid, mkfifo};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::skip::skip;
+
 /// Longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -72,10 +74,10 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts it; `None`, with a word to whoever reads the output of tests, where there is none.
+    /// Starts it; `None` where there is none, and the test is skipped.
     pub fn start() -> Option<Self> {
         if let Err(reason) = &*CHROMIUM {
-            println!("skipped: looking at the page in a browser: {reason}");
+            skip("browser", format_args!("no browser to look at the page with: {reason}"));
             return None;
         }
         let folder = TempDir::new().unwrap();

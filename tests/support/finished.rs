@@ -18,14 +18,15 @@ pub const CANDIDATES: usize = 16;
 /// The first random seed that is tried.
 const RNG_SEED: u64 = 71;
 
-/// The folder of the run.
+/// Holds the run and the settings it was made with.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     // A change of the search changes which seed gives a run that shows everything.
     let world = (RNG_SEED..RNG_SEED + 100).map(evolved).find(shows_everything).expect("a run that shows everything");
     // Cargo's folder of temporary files: nothing runs after the last test that could remove another one.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("finished");
     let _ = fs::remove_dir_all(&folder);
-    copy(&world.path("runs").join(NAME), &folder);
+    copy(&world.path("runs").join(NAME), &folder.join("run"));
+    fs::copy(world.path("config.yaml"), folder.join("config.yaml")).unwrap();
     folder
 });
 
@@ -48,12 +49,13 @@ fn shows_everything(world: &World) -> bool {
     tally.rejected > 0 && tally.outclassed > 0 && refuted > 0 && depth > 3
 }
 
-static RUN: LazyLock<Run> = LazyLock::new(|| Run::open(RunFolder::new(FOLDER.clone())).unwrap());
+static RUN: LazyLock<Run> = LazyLock::new(|| Run::open(RunFolder::new(FOLDER.join("run"))).unwrap());
 
-/// A world that holds a copy of the run and nothing of the repository.
+/// A world with a copy of the run and its settings.
 pub fn world() -> World {
     let world = scripted::world();
-    copy(&FOLDER, &world.path("runs").join(NAME));
+    copy(&FOLDER.join("run"), &world.path("runs").join(NAME));
+    fs::copy(FOLDER.join("config.yaml"), world.path("config.yaml")).unwrap();
     world
 }
 

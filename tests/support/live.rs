@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::{Output, World, harness};
+use super::{Output, World};
 
 /// Longer than anything takes that is waited for; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,7 +28,11 @@ impl Live {
         let mut command = world.command(&[]);
         let setsid = ["/usr/bin/setsid", "/bin/setsid"].into_iter().find(|path| fs::exists(path).unwrap());
         let mut leader = std::process::Command::new(setsid.expect("setsid of util-linux"));
-        leader.arg(harness()).args(arguments).env_clear().envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        leader
+            .arg(&world.harness)
+            .args(arguments)
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))));
         leader.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
         let process = leader.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         command.stdin(Stdio::null());

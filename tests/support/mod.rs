@@ -12,6 +12,8 @@ pub mod script;
 pub mod scripted;
 pub mod tracer;
 
+pub use crate::tidy::skip;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

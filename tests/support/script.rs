@@ -19,8 +19,12 @@ const RAISES: u64 = 6;
 /// One of this many programs is worse on held-out windows than on those of the search.
 const OVERFITS: u64 = 3;
 
-/// A comment that makes a program better than any other.
+/// Begins a comment by which a program chooses its fate; without one, the fate depends on its text.
+const DIRECTIVE: &str = "# script: ";
+/// A program with this comment is better than any other.
 pub const GOOD: &str = "# script: good";
+/// A program with this comment is measured.
+pub const MEASURED: &str = "# script: measured";
 
 /// Judges a program.
 pub fn answer(session: &Session, request: &EvaluateRequest) -> Evaluation {
@@ -31,7 +35,8 @@ pub fn answer(session: &Session, request: &EvaluateRequest) -> Evaluation {
     if let Some(message) = raised(program) {
         return raises(message);
     }
-    if key % RAISES == 4 && !program.contains(GOOD) {
+    let is_free = !program.contains(DIRECTIVE);
+    if is_free && key % RAISES == 4 {
         return raises("RuntimeError: the script rejects it");
     }
     let mut measured = measurement(session, request);
@@ -42,7 +47,7 @@ pub fn answer(session: &Session, request: &EvaluateRequest) -> Evaluation {
     if let Some(at_best) = request.outclassed.as_ref().and_then(|threshold| stopped(&mut measured, threshold)) {
         return Evaluation::Outclassed { measurement: measured, at_best };
     }
-    if request.windows == WindowSet::HeldOut && key % OVERFITS == 1 {
+    if is_free && request.windows == WindowSet::HeldOut && key % OVERFITS == 1 {
         samples(&mut measured)
             .for_each(|sample| sample.max_load = sample.bound * (sample.max_load / sample.bound).powi(4));
     }

@@ -177,18 +177,4 @@ mod tests {
         assert_eq!(windows, [Window::new(1, vec![0.0, 5.0]), Window::new(1, vec![7.0, 0.0])]);
         assert!(of_shape(Path::new("w.npy"), dense.to_vec(), &topology(1, 1)).is_err());
     }
-
-    #[test]
-    fn what_sglang_dumped_is_what_its_csv_copies_hold() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/loads/dsv3_sglang");
-        if !folder.is_dir() {
-            println!("skipped: the dumps of SGLang are in ../shared/loads");
-            return;
-        }
-        let topology = Topology::deepseek_v3();
-        for name in ["decode_in1000out1000", "prefill_in1024"] {
-            let dumped = read(&folder.join(format!("raw_json/{name}.json")), &topology).unwrap();
-            assert_eq!(dumped, read(&folder.join(format!("{name}.csv")), &topology).unwrap());
-        }
-    }
 }
