@@ -14,7 +14,7 @@
 //! ties it together; views show it. A folder imports only from the folders above it, and inside a folder a file imports
 //! only from the files that its `mod.rs` declares before it; `tests/tidy.rs` holds both against the code.
 //!
-//! * [`edit`]: SEARCH/REPLACE blocks, where they match, why they do not, and the program that comes of them
+//! * [`edit`]: SEARCH/REPLACE blocks, where they match, why they do not, and the resulting program
 //! * [`values`]: candidates, events, settings, costs: plain data
 //! * [`config`]: YAML to settings
 //! * [`search`]: what to try next; pure

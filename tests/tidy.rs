@@ -104,8 +104,7 @@ const PROSE: [&str; 5] = ["README.md", "config.yaml", "candidates/", "src/", "ev
 const GIVEN: [&str; 2] = ["candidates/proposals/", "candidates/eplb.py"];
 
 /// Folders and files that are still to be rewritten. Delete an entry with its last old phrase; add none.
-const STILL_TO_REWRITE: [&str; 7] =
-    ["evaluator/", "src/archive/", "src/journal/", "src/lib.rs", "src/run/", "src/search/", "src/values/"];
+const STILL_TO_REWRITE: [&str; 1] = ["evaluator/"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

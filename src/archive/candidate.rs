@@ -1,4 +1,4 @@
-//! Candidate: what the commit of a candidate is, to the byte. Pure, so that replay can say what an id must be.
+//! The commit of a candidate, to the byte. Pure, so that replay can compute ids.
 
 use git2::{ObjectType, Oid};
 
@@ -6,53 +6,46 @@ use crate::archive::error::ArchiveError;
 use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
 use crate::archive::object::{Object, Signature};
 
-/// The file of a candidate's commit that holds the proposal as it was received.
+/// The file of a commit that holds the proposal as received.
 pub const PROPOSAL_FILE: &str = "proposal.txt";
 
-/// What a name that leaves nothing to show becomes.
+/// Replaces a name without visible characters.
 const UNNAMED: &str = "unnamed";
 
-/// The longest author, in characters: `git blame` prints it before every line.
+/// The longest author in characters, because `git blame` prints it before every line.
 const MAX_AUTHOR: usize = 120;
 
 /// A candidate to be archived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCandidate {
-    /// Its sequential number.
     pub number: u64,
     /// File name of its program.
     pub file_name: String,
-    /// The program.
     pub program: String,
-    /// The proposal that made it, byte for byte as received; none for the program that a run starts from.
+    /// The proposal as received; none for the seed program.
     pub proposal: Option<Vec<u8>>,
     /// The proposal's NAME; the author.
     pub name: String,
-    /// The proposal's DESCRIPTION.
     pub description: String,
-    /// The commits of its parents, the one it was edited from first. One named twice counts once.
+    /// The commits of its parents, the edited one first. Duplicates count once.
     pub parents: Vec<CommitId>,
-    /// Ends the message, as in `("Candidate", "12")`.
+    /// Trailers of the message, such as `("Candidate", "12")`.
     pub trailers: Vec<(&'static str, String)>,
-    /// The run's recorded epoch; the commit's time is that plus `number` seconds.
+    /// The recorded epoch of the run; the commit's time is `epoch + number` seconds.
     pub epoch: i64,
 }
 
 /// The ids of a candidate's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CandidateIds {
-    /// The candidate's commit.
     pub commit: CommitId,
-    /// Its files.
     pub tree: TreeId,
-    /// Its program.
     pub program: BlobId,
-    /// Its proposal.
     pub proposal: Option<BlobId>,
 }
 
 impl CandidateIds {
-    /// Those of a candidate whose commit and program are known.
+    /// From the known ids of commit and program.
     pub fn of(commit: CommitId, program: BlobId, file_name: &str, proposal: Option<&[u8]>) -> Self {
         let proposal = proposal.map(blob_id);
         let tree = TreeId::from_oid(files(file_name, program, proposal).id);
@@ -78,10 +71,10 @@ fn files(file_name: &str, program: BlobId, proposal: Option<BlobId>) -> Object {
 }
 
 impl NewCandidate {
-    /// The ids that archiving this candidate gives.
+    /// The ids of this candidate.
     ///
     /// # Errors
-    /// A file name or a time that git cannot hold.
+    /// Git cannot store the file name or the time.
     pub fn ids(&self) -> Result<CandidateIds, ArchiveError> {
         let program = blob_id(self.program.as_bytes());
         let proposal = self.proposal.as_deref().map(blob_id);
@@ -90,7 +83,7 @@ impl NewCandidate {
         Ok(CandidateIds { commit, tree, program, proposal })
     }
 
-    /// Its objects, each after those it names.
+    /// Its objects, each after those that it names.
     pub(super) fn objects(self) -> Result<Vec<Object>, ArchiveError> {
         let ids = self.ids()?;
         let (tree, commit) = (self.tree(ids.program, ids.proposal)?, self.commit(ids.tree)?);
@@ -133,7 +126,7 @@ impl NewCandidate {
     }
 }
 
-/// Git refuses some names in a tree, and checks none that it is handed as bytes.
+/// Git forbids some names in a tree, but does not check names in raw bytes.
 fn check_file_name(name: &str) -> Result<(), ArchiveError> {
     let lower = name.to_lowercase();
     let reserved = name == PROPOSAL_FILE || lower.starts_with(".git") || lower.starts_with("git~");
@@ -150,7 +143,8 @@ fn one_line(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A proposal's name as git can hold it: no `<`, `>` or line break, and none of what git itself strips at the ends.
+/// A proposal's name in a form that git accepts: without `<`, `>`, line breaks, and the characters that git strips from
+/// the ends.
 fn author(name: &str) -> String {
     let stripped = |c: char| c <= ' ' || ".,:;<>\"\\'".contains(c);
     let line = one_line(&name.replace(['<', '>'], " "));

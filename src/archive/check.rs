@@ -1,4 +1,4 @@
-//! Check: holds what git has of an archive against what the journal makes of it. Only reads.
+//! Compares an archive with the journal. Only reads.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,27 +16,27 @@ use crate::archive::store::{Archive, KEPT};
 #[derive(Debug, Default)]
 pub struct Reachable {
     sound: BTreeSet<Oid>,
-    /// What is missing or damaged among them.
+    /// The missing or damaged ones among them.
     pub flaws: Vec<ArchiveError>,
 }
 
 impl Reachable {
-    /// How many are sound.
+    /// The number of intact ones.
     pub fn count(&self) -> usize {
         self.sound.len()
     }
 
-    /// Whether a ref leads to this commit, which is sound.
+    /// Whether a ref leads to this commit, and the commit is intact.
     pub fn has(&self, commit: CommitId) -> bool {
         self.sound.contains(&commit.oid())
     }
 }
 
 impl Archive {
-    /// Reads all that the refs lead to.
+    /// Reads all objects that the refs lead to.
     ///
     /// # Errors
-    /// Refs that cannot be read.
+    /// A ref cannot be read.
     pub fn reachable(&self) -> Result<Reachable, ArchiveError> {
         let mut reachable = Reachable::default();
         let mut left = self.tips()?;
@@ -58,15 +58,15 @@ impl Archive {
     /// Checks every object of a candidate, by reading it.
     ///
     /// # Errors
-    /// The first that is missing or damaged.
+    /// The first missing or damaged object.
     pub fn verify(&self, ids: &CandidateIds) -> Result<(), ArchiveError> {
         ids.oids().try_for_each(|id| self.read(id).map(drop))
     }
 
-    /// The commit that is to keep these candidates, and the one that the ref names.
+    /// The expected commit that keeps these candidates, and the one that the ref names.
     ///
     /// # Errors
-    /// A ref that cannot be read.
+    /// The ref cannot be read.
     pub fn keeps(
         &self,
         epoch: i64,
@@ -77,7 +77,7 @@ impl Archive {
         Ok((kept.take().map(|(_, head)| head), self.target(KEPT)?))
     }
 
-    /// What a crash left: locks of our refs, and refs without their content.
+    /// Leftovers of a crash: locks of refs, and empty refs.
     pub fn left_over(&self) -> Vec<PathBuf> {
         self.stale_locks().into_iter().chain(self.torn_refs()).collect()
     }

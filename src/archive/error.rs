@@ -1,4 +1,4 @@
-//! Archive errors: what can be wrong with an archive, each naming the path or the object.
+//! Errors of archives, with the path or the object.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,87 +8,51 @@ use thiserror::Error;
 
 use crate::values::error_kind::{Classify, ErrorKind};
 
-/// Why the archive cannot be written or read. Object ids are full, as git prints them.
+/// Object ids are full, as git prints them.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
     /// Not a bare git repository.
     #[error("{path}: not an archive (a bare git repository)")]
-    NotAnArchive {
-        /// The path that was to be one.
-        path: PathBuf,
-        /// What git says.
-        source: git2::Error,
-    },
-    /// A git repository with settings that cannot be read, the user's own included: git2 looks at them before it can be
-    /// told not to.
+    NotAnArchive { path: PathBuf, source: git2::Error },
+    /// Git settings that cannot be read, possibly the user's own, because git2 reads them on opening.
     #[error("{path}: cannot open the archive: git settings are malformed")]
     Settings {
-        /// The archive.
         path: PathBuf,
-        /// What git says; it names the file and the line.
+        /// Names the file and the line.
         source: git2::Error,
     },
-    /// The operating system refused.
     #[error("{path}: cannot {doing}")]
     Io {
         /// The archive, or a file in it.
         path: PathBuf,
-        /// What was tried, as a verb with its object.
+        /// The failed action, as a verb with its object.
         doing: &'static str,
-        /// What the system said.
         source: io::Error,
     },
-    /// Git refused.
     #[error("{path}: cannot {doing}")]
     Git {
-        /// The archive.
         path: PathBuf,
         /// What was tried, as a verb with its object.
         doing: &'static str,
-        /// What git says.
         source: git2::Error,
     },
-    /// A ref could not be read or moved.
     #[error("{path}: cannot read or move {name}")]
-    Ref {
-        /// The archive.
-        path: PathBuf,
-        /// The ref.
-        name: String,
-        /// What git says.
-        source: git2::Error,
-    },
+    Ref { path: PathBuf, name: String, source: git2::Error },
     /// An object is not in the archive.
     #[error("the archive has no object {id}")]
-    Missing {
-        /// The object.
-        id: ObjectId,
-    },
-    /// An object cannot be read, or is not what it was when it was written.
+    Missing { id: ObjectId },
+    /// An object cannot be read or has changed.
     #[error("object {id} is damaged: {reason}")]
-    Damaged {
-        /// The object.
-        id: ObjectId,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A program's file name that git or the archive reserves, or that would not survive every file system.
+    Damaged { id: ObjectId, reason: String },
+    /// Git or the archive reserves the file name, or some file system would not keep it.
     #[error("{name:?} cannot be a program's file name in the archive")]
-    FileName {
-        /// The name.
-        name: String,
-    },
-    /// A time before 1970 or beyond what git holds.
+    FileName { name: String },
+    /// The time is before 1970 or too large for git.
     #[error("epoch {epoch} and candidate number {number} give no time that git can hold")]
-    CommitTime {
-        /// The run's epoch.
-        epoch: i64,
-        /// The candidate's number.
-        number: u64,
-    },
+    CommitTime { epoch: i64, number: u64 },
 }
 
-/// The id of an object of any kind, in errors.
+/// The id of an object of any kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectId(Oid);
 

@@ -1,11 +1,10 @@
-//! Front: the commit by which git shows the front: its parents are the programs. One ref to one commit, and no branch for
-//! each of them, as branches would have to be removed again: libgit2 then writes anew what refs a collection of garbage has
-//! packed, by what it had read before, and can turn back others that were packed meanwhile.
+//! The commit whose parents are the programs of the Pareto front. A branch for each of them would have to be removed
+//! again; when libgit2 removes a packed ref, it rewrites all packed refs from what it read before, and can revert
+//! others.
 
 use crate::archive::id::{CommitId, GitId, TreeId};
 use crate::archive::object::{Object, Signature};
 
-/// The objects to be written, and the commit.
 pub(super) fn draft(members: &[CommitId], time: u64) -> ([Object; 2], CommitId) {
     let tree = Object::tree([]);
     let by = Signature { name: "packevolve", email: "packevolve@packevolve", time };

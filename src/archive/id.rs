@@ -1,10 +1,9 @@
-//! Id: the ids of [`candidate`](crate::values::candidate) as git2 knows them.
+//! Conversions between the ids of [`candidate`](crate::values::candidate) and git2's.
 
 use git2::Oid;
 
 pub use crate::values::candidate::{BlobId, CommitId, NotAnId, TreeId};
 
-/// An id that git2 has another type for.
 pub(super) trait GitId: Sized {
     fn from_oid(oid: Oid) -> Self;
     fn oid(self) -> Oid;

@@ -1,17 +1,17 @@
-//! Kept: how every candidate stays reachable, in batches.
+//! Keeps every candidate reachable, in batches.
 //!
-//! One ref a candidate would be simpler, but listing 20,000 refs takes seconds. So there is one ref, to the newest of a
-//! chain of commits, each with a batch of candidates' commits as its further parents. The chain follows from the
-//! candidates and their order alone: the last, unfinished batch is written anew when it has grown, so that a run that was
-//! interrupted ends with the same chain as one that was not.
+//! One ref for each candidate would be simpler, but listing 20,000 refs takes seconds. Instead one ref names the newest
+//! of a chain of commits, each of which has a batch of candidates as further parents. The chain follows from the
+//! candidates and their order: the last, unfinished batch is replaced as it grows, so an interrupted run ends with the
+//! same chain as an uninterrupted one.
 
 use crate::archive::id::{CommitId, GitId, TreeId};
 use crate::archive::object::{Object, Signature};
 
-/// Git walks a commit of that many parents without trouble.
+/// Git handles a commit with this many parents well.
 const BATCH: usize = 256;
 
-/// The commits of all candidates so far, in their order.
+/// The commits of all candidates, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Kept {
     epoch: i64,
@@ -19,13 +19,13 @@ pub(super) struct Kept {
     count: u64,
     /// The newest finished batch.
     head: Option<CommitId>,
-    /// The commits of finished batches that were not taken yet.
+    /// Commits of finished batches that the caller has not taken yet.
     finished: Vec<Object>,
     batch: Vec<CommitId>,
 }
 
 impl Kept {
-    /// Nothing yet; times count from the run's epoch.
+    /// Times count from the epoch of the run.
     pub fn new(epoch: i64) -> Self {
         Self { epoch, count: 0, head: None, finished: Vec::new(), batch: Vec::new() }
     }
@@ -42,7 +42,7 @@ impl Kept {
         }
     }
 
-    /// The objects that came to be since the last call, and the newest commit; `None` without a candidate.
+    /// The new objects since the last call and the newest commit; `None` without a candidate.
     pub fn take(&mut self) -> Option<(Vec<Object>, CommitId)> {
         let mut objects = std::mem::take(&mut self.finished);
         objects.extend((!self.batch.is_empty()).then(|| self.commit()));
@@ -51,7 +51,7 @@ impl Kept {
         Some((objects, newest))
     }
 
-    /// The commit of the batch. It is not older than its parents.
+    /// The commit of the batch, not older than its parents.
     fn commit(&self) -> Object {
         let parents: Vec<_> = self.head.into_iter().chain(self.batch.iter().copied()).collect();
         let time = u64::try_from(self.epoch).unwrap_or(0).saturating_add(self.count - 1);

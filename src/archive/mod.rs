@@ -1,10 +1,9 @@
-//! Archive: a bare git repository in which every candidate of a run is a commit. It is a view: all of it is made from the
-//! journal, with the same ids, and made again when it is lost.
+//! The archive is a bare git repository in which every candidate of a run is a commit. It is a view: the journal
+//! determines all of it, with the same ids, and a lost archive is made again.
 //!
-//! The bytes of every object are made by pure functions ([`candidate`], `kept`, `front`, `notes`), so that the id of a
-//! candidate's commit depends on the candidate alone and replay can tell it without an archive. [`programs`] derives the
-//! programs from the journal. Only `object`, `id`, `store` and their like name git2.
-//!
+//! Pure functions ([`candidate`], `kept`, `front`, `notes`) make the bytes of every object, so that the id of a
+//! candidate's commit depends on the candidate alone and replay computes it without an archive. [`programs`] derives
+//! the programs from the journal. Only `object`, `id`, `store` and their like use git2.
 #![doc = include_str!("../cli/help/archive.md")]
 
 pub mod id;

@@ -1,5 +1,4 @@
-//! Note: what git shows below the commit of a candidate: how it was judged. A view of the search, made anew whenever it
-//! is wanted; nothing reads it back.
+//! The note below a candidate's commit: its scores. A view of the search; nothing reads it back.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use packevolve_contract::objective::{CaseScore, Scores};
 use crate::search::{Candidate, Outcome, Search};
 use crate::values::candidate::CommitId;
 
-/// The notes of all candidates that were judged.
+/// The notes of all evaluated candidates.
 pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
     let best = search.best().map(|best| best.candidate);
     let judged = search.candidates().filter_map(|(id, known)| Some((id, known, verdict(known)?)));

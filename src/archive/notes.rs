@@ -1,14 +1,14 @@
-//! Notes: texts that git shows below commits, all of them at once. Pure.
+//! The notes of all commits at once. Pure.
 //!
-//! libgit2 writes one note at a time and reads all the others for it, which grows with the square of their number. So the
-//! tree of notes is made here, with the two digits that git fans such a tree out by.
+//! libgit2 reads all notes to write one, which takes time quadratic in their number. So this file makes the tree of
+//! notes, with git's fan-out of two digits.
 
 use std::collections::BTreeMap;
 
 use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
 use crate::archive::object::{Object, Signature};
 
-/// The objects of these notes, and their commit; it has no history, as notes are made anew.
+/// The objects of these notes and their commit, without history, because every write replaces all notes.
 pub(super) fn draft(notes: &BTreeMap<CommitId, String>, time: u64) -> (Vec<Object>, CommitId) {
     let mut objects = Vec::new();
     let mut folders: BTreeMap<String, Vec<(String, BlobId)>> = BTreeMap::new();
@@ -27,7 +27,7 @@ pub(super) fn draft(notes: &BTreeMap<CommitId, String>, time: u64) -> (Vec<Objec
     }
     let root = Object::folders(entries.iter().map(|(name, tree)| (name.as_str(), *tree)));
     let by = Signature { name: "packevolve", email: "packevolve@packevolve", time };
-    let message = "notes\n\nHow candidates were judged. A view of the journal, made anew at the end of the run.\n";
+    let message = "notes\n\nScores of candidates. A view of the journal, rewritten at the end of the run.\n";
     let commit = Object::commit(TreeId::from_oid(root.id), &[], &by, message);
     let id = CommitId::from_oid(commit.id);
     objects.extend([root, commit]);

@@ -1,10 +1,10 @@
-//! Object: the bytes of a git object, made without an archive. Pure.
+//! The bytes of git objects, made without an archive. Pure.
 
 use git2::{ObjectType, Oid};
 
 use crate::archive::id::{BlobId, CommitId, GitId, TreeId};
 
-/// An object to be written, and its id.
+/// An object with its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Object {
     pub kind: ObjectType,
@@ -12,7 +12,7 @@ pub(super) struct Object {
     pub id: Oid,
 }
 
-/// Author and committer of a commit at once.
+/// The author, who is also the committer.
 pub(super) struct Signature<'a> {
     pub name: &'a str,
     pub email: &'a str,
@@ -20,7 +20,7 @@ pub(super) struct Signature<'a> {
     pub time: u64,
 }
 
-/// What an object leads to, with the kind of each. Bytes that are no git object lead to nothing.
+/// The objects that an object names, with their kinds. Invalid bytes name nothing.
 pub(super) fn children(kind: ObjectType, bytes: &[u8]) -> Vec<(Oid, ObjectType)> {
     match kind {
         ObjectType::Commit => commit_children(bytes).unwrap_or_default(),
@@ -61,7 +61,7 @@ impl Object {
         Self::new(ObjectType::Blob, bytes)
     }
 
-    /// A folder of plain files; git wants them sorted by the bytes of their names.
+    /// A folder of plain files; git requires them sorted by the bytes of their names.
     pub fn tree<'a>(files: impl IntoIterator<Item = (&'a str, BlobId)>) -> Self {
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_unstable();

@@ -1,5 +1,5 @@
-//! Programs: the programs and proposals of a run, read from its journal. A program is derived from its parent and its
-//! proposal, as it was in the first place; nothing of it is read from git.
+//! The programs and proposals of a run, from its journal. A program is derived from its parent and its proposal;
+//! nothing is read from git.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::values::event::{CandidateCreated, Declined, Event, RunStarted};
 use crate::values::memo::Memo;
 use crate::values::raw_text::RawText;
 
-/// How many programs are remembered: about as many as there are parents in most runs.
+/// Cached programs: about the number of parents in most runs.
 const REMEMBERED: usize = 128;
 
 /// A program cannot be derived from the journal.
@@ -24,17 +24,12 @@ pub enum ProgramsError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal holds something else than it did.
+    /// The journal has changed.
     #[error("candidate {0} is not where the journal had it")]
     Moved(CandidateId),
     /// Its proposal does not apply to its parent.
     #[error("candidate {candidate} can no longer be derived from its proposal: {reason}")]
-    NotDerived {
-        /// Which one.
-        candidate: CandidateId,
-        /// Why.
-        reason: String,
-    },
+    NotDerived { candidate: CandidateId, reason: String },
 }
 
 impl Classify for ProgramsError {
@@ -53,10 +48,10 @@ impl Classify for ProgramsError {
     }
 }
 
-/// Applies a proposal, as received, to the program of its parent.
+/// Applies a proposal to the program of its parent.
 ///
 /// # Errors
-/// Why it makes no program.
+/// The proposal does not apply.
 pub fn derive(parent: &str, proposal: &[u8]) -> Result<(Proposal, String), Declined> {
     let unreadable = |error: String| Declined::Unreadable { error };
     let text = std::str::from_utf8(proposal).map_err(|error| unreadable(error.to_string()))?;
@@ -65,7 +60,7 @@ pub fn derive(parent: &str, proposal: &[u8]) -> Result<(Proposal, String), Decli
     Ok((proposal, program))
 }
 
-/// Where the line of a candidate is, and which program its proposal edits.
+/// The offset of a candidate's line, and the parent.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     offset: u64,
@@ -77,30 +72,30 @@ struct Place {
 pub struct Programs {
     events: Events<Event>,
     seed: Arc<str>,
-    /// Of all candidates but the seed program.
+    /// Of all candidates except the seed program.
     places: Vec<Place>,
     recent: Memo<CandidateId, Arc<str>>,
 }
 
 impl Programs {
-    /// Those of a run that has its seed program alone.
+    /// For a run with only its seed program.
     ///
     /// # Errors
-    /// A journal that cannot be opened.
+    /// The journal cannot be opened.
     pub fn new(journal: &Path, started: &RunStarted) -> Result<Self, JournalError> {
         let (events, seed) = (Events::open(journal)?, Arc::from(started.program.as_str()));
         Ok(Self { events, seed, places: Vec::new(), recent: Memo::new(REMEMBERED) })
     }
 
-    /// Takes in the next candidate, whose line begins at `offset`.
+    /// Adds the next candidate, whose line is at `offset`.
     pub fn add(&mut self, created: &CandidateCreated, offset: u64) {
         self.places.push(Place { offset, edited: created.parents[0] });
     }
 
-    /// The event by which a candidate came to be; `None` of the seed program.
+    /// The event that created a candidate; `None` for the seed program.
     ///
     /// # Errors
-    /// A journal that cannot be read, or that was changed meanwhile.
+    /// The journal cannot be read, or it was changed.
     pub fn created(&self, candidate: CandidateId) -> Result<Option<CandidateCreated>, ProgramsError> {
         let Some(place) = candidate.index().checked_sub(1) else { return Ok(None) };
         match self.events.at(self.places[place].offset)? {
@@ -109,10 +104,10 @@ impl Programs {
         }
     }
 
-    /// The proposal that made a candidate, as received; `None` of the seed program.
+    /// The proposal of a candidate, as received; `None` for the seed program.
     ///
     /// # Errors
-    /// As [`Programs::created`].
+    /// See [`Programs::created`].
     pub fn proposal(&self, candidate: CandidateId) -> Result<Option<RawText>, ProgramsError> {
         Ok(self.created(candidate)?.map(|created| created.proposal))
     }
@@ -120,7 +115,7 @@ impl Programs {
     /// The program of a candidate.
     ///
     /// # Errors
-    /// As [`Programs::created`]; a proposal that does not make what the journal says.
+    /// See [`Programs::created`]; also if the proposal leads to another program than recorded.
     pub fn program(&self, candidate: CandidateId) -> Result<Arc<str>, ProgramsError> {
         let mut line = Vec::new();
         let mut oldest = candidate;
@@ -141,7 +136,7 @@ impl Programs {
         Ok(program)
     }
 
-    /// Remembers a program that was just derived.
+    /// Caches a derived program.
     pub fn remember(&self, candidate: CandidateId, program: &str) {
         self.recent.put(candidate, Arc::from(program));
     }

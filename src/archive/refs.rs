@@ -1,5 +1,5 @@
-//! Refs: what the archive's refs name: the best program, the Pareto front, and the best of every island. A view of the
-//! search; nothing reads it back but `fsck`, which holds it against the journal.
+//! The targets of the archive's refs: the best program, the Pareto front, and the best of every island. A view of the
+//! search; only `fsck` reads it back, to compare it with the journal.
 
 use crate::archive::error::ArchiveError;
 use crate::archive::front;
@@ -12,13 +12,13 @@ use crate::values::candidate::CandidateId;
 /// The refs of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refs {
-    /// The best program; the seed program as long as nothing was measured.
+    /// The best program; the seed program until a program is measured.
     pub best: CommitId,
-    /// What no other program exceeds in both quality and speed, the fastest first.
+    /// The Pareto front of quality and speed, the fastest first.
     pub front: Vec<CommitId>,
-    /// The best of every island; `None` of one that is empty yet.
+    /// The best of every island; `None` for an empty one.
     pub islands: Vec<Option<CommitId>>,
-    /// Seconds since 1970: no earlier than the newest of the front.
+    /// Seconds since 1970, not before the newest member of the front.
     time: u64,
 }
 
@@ -36,25 +36,24 @@ impl Refs {
         }
     }
 
-    /// No earlier than anything that they name.
+    /// Not before any object that they name.
     pub(super) fn time(&self) -> u64 {
         self.time
     }
 
-    /// The objects that they need beside candidates.
+    /// The objects that the refs need beside candidates.
     pub(super) fn objects(&self) -> Vec<Object> {
         if self.front.is_empty() { Vec::new() } else { front::draft(&self.front, self.time).0.into() }
     }
 
-    /// Lets git show them.
     pub(super) fn show(&self, archive: &Archive) -> Result<(), ArchiveError> {
         self.named().into_iter().try_for_each(|(name, commit)| archive.point(&name, commit))
     }
 
-    /// The refs that name something else, in words.
+    /// Descriptions of the refs that name another object.
     ///
     /// # Errors
-    /// A ref that cannot be read.
+    /// A ref cannot be read.
     pub fn differences(&self, archive: &Archive) -> Result<Vec<String>, ArchiveError> {
         let mut differences = Vec::new();
         for (name, expected) in self.named() {
@@ -75,12 +74,12 @@ impl Refs {
     }
 }
 
-/// A ref as people call it.
+/// The short name of a ref.
 fn short(name: &str) -> &str {
     name.trim_start_matches("refs/").trim_start_matches("heads/")
 }
 
-/// Of equals the oldest, as with the best of a run.
+/// Of equal ones the oldest, as for the best of a run.
 fn best_of(search: &Search, island: usize) -> Option<CandidateId> {
     let members = search.islands().members(island).iter();
     let best = members.max_by(|a, b| a.score.total_cmp(&b.score).then(b.candidate.cmp(&a.candidate)))?;
@@ -98,7 +97,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn refs_are_what_nobody_exceeds(script in Script::any()) {
+        fn refs_are_the_pareto_front(script in Script::any()) {
             let search = World::finished(script).search;
             let refs = Refs::of(&search);
             let members = |island| search.islands().members(island).iter();

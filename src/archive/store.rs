@@ -1,7 +1,7 @@
-//! Store: the git repository on the disk: how it comes to be, which objects it has, how objects and refs get into it.
+//! The git repository on the disk: creating it, and reading and writing objects and refs.
 //!
-//! Objects come in packs: programs of a run share almost everything, and a pack stores what differs. The user's and the
-//! system's git settings have no say: only the repository's own file is read.
+//! Objects are written as packs, which store only differences, because programs of a run share almost everything. Only
+//! the repository's own settings count, not those of the user or the system.
 
 use std::fs::{self, File};
 use std::io;
@@ -23,15 +23,15 @@ pub(super) const FRONT: &str = "refs/packevolve/front";
 pub(super) const ISLANDS: &str = "refs/packevolve/islands";
 pub(super) const NOTES: &str = "refs/notes/packevolve";
 
-/// Where packs are built: git would take them for garbage among the objects.
+/// The folder in which packs are built; among the objects, git would take them for garbage.
 const PACK_DRAFTS: &str = "packevolve.packing";
-/// How long a live `git gc` holds the lock of a ref at most, with much to spare.
+/// The longest time that a live `git gc` holds the lock of a ref, with a large margin.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
-/// Between two attempts to move a ref that is locked.
+/// Between two attempts to move a locked ref.
 const LOCK_WAIT: Duration = Duration::from_millis(10);
-/// The memory of a pack that is being built comes before any other place that objects might be read from.
+/// The objects of a pack that is being built take precedence over other places.
 const FIRST: i32 = 1000;
-/// Packs are read only, as git has them.
+/// Packs are read-only, as in git.
 const FILE_MODE: u32 = 0o444;
 
 /// The repository of a run, open.
@@ -41,11 +41,11 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens an archive. This way of opening asks for no owner: to look at a colleague's run is fine, since git2 runs
-    /// nothing that a repository's settings name.
+    /// Opens an archive without a check of its owner: reading a colleague's run is safe, because git2 runs nothing that
+    /// a repository's settings name.
     ///
     /// # Errors
-    /// Something else is there, or nothing.
+    /// There is no archive.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
         let opened = git2::Repository::open_bare(path).and_then(|git| {
             git.set_config(&own_config(path)?)?;
@@ -54,8 +54,8 @@ impl Archive {
         Ok(Self { path: path.to_owned(), git: opened.map_err(ArchiveError::opening(path))? })
     }
 
-    /// Opens an archive to write to it. Where there is none, a new one is made; something else in its place is moved aside.
-    /// The caller holds the lock of the run.
+    /// Opens an archive for writing. Creates a missing one, and moves anything else in its place aside. The caller
+    /// holds the lock of the run.
     pub(super) fn open_or_create(path: &Path) -> Result<Self, ArchiveError> {
         match Self::open(path) {
             Err(ArchiveError::NotAnArchive { .. }) => {
@@ -68,10 +68,10 @@ impl Archive {
         Self::open(path)
     }
 
-    /// Moves what is there out of the way, to `archive.git.damaged`; what was moved there before is lost.
+    /// Moves the archive to `archive.git.damaged`, and deletes an earlier one there.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system fails.
     pub fn move_aside(path: &Path) -> Result<(), ArchiveError> {
         let aside = path.with_added_extension("damaged");
         let removed = match fs::symlink_metadata(&aside) {
@@ -83,12 +83,11 @@ impl Archive {
         gone(moved).map_err(ArchiveError::io(path, "move it aside"))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether any of a candidate's objects is missing.
+    /// Whether any object of a candidate is missing.
     pub(super) fn lacks(&self, ids: &CandidateIds) -> Result<bool, ArchiveError> {
         let odb = self.odb()?;
         Ok(ids.oids().any(|id| !odb.exists(id)))
@@ -99,13 +98,13 @@ impl Archive {
         Ok(self.odb()?.exists(id))
     }
 
-    /// Reads an object; its id is checked against its bytes.
+    /// Reads an object and checks its id.
     pub(super) fn read(&self, id: Oid) -> Result<(ObjectType, Vec<u8>), ArchiveError> {
-        // A cached object would hide that the one on the disk was changed.
+        // A cached object would hide a change on the disk.
         git2::opts::enable_caching(false);
         let odb = self.odb()?;
         match odb.read(id) {
-            // libgit2 knows the empty tree by heart.
+            // libgit2 has the empty tree built in.
             Ok(object) if object.data().is_empty() && !odb.exists(id) => Err(ArchiveError::Missing { id: id.into() }),
             Ok(object) => Ok((object.kind(), object.data().to_vec())),
             Err(error) if error.code() == ErrorCode::NotFound => Err(ArchiveError::Missing { id: id.into() }),
@@ -117,7 +116,7 @@ impl Archive {
         self.git.odb().map_err(ArchiveError::git(&self.path, "look for objects"))
     }
 
-    /// Writes those of these objects that are missing, as one pack; it is on the disk when this returns.
+    /// Writes the missing ones of these objects as one pack, synced.
     pub(super) fn write(&self, objects: Vec<Object>) -> Result<(), ArchiveError> {
         let odb = self.odb()?;
         let mut missing: Vec<Object> = objects.into_iter().filter(|object| !odb.exists(object.id)).collect();
@@ -137,14 +136,14 @@ impl Archive {
         fs::create_dir(drafts).map_err(ArchiveError::io(drafts, "make it"))?;
         draft_pack(drafts, objects).map_err(ArchiveError::git(&self.path, "build a pack"))?;
         let packs = self.path.join("objects").join("pack");
-        // Git takes an index for a pack that is whole, so it comes last.
+        // The index comes last, because git takes it for a complete pack.
         for ending in ["pack", "idx"] {
             publish(drafts, ending, &packs).map_err(ArchiveError::io(&packs, "move a pack to it"))?;
         }
         Ok(())
     }
 
-    /// Lets a ref name a commit; waits a while for a collection of garbage that holds its lock.
+    /// Moves a ref to a commit; waits a while for a `git gc` that holds its lock.
     pub(super) fn point(&self, name: &str, commit: CommitId) -> Result<(), ArchiveError> {
         if self.target(name)? == Some(commit) {
             return Ok(());
@@ -160,7 +159,7 @@ impl Archive {
         }
     }
 
-    /// What a ref names, if it is there.
+    /// The target of a ref, if it exists.
     pub(super) fn target(&self, name: &str) -> Result<Option<CommitId>, ArchiveError> {
         match self.git.refname_to_id(name) {
             Ok(id) => Ok(Some(CommitId::from_oid(id))),
@@ -171,7 +170,7 @@ impl Archive {
         }
     }
 
-    /// What all refs name.
+    /// The targets of all refs.
     pub(super) fn tips(&self) -> Result<Vec<Oid>, ArchiveError> {
         let references = self.git.references().map_err(self.unreadable("refs"))?;
         Ok(references.filter_map(|reference| reference.ok()?.target()).collect())
@@ -182,12 +181,12 @@ impl Archive {
         move |source| ArchiveError::Ref { path, name, source }
     }
 
-    /// Removes locks of refs that a killed process left, and refs that a power loss left without their content; the
-    /// journal tells what they are to name.
+    /// Removes locks of refs that a killed process left, and refs that a power loss left empty; their targets follow
+    /// from the journal.
     fn clear_refs(&self) -> Result<(), ArchiveError> {
         let locks = self.stale_locks();
         if !locks.is_empty() {
-            // What still stands after the grace is nobody's.
+            // A lock that outlives the grace period has no owner.
             thread::sleep(LOCK_GRACE);
         }
         for file in locks.into_iter().chain(self.torn_refs()) {
@@ -205,12 +204,12 @@ impl Archive {
             .collect()
     }
 
-    /// Our refs whose files hold no id.
+    /// Refs whose files hold no id.
     pub(super) fn torn_refs(&self) -> Vec<PathBuf> {
         self.ref_files().into_iter().filter(|file| is_torn(file)).collect()
     }
 
-    /// The files of the refs that are written here, as far as they are there or might be.
+    /// The possible files of the refs that this program writes.
     fn ref_files(&self) -> Vec<PathBuf> {
         let islands = self.path.join(ISLANDS);
         let names = fs::read_dir(&islands).into_iter().flatten().flatten().map(|entry| entry.file_name());
@@ -238,7 +237,7 @@ fn is_torn(file: &Path) -> bool {
     fs::read(file).is_ok_and(|bytes| !holds_id(bytes))
 }
 
-/// Makes an empty archive beside its place, then moves it there.
+/// Creates an empty archive beside its place, then moves it there.
 fn create(path: &Path) -> Result<(), ArchiveError> {
     let draft = path.with_added_extension("new");
     gone(fs::remove_dir_all(&draft)).map_err(ArchiveError::io(&draft, "remove what a crash left"))?;
@@ -253,9 +252,9 @@ fn init(path: &Path) -> Result<(), git2::Error> {
     git2::Repository::init_opts(path, &options)?;
     let mut config = own_config(path)?;
     config.set_bool("core.logAllRefUpdates", false)?;
-    // All of them, as git warns of one by name that is not there yet.
+    // All of them, because git warns about a missing one.
     config.set_str("notes.displayRef", "refs/notes/*")?;
-    // Objects are garbage to git until the refs that follow them, so no collection may start by itself.
+    // Objects are garbage to git until refs follow, so it must not start a collection by itself.
     config.set_i32("gc.auto", 0)?;
     config.set_bool("receive.autogc", false)
 }
@@ -271,7 +270,7 @@ fn draft_pack(folder: &Path, objects: Vec<Object>) -> Result<(), git2::Error> {
     let odb = Odb::new()?;
     odb.add_new_mempack_backend(FIRST)?;
     let memory = git2::Repository::from_odb(odb)?;
-    // No settings have a say.
+    // Ignores all settings.
     memory.set_config(&Config::new()?)?;
     let mut builder = memory.packbuilder()?;
     builder.set_threads(1);
@@ -283,12 +282,12 @@ fn draft_pack(folder: &Path, objects: Vec<Object>) -> Result<(), git2::Error> {
     builder.write(folder, FILE_MODE)
 }
 
-/// Objects of one family have much in common: each is stored as what differs from another.
+/// Objects of one kind share much, so each is stored as a difference to another.
 fn family(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"<NAME>") { "proposal" } else { "program" }
 }
 
-/// Moves the files with this ending from one folder to another, on the disk before and after.
+/// Moves the files with this extension to another folder, synced before and after.
 fn publish(from: &Path, ending: &str, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let file = entry?.path();
@@ -300,7 +299,7 @@ fn publish(from: &Path, ending: &str, to: &Path) -> io::Result<()> {
     File::open(to)?.sync_all()
 }
 
-/// A file that is not there need not be removed.
+/// A missing file needs no removal.
 fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

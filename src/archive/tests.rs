@@ -47,7 +47,7 @@ fn lineage(repository: &Repository) -> [Written; 3] {
     [first, second, third]
 }
 
-/// Runs git where nobody's settings reach it; `None` where there is no git.
+/// Runs git without anyone's settings; `None` where there is no git.
 fn git(repository: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .arg("-C")
@@ -145,7 +145,7 @@ fn a_parent_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_commit_without_that_file_says_so() {
+fn a_commit_without_that_file_is_an_error() {
     let (_folder, repository) = archive();
     let [first, ..] = lineage(&repository);
     let error = repository.program(first.commit, "other.py").unwrap_err();
@@ -163,7 +163,7 @@ fn an_archive_is_not_created_over_anything() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused_and_left_alone() {
+fn another_folder_is_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     for path in [folder.path().to_owned(), folder.path().join("nowhere")] {
         let error = Repository::open(&path).unwrap_err();
@@ -225,7 +225,7 @@ fn malformed_settings_of_the_user_are_named() {
 }
 
 #[test]
-fn git_fsck_finds_nothing_whatever_proposals_are_called() {
+fn git_fsck_finds_nothing_with_any_name_of_a_proposal() {
     let (_folder, repository) = archive();
     let mut parents = lineage(&repository).map(|written| written.commit).to_vec();
     let names = [
@@ -334,7 +334,7 @@ fn what_is_kept_survives_collection_and_a_mirror() {
     repository.keep(&mut kept).unwrap();
     sides.extend(side_lines(&repository, &mut kept, 17..20));
     repository.keep(&mut kept).unwrap();
-    let lost = repository.blob(b"nobody names this").unwrap();
+    let lost = repository.blob(b"unreferenced").unwrap();
     repository.settle().unwrap();
 
     git_or_skip!(repository.path(), "gc", "--quiet", "--prune=now");
@@ -405,7 +405,7 @@ fn kept_is_the_same_if_it_was_written_down_in_between_and_the_archive_kept_more_
                 often.keep(&mut kept).unwrap();
             }
         }
-        // It ends without a word; the next one goes on from what was written down.
+        // It ends without a word; the next one continues from the journal.
         side_lines(&often, &mut again, written_down..10);
         assert!(often.recall(&mut again).unwrap(), "{written_down}, {checkpoints:?}");
         side_lines(&often, &mut again, 10..11);
@@ -739,13 +739,13 @@ fn git_shows_notes_below_commits_without_being_asked() {
     let (_folder, repository) = archive();
     assert!(!git_or_skip!(repository.path(), "for-each-ref").contains("notes"));
     let written = lineage(&repository);
-    let told = git_or_skip!(repository.path(), "log", "best");
-    assert!(!told.contains("Notes") && !told.contains("warning"), "{told}");
+    let log = git_or_skip!(repository.path(), "log", "best");
+    assert!(!log.contains("Notes") && !log.contains("warning"), "{log}");
     let notes = judged(&repository);
     repository.set_notes(&notes, EPOCH as u64).unwrap();
-    let told = git_or_skip!(repository.path(), "log", "best");
+    let log = git_or_skip!(repository.path(), "log", "best");
     for score in 1..=3 {
-        assert!(told.contains(&format!("Notes (packevolve):\n    score {score}\n")), "{told}");
+        assert!(log.contains(&format!("Notes (packevolve):\n    score {score}\n")), "{log}");
     }
     for (commit, text) in &notes {
         let note = git_or_skip!(repository.path(), "notes", "--ref=packevolve", "show", &commit.to_string());

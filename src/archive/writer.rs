@@ -1,5 +1,5 @@
-//! Writer: brings the archive of a live run up to date, in the background and now and then: the journal has everything
-//! that the archive shows, so nothing waits for it and nothing is lost with it.
+//! Updates the archive of a live run in the background, at intervals. The journal has everything that the archive
+//! shows, so nothing waits for it and nothing is lost with it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,21 @@ use crate::archive::object::Object;
 use crate::archive::refs::Refs;
 use crate::archive::store::{Archive, KEPT, NOTES};
 
-/// The fewest candidates, and the shortest time, between two packs. Both grow with the run, so that a run of any length
+/// The fewest candidates and the shortest time between two packs. Both grow with the run, so that a run of any length
 /// has some hundred packs.
 const FEWEST: usize = 32;
 const SHORTEST: Duration = Duration::from_secs(10);
 const GROWTH: usize = 32;
-/// So many candidates are archived at once when an archive is made again.
+/// Candidates of one pack when an archive is made again.
 const AT_ONCE: usize = 1000;
 
-/// What archives the candidates of a run.
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
     kept: Kept,
-    /// Candidates that were not handed to a thread yet.
+    /// Candidates that wait for a thread.
     waiting: Vec<NewCandidate>,
-    /// How many were.
+    /// The number of archived candidates.
     archived: usize,
     began: Instant,
     last: Instant,
@@ -38,18 +37,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens the archive at `path`, or makes it; something else in its place is moved aside. Commit times count from
+    /// Opens or creates the archive at `path`, and moves anything else in its place aside. Commit times count from
     /// `epoch`. The caller holds the lock of the run.
     ///
     /// # Errors
-    /// What git or the operating system says.
+    /// Git or the operating system fails.
     pub fn open(path: &Path, epoch: i64) -> Result<Self, ArchiveError> {
         Archive::open_or_create(path)?;
         let (waiting, kept, now) = (Vec::new(), Kept::new(epoch), Instant::now());
         Ok(Self { path: path.to_owned(), kept, waiting, archived: 0, began: now, last: now, thread: None })
     }
 
-    /// Takes in the next candidate, whose commit this is. `None`: the archive has it.
+    /// Adds the next candidate; `None`: the archive has it.
     pub fn add(&mut self, commit: CommitId, new: Option<NewCandidate>) {
         self.kept.add(commit);
         match new {
@@ -58,7 +57,7 @@ impl Writer {
         }
     }
 
-    /// Whether enough has come together for a pack, and none is being written.
+    /// Whether a pack is due and none is being written.
     pub fn is_due(&self) -> bool {
         let is_idle = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
         let is_long_ago = self.last.elapsed() >= SHORTEST.max(self.began.elapsed() / GROWTH as u32);
@@ -66,8 +65,8 @@ impl Writer {
         is_idle && (is_much || is_long_ago && !self.waiting.is_empty())
     }
 
-    /// Begins to archive the candidates that wait and to move the refs, beside what goes on. An archive that cannot be
-    /// written is no reason to stop: it is made again later.
+    /// Starts to archive the waiting candidates and to move the refs, in the background. A failure does not stop the
+    /// run: the archive is made again later.
     pub fn begin(&mut self, refs: Refs) {
         if let Err(error) = self.wait() {
             tracing::warn!(%error, "the archive is not up to date");
@@ -84,10 +83,10 @@ impl Writer {
         }
     }
 
-    /// Brings the archive up to date with `refs` and `notes`, and waits for it.
+    /// Updates the archive with `refs` and `notes`, and waits for the end.
     ///
     /// # Errors
-    /// What git or the operating system says.
+    /// Git or the operating system fails.
     pub fn finish(&mut self, refs: Refs, notes: &BTreeMap<CommitId, String>) -> Result<(), ArchiveError> {
         self.wait()?;
         if let Some((objects, head)) = self.kept.take() {
@@ -96,21 +95,21 @@ impl Writer {
         set_notes(&Archive::open(&self.path)?, notes, refs.time())
     }
 
-    /// Which of these candidates the archive lacks, wholly or in part: none unless it was tampered with, or collected
-    /// before its refs were moved.
+    /// The candidates of which the archive lacks an object: none, unless it was changed, or collected before its refs
+    /// moved.
     ///
     /// # Errors
-    /// What git says.
+    /// Git fails.
     pub fn lacking(&self, all: impl Iterator<Item = CandidateIds>) -> Result<Vec<usize>, ArchiveError> {
         let archive = Archive::open(&self.path)?;
         let lacks = all.enumerate().map(|(at, ids)| Ok(archive.lacks(&ids)?.then_some(at)));
         lacks.filter_map(Result::transpose).collect()
     }
 
-    /// Which of these commits the archive lacks.
+    /// The commits that the archive lacks.
     ///
     /// # Errors
-    /// What git says.
+    /// Git fails.
     pub fn lacking_commits(&self, all: impl Iterator<Item = CommitId>) -> Result<Vec<usize>, ArchiveError> {
         let archive = Archive::open(&self.path)?;
         let lacks = all.enumerate().map(|(at, commit)| Ok((!archive.has(commit.oid())?).then_some(at)));
@@ -120,7 +119,7 @@ impl Writer {
     /// Writes candidates that the archive lacks.
     ///
     /// # Errors
-    /// What git or the operating system says, or what `next` says.
+    /// Git, the operating system or `next` fails.
     pub fn restore<E: From<ArchiveError>>(
         &self,
         lacking: &[usize],
@@ -155,7 +154,7 @@ fn objects_of(new: Vec<NewCandidate>) -> Result<Vec<Object>, ArchiveError> {
     Ok(objects)
 }
 
-/// Writes candidates with all that keeps them, and moves the refs once they are there.
+/// Writes candidates with the commits that keep them, then moves the refs.
 fn archive(
     path: &Path,
     new: Vec<NewCandidate>,
@@ -172,7 +171,6 @@ fn archive(
     refs.show(&archive)
 }
 
-/// Lets git show these texts below the commits, and no others.
 fn set_notes(archive: &Archive, notes: &BTreeMap<CommitId, String>, time: u64) -> Result<(), ArchiveError> {
     if notes.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Journal errors: what can be wrong with a journal, each naming the file and, where there is one, the line.
+//! Errors of journals, with the file and the line.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,14 @@ use thiserror::Error;
 
 use crate::values::error_kind::{Classify, ErrorKind};
 
-/// Why a journal cannot be written or read. Lines count from one.
+/// Lines count from one.
 #[derive(Debug, Error)]
 pub enum JournalError {
-    /// A new run was asked for where one is.
+    /// A new journal would replace an existing one.
     #[error("{path}: a journal is already there")]
-    Exists {
-        /// The journal.
-        path: PathBuf,
-    },
-    /// Nothing is there.
+    Exists { path: PathBuf },
     #[error("{path}: no such journal")]
-    Missing {
-        /// The journal.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// Another process holds the lock.
     #[error("{path}: another packevolve is working on this run{}", process.map_or(String::new(), |id| format!(": process {id}")))]
     InUse {
@@ -29,109 +22,65 @@ pub enum JournalError {
         /// The other process, if it runs on this machine.
         process: Option<u32>,
     },
-    /// The operating system said no.
     #[error("{path}: cannot {doing} it")]
     Io {
         /// The journal, or its folder.
         path: PathBuf,
-        /// What was tried, as a verb.
         doing: &'static str,
-        /// What the system said.
         source: io::Error,
     },
-    /// Written by another version of this program.
+    /// The line is of another version.
     #[error(
         "{path}:{line}: the journal has version {version}, and this packevolve reads version {}",
         crate::journal::line::VERSION
     )]
     OtherVersion {
-        /// The journal.
         path: PathBuf,
-        /// The line.
         line: u64,
         /// The version that the line carries.
         version: u64,
     },
-    /// Bytes that are no text.
     #[error("{path}:{line}: line is not UTF-8: the journal was changed or is damaged here")]
-    NotUtf8 {
-        /// The journal.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-    },
-    /// Text that is no JSON.
+    NotUtf8 { path: PathBuf, line: u64 },
     #[error("{path}:{line}: line is not JSON: the journal was changed or is damaged here")]
-    NotJson {
-        /// The journal.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// What the parser says.
-        source: serde_json::Error,
-    },
-    /// The digest does not fit the bytes of the line and the line before.
+    NotJson { path: PathBuf, line: u64, source: serde_json::Error },
+    /// The digest does not match the line and the digest before it.
     #[error("{path}:{line}: digest is wrong: this line was changed after it was written, or the line before it")]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-    },
-    /// A line is not where it was written.
+    Damaged { path: PathBuf, line: u64 },
+    /// The line is out of order.
     #[error("{path}:{line}: seq is {found} where {expected} belongs: lines are missing, repeated or out of order")]
     OutOfOrder {
-        /// The journal.
         path: PathBuf,
-        /// The line.
         line: u64,
-        /// The sequence number that belongs there.
+        /// The expected sequence number.
         expected: u64,
-        /// The sequence number that is there.
+        /// The sequence number in the line.
         found: u64,
     },
-    /// An intact line whose event this program does not know.
+    /// The line is intact, but its event is unknown.
     #[error("{path}:{line}: unknown event")]
-    UnknownEvent {
-        /// The journal.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-        /// What the parser says.
-        source: serde_json::Error,
-    },
-    /// A journal that is not what it was when it was read before.
+    UnknownEvent { path: PathBuf, line: u64, source: serde_json::Error },
+    /// The journal changed after it was read.
     #[error("{path}: no event at byte {offset}, where one was: the journal was changed meanwhile")]
     Changed {
-        /// The journal.
         path: PathBuf,
         /// Where the line was.
         offset: u64,
-        /// What the parser says.
         source: serde_json::Error,
     },
-    /// A line of a length that no event has.
+    /// The line is longer than any event.
     #[error("{path}:{line}: line is longer than {} MiB", crate::journal::line::MAX_LINE >> 20)]
-    TooLong {
-        /// The journal.
-        path: PathBuf,
-        /// The line.
-        line: u64,
-    },
-    /// An event that would not read back; nothing of it was written.
+    TooLong { path: PathBuf, line: u64 },
+    /// The event would not read back, so nothing was written.
     #[error("{path}: event cannot be written so that it reads back")]
     Unwritable {
-        /// The journal.
         path: PathBuf,
         /// What the (de)serialiser says.
         source: serde_json::Error,
     },
-    /// An append after one that failed.
+    /// An earlier append failed.
     #[error("{path}: an earlier append failed, so nothing more is written")]
-    Broken {
-        /// The journal.
-        path: PathBuf,
-    },
+    Broken { path: PathBuf },
 }
 
 impl Classify for JournalError {
@@ -166,7 +115,7 @@ impl Classify for JournalError {
 }
 
 impl JournalError {
-    /// The line that is not as it was written, if the journal was changed or is damaged.
+    /// The damaged line, if the journal is damaged.
     pub fn damaged_line(&self) -> Option<u64> {
         match self {
             Self::NotUtf8 { line, .. }

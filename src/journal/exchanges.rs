@@ -1,7 +1,7 @@
-//! Exchanges: the bodies of requests to language models and of their replies, one JSON object a line, beside the journal.
+//! The raw requests to language models and their replies, one JSON object a line, beside the journal.
 //!
-//! A line is on the disk before the journal names its offset and digest. A line that no event names was written right
-//! before a crash and means nothing.
+//! A line is synced before the journal names its offset and digest. A line that no event names is a leftover of a crash
+//! and means nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -15,32 +15,21 @@ use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::ExchangeRef;
 use crate::values::raw_text::RawText;
 
-/// A request and what came back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// The body that was sent.
     pub request: RawText,
-    /// The body that came back, as much of it as came; `None`: nothing.
+    /// The received part of the body; `None`: nothing.
     pub reply: Option<RawText>,
 }
 
-/// Why an exchange cannot be written or read.
 #[derive(Debug, Error)]
 pub enum ExchangeError {
     /// The operating system refused.
     #[error("{}: cannot {doing} it", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What was tried, as a verb.
-        doing: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file has another line there, or none.
+    Io { path: PathBuf, doing: &'static str, source: io::Error },
+    /// The file has another line at this offset, or none.
     #[error("{}: the line at byte {offset} is not the exchange that the journal names", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// Where the line was to begin.
         offset: u64,
@@ -63,24 +52,24 @@ impl Classify for ExchangeError {
     }
 }
 
-/// The file of a run's exchanges; it comes to be with the first of them.
+/// The file of a run's exchanges; the first exchange creates it.
 #[derive(Debug)]
 pub struct Exchanges {
     path: PathBuf,
-    /// Open to be written, with its length.
+    /// Open for writing, with its length.
     writer: Option<(File, u64)>,
 }
 
 impl Exchanges {
-    /// The file at `path`, which need not be there.
+    /// The file need not exist.
     pub fn new(path: PathBuf) -> Self {
         Self { path, writer: None }
     }
 
-    /// Writes an exchange; it is on the disk when this returns.
+    /// Appends an exchange, synced.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system fails.
     pub fn append(&mut self, exchange: &Exchange) -> Result<ExchangeRef, ExchangeError> {
         let mut line = serde_json::to_vec(exchange).expect("BUG: texts can be written as JSON");
         let digest = Digest::of(&line);
@@ -98,7 +87,7 @@ impl Exchanges {
     /// Reads an exchange that the journal names.
     ///
     /// # Errors
-    /// A file that cannot be read, or that was changed.
+    /// The file cannot be read, or it was changed.
     pub fn read(&self, wanted: ExchangeRef) -> Result<Exchange, ExchangeError> {
         let line = line_at(&self.path, wanted.offset);
         let line = line.map_err(|source| ExchangeError::Io { path: self.path.clone(), doing: "read", source })?;
@@ -108,7 +97,7 @@ impl Exchanges {
     }
 }
 
-/// Opens the file and cuts off a last line without its end, which a crash has left.
+/// Opens the file and cuts off an unfinished last line, which a crash left.
 fn open_to_append(path: &Path) -> io::Result<(File, u64)> {
     let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let mut end = 0;
@@ -132,7 +121,7 @@ fn open_to_append(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, end))
 }
 
-/// The line that begins at `offset`, without its end.
+/// The line at `offset`, without its newline.
 fn line_at(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
     let mut file = BufReader::new(File::open(path)?);
     file.seek(SeekFrom::Start(offset))?;

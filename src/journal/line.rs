@@ -1,4 +1,4 @@
-//! Line: what one line of a journal is, as bytes. Pure.
+//! The bytes of a journal line. Pure.
 //!
 //! ```text
 //! {"version":2,"seq":0,"time":1763713574.25,"event":{...},"digest":"<32 hex digits>"}
@@ -13,36 +13,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::digest::{DIGITS, Digest};
 
-/// The version of the lines written here, and the only one that is read.
+/// The only version that this program writes and reads.
 pub const VERSION: u64 = 2;
 
-/// The longest line, in bytes; far beyond what an event needs.
+/// The longest line in bytes, far longer than any event.
 pub(super) const MAX_LINE: usize = 64 << 20;
 
-/// What lines of this version begin with, before their number.
+/// The beginning of a line, before its number.
 const SEQ: &str = "{\"version\":2,\"seq\":";
 const BEFORE_DIGEST: &str = ",\"digest\":\"";
 const AFTER_DIGEST: &str = "\"}";
-/// Bytes from the digest's key on.
+/// The length of the end of a line, from the digest's key on.
 const ENDING: usize = BEFORE_DIGEST.len() + DIGITS + AFTER_DIGEST.len();
 
-/// An event and where it stands in the journal.
+/// An event with its position in the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<E> {
     /// Counts events from zero.
     pub seq: u64,
-    /// Wall time of writing, in seconds since 1970. For people: no decision looks at it.
+    /// Wall time in seconds since 1970, for people; no decision depends on it.
     pub time: f64,
-    /// What happened.
     pub event: E,
     /// Covers this line and all before it.
     pub digest: Digest,
-    /// Its first byte in the file.
+    /// The offset of its first byte.
     pub offset: u64,
 }
 
 impl<E> Entry<E> {
-    /// The number of its line in the file, from one.
+    /// Its line number, from one.
     pub fn line(&self) -> u64 {
         self.seq + 1
     }
@@ -58,8 +57,7 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// The chain after a line that says its number and its digest itself, if it says so and is right, at the place of
-    /// the next one.
+    /// The chain after a line, from the number and digest in the line itself; `None` if they are malformed.
     pub fn after(line: &[u8], offset: u64) -> Option<Self> {
         let own = line.strip_prefix(SEQ.as_bytes())?;
         let seq = own.split(|byte| *byte == b',').next().and_then(|digits| std::str::from_utf8(digits).ok())?;
@@ -76,7 +74,7 @@ impl Chain {
         Digest::chained(self.digest, body)
     }
 
-    /// Moves on by a line of so many bytes, its newline counted.
+    /// Advances by a line of `length` bytes, with its newline.
     fn advance(&mut self, digest: Digest, bytes: usize) {
         self.seq += 1;
         self.offset += bytes as u64;
@@ -95,14 +93,13 @@ struct Line<E> {
     _digest: IgnoredAny,
 }
 
-/// The parts of a line that every version has.
+/// The parts of a line of any version.
 #[derive(Deserialize)]
 struct Head {
     version: u64,
     seq: u64,
 }
 
-/// What is wrong with a line.
 #[derive(Debug)]
 pub(super) enum Flaw {
     NotUtf8,
@@ -113,7 +110,7 @@ pub(super) enum Flaw {
     UnknownEvent(serde_json::Error),
 }
 
-/// The next line with its newline; the chain moves on to it.
+/// The next line with its newline; advances the chain.
 pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> serde_json::Result<Vec<u8>> {
     let mut line = format!("{SEQ}{},\"time\":", chain.seq).into_bytes();
     serde_json::to_writer(&mut line, &time)?;
@@ -126,12 +123,12 @@ pub(super) fn encode<E: Serialize>(chain: &mut Chain, time: f64, event: &E) -> s
     Ok(line)
 }
 
-/// The event of a line without its newline, unchecked.
+/// The event of a line without its newline; checks no digest.
 pub(super) fn parse<E: DeserializeOwned>(line: &[u8]) -> serde_json::Result<E> {
     Ok(serde_json::from_slice::<Line<E>>(line)?.event)
 }
 
-/// Reads a line without its newline as the next one; the chain moves on to it if all is well.
+/// Reads the next line, without its newline; advances the chain if the line is valid.
 pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Result<Entry<E>, Flaw> {
     let Some(digest) = verified(chain, line) else { return Err(diagnose(chain, line)) };
     let Line { version, seq, time, event, .. } = serde_json::from_slice(line).map_err(|error| misfit(line, error))?;
@@ -146,14 +143,14 @@ pub(super) fn decode<E: DeserializeOwned>(chain: &mut Chain, line: &[u8]) -> Res
     Ok(Entry { seq, time, event, digest, offset })
 }
 
-/// The digest of the line if the line ends in exactly that.
+/// The digest at the end of the line, if it is well formed.
 fn verified(chain: &Chain, line: &[u8]) -> Option<Digest> {
     let (body, end) = line.split_at(line.len().checked_sub(ENDING)?);
     let digest = chain.digest_of(body);
     (*end == ending(digest)).then_some(digest)
 }
 
-/// What a line of this digest ends in.
+/// The end of a line with this digest.
 fn ending(digest: Digest) -> [u8; ENDING] {
     let mut bytes = [0; ENDING];
     let (before, rest) = bytes.split_at_mut(BEFORE_DIGEST.len());
@@ -164,7 +161,7 @@ fn ending(digest: Digest) -> [u8; ENDING] {
     bytes
 }
 
-/// The most telling reason why a line does not verify.
+/// The best explanation for an invalid line.
 fn diagnose(chain: &Chain, line: &[u8]) -> Flaw {
     if std::str::from_utf8(line).is_err() {
         return Flaw::NotUtf8;
@@ -177,7 +174,7 @@ fn diagnose(chain: &Chain, line: &[u8]) -> Flaw {
     }
 }
 
-/// Why an intact line is not what this version writes.
+/// The reason why this version would not write this intact line.
 fn misfit(line: &[u8], error: serde_json::Error) -> Flaw {
     match serde_json::from_slice::<Head>(line) {
         Ok(head) if head.version != VERSION => Flaw::OtherVersion { version: head.version },
@@ -195,7 +192,7 @@ mod tests {
         let mut chain = Chain::default();
         let first = encode(&mut chain, 0.5, &"a").unwrap();
         let second = encode(&mut chain, -1.0, &"b").unwrap();
-        // The digests were computed with coreutils' sha256sum as the head of this file says.
+        // coreutils' sha256sum computed the digests, as in the module docs.
         assert_eq!(
             String::from_utf8([first, second].concat()).unwrap(),
             concat!(

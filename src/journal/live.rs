@@ -8,8 +8,8 @@ pub fn is_live(path: &Path) -> bool {
     holder(path).is_some()
 }
 
-/// The process that holds the lock, from the system's list of locks. To try the lock instead could keep a harness that
-/// is just starting from taking it.
+/// The process that holds the lock, from the system's list of locks. Trying the lock instead could stop a harness that
+/// is just starting.
 pub fn holder(path: &Path) -> Option<u32> {
     let inode = path.metadata().ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;

@@ -1,9 +1,8 @@
-//! Journal: the events of a run, one JSON object a line, appended, synced and chained by digests. It is the truth of the
-//! run: what is not in it did not happen.
+//! The journal holds the events of a run, one JSON object a line, appended, synced and chained by digests. Only what is
+//! in the journal happened.
 //!
-//! [`mod@line`] says what a line is, `writer` puts lines on the disk, [`reader`] and `scan` read them back, [`exchanges`]
-//! keeps the bodies that were sent to language models and received from them.
-//!
+//! [`mod@line`] defines a line, `writer` appends lines, [`reader`] and `scan` read them, and [`exchanges`] keeps the
+//! raw requests to language models with their replies.
 #![doc = include_str!("../cli/help/record.md")]
 
 pub mod line;

@@ -1,4 +1,4 @@
-//! Reader: a journal's events in order, each line checked before it is believed. Never writes.
+//! Reads the events of a journal in order and checks each line. Never writes.
 
 use std::fmt;
 use std::fs::File;
@@ -11,14 +11,14 @@ use serde::de::DeserializeOwned;
 use crate::journal::error::JournalError;
 use crate::journal::line::{Chain, Entry, Flaw, MAX_LINE, decode, parse};
 
-/// A last line without its newline: the harness died, or is just now, writing it. It did not happen.
+/// A last line without its newline: the harness died while writing it, or is writing it now. It did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TornLine {
     /// Its number, from one.
     pub line: u64,
     /// Its first byte in the file.
     pub offset: u64,
-    /// How many bytes of it there are.
+    /// The number of its bytes.
     pub bytes: u64,
 }
 
@@ -32,8 +32,8 @@ impl fmt::Display for TornLine {
     }
 }
 
-/// Yields the events of a journal. After its end it yields events that were appended since, so that a live run can be
-/// followed by asking again; after an error it yields nothing more.
+/// Yields the events of a journal. After the end it yields events that were appended since, so that a caller can follow
+/// a live run; after an error it yields nothing.
 #[derive(Debug)]
 pub struct Reader<E> {
     path: PathBuf,
@@ -51,7 +51,7 @@ impl<E: DeserializeOwned> Reader<E> {
         Self::open_at(path, Chain::default())
     }
 
-    /// Opens a journal at its next line after that chain.
+    /// Opens a journal at the line after `chain`.
     pub(super) fn open_at(path: &Path, chain: Chain) -> Result<Self, JournalError> {
         let mut file = File::open(path).map_err(JournalError::opening(path))?;
         file.seek(SeekFrom::Start(chain.offset)).map_err(JournalError::io(path, "read"))?;
@@ -66,12 +66,12 @@ impl<E: DeserializeOwned> Reader<E> {
         })
     }
 
-    /// The unfinished line that was met at the end.
+    /// The unfinished line at the end, if there is one.
     pub fn torn(&self) -> Option<TornLine> {
         self.torn
     }
 
-    /// What the next line is chained to.
+    /// The chain before the next line.
     pub(super) fn into_chain(self) -> Chain {
         self.chain
     }
@@ -89,7 +89,7 @@ impl<E: DeserializeOwned> Reader<E> {
         Ok(Some(entry))
     }
 
-    /// Reads up to the next newline; at the end of the file goes back to where the unfinished line begins.
+    /// Reads up to the next newline; at the end of the file, returns to the start of the unfinished line.
     fn fill_line(&mut self) -> io::Result<bool> {
         self.line.clear();
         self.torn = None;
@@ -119,7 +119,7 @@ impl<E: DeserializeOwned> Iterator for Reader<E> {
     }
 }
 
-/// Single events of a journal that was read as a whole before, by where their lines begin.
+/// Reads single events by offset, from a journal that was checked before.
 #[derive(Debug)]
 pub struct Events<E> {
     path: PathBuf,
@@ -131,16 +131,16 @@ impl<E: DeserializeOwned> Events<E> {
     /// Opens a journal.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system fails.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let file = File::open(path).map_err(JournalError::opening(path))?;
         Ok(Self { path: path.to_owned(), file, event: PhantomData })
     }
 
-    /// The event whose line begins at `offset`. Its digest is not looked at: it was when the offset was learned.
+    /// The event of the line at `offset`. Does not check the digest again.
     ///
     /// # Errors
-    /// What the operating system says; no event there.
+    /// The system fails, or there is no event at `offset`.
     pub fn at(&self, offset: u64) -> Result<E, JournalError> {
         let mut file = BufReader::with_capacity(1 << 14, &self.file);
         let mut line = Vec::new();

@@ -1,8 +1,8 @@
-//! Scan: reads a whole journal with all CPUs. Never writes.
+//! Reads a whole journal on all CPUs. Never writes.
 //!
-//! A line is chained to the digest that the line before ends with. So blocks of lines can be checked beside each other:
-//! each builds on a number and digits that the block before it is checked for. Whatever is wrong is left to the [`Reader`], which
-//! goes over the same lines once more and says what and where; it also reads what is left at the end.
+//! A line is chained to the digest at the end of the line before, so blocks of lines can be checked in parallel: each
+//! block assumes the number and digest before it, and the block before it checks them. On any error, the [`Reader`]
+//! reads the same lines again and names the problem; it also reads the rest at the end.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read as _};
@@ -17,33 +17,31 @@ use crate::journal::error::JournalError;
 use crate::journal::line::{Chain, Entry, MAX_LINE, decode};
 use crate::journal::reader::{Reader, TornLine};
 
-/// What one CPU checks at a time.
+/// Bytes of a block.
 const BLOCK: usize = 1 << 20;
-/// More do not help: somebody has to take in what they read.
+/// More do not help: one thread applies what they read.
 const MOST_WORKERS: usize = 4;
 
-/// Whole lines, and what they are chained to.
+/// Whole lines with the chain before them.
 struct LineBlock {
     chain: Chain,
     lines: Vec<u8>,
 }
 
-/// The entries of a block and where they end; `None` if something is wrong with them.
+/// The entries of a block and the chain after them; `None` on any error.
 type Decoded<E> = Option<(Vec<Entry<E>>, Chain)>;
 
-/// A block to be decoded, and where to send what comes of it.
+/// A block to decode, with the channel for its result.
 type Job<E> = (LineBlock, SyncSender<Decoded<E>>);
 
-/// All of a journal.
 #[derive(Debug)]
 pub struct Read<E> {
-    /// The events.
     pub entries: Vec<Entry<E>>,
-    /// The unfinished last line, if there is one; it is left in the file.
+    /// The unfinished last line, if there is one; it stays in the file.
     pub torn: Option<TornLine>,
 }
 
-/// Reads a whole journal and leaves it as it is; the run may be live.
+/// Reads a whole journal; the run may be live.
 pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalError> {
     let mut entries = Vec::new();
     let torn = read_each(path, |entry| {
@@ -53,8 +51,8 @@ pub fn read<E: DeserializeOwned + Send>(path: &Path) -> Result<Read<E>, JournalE
     Ok(Read { entries, torn })
 }
 
-/// Gives `each` every event of a journal in order, and leaves the journal as it is; the run may be live. All CPUs check
-/// and parse, and nothing is kept: a long run has a journal that is larger than memory may be.
+/// Calls `each` for every event of a journal, in order; the run may be live. Checks and parses on all CPUs and keeps
+/// nothing, because the journal of a long run may exceed memory.
 pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
     each: impl FnMut(Entry<E>) -> Result<(), X>,
@@ -62,7 +60,7 @@ pub fn read_each<E: DeserializeOwned + Send, X: From<JournalError>>(
     scan(path, each).map(|reader| reader.torn())
 }
 
-/// Gives `each` the events of a journal in order, and returns a reader of what follows.
+/// Calls `each` for the events of a journal, in order, and returns a reader of the rest.
 pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
     path: &Path,
     mut each: impl FnMut(Entry<E>) -> Result<(), X>,
@@ -76,7 +74,7 @@ pub(super) fn scan<E: DeserializeOwned + Send, X: From<JournalError>>(
     Ok(reader)
 }
 
-/// All of whole blocks that is in order; where that ends.
+/// Scans whole blocks up to the first error, and returns the chain after them.
 fn blocks_of<E: DeserializeOwned + Send, X>(
     file: impl io::Read + Send,
     size: usize,
@@ -91,7 +89,7 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
         for _ in 0..workers {
             scope.spawn(|| work(&jobs));
         }
-        // Dropped at the end of this, so that an early end ends them all.
+        // Dropped at the end of this function, so that an early return stops all workers.
         let in_order = in_order;
         let mut chain = Chain::default();
         for result in &in_order {
@@ -103,7 +101,7 @@ fn blocks_of<E: DeserializeOwned + Send, X>(
     })
 }
 
-/// Cuts a journal into blocks and hands them out, until its end or until nobody wants more.
+/// Cuts a journal into blocks and sends them, until its end or until the receivers are gone.
 fn cut<E>(
     mut file: impl io::Read,
     size: usize,
@@ -112,7 +110,7 @@ fn cut<E>(
 ) {
     let mut chain = Chain::default();
     let mut lines = Vec::new();
-    // What cannot be read is met again by the reader.
+    // The reader meets the same error again.
     while let Some(rest) = fill(&mut file, size, &mut lines).ok().flatten() {
         let last = lines.len() - 1;
         let begin = lines[..last].iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
@@ -126,7 +124,7 @@ fn cut<E>(
     }
 }
 
-/// Reads on until `lines` is a block of whole lines, and returns what was read beyond it; `None` at the end.
+/// Reads until `lines` is a block of whole lines, and returns the bytes after it; `None` at the end.
 fn fill(file: &mut impl io::Read, size: usize, lines: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     while lines.len() <= MAX_LINE {
         let read = file.by_ref().take(size as u64).read_to_end(lines)?;
@@ -147,7 +145,7 @@ fn work<E: DeserializeOwned>(jobs: &Mutex<Receiver<Job<E>>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((block, sender)) = job else { return };
-        // Nobody may want it any more.
+        // The receiver may be gone.
         let _ = sender.send(decoded(block));
     }
 }
@@ -157,7 +155,7 @@ fn decoded<E: DeserializeOwned>(block: LineBlock) -> Decoded<E> {
     // Short lines are a few hundred bytes, long ones thousands.
     let (mut entries, mut rest) = (Vec::with_capacity(lines.len() / 2048), lines.as_slice());
     while !rest.is_empty() {
-        // Several times as fast as to look at each byte.
+        // Several times as fast as checking each byte.
         let length = (&mut &*rest).skip_until(b'\n').expect("BUG: reading from memory cannot fail");
         let (line, after) = rest.split_at(length);
         let line = &line[..length - 1];
@@ -174,7 +172,7 @@ mod tests {
     use std::convert::Infallible;
     use tempfile::TempDir;
 
-    /// A journal of so many lines, its bytes, and the digests of its lines.
+    /// A journal of `count` lines, its bytes, and the digests of its lines.
     fn journal(lines: usize) -> (Vec<u8>, Vec<String>) {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("journal.jsonl");
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_left_to_the_reader_with_all_before_its_block() {
+    fn every_error_is_left_to_the_reader_with_all_before_its_block() {
         let (bytes, digests) = journal(60);
         for position in (0..bytes.len()).step_by(11) {
             let mut changed = bytes.clone();

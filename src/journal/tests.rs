@@ -332,7 +332,7 @@ fn a_sequence_gap_with_right_digests_is_refused() {
 }
 
 #[test]
-fn another_version_is_refused_whatever_its_digest_means() {
+fn another_version_is_refused_with_any_digest() {
     let (_folder, path) = place();
     let body = r#"{"version":1,"seq":0,"time":0.0,"event":{"type":"ended"},"extra":1"#;
     for journal in [forge(&[body]), format!("{body},\"digest\":\"of another kind\"}}\n")] {
@@ -356,7 +356,7 @@ fn an_unknown_event_is_refused_with_its_line_and_a_hint() {
 }
 
 #[test]
-fn text_that_is_no_journal_is_refused_with_its_line() {
+fn an_invalid_journal_is_refused_with_its_line() {
     let (_folder, path) = place();
     let not_json = read_bytes(&path, b"# notes\n").unwrap_err();
     assert!(matches!(not_json, JournalError::NotJson { line: 1, .. }), "{not_json}");
@@ -367,7 +367,7 @@ fn text_that_is_no_journal_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_damaged_journal_is_refused_for_appending_and_left_as_it_is() {
+fn a_damaged_journal_is_refused_for_appending_and_left_unchanged() {
     let (_folder, path) = place();
     let mut bytes = write_events(&path, &[proposed(1), proposed(2)]);
     bytes[60] ^= 1;

@@ -1,8 +1,8 @@
-//! Writer: how the lines of a journal reach the disk. It knows nothing of what an event means, never rewrites a line, and
-//! does not repair a journal whose middle is damaged.
+//! Appends lines to a journal. It knows nothing of the meaning of events, never rewrites a line, and repairs no journal
+//! with a damaged middle.
 //!
-//! A journal that is in its place has its first event. Until then it is a [`Draft`] beside its place, which keeps others
-//! away as a journal does; a crash leaves a draft that the next run takes over.
+//! A journal in its place has its first event. Before that it is a [`Draft`] beside its place, which locks out others
+//! as a journal does; the next run takes over the draft that a crash left.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -19,13 +19,13 @@ use crate::journal::live;
 use crate::journal::reader::TornLine;
 use crate::journal::scan::scan;
 
-/// A journal that this process appends to. It holds an exclusive lock on the file, which ends with the process however
-/// the process ends: a second harness on the same run is refused, a stale lock cannot exist.
+/// A journal that this process appends to, with an exclusive lock on the file. The lock ends with the process, no
+/// matter how, so a second harness on the same run is refused and no lock goes stale.
 #[derive(Debug)]
 pub struct Journal<E> {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are known to be on the disk.
+    /// Bytes of the file that are synced.
     synced: u64,
     chain: Chain,
     clock: Clock,
@@ -33,47 +33,47 @@ pub struct Journal<E> {
     event: PhantomData<fn(E)>,
 }
 
-/// A journal that is not in its place yet, since nothing has happened. It holds the lock that the journal will hold.
+/// A journal without its first event. It holds the lock of the journal to be.
 #[derive(Debug)]
 #[must_use = "a journal is there once its first event is"]
 pub struct Draft<E>(Journal<E>);
 
-/// Where a line was written.
+/// The position of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Appended {
     /// Its first byte in the file.
     pub offset: u64,
-    /// What it is stamped with, seconds since 1970.
+    /// Its time in seconds since 1970.
     pub time: f64,
 }
 
 impl<E: Serialize> Journal<E> {
-    /// Begins a journal in a folder that exists. Refuses to touch a journal that is there, or one that another process
-    /// is beginning; takes over what a crash left of one.
+    /// Starts a journal in an existing folder. Refuses if a journal exists or another process is starting one; takes
+    /// over the leftovers of a crash.
     ///
     /// # Errors
-    /// What the operating system says, or that somebody else was first.
+    /// The operating system fails, or another process was first.
     pub fn create(path: &Path) -> Result<Draft<E>, JournalError> {
         let aside = draft(path);
         let file = OpenOptions::new().append(true).create(true).open(&aside);
         let file = file.map_err(JournalError::io(path, "create"))?;
         lock(&file, path)?;
-        // Asked under the lock: its last holder may have moved this very file to its place.
+        // Checked under the lock: its last holder may have moved this file to its place.
         if path.exists() {
             let _ = fs::remove_file(&aside);
             return Err(JournalError::Exists { path: path.to_owned() });
         }
         file.set_len(0).map_err(JournalError::io(path, "empty the draft of"))?;
-        // Before anything else is in the folder: the draft says whose folder it is.
+        // First, because the draft marks the owner of the folder.
         sync_folders(path)?;
         Ok(Draft(Self::at(path, file, Chain::default())))
     }
 
-    /// Opens a journal for appending: checks every line, gives `each` its events in order, and cuts off a last line that
-    /// was never finished. Changes nothing unless all of that went well.
+    /// Opens a journal for appending: checks every line, calls `each` for its events in order, and cuts off an
+    /// unfinished last line. Changes nothing unless all of that succeeds.
     ///
     /// # Errors
-    /// A journal that is missing, in use, damaged or of another version; what `each` says.
+    /// The journal is missing, in use, damaged or of another version, or `each` fails.
     pub fn open<X: From<JournalError>>(
         path: &Path,
         each: impl FnMut(Entry<E>) -> Result<(), X>,
@@ -88,8 +88,8 @@ impl<E: Serialize> Journal<E> {
         if torn.is_some() {
             file.set_len(chain.offset).map_err(JournalError::io(path, "cut the torn last line off"))?;
         }
-        // Also when nothing was torn: the lines may have been written by a harness that died before its sync, and what
-        // follows builds on them.
+        // Also without a torn line: a harness that died before its sync may have written the lines, and later ones
+        // build on them.
         file.sync_all().map_err(JournalError::io(path, "sync"))?;
         Ok((Self::at(path, file, chain), torn))
     }
@@ -99,7 +99,7 @@ impl<E: Serialize> Journal<E> {
         Self { path: path.to_owned(), file, synced, chain, clock, broken: false, event: PhantomData }
     }
 
-    /// Stamps the lines to come with this time, so that tests can expect bytes.
+    /// Uses this time in further lines, so that tests can expect bytes.
     #[cfg(test)]
     #[must_use]
     pub fn stopped_at(mut self, time: f64) -> Self {
@@ -107,14 +107,14 @@ impl<E: Serialize> Journal<E> {
         self
     }
 
-    /// Writes one event; the next [`Journal::sync`] makes it happen. A power failure may take it until then, but never
-    /// without all that follow it.
+    /// Writes one event; the next [`Journal::sync`] makes it permanent. Until then a power loss may remove it, but
+    /// never without all later ones.
     ///
-    /// A failure to write or sync is final: what the disk holds is then unknown, every later call is refused, and the run
-    /// has to be opened again.
+    /// A failure to write or sync is final: the contents of the disk are then unknown, every later call fails, and the
+    /// run has to be opened again.
     ///
     /// # Errors
-    /// What the operating system says; an event longer than a line may be.
+    /// The operating system fails, or the event is longer than a line may be.
     pub fn append(&mut self, event: &E) -> Result<Appended, JournalError> {
         self.refuse_if_broken()?;
         let mut chain = self.chain.clone();
@@ -129,17 +129,17 @@ impl<E: Serialize> Journal<E> {
         Ok(appended)
     }
 
-    /// Puts all events that were written on the disk.
+    /// Syncs all written events.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system fails.
     pub fn sync(&mut self) -> Result<(), JournalError> {
         self.refuse_if_broken()?;
         if self.synced == self.chain.offset {
             return Ok(());
         }
         if let Err(source) = self.file.sync_data() {
-            // Best effort: the system may show lines from here on that no disk has.
+            // Best effort: from here on, the system may show lines that are not on the disk.
             let _ = self.file.set_len(self.synced);
             return Err(self.broken_by("sync", source));
         }
@@ -158,7 +158,7 @@ impl<E: Serialize> Journal<E> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         if let Err(source) = self.file.write_all(bytes) {
-            // Best effort: what was not written whole is dropped by the next process that opens the journal.
+            // Best effort: the next process that opens the journal drops an unfinished line.
             let _ = self.file.set_len(self.chain.offset);
             return Err(self.broken_by("append to", source));
         }
@@ -167,10 +167,10 @@ impl<E: Serialize> Journal<E> {
 }
 
 impl<E: Serialize> Draft<E> {
-    /// Writes the first event, and moves the journal to its place once it is on the disk.
+    /// Writes the first event, syncs, and moves the journal to its place.
     ///
     /// # Errors
-    /// What the operating system says.
+    /// The operating system fails.
     pub fn begin(self, first: &E) -> Result<(Journal<E>, Appended), JournalError> {
         let Self(mut journal) = self;
         let appended = journal.append(first)?;
@@ -181,7 +181,7 @@ impl<E: Serialize> Draft<E> {
     }
 }
 
-/// Where a journal is before it has its first event.
+/// The path of a journal before its first event.
 pub fn draft(path: &Path) -> PathBuf {
     path.with_added_extension("new")
 }
@@ -193,7 +193,7 @@ fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
     })
 }
 
-/// Syncs the folder of the journal, and the folder that holds it, which is likely to be as new.
+/// Syncs the folder of the journal and its parent, which is likely to be as new.
 fn sync_folders(path: &Path) -> Result<(), JournalError> {
     let absolute = std::path::absolute(path).map_err(JournalError::io(path, "locate"))?;
     for folder in absolute.ancestors().skip(1).take(2) {
@@ -202,12 +202,12 @@ fn sync_folders(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// What lines are stamped with: seconds since 1970, for people to read. It looks at the clock on the wall once and goes on
-/// evenly from there, so that the times of a session tell how long it took even if that clock is set.
+/// The time of lines in seconds since 1970, for people. It reads the wall clock once and advances evenly from there, so
+/// that the times of a session measure durations even if the clock is set.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     began: f64,
-    /// `None`: it stands still.
+    /// `None`: constant.
     running: Option<Instant>,
 }
 

@@ -1,4 +1,4 @@
-//! Declined: the documents of the corpus of a run that made no candidate.
+//! The declined documents of a run's corpus.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use crate::journal::{JournalError, Reader};
 use crate::run::folder::RunFolder;
 use crate::values::event::{CandidateCreated, CorpusEntry, Declined, Event, Proposer, Selection};
 
-/// Documents of the corpus of a run that made no candidate, each with the reason. Reads no further than it must: a long
-/// run has a long journal, and the corpus comes first.
+/// The declined documents of a run's corpus, with the reasons. Reads only the beginning of the journal, because the
+/// corpus comes first.
 ///
 /// # Errors
-/// A damaged journal.
+/// The journal is damaged.
 pub fn declined_documents(folder: &RunFolder) -> Result<Vec<(String, Declined)>, JournalError> {
     let (mut corpus, mut open, mut declined) = (Vec::<CorpusEntry>::new(), BTreeMap::new(), Vec::new());
     let mut selected = 0;

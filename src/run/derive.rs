@@ -53,7 +53,7 @@ pub struct Descent<'a> {
 }
 
 impl Descent<'_> {
-    /// The candidate as the archive takes it. Equal input gives the same commit.
+    /// The archive's form of a candidate. Equal input gives the same commit.
     pub fn new_candidate(&self, search: &Search, proposal: &Proposal, program: &str, document: &[u8]) -> NewCandidate {
         let mut trailers = vec![("Candidate", self.candidate.to_string())];
         trailers.extend(self.parents.iter().map(|parent| ("Parent", parent.to_string())));
@@ -73,7 +73,7 @@ impl Descent<'_> {
     }
 }
 
-/// The seed program as the archive takes it: no proposal, no parents.
+/// The archive's form of the seed program, without proposal and parents.
 pub fn new_seed(program: &str, file_name: &str, epoch: i64) -> NewCandidate {
     NewCandidate {
         number: CandidateId::SEED.0,
@@ -88,10 +88,10 @@ pub fn new_seed(program: &str, file_name: &str, epoch: i64) -> NewCandidate {
     }
 }
 
-/// A candidate of a run as the archive takes it, made again from its journal.
+/// The archive's form of a candidate, from the journal.
 ///
 /// # Errors
-/// A program that cannot be derived any more.
+/// The program can no longer be derived.
 pub fn archived(search: &Search, programs: &Programs, candidate: CandidateId) -> Result<NewCandidate, ProgramsError> {
     let started = search.origin();
     let Some(created) = programs.created(candidate)? else {

@@ -1,5 +1,5 @@
-//! Fold: the one way from the events of a journal to a run. Every command that reads a run goes through it, and the
-//! driver goes on from where it ends. Reading never writes.
+//! Folds the events of a journal into a run. Every command that reads a run uses this fold, and the driver continues
+//! from its end. It never writes.
 
 use std::path::PathBuf;
 
@@ -12,35 +12,31 @@ use crate::search::Search;
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Event, Selection};
 
-/// A run as its journal tells it. Its events are read again when they are wanted: a long run has more of them than memory
-/// may hold.
+/// A run. It reads events again on demand, because a long run has more of them than memory may hold.
 #[derive(Debug)]
 pub struct Run {
-    /// Where it is.
     pub folder: RunFolder,
-    /// The state after all of its events.
+    /// The state after all events.
     pub search: Search,
     /// Its programs and proposals.
     pub programs: Programs,
-    /// How many events it has.
     pub events: u64,
     /// An unfinished last line, ignored.
     pub torn: Option<TornLine>,
     lines: Lines,
 }
 
-/// Where the lines of a run begin that are asked for one by one.
+/// Offsets of the lines that are read one by one.
 #[derive(Clone, Debug, Default)]
 struct Lines {
-    /// The decision that led to each candidate but the seed program.
+    /// The decision behind each candidate except the seed program.
     selected: Vec<u64>,
-    /// What judges found out about each candidate, in order; the baseline's of the seed program, if that is it.
+    /// The evaluations of each candidate, in order; for a seed program that is the baseline, the baseline's.
     judged: Vec<Vec<u64>>,
-    /// Decisions whose attempt has not ended yet.
+    /// Decisions of open attempts.
     open: Vec<(u64, u64)>,
 }
 
-/// A run while its events are taken in.
 #[derive(Debug)]
 pub struct Fold {
     journal: PathBuf,
@@ -54,10 +50,10 @@ impl Fold {
         Self { journal: path, state: None, events: 0 }
     }
 
-    /// Takes in the next event; the state after it.
+    /// Applies the next event and returns the state after it.
     ///
     /// # Errors
-    /// An event that no run writes there.
+    /// The event contradicts the events before it.
     pub fn step(&mut self, entry: &Entry<Event>) -> Result<&Search, RunError> {
         let Self { journal, state, events } = self;
         let impossible = |reason| RunError::Impossible { path: journal.clone(), seq: entry.seq, reason };
@@ -83,10 +79,8 @@ impl Fold {
         Ok(search)
     }
 
-    /// The run after all of them.
-    ///
     /// # Errors
-    /// There was none.
+    /// The journal has no events.
     pub fn finish(self, folder: RunFolder, torn: Option<TornLine>) -> Result<Run, RunError> {
         let (search, programs, lines) = self.state.ok_or(RunError::Empty(self.journal))?;
         Ok(Run { folder, search, programs, events: self.events, torn, lines })
@@ -123,15 +117,15 @@ impl Run {
     /// Reads and checks a run; it may be live.
     ///
     /// # Errors
-    /// No journal, a damaged one, one of another version.
+    /// The journal is missing, damaged or of another version.
     pub fn open(folder: RunFolder) -> Result<Self, RunError> {
         Self::read(folder, |_, _| ())
     }
 
-    /// The same, and gives `each` every event with the state after it.
+    /// Like [`Run::open`], and calls `each` for every event with the state after it.
     ///
     /// # Errors
-    /// As [`Run::open`].
+    /// See [`Run::open`].
     pub fn read(folder: RunFolder, mut each: impl FnMut(&Entry<Event>, &Search)) -> Result<Self, RunError> {
         let mut fold = Fold::new(existing(&folder)?);
         let torn = read_each(&folder.journal(), |entry| -> Result<(), RunError> {
@@ -141,10 +135,10 @@ impl Run {
         fold.finish(folder, torn)
     }
 
-    /// Reads a run up to the first event that cannot be, and says why that cannot.
+    /// Reads a run up to the first event that contradicts those before it, and returns the contradiction.
     ///
     /// # Errors
-    /// As [`Run::open`], and a journal whose first event cannot be.
+    /// See [`Run::open`]; also if the first event is impossible.
     pub fn open_possible(folder: RunFolder) -> Result<(Self, Option<RunError>), RunError> {
         let mut fold = Fold::new(existing(&folder)?);
         let mut impossible = None;
@@ -164,24 +158,24 @@ impl Run {
     /// All events, in order.
     ///
     /// # Errors
-    /// A journal that cannot be read any more.
+    /// The journal can no longer be read.
     pub fn entries(&self) -> Result<Vec<Entry<Event>>, JournalError> {
         Ok(journal::read(&self.folder.journal())?.entries)
     }
 
-    /// The events that tell what judges found out about a candidate, in order; the first is its evaluation.
+    /// The evaluations of a candidate, in order; held-out ones follow.
     ///
     /// # Errors
-    /// A journal that cannot be read any more.
+    /// The journal can no longer be read.
     pub fn judged(&self, candidate: CandidateId) -> Result<Vec<Event>, JournalError> {
         let lines = self.lines()?;
         self.lines.judged[candidate.index()].iter().map(|offset| lines.at(*offset)).collect()
     }
 
-    /// The evaluation of a candidate; `None` as long as there is none. The seed program's may be the baseline's.
+    /// The evaluation of a candidate, if there is one. That of the seed program may be the baseline's.
     ///
     /// # Errors
-    /// A journal that cannot be read any more.
+    /// The journal can no longer be read.
     pub fn evaluation(&self, candidate: CandidateId) -> Result<Option<Evaluation>, JournalError> {
         let first = self.lines.judged[candidate.index()].first();
         let event = first.map(|offset| self.lines()?.at(*offset)).transpose()?;
@@ -192,10 +186,10 @@ impl Run {
         }))
     }
 
-    /// The decision that led to a candidate; `None` of the seed program.
+    /// The decision behind a candidate; `None` for the seed program.
     ///
     /// # Errors
-    /// A journal that cannot be read any more.
+    /// The journal can no longer be read.
     pub fn selection(&self, candidate: CandidateId) -> Result<Option<Selection>, JournalError> {
         let Some(at) = candidate.index().checked_sub(1) else { return Ok(None) };
         match self.lines()?.at(self.lines.selected[at])? {
@@ -211,15 +205,15 @@ impl Run {
     /// The programs of these candidates.
     ///
     /// # Errors
-    /// One that cannot be derived.
+    /// A program cannot be derived.
     pub fn programs_of(&self, candidates: &[CandidateId]) -> Result<Vec<String>, ProgramsError> {
         candidates.iter().map(|candidate| Ok(self.programs.program(*candidate)?.to_string())).collect()
     }
 
-    /// The candidate that a person means: its number, `best`, `seed`, its NAME or a prefix of its commit.
+    /// Finds a candidate by its number, `best`, `seed`, its NAME or a prefix of its commit.
     ///
     /// # Errors
-    /// When there is none, or a prefix or NAME fits several.
+    /// No candidate matches, or a prefix or NAME matches several.
     pub fn candidate(&self, wanted: &str) -> Result<CandidateId, RunError> {
         let best = self.search.best().map(|best| best.candidate);
         let names: Vec<_> = self.search.candidates().map(|(_, known)| (known.name.clone(), known.commit)).collect();
@@ -227,13 +221,11 @@ impl Run {
     }
 }
 
-/// The journal of a run that is there.
 fn existing(folder: &RunFolder) -> Result<PathBuf, RunError> {
     let path = folder.journal();
     if path.is_file() { Ok(path) } else { Err(RunError::NotARun(folder.path().to_owned())) }
 }
 
-/// The candidate that a person means, by the names and commits of all.
 fn candidate(wanted: &str, best: Option<CandidateId>, names: &[(String, CommitId)]) -> Result<CandidateId, RunError> {
     if wanted == "best" {
         return best.ok_or(RunError::NoBest);

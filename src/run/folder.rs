@@ -1,4 +1,4 @@
-//! Folder: where the parts of a run lie, and how a run is found by its name.
+//! The folder of a run, and the search for a run by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,9 @@ use crate::journal::{self, JournalError};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
 
-/// Where things are in a run's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder(pub(super) PathBuf);
 
-/// Why a run cannot be read.
 #[derive(Debug, Error)]
 pub enum RunError {
     #[error("{} is not a run folder: it has no journal.jsonl", .0.display())]
@@ -74,15 +72,14 @@ impl Classify for RunError {
 }
 
 impl RunFolder {
-    /// The folder itself.
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Where a new run of this name belongs.
+    /// The folder of a new run of this name.
     ///
     /// # Errors
-    /// A name that is no name of a folder in `runs`.
+    /// The name is not a plain folder name.
     pub fn named(runs: &Path, name: &str) -> Result<Self, RunError> {
         if matches!(name, "" | "." | "..") || name.contains('/') {
             return Err(RunError::BadName(name.to_owned()));
@@ -93,7 +90,7 @@ impl RunFolder {
     /// Finds a run: a folder, or a name in the folder of runs.
     ///
     /// # Errors
-    /// When neither is a run folder.
+    /// Neither is the folder of a run.
     pub fn find(runs: &Path, name: &str) -> Result<Self, RunError> {
         let places = [PathBuf::from(name), runs.join(name)];
         let found = places.iter().find(|path| path.join("journal.jsonl").is_file());
@@ -106,10 +103,10 @@ impl RunFolder {
         }
     }
 
-    /// The run that was written to last.
+    /// The run with the latest change.
     ///
     /// # Errors
-    /// When there is none.
+    /// There is no run.
     pub fn newest(runs: &Path) -> Result<Self, RunError> {
         let folders = std::fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| Self(entry.path()));
         let changed = |folder: &Self| folder.journal().metadata().and_then(|data| data.modified()).ok();
@@ -118,32 +115,29 @@ impl RunFolder {
         newest.map(|(_, folder)| folder).ok_or_else(|| RunError::NoRuns(runs.to_owned()))
     }
 
-    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The journal.
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal.jsonl")
     }
 
-    /// The archive.
     pub fn archive(&self) -> PathBuf {
         self.0.join("archive.git")
     }
 
-    /// Whoever makes this file ends the run, in good order.
+    /// Creating this file stops the run in good order.
     pub fn stop_file(&self) -> PathBuf {
         self.0.join("stop")
     }
 
-    /// What was sent to language models, and what they answered.
+    /// Requests to language models and their replies.
     pub fn exchanges(&self) -> PathBuf {
         self.0.join("exchanges.jsonl")
     }
 
-    /// Whether a run can begin here: where nothing is, or what one left that ended before it had begun.
+    /// Whether a run can start here: the folder is empty, or its run died before its first event.
     pub fn is_free(&self) -> bool {
         match std::fs::read_dir(&self.0) {
             Ok(_) if self.journal().exists() => false,
@@ -152,12 +146,11 @@ impl RunFolder {
         }
     }
 
-    /// Whether a run was to begin here and did not come to its first event.
+    /// Whether a run here died before its first event.
     fn ended_before_it_began(&self) -> bool {
         !self.journal().exists() && journal::draft(&self.journal()).is_file()
     }
 
-    /// The log for people.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
     }
@@ -177,7 +170,7 @@ mod tests {
         std::fs::create_dir(folder.path()).unwrap();
         assert!(folder.is_free());
         std::fs::create_dir(folder.archive()).unwrap();
-        assert!(!folder.is_free(), "an archive without its journal is somebody's");
+        assert!(!folder.is_free(), "an archive without its journal may belong to a run");
         let draft = Journal::<Event>::create(&folder.journal()).unwrap();
         assert!(folder.is_free());
         let error = RunFolder::find(runs.path(), "x").unwrap_err();

@@ -1,9 +1,9 @@
-//! Fsck: checks the record of a run: whether the journal is whole, whether every candidate is derived from it as it was,
-//! whether the exchanges with language models are there, and whether the archive shows what the journal says. Whether one
-//! decision follows from another is asked by [`replay`](crate::run::replay).
+//! Checks the record of a run: the journal is intact, every candidate can be derived from it, the exchanges with
+//! language models are there, and the archive agrees with the journal. [`replay`](crate::run::replay) checks whether
+//! each decision follows from the events before it.
 //!
-//! A run that is under way is looked at as far as it is settled. `--repair` does what `resume` does before it goes on, and
-//! makes the archive again; it removes nothing that the journal names.
+//! For a live run it checks the settled part. `--repair` does what `resume` does first and makes the archive again; it
+//! removes nothing that the journal names.
 
 use std::fmt;
 
@@ -25,7 +25,6 @@ use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Event, ExchangeRef};
 
-/// The run cannot be checked or repaired at all.
 #[derive(Debug, Error)]
 pub enum FsckError {
     #[error(transparent)]
@@ -58,29 +57,28 @@ impl Classify for FsckError {
     }
 }
 
-/// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
-    /// The last line of the journal was never finished.
+    /// The last line of the journal is unfinished.
     TornLine,
     /// A line of the journal was changed or is damaged.
     DamagedLine,
-    /// An event that cannot follow those before it.
+    /// An event contradicts those before it.
     ImpossibleEvent,
-    /// A candidate can no longer be derived from its proposal, or becomes another than it was.
+    /// A candidate can no longer be derived from its proposal, or differs from the recorded one.
     Candidate,
-    /// An exchange with a language model is missing, or is not what it was.
+    /// An exchange with a language model is missing or changed.
     Exchange,
-    /// There is no archive, or its refs cannot be read.
+    /// The archive is missing, or its refs cannot be read.
     Archive,
-    /// An object of the archive is missing, or is not what it was.
+    /// An object of the archive is missing or changed.
     Object,
-    /// A ref does not name what it is to name.
+    /// A ref names the wrong object.
     Ref,
-    /// Objects that no ref leads to: git would collect them.
+    /// No ref leads to some objects, so git would collect them.
     Unreachable,
-    /// Something that a crash left.
+    /// A leftover of a crash.
     Leftover,
 }
 
@@ -101,42 +99,37 @@ impl fmt::Display for FindingKind {
     }
 }
 
-/// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// What kind of thing.
     pub kind: FindingKind,
-    /// The line of the journal that tells of it, from 1.
+    /// The line of the journal, from 1.
     pub line: Option<u64>,
     /// The candidate that it concerns.
     pub candidate: Option<CandidateId>,
-    /// What is wrong.
     pub what: String,
-    /// Whether `--repair` puts it right.
+    /// Whether `--repair` fixes it.
     pub repairable: bool,
     /// What can be done.
     pub cure: String,
 }
 
-/// What a check has found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
-    /// Events that are whole and in order.
     pub events: usize,
-    /// Candidates that they tell of.
+    /// Candidates of these events.
     pub candidates: usize,
-    /// Objects that the refs of the archive lead to and that are what they were.
+    /// Intact objects that the refs of the archive lead to.
     pub objects: usize,
-    /// Whether a harness is at work on the run: what it has not settled yet was not looked at.
+    /// Whether the run is live; its unsettled part was not checked.
     pub under_way: bool,
-    /// All that is wrong, in the order of the journal.
+    /// In the order of the journal.
     pub findings: Vec<Finding>,
 }
 
 /// Checks a run.
 ///
 /// # Errors
-/// A journal that is not there, cannot be read, or was written by another version.
+/// The journal is missing, cannot be read, or is of another version.
 pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
     let under_way = journal::is_live(&folder.journal());
     let mut check = Check { under_way, ..Check::default() };
@@ -155,16 +148,15 @@ pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
     })
 }
 
-/// Does what can be done without losing anything: drops a line that was never finished, and makes what the archive lacks,
-/// or all of it where it is damaged, again from the journal.
+/// Repairs what it can without losing anything: drops an unfinished line, and makes missing or damaged parts of the
+/// archive again from the journal.
 ///
 /// # Errors
-/// A journal that is in use or damaged; a program that cannot be derived; a disk that refuses.
+/// The journal is in use or damaged, a program cannot be derived, or the disk fails.
 pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
     Ok(repair_archive(&LiveRun::resumed(folder.clone())?)?)
 }
 
-/// The line of the journal and the candidate that a finding concerns.
 #[derive(Clone, Copy, Debug, Default)]
 struct Concern {
     line: Option<u64>,
@@ -181,12 +173,10 @@ impl Concern {
     }
 }
 
-/// What can be done about a finding.
 #[derive(Clone, Copy)]
 enum Cure {
     /// `--repair` does this.
     Repair(&'static str),
-    /// Nothing: why.
     None(&'static str),
 }
 
@@ -212,7 +202,7 @@ impl Check {
         self.findings.push(Finding { kind, line, candidate, what, repairable, cure });
     }
 
-    /// The run up to the first line that is not as it was written, or the first event that cannot be.
+    /// The run up to the first damaged line or impossible event.
     fn read(&mut self, folder: &RunFolder) -> Result<Option<Run>, FsckError> {
         let path = folder.journal();
         let (mut reader, mut fold) = (Reader::<Event>::open(&path)?, Fold::new(path));
@@ -249,7 +239,7 @@ impl Check {
         }
     }
 
-    /// Takes in an event; whether it can be.
+    /// Applies an event and returns whether it is possible.
     fn take_in(&mut self, entry: &Entry<Event>, fold: &mut Fold) -> Result<bool, FsckError> {
         match fold.step(entry) {
             Ok(_) => {}
@@ -266,7 +256,7 @@ impl Check {
         Ok(true)
     }
 
-    /// Whether every exchange that the journal names is there.
+    /// Checks every exchange that the journal names.
     fn exchanges(&mut self, folder: &RunFolder) {
         let exchanges = Exchanges::new(folder.exchanges());
         for (line, exchange) in std::mem::take(&mut self.exchanges) {
@@ -277,7 +267,7 @@ impl Check {
         }
     }
 
-    /// Whether the archive shows what the journal says.
+    /// Compares the archive with the journal.
     fn archive(&mut self, run: &Run) -> Result<(), ArchiveError> {
         let (archive, reachable) = match open(run) {
             Ok(opened) => opened,
@@ -289,7 +279,7 @@ impl Check {
         };
         self.objects = reachable.count();
         self.candidates(run, Some((&archive, &reachable)));
-        // What the refs are to name, the journal tells only if it can be read to its end.
+        // The targets of refs follow only from a whole journal.
         if !self.under_way && self.is_readable() {
             self.refs(run, &archive)?;
             for path in archive.left_over() {
@@ -305,7 +295,7 @@ impl Check {
         Ok(())
     }
 
-    /// Whether every candidate is derived as it was, and the archive has it.
+    /// Derives every candidate, and checks that the archive has it.
     fn candidates(&mut self, run: &Run, archive: Option<(&Archive, &Reachable)>) {
         let Run { search, programs, .. } = run;
         let mut unreachable = Vec::new();
@@ -318,7 +308,7 @@ impl Check {
                 Ok(ids) => {
                     let Some((archive, reachable)) = archive else { continue };
                     match archive.verify(&ids) {
-                        // The newest candidates of a live run come to the archive later.
+                        // The newest candidates of a live run reach the archive later.
                         Err(ArchiveError::Missing { .. }) if self.under_way => {}
                         Err(error) => {
                             let what = in_one_line(&error);
@@ -353,7 +343,6 @@ impl Check {
         Ok(())
     }
 
-    /// Whether every line of the journal was understood.
     fn is_readable(&self) -> bool {
         let is_not =
             |finding: &Finding| matches!(finding.kind, FindingKind::DamagedLine | FindingKind::ImpossibleEvent);
@@ -367,7 +356,7 @@ fn open(run: &Run) -> Result<(Archive, Reachable), ArchiveError> {
     Ok((archive, reachable))
 }
 
-/// The ids of a candidate, derived from the journal; what is wrong if they are not those that it records.
+/// The ids of a candidate derived from the journal, or the difference to the recorded ones.
 fn derived(
     search: &Search,
     programs: &Programs,

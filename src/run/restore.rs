@@ -1,4 +1,4 @@
-//! Restore: makes the archive of a run, or what it lacks, again from the journal.
+//! Makes the archive of a run, or its missing parts, from the journal.
 
 use thiserror::Error;
 
@@ -11,7 +11,6 @@ use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
 
-/// The archive cannot be made again.
 #[derive(Debug, Error)]
 pub enum RestoreError {
     #[error(transparent)]
@@ -36,10 +35,10 @@ impl Classify for RestoreError {
     }
 }
 
-/// Opens the archive of a run to write to it, and writes what it lacks of these candidates, which are all of the run.
+/// Opens the archive of a run for writing, and adds those of the run's candidates that it lacks.
 ///
 /// # Errors
-/// What git or the operating system says; a program that cannot be derived any more.
+/// Git or the operating system fails, or a program can no longer be derived.
 pub fn open_archive(
     folder: &RunFolder,
     search: &Search,
@@ -57,19 +56,19 @@ pub fn open_archive(
 /// Brings the archive up to date at the end of a run, with notes of how candidates were judged.
 ///
 /// # Errors
-/// As [`open_archive`].
+/// See [`open_archive`].
 pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
     writer.finish(Refs::of(search), &notes(search))?;
-    // A person may have had git collect objects before its refs led to them.
+    // A person may have run `git gc` before refs led to these objects.
     let commits = search.candidates().map(|(_, candidate)| candidate.commit);
     let lacking = writer.lacking_commits(commits)?;
     write_again(writer, search, programs, &lacking)
 }
 
-/// Makes the archive of a run whole: what it lacks is written, and where an object is damaged, all of it anew.
+/// Repairs the archive of a run: writes missing objects, or everything if an object is damaged.
 ///
 /// # Errors
-/// As [`open_archive`].
+/// See [`open_archive`].
 pub fn repair_archive(run: &LiveRun) -> Result<(), RestoreError> {
     let LiveRun { folder, search, programs, candidates, .. } = run;
     if is_damaged(folder, candidates) {

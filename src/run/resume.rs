@@ -1,5 +1,5 @@
-//! Resume: a run read so that it can go on. Nothing is written before all of its journal was checked: a run that cannot be
-//! resumed stays as it is.
+//! Opens a run to continue it. It writes nothing before it has checked the whole journal; a run that cannot be resumed
+//! stays unchanged.
 
 use crate::archive::{CandidateIds, Programs};
 use crate::journal::exchanges::Exchanges;
@@ -11,7 +11,7 @@ use crate::run::work_time::WorkTime;
 use crate::search::Search;
 use crate::values::event::Event;
 
-/// A run that this process writes: its journal, and the state that it is folded to.
+/// A run that this process writes: its journal and its state.
 #[derive(Debug)]
 pub struct LiveRun {
     pub folder: RunFolder,
@@ -23,11 +23,11 @@ pub struct LiveRun {
     pub work: WorkTime,
     /// The ids of all candidates.
     pub candidates: Vec<CandidateIds>,
-    /// An unfinished last line, which was dropped.
+    /// The unfinished last line that was dropped.
     pub torn: Option<TornLine>,
 }
 
-/// What a live run carries beside the state of its search.
+/// State of a live run beside that of its search.
 #[derive(Debug, Default)]
 struct Carried {
     history: PromptHistory,
@@ -50,10 +50,10 @@ impl Carried {
 }
 
 impl LiveRun {
-    /// A run whose journal has its first event. It goes by what that reads back as, as `resume` will.
+    /// A run whose journal has its first event. It uses that event as read back, like `resume`.
     ///
     /// # Errors
-    /// What the operating system says of the journal.
+    /// The journal cannot be read.
     pub fn begun(folder: RunFolder, journal: Journal<Event>) -> Result<Self, RunError> {
         let first = Reader::open(&folder.journal())?.next().expect("BUG: it has its first event")?;
         let (mut fold, mut carried) = (Fold::new(folder.journal()), Carried::default());
@@ -61,10 +61,10 @@ impl LiveRun {
         Ok(Self::of(journal, fold.finish(folder, None)?, carried))
     }
 
-    /// Reads and checks a run, and takes hold of its journal.
+    /// Reads and checks a run, and locks its journal.
     ///
     /// # Errors
-    /// A journal that is not there, is in use, is damaged or of another version.
+    /// The journal is missing, in use, damaged or of another version.
     pub fn resumed(folder: RunFolder) -> Result<Self, RunError> {
         let path = folder.journal();
         if !path.is_file() {

@@ -1,19 +1,18 @@
-//! Work time: how long harnesses were at work on a run.
+//! The work time of a run.
 
 use crate::values::event::Event;
 
-/// How long harnesses have been at work on a run: from the first to the last event of each session. What a session did
-/// after its last event is not known, and what its clock said against the next one's does not matter.
+/// The time that harnesses have worked on a run: from the first to the last event of each session. The time after a
+/// session's last event is unknown, and jumps of the clock between sessions do not matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WorkTime {
-    /// Of earlier sessions.
     before: f64,
-    /// When this session began, and its last event until now.
+    /// The first and the latest event of this session.
     session: Option<(f64, f64)>,
 }
 
 impl WorkTime {
-    /// Takes in the next event and when it was written.
+    /// Applies the time of the next event.
     pub fn add(&mut self, event: &Event, time: f64) {
         match &mut self.session {
             Some((_, last)) if !matches!(event, Event::RunResumed { .. }) => *last = time,
@@ -21,7 +20,6 @@ impl WorkTime {
         }
     }
 
-    /// All sessions together.
     pub fn seconds(&self) -> f64 {
         self.before + self.session.map_or(0.0, |(began, last)| (last - began).max(0.0))
     }

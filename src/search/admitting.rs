@@ -102,11 +102,11 @@ impl Search {
         }
     }
 
-    fn give_credit(&mut self, candidate: CandidateId, brought: Return<'_>) {
+    fn give_credit(&mut self, candidate: CandidateId, returned: Return<'_>) {
         let Candidate { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
         match proposer {
-            Proposer::Prune => self.pruning.judged(brought),
-            _ => self.credit.ended(proposer, operator, brought),
+            Proposer::Prune => self.pruning.judged(returned),
+            _ => self.credit.ended(proposer, operator, returned),
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Credit {
     operators: Vec<(Proposer, Bandit<Operator>)>,
 }
 
-/// What a candidate brought to its proposer, and the judge seconds that it cost.
+/// What a candidate returned to its proposer, and the judge seconds that it cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Return<'a> {
     pub(super) outcome: &'a Outcome,
@@ -90,13 +90,13 @@ impl Credit {
     }
 
     /// The evaluation of a candidate has ended.
-    pub(super) fn ended(&mut self, proposer: Proposer, operator: Option<Operator>, brought: Return<'_>) {
-        let Return { reward, seconds, .. } = brought;
+    pub(super) fn ended(&mut self, proposer: Proposer, operator: Option<Operator>, returned: Return<'_>) {
+        let Return { reward, seconds, .. } = returned;
         self.proposers.ended(proposer, reward, seconds);
-        self.proposers.stats(proposer).into_iter().for_each(|stats| brought.count_in(stats));
+        self.proposers.stats(proposer).into_iter().for_each(|stats| returned.count_in(stats));
         self.of(proposer, operator, |bandit, operator| {
             bandit.ended(operator, reward, seconds);
-            bandit.stats(operator).into_iter().for_each(|stats| brought.count_in(stats));
+            bandit.stats(operator).into_iter().for_each(|stats| returned.count_in(stats));
         });
     }
 
@@ -131,7 +131,7 @@ fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
 mod tests {
     use super::*;
 
-    fn brought(reward: Reward) -> Return<'static> {
+    fn returned(reward: Reward) -> Return<'static> {
         Return { outcome: &Outcome::Outclassed, reward, seconds: 1.0 }
     }
 
@@ -143,7 +143,7 @@ mod tests {
             credit.tried(proposer);
             credit.made(proposer, operator, operator);
             let reward = if operator == Some(Operator::Types) { Reward::Front } else { Reward::Nothing };
-            credit.ended(proposer, operator, brought(reward));
+            credit.ended(proposer, operator, returned(reward));
         }
         let arms = credit.operators(Proposer::Mutate).unwrap().arms();
         let tried = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().stats.tried;
@@ -154,11 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stands_in_for_another_gets_the_credit_and_the_other_is_said_to_have_had_nothing() {
+    fn a_stand_in_gets_the_credit_and_the_other_is_said_to_have_had_nothing() {
         let mut credit = Credit::new([Proposer::Compose]);
         credit.tried(Proposer::Compose);
         credit.made(Proposer::Compose, Some(Operator::Tune), Some(Operator::Assemble));
-        credit.ended(Proposer::Compose, Some(Operator::Assemble), brought(Reward::Contender));
+        credit.ended(Proposer::Compose, Some(Operator::Assemble), returned(Reward::Contender));
         credit.tried(Proposer::Compose);
         credit.declined(Proposer::Compose, Some(Operator::Tune));
         let arms = credit.operators(Proposer::Compose).unwrap().arms();

@@ -75,11 +75,11 @@ impl Models {
             if error.scope() == Scope::Settings { Availability::Off } else { Availability::Paused };
     }
 
-    pub(super) fn go_on(&mut self, model: usize) {
+    pub(super) fn resume(&mut self, model: usize) {
         self.availability[model] = Availability::Ready;
     }
 
-    pub(super) fn all_go_on(&mut self) {
+    pub(super) fn resume_all(&mut self) {
         self.availability.fill(Availability::Ready);
     }
 
@@ -110,9 +110,9 @@ mod tests {
         models.pause(0, &LlmError::Empty);
         models.pause(1, &LlmError::NoKey { variable: "A_KEY".to_owned() });
         assert!(models.is_paused(0) && models.is_any_paused() && models.ready().count() == 0);
-        models.go_on(0);
+        models.resume(0);
         assert!(models.ready().eq([0]) && !models.is_any_paused() && !models.is_paused(1));
-        models.all_go_on();
+        models.resume_all();
         assert!(models.ready().eq([0, 1]) && !models.is_ready(2));
     }
 

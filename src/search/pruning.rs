@@ -108,9 +108,9 @@ impl Pruning {
         self.made += 1;
     }
 
-    pub(super) fn judged(&mut self, brought: Return<'_>) {
-        self.stats.seconds += brought.seconds;
-        brought.count_in(&mut self.stats);
+    pub(super) fn judged(&mut self, returned: Return<'_>) {
+        self.stats.seconds += returned.seconds;
+        returned.count_in(&mut self.stats);
     }
 
     /// There is a new best: by the cut at a place of the last one, or by the search, after this many attempts.
@@ -123,7 +123,7 @@ impl Pruning {
 }
 
 /// Whether a score is not worse than another one beyond the uncertainty of both. Its own uncertainty counts at most as
-/// much as the other's, so that a noisy measurement is no advantage.
+/// much as the other's, so that a noisy measurement is not an advantage.
 pub(super) fn keeps_up(own: Interval, other: Interval) -> bool {
     own.score >= other.score - (other.half_width + own.half_width.min(other.half_width)).min(MAX_LOSS)
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_noisy_measurement_is_no_advantage() {
+    fn a_noisy_measurement_is_not_an_advantage() {
         for (score, half_width, expected) in
             [(0.6, 0.0, true), (0.4991, 0.0, true), (0.4989, 0.0, false), (0.4981, 0.001, true), (0.4979, 9.0, false)]
         {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_takes_place_after_place_and_goes_on_where_something_was_cut() {
+    fn a_pass_takes_place_after_place_and_continues_where_something_was_cut() {
         let mut pruning = Pruning::new(6);
         let (first, second) = (best(7), best(8));
         assert_eq!((pruning.next(first.candidate, false), pruning.next(first.candidate, true)), (None, Some(0)));

@@ -110,7 +110,7 @@ impl Search {
             }
             Event::ModelResumed { model } => {
                 refuse_if(!self.models.is_paused(*model), Refusal::ModelNotPaused(*model))?;
-                self.models.go_on(*model);
+                self.models.resume(*model);
             }
             Event::ProposalDeclined { attempt, reason, .. } => {
                 self.check_declined(*attempt, reason)?;
@@ -137,7 +137,7 @@ impl Search {
             Event::RunResumed { candidates } => {
                 self.stopped = None;
                 self.candidate_limit = *candidates;
-                self.models.all_go_on();
+                self.models.resume_all();
             }
         }
         Ok(())

@@ -196,7 +196,7 @@ impl Search {
         self.by_program.get(program).copied()
     }
 
-    /// The candidate whose program is the same but for comments, blank lines and names of locals, if there is one.
+    /// The candidate whose program is the same except for comments, blank lines and names of locals, if there is one.
     pub fn seen_normalised(&self, normalised: &BlobId) -> Option<CandidateId> {
         self.by_normalised.get(normalised).copied()
     }
@@ -278,7 +278,7 @@ impl Search {
         self.candidate_limit
     }
 
-    /// Why the run stopped; `None` while it goes on.
+    /// Why the run stopped; `None` while it is live.
     pub fn stopped(&self) -> Option<StopReason> {
         self.stopped
     }

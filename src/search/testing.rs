@@ -178,7 +178,7 @@ impl World {
         let is_full = self.in_flight.len() >= self.script.slots;
         let is_busy = !self.in_flight.is_empty() || !self.asked.is_empty();
         if is_busy && self.chance(0.3) {
-            return self.go_on();
+            return self.advance();
         }
         let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
         if let Some(task) = task.filter(|_| !is_full) {
@@ -190,13 +190,13 @@ impl World {
             Next::Attempt(attempt) if !is_full || is_of_a_model(&attempt.selection) => {
                 self.attempt(attempt.number, &attempt.selection);
             }
-            Next::Attempt(_) | Next::Wait => self.go_on(),
+            Next::Attempt(_) | Next::Wait => self.advance(),
             Next::Stop(reason) => self.record(Event::RunStopped { reason }),
         }
     }
 
     /// Ends something that is under way: an evaluation, a request, the pause of a model.
-    fn go_on(&mut self) {
+    fn advance(&mut self) {
         let models = self.search.models();
         let paused: Vec<usize> = (0..models.count()).filter(|model| models.is_paused(*model)).collect();
         match (self.in_flight.is_empty(), self.asked.is_empty()) {

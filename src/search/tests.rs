@@ -57,7 +57,7 @@ fn judged(world: &World) -> Vec<CandidateId> {
     world.events.iter().filter_map(of).collect()
 }
 
-/// Whether there is nobody who could be a parent.
+/// Whether there is no possible parent.
 fn is_deserted(search: &Search) -> bool {
     (0..search.islands().count()).all(|island| search.islands().members(island).is_empty())
 }
@@ -87,7 +87,7 @@ proptest! {
         let all: Vec<Member> = search.candidates().filter_map(|(id, _)| measured(id)).collect();
         let tally = search.tally();
         prop_assert_eq!((tally.measured, tally.outclassed + tally.rejected), (all.len(), search.candidates().len() - all.len()));
-        // What the archive and the islands hold goes by the scores that it has now, and somebody is as good as anybody.
+        // What the archive and the islands hold goes by the scores that it has now, and equal candidates are interchangeable.
         let kept = search.elites().members();
         for member in &kept {
             prop_assert_eq!(measured(member.candidate), Some(*member));
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_proposers_brought_adds_up(script in Script::any()) {
+    fn the_stats_of_the_proposers_add_up(script in Script::any()) {
         let world = World::finished(script.clone());
         let accounts = world.search.bandit().arms().iter().map(|arm| arm.stats);
         let tried: u64 = accounts.clone().map(|account| account.tried).sum();
@@ -187,8 +187,8 @@ proptest! {
             Some(StopReason::Exhausted) => {
                 let tried_all = world.seen_at.len() >= script.corpus.len();
                 let no_parents = is_deserted(&world.search);
-                let nobody = !script.mutate && world.search.models().ready().count() == 0;
-                let nothing_left = tried_all && (nobody || no_parents);
+                let no_proposer = !script.mutate && world.search.models().ready().count() == 0;
+                let nothing_left = tried_all && (no_proposer || no_parents);
                 let declined = declined_last(&world.events);
                 let together = 2 * script.models;
                 prop_assert!(nothing_left || (declined >= 100 && declined <= 100 + together), "{declined} declined");
@@ -267,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_who_looks_clearly_better_than_the_best_is_left_unjudged_on_held_out_windows(script in Script::any()) {
+    fn no_candidate_that_looks_clearly_better_than_the_best_is_left_unjudged_on_held_out_windows(script in Script::any()) {
         let world = World::finished(Script { held_out: 3, ..script });
         prop_assert_eq!(world.search.tasks().next(), None);
         let rulings = world.events.iter().filter_map(|event| match event {
@@ -275,7 +275,7 @@ proptest! {
             _ => None,
         });
         let ruled: Vec<CandidateId> = rulings.collect();
-        prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "somebody was judged there twice");
+        prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "a candidate was measured there twice");
         for (id, known) in world.search.candidates() {
             prop_assert_eq!(known.held_out.is_some(), ruled.contains(&id));
             let refuted = known.held_out.as_ref().is_some_and(|result| !result.confirmed);
@@ -294,13 +294,13 @@ proptest! {
     }
 
     #[test]
-    fn a_finished_run_goes_on_with_room_for_more(script in Script::any(), more in 1u64..10) {
+    fn a_finished_run_continues_with_room_for_more(script in Script::any(), more in 1u64..10) {
         let mut world = World::finished(script.clone());
         let (reason, before) = (world.search.stopped(), world.search.candidates().len() as u64);
         world.resume(script.candidates + more);
         if reason == Some(StopReason::Candidates) && script.mutate && !is_deserted(&world.search) {
-            let goes_on = matches!(world.search.next(), Next::Attempt(_));
-            prop_assert!(goes_on);
+            let continues = matches!(world.search.next(), Next::Attempt(_));
+            prop_assert!(continues);
         }
         prop_assert_eq!(world.search.candidates().len() as u64, before);
         prop_assert_eq!(&world.search, &world.replayed());
@@ -482,7 +482,7 @@ fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
 }
 
 #[test]
-fn while_models_pause_a_search_waits_and_when_all_are_off_it_has_nobody_left() {
+fn while_models_pause_a_search_waits_and_when_all_are_off_it_stops() {
     let mut world =
         World::new(Script { models: 1, mutate: false, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
     world.record(world.baseline(WindowSet::Search));
@@ -512,7 +512,7 @@ fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
 }
 
 #[test]
-fn models_are_asked_while_all_slots_are_busy_and_nobody_else_is() {
+fn models_are_asked_while_all_slots_are_busy_and_no_other_proposer_is() {
     let mut world = World::new(Script { models: 1, corpus: Vec::new(), held_out: 0, slots: 1, ..Script::smooth() });
     world.record(world.baseline(WindowSet::Search));
     world.record(selected(0, Proposer::Mutate, 0));
@@ -633,7 +633,7 @@ fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
     assert_eq!(world.search.tasks().next(), None);
 }
 
-/// A search that has its candidates, whose best, candidate 1 of 100 tokens, is to be pruned.
+/// A search that has its candidates, whose best, candidate 1 of 100 tokens, will be pruned.
 fn to_be_pruned(held_out: usize) -> World {
     let script = Script { held_out, prune: 9, candidates: 2, corpus: vec![None], slots: 2, ..Script::smooth() };
     let mut world = World::new(script);
@@ -669,7 +669,7 @@ fn next_cut(world: &World) -> Option<(u64, u64)> {
 }
 
 #[test]
-fn what_is_shorter_and_as_good_is_the_best_and_the_pass_goes_on_where_it_was_cut() {
+fn what_is_shorter_and_as_good_is_the_best_and_the_pass_continues_where_it_was_cut() {
     let mut world = to_be_pruned(0);
     assert_eq!(next_cut(&world), Some((0, 1)));
     cut(&mut world, 90);
@@ -720,7 +720,7 @@ fn what_is_pruned_has_to_be_as_good_on_held_out_windows_too() {
     assert_eq!(world.search.pruning().origin(CandidateId(3)).unwrap().candidate, CandidateId(1));
 }
 
-/// Makes attempts of which nothing comes, until there were so many.
+/// Makes attempts of which nothing comes, until there are `attempts`.
 fn decline_until(world: &mut World, attempts: u64) {
     while world.search.attempts < attempts {
         let attempt = world.search.attempts;
@@ -757,7 +757,7 @@ fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
 }
 
 #[test]
-fn whoever_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
+fn a_candidate_that_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
     let mut world = challenged();
     world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
     world.record(evaluated(2, scored(&world, 0.005)));
@@ -765,7 +765,7 @@ fn whoever_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
     let measurement = measured(&world, WindowSet::HeldOut, 0.005, 0.1);
     world.record(world.search.ruling(CandidateId(2), Evaluation::Measured { measurement }));
     assert_eq!(world.search.tasks().next(), None);
-    // It may have been under way: what comes of it is taken in.
+    // It may have been under way: its result still counts.
     let measurement = measured(&world, WindowSet::HeldOut, 0.01, 0.1);
     world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
     assert_eq!(world.search.best().unwrap().candidate, CandidateId(2));

@@ -1,4 +1,4 @@
-//! Candidate: one program text with a number. And the ids under which git keeps it.
+//! Numbers of candidates and ids of git objects.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,16 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Number of a candidate, counted from the seed program, which is 0.
+/// The number of a candidate; the seed program is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct CandidateId(pub u64);
 
 impl CandidateId {
-    /// The program that the run started from.
     pub const SEED: Self = Self(0);
 
-    /// Its place in a list of all candidates.
+    /// The index in a list of all candidates.
     pub fn index(self) -> usize {
         usize::try_from(self.0).expect("BUG: more candidates than memory")
     }
@@ -28,9 +27,9 @@ impl fmt::Display for CandidateId {
     }
 }
 
-/// A text that should be the id of a git object and is not.
+/// A text that is not the id of a git object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no object id: 40 hexadecimal digits, lower case")]
+#[error("{0:?} is not an object id: expected 40 lower-case hexadecimal digits")]
 pub struct NotAnId(pub String);
 
 macro_rules! object_id {
@@ -41,17 +40,15 @@ macro_rules! object_id {
         pub struct $name([u8; 20]);
 
         impl $name {
-            /// Of the 20 bytes that git knows it by.
             pub fn from_bytes(bytes: [u8; 20]) -> Self {
                 Self(bytes)
             }
 
-            /// The 20 bytes that git knows it by.
             pub fn as_bytes(&self) -> &[u8; 20] {
                 &self.0
             }
 
-            /// Enough digits for people.
+            /// A prefix for people.
             pub fn short(&self) -> String {
                 self.to_string()[..10].to_owned()
             }
@@ -101,15 +98,15 @@ fn parse(text: &str) -> Option<[u8; 20]> {
 }
 
 object_id! {
-    /// Id of a commit: a candidate with its whole descent.
+    /// The id of a commit: a candidate with its ancestors.
     CommitId
 }
 object_id! {
-    /// Id of a tree: the files of a candidate.
+    /// The id of a tree: the files of a candidate.
     TreeId
 }
 object_id! {
-    /// Id of a blob: a text by its content. Equal programs have equal ids.
+    /// The id of a blob. Equal programs have equal ids.
     BlobId
 }
 

@@ -1,5 +1,5 @@
-//! Digest: SHA-256 cut to 128 bits. It notices change; it does not withstand somebody who may write the whole record anew,
-//! and half the digits keep lines readable. The only door to the hash.
+//! Digests: SHA-256 cut to 128 bits, so that lines stay readable. A digest detects changes, but not by an author who
+//! can rewrite the whole record. Only this file uses the hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Hexadecimal digits of a digest.
 pub const DIGITS: usize = 32;
 
-/// The digest of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; DIGITS / 2]);
 
 impl Digest {
-    /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self::chained(None, bytes)
     }
 
-    /// Of the digits of a digest before, if there is one, and these bytes.
+    /// The digest of the previous digest's digits, if there is one, and these bytes.
     pub fn chained(before: Option<Self>, bytes: &[u8]) -> Self {
         let mut hash = Sha256::new();
         if let Some(before) = before {
@@ -34,14 +31,12 @@ impl Digest {
         Self(digest)
     }
 
-    /// In ASCII.
     pub fn digits(self) -> [u8; DIGITS] {
         let mut digits = [0; DIGITS];
         hex::encode_to_slice(self.0, &mut digits).expect("BUG: there are two digits a byte");
         digits
     }
 
-    /// From its digits in ASCII.
     pub fn parse(digits: &[u8]) -> Option<Self> {
         let mut digest = [0; DIGITS / 2];
         hex::decode_to_slice(digits, &mut digest).ok()?;

@@ -1,6 +1,6 @@
-//! Event: what happened in a run, one a journal line. The state of a search is the fold of its events.
+//! The events of a run, one for each line of the journal. Folding them gives the state of the search.
 //!
-//! Events hold facts and raw measurements; what can be computed from them (scores, ranks, who is best) is not stored.
+//! Events hold facts and raw measurements, and nothing that follows from them, such as scores, ranks or the best.
 
 use std::fmt;
 
@@ -20,244 +20,208 @@ use crate::values::operator::Operator;
 use crate::values::raw_text::RawText;
 use crate::values::settings::Settings;
 
-/// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data", rename_all = "kebab-case")]
 pub enum Event {
-    /// First line of every journal.
+    /// The first line of every journal.
     RunStarted(Box<RunStarted>),
-    /// The program that scores are relative to was measured.
-    BaselineEvaluated {
-        /// Of the baseline program.
-        measurement: Measurement,
-    },
-    /// The same program was measured on the windows that are held out from the search.
-    BaselineHeldOut {
-        /// Of the baseline program.
-        measurement: Measurement,
-    },
-    /// It was decided what to try next.
+    /// The baseline program was measured.
+    BaselineEvaluated { measurement: Measurement },
+    /// The baseline program was measured on the held-out windows.
+    BaselineHeldOut { measurement: Measurement },
+    /// The search chose what to try next.
     Selected {
-        /// Number of the attempt, from 0.
+        /// From 0.
         attempt: u64,
-        /// What.
         selection: Selection,
     },
-    /// A language model was sent a request, and answered or did not.
+    /// A request to a language model ended, with an answer or an error.
     ModelAsked(ModelAsked),
-    /// A language model is not asked any more: for a while, or for good where only other settings can help.
+    /// The search stops asking a language model: for a while, or for good if only other settings can help.
     ModelPaused {
-        /// Place of the model in the settings.
+        /// Index of the model in the settings.
         model: usize,
-        /// Why.
         error: LlmError,
     },
-    /// It is asked again.
+    /// The pause of a language model ends.
     ModelResumed {
-        /// Place of the model in the settings.
+        /// Index of the model in the settings.
         model: usize,
     },
-    /// An attempt made no candidate.
+    /// An attempt led to no candidate.
     ProposalDeclined {
-        /// Which attempt.
         attempt: u64,
-        /// The proposal as received; `None` if its proposer had none.
+        /// The proposal as received; `None` if the proposer made none.
         proposal: Option<RawText>,
-        /// Why.
         reason: Declined,
     },
-    /// An attempt made a candidate; its commit is in the archive.
+    /// An attempt led to a candidate.
     CandidateCreated(CandidateCreated),
-    /// A candidate was judged.
-    CandidateEvaluated {
-        /// Which one.
-        candidate: CandidateId,
-        /// How it went.
-        evaluation: Evaluation,
-    },
-    /// What looked better than the best was measured on the held-out windows, and is better there, or is the best without
-    /// what it does not need, and as good there: it is the best now.
-    Confirmed {
-        /// Which candidate.
-        candidate: CandidateId,
-        /// On the held-out windows.
-        measurement: Measurement,
-    },
-    /// What looked better than the best was judged on the held-out windows, and is not better there; or what was pruned is
-    /// not as good.
-    Refuted {
-        /// Which candidate.
-        candidate: CandidateId,
-        /// How it went on the held-out windows.
-        evaluation: Evaluation,
-    },
-    /// The run came to an orderly end; it can be resumed.
-    RunStopped {
-        /// Why.
-        reason: StopReason,
-    },
-    /// The run goes on, with room for this many candidates in all.
+    /// The judge evaluated a candidate.
+    CandidateEvaluated { candidate: CandidateId, evaluation: Evaluation },
+    /// A contender was measured on the held-out windows and is the best now: it is better there, or it is a pruned
+    /// program that is as good there.
+    Confirmed { candidate: CandidateId, measurement: Measurement },
+    /// A contender was evaluated on the held-out windows and is not better there, or is a pruned program that is not as
+    /// good.
+    Refuted { candidate: CandidateId, evaluation: Evaluation },
+    /// The run stopped in good order; `resume` can continue it.
+    RunStopped { reason: StopReason },
+    /// The run continues.
     RunResumed {
-        /// The new limit.
+        /// The new limit on candidates.
         candidates: u64,
     },
 }
 
-/// Everything that a run starts from.
+/// The inputs of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunStarted {
-    /// Version of PackEvolve that started it.
+    /// The version of PackEvolve that started the run.
     pub packevolve: String,
     /// The effective settings.
     pub settings: Settings,
-    /// Unix time that the times of commits count from.
+    /// The Unix time from which commit times count.
     pub epoch: i64,
-    /// Name of the program's file in every commit.
+    /// The name of the program's file in every commit.
     pub file_name: String,
     /// The seed program.
     pub program: String,
-    /// What is derived from it once: its ids and its size.
+    /// The ids and the size of the seed program.
     pub seed: Fingerprint,
     /// The baseline program.
     pub baseline: String,
-    /// All cases, in the order of evaluation.
+    /// In the order of evaluation.
     pub cases: Vec<Case>,
-    /// The corpus, in the order in which it is applied.
+    /// The corpus, in the order of application.
     pub corpus: Vec<CorpusEntry>,
-    /// The building blocks of `compose`, as they were when the run started.
+    /// The building blocks of `compose`.
     pub catalogue: Option<String>,
-    /// What the measurements are taken with.
+    /// The judge and its machine.
     pub judge: Ready,
 }
 
-/// One document of the corpus and the program that it is an edit of.
+/// A document of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CorpusEntry {
     /// File name.
     pub file: String,
-    /// The document as it was when the run started.
     pub document: RawText,
-    /// Place in the corpus of the document whose program this one edits; `None`: the seed program.
+    /// Index in the corpus of the document whose program this one edits; `None`: the seed program.
     pub parent: Option<usize>,
 }
 
-/// One request to a language model and what came back.
+/// A request to a language model with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelAsked {
-    /// Place of the model in the settings.
+    /// Index of the model in the settings.
     pub model: usize,
-    /// What for.
     pub asking: Asking,
-    /// Where the bodies of request and reply are.
+    /// The place of the bodies of request and reply.
     pub exchange: ExchangeRef,
-    /// Why that is no answer; `None`: it is one.
+    /// `None`: the model answered.
     pub error: Option<LlmError>,
-    /// What it cost: as the endpoint counted, or at worst where it did not say.
+    /// The cost that the endpoint reports, or the worst case.
     pub charge: Charge,
 }
 
-/// A line of `exchanges.jsonl`, which was on the disk before the journal named it.
+/// A line of `exchanges.jsonl`, synced before the journal names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExchangeRef {
-    /// Its first byte in the file.
+    /// The offset of its first byte.
     pub offset: u64,
-    /// Its digest.
     pub digest: Digest,
 }
 
-/// What a language model is asked for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Asking {
-    /// A proposal, for this attempt.
+    /// A proposal for this attempt.
     Proposal(u64),
-    /// What worked so far and what did not.
+    /// A summary of what worked and what did not.
     Summary,
 }
 
-/// In which form a proposal is asked for.
+/// The form in which a model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequestForm {
     /// SEARCH/REPLACE blocks for the parent.
     Edit,
-    /// The editable region written anew.
+    /// A new version of the editable region.
     Rewrite,
-    /// The best of two parents, as either; an edit is one of the first of them.
+    /// The best of two parents, in either form; an edit applies to the first parent.
     Crossover,
 }
 
-/// What a candidate is recognised by. All of it follows from the program and the proposal; it is recorded so that a reader
-/// need not derive every program, and so that a replay has something to agree with.
+/// The identity of a candidate. It follows from the program and the proposal; recording it spares readers deriving
+/// every program and gives replay a value to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fingerprint {
     /// Its commit.
     pub commit: CommitId,
     /// Its program.
     pub program: BlobId,
-    /// The program without comments, blank lines and the names of locals. The archive has no object of this id.
+    /// The id of the normal form of the program. The archive has no object of this id.
     pub normalised: BlobId,
-    /// How many tokens are left then.
+    /// The number of tokens of the normal form.
     pub size: u64,
 }
 
-/// A candidate and where it comes from.
+/// A candidate and its origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CandidateCreated {
-    /// Its number.
     pub candidate: CandidateId,
-    /// The attempt that made it.
     pub attempt: u64,
-    /// NAME of its proposal.
     pub name: String,
-    /// What it is an edit of.
+    /// The edited program first.
     pub parents: Vec<CandidateId>,
-    /// Its proposal as received.
+    /// As received.
     pub proposal: RawText,
-    /// What is derived from parent and proposal once: its ids and its size.
+    /// The ids and the size of its program.
     pub fingerprint: Fingerprint,
-    /// What its proposer did, if it can do several things; not always what it was asked for.
+    /// The operator that the proposer used; it may differ from the one it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
 }
 
-/// What to try next: a decision of the search.
+/// A decision of the search on what to try next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Selection {
-    /// Who is asked for a proposal.
     pub proposer: Proposer,
-    /// Where what comes of it is to live.
+    /// The island of the candidate.
     pub island: usize,
-    /// What is to be edited.
+    /// The program to edit.
     pub parent: CandidateId,
-    /// Others that the proposer is shown; the first of them is the second parent of a crossing or crossover.
+    /// Other programs for the proposer; the first is the second parent of a cross or crossover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inspirations: Vec<CandidateId>,
-    /// A candidate that cannot reach this `combined_score` any more is not measured further; `None`: in full.
+    /// The judge stops measuring a candidate that cannot reach this `combined_score`; `None`: it measures in full.
     pub outclassed_below: Option<f64>,
-    /// What the proposer is to do, if it can; `None` of those that can do one thing only.
+    /// The operator to use, if it finds anything; `None` for proposers with one operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<Operator>,
-    /// Which of all that can be cut from its parent `prune` is to cut, by its place; `None` of anybody else.
+    /// The index of the cut that `prune` makes; `None` for other proposers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<u64>,
-    /// In which form a language model is asked; `None` of anybody else.
+    /// The form of a model's answer; `None` for other proposers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<RequestForm>,
-    /// The rejected candidate that goes back to its language model with the reason.
+    /// The rejected candidate that goes back to its model with the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repairs: Option<CandidateId>,
 }
 
 impl Selection {
-    /// Of a proposer that is asked for nothing in particular, and measured in full.
+    /// Without a particular operator, measured in full.
     pub fn of(proposer: Proposer, island: usize, parent: CandidateId) -> Self {
         let inspirations = Vec::new();
         let (outclassed_below, operator, cut, form, repairs) = (None, None, None, None, None);
         Self { proposer, island, parent, inspirations, outclassed_below, operator, cut, form, repairs }
     }
 
-    /// What comes of it is an edit of the first of these.
+    /// The parents of the candidate; the first one is edited.
     pub fn parents(&self) -> impl Iterator<Item = CandidateId> {
         let crosses = self.proposer == Proposer::Cross || self.form == Some(RequestForm::Crossover);
         let second = crosses.then(|| self.inspirations.first().copied()).flatten();
@@ -269,22 +233,22 @@ impl Selection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Proposer {
-    /// The document at this place of the corpus.
+    /// The document at this index of the corpus.
     Corpus(usize),
     /// Changes the parent a little.
     Mutate,
-    /// Puts a program together from building blocks.
+    /// Assembles a program from building blocks.
     Compose,
-    /// Joins the parent with another candidate.
+    /// Combines the parent with another candidate.
     Cross,
-    /// Cuts from the best what its score does not need.
+    /// Removes what the score of the best does not need.
     Prune,
-    /// The language model at this place of the settings.
+    /// The language model at this index of the settings.
     Model(usize),
 }
 
 impl Proposer {
-    /// All that it can do; nothing of one that can do one thing only.
+    /// Its operators; none for a proposer with only one.
     pub fn operators(self) -> &'static [Operator] {
         match self {
             Self::Mutate => &Operator::MUTATE,
@@ -309,41 +273,35 @@ impl fmt::Display for Proposer {
     }
 }
 
-/// Why an attempt made no candidate.
+/// The reason why an attempt led to no candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Declined {
-    /// The document is no proposal.
+    /// The document is not a proposal.
     Unreadable {
-        /// What is wrong with it.
         error: String,
     },
     /// Its edit does not apply to the parent.
     DoesNotApply {
-        /// Where and why, with the nearest places.
         mismatch: Mismatch,
     },
-    /// The program that it makes was seen before.
+    /// The program equals an earlier one.
     Duplicate {
-        /// As this candidate.
+        /// The earlier candidate.
         of: CandidateId,
     },
-    /// It differs from a program that was seen before in comments, blank lines and names of locals only.
+    /// The program differs from an earlier one only in comments, blank lines and names of locals.
     NotNovel {
-        /// From this candidate's.
+        /// The earlier candidate.
         of: CandidateId,
     },
-    /// The proposer found nothing new for this parent.
     NothingNew,
-    /// The model did not answer.
     Unanswered {
-        /// Why.
         error: LlmError,
     },
-    /// The model's answer proposes nothing that can be tried.
+    /// The model's answer holds no usable proposal.
     Unusable {
-        /// What is wrong with it.
         error: String,
     },
 }
@@ -362,23 +320,23 @@ impl fmt::Display for Declined {
     }
 }
 
-/// Why a run came to an orderly end.
+/// The reason why a run stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
-    /// As many candidates as were asked for.
+    /// The run has its number of candidates.
     Candidates,
-    /// The time of the run is used up.
+    /// The wall time of the run is used up.
     WallTime,
-    /// The best has the score that was asked for.
+    /// The best has the target score.
     Target,
-    /// Another request to a language model may cost more tokens than the run has left.
+    /// The next request to a language model may exceed the token budget.
     Tokens,
-    /// Another request to a language model may cost more than the run has left.
+    /// The next request to a language model may exceed the dollar budget.
     Dollars,
-    /// Somebody made the run's stop file.
+    /// The stop file of the run exists.
     StopFile,
-    /// Nothing new is found any more.
+    /// The proposers find nothing new.
     Exhausted,
     /// Ctrl-C or a termination signal.
     Interrupted,
@@ -401,7 +359,7 @@ impl fmt::Display for StopReason {
 
 #[cfg(test)]
 impl Fingerprint {
-    /// For tests: ids that no object has.
+    /// For tests: ids without an object.
     pub(crate) fn example() -> Self {
         let id = BlobId::from_bytes([0; 20]);
         Self { commit: CommitId::from_bytes([0; 20]), program: id, normalised: id, size: 0 }
@@ -446,7 +404,7 @@ mod tests {
     use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
     use packevolve_contract::rejection::{Evidence, Rejection};
 
-    /// The word of an event in the journal. A new kind of event is missed here first.
+    /// The tag of an event in the journal. The compiler points here first when a kind is added.
     fn word(event: &Event) -> &'static str {
         match event {
             Event::RunStarted(_) => "run-started",
@@ -466,7 +424,7 @@ mod tests {
         }
     }
 
-    /// Numbers that a careless writer would not bring back.
+    /// Numbers that a careless writer would change.
     fn measurement() -> Measurement {
         let sample = Sample {
             window: 3,

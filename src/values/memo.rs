@@ -29,12 +29,11 @@ impl<K: Hash + Eq, V: Clone> Memo<K, V> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The value of a key, if it is remembered.
+    /// The cached value of a key.
     pub(crate) fn peek(&self, key: &K) -> Option<V> {
         self.lock().get(key).cloned()
     }
 
-    /// Remembers a value.
     pub(crate) fn put(&self, key: K, value: V) {
         self.lock().put(key, value);
     }

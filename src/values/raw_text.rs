@@ -1,5 +1,5 @@
-//! Raw text: bytes as somebody sent them, nearly always UTF-8. In JSON a string, or `{"hex": "..."}` for other bytes, so
-//! that every byte comes back.
+//! Received bytes, nearly always UTF-8. In JSON they are a string, or `{"hex": "..."}` for other bytes, so that every
+//! byte comes back.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "Form", into = "Form")]
 pub struct RawText(pub Vec<u8>);
 
-/// How [`RawText`] stands in JSON.
+/// The JSON form of [`RawText`].
 #[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Form {

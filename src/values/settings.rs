@@ -1,4 +1,5 @@
-//! Checked and complete settings of a run. [`config`](crate::config) makes them from YAML; the first event records them.
+//! Checked and complete settings of a run. [`config`](crate::config) makes them from YAML; the first event records
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -149,7 +150,7 @@ impl ModelSettings {
         limits.max().unwrap_or(0)
     }
 
-    /// For tests: a model behind nothing.
+    /// For tests: a model without an endpoint.
     #[doc(hidden)]
     pub fn example() -> Self {
         Self {

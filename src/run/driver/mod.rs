@@ -1,5 +1,5 @@
-//! Driver: carries out what the search decides: asks proposers, applies edits, has judges measure, and writes everything
-//! down. It decides nothing itself.
+//! The driver carries out the decisions of the search: it asks proposers, applies edits, dispatches evaluations and
+//! writes events. It decides nothing itself.
 //!
 //! Every step appends its event to the journal before it changes the state. The journal is synced once for all events
 //! that come together, before the driver waits for anything: from then on they have happened.

@@ -32,7 +32,6 @@ pub(super) struct Models {
     is_summing_up: bool,
     /// By model: requests in a row without an answer.
     failed_in_a_row: Vec<u32>,
-    /// By model.
     paused_until: BTreeMap<usize, Instant>,
     /// Whether the process before this one died: it may have waited for answers.
     died: bool,
@@ -141,7 +140,7 @@ impl Models {
         Ok(())
     }
 
-    /// The events that led to a request are on the disk before it is sent: it costs money, whatever happens next.
+    /// The events that led to a request are on the disk before it is sent: it costs money in any case.
     fn dispatch(&mut self, record: &mut Record<'_>, request: ModelRequest) -> Result<(), DriverError> {
         record.sync()?;
         self.pool.send(request);

@@ -1,4 +1,4 @@
-//! Record: what a live run writes and remembers. It makes events and candidates, and asks nobody.
+//! Record: what a live run writes and remembers. It makes events and candidates, and makes no request.
 
 use crate::archive::{Programs, ProgramsError, Refs, Writer};
 use crate::journal::exchanges::{Exchange, ExchangeError, Exchanges};

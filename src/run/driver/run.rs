@@ -21,7 +21,6 @@ use crate::values::event::{Declined, Event, Proposer, Selection, StopReason};
 /// Number of the baseline program if it is not candidate 0; keys its order of rows and items.
 const BASELINE_NUMBER: u64 = u64::MAX;
 
-/// A live run.
 pub struct Driver<'a> {
     pub(super) record: Record<'a>,
     pub(super) models: Models,
@@ -34,7 +33,6 @@ pub struct Driver<'a> {
     pub(super) before: Duration,
 }
 
-/// What a live run waits for.
 enum DriverEvent {
     Finished(Box<Finished<Task>>),
     ModelReply(Box<ModelReply>),

@@ -1,4 +1,4 @@
-//! Start: how a live run begins, and how it goes on after its process ended.
+//! Start: how a live run starts, and continues after its process ended.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -32,14 +32,11 @@ pub struct Start {
     pub settings: Settings,
     /// File name of the seed program.
     pub file_name: String,
-    /// The seed program.
     pub program: String,
-    /// The baseline program.
     pub baseline: String,
     pub corpus: Vec<Document>,
-    /// The text of the catalogue of building blocks.
     pub catalogue: Option<String>,
-    /// Unix time that commit times count from.
+    /// The Unix time from which commit times count.
     pub epoch: i64,
 }
 
@@ -60,7 +57,7 @@ impl Machinery {
 }
 
 impl<'a> Driver<'a> {
-    /// Starts judges, and then the run: nothing is written before the judges are ready.
+    /// Starts the judges, then the run. Writes nothing before the judges are ready.
     ///
     /// # Errors
     /// A judge does not start, the folder exists already or cannot be made.
@@ -83,7 +80,7 @@ impl<'a> Driver<'a> {
         Self::new(LiveRun::begun(folder, journal)?, machinery, false, observer)
     }
 
-    /// Continues a run, whatever ended it, with another limit of `candidates` if one is given.
+    /// Continues a run, no matter how it ended, with another limit of `candidates` if one is given.
     ///
     /// # Errors
     /// A judge does not start, or the loads have changed.

@@ -1,5 +1,5 @@
-//! Replay: makes a candidate, or a whole run, again from the program that the run started from, and says where the
-//! record and what comes of it part. The same functions as in a live run; nothing is written.
+//! Reproduces a candidate or a whole run from its record, and names the first difference. It uses the functions of a
+//! live run and writes nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -30,7 +30,7 @@ use crate::values::event::{
 };
 use crate::values::operator::Operator;
 
-/// The record and what comes of it are not the same.
+/// A difference between the record and its replay.
 #[derive(Debug, Error)]
 pub enum Divergence {
     #[error("{what}: the record has {expected}, replay gives {got}")]
@@ -82,27 +82,24 @@ impl Classify for Divergence {
     }
 }
 
-/// One candidate made again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
-    /// Its number.
     pub candidate: CandidateId,
     /// NAME of its proposal.
     pub name: String,
-    /// Its commit, as recorded and as made again.
+    /// Its commit, recorded and reproduced.
     pub commit: CommitId,
 }
 
-/// Makes candidates again.
 struct Maker<'a> {
     programs: &'a Programs,
     exchanges: Exchanges,
     proposers: Proposers,
-    /// What models answered last, by the attempts under way.
+    /// The latest answers of models, by open attempt.
     answers: HashMap<u64, String>,
 }
 
-/// Makes `candidate` and its ancestors again, oldest first, and compares every program and commit id.
+/// Reproduces `candidate` and its ancestors, oldest first, and compares every program and commit id.
 ///
 /// # Errors
 /// The first difference.
@@ -111,8 +108,8 @@ pub fn lineage(run: &Run, candidate: CandidateId) -> Result<Vec<Step>, Divergenc
     run.search.line_to(candidate).into_iter().map(|candidate| maker.make(&run.search, candidate)).collect()
 }
 
-/// Makes the whole run again: what it started from, every decision, every proposal that was drawn, every candidate, in the
-/// order in which one comes of the other. What was measured is taken as it stands: `measure` asks that.
+/// Reproduces the whole run: its inputs, every decision, every drawn proposal and every candidate. Takes measurements
+/// from the record; `measure` repeats them.
 ///
 /// # Errors
 /// The first difference, with the number of its event.
@@ -127,12 +124,12 @@ pub fn whole(run: &Run) -> Result<Vec<Step>, Divergence> {
     Ok(again.steps)
 }
 
-/// A run as far as it was made again.
+/// The reproduced part of a run.
 struct Again<'a> {
     run: &'a Run,
     maker: Maker<'a>,
     search: Search,
-    /// What judges are at work on.
+    /// The evaluations in flight.
     in_flight: BTreeSet<Task>,
     steps: Vec<Step>,
 }
@@ -143,7 +140,7 @@ impl<'a> Again<'a> {
         Ok(Self { run, maker: Maker::new(run)?, search, in_flight: BTreeSet::new(), steps: Vec::new() })
     }
 
-    /// Whether the run was read up to this event only.
+    /// Whether the record was read only up to this event.
     fn is_over(&self, entry: &Entry<Event>) -> bool {
         entry.seq >= self.run.events
     }
@@ -167,7 +164,7 @@ impl<'a> Again<'a> {
                 self.maker.answers.remove(attempt);
             }
             Event::RunStopped { reason } => self.stopped(*reason)?,
-            // Judges start anew.
+            // The judges start again.
             Event::RunResumed { .. } => self.in_flight.clear(),
             Event::ModelPaused { .. } | Event::ModelResumed { .. } => {}
         }
@@ -176,7 +173,7 @@ impl<'a> Again<'a> {
         Ok(())
     }
 
-    /// What the settings and the archived texts make of the start.
+    /// The start that follows from the settings and the recorded texts.
     fn started(&mut self, started: &RunStarted) -> Result<(), Divergence> {
         let settings = &started.settings;
         let evaluation = &settings.evaluation;
@@ -202,31 +199,31 @@ impl<'a> Again<'a> {
         Ok(())
     }
 
-    /// Judges take what matters most as soon as they are free.
+    /// A free judge takes the most important task at once.
     fn dispatch(&mut self) {
         let free = self.search.settings().search.slots.saturating_sub(self.in_flight.len());
         let next: Vec<Task> = self.search.tasks().filter(|task| !self.in_flight.contains(task)).take(free).collect();
         self.in_flight.extend(next);
     }
 
-    /// Only what a judge was at work on can have been measured.
+    /// Only an evaluation in flight can end.
     fn measured(&mut self, subject: Subject, windows: WindowSet) -> Result<(), Divergence> {
         let task = Task { subject, windows };
         if self.in_flight.remove(&task) {
             return Ok(());
         }
-        let got: Vec<String> = self.in_flight.iter().map(|task| told_task(*task)).collect();
+        let got: Vec<String> = self.in_flight.iter().map(|task| task_text(*task)).collect();
         let got = if got.is_empty() { "nothing".to_owned() } else { got.join(" or ") };
-        Err(Divergence::Differs { what: "what was measured".into(), expected: told_task(task), got })
+        Err(Divergence::Differs { what: "what was measured".into(), expected: task_text(task), got })
     }
 
     fn selected(&self, attempt: u64, selection: &Selection) -> Result<(), Divergence> {
         let what = || "the selection".to_owned();
         let waits = self.in_flight.len() >= self.search.settings().search.slots;
         match self.search.next() {
-            // Only a language model is asked while all judges are at work.
+            // While all judges work, only language models are asked.
             Next::Attempt(_) if waits && !matches!(selection.proposer, Proposer::Model(_)) => {
-                same(what, &format!("attempt {attempt}"), &told_next(&Next::Wait))
+                same(what, &format!("attempt {attempt}"), &next_text(&Next::Wait))
             }
             Next::Attempt(again) if again.number != attempt => {
                 same(what, &format!("attempt {attempt}"), &format!("attempt {}", again.number))
@@ -236,7 +233,7 @@ impl<'a> Again<'a> {
                 Err(Divergence::Differs { what: what(), expected, got })
             }
             Next::Attempt(_) => Ok(()),
-            other => same(what, &format!("attempt {attempt}"), &told_next(&other)),
+            other => same(what, &format!("attempt {attempt}"), &next_text(&other)),
         }
     }
 
@@ -282,11 +279,11 @@ impl<'a> Again<'a> {
         same(|| "what came of the proposal".into(), &reason.to_string(), &again)
     }
 
-    /// Whether a run had come to the end that is told; what ends it from outside can come at any time.
+    /// Whether the recorded reason to stop holds; a reason from outside can occur at any time.
     fn stopped(&self, reason: StopReason) -> Result<(), Divergence> {
         match reason {
             StopReason::Candidates | StopReason::Target | StopReason::Exhausted => {
-                let (expected, got) = (told_next(&Next::Stop(reason)), told_next(&self.search.next()));
+                let (expected, got) = (next_text(&Next::Stop(reason)), next_text(&self.search.next()));
                 same(|| "the end of the run".into(), &expected, &got)
             }
             _ => Ok(()),
@@ -294,7 +291,7 @@ impl<'a> Again<'a> {
     }
 }
 
-fn told_task(task: Task) -> String {
+fn task_text(task: Task) -> String {
     let subject = match task.subject {
         Subject::Baseline => "the baseline".to_owned(),
         Subject::Candidate(candidate) => format!("candidate {candidate}"),
@@ -305,7 +302,7 @@ fn told_task(task: Task) -> String {
     }
 }
 
-fn told_next(next: &Next) -> String {
+fn next_text(next: &Next) -> String {
     match next {
         Next::Attempt(attempt) => format!("attempt {}", attempt.number),
         Next::Wait => "nothing before something is measured".to_owned(),
@@ -322,11 +319,11 @@ fn apart<T: Serialize>(expected: &T, got: &T) -> (String, String) {
     };
     let keys: BTreeSet<&String> =
         expected.keys().chain(got.keys()).filter(|key| expected.get(*key) != got.get(*key)).collect();
-    let told = |of: &serde_json::Map<String, Value>| {
+    let shown = |of: &serde_json::Map<String, Value>| {
         let part = |key: &&String| format!("{key} {}", of.get(*key).unwrap_or(&Value::Null));
         keys.iter().map(part).collect::<Vec<_>>().join(", ")
     };
-    (told(expected), told(got))
+    (shown(expected), shown(got))
 }
 
 impl Divergence {
@@ -342,7 +339,6 @@ impl<'a> Maker<'a> {
         Ok(Self { programs: &run.programs, exchanges, proposers, answers: HashMap::new() })
     }
 
-    /// Makes one candidate again.
     fn make(&self, search: &Search, candidate: CandidateId) -> Result<Step, Divergence> {
         let known = search.candidate(candidate).expect("BUG: only candidates of the run are made again");
         let ids = self.ids(search, candidate)?;
@@ -365,7 +361,7 @@ impl<'a> Maker<'a> {
         Ok(descent.new_candidate(search, &proposal, &program, &created.proposal.0).ids()?)
     }
 
-    /// Takes in a request and its reply as they were recorded; no endpoint is needed.
+    /// Applies a recorded request and reply, without an endpoint.
     fn hear(&mut self, asked: &ModelAsked) -> Result<(), Divergence> {
         let reply = self.exchanges.read(asked.exchange)?.reply;
         if let (Asking::Proposal(attempt), Some(reply), None) = (asked.asking, reply, &asked.error) {
@@ -374,7 +370,7 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// The document that comes of what a model answered; what is wrong with the answer, if none does.
+    /// The document in a model's answer, or the problem of the answer.
     fn document_of_answer(&self, attempt: &Attempt) -> Result<Vec<u8>, String> {
         let selection = &attempt.selection;
         let answer = self.answers.get(&attempt.number).ok_or("there was no answer")?;
@@ -383,7 +379,7 @@ impl<'a> Maker<'a> {
         document(form, &parent, answer).map_err(|error| error.to_string())
     }
 
-    /// Asks the proposer of an attempt again and compares the document; what the proposer did.
+    /// Draws the proposal of an attempt again, compares the document, and returns the operator.
     fn draw_again(
         &self,
         search: &Search,
@@ -412,15 +408,15 @@ fn first_difference(one: &[u8], other: &[u8]) -> (String, String) {
     let lines = |bytes| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
     let (one, other) = (lines(one), lines(other));
     let line = (0..).find(|line| one.get(*line) != other.get(*line)).expect("BUG: texts end");
-    let told = |lines: &[String]| match lines.get(line) {
+    let shown = |lines: &[String]| match lines.get(line) {
         Some(text) => format!("{text:?} in line {}", line + 1),
         None if lines.is_empty() => "none".to_owned(),
         None => format!("its end at line {}", line + 1),
     };
-    (told(&one), told(&other))
+    (shown(&one), shown(&other))
 }
 
-/// Shown by its `Debug`, for values that have no other.
+/// Displays a value by its `Debug`.
 struct Shown<'a, T>(&'a T);
 
 impl<T: PartialEq> PartialEq for Shown<'_, T> {

@@ -1,5 +1,5 @@
-//! Measured: a candidate judged again, and what of it came out otherwise than in the record. Loads are compared call by
-//! call to the last digit; times, which no two runs have alike, with the interval of those that were recorded.
+//! Measures a candidate again and compares with the record: loads call by call to the last digit, times with the range
+//! of the recorded ones.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,75 +17,60 @@ use crate::run::replay::decisions::{Divergence, same};
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 
-/// How far beyond the recorded times a time may lie: a fifth, as far as the judge lets the reference program be off
-/// before it measures a pair again.
+/// The tolerance of times beyond the recorded range: a fifth, as for the reference program in a pair.
 const TOLERANCE: f64 = 1.2;
 
-/// A candidate judged again.
+/// The outcome of measuring a candidate again.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Remeasured {
-    /// It was measured, as before.
     Calls(Calls),
-    /// It is rejected, as before.
     Rejected,
-    /// The run ended before it was judged.
+    /// The run ended before its evaluation.
     NeverJudged,
 }
 
-/// What the calls that both made came to.
+/// The comparison of calls that both measurements made.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Calls {
-    /// How many calls were made again.
+    /// The number of compared calls.
     pub compared: usize,
-    /// Loads that are not the same, in the order of cases and windows.
+    /// Loads that differ, in the order of cases and windows.
     pub moved: Vec<Moved>,
-    /// Case by case.
     pub speed: Vec<Speed>,
-    /// Time now over time then, both relative to the reference program; median over cases and windows.
+    /// Time now over recorded time, both relative to the reference program; median over cases and windows.
     pub time_ratio: f64,
-    /// What of the machine is not as it was.
+    /// Differences of the machine.
     pub elsewhere: Vec<Elsewhere>,
 }
 
-/// A load that is not the same.
+/// A load that differs.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Moved {
-    /// Name of the case.
     pub case: String,
-    /// Number of the window.
     pub window: usize,
-    /// What it is.
     pub figure: &'static str,
-    /// As it was.
     pub recorded: f64,
-    /// As it is.
     pub now: f64,
 }
 
 /// The times of a case, in units of the reference program's.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Speed {
-    /// Name of the case.
     pub case: String,
-    /// The fastest recorded call.
     pub fastest: f64,
     /// The slowest recorded call.
     pub slowest: f64,
-    /// The median now.
     pub now: f64,
-    /// Whether that is more than a fifth beyond what was recorded.
+    /// Whether the median lies outside the recorded range and its tolerance.
     pub moved: bool,
 }
 
-/// Something of the machine that is not as it was, which may move digits and times.
+/// A difference of the machine, which may explain others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Elsewhere {
-    /// What.
     pub what: &'static str,
-    /// As it was.
     pub recorded: String,
-    /// As it is.
     pub now: String,
 }
 
@@ -103,21 +88,21 @@ impl fmt::Display for Elsewhere {
 }
 
 impl Calls {
-    /// Whether no load moved.
+    /// Whether all loads are equal.
     pub fn is_balanced_alike(&self) -> bool {
         self.moved.is_empty()
     }
 
-    /// Whether no case has become faster or slower.
+    /// Whether all times lie in the recorded range.
     pub fn is_as_fast(&self) -> bool {
         self.speed.iter().all(|speed| !speed.moved)
     }
 }
 
-/// Has a candidate judged again as the run did, and compares.
+/// Measures a candidate again as the run did, and compares.
 ///
 /// # Errors
-/// Other loads than those of the run, another outcome, or a judge that cannot work.
+/// The loads or the outcome differ from the run's, or the judge fails.
 pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Divergence> {
     let recorded = evaluations_of(run, candidate)?;
     if recorded.is_empty() {
@@ -144,7 +129,7 @@ pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Di
     Ok(Remeasured::Calls(Calls { elsewhere, ..compare(&pairs)? }))
 }
 
-/// What has a candidate judged as in the run, in full.
+/// The request to measure a candidate in full, as in the run.
 fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet) -> EvaluateRequest {
     let started = run.search.origin();
     let evaluation = &started.settings.evaluation;
@@ -160,7 +145,7 @@ fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet)
     }
 }
 
-/// All that is recorded of a candidate, with the windows that it was measured on.
+/// The recorded measurements of a candidate, with their kind of windows.
 fn evaluations_of(run: &Run, candidate: CandidateId) -> Result<Vec<(WindowSet, Evaluation)>, JournalError> {
     let of = |event| {
         Some(match event {
@@ -191,10 +176,10 @@ fn kind(evaluation: &Evaluation) -> &'static str {
     evaluation.rejection().map_or("measured", Into::into)
 }
 
-/// Compares all calls that both made, of every pair of a recorded measurement and one that was made now, case by case.
+/// Compares the common calls of each recorded and new measurement, case by case.
 ///
 /// # Errors
-/// A case of whose recorded calls none was made again.
+/// None of the recorded calls of a case was repeated.
 fn compare(pairs: &[(Measurement, Measurement)]) -> Result<Calls, Divergence> {
     let mut calls = Calls::default();
     let mut ratios = Vec::new();
@@ -203,7 +188,7 @@ fn compare(pairs: &[(Measurement, Measurement)]) -> Result<Calls, Divergence> {
         let (mut then_samples, mut now_samples) = (Vec::new(), Vec::new());
         for (then, now) in pairs {
             calls.note_loads(case, then, now)?;
-            // Of times only those that count: a void pair is one whose times say nothing.
+            // Without void pairs, whose times mean nothing.
             let (old, new) = (then.samples(case), now.samples(case));
             ratios.extend(time_ratios(old, new));
             then_samples.extend_from_slice(old);
@@ -256,7 +241,6 @@ fn moved(case: &str, old: &Sample, new: &Sample) -> Vec<Moved> {
         .collect()
 }
 
-/// Window by window.
 fn time_ratios(old: &[Sample], new: &[Sample]) -> Vec<f64> {
     let again = |window: usize| new.iter().find(|sample| sample.window == window);
     old.iter().filter_map(|old| Some(again(old.window)?.relative_time() / old.relative_time())).collect()
@@ -273,8 +257,8 @@ fn speed(case: &str, old: &[Sample], new: &[Sample]) -> Option<Speed> {
     Some(Speed { case: case.to_owned(), fastest, slowest, now, moved })
 }
 
-/// The calls of a case with the number of the attempt on their window. Which ones were void is chance; an attempt of
-/// the same number was given the same order and seed.
+/// The calls of a case, with the number of the attempt on their window. Void pairs occur by chance; attempts of the
+/// same number have the same order and seed.
 fn attempts<'a>(measurement: &'a Measurement, case: &str) -> Vec<(usize, &'a Sample)> {
     let voided = measurement.calibration.voided.iter().filter(|voided| voided.case == case);
     let mut all: Vec<(usize, &Sample)> = Vec::new();
@@ -309,7 +293,7 @@ mod tests {
         }
     }
 
-    /// What two windows of a case gave: first the attempts that were void, last the one that counts.
+    /// Two windows of a case: void attempts first, then the one that counts.
     fn measured(windows: [&[f64]; 2]) -> Measurement {
         let (mut voided, mut samples) = (Vec::new(), Vec::new());
         for (window, loads) in windows.into_iter().enumerate() {
@@ -324,7 +308,7 @@ mod tests {
         }
     }
 
-    /// Two windows on which calls took so many times as long as the reference program.
+    /// Two windows with these times relative to the reference program.
     fn timed(times: [f64; 2]) -> Measurement {
         let mut measurement = measured([&[2.0], &[2.0]]);
         for (sample, time) in measurement.cases[0].samples.iter_mut().zip(times) {
@@ -355,9 +339,9 @@ mod tests {
     #[test]
     fn all_loads_that_moved_are_named() {
         let calls = compared(&measured([&[2.0], &[4.0]]), &measured([&[3.0], &[4.5]]));
-        let told: Vec<String> = calls.moved.iter().map(ToString::to_string).collect();
+        let moved: Vec<String> = calls.moved.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            moved,
             [
                 "heaviest load of 8->4, window 0: the record has 2, replay gives 3",
                 "heaviest load of 8->4, window 1: the record has 4, replay gives 4.5"
