@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{MsgFlags, send};
 use packevolve_contract::case::cases;
 use packevolve_contract::evaluation::{
-    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, NextLoads, Sample, ToldTime, Voided,
+    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, NextLoads, ReportedTime, Sample, Voided,
 };
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
@@ -50,7 +50,10 @@ fn measurement() -> Measurement {
             voided: vec![Voided { case: case.clone(), sample }],
             cap_reached: true,
         },
-        gpu: Some(GpuTimes { context_seconds: vec![1.0], told: vec![ToldTime { case, window: 3, seconds: 0.1 }] }),
+        gpu: Some(GpuTimes {
+            context_seconds: vec![1.0],
+            reported: vec![ReportedTime { case, window: 3, seconds: 0.1 }],
+        }),
         peak_memory_bytes: u64::MAX,
         ..Measurement::default()
     }

@@ -52,10 +52,11 @@ fn on_a_gpu_context_and_event_times_are_recorded_apart_from_scored_times() {
     assert_eq!(gpu.context_seconds.len(), 1 + measurement.calibration.voided.len());
     assert!(gpu.context_seconds.iter().all(|seconds| *seconds > 0.0), "{gpu:?}");
     let calls = measurement.cases.iter().map(|case| case.samples.len()).sum::<usize>();
-    assert_eq!(gpu.told.len(), calls + measurement.calibration.voided.len());
-    for told in &gpu.told {
-        let sample = measurement.samples(&told.case).iter().find(|sample| sample.window == told.window).unwrap();
-        assert!((0.0..=10.0 * sample.wall_seconds).contains(&told.seconds), "{told:?}, {sample:?}");
+    assert_eq!(gpu.reported.len(), calls + measurement.calibration.voided.len());
+    for reported in &gpu.reported {
+        let sample =
+            measurement.samples(&reported.case).iter().find(|sample| sample.window == reported.window).unwrap();
+        assert!((0.0..=10.0 * sample.wall_seconds).contains(&reported.seconds), "{reported:?}, {sample:?}");
     }
     // The context is not created during a call.
     assert!(measurement.first_call_seconds < gpu.context_seconds[0] + 10.0);

@@ -7,8 +7,8 @@ use nix::unistd::geteuid;
 
 use crate::client::judge_program;
 
-/// Runs a judge as `nobody`. A mount namespace shows it the folders that it needs, because Python or the checkout is often
-/// in root's home folder.
+/// Runs a judge as an unprivileged user. A mount namespace shows it the folders that it needs, because Python or the
+/// checkout is often in root's home folder.
 const SCRIPT: &str = r#"
 set -e
 aside=$1 judge=$2

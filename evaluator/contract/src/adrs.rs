@@ -1,8 +1,8 @@
 //! ADRS: the two published scores of the ADRS benchmark's EPLB task, computed from a measurement. They are here for
 //! comparison with published results, weaknesses included: expert balancedness does not depend on packing at all.
 //!
-//! A plan is made on a window and scored on the next one. Balancedness is the mean of the windows' ratios, time the mean
-//! over the same windows. Differences: plans are verified, loads are those of the run, and the judge's clock times
+//! A plan is made on a window and scored on the next one. Balancedness is the mean of the windows' ratios, time the
+//! mean over the same windows. Differences: plans are verified, loads are those of the run, and the judge's clock times
 //! `rebalance_experts` alone (the evaluator of the older formula also charged its own simulation).
 
 use schemars::JsonSchema;

@@ -84,8 +84,8 @@ pub fn unit(topology: &Topology) -> Vec<Case> {
     ]
 }
 
-/// The default global cases of a topology: its GPUs and twice as many, each with the fewest redundant replicas that fill
-/// them evenly, and without any if the experts fill them evenly.
+/// The default global cases of a topology: its GPUs and twice as many, each with the fewest redundant replicas that
+/// fill them evenly, and without any if the experts fill them evenly.
 ///
 /// For DeepSeek-V3: 288 and 256 on 32, 320 and 256 on 64.
 pub fn global_shapes(topology: &Topology) -> Vec<GlobalShape> {

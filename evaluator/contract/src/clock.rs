@@ -1,9 +1,9 @@
 //! Clock: normalises the times that people read.
 //!
-//! The speed of a machine varies. The judge times the reference program right after each call, so a time relative to the
-//! reference does not depend on the machine's speed, and neither does a speedup, which is the ratio of two such times. A
-//! time in seconds does: the faster of two programs may have the longer time. Times are therefore shown as relative times
-//! multiplied by one constant for the whole run, and ratios of shown times are speedups.
+//! The speed of a machine varies. The judge times the reference program right after each call, so a time relative to
+//! the reference does not depend on the machine's speed, and neither does a speedup, which is the ratio of two such
+//! times. A time in seconds does: the faster of two programs may have the longer time. Times are therefore shown as
+//! relative times multiplied by one constant for the whole run, and ratios of shown times are speedups.
 
 use crate::statistic::Quartiles;
 

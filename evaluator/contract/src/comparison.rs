@@ -1,5 +1,5 @@
-//! Comparison: two programs measured in one session. Both received the same rows, items and seeds on each window, and the
-//! time of each call is relative to the reference program's, so their samples form pairs.
+//! Comparison: two programs measured in one session. Both received the same rows, items and seeds on each window, and
+//! the time of each call is relative to the reference program's, so their samples form pairs.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,8 @@ fn pairs(group: usize, ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Vec<Pa
     ours.iter().enumerate().filter_map(pair).collect()
 }
 
-/// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over rounds;
-/// `None` without pairs.
+/// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over
+/// rounds; `None` without pairs.
 fn ratio(pairs: &[Pair]) -> Option<Ratio> {
     let log = log_ratio(pairs.iter())?;
     let mut rounds: Vec<usize> = pairs.iter().map(|pair| pair.round).collect();

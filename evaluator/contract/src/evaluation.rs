@@ -107,7 +107,7 @@ pub struct Voided {
     pub sample: Sample,
 }
 
-/// What the times of an evaluation were held against.
+/// The reference times of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Times of the reference program before any code of the candidate was there, seconds.
@@ -116,22 +116,22 @@ pub struct Calibration {
     pub after: Vec<f64>,
     /// Pairs that do not count.
     pub voided: Vec<Voided>,
-    /// There were so many voids that from then on pairs counted however far off they were.
+    /// Whether the number of voids reached its cap; from then on all pairs counted.
     pub cap_reached: bool,
 }
 
-/// What is told apart on a GPU.
+/// Times that exist only on a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuTimes {
     /// Wall time in which the children made their contexts, before the program was loaded, seconds.
     pub context_seconds: Vec<f64>,
-    /// Time between CUDA events around the calls, as the children tell it: not believed, and never scored.
-    pub told: Vec<ToldTime>,
+    /// Time between CUDA events around the calls, as the children report it: not trusted, and never scored.
+    pub reported: Vec<ReportedTime>,
 }
 
-/// What a child says of a call.
+/// A time that a child reports for a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ToldTime {
+pub struct ReportedTime {
     /// Name of the case.
     pub case: String,
     /// Number of the window.
@@ -158,9 +158,9 @@ pub struct Measurement {
     pub first_call_wall_seconds: f64,
     /// Time charged for all calls that are verified but not scored, that one among them, seconds.
     pub trial_seconds: f64,
-    /// What the times were held against.
+    /// The reference times.
     pub calibration: Calibration,
-    /// What is told apart on a GPU; `None` on a CPU.
+    /// `None` on a CPU.
     pub gpu: Option<GpuTimes>,
     /// Largest memory seen above what a fresh child uses.
     pub peak_memory_bytes: u64,
@@ -202,7 +202,7 @@ impl Evaluation {
         }
     }
 
-    /// Whatever was measured, an outclassed program's part of it too.
+    /// The measurements, including the partial ones of an outclassed program.
     pub fn measurement(&self) -> Option<&Measurement> {
         match self {
             Self::Measured { measurement } | Self::Outclassed { measurement, .. } => Some(measurement),
@@ -239,9 +239,9 @@ impl Measurement {
 
     /// The same with the reference times that count.
     ///
-    /// On a GPU the reference program runs while the candidate's process is stopped but what it has left on the device
-    /// may go on, and slow it down. So there the reference times count for no more, in the median, than the slower of
-    /// those before the candidate came and after it was gone. A stopped process does nothing to a CPU.
+    /// On a GPU the reference program runs while the candidate's process is stopped, but work that the candidate queued
+    /// on the device may continue and slow it down. So the reference times count for at most, in the median, the slower
+    /// of those before the candidate came and after it was gone. A stopped process does nothing to a CPU.
     #[must_use]
     pub fn credited(&self) -> Cow<'_, Self> {
         let calibrated =
@@ -353,7 +353,7 @@ mod tests {
             ..Sample::default()
         };
         let samples = references.iter().enumerate().map(sample).collect();
-        let gpu = GpuTimes { context_seconds: Vec::new(), told: Vec::new() };
+        let gpu = GpuTimes { context_seconds: Vec::new(), reported: Vec::new() };
         Measurement {
             cases: vec![CaseMeasurement { case: "8->4".to_owned(), samples }],
             calibration: Calibration { before: vec![before; 3], after: vec![after; 3], ..Calibration::default() },

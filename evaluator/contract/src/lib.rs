@@ -1,5 +1,5 @@
-//! The types that the harness and the judge share: topologies and cases, loads, measurements, rejections, objectives and
-//! the protocol between the two processes.
+//! The types that the harness and the judge share: topologies and cases, loads, measurements, rejections, objectives
+//! and the protocol between the two processes.
 //!
 //! Plain values and pure functions. This crate does no IO, reads no clock and does not link torch, because the harness
 //! must run on machines without torch.

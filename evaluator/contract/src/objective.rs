@@ -118,8 +118,8 @@ pub fn scores(
 }
 
 /// A generous estimate of the `combined_score` of a program from its cases so far: it assumes that each further case is
-/// perfectly balanced and as fast, relative to the baseline, as the fastest case so far. It is not a bound, because further
-/// cases may be faster.
+/// perfectly balanced and as fast, relative to the baseline, as the fastest case so far. It is not a bound, because
+/// further cases may be faster.
 ///
 /// `None` until a case counts.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! The protocol between harness and judge: JSON lines over one stream, one request and one reply at a time.
 //!
-//! The first request is [`Request::Open`], which sets device, cases and loads; all others are [`Request::Evaluate`]. Both
-//! processes come from one build, so the judge rejects any other [`VERSION`].
+//! The first request is [`Request::Open`], which sets device, cases and loads; all others are [`Request::Evaluate`].
+//! Both processes come from one build, so the judge rejects any other [`VERSION`].
 
 use std::path::PathBuf;
 
@@ -122,8 +122,8 @@ impl TimeLimits {
 }
 
 impl Limits {
-    /// The wall-time limits of a program that is compared with `baseline`, or of the baseline itself (`None`). Limits that
-    /// are set apply to both.
+    /// The wall-time limits of a program that is compared with `baseline`, or of the baseline itself (`None`). Limits
+    /// that are set apply to both.
     pub fn times(&self, baseline: Option<&Measurement>) -> TimeLimits {
         let derived = baseline.map_or(TimeLimits::GENEROUS, |baseline| {
             let calls = baseline.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.wall_seconds);

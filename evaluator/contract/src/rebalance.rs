@@ -1,5 +1,5 @@
-//! Rebalance: the measurement of a program's whole `rebalance_experts`, and its figures. They do not affect the scores of
-//! packing.
+//! Rebalance: the measurement of a program's whole `rebalance_experts`, and its figures. They do not affect the scores
+//! of packing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,8 +80,8 @@ pub struct RebalanceSample {
     pub now: PlanLoads,
     /// The plan on the next window; `None` for the last window of the set.
     pub next: Option<PlanLoads>,
-    /// The number of replicas, of all layers, that GPUs must load after the previous window's plan; `None` for the first
-    /// window.
+    /// The number of replicas, of all layers, that GPUs must load after the previous window's plan; `None` for the
+    /// first window.
     pub moved: Option<u64>,
     /// The number of replicas of all layers.
     pub replicas: u64,

@@ -47,7 +47,8 @@ pub enum Rejection {
     /// A call did not return a pair of int64 tensors `[X, n]`, or `rebalance_experts` not its three tensors.
     #[error("returns {message}")]
     WrongResult { message: String },
-    /// The placement breaks the contract: an index out of range, an over-full pack, or ranks that are not a permutation.
+    /// The placement breaks the contract: an index out of range, an over-full pack, or ranks that are not a
+    /// permutation.
     #[error("makes an invalid placement: {message}")]
     InvalidPlacement {
         /// Names row and pack.

@@ -29,8 +29,8 @@ pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
-/// Two standard errors of a figure by the jackknife (Quenouille 1956, Tukey 1958), given its values with each observation
-/// left out in turn; 0 for a single observation.
+/// Two standard errors of a figure by the jackknife (Quenouille 1956, Tukey 1958), given its values with each
+/// observation left out in turn; 0 for a single observation.
 pub fn two_standard_errors(left_out: &[f64]) -> f64 {
     if left_out.len() < 2 {
         return 0.0;

@@ -35,8 +35,8 @@ pub enum TopologyError {
 }
 
 impl Topology {
-    /// Models and deployments by name, the default first. Groups are those of the model's router. Without groups EPLB uses
-    /// its global policy, unless there is a single node.
+    /// Models and deployments by name, the default first. Groups are those of the model's router. Without groups EPLB
+    /// uses its global policy, unless there is a single node.
     pub const PRESETS: [(&'static str, Self); 6] = [
         // DeepSeek-V3's and R1's prefilling unit: 32 redundant experts, nine on each GPU (arXiv 2412.19437, 3.4.1).
         ("deepseek-v3", Self { layers: 58, experts: 256, groups: 8, nodes: 4, gpus: 32, replicas: 288 }),

@@ -93,7 +93,7 @@ impl Judge {
             tolerance: Tolerance::new(&calibration.before),
             measurement: Measurement {
                 cases: cases.iter().map(empty).collect(),
-                gpu: on_gpu.then(|| GpuTimes { context_seconds: Vec::new(), told: Vec::new() }),
+                gpu: on_gpu.then(|| GpuTimes { context_seconds: Vec::new(), reported: Vec::new() }),
                 calibration,
                 ..Measurement::default()
             },

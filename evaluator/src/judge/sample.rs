@@ -1,7 +1,7 @@
 //! Sample: one scored call of a case on a window. The judge times every call that it scores, and scores every call that
 //! it times.
 
-use packevolve_contract::evaluation::{Sample, ToldTime, Voided};
+use packevolve_contract::evaluation::{ReportedTime, Sample, Voided};
 
 use crate::call::Call;
 use crate::error::Halt;
@@ -52,7 +52,7 @@ impl Judge {
             self.slot.pair(progress.child(), |child| child.call(call, &weights))?;
         check_placement(&returned.outputs, &weights, call)?;
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
-            gpu.told.push(ToldTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
+            gpu.reported.push(ReportedTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
         }
         let [pack_index, _] = &returned.outputs.arrays;
         let score = input.score(pack_index);
