@@ -1,26 +1,20 @@
 //! `packevolve replay RUN CANDIDATE` against a record that has other figures: what moved is named, and decides how it
 //! ends. The records are whole, with digests that fit, as if another machine had written them.
 
-use std::fs;
-
-use packevolve::journal::Journal;
 use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::Event;
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 
 use crate::support::finished::{self, NAME};
-use crate::support::{Output, World};
+use crate::support::{Output, World, forged};
 
 /// The finished run with a journal in which events read otherwise.
 fn world_with(change: impl Fn(&mut Event)) -> World {
     let world = finished::world();
     let run = world.read(NAME);
-    let path = run.folder.journal();
-    fs::remove_file(&path).unwrap();
-    let journal = Journal::create(&path).unwrap();
     let mut events: Vec<Event> = run.entries().unwrap().into_iter().map(|entry| entry.event).collect();
     events.iter_mut().for_each(change);
-    journal.begin(&events).unwrap();
+    forged::write(&run.folder.journal(), &events);
     world
 }
 

@@ -35,7 +35,8 @@ const LOOKS: [(&str, Look); 3] = [
 ];
 
 fn reported(world: &World, arguments: &[&str]) -> String {
-    let output = world.run(&[&["report"], arguments].concat()).ends(0).tells(&["the report is in report.html"]);
+    let output =
+        world.run(&[&["report", "--run"], arguments].concat()).ends(0).tells(&["the report is in report.html"]);
     assert_eq!(output.stdout, "");
     fs::read_to_string(world.path("report.html")).unwrap()
 }
