@@ -117,11 +117,11 @@ fn git_shows_the_front_and_the_best_of_every_island() {
     // A view: who has moved it has it moved back.
     git(&world, &["update-ref", "refs/packevolve/front", "best"]);
     git(&world, &["update-ref", "refs/packevolve/islands/0", &commit_of(CandidateId::SEED)]);
-    let told = world.run(&["fsck", "--run", NAME]).ends(7).stdout;
+    let findings = world.run(&["fsck", "--run", NAME]).ends(7).stdout;
     assert_eq!(
-        (told.matches("packevolve/front names ").count(), told.matches("islands/0 names ").count()),
+        (findings.matches("packevolve/front names ").count(), findings.matches("islands/0 names ").count()),
         (1, 1),
-        "{told}"
+        "{findings}"
     );
     world.run(&["fsck", "--run", NAME, "--repair"]).ends(0);
     assert_eq!(git(&world, &["rev-parse", "packevolve/front^@"]), shown);
@@ -154,12 +154,12 @@ fn collection_and_a_mirror_lose_nothing_and_both_are_read_and_replayed() {
 }
 
 #[test]
-fn notes_are_a_view_that_a_resumed_run_makes_anew() {
+fn notes_are_a_view_that_a_resumed_run_rewrites() {
     let world = finished::world();
     let note = || git(&world, &["notes", "--ref=packevolve", "show", "best"]);
     let before = note();
-    let somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"];
-    git(&world, &[&somebody[..], &["notes", "--ref=packevolve", "add", "-f", "-m", "own words", "best"]].concat());
+    let author = ["-c", "user.name=someone", "-c", "user.email=someone@example.com"];
+    git(&world, &[&author[..], &["notes", "--ref=packevolve", "add", "-f", "-m", "own words", "best"]].concat());
     world.run(&["show", "best"]).ends(0);
     world.run(&["replay", "--run", NAME, "--no-evaluate"]).ends(0);
     world.run(&["resume", "--run", NAME]).ends(0);

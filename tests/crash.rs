@@ -1,9 +1,9 @@
-//! Whatever ends the harness at whatever moment, `resume` goes on as if nothing had happened: the same events, commits,
+//! No matter when and how the harness ends, `resume` continues correctly: the same events, commits,
 //! refs and closing table as of a run that nothing has interrupted.
 //!
-//! A run with a scripted judge is traced once; after every system call that changed a file of it, what is in its folder is
-//! kept: that is what a kill at that moment leaves, and what a power loss takes from it is computed. `make test` tries ten of
-//! these moments, `make test-long` all of them and 200 kills at random moments.
+//! A run with a scripted judge is traced once; after every system call that changed a file of it, what is in its folder
+//! is kept: that is what a kill at that moment leaves, and what a power loss takes from it is computed. `make test`
+//! tries ten of these moments, `make test-long` all of them and 200 kills at random moments.
 
 use std::fs;
 use std::path::PathBuf;
@@ -82,9 +82,9 @@ static UNINTERRUPTED: LazyLock<Uninterrupted> = LazyLock::new(|| {
     Uninterrupted { record, table: plain.stdout, moments: photographer.moments, took }
 });
 
-/// Goes on with a run, or begins it where it had not begun, as the harness tells a person to.
+/// Continues a run, or starts it where it had not started, as the harness tells a person to.
 #[track_caller]
-fn goes_on(world: &World, what: &str) {
+fn continues(world: &World, what: &str) {
     let is_begun = world.path("runs").join(NAME).join("journal.jsonl").exists();
     let arguments = if is_begun { &RESUME[..] } else { &EVOLVE[..] };
     let output = Output::of(&mut scripted::command(world, arguments));
@@ -108,7 +108,7 @@ fn is_begun(image: &Image) -> bool {
     image.listing().contains_key("/x/journal.jsonl")
 }
 
-/// A world whose run was killed when it had so many events.
+/// A world whose run was killed when it had `events`.
 fn midway(events: usize) -> World {
     let lines = |image: &Image| {
         let listing = image.listing();
@@ -125,22 +125,22 @@ fn after(crash: &Image) -> World {
 }
 
 #[test]
-fn a_run_that_is_killed_after_any_write_goes_on_as_if_it_had_not_been() {
+fn a_run_that_is_killed_after_any_write_continues_as_if_it_had_not_been() {
     let mut different: Vec<&Moment> = Vec::new();
     for moment in &UNINTERRUPTED.moments {
         let is_new = different.last().is_none_or(|last| last.killed.listing() != moment.killed.listing());
         different.extend(is_new.then_some(moment));
     }
     for moment in tried(different, FEW) {
-        goes_on(&after(&moment.killed), &format!("killed after {}", moment.call));
+        continues(&after(&moment.killed), &format!("killed after {}", moment.call));
     }
 }
 
 #[test]
-fn a_run_goes_on_after_a_power_loss_at_any_moment() {
+fn a_run_continues_after_a_power_loss_at_any_moment() {
     let all = UNINTERRUPTED.moments.iter().flat_map(|moment| moment.lost.iter().map(move |lost| (&moment.call, lost)));
     for (call, (loss, image)) in tried(all.collect(), FEW) {
-        goes_on(&after(image), &format!("the power went after {call}, and with it: {loss:?}"));
+        continues(&after(image), &format!("the power went after {call}, and with it: {loss:?}"));
     }
 }
 
@@ -176,7 +176,7 @@ fn an_archive_that_is_lost_or_partly_lost_at_any_moment_is_made_again_with_the_s
                 file.display().to_string()
             }
         };
-        goes_on(&world, &format!("killed after {}, then lost {what}", moment.call));
+        continues(&world, &format!("killed after {}, then lost {what}", moment.call));
     }
 }
 
@@ -213,7 +213,7 @@ mod long {
 
     #[test]
     #[ignore = "kills by the clock, so each time at other moments"]
-    fn a_run_goes_on_after_real_kills_at_random_moments() {
+    fn a_run_continues_after_real_kills_at_random_moments() {
         let mut rng = stream(3, 0, Purpose::Loads);
         for _ in 0..RANDOM_KILLS {
             let moment = UNINTERRUPTED.took.mul_f64(rng.random_range(0.0..1.0));
@@ -223,7 +223,7 @@ mod long {
             std::thread::sleep(moment);
             process.kill().unwrap();
             process.wait().unwrap();
-            goes_on(&world, &format!("killed after {moment:?}"));
+            continues(&world, &format!("killed after {moment:?}"));
         }
     }
 }
@@ -245,8 +245,8 @@ impl Watcher for Full {
     }
 }
 
-/// Lets the calls fail that `concerns` names, from one of them on, and then goes on with the run.
-fn fails(error: Errno, concerns: fn(&Call) -> bool, told: &str) {
+/// Lets the calls fail that `concerns` names, from one of them on, and then continues the run.
+fn fails(error: Errno, concerns: fn(&Call) -> bool, message: &str) {
     let count = UNINTERRUPTED.moments.len();
     for at in tried((1..count).collect(), FEW) {
         let world = scripted::world();
@@ -258,21 +258,21 @@ fn fails(error: Errno, concerns: fn(&Call) -> bool, told: &str) {
             // What comes last is a view, which a run is whole without.
             let is_whole = output.stderr.contains("stopped: all candidates asked for were made");
             assert_eq!(output.code, Some(i32::from(!is_whole)), "{what}: {}", output.stderr);
-            assert!(is_whole || output.stderr.contains(told), "{what}: {}", output.stderr);
+            assert!(is_whole || output.stderr.contains(message), "{what}: {}", output.stderr);
             assert!(!output.stderr.contains("panicked"), "{what}: {}", output.stderr);
         }
-        goes_on(&world, &what);
+        continues(&world, &what);
     }
 }
 
 #[test]
-fn a_full_disk_ends_a_run_with_a_message_and_it_goes_on_when_there_is_space() {
+fn a_full_disk_ends_a_run_with_a_message_and_it_continues_when_there_is_space() {
     let needs_space = |call: &Call| matches!(call.kind, Kind::Create | Kind::Write | Kind::Name);
     fails(Errno::ENOSPC, needs_space, "No space left on device");
 }
 
 #[test]
-fn a_disk_that_fails_to_sync_ends_a_run_with_a_message_and_it_goes_on_afterwards() {
+fn a_disk_that_fails_to_sync_ends_a_run_with_a_message_and_it_continues_afterwards() {
     fails(Errno::EIO, |call| matches!(call.kind, Kind::Sync | Kind::SyncAll), "Input/output error");
 }
 
@@ -310,7 +310,7 @@ fn a_folder_that_is_read_only_can_be_looked_at_and_is_refused_by_resume() {
     let elsewhere = ["evolve", "--run", "y", "--candidates", "2"];
     let output = trace(&scripted::command(&world, &elsewhere), &runs, &mut ReadOnly { refused: 0 }).ends(1);
     output.tells(&["runs/y", "Read-only file system"]);
-    goes_on(&world, "it can be written to again");
+    continues(&world, "it can be written to again");
 }
 
 #[test]
@@ -326,9 +326,9 @@ fn of_two_harnesses_that_begin_one_run_the_second_is_refused() {
         codes.sort_unstable();
         assert_eq!(codes, [Some(0), Some(3)]);
         let refused = both.iter().find(|output| output.status.code() == Some(3)).unwrap();
-        let told = String::from_utf8_lossy(&refused.stderr);
+        let stderr = String::from_utf8_lossy(&refused.stderr);
         let expected = ["is there already", "a journal is already there", "another packevolve is working on this run"];
-        assert!(expected.iter().any(|words| told.contains(words)), "{told}");
+        assert!(expected.iter().any(|words| stderr.contains(words)), "{stderr}");
         is_whole(&world, "a second harness was refused");
     }
 }

@@ -146,11 +146,11 @@ async fn plans_that_claim_what_is_not_so_are_rejected() {
     ] {
         let program = text_of(&format!("tests/testdata/fates/invalid-rebalance/{cheat}.py"));
         let evaluation = judge.evaluate(request(program, true)).await.unwrap();
-        let Evaluation::Rejected { rejection: Rejection::InvalidRebalance { message: told }, evidence } = evaluation
+        let Evaluation::Rejected { rejection: Rejection::InvalidRebalance { message: reason }, evidence } = evaluation
         else {
             panic!("{cheat}: {evaluation:?}")
         };
-        assert!(told.contains(message), "{cheat}: {told}");
+        assert!(reason.contains(message), "{cheat}: {reason}");
         assert!(evidence.during.contains("rebalance"), "{cheat}");
     }
 }

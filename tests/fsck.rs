@@ -56,16 +56,16 @@ fn object(world: &World, id: &impl ToString) -> PathBuf {
 /// Demands these findings, their kinds and whether they can be repaired, then that repairing leaves those that cannot.
 #[track_caller]
 fn finds(world: &World, wanted: &[(&str, &str, bool)]) {
-    let told = fsck(world, &["--format", "json"]).ends(7).json();
-    let findings = told["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), wanted.len(), "{told:#}");
+    let report = fsck(world, &["--format", "json"]).ends(7).json();
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), wanted.len(), "{report:#}");
     for (kind, what, repairable) in wanted {
         let fits = |finding: &&Value| {
             finding["kind"] == *kind
                 && finding["what"].as_str().unwrap().contains(what)
                 && finding["repairable"] == json!(repairable)
         };
-        assert!(findings.iter().any(|finding| fits(&finding)), "{kind}, {what}, {repairable}: {told:#}");
+        assert!(findings.iter().any(|finding| fits(&finding)), "{kind}, {what}, {repairable}: {report:#}");
     }
     let lost = wanted.iter().filter(|(_, _, repairable)| !repairable).count();
     let repaired = fsck(world, &["--repair", "--format", "json"]).ends(if lost > 0 { 7 } else { 0 }).json();
@@ -77,12 +77,12 @@ fn finds(world: &World, wanted: &[(&str, &str, bool)]) {
 }
 
 #[test]
-fn a_run_that_is_whole_is_told_as_that_and_left_alone() {
+fn an_intact_run_is_reported_as_intact_and_left_alone() {
     let world = finished();
     let output = fsck(&world, &[]).ends(0);
-    let told = output.stdout.trim_end();
-    assert!(told.starts_with("runs/x: ") && told.contains(" 11 candidates, "), "{told}");
-    assert!(told.ends_with(" objects: journal and archive are whole and agree"), "{told}");
+    let report = output.stdout.trim_end();
+    assert!(report.starts_with("runs/x: ") && report.contains(" 11 candidates, "), "{report}");
+    assert!(report.ends_with(" objects: journal and archive are whole and agree"), "{report}");
     assert_eq!(fsck(&world, &["--repair"]).ends(0).stdout, output.stdout);
     assert_eq!(fsck(&world, &["--format", "json"]).ends(0).json()["findings"], json!([]));
 }
@@ -182,7 +182,7 @@ fn any_object_that_is_lost_or_damaged_is_named_with_its_candidate_and_made_again
 }
 
 #[test]
-fn a_candidate_that_does_not_come_of_its_proposal_is_named() {
+fn a_candidate_that_differs_from_its_proposal_is_named() {
     let world = finished();
     let journal = path(&world, "journal.jsonl");
     let mut events = forged::events(&journal);
@@ -193,8 +193,8 @@ fn a_candidate_that_does_not_come_of_its_proposal_is_named() {
     data["proposal"] = json!(proposal);
     forged::write(&journal, &events);
     let output = fsck(&world, &[]).ends(7);
-    let told = format!("candidate: candidate {candidate}: its proposal makes commit ");
-    assert!(output.stdout.contains(&told), "{}", output.stdout);
+    let report = format!("candidate: candidate {candidate}: its proposal makes commit ");
+    assert!(output.stdout.contains(&report), "{}", output.stdout);
     fsck(&world, &["--repair"]).ends(7);
 }
 
@@ -222,7 +222,7 @@ fn a_damaged_line_and_an_event_that_cannot_be_are_named_and_not_repaired() {
 }
 
 #[test]
-fn another_version_and_what_is_no_run_are_refused() {
+fn another_version_and_other_folders_are_refused() {
     let world = finished();
     fs::write(path(&world, "journal.jsonl"), "{\"version\":999,\"seq\":0,\"what\":\"ever\"}\n").unwrap();
     fsck(&world, &[]).ends(3).tells_one_error(&["journal.jsonl:1: the journal has version 999", "hint: "]);
@@ -246,9 +246,9 @@ fn a_run_without_its_archive_is_found_and_its_archive_made_again() {
 fn what_lies_where_the_archive_belongs_is_moved_aside() {
     let world = finished();
     fs::remove_dir_all(path(&world, "archive.git")).unwrap();
-    fs::write(path(&world, "archive.git"), "somebody's").unwrap();
+    fs::write(path(&world, "archive.git"), "someone's").unwrap();
     fsck(&world, &["--repair"]).ends(0);
-    assert_eq!(fs::read_to_string(path(&world, "archive.git.damaged")).unwrap(), "somebody's");
+    assert_eq!(fs::read_to_string(path(&world, "archive.git.damaged")).unwrap(), "someone's");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn read_or_refused(document: &[u8]) {
     }
 }
 
-/// Events in a journal whose digests are right: what is wrong with them is told by the reader or by the fold.
+/// Events in a journal whose digests are right: what is wrong with them is reported by the reader or by the fold.
 fn folded_or_refused(events: &[Value]) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("journal.jsonl");
@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn an_event_that_nobody_wrote_is_refused_or_folded(which: Index, changes in vec(change(), 1..4)) {
+    fn an_invented_event_is_refused_or_folded(which: Index, changes in vec(change(), 1..4)) {
         let mut events = EVENTS.clone();
         let event = which.index(events.len());
         let text = changed(events[event].to_string().as_bytes(), &changes);

@@ -1,7 +1,7 @@
-//! The golden run: a finished run that a harness with the real judge left, so that a change of the journal's format or of a
-//! decision does not pass unseen. From the first release on, every version of the journal keeps one.
+//! The golden run: a finished run that a harness with the real judge left, so that a change of the journal's format or
+//! of a decision does not pass unseen. From the first release on, every version of the journal keeps one.
 //!
-//! The ignored test at the end makes it anew.
+//! The ignored test at the end makes it again.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -121,7 +121,7 @@ fn a_document_of_another_shape_does_not_pass_for_one() {
     for (path, value) in [
         ("/candidates/0/scores/cases/0/gap", Value::from("small")),
         ("/candidates/0/held_out", Value::from(1)),
-        ("/candidates/0/proposer", Value::from("nobody")),
+        ("/candidates/0/proposer", Value::from("unknown")),
         ("/best", Value::from(0.5)),
     ] {
         let mut other = document.clone();

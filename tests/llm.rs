@@ -188,7 +188,7 @@ fn an_endpoint_that_fails_is_asked_again_after_a_wait_that_doubles() {
 
 #[test]
 fn a_refused_connection_is_reported() {
-    let model = model(&Endpoint::nobody());
+    let model = model(&Endpoint::refusing());
     let outcome = Outcome::of(&model);
     assert_eq!(<&str>::from(&outcome.failure().error), "unreachable");
     assert_eq!(outcome.failure().error.scope(), Scope::Endpoint);

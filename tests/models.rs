@@ -1,5 +1,5 @@
-//! Runs with language models, whose endpoints are servers on loopback that follow a script: whatever an endpoint does, the
-//! run goes on, costs no more than it may, shows no key, and is made again without any endpoint.
+//! Runs with language models, whose endpoints are servers on loopback that follow a script: no matter what an endpoint
+//! does, the run continues, costs no more than it may, shows no key, and is made again without any endpoint.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn model(name: &str, base_url: &str) -> Value {
     })
 }
 
-/// A world whose proposers are these models and nobody else, with `more` settings of theirs.
+/// A world whose proposers are only these models, with `more` settings of theirs.
 fn world_of(models: &[Value], more: &Value) -> World {
     let mut world = scripted::with("search: {slots: 2, candidates: 8}\n");
     world.export(KEY_ENV, KEY);
@@ -230,11 +230,11 @@ fn without_tokens_for_the_first_request_none_is_sent() {
 }
 
 #[test]
-fn an_endpoint_that_is_down_pauses_one_that_knows_us_not_is_switched_off_and_the_others_go_on() {
+fn an_endpoint_that_is_down_pauses_one_that_refuses_the_key_is_switched_off_and_the_others_continue() {
     let stranger = Endpoint::playing(vec![Act::refuse(401, "", "wrong key")]);
     let mut no_key = model("keyless", &stranger.base_url());
     no_key["key_env"] = json!("NO_SUCH_VARIABLE");
-    let models = [model("down", &Endpoint::nobody()), model("stranger", &stranger.base_url()), no_key];
+    let models = [model("down", &Endpoint::refusing()), model("stranger", &stranger.base_url()), no_key];
     let world = world_of(&models, &offline());
     let output = world.run(&["evolve", "--run", "x", "--candidates", "16"]).ends(0);
     output.tells(&[

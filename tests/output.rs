@@ -1,4 +1,5 @@
-//! What every command has: `--quiet`, `--verbose`, `--color`; and what clap makes of all of them: completions, man pages.
+//! What every command has: `--quiet`, `--verbose`, `--color`; and what clap makes of all of them: completions, man
+//! pages.
 
 use std::fs;
 

@@ -106,8 +106,8 @@ fn a_journal_with_a_torn_last_line_is_not_reproduced() {
     world.run(&["top", "--run", NAME]).ends(0);
 }
 
-/// Changes the samples of the best candidate, with digests that are right; what `replay` says to it as a whole and to the
-/// candidate.
+/// Changes the samples of the best candidate, with digests that are right; what `replay` says to it as a whole and to
+/// the candidate.
 fn forged(change: impl Fn(&mut Value)) -> (Output, Output) {
     let world = finished::world();
     let path = world.path("runs/small/journal.jsonl");

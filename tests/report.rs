@@ -24,7 +24,7 @@ use crate::support::endpoint::{Act, Endpoint};
 use crate::support::script::GOOD;
 use crate::support::{World, finished, forged, repository, scripted, text_of};
 
-/// A folder for pictures of the page, if somebody wants to look at it.
+/// A folder for pictures of the page, for people.
 const PICTURES: &str = "PACKEVOLVE_TEST_PICTURES";
 /// A page that is looked at in place of that of the small run: the report of a real one, say.
 const PAGE: &str = "PACKEVOLVE_TEST_PAGE";
@@ -129,10 +129,10 @@ fn the_report_shows_what_was_gained_and_every_part_of_the_run() {
         assert!(page.contains(&format!("<section id=\"{id}\"")), "{id}");
         assert!(page.contains(&format!("<a href=\"#{id}\"")), "{id}");
     }
-    let told = [format!("The best program is candidate {best}, "), format!("PackEvolve: {}", finished::NAME)];
+    let texts = [format!("The best program is candidate {best}, "), format!("PackEvolve: {}", finished::NAME)];
     let known = &run.search.candidate(best).unwrap().name;
     let machine = &run.search.origin().judge.loads_digest;
-    for wanted in told.iter().chain([known, machine]) {
+    for wanted in texts.iter().chain([known, machine]) {
         assert!(page.contains(wanted.as_str()), "{wanted}");
     }
     // Each figure is there twice, for wide and for narrow pages, with words for those who do not see it.
@@ -184,8 +184,8 @@ fn a_run_can_be_reported_after_any_of_its_events() {
         for wrong in ["NaN", "inf ", ">inf<", "-0.0000"] {
             assert!(!page.contains(wrong), "{wrong} after {count} events");
         }
-        let goes_on = page.contains("it is under way, or was interrupted");
-        assert_eq!(goes_on, count < all.len(), "after {count} events");
+        let is_live = page.contains("it is under way, or was interrupted");
+        assert_eq!(is_live, count < all.len(), "after {count} events");
     }
 }
 
@@ -203,7 +203,7 @@ fn a_run_with_language_models_tells_what_they_cost() {
     let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
     let world = scripted::with("search: {slots: 1, candidates: 4}\n");
     let model = json!({
-        "name": "somebody", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
+        "name": "someone", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
     });
     let proposers = json!({"models": [model], "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}});
@@ -211,16 +211,16 @@ fn a_run_with_language_models_tells_what_they_cost() {
     world.run(&["evolve", "--run", "x"]).ends(0);
     let page = reported(&world, &["x"]);
     is_harmless(&page);
-    for wanted in [">somebody<", ">tokens<", ">0.0300<", ">330<"] {
+    for wanted in [">someone<", ">tokens<", ">0.0300<", ">330<"] {
         assert!(page.contains(wanted), "{wanted}:\n{page}");
     }
 }
 
-/// A name as somebody would choose it who wants to be more than a name.
+/// A name that tries to be more than a name.
 const HOSTILE: &str = "</script><script>alert('a')</script><img src=x onerror=\"alert(1)\">";
 
 #[test]
-fn whatever_a_proposal_or_a_program_says_it_says_as_words() {
+fn proposals_and_programs_appear_as_text() {
     let world = scripted::with("search: {slots: 1, candidates: 2}\n");
     fs::create_dir(world.path("corpus")).unwrap();
     let given = text_of("candidates/proposals/000_0_bridge_vectorized_lpt.txt");
@@ -272,18 +272,18 @@ fn hostile_machine(run: Run) -> Run {
     Run::open(run.folder).unwrap()
 }
 
-/// How large the page of a run may get whatever its length, bytes.
+/// How large the page of a run may get at any length, bytes.
 const LARGEST: usize = 5_000_000;
 
 #[test]
-fn a_run_of_two_thousand_candidates_is_thinned_out_and_says_so() {
+fn a_run_of_two_thousand_candidates_is_thinned_out_with_a_note() {
     is_thinned_out(2_000);
 }
 
 mod long {
     #[test]
     #[ignore = "takes a minute"]
-    fn a_run_of_ten_thousand_candidates_is_thinned_out_and_says_so() {
+    fn a_run_of_ten_thousand_candidates_is_thinned_out_with_a_note() {
         super::is_thinned_out(10_000);
     }
 }
@@ -302,7 +302,7 @@ fn is_thinned_out(count: u64) {
     assert_eq!(page, reported(&world, &["many"]), "the same run is always thinned alike");
 }
 
-/// The events of a run, and then those of many candidates, each like one that was measured but for how good and how fast
+/// The events of a run, and then those of many candidates, each like a measured one except for how good and how fast
 /// it is.
 fn many(run: &Run, count: u64) -> Vec<Event> {
     let mut events = events(run);
@@ -357,9 +357,9 @@ fn a_report_that_cannot_be_written_leaves_nothing_behind() {
     fs::create_dir(world.path("folder")).unwrap();
     for (output, reason) in [("no/such/folder/x.html", "No such file"), ("folder", "directory")] {
         let before = fs::read_dir(world.path(".")).unwrap().count();
-        let told = [format!("cannot write {output}"), reason.to_owned()];
+        let texts = [format!("cannot write {output}"), reason.to_owned()];
         let output = world.run(&["report", "--run", &golden, "-o", output]).ends(3);
-        output.tells_one_error(&told.each_ref().map(String::as_str));
+        output.tells_one_error(&texts.each_ref().map(String::as_str));
         assert_eq!(fs::read_dir(world.path(".")).unwrap().count(), before);
     }
     assert_eq!(fs::read_dir(world.path("folder")).unwrap().count(), 0);

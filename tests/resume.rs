@@ -142,7 +142,7 @@ fn a_run_can_be_given_more_candidates_from_anywhere_and_a_torn_last_line_is_drop
 }
 
 #[test]
-fn what_is_no_run_or_of_a_newer_format_is_refused_and_left_alone() {
+fn another_folder_or_of_a_newer_format_is_refused_and_left_alone() {
     let world = World::new();
     world.run(&["resume", "--run", "nothing"]).ends(3).tells_one_error(&["nothing is not a run folder"]);
     world.run(&["resume"]).ends(3).tells_one_error(&["there are no runs in "]);

@@ -1,5 +1,5 @@
-//! What becomes of a record that somebody has changed, with all digests made right again, so that only making it again can
-//! tell: `packevolve replay` names the first event that does not come of those before it. Where the digests were left as
+//! What happens to a record that was changed, with all digests made right again, so that only making it again can tell:
+//! `packevolve replay` names the first event that does not follow from those before it. Where the digests were left as
 //! they were, the line is named by everything that reads it.
 
 use std::fs;
@@ -20,7 +20,7 @@ use crate::support::scripted::{self, tried};
 use crate::support::{Output, World, copy};
 
 const NAME: &str = "x";
-/// So many of many changes are tried.
+/// The number of changes that are tried.
 const FEW: usize = 12;
 
 /// A run of one slot that came to its end.
@@ -57,7 +57,7 @@ impl Forgery {
         self.events.iter().position(fits).unwrap()
     }
 
-    /// The number of the event that brought a candidate of this proposer.
+    /// The number of the event that created a candidate of this proposer.
     fn created_by(&self, proposer: &str) -> usize {
         let of =
             |event: &Value| event["type"] == "selected" && event["data"]["selection"]["proposer"] == json!(proposer);
@@ -81,13 +81,13 @@ impl Forgery {
     }
 
     /// What opening and replaying the run say against it.
-    fn told(&self) -> Option<String> {
+    fn divergence(&self) -> Option<String> {
         self.seal();
-        told(&self.folder)
+        divergence(&self.folder)
     }
 }
 
-fn told(folder: &Path) -> Option<String> {
+fn divergence(folder: &Path) -> Option<String> {
     let (run, impossible) = match Run::open_possible(RunFolder::new(folder.to_owned())) {
         Ok(opened) => opened,
         Err(error) => return Some(error.to_string()),
@@ -102,7 +102,7 @@ fn told(folder: &Path) -> Option<String> {
 #[test]
 fn the_run_as_it_was_recorded_is_made_again() {
     let forgery = Forgery::new();
-    assert_eq!(forgery.told(), None);
+    assert_eq!(forgery.divergence(), None);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn another_proposal_diverges_where_it_was_made() {
 }
 
 #[test]
-fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
+fn a_number_of_a_measurement_diverges_at_the_first_decision_that_depends_on_it() {
     let mut forgery = Forgery::new();
     let is_measured =
         |event: &Value| event["type"] == "candidate-evaluated" && event["data"]["evaluation"]["outcome"] == "measured";
@@ -170,10 +170,15 @@ fn a_number_of_a_measurement_diverges_at_the_first_decision_that_comes_of_it() {
     }
     let drawn =
         forgery.find(|event| event["type"] == "selected" && event["data"]["selection"]["proposer"] == "compose");
-    let told = forgery.told().unwrap();
-    assert!(told.starts_with("event ") && told.contains("the record has") && told.contains("replay gives"), "{told}");
-    let at: usize = told.split([' ', ',', ':']).nth(1).unwrap().parse().unwrap();
-    assert!(measured < at && at <= drawn, "{told}");
+    let divergence = forgery.divergence().unwrap();
+    assert!(
+        divergence.starts_with("event ")
+            && divergence.contains("the record has")
+            && divergence.contains("replay gives"),
+        "{divergence}"
+    );
+    let at: usize = divergence.split([' ', ',', ':']).nth(1).unwrap().parse().unwrap();
+    assert!(measured < at && at <= drawn, "{divergence}");
 }
 
 #[test]
@@ -192,11 +197,14 @@ fn another_rng_seed_diverges_where_something_was_drawn() {
     let mut forgery = Forgery::new();
     forgery.events[0]["data"]["settings"]["rng_seed"] = json!(1234);
     forgery.diverges(0, &["the cases: the record has", "replay gives"]);
-    // Without cases of random shape it is told later.
+    // Without cases of random shape it shows later.
     forgery.events[0]["data"]["settings"]["evaluation"]["random_cases"] = json!(0);
     forgery.events[0]["data"]["cases"].as_array_mut().unwrap().pop();
-    let told = forgery.told().unwrap();
-    assert!(told.contains("the selection: the record has") || told.contains("the proposal: the record has"), "{told}");
+    let divergence = forgery.divergence().unwrap();
+    assert!(
+        divergence.contains("the selection: the record has") || divergence.contains("the proposal: the record has"),
+        "{divergence}"
+    );
 }
 
 #[test]
@@ -219,8 +227,8 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
     ] {
         let mut forgery = Forgery::new();
         *forgery.events[0]["data"].pointer_mut(path).unwrap() = value;
-        let told = forgery.told().unwrap_or_else(|| panic!("{path}"));
-        assert!(told.contains(wanted), "{path}: {told}");
+        let divergence = forgery.divergence().unwrap_or_else(|| panic!("{path}"));
+        assert!(divergence.contains(wanted), "{path}: {divergence}");
     }
 }
 
@@ -230,8 +238,8 @@ fn any_two_neighbours_that_changed_places_are_found() {
     for at in tried((1..whole.events.len()).collect(), FEW) {
         let mut forgery = Forgery::new();
         forgery.events.swap(at - 1, at);
-        let told = forgery.told().unwrap_or_else(|| panic!("events {} and {at} changed places", at - 1));
-        assert!(told.contains("event "), "{told}");
+        let divergence = forgery.divergence().unwrap_or_else(|| panic!("events {} and {at} changed places", at - 1));
+        assert!(divergence.contains("event "), "{divergence}");
     }
 }
 
@@ -241,13 +249,13 @@ fn any_event_that_was_left_out_is_found() {
     for at in tried((0..whole.events.len() - 1).collect(), FEW) {
         let mut forgery = Forgery::new();
         forgery.events.remove(at);
-        assert!(forgery.told().is_some(), "event {at} was left out: {}", whole.events[at]);
+        assert!(forgery.divergence().is_some(), "event {at} was left out: {}", whole.events[at]);
     }
 }
 
-/// What no decision comes of (nor of a file's name in the corpus): what the judge is, how long and under which limits it judges. The digests hold it, and a
-/// second measurement on the same machine tells whether it is true.
-const TOLD_BY_NOTHING_ELSE: [&str; 18] = [
+/// What no decision depends on (nor of a file's name in the corpus): what the judge is, how long and under which limits
+/// it judges. The digests hold it, and a second measurement on the same machine tells whether it is true.
+const HELD_BY_DIGESTS_ONLY: [&str; 18] = [
     "/data/packevolve",
     "/data/judge",
     "/data/settings/evaluation/device",
@@ -302,24 +310,24 @@ fn other(value: &Value) -> Value {
 }
 
 #[test]
-fn any_change_to_what_is_no_measurement_is_found() {
+fn any_change_to_anything_but_a_measurement_is_found() {
     let whole = Forgery::new();
     let mut all = Vec::new();
     for (at, event) in whole.events.iter().enumerate() {
         let is_measurement = event["data"].get("measurement").or(event["data"].get("evaluation")).is_some();
         let mut paths = Vec::new();
         leaves(event, "", &mut paths);
-        let is_told = |path: &String| {
-            at > 0 || !path.ends_with("/file") && !TOLD_BY_NOTHING_ELSE.iter().any(|prefix| path.starts_with(prefix))
+        let has_effect = |path: &String| {
+            at > 0 || !path.ends_with("/file") && !HELD_BY_DIGESTS_ONLY.iter().any(|prefix| path.starts_with(prefix))
         };
-        all.extend(paths.into_iter().filter(is_told).filter(|_| !is_measurement).map(|path| (at, path)));
+        all.extend(paths.into_iter().filter(has_effect).filter(|_| !is_measurement).map(|path| (at, path)));
     }
     let mut unseen = Vec::new();
     for (at, path) in tried(all, 3 * FEW) {
         let mut forgery = Forgery::new();
         let leaf = forgery.events[at].pointer_mut(&path).unwrap();
         *leaf = other(leaf);
-        if forgery.told().is_none() {
+        if forgery.divergence().is_none() {
             unseen.push(format!("event {at} {path}: {leaf}", leaf = forgery.events[at].pointer(&path).unwrap()));
         }
     }
@@ -327,7 +335,7 @@ fn any_change_to_what_is_no_measurement_is_found() {
 }
 
 #[test]
-fn without_right_digests_the_line_is_named_whatever_was_changed() {
+fn without_right_digests_the_line_is_named_for_any_change() {
     let whole = Forgery::new();
     let text = fs::read_to_string(whole.folder.join("journal.jsonl")).unwrap();
     for (what, from, to) in [

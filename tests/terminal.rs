@@ -82,7 +82,7 @@ fn no_table_is_wider_than_its_terminal_and_what_is_left_out_is_said() {
     );
 }
 
-/// A program that turns its own comment, rings the bell and clears the screen of whoever looks at it.
+/// A program that turns its own comment, rings the bell and clears the screen of the reader.
 #[test]
 fn nothing_that_a_candidate_wrote_steers_a_terminal() {
     let world = finished::world();

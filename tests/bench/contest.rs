@@ -1,4 +1,4 @@
-//! Contest: runs that go on from one start, each with other proposers.
+//! Contest: runs that continue from one start, each with other proposers.
 
 use std::fmt;
 use std::fs;
@@ -61,7 +61,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The score of the best after so many judge seconds.
+    /// The score of the best after that many judge seconds.
     pub fn at(&self, seconds: f64) -> f64 {
         let reached = self.best.iter().take_while(|(at, _)| *at <= seconds);
         reached.last().map_or(f64::NEG_INFINITY, |(_, score)| *score)
@@ -94,12 +94,12 @@ impl Course {
         RunFolder::new(self.folder.path().join(name))
     }
 
-    /// Goes on from the start.
+    /// Continues from the start.
     pub async fn run(&self, contestant: Contestant, seed: u64) -> anyhow::Result<Outcome> {
         let folder = self.run_folder(&format!("{contestant:?}-{seed}"));
         let start = self.run_folder("start");
         fs::create_dir_all(folder.path())?;
-        go_on_with(&start.journal(), &folder.journal(), contestant.parts(), seed)?;
+        continue_with(&start.journal(), &folder.journal(), contestant.parts(), seed)?;
         let stop = folder.stop_file();
         let (mut seconds, mut best) = (0.0, Vec::new());
         let mut observer = |news: RunUpdate<'_>, search: &Search| {
@@ -137,8 +137,8 @@ fn beginning(file: &Path) -> anyhow::Result<Start> {
     Ok(Start { settings, file_name, program, baseline, corpus, catalogue, epoch: 0 })
 }
 
-/// The journal of a run that began as another one did, and goes on with these proposers.
-fn go_on_with(from: &Path, to: &Path, parts: Parts, seed: u64) -> anyhow::Result<()> {
+/// The journal of a run that began as another one did, and continues with these proposers.
+fn continue_with(from: &Path, to: &Path, parts: Parts, seed: u64) -> anyhow::Result<()> {
     let journal = Journal::create(to)?;
     let mut events: Vec<Event> = read::<Event>(from)?.entries.into_iter().map(|entry| entry.event).collect();
     events.retain(|event| !matches!(event, Event::RunStopped { .. }));

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use packevolve_contract::evaluation::Measurement;
 
-/// Linux counts the time of processes in these, whatever the kernel's own clock.
+/// Linux counts the time of processes in these, independent of the kernel's own clock.
 const TICKS_A_SECOND: f64 = 100.0;
 /// CPU time so far, seconds, by who spent it.
 #[derive(Clone, Copy)]

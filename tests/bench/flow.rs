@@ -1,5 +1,5 @@
 //! How many candidates the harness sustains where judging costs next to nothing, what they take, and how fast the run
-//! can be looked at and taken up again: `cargo bench --bench flow`, a minute; `-- 100000` makes a run of so many.
+//! can be looked at and taken up again: `cargo bench --bench flow`, a minute; `-- 100000` makes a run of 100,000.
 //!
 //! A whole run of the product, with all offline proposers, journal and commits; only the judge is another one: this
 //! bench itself, which serves as a [`stub`] when it is called as the judge is. A figure that is missed is marked, and
@@ -23,11 +23,11 @@ use tempfile::TempDir;
 const JUDGE: &str = "packevolve-judge";
 /// Candidates of the run where no other number is asked for.
 const CANDIDATES: usize = 3000;
-/// The costs of so many candidates at the start and at the end are compared.
+/// The costs of this many candidates at the start and at the end are compared.
 const GROUP: usize = 1000;
 /// Between two looks at how much memory the harness has taken.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// More files than this an archive does not come to hold.
+/// More files than this an archive never holds.
 const FILES: f64 = 1000.0;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let world = World::new(&own, candidates)?;
     let used = world.harness(&["evolve", "--run", "flow"])?;
     let flow = Flow::read(&world.run().join("journal.jsonl"))?;
-    let met = [told(&flow, used), room(&world, &flow)?, looked_at(&world, &flow)?];
+    let met = [flow_figures(&flow, used), room(&world, &flow)?, looked_at(&world, &flow)?];
     Ok(if met.into_iter().all(|met| met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -157,7 +157,7 @@ fn milliseconds(times: &[f64]) -> f64 {
 }
 
 /// Prints how the run went; whether all figures were met.
-fn told(flow: &Flow, used: Used) -> bool {
+fn flow_figures(flow: &Flow, used: Used) -> bool {
     let count = flow.judged.len() as f64;
     println!(
         "\n{count} candidates, judged in {:?} each, on 2 slots; {} attempts declined",
@@ -206,7 +206,7 @@ fn looked_at(world: &World, flow: &Flow) -> anyhow::Result<bool> {
     Ok(met)
 }
 
-/// Prints a figure with what it is to be; whether it is.
+/// Prints a figure with its limit; whether it is.
 fn figure(name: &str, value: f64, bound: &str, limit: f64) -> bool {
     let met = if bound == "at least" { value >= limit } else { value <= limit };
     println!("{:<7} {name}: {value:.2}, {bound} {limit}", if met { "ok" } else { "MISSED" });

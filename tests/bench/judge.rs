@@ -1,5 +1,5 @@
-//! What judging costs and how well it repeats: `cargo bench`, some minutes. `cargo bench -- overhead` and `-- repeat` are its
-//! two parts; `-- devices` shows all programs on the CPU and, if there is one, the GPU.
+//! What judging costs and how well it repeats: `cargo bench`, some minutes. `cargo bench -- overhead` and `-- repeat`
+//! are its two parts; `-- devices` shows all programs on the CPU and, if there is one, the GPU.
 //!
 //! Times are of one machine and one moment; costs are in CPU time, of which other programs take none. A figure that is
 //! missed is marked, and makes the bench fail. Needs both programs: `cargo build --release --workspace` first.
@@ -72,7 +72,7 @@ impl Bench {
         Ok(judge)
     }
 
-    /// Prints a figure with what it is to be at most.
+    /// Prints a figure with its limit.
     fn figure(&mut self, name: &str, value: f64, at_most: f64, unit: &str) {
         let met = value <= at_most;
         self.passed &= met;

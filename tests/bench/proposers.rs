@@ -1,10 +1,11 @@
 //! What the proposers bring, each alone and all together: `cargo bench --bench proposers`, half an hour; `-- --seeds 3
 //! --judge-seconds 30 --plot FILE --config FILE` makes it shorter, says where the plot goes, and takes other settings.
 //!
-//! One run makes the start: the seed program and the corpus, but for the one document that takes longer than all others
-//! together. Every contestant goes on from a copy of it, with the same baseline, loads and cases, by other random numbers
-//! for each seed, until its candidates have cost so many seconds of judging. What is compared is the score of the best,
-//! on windows that the search does not see. Needs both programs: `cargo build --release --workspace` first.
+//! One run makes the start: the seed program and the corpus, except for the one document that takes longer than all
+//! others together. Every contestant continues from a copy of it, with the same baseline, loads and cases, by other
+//! random numbers for each seed, until its candidates have cost that many seconds of judging. What is compared is the
+//! score of the best, on windows that the search does not see. Needs both programs: `cargo build --release --workspace`
+//! first.
 
 mod contest;
 mod standings;
@@ -41,7 +42,7 @@ impl Wanted {
                 _ => anyhow::bail!("{argument}? there are --seeds N, --judge-seconds S, --plot FILE and --config FILE"),
             }
         }
-        anyhow::ensure!(wanted.seeds > 0 && wanted.judge_seconds > 0.0, "nothing is to be measured");
+        anyhow::ensure!(wanted.seeds > 0 && wanted.judge_seconds > 0.0, "nothing to measure");
         Ok(wanted)
     }
 }
@@ -51,7 +52,7 @@ async fn main() -> anyhow::Result<()> {
     let wanted = Wanted::read(std::env::args().skip(1))?;
     let course = Course::open(&wanted.config, wanted.judge_seconds).await?;
     let mut standings = Standings::new(wanted.judge_seconds);
-    // Seed by seed, so that whatever else the machine does meets all of them.
+    // Seed by seed, so that other load on the machine affects all of them.
     for seed in 1..=wanted.seeds {
         for contestant in Contestant::ALL {
             let result = course.run(contestant, seed).await?;

@@ -12,7 +12,7 @@ use crate::{Bench, evaluate, programs};
 
 /// Evaluations of each program.
 const TIMES: usize = 5;
-/// Of the pairs of evaluations of one program, so many agree within what is allowed.
+/// Of the pairs of evaluations of one program, this share agrees within what is allowed.
 const MOST_PAIRS: f64 = 0.95;
 /// How far two evaluations may be apart, in percent.
 const CONDITIONS: [(&str, f64); 2] = [("alone", 5.0), ("beside a spinning process", 10.0)];

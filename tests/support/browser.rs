@@ -126,7 +126,7 @@ impl Browser {
         seen
     }
 
-    /// The page as it is printed.
+    /// The page in print.
     pub fn print(&mut self, page: &Path) -> Vec<u8> {
         let mut seen = Seen::default();
         let session = self.new_page(&mut seen);

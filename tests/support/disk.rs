@@ -14,7 +14,7 @@ use rand::{Rng, RngExt};
 
 use super::tracer::{Call, Kind};
 
-/// Stands for one file or folder for as long as it is there, whatever it is called.
+/// Stands for one file or folder as long as it exists, under any name.
 type Id = u64;
 
 /// A file's content, or a folder's names.

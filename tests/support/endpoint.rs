@@ -23,7 +23,7 @@ pub enum Act {
     BreakOff,
     /// Sends nothing and closes.
     Close,
-    /// Sends what is no HTTP.
+    /// Sends invalid HTTP.
     Garble,
     /// Sends without end.
     Flood,
@@ -106,13 +106,13 @@ impl Endpoint {
         Self { address, arrived, is_over, accepting: Some(accepting) }
     }
 
-    /// What a model's `base_url` is to be.
+    /// The `base_url` of a model.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    /// An address where nobody listens.
-    pub fn nobody() -> String {
+    /// An address without a listener.
+    pub fn refusing() -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         format!("http://{}/v1", listener.local_addr().unwrap())
     }
@@ -145,7 +145,7 @@ fn serve(mut stream: TcpStream, acts: &[Act], log: &Mutex<Vec<Arrived>>, is_over
         Act::Insert(text) => &Act::Say(inserting(&text.replace("{n}", &place.to_string()), place, &arrived)),
         act => act,
     };
-    // A client that has gone is no fault of the server.
+    // A client that has gone is not the fault of the server.
     let _ = play(&mut stream, act, &arrived, is_over);
 }
 
@@ -206,7 +206,7 @@ fn play(stream: &mut TcpStream, act: &Act, arrived: &Arrived, is_over: &AtomicBo
         }
         Act::BreakOff => stream.write_all(format!("{}{{\"choices\": [", head(1000)).as_bytes()),
         Act::Close => Ok(()),
-        Act::Garble => stream.write_all(b"\x00\xffthis is no HTTP\r\n\r\n"),
+        Act::Garble => stream.write_all(b"\x00\xffnot HTTP\r\n\r\n"),
         Act::Flood => {
             stream.write_all(head(1 << 40).as_bytes())?;
             while is_going_on() {

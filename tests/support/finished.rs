@@ -1,5 +1,5 @@
-//! One small finished run of the scripted judge, made once for all tests that look at a run. Every time and every score in
-//! it is the same on every machine.
+//! One small finished run of the scripted judge, made once for all tests that look at a run. Every time and every score
+//! in it is the same on every machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -59,7 +59,7 @@ impl Live {
         killpg(self.session, signal).unwrap();
     }
 
-    /// Pids of the session's processes by their command; ended ones that nobody has reaped yet are not counted.
+    /// Pids of the session's processes by their command; ended ones that are not reaped yet are not counted.
     pub fn processes(&self) -> BTreeMap<i32, String> {
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         pids.filter_map(|pid: i32| Some((pid, self.command_of(pid)?))).collect()

@@ -222,7 +222,7 @@ impl Output {
         self
     }
 
-    /// Demands that what it told people holds all of these.
+    /// Demands that stderr holds all of these.
     #[track_caller]
     pub fn tells(self, wanted: &[&str]) -> Self {
         for part in wanted {

@@ -1,5 +1,5 @@
-//! Script: what the scripted judge says of a program. It depends on the text of the program alone, so a run is the same on
-//! every machine; all that can become of a program becomes of some of them.
+//! Script: what the scripted judge says of a program. It depends on the text of the program alone, so a run is the same
+//! on every machine; all that can become of a program becomes of some of them.
 
 use std::thread;
 use std::time::Duration;

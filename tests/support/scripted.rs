@@ -83,7 +83,7 @@ pub fn tried<T>(mut all: Vec<T>, few: usize) -> Vec<T> {
     all
 }
 
-/// All of a run that is to be the same however often it was interrupted.
+/// The parts of a run that must be equal with and without interruptions.
 #[derive(Debug, PartialEq)]
 pub struct Record {
     pub events: Vec<Event>,

@@ -1,4 +1,5 @@
-//! Skip: a test that cannot run on this machine says so. In CI it fails, unless the machine is known to lack what it needs.
+//! Skip: a test that cannot run on this machine prints why. In CI it fails, unless the machine is known to lack what it
+//! needs.
 
 use std::fmt::Display;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Tracer: runs a program and stops it at every system call with which its main thread changes files, to look at what it
-//! has left so far or to let the call fail. The program itself knows nothing of it: what is seen is what is shipped.
+//! Tracer: runs a program and stops it at every system call with which its main thread changes files, to look at what
+//! it has left so far or to let the call fail. The program itself knows nothing of it: what is seen is what is shipped.
 //!
 //! Only the main thread is looked at, or that of a test: it alone writes the record of a run.
 
@@ -56,7 +56,7 @@ pub trait Watcher {
     fn made(&mut self, _call: &Call) {}
 }
 
-/// Runs a command to its end, under the eyes of `watcher`, which is told of calls that change something in `folder`.
+/// Runs a command to its end, under the eyes of `watcher`, which hears of calls that change something in `folder`.
 #[allow(clippy::zombie_processes, reason = "it is waited for by its number")]
 pub fn trace(command: &Command, folder: &Path, watcher: &mut dyn Watcher) -> Output {
     // The shell waits to be seized, and then becomes the program.
@@ -90,7 +90,7 @@ struct Traced {
 }
 
 impl Traced {
-    /// The process stands still, and goes on under our eyes.
+    /// The process stands still, and continues under this tracer.
     fn seize(&self) {
         ptrace::seize(self.pid, ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL).unwrap();
         kill(self.pid, Signal::SIGCONT).unwrap();
