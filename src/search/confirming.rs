@@ -105,9 +105,13 @@ impl Search {
     /// Makes a measured candidate the best, or a contender if windows are held out, or neither. Whether it looks better
     /// than the best.
     pub(super) fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
+        let best = self.to_beat(|best| best.interval.score);
+        // The interval takes long to compute, and most candidates score below the best.
+        if best.is_some_and(|best| score < best.interval.score) && !self.is_cut_from_best(candidate) {
+            return false;
+        }
         let interval = Interval { score, half_width: self.half_width(measurement, self.baseline.as_ref()) };
         let keeps_up = self.keeps_up(candidate, interval);
-        let best = self.to_beat(|best| best.interval.score);
         // The baseline scores 0 on any windows: it needs no confirmation.
         let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
         if self.holds_out() && !is_baseline {
