@@ -410,7 +410,7 @@ fn an_edit_that_does_not_apply_comes_back_as_one_that_does() {
 fn a_model_in_config_is_checked_before_anything_begins() {
     let world = World::new();
     world.set("proposers", "{models: [{base_url: 'http://localhost/v1', model: m, parameters: {}}]}");
-    let message = ["proposers.models: number 1: parameters: max_completion_tokens or max_tokens is wanted"];
+    let message = ["config.yaml:8:78: proposers.models[0].parameters: must set max_completion_tokens or max_tokens"];
     world.run(&["evolve", "--run", "x"]).ends(3).tells_one_error(&message);
     assert!(!world.has_run("x"));
 }
