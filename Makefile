@@ -8,9 +8,6 @@ CARGO_FLAGS := --release --locked --workspace
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python3.10
 READY := .venv/ready
 
-# The test harness measures each test only with options that are not stable; a harness without them runs as it is.
-TIMED := --config "target.'cfg(unix)'.runner = ['sh', '-c', 'export RUSTC_BOOTSTRAP=1; o=\"-Zunstable-options --report-time\"; \"$$0\" $$o --list >/dev/null 2>&1 || o=; exec \"$$0\" $$o \"$$@\"']"
-
 # An environment whose python is gone, as after an upgrade of the system, is made again.
 ifeq ($(shell test -x .venv/bin/python || echo gone),gone)
 .PHONY: $(READY)
@@ -27,7 +24,7 @@ test: $(READY) ## build and run all tests; the slowest ones are listed at the en
 	cargo build $(CARGO_FLAGS)
 	log="$${CARGO_TARGET_DIR:-target}/tests.log"
 	rm -f "$$log.failed"
-	{ cargo test $(CARGO_FLAGS) $(TIMED) 2>&1 || touch "$$log.failed"; } | tee "$$log"
+	{ cargo test $(CARGO_FLAGS) --config "target.'cfg(unix)'.runner = '$$PWD/.ci/timed'" 2>&1 || touch "$$log.failed"; } | tee "$$log"
 	echo "The slowest tests, seconds:"
 	sed -n 's/^test \(.*\) \.\.\. ok <\(.*\)s>$$/\2  \1/p' "$$log" | sort -rn | head -15
 	test ! -e "$$log.failed"
