@@ -31,7 +31,7 @@ test: $(READY) ## build and run all tests; the slowest ones are listed at the en
 
 test-long: $(READY) ## run what takes minutes or depends on the clock: each moment of a crash, each fate twice, races
 	cargo build $(CARGO_FLAGS)
-	PACKEVOLVE_CRASHES=all cargo test $(CARGO_FLAGS) -- --include-ignored long crash:: tamper::
+	PACKEVOLVE_CRASHES=all cargo test $(CARGO_FLAGS) -- --include-ignored long slowed crash:: tamper::
 
 check: $(READY) ## format, lints and docs, with warnings denied
 	cargo fmt --all --check
