@@ -19,7 +19,7 @@ pub struct Refs {
     /// The best of every island; `None` for an empty one.
     pub islands: Vec<Option<CommitId>>,
     /// Seconds since 1970, not before the newest member of the front.
-    time: u64,
+    pub(super) time: u64,
 }
 
 impl Refs {

@@ -87,10 +87,10 @@ impl Writer {
     ///
     /// # Errors
     /// Git or the operating system fails.
-    pub fn finish(&mut self, refs: Refs, notes: &BTreeMap<CommitId, String>) -> Result<(), ArchiveError> {
+    pub fn finish(&mut self, refs: &Refs, notes: &BTreeMap<CommitId, String>) -> Result<(), ArchiveError> {
         self.wait()?;
         if let Some((objects, head)) = self.kept.take() {
-            archive(&self.path, std::mem::take(&mut self.waiting), objects, head, &refs)?;
+            archive(&self.path, std::mem::take(&mut self.waiting), objects, head, refs)?;
         }
         set_notes(&Archive::open(&self.path)?, notes, refs.time())
     }
@@ -179,3 +179,7 @@ fn set_notes(archive: &Archive, notes: &BTreeMap<CommitId, String>, time: u64) -
     archive.write(objects)?;
     archive.point(NOTES, head)
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -58,7 +58,7 @@ pub fn open_archive(
 /// # Errors
 /// See [`open_archive`].
 pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
-    writer.finish(Refs::of(search), &notes(search))?;
+    writer.finish(&Refs::of(search), &notes(search))?;
     // A person may have run `git gc` before refs led to these objects.
     let commits = search.candidates().map(|(_, candidate)| candidate.commit);
     let lacking = writer.lacking_commits(commits)?;
