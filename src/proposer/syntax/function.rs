@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
+use crate::proposer::syntax::tree::{Node, assignment, field, parse, text, whole_lines};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -40,26 +40,22 @@ pub(crate) struct Assigned {
 
 /// The top-level functions of `program`, in source order.
 pub(crate) fn functions(program: &str) -> Vec<Function> {
-    parse(program).root().named_children().filter_map(|node| function(program, node)).collect()
+    at_top(program, |node| function(program, node))
 }
 
 /// The functions within `bytes`, which are whole lines. Python counts an indented comment behind a function, such as
 /// the marker that ends a region, as part of it; this function does not.
 pub(crate) fn functions_in(program: &str, within: &Range<usize>) -> Vec<Function> {
-    let inside = |function: &Function| {
+    let is_comment_or_blank = |line: &str| line.trim().is_empty() || line.trim().starts_with('#');
+    let inside = |function: Function| {
         let span = function.span.start..function.span.end.min(within.end);
         let beyond = &program[span.end..function.span.end];
-        let is_inside = within.contains(&span.start) && beyond.lines().all(|line| is_comment_or_blank(line.trim()));
-        is_inside.then(|| Function { span, ..function.clone() })
+        let is_inside = within.contains(&span.start) && beyond.lines().all(is_comment_or_blank);
+        is_inside.then_some(Function { span, ..function })
     };
-    functions(program).iter().filter_map(inside).collect()
+    functions(program).into_iter().filter_map(inside).collect()
 }
 
-fn is_comment_or_blank(line: &str) -> bool {
-    line.is_empty() || line.starts_with('#')
-}
-
-/// Whether one range is within another.
 pub(crate) fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
@@ -83,10 +79,14 @@ pub(crate) fn imports(program: &str) -> Vec<Import> {
 /// The names that `program` assigns at its top level, in source order.
 pub(crate) fn assigned(program: &str) -> Vec<Assigned> {
     at_top(program, |node| {
-        let assignment = node.first_named().filter(|child| child.kind() == "assignment")?;
-        let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
-        Some(Assigned { name: text(program, left).to_owned(), span: whole_lines(program, node) })
+        let (_, name) = assignment(program, node)?;
+        Some(Assigned { name: name.to_owned(), span: whole_lines(program, node) })
     })
+}
+
+/// The definition below decorators; other nodes stay.
+pub(super) fn definition(node: Node<'_>) -> Node<'_> {
+    node.child_in("definition").unwrap_or(node)
 }
 
 fn at_top<T>(program: &str, read: impl Fn(Node<'_>) -> Option<T>) -> Vec<T> {
@@ -95,26 +95,16 @@ fn at_top<T>(program: &str, read: impl Fn(Node<'_>) -> Option<T>) -> Vec<T> {
 }
 
 fn function(program: &str, node: Node<'_>) -> Option<Function> {
-    let definition = match node.kind() {
-        "decorated_definition" => node.child_in("definition")?,
-        _ => node,
-    };
+    let definition = definition(node);
     if definition.kind() != "function_definition" {
         return None;
     }
-    let name = definition.child_in("name")?;
-    let mut mentions = BTreeSet::new();
-    let mut calls = Vec::new();
-    node.walk(|below| {
-        let field = below.field();
-        // Attributes, keywords and parameters do not refer to names of the program.
-        if below.kind() == "identifier" && !matches!(field, Some("attribute" | "name")) {
-            mentions.insert(text(program, below).to_owned());
-        }
-        calls.extend(call(program, below));
-        true
-    });
-    Some(Function { name: text(program, name).to_owned(), span: whole_lines(program, node), mentions, calls })
+    Some(Function {
+        name: field(program, definition, "name")?.to_owned(),
+        span: whole_lines(program, node),
+        mentions: node.subtree().filter(|below| below.is_name()).map(|name| text(program, name).to_owned()).collect(),
+        calls: node.subtree().filter_map(|below| call(program, below)).collect(),
+    })
 }
 
 fn call(program: &str, node: Node<'_>) -> Option<Call> {
@@ -123,10 +113,9 @@ fn call(program: &str, node: Node<'_>) -> Option<Call> {
         return None;
     }
     let arguments = node.child_in("arguments")?;
-    let keywords = arguments.named_children().filter_map(|argument| {
-        let part = |field| argument.child_in(field).map(|part| text(program, part).to_owned());
-        (argument.kind() == "keyword_argument").then(|| Some((part("name")?, part("value")?))).flatten()
-    });
+    let keywords = arguments.named_children().filter(|argument| argument.kind() == "keyword_argument");
+    let part = |argument, name| field(program, argument, name).map(str::to_owned);
+    let keywords = keywords.filter_map(|argument| Some((part(argument, "name")?, part(argument, "value")?)));
     Some(Call { function: text(program, function).to_owned(), keywords: keywords.collect() })
 }
 

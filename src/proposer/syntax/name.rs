@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::proposer::syntax::function::{assigned, imports};
-use crate::proposer::syntax::tree::{Node, add_names, parse, text};
+use crate::proposer::syntax::function::{assigned, definition, imports};
+use crate::proposer::syntax::tree::{Node, add_names, add_targets, field, parse, text};
 
 /// For each top-level function of `program`, the names that neither it nor the top level binds: built-in functions and
 /// missing names. Ignores order: a name that is bound too late counts as bound, and so does a type or a default among
@@ -12,36 +12,26 @@ pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     let tree = parse(program);
     let mut at_top: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
     at_top.extend(imports(program).into_iter().flat_map(|import| import.names));
-    let nodes: Vec<Node<'_>> = tree.root().named_children().map(defined).collect();
-    at_top.extend(nodes.iter().filter_map(|node| name(program, *node)));
+    let nodes: Vec<Node<'_>> = tree.root().named_children().map(definition).collect();
+    at_top.extend(nodes.iter().filter_map(|node| field(program, *node, "name").map(str::to_owned)));
     let mut unbound = BTreeSet::new();
     for node in nodes.into_iter().filter(|node| node.kind() == "function_definition") {
-        let function = name(program, node).unwrap_or_default();
+        let function = field(program, node, "name").unwrap_or_default();
         let missing = used_unbound(program, node).into_iter().filter(|name| !at_top.contains(*name));
-        unbound.extend(missing.map(|name| (function.clone(), name.to_owned())));
+        unbound.extend(missing.map(|name| (function.to_owned(), name.to_owned())));
     }
     unbound
 }
 
-/// The definition below decorators.
-fn defined(node: Node<'_>) -> Node<'_> {
-    node.child_in("definition").unwrap_or(node)
-}
-
-fn name(program: &str, definition: Node<'_>) -> Option<String> {
-    definition.child_in("name").map(|name| text(program, name).to_owned())
-}
-
 fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
     let (mut used, mut bound) = (BTreeSet::new(), BTreeSet::new());
-    function.walk(|node| {
+    for node in function.subtree() {
         match node.kind() {
-            // The fields that hold names of attributes, keywords and definitions.
-            "identifier" if !matches!(node.field(), Some("attribute" | "name")) => {
+            "identifier" if node.is_name() => {
                 used.insert(text(program, node));
             }
             "assignment" | "for_statement" | "for_in_clause" => {
-                node.child_in("left").into_iter().for_each(|left| bind(program, left, &mut bound));
+                node.child_in("left").into_iter().for_each(|left| add_targets(program, left, &mut bound));
             }
             "parameters"
             | "lambda_parameters"
@@ -53,24 +43,12 @@ fn used_unbound<'a>(program: &'a str, function: Node<'_>) -> BTreeSet<&'a str> {
                 add_names(program, node, &mut bound);
             }
             "named_expression" | "function_definition" | "class_definition" => {
-                let name = node.child_in("name").map(|name| text(program, name));
-                bound.extend(name);
+                bound.extend(field(program, node, "name"));
             }
             _ => {}
         }
-        true
-    });
+    }
     used.difference(&bound).copied().collect()
-}
-
-/// The names that an assignment to `target` binds. An assignment to an index or an attribute uses its object.
-fn bind<'a>(program: &'a str, target: Node<'_>, bound: &mut BTreeSet<&'a str>) {
-    target.walk(|node| {
-        if node.kind() == "identifier" {
-            bound.insert(text(program, node));
-        }
-        !matches!(node.kind(), "subscript" | "attribute" | "call")
-    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::proposer::syntax::tree::{Node, add_names, parse, text};
+use crate::proposer::syntax::function::{assigned, imports};
+use crate::proposer::syntax::tree::{Node, add_names, add_targets, field, parse, text};
 
 /// The tokens of `program`, with braces around blocks and locals numbered in each function. Only for comparison; it is
 /// not valid Python.
@@ -48,7 +49,7 @@ fn tokens(program: &str, statement: Node<'_>, locals: &BTreeSet<&str>, normal: &
         if skipped || is_plain_string(node) || node.children().next().is_none() {
             if !skipped && node.kind() != "block" {
                 let token = text(program, node);
-                if node.kind() == "identifier" && is_name(node.field()) && locals.contains(token) {
+                if node.is_name() && locals.contains(token) {
                     let next = numbers.len();
                     let number = numbers.entry(token).or_insert(next);
                     *normal += &format!("%{number} ");
@@ -72,10 +73,7 @@ fn begins_statement(node: Node<'_>, statement: Node<'_>) -> bool {
 
 /// A string without interpolation is one token.
 fn is_plain_string(node: Node<'_>) -> bool {
-    if node.kind() != "string" {
-        return false;
-    }
-    node.named_children().all(|child| child.kind() != "interpolation")
+    node.kind() == "string" && node.named_children().all(|child| child.kind() != "interpolation")
 }
 
 fn is_docstring(node: Node<'_>) -> bool {
@@ -84,19 +82,11 @@ fn is_docstring(node: Node<'_>) -> bool {
         && node.first_named().is_some_and(|child| child.kind() == "string")
 }
 
-/// Whether an identifier in this field is a name of the program, not an attribute or keyword.
-fn is_name(field: Option<&str>) -> bool {
-    !matches!(field, Some("attribute" | "name"))
-}
-
 /// The names that top-level imports, functions and classes bind.
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> =
-        crate::proposer::syntax::function::assigned(program).into_iter().map(|assigned| assigned.name).collect();
-    names.extend(crate::proposer::syntax::function::imports(program).into_iter().flat_map(|import| import.names));
-    for child in root.named_children() {
-        names.extend(child.child_in("name").map(|name| text(program, name).to_owned()));
-    }
+    let mut names: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
+    names.extend(imports(program).into_iter().flat_map(|import| import.names));
+    names.extend(root.named_children().filter_map(|child| field(program, child, "name").map(str::to_owned)));
     names
 }
 
@@ -107,35 +97,24 @@ fn locals<'a>(program: &'a str, statement: Node<'_>, fixed: &'a BTreeSet<String>
         return bound;
     }
     let mut kept: BTreeSet<&str> = fixed.iter().map(String::as_str).collect();
-    let own = |node: Node<'_>, names: &mut BTreeSet<&'a str>| {
-        node.walk(|below| {
-            if below.kind() == "identifier" && is_name(below.field()) {
-                names.insert(text(program, below));
-            }
-            // An assignment to an index or an attribute uses its object.
-            !matches!(below.kind(), "subscript" | "attribute" | "call")
-        });
-    };
-    let field = |node: Node<'_>, name: &str| node.child_in(name).map(|node| text(program, node));
-    statement.walk(|node| {
+    for node in statement.subtree() {
         match node.kind() {
             "assignment" | "augmented_assignment" | "for_statement" | "for_in_clause" => {
-                node.child_in("left").into_iter().for_each(|left| own(left, &mut bound));
+                node.child_in("left").into_iter().for_each(|left| add_targets(program, left, &mut bound));
             }
-            "named_expression" => bound.extend(field(node, "name")),
-            "as_pattern_target" => own(node, &mut bound),
+            "named_expression" => bound.extend(field(program, node, "name")),
+            "as_pattern_target" => add_targets(program, node, &mut bound),
             "parameters" | "lambda_parameters" | "global_statement" | "nonlocal_statement" => {
                 add_names(program, node, &mut kept);
             }
-            "function_definition" | "class_definition" => kept.extend(field(node, "name")),
+            "function_definition" | "class_definition" => kept.extend(field(program, node, "name")),
             "call" => {
                 let function = node.child_in("function").filter(|function| function.kind() == "identifier");
                 kept.extend(function.map(|function| text(program, function)));
             }
             _ => {}
         }
-        true
-    });
+    }
     bound.difference(&kept).copied().collect()
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::proposer::literal::Literal;
-use crate::proposer::syntax::tree::{Node, parse, text};
+use crate::proposer::syntax::tree::{Node, field, parse, text};
 
 /// The role of a number; the most promising to change comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,43 +53,22 @@ pub(crate) fn numbers(program: &str) -> Vec<Number> {
     let mut numbers = Vec::new();
     tree.root().walk(|node| {
         if matches!(node.kind(), "integer" | "float") {
-            numbers.extend(number(program, &path(node)));
+            numbers.extend(number(program, node));
         }
         !SKIPPED.contains(&node.kind())
     });
     numbers
 }
 
-/// A node on the path from the root, with its field in the parent.
-#[derive(Clone, Copy)]
-struct Step<'tree> {
-    node: Node<'tree>,
-    field: Option<&'static str>,
-}
-
-fn path(node: Node<'_>) -> Vec<Step<'_>> {
-    let upwards = std::iter::successors(Some(node), |node| node.parent());
-    let mut path: Vec<_> = upwards.map(|node| Step { node, field: node.field() }).collect();
-    path.reverse();
-    path
-}
-
-/// The number at the end of `path`.
-fn number(program: &str, path: &[Step<'_>]) -> Option<Number> {
-    let (leaf, mut above) = path.split_last()?;
-    let mut value = *leaf;
-    if let Some((sign, rest)) = above.split_last()
-        && sign.node.kind() == "unary_operator"
-        && text(program, sign.node).starts_with('-')
-    {
-        (value, above) = (*sign, rest);
-    }
-    let written = text(program, value.node).replace(|char: char| char.is_whitespace(), "");
+fn number(program: &str, digits: Node<'_>) -> Option<Number> {
+    let is_minus = |node: &Node<'_>| node.kind() == "unary_operator" && text(program, *node).starts_with('-');
+    let value = digits.parent().filter(is_minus).unwrap_or(digits);
+    let written = text(program, value).replace(|char: char| char.is_whitespace(), "");
     let literal = Literal::parse(&written)?;
-    let place = Place { program, value, above };
+    let place = Place { program, value };
     Some(Number {
-        span: value.node.bytes(),
-        line: value.node.rows().0 + 1,
+        span: value.bytes(),
+        line: value.line(),
         literal,
         role: place.role(literal),
         name: place.name().map(str::to_owned),
@@ -97,46 +76,40 @@ fn number(program: &str, path: &[Step<'_>]) -> Option<Number> {
     })
 }
 
-fn field<'a>(program: &'a str, node: Node<'_>, field: &str) -> Option<&'a str> {
-    node.child_in(field).map(|node| text(program, node))
-}
-
 /// The position of a number in the tree.
 struct Place<'a, 'tree> {
     program: &'a str,
-    value: Step<'tree>,
-    /// The ancestors, from the root.
-    above: &'a [Step<'tree>],
+    value: Node<'tree>,
 }
 
 impl<'a, 'tree> Place<'a, 'tree> {
     /// The ancestors up to the statement, innermost first, each with its child.
-    fn outwards(&self) -> impl Iterator<Item = (Step<'tree>, Step<'tree>)> {
-        let below = std::iter::once(self.value).chain(self.above.iter().rev().copied());
-        let statement = |kind: &str| matches!(kind, "block" | "module" | "function_definition" | "lambda");
-        self.above.iter().rev().copied().zip(below).take_while(move |(node, _)| !statement(node.node.kind()))
+    fn outwards(&self) -> impl Iterator<Item = (Node<'tree>, Node<'tree>)> + use<'tree> {
+        let below = std::iter::successors(Some(self.value), |node| node.parent());
+        let pairs = below.filter_map(|below| Some((below.parent()?, below)));
+        pairs.take_while(|(node, _)| !matches!(node.kind(), "block" | "module" | "function_definition" | "lambda"))
     }
 
     /// The node whose value is the number, ignoring parentheses.
-    fn holder(&self) -> Option<(Step<'tree>, Step<'tree>)> {
-        self.outwards().find(|(node, _)| node.node.kind() != "parenthesized_expression")
+    fn holder(&self) -> Option<(Node<'tree>, Node<'tree>)> {
+        self.outwards().find(|(node, _)| node.kind() != "parenthesized_expression")
     }
 
     fn role(&self, literal: Literal) -> Role {
         if let Some((holder, below)) = self.holder()
-            && matches!(holder.node.kind(), "default_parameter" | "typed_default_parameter")
-            && below.field == Some("value")
+            && matches!(holder.kind(), "default_parameter" | "typed_default_parameter")
+            && below.field() == Some("value")
         {
             let count = !literal.is_structural() || literal == Literal::Integer(1);
             return if count { Role::Default } else { Role::Structural };
         }
         for (node, below) in self.outwards() {
-            match node.node.kind() {
-                "subscript" if below.field != Some("value") => return Role::Structural,
+            match node.kind() {
+                "subscript" if below.field() != Some("value") => return Role::Structural,
                 "slice" => return Role::Structural,
-                "keyword_argument" if self.is_dimension(node.node) => return Role::Structural,
-                "call" if below.node.kind() == "argument_list" => {
-                    return self.role_in_call(node.node, below.node, literal);
+                "keyword_argument" if self.is_dimension(node) => return Role::Structural,
+                "call" if below.kind() == "argument_list" => {
+                    return self.role_in_call(node, below, literal);
                 }
                 _ => {}
             }
@@ -155,8 +128,7 @@ impl<'a, 'tree> Place<'a, 'tree> {
             _ => text(self.program, function),
         });
         let is_method = function.is_some_and(|function| function.kind() == "attribute");
-        let alone =
-            arguments.named_children().count() == 1 && self.holder().is_some_and(|(node, _)| node.node == arguments);
+        let alone = arguments.named_children().count() == 1 && self.holder().is_some_and(|(node, _)| node == arguments);
         match (name, literal) {
             (Some("range"), Literal::Integer(1)) if alone => Role::Bound,
             (Some("range"), _) if !literal.is_structural() => Role::Bound,
@@ -168,21 +140,20 @@ impl<'a, 'tree> Place<'a, 'tree> {
     /// The name that holds the number.
     fn name(&self) -> Option<&'a str> {
         let (holder, below) = self.holder()?;
-        match (holder.node.kind(), below.field) {
+        match (holder.kind(), below.field()) {
             ("default_parameter" | "typed_default_parameter" | "keyword_argument", Some("value")) => {
-                field(self.program, holder.node, "name")
+                field(self.program, holder, "name")
             }
             ("assignment", Some("right")) => {
-                let left = holder.node.child_in("left")?;
-                (left.kind() == "identifier").then(|| text(self.program, left))
+                holder.child_in("left").filter(|left| left.kind() == "identifier").map(|left| text(self.program, left))
             }
             _ => None,
         }
     }
 
     fn function(&self) -> Option<&'a str> {
-        let function = self.above.iter().rfind(|step| step.node.kind() == "function_definition")?;
-        field(self.program, function.node, "name")
+        let mut above = std::iter::successors(self.value.parent(), |node| node.parent());
+        field(self.program, above.find(|node| node.kind() == "function_definition")?, "name")
     }
 }
 

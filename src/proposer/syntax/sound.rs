@@ -1,21 +1,13 @@
 //! A check that a program is valid Python.
 
-use crate::proposer::syntax::tree::{Node, parse};
+use crate::proposer::syntax::tree::parse;
 
 /// Whether the parser accepts `program` without error recovery.
 pub(crate) fn is_sound(program: &str) -> bool {
     let tree = parse(program);
-    let mut sound = !tree.has_error();
-    tree.root().walk(|node| {
-        // The grammar allows an empty block; Python does not.
-        sound &= node.kind() != "block" || has_statement(node);
-        sound
-    });
-    sound
-}
-
-fn has_statement(block: Node<'_>) -> bool {
-    block.named_children().any(|child| child.kind() != "comment")
+    // The grammar allows an empty block; Python does not.
+    let mut blocks = tree.root().subtree().filter(|node| node.kind() == "block");
+    !tree.has_error() && blocks.all(|block| block.named_children().any(|child| child.kind() != "comment"))
 }
 
 #[cfg(test)]

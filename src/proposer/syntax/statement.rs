@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::proposer::syntax::tree::{Node, parse, text, whole_lines};
+use crate::proposer::syntax::tree::{Node, assignment, parse, text, whole_lines};
 
 /// A statement in a block, on lines of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,49 +35,33 @@ pub(crate) struct Mask {
 /// The statements of `program`, in order within each block.
 pub(crate) fn statements(program: &str) -> Vec<Statement> {
     let tree = parse(program);
-    let mut all = Vec::new();
-    let mut blocks = 0;
-    tree.root().walk(|node| {
-        if node.kind() == "block" {
-            blocks += 1;
-            all.extend(of_block(program, node, blocks));
-        }
-        true
-    });
-    all
+    let blocks = tree.root().subtree().filter(|node| node.kind() == "block");
+    (1..).zip(blocks).flat_map(|(number, block)| of_block(program, block, number)).collect()
 }
 
 fn of_block(program: &str, block: Node<'_>, number: usize) -> Vec<Statement> {
     let nodes: Vec<Node<'_>> = block.named_children().filter(|node| node.kind() != "comment").collect();
-    let statement = |node: &Node<'_>| Statement {
-        span: whole_lines(program, *node),
-        line: node.rows().0 + 1,
+    let header = block.parent().map_or(0, |parent| parent.rows().0);
+    let (starts, ends) = (|at: usize| nodes[at].rows().0, |at: usize| nodes[at].rows().1);
+    let own_lines = |at: &usize| {
+        let after_others = *at == 0 || ends(at - 1) < starts(*at);
+        let before_others = at + 1 == nodes.len() || ends(*at) < starts(at + 1);
+        starts(*at) != header && after_others && before_others
+    };
+    let statement = |at: usize| Statement {
+        span: whole_lines(program, nodes[at]),
+        line: nodes[at].line(),
         block: number,
         alone: nodes.len() == 1,
-        computes: computes(*node),
-        guards: guards(*node),
+        computes: computes(nodes[at]),
+        guards: guards(nodes[at]),
     };
-    let statements: Vec<Statement> = nodes.iter().map(statement).collect();
-    let rows = |node: &Node<'_>| node.rows().0..=node.rows().1;
-    let header = block.parent().map_or(0, |parent| parent.rows().0);
-    let own_lines = |place: usize| {
-        let mine = rows(&nodes[place]);
-        let shares = |(other, node): (usize, &Node<'_>)| {
-            other != place && rows(node).start() <= mine.end() && mine.start() <= rows(node).end()
-        };
-        *mine.start() != header && !nodes.iter().enumerate().any(shares)
-    };
-    let own: Vec<usize> = (0..nodes.len()).filter(|place| own_lines(*place)).collect();
-    own.into_iter().map(|place| statements[place].clone()).collect()
+    (0..nodes.len()).filter(own_lines).map(statement).collect()
 }
 
 fn guards(node: Node<'_>) -> bool {
-    let mut found = false;
-    node.walk(|below| {
-        found |= matches!(below.kind(), "assert_statement" | "raise_statement" | "return_statement");
-        !found
-    });
-    found
+    let guard = |kind| matches!(kind, "assert_statement" | "raise_statement" | "return_statement");
+    node.subtree().any(|below| guard(below.kind()))
 }
 
 fn computes(node: Node<'_>) -> bool {
@@ -92,29 +76,21 @@ fn computes(node: Node<'_>) -> bool {
 /// The masks in loops of `program` that no early exit tests yet.
 pub(crate) fn masks(program: &str) -> Vec<Mask> {
     let tree = parse(program);
-    let mut masks = Vec::new();
-    tree.root().walk(|node| {
-        if matches!(node.kind(), "for_statement" | "while_statement") {
-            masks.extend(node.child_in("body").into_iter().flat_map(|body| of_loop(program, body)));
-        }
-        true
-    });
-    masks
+    let loops = tree.root().subtree().filter(|node| matches!(node.kind(), "for_statement" | "while_statement"));
+    loops.filter_map(|node| node.child_in("body")).flat_map(|body| of_loop(program, body)).collect()
 }
 
 fn of_loop(program: &str, body: Node<'_>) -> Vec<Mask> {
     let assigned = body.named_children().filter_map(|statement| {
-        let assignment = statement.first_named().filter(|child| child.kind() == "assignment")?;
-        let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
+        let (assignment, name) = assignment(program, statement)?;
         let right = assignment.child_in("right").filter(|right| is_mask(program, *right))?;
-        let name = text(program, left);
         let asked = text(program, body).contains(&format!("not {name}.any()"));
         // The assignment is alone on its line and ends there.
         let span = whole_lines(program, statement);
         let indent = &program[span.start..statement.bytes().start];
         (!asked && indent.trim().is_empty() && right.bytes().end == statement.bytes().end).then(|| Mask {
             name: name.to_owned(),
-            line: statement.rows().0 + 1,
+            line: statement.line(),
             indent: indent.to_owned(),
             span,
         })

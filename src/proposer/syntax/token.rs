@@ -28,17 +28,15 @@ pub(crate) fn tokens(program: &str) -> Vec<Token> {
     let tree = parse(program);
     let mut tokens = Vec::new();
     tree.root().walk(|node| {
-        let field = node.field();
-        tokens.extend(operator(program, node, field).or_else(|| kind_of_number(program, node, field)));
+        tokens.extend(operator(program, node).or_else(|| kind_of_number(program, node)));
         tokens.extend(transfer(program, node));
-        // Strings hold no tokens, except interpolated values.
         node.kind() != "type"
     });
     tokens
 }
 
 fn token(node: Node<'_>, others: Vec<String>, is_operator: bool) -> Token {
-    Token { span: node.bytes(), line: node.rows().0 + 1, others, is_operator }
+    Token { span: node.bytes(), line: node.line(), others, is_operator }
 }
 
 fn others(groups: &[&[&str]], word: &str) -> Option<Vec<String>> {
@@ -46,8 +44,8 @@ fn others(groups: &[&[&str]], word: &str) -> Option<Vec<String>> {
     Some(group.iter().filter(|other| **other != word).map(|other| (*other).to_owned()).collect())
 }
 
-fn operator(program: &str, node: Node<'_>, field: Option<&str>) -> Option<Token> {
-    let is_operator = matches!(field, Some("operator" | "operators")) && !node.is_named();
+fn operator(program: &str, node: Node<'_>) -> Option<Token> {
+    let is_operator = matches!(node.field(), Some("operator" | "operators")) && !node.is_named();
     // A sign before a number belongs to the number.
     let of_two = || node.parent().is_some_and(|parent| parent.kind() != "unary_operator");
     let others = is_operator.then(|| others(&OPERATORS, text(program, node))).flatten()?;
@@ -55,8 +53,8 @@ fn operator(program: &str, node: Node<'_>, field: Option<&str>) -> Option<Token>
 }
 
 /// `torch.float32`, or the `float` of `x.float()`.
-fn kind_of_number(program: &str, node: Node<'_>, field: Option<&str>) -> Option<Token> {
-    if node.kind() != "identifier" || field != Some("attribute") {
+fn kind_of_number(program: &str, node: Node<'_>) -> Option<Token> {
+    if node.kind() != "identifier" || node.field() != Some("attribute") {
         return None;
     }
     Some(token(node, others(&TYPES, text(program, node))?, false))

@@ -46,11 +46,9 @@ pub(super) struct Node<'tree> {
 impl Tree {
     /// Parses a program; invalid Python becomes a tree with errors.
     pub(super) fn of(program: &str) -> Self {
-        Self::read(&parsed(program))
-    }
-
-    fn read(parsed: &tree_sitter::Tree) -> Self {
-        Self { entries: entries(parsed), has_error: parsed.root_node().has_error() }
+        let parsed = PARSER.with_borrow_mut(|parser| parser.parse(program, None));
+        let parsed = parsed.expect("BUG: parsing was given no reason to stop early");
+        Self { entries: entries(&parsed), has_error: parsed.root_node().has_error() }
     }
 
     pub(super) fn root(&self) -> Node<'_> {
@@ -87,6 +85,11 @@ impl<'tree> Node<'tree> {
         start as usize..end as usize
     }
 
+    /// Its first line, from 1.
+    pub(super) fn line(self) -> usize {
+        self.rows().0 + 1
+    }
+
     /// The rows of its first and last byte, from 0.
     pub(super) fn rows(self) -> (usize, usize) {
         let (first, last) = self.entry().rows;
@@ -110,12 +113,21 @@ impl<'tree> Node<'tree> {
         self.children().filter(|child| child.is_named())
     }
 
+    /// This node and its descendants in source order.
+    pub(super) fn subtree(self) -> impl Iterator<Item = Self> + use<'tree> {
+        (self.at..self.entry().after).map(move |at| Self { at, ..self })
+    }
+
+    /// Whether it refers to a name of the program: attributes and keywords do not.
+    pub(super) fn is_name(self) -> bool {
+        self.kind() == "identifier" && !matches!(self.field(), Some("attribute" | "name"))
+    }
+
     /// The children in a field.
     pub(super) fn children_in<'a>(self, field: &'a str) -> impl Iterator<Item = Self> + use<'tree, 'a> {
         self.children().filter(move |child| child.field() == Some(field))
     }
 
-    /// The first child in a field.
     pub(super) fn child_in(self, field: &str) -> Option<Self> {
         self.children_in(field).next()
     }
@@ -186,44 +198,34 @@ thread_local! {
     });
 }
 
-fn parsed(program: &str) -> tree_sitter::Tree {
-    PARSER
-        .with_borrow_mut(|parser| parser.parse(program, None).expect("BUG: parsing was given no reason to stop early"))
-}
-
 fn entries(parsed: &tree_sitter::Tree) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut cursor = parsed.walk();
     let mut parent = 0;
     loop {
         let own = position(entries.len());
-        entries.push(entry(&cursor, parent));
-        if cursor.goto_first_child() {
-            parent = own;
-            continue;
+        while own > 0 && entries[parent as usize].after <= own {
+            parent = entries[parent as usize].parent;
         }
-        let mut done = own;
-        loop {
-            entries[done as usize].after = position(entries.len());
-            if cursor.goto_next_sibling() {
-                break;
+        entries.push(entry(&cursor, parent, own));
+        parent = own;
+        if !cursor.goto_first_child() {
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return entries;
+                }
             }
-            if !cursor.goto_parent() {
-                return entries;
-            }
-            done = parent;
-            parent = entries[done as usize].parent;
         }
     }
 }
 
-fn entry(cursor: &tree_sitter::TreeCursor<'_>, parent: u32) -> Entry {
+fn entry(cursor: &tree_sitter::TreeCursor<'_>, parent: u32, own: u32) -> Entry {
     let node = cursor.node();
     Entry {
         bytes: (position(node.start_byte()), position(node.end_byte())),
         rows: (position(node.start_position().row), position(node.end_position().row)),
         parent,
-        after: 0,
+        after: own + position(node.descendant_count()),
         kind: node.kind_id(),
         field: cursor.field_id().map_or(0, Into::into),
         named: node.is_named(),
@@ -254,14 +256,32 @@ pub(super) fn text<'a>(program: &'a str, node: Node<'_>) -> &'a str {
     &program[node.bytes()]
 }
 
+/// The text of a node's child in a field.
+pub(super) fn field<'a>(program: &'a str, node: Node<'_>, field: &str) -> Option<&'a str> {
+    node.child_in(field).map(|child| text(program, child))
+}
+
 /// Adds all names in `node`.
 pub(super) fn add_names<'a>(program: &'a str, node: Node<'_>, names: &mut BTreeSet<&'a str>) {
-    node.walk(|below| {
-        if below.kind() == "identifier" {
-            names.insert(text(program, below));
+    let identifiers = node.subtree().filter(|below| below.kind() == "identifier");
+    names.extend(identifiers.map(|identifier| text(program, identifier)));
+}
+
+/// Adds the names that an assignment to `target` binds. An assignment to an index or an attribute uses its object.
+pub(super) fn add_targets<'a>(program: &'a str, target: Node<'_>, names: &mut BTreeSet<&'a str>) {
+    target.walk(|node| {
+        if node.is_name() {
+            names.insert(text(program, node));
         }
-        true
+        !matches!(node.kind(), "subscript" | "attribute" | "call")
     });
+}
+
+/// The assignment that is a statement, and the name that it binds.
+pub(super) fn assignment<'a, 'tree>(program: &'a str, statement: Node<'tree>) -> Option<(Node<'tree>, &'a str)> {
+    let assignment = statement.first_named().filter(|child| child.kind() == "assignment")?;
+    let left = assignment.child_in("left").filter(|left| left.kind() == "identifier")?;
+    Some((assignment, text(program, left)))
 }
 
 #[cfg(test)]
