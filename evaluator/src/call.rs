@@ -6,7 +6,7 @@ use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 use serde_json::{Value, json};
 
-use crate::error::Failure;
+use crate::error::Halt;
 use crate::message::Message;
 use crate::plan::Plan;
 use crate::shared::{Layout, Outputs};
@@ -78,16 +78,16 @@ pub struct Returned<T = Outputs<2>> {
 }
 
 /// The failure that `reply` reports; `raised` makes the rejection for an exception.
-pub fn failure(reply: Message, out_of_memory: Rejection, raised: fn(String) -> Rejection) -> Failure {
+pub fn failure(reply: Message, out_of_memory: Rejection, raised: fn(String) -> Rejection) -> Halt {
     match reply {
-        Message::Raised { traceback, memory: true, .. } => Failure { rejection: out_of_memory, traceback },
-        Message::Raised { message, traceback, .. } => Failure { rejection: raised(message), traceback },
+        Message::Raised { traceback, memory: true, .. } => Halt::Rejected { rejection: out_of_memory, traceback },
+        Message::Raised { message, traceback, .. } => Halt::Rejected { rejection: raised(message), traceback },
         Message::WrongResult { message } => Rejection::WrongResult { message }.into(),
         other => protocol(format!("unexpected reply {}", shortened(&format!("{other:?}")))),
     }
 }
 
-pub fn protocol(message: String) -> Failure {
+pub fn protocol(message: String) -> Halt {
     Rejection::Protocol { message }.into()
 }
 

@@ -5,7 +5,6 @@ use std::io::Read;
 /// The part of the output that is kept as evidence, bytes.
 const KEPT: usize = 8 << 10;
 
-/// The head and the tail of a candidate's output.
 #[derive(Debug, Default)]
 pub struct Captured {
     head: Vec<u8>,

@@ -28,7 +28,6 @@ pub enum Received {
     Message(Value),
     /// The beginning of a packet that is not JSON.
     Garbage(String),
-    /// The peer closed its end.
     Closed,
     Nothing,
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, PlanCall, Returned, failure, protocol, shortened};
 use crate::captured::Captured;
 use crate::channel::Received;
-use crate::error::{Failure, Halt, JudgeError};
+use crate::error::{Halt, JudgeError};
 use crate::message::Message;
 use crate::nursery::{Forked, Nursery, NurseryError};
 use crate::plan::Plan;
@@ -29,7 +30,6 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 /// How long a child that closed its channel may take to exit, so that its own status is recorded and not our kill.
 const EXIT_GRACE: Duration = Duration::from_millis(200);
 
-/// A forked child.
 #[derive(Debug)]
 pub struct Child {
     forked: Forked,
@@ -84,9 +84,6 @@ impl Child {
     }
 
     /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.
-    ///
-    /// # Errors
-    /// If the device cannot be prepared, which is not the program's fault.
     pub fn prepare(&mut self, device: &str) -> Result<Duration, JudgeError> {
         let started = Instant::now();
         self.send(&json!({"op": "prepare", "device": device, "memory_bytes": self.limits.memory_bytes}));
@@ -98,7 +95,7 @@ impl Child {
                 return Ok(started.elapsed());
             }
             Ok(other) => format!("unexpected reply {other:?}"),
-            Err(Halt::Rejected(Failure { rejection, .. })) => format!("it {rejection}"),
+            Err(Halt::Rejected { rejection, .. }) => format!("it {rejection}"),
             Err(Halt::Broken(error)) => return Err(error),
         };
         self.output.drain(&mut self.forked.output);
@@ -121,11 +118,10 @@ impl Child {
         self.done_at = self.clock.now()?;
         match reply {
             Message::Loaded {} => Ok(()),
-            other => Err(failure(other, self.out_of_memory(), |message| Rejection::Load { message }).into()),
+            other => Err(failure(other, self.out_of_memory(), |message| Rejection::Load { message })),
         }
     }
 
-    /// Sets the wall-time limit of the calls to come.
     pub fn limit_calls(&mut self, seconds: f64) {
         self.limits.call_seconds = Some(seconds);
     }
@@ -222,11 +218,11 @@ impl Child {
 
     /// Stops the child while another program is timed.
     pub fn pause(&self) {
-        process::stop(self.forked.pid);
+        process::signal_group(self.forked.pid, Signal::SIGSTOP);
     }
 
     pub fn unpause(&self) {
-        process::resume(self.forked.pid);
+        process::signal_group(self.forked.pid, Signal::SIGCONT);
     }
 
     /// Ends the child and everything that it left behind. Returns its status, and the evidence, to which `during` and
@@ -254,10 +250,10 @@ impl Child {
             match self.forked.channel.receive()? {
                 Received::Message(message) => {
                     return Message::deserialize(&message)
-                        .map_err(|_| protocol(format!("unknown reply {}", shortened(&message.to_string()))).into());
+                        .map_err(|_| protocol(format!("unknown reply {}", shortened(&message.to_string()))));
                 }
-                Received::Garbage(text) => return Err(protocol(format!("a reply that is not JSON: {text}")).into()),
-                Received::Closed => return Err(self.exited().into()),
+                Received::Garbage(text) => return Err(protocol(format!("a reply that is not JSON: {text}"))),
+                Received::Closed => return Err(self.exited()),
                 Received::Nothing => {}
             }
             let mut descriptors = [
@@ -293,7 +289,6 @@ impl Child {
         Ok(())
     }
 
-    /// Updates the peaks of memory and threads.
     fn check_usage(&mut self) {
         let usage = if self.forked.may_start { process::usage_with_descendants } else { process::usage };
         let usage = usage(self.forked.pid);
@@ -305,14 +300,14 @@ impl Child {
     fn check_silence(&self) -> Result<(), Halt> {
         match self.forked.channel.receive()? {
             Received::Nothing => Ok(()),
-            Received::Closed => Err(self.exited().into()),
-            Received::Message(message) => Err(protocol(format!("an unrequested message: {message}")).into()),
-            Received::Garbage(text) => Err(protocol(format!("an unrequested message: {text}")).into()),
+            Received::Closed => Err(self.exited()),
+            Received::Message(message) => Err(protocol(format!("an unrequested message: {message}"))),
+            Received::Garbage(text) => Err(protocol(format!("an unrequested message: {text}"))),
         }
     }
 
     /// The child closed its channel, so it exits or is killed soon. The end of the evaluation fills in its status.
-    fn exited(&self) -> Failure {
+    fn exited(&self) -> Halt {
         let until = Instant::now() + EXIT_GRACE;
         while !process::is_zombie(self.forked.pid) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
@@ -321,7 +316,7 @@ impl Child {
     }
 
     fn failed_call(&self, reply: Message) -> Halt {
-        failure(reply, self.out_of_memory(), |message| Rejection::Exception { message }).into()
+        failure(reply, self.out_of_memory(), |message| Rejection::Exception { message })
     }
 
     fn out_of_memory(&self) -> Rejection {

@@ -31,7 +31,6 @@ pub enum JudgeError {
 }
 
 impl JudgeError {
-    /// A way to fix the error.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Device { .. } => "set `device` in config.yaml to one of them, or to auto",
@@ -49,37 +48,21 @@ impl JudgeError {
     }
 }
 
-/// How a candidate failed.
-#[derive(Debug)]
-pub struct Failure {
-    pub rejection: Rejection,
-    /// The traceback as the child shortened it; empty if there is none.
-    pub traceback: String,
-}
-
 /// Why work on a candidate stops. `?` turns both kinds into it, and [`Judge::evaluate`](crate::judge::Judge::evaluate)
 /// takes them apart again.
 #[derive(Debug)]
 pub enum Halt {
-    Rejected(Failure),
+    /// The traceback is as the child shortened it, and empty if there is none.
+    Rejected {
+        rejection: Rejection,
+        traceback: String,
+    },
     Broken(JudgeError),
-}
-
-impl From<Rejection> for Failure {
-    fn from(rejection: Rejection) -> Self {
-        Self { rejection, traceback: String::new() }
-    }
-}
-
-impl From<Failure> for Halt {
-    fn from(failure: Failure) -> Self {
-        Self::Rejected(failure)
-    }
 }
 
 impl From<Rejection> for Halt {
     fn from(rejection: Rejection) -> Self {
-        Self::Rejected(rejection.into())
+        Self::Rejected { rejection, traceback: String::new() }
     }
 }
 

@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::call::failure;
 use crate::channel::{Channel, Received};
+use crate::error::Halt;
 use crate::message::Message;
 use crate::trace::fuzz::{change, changed};
 
@@ -149,8 +150,9 @@ fn blamed_on_the_child(packet: &[u8]) {
     match received(packet) {
         Received::Message(value) => {
             let Ok(message) = Message::deserialize(&value) else { return };
-            let failure = failure(message, memory, |message| Rejection::Load { message });
-            assert!(failure.rejection.to_string().len() <= packet.len() + 200);
+            let halt = failure(message, memory, |message| Rejection::Load { message });
+            let Halt::Rejected { rejection, .. } = halt else { panic!("{halt:?}") };
+            assert!(rejection.to_string().len() <= packet.len() + 200);
         }
         Received::Garbage(text) => assert!(text.len() <= 3 * 200, "{text}"),
         Received::Closed => assert!(packet.is_empty()),

@@ -8,8 +8,8 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`], `bound` (an oracle
-//!   of tests), [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
+//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`],
+//!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
 //! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`seccomp`], [`sandbox`], [`message`],
 //!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
@@ -22,8 +22,6 @@ mod made_up;
 mod workload;
 mod schedule;
 mod rows;
-#[cfg(test)]
-mod bound;
 mod placement;
 mod plan;
 mod tensor;

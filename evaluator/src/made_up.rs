@@ -70,8 +70,8 @@ impl Series {
 /// not whole numbers (averages, shares) only drift.
 pub fn derived(window: &Window, rng: &mut Stream) -> Window {
     let drift = between(DRIFT, rng);
-    let counts = (0..window.layers()).flat_map(|layer| derived_layer(window.layer(layer), drift, rng)).collect();
-    Window::new(window.experts(), counts)
+    let counts = (0..window.layers).flat_map(|layer| derived_layer(window.layer(layer), drift, rng)).collect();
+    Window::new(window.experts, counts)
 }
 
 fn derived_layer(loads: &[f64], drift: f64, rng: &mut Stream) -> Vec<f64> {
@@ -172,7 +172,7 @@ mod tests {
             let pairs = one.layer(layer).iter().zip(other.layer(layer));
             deviation(&pairs.map(|(a, b)| (a / b).ln()).collect::<Vec<_>>()).powi(2)
         };
-        ((0..one.layers()).map(of_layer).sum::<f64>() / one.layers() as f64).sqrt()
+        ((0..one.layers).map(of_layer).sum::<f64>() / one.layers as f64).sqrt()
     }
 
     fn median(mut values: Vec<f64>) -> f64 {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn of_layers(window: &Window, statistic: fn(&[f64]) -> f64) -> Vec<f64> {
-        (0..window.layers()).map(|layer| statistic(window.layer(layer))).collect()
+        (0..window.layers).map(|layer| statistic(window.layer(layer))).collect()
     }
 
     fn group_spread(layer: &[f64]) -> f64 {
@@ -221,8 +221,8 @@ mod tests {
     fn a_window_is_counts_of_tokens_times_eight_and_follows_its_key() {
         let topology = Topology::deepseek_v3();
         let window = Series::new(&topology, 3).window(5);
-        assert_eq!((window.layers(), window.experts()), (58, 256));
-        assert!(window.counts().iter().all(|count| count.fract() == 0.0));
+        assert_eq!((window.layers, window.experts), (58, 256));
+        assert!(window.counts.iter().all(|count| count.fract() == 0.0));
         let totals = of_layers(&window, |layer| layer.iter().sum());
         assert!(totals.iter().all(|total| *total == totals[0]));
         assert!((2_097_144.0..=8_388_608.0).contains(&totals[0]) && totals[0] % 8.0 == 0.0, "{}", totals[0]);
@@ -237,7 +237,7 @@ mod tests {
         let kimi = Topology { layers: 60, experts: 384, groups: 1, nodes: 8, gpus: 64, replicas: 448 };
         for topology in [mixtral, kimi] {
             let window = Series::new(&topology, 1).window(0);
-            assert_eq!((window.layers(), window.experts()), (topology.layers, topology.experts));
+            assert_eq!((window.layers, window.experts), (topology.layers, topology.experts));
         }
     }
 
@@ -258,10 +258,10 @@ mod tests {
     fn shares_are_not_rounded_to_counts_and_huge_counts_are() {
         let shares = Window::new(2, vec![0.25, 0.75]);
         let fresh = derived(&shares, &mut stream(1, 0, Purpose::Loads));
-        assert!((fresh.counts().iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert!((fresh.counts()[0] - 0.25).abs() < 0.15 && fresh.counts()[0] != 0.25);
+        assert!((fresh.counts.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((fresh.counts[0] - 0.25).abs() < 0.15 && fresh.counts[0] != 0.25);
         let huge = Window::new(256, vec![1e15; 256]);
         let fresh = derived(&huge, &mut stream(1, 0, Purpose::Loads));
-        assert!((fresh.counts().iter().sum::<f64>() / 256e15 - 1.0).abs() < 1e-12);
+        assert!((fresh.counts.iter().sum::<f64>() / 256e15 - 1.0).abs() < 1e-12);
     }
 }

@@ -9,6 +9,7 @@ use std::process::{Child as Process, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use packevolve_contract::protocol::Limits;
 use serde::Deserialize;
@@ -74,7 +75,6 @@ pub enum NurseryError {
     Io(#[from] io::Error),
 }
 
-/// The versions and devices that a nursery reports.
 #[derive(Debug, Default)]
 pub struct Interpreter {
     pub python: String,
@@ -114,9 +114,6 @@ pub struct Forked {
 
 impl Nursery {
     /// Starts `python` and waits until it has imported torch. Children run in `jail`.
-    ///
-    /// # Errors
-    /// [`NurseryError::Unavailable`] if the machine cannot take a step of the jail.
     pub fn start(python: &Path, jail: &Jail) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
@@ -193,7 +190,7 @@ impl Nursery {
 
     /// Kills a child with its process group and everything that it left behind; returns how the child had ended.
     pub fn end(&mut self, child: &Forked) -> Result<String, NurseryError> {
-        process::kill_group(child.pid);
+        process::signal_group(child.pid, Signal::SIGKILL);
         match self.ask(&json!({"op": "reap", "pid": child.number}))? {
             Message::Reaped { status } => Ok(process::describe_status(child.pid, status)),
             other => Err(unexpected(&other)),
@@ -210,7 +207,7 @@ impl Drop for Nursery {
     fn drop(&mut self) {
         // The nursery first: its keeper exits once every process below it has.
         match self.pid {
-            Some(pid) => process::kill_group(pid),
+            Some(pid) => process::signal_group(pid, Signal::SIGKILL),
             None => drop(self.process.kill()),
         }
         let _ = self.process.wait();

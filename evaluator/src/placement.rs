@@ -28,10 +28,7 @@ pub struct RowLoads {
 }
 
 /// Checks the outputs of a call, each `[rows, items]`: every pack of a row has exactly `items / packs` items, and their
-/// ranks are a permutation.
-///
-/// # Errors
-/// The first error of the first invalid row.
+/// ranks are a permutation. Returns the first error of the first invalid row.
 pub fn verify(
     pack_index: &[i64],
     rank_in_pack: &[i64],
@@ -42,57 +39,39 @@ pub fn verify(
     assert!(packs > 0 && items > 0 && items.is_multiple_of(packs), "BUG: {items} items on {packs} packs");
     let lengths = (pack_index.len(), rank_in_pack.len());
     assert_eq!(lengths, (rows * items, rows * items), "BUG: outputs of another shape");
-    let mut taken_by = vec![usize::MAX; items];
-    let both = pack_index.chunks_exact(items).zip(rank_in_pack.chunks_exact(items));
-    for (row, (pack_index, rank_in_pack)) in both.enumerate() {
-        if !is_valid(pack_index, rank_in_pack, packs, row, &mut taken_by) {
-            return Err(diagnosis(pack_index, rank_in_pack, packs, row));
+    let mut both = pack_index.chunks_exact(items).zip(rank_in_pack.chunks_exact(items)).enumerate();
+    both.try_for_each(|(row, (pack_index, rank_in_pack))| verify_row(pack_index, rank_in_pack, packs, row))
+}
+
+fn verify_row(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize) -> Result<(), PlacementError> {
+    let wanted = pack_index.len() / packs;
+    // A negative number becomes one that is too large.
+    if let Some(item) = pack_index.iter().position(|&pack| pack as usize >= packs) {
+        return Err(PlacementError::NoSuchPack { row, item, pack: pack_index[item], last: packs - 1 });
+    }
+    let mut found = vec![0; packs];
+    pack_index.iter().for_each(|&pack| found[pack as usize] += 1);
+    if let Some(pack) = found.iter().position(|&found| found > wanted) {
+        return Err(PlacementError::PackSize { row, pack, found: found[pack], wanted });
+    }
+    if let Some(item) = rank_in_pack.iter().position(|&rank| rank as usize >= wanted) {
+        let (pack, rank) = (pack_index[item], rank_in_pack[item]);
+        return Err(PlacementError::NoSuchRank { row, item, pack, rank, last: wanted - 1 });
+    }
+    let mut taken_by = vec![None; pack_index.len()];
+    for (second, (&pack, &rank)) in pack_index.iter().zip(rank_in_pack).enumerate() {
+        if let Some(first) = taken_by[pack as usize * wanted + rank as usize].replace(second) {
+            return Err(PlacementError::SameRank { row, pack, first, second, rank });
         }
     }
     Ok(())
 }
 
-/// Whether the items of a row take each (pack, rank) once. There are as many of these as items, so it is enough that each
-/// item takes an existing one that is free; `taken_by` holds the last row that took each.
-fn is_valid(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize, taken_by: &mut [usize]) -> bool {
-    let per_pack = pack_index.len() / packs;
-    pack_index.iter().zip(rank_in_pack).all(|(&pack, &rank)| {
-        // A negative number becomes one that is too large.
-        let (pack, rank) = (pack as usize, rank as usize);
-        pack < packs && rank < per_pack && std::mem::replace(&mut taken_by[pack * per_pack + rank], row) != row
-    })
-}
-
-/// The error of an invalid row.
-fn diagnosis(pack_index: &[i64], rank_in_pack: &[i64], packs: usize, row: usize) -> PlacementError {
-    let wanted = pack_index.len() / packs;
-    if let Some(item) = pack_index.iter().position(|&pack| pack < 0 || pack as usize >= packs) {
-        return PlacementError::NoSuchPack { row, item, pack: pack_index[item], last: packs - 1 };
-    }
-    let mut found = vec![0; packs];
-    pack_index.iter().for_each(|&pack| found[pack as usize] += 1);
-    if let Some(pack) = found.iter().position(|&found| found > wanted) {
-        return PlacementError::PackSize { row, pack, found: found[pack], wanted };
-    }
-    if let Some(item) = rank_in_pack.iter().position(|&rank| rank < 0 || rank as usize >= wanted) {
-        let (pack, rank) = (pack_index[item], rank_in_pack[item]);
-        return PlacementError::NoSuchRank { row, item, pack, rank, last: wanted - 1 };
-    }
-    let place = |item: usize| (pack_index[item], rank_in_pack[item]);
-    for second in 0..pack_index.len() {
-        if let Some(first) = (0..second).find(|&first| place(first) == place(second)) {
-            let (pack, rank) = place(second);
-            return PlacementError::SameRank { row, pack, first, second, rank };
-        }
-    }
-    unreachable!("BUG: row {row} is neither valid nor invalid")
-}
-
 /// The loads of a valid `pack_index`.
 pub fn row_loads(rows: &Rows, pack_index: &[i64], packs: usize) -> RowLoads {
-    let (mut mean, mut max) = (Vec::with_capacity(rows.rows()), Vec::with_capacity(rows.rows()));
+    let (mut mean, mut max) = (Vec::with_capacity(rows.rows), Vec::with_capacity(rows.rows));
     let mut loads = vec![0.0; packs];
-    for (row, pack_index) in pack_index.chunks_exact(rows.items()).enumerate() {
+    for (row, pack_index) in pack_index.chunks_exact(rows.items).enumerate() {
         loads.fill(0.0);
         for (weight, &pack) in rows.row(row).iter().zip(pack_index) {
             loads[pack as usize] += weight;

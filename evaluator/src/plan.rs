@@ -58,7 +58,6 @@ pub struct Plan {
     counts: Vec<usize>,
 }
 
-/// One layer of a plan.
 struct Layer<'a> {
     layer: usize,
     expert_of: &'a [usize],
@@ -71,10 +70,8 @@ impl Plan {
         topology.replicas - topology.experts + 1
     }
 
-    /// Checks the maps of a plan for `topology`, with any groups and nodes.
-    ///
-    /// # Errors
-    /// The first error of the first invalid layer.
+    /// Checks the maps of a plan for `topology`, with any groups and nodes. Returns the first error of the first invalid
+    /// layer.
     pub fn verify(maps: &Maps, topology: &Topology) -> Result<Self, PlanError> {
         let &Topology { layers, experts, replicas, gpus, .. } = topology;
         assert_eq!(maps.phy2log.len(), layers * replicas, "BUG: phy2log of another shape");
@@ -94,7 +91,7 @@ impl Plan {
     /// The loads of the plan on `window`, in float64 of the float32 loads that a program receives.
     pub fn loads(&self, window: &Window) -> PlanLoads {
         let mut sums = PlanLoads::default();
-        for layer in 0..window.layers() {
+        for layer in 0..window.layers {
             let Layer { expert_of, counts, .. } = self.layer(layer);
             let loads = window.layer(layer);
             let replicas: Vec<f64> =
@@ -162,10 +159,12 @@ impl Plan {
 impl Layer<'_> {
     fn check_counts(&self, logcnt: &[i64]) -> Result<(), PlanError> {
         let layer = self.layer;
-        let wrong = logcnt.iter().zip(self.counts).position(|(&claimed, &found)| claimed != found as i64);
-        wrong.map_or(Ok(()), |expert| {
-            Err(PlanError::Count { layer, expert, claimed: logcnt[expert], found: self.counts[expert] })
-        })
+        for (expert, (&claimed, &found)) in logcnt.iter().zip(self.counts).enumerate() {
+            if claimed != found as i64 {
+                return Err(PlanError::Count { layer, expert, claimed, found });
+            }
+        }
+        Ok(())
     }
 
     /// Checks that each row lists the replicas of its expert, each once and in any order, and then only padding.

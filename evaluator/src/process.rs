@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitStatus;
@@ -20,33 +20,13 @@ pub fn pin_to(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// The CPU of the calling thread, if the kernel reports it.
-pub fn current_cpu() -> Option<usize> {
-    sched_getcpu().ok()
-}
-
 /// Kills the calling process when its parent dies, so that no judge outlives a killed harness.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)
 }
 
-/// Kills a process and its process group.
-pub fn kill_group(leader: Pid) {
-    signal_group(leader, Signal::SIGKILL);
-}
-
-/// Stops a process and its group, so that they do nothing while another program is timed.
-pub fn stop(leader: Pid) {
-    signal_group(leader, Signal::SIGSTOP);
-}
-
-/// Resumes a stopped process and its group.
-pub fn resume(leader: Pid) {
-    signal_group(leader, Signal::SIGCONT);
-}
-
-/// Ignores errors: the process may have exited.
-fn signal_group(leader: Pid, signal: Signal) {
+/// Signals a process and its process group. Ignores errors: the process may have exited.
+pub fn signal_group(leader: Pid, signal: Signal) {
     let _ = killpg(leader, signal);
     let _ = kill(leader, signal);
 }
@@ -58,7 +38,6 @@ pub fn is_zombie(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
-/// The usage of a process at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Memory in use, bytes: resident anonymous and shared pages and their page tables. Mapped memory does not count,
@@ -67,7 +46,6 @@ pub struct Usage {
     pub threads: u32,
 }
 
-/// The usage of a process and its descendants.
 pub fn usage_with_descendants(ancestor: Pid) -> Usage {
     let all = descendants(ancestor).into_iter().chain([ancestor]).map(usage);
     all.fold(Usage::default(), |sum, one| Usage {
@@ -132,7 +110,6 @@ pub fn kill_below(ancestor: Pid) -> bool {
     true
 }
 
-/// The children of all threads of a process.
 fn children(parent: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
@@ -151,7 +128,6 @@ pub fn describe_status(pid: Pid, status: i32) -> String {
     }
 }
 
-/// The name of the machine's processor.
 pub fn cpu_name() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|line| line.starts_with("model name"));

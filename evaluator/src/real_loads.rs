@@ -9,8 +9,9 @@ use packevolve_contract::loads::Loads;
 use packevolve_contract::topology::Topology;
 
 use crate::score::{CaseInput, Scores};
+use crate::tensor::tests::plain_bounds;
 use crate::workload::{Pool, PoolSize};
-use crate::{bound, placement, trace};
+use crate::{placement, trace};
 
 #[path = "../../tests/support/skip.rs"]
 mod skip;
@@ -56,14 +57,14 @@ fn lpt(row: &[f64], packs: usize) -> (Vec<i64>, Vec<i64>) {
 fn scores(input: &CaseInput, packs: usize) -> Scores {
     let rows = &input.rows;
     let (mut pack_index, mut rank_in_pack) = (Vec::new(), Vec::new());
-    for row in 0..rows.rows() {
+    for row in 0..rows.rows {
         let (packs_of_row, ranks_of_row) = lpt(rows.row(row), packs);
         pack_index.extend(packs_of_row);
         rank_in_pack.extend(ranks_of_row);
     }
-    placement::verify(&pack_index, &rank_in_pack, rows.rows(), rows.items(), packs).unwrap();
+    placement::verify(&pack_index, &rank_in_pack, rows.rows, rows.items, packs).unwrap();
     let by_torch = input.score(&pack_index);
-    let plain = Scores::new(&placement::row_loads(rows, &pack_index, packs), &bound::bounds(rows, packs));
+    let plain = Scores::new(&placement::row_loads(rows, &pack_index, packs), &plain_bounds(rows, packs));
     let pairs = [
         (by_torch.mean_load, plain.mean_load),
         (by_torch.max_load, plain.max_load),

@@ -71,7 +71,7 @@ impl Reference {
 /// A failure of the reference program is a failure of the judge.
 fn must_succeed<T>(result: Result<T, Halt>) -> Result<T, JudgeError> {
     result.map_err(|halt| match halt {
-        Halt::Rejected(failure) => JudgeError::Reference(failure.rejection),
+        Halt::Rejected { rejection, .. } => JudgeError::Reference(rejection),
         Halt::Broken(error) => error,
     })
 }

@@ -40,9 +40,9 @@ pub struct Permutation {
 /// Weights `[rows, items]`, row-major, each exactly representable in float32, finite and not negative.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rows {
-    rows: usize,
-    items: usize,
-    weights: Vec<f64>,
+    pub rows: usize,
+    pub items: usize,
+    pub weights: Vec<f64>,
 }
 
 impl Rows {
@@ -53,20 +53,6 @@ impl Rows {
         let weights: Vec<f64> = weights.iter().map(|weight| f64::from(*weight as f32)).collect();
         assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "BUG: an invalid weight");
         Self { rows: weights.len() / items, items, weights }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The number of items of a row.
-    pub fn items(&self) -> usize {
-        self.items
-    }
-
-    /// All weights, row-major.
-    pub fn weights(&self) -> &[f64] {
-        &self.weights
     }
 
     pub fn row(&self, row: usize) -> &[f64] {
@@ -104,9 +90,9 @@ impl Items {
     /// same; only [`Source::Random`] draws, from its own stream.
     pub fn of_case(case: &Case, topology: &Topology, window: PoolWindow<'_>, rng_seed: u64) -> Self {
         let PoolWindow { number, now, .. } = window;
-        let shape = (now.layers(), now.experts());
+        let shape = (now.layers, now.experts);
         assert_eq!(shape, (topology.layers, topology.experts), "BUG: a window of another topology");
-        let layers = 0..now.layers();
+        let layers = 0..now.layers;
         let origins: Vec<Origin> = match case.source {
             Source::Groups => layers.flat_map(|layer| groups(layer, now, topology.groups)).collect(),
             Source::NodeReplicas => layers.flat_map(|layer| node_replicas(layer, now, topology, case.items)).collect(),
@@ -136,13 +122,13 @@ impl Origin {
 
 /// The groups of a layer: neighbouring experts form a group.
 fn groups(layer: usize, window: &Window, groups: usize) -> impl Iterator<Item = Origin> {
-    let experts = window.experts() / groups;
+    let experts = window.experts / groups;
     (0..groups).map(move |group| Origin { layer, first_expert: group * experts, experts, replicas: 1.0 })
 }
 
 /// The replicas of a layer, node after node. Each node replicates its own experts.
 fn node_replicas(layer: usize, window: &Window, topology: &Topology, replicas: usize) -> Vec<Origin> {
-    let per_group = window.experts() / topology.groups;
+    let per_group = window.experts / topology.groups;
     let on_node = |groups: &Vec<usize>| {
         let experts = groups.iter().flat_map(|group| (0..per_group).map(move |at| group * per_group + at));
         replicated(layer, window, &experts.collect::<Vec<_>>(), replicas)
@@ -153,7 +139,7 @@ fn node_replicas(layer: usize, window: &Window, topology: &Topology, replicas: u
 
 /// The replicas of a layer, chosen among all its experts.
 fn layer_replicas(layer: usize, window: &Window, replicas: usize) -> Vec<Origin> {
-    replicated(layer, window, &(0..window.experts()).collect::<Vec<_>>(), replicas)
+    replicated(layer, window, &(0..window.experts).collect::<Vec<_>>(), replicas)
 }
 
 /// Assigns the same number of groups to each node: the heaviest group left goes to the lightest node with room.
@@ -204,19 +190,19 @@ fn random_stream(case: &Case, window_number: usize, rng_seed: u64) -> Stream {
 
 /// Rows of drawn layers, each with drawn experts.
 fn drawn(case: &Case, window: &Window, rng: &mut Stream) -> Vec<Origin> {
-    let layers: Vec<usize> = if case.rows <= window.layers() {
-        index::sample(rng, window.layers(), case.rows).into_vec()
+    let layers: Vec<usize> = if case.rows <= window.layers {
+        index::sample(rng, window.layers, case.rows).into_vec()
     } else {
-        (0..case.rows).map(|_| rng.random_range(0..window.layers())).collect()
+        (0..case.rows).map(|_| rng.random_range(0..window.layers)).collect()
     };
     layers.into_iter().flat_map(|layer| drawn_items(layer, window, case.items, rng)).collect()
 }
 
 fn drawn_items(layer: usize, window: &Window, items: usize, rng: &mut Stream) -> Vec<Origin> {
-    if items > window.experts() {
+    if items > window.experts {
         return layer_replicas(layer, window, items);
     }
-    let experts = index::sample(rng, window.experts(), items).into_iter();
+    let experts = index::sample(rng, window.experts, items).into_iter();
     experts.map(|expert| Origin::expert(layer, expert, 1.0)).collect()
 }
 
@@ -247,7 +233,7 @@ mod tests {
     fn groups_are_sums_of_neighbouring_experts() {
         let (topology, window) = small();
         let made = rows_of(&case(Source::Groups, 2, 4), &topology, &window, 0, 1);
-        assert_eq!(made.weights(), [2.0, 6.0, 30.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(made.weights, [2.0, 6.0, 30.0, 10.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
@@ -268,7 +254,7 @@ mod tests {
         assert_eq!(made.row(0)[..6], [1.0, 1.0, 5.0, 1.0, f64::from(20.0f32 / 3.0), 10.0]);
         assert_eq!(made.row(0)[8..], [f64::from(20.0f32 / 3.0); 2]);
         let made = rows_of(&case(Source::GlobalReplicas, 2, 8), &topology, &window, 0, 1);
-        assert_eq!(made.weights(), window.counts());
+        assert_eq!(made.weights, window.counts);
     }
 
     #[test]
@@ -317,8 +303,8 @@ mod tests {
             let window = Series::new(&topology, 2).window(0);
             for case in cases(&topology, &global_shapes(&topology), 6, 1).unwrap() {
                 let made = rows_of(&case, &topology, &window, 0, 1);
-                assert_eq!((made.rows(), made.items()), (case.rows, case.items), "{name}, {case}");
-                assert!(made.to_f32().iter().zip(made.weights()).all(|(given, judged)| f64::from(*given) == *judged));
+                assert_eq!((made.rows, made.items), (case.rows, case.items), "{name}, {case}");
+                assert!(made.to_f32().iter().zip(&made.weights).all(|(given, judged)| f64::from(*given) == *judged));
             }
         }
     }
@@ -348,13 +334,13 @@ mod tests {
         let window = PoolWindow { number: 0, now: &window, next: None };
         let weights =
             |source, rows, items| Items::of_case(&case(source, rows, items), &topology, window, 1).weigh(&next);
-        assert_eq!(weights(Source::Groups, 2, 4).weights(), [7.0, 2.0, 5.0, 4.0, 2.0, 2.0, 2.0, 2.0]);
+        assert_eq!(weights(Source::Groups, 2, 4).weights, [7.0, 2.0, 5.0, 4.0, 2.0, 2.0, 2.0, 2.0]);
         // Experts 4, 5, 0, 1 of the first node, of which 4 had three replicas, its own one and two more.
         assert_eq!(weights(Source::NodeReplicas, 4, 6).row(0), [1.0, 2.0, 6.0, 1.0, 1.0, 1.0]);
         let of_random = weights(Source::Random, 2, 8);
-        let mut of_next = next.counts().to_vec();
+        let mut of_next = next.counts.to_vec();
         of_next.sort_by(f64::total_cmp);
-        let mut drawn = of_random.weights().to_vec();
+        let mut drawn = of_random.weights.to_vec();
         drawn.sort_by(f64::total_cmp);
         assert_eq!(drawn, of_next);
     }

@@ -38,7 +38,7 @@ impl Schedule {
         self.windows.start..self.windows.start + self.rounds
     }
 
-    /// The number of the child in which a case is called.
+    /// The number of the child of a case.
     pub fn child(&self, case: usize) -> usize {
         case / self.cases_per_child
     }

@@ -50,7 +50,7 @@ impl CaseInput {
 
     /// The same input with rows and items permuted.
     pub fn permuted(&self, rng: &mut Stream) -> Self {
-        let permutation = Permutation::draw(self.rows.rows(), self.rows.items(), rng);
+        let permutation = Permutation::draw(self.rows.rows, self.rows.items, rng);
         Self {
             rows: self.rows.permuted(&permutation),
             next: self.next.as_ref().map(|next| next.permuted(&permutation)),
@@ -124,7 +124,7 @@ mod tests {
         let other = input.permuted(&mut stream(1, 0, Purpose::Permutation));
         assert_ne!(other.rows, input.rows);
         // The items that weigh 1 and 2 together, wherever they stand.
-        let light: Vec<i64> = other.rows.weights().iter().map(|&weight| i64::from(weight > 2.0)).collect();
+        let light: Vec<i64> = other.rows.weights.iter().map(|&weight| i64::from(weight > 2.0)).collect();
         assert_eq!(other.next_loads(&light), Some(NextLoads { mean_load: 80.0, max_load: 120.0 }));
         assert_eq!(
             CaseInput::of_case(&case, &topology, PoolWindow { next: None, ..window }, 1).next_loads(&light),

@@ -1,6 +1,7 @@
 //! Slot: the CPU or GPU on which calls are timed. A call of a candidate and the call of the reference program right after
 //! it form a pair. While one of the two programs runs, the other is stopped.
 
+use packevolve_contract::evaluation::Calibration;
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::statistic::median;
 
@@ -12,7 +13,7 @@ use crate::nursery::Nursery;
 use crate::reference::Reference;
 use crate::shared::Outputs;
 
-/// How far a reference time may be from the calibration, relative to it.
+/// How far a reference time may be from the median of the calibration, relative to it.
 const TOLERANCE: f64 = 0.2;
 const CALIBRATION_CALLS: usize = 5;
 /// How many pairs of an evaluation may be repeated.
@@ -34,38 +35,15 @@ pub struct Pair<T = Outputs<2>> {
     pub reference_seconds: f64,
 }
 
-/// Decides by the calibration which pairs of an evaluation count.
-#[derive(Clone, Copy, Debug)]
-pub struct Tolerance {
-    calibrated_seconds: f64,
-    voids_left: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PairVerdict {
-    Counts,
-    /// The reference time is too far off: repeat the pair.
-    Void,
-    /// The reference time is too far off, but too many pairs were void already.
-    CountsAnyway,
-}
-
-impl Tolerance {
-    /// `times` are those of a calibration, seconds.
-    pub fn new(times: &[f64]) -> Self {
-        Self { calibrated_seconds: median(times.iter().copied()), voids_left: MOST_VOIDS }
+/// Whether to repeat a pair: its reference time is too far from the calibration's. Once too many pairs were void, all
+/// later ones count.
+pub fn is_void(reference_seconds: f64, calibration: &mut Calibration) -> bool {
+    let calibrated_seconds = median(calibration.before.iter().copied());
+    if (reference_seconds / calibrated_seconds - 1.0).abs() <= TOLERANCE {
+        return false;
     }
-
-    pub fn judge(&mut self, reference_seconds: f64) -> PairVerdict {
-        if (reference_seconds / self.calibrated_seconds - 1.0).abs() <= TOLERANCE {
-            return PairVerdict::Counts;
-        }
-        if self.voids_left == 0 {
-            return PairVerdict::CountsAnyway;
-        }
-        self.voids_left -= 1;
-        PairVerdict::Void
-    }
+    calibration.cap_reached |= calibration.voided.len() >= MOST_VOIDS;
+    !calibration.cap_reached
 }
 
 impl Slot {
@@ -97,21 +75,26 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::evaluation::{Sample, Voided};
+
     use super::*;
 
     #[test]
     fn a_pair_is_void_when_the_reference_is_a_fifth_off_either_way() {
-        let mut tolerance = Tolerance::new(&[9.0, 10.0, 30.0]);
-        let verdicts = [8.1, 10.0, 11.9, 7.9, 12.1].map(|seconds| tolerance.judge(seconds));
-        assert_eq!(verdicts[..3], [PairVerdict::Counts; 3]);
-        assert_eq!(verdicts[3..], [PairVerdict::Void; 2]);
+        let mut calibration = Calibration { before: vec![9.0, 10.0, 30.0], ..Calibration::default() };
+        let are_void = [8.1, 10.0, 11.9, 7.9, 12.1].map(|seconds| is_void(seconds, &mut calibration));
+        assert_eq!(are_void, [false, false, false, true, true]);
     }
 
     #[test]
     fn after_the_most_voids_pairs_count_anyway() {
-        let mut tolerance = Tolerance::new(&[10.0]);
-        assert!((0..MOST_VOIDS).all(|_| tolerance.judge(20.0) == PairVerdict::Void));
-        assert_eq!(tolerance.judge(20.0), PairVerdict::CountsAnyway);
-        assert_eq!(tolerance.judge(10.0), PairVerdict::Counts);
+        let mut calibration = Calibration { before: vec![10.0], ..Calibration::default() };
+        for _ in 0..MOST_VOIDS {
+            assert!(is_void(20.0, &mut calibration));
+            calibration.voided.push(Voided { case: String::new(), sample: Sample::default() });
+        }
+        assert!(!calibration.cap_reached);
+        assert!(!is_void(20.0, &mut calibration) && calibration.cap_reached);
+        assert!(!is_void(10.0, &mut calibration));
     }
 }

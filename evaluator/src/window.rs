@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -20,9 +20,10 @@ const MOST_QUOTED: usize = 60;
 /// Loads `[layers, experts]` in tokens, finite and not negative. A layer may have no load at all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    layers: usize,
-    experts: usize,
-    counts: Vec<f64>,
+    pub layers: usize,
+    pub experts: usize,
+    /// Row-major.
+    pub counts: Vec<f64>,
 }
 
 /// A window of the pool, and the window after it.
@@ -31,28 +32,6 @@ pub struct PoolWindow<'a> {
     pub number: usize,
     pub now: &'a Window,
     pub next: Option<&'a Window>,
-}
-
-/// An error in a file of loads.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Problem {
-    #[error("{text:?} is not a number")]
-    NotANumber { text: String },
-    #[error("{text} is not finite")]
-    NotFinite { text: String },
-    #[error("{text} is negative")]
-    Negative { text: String },
-    #[error("{text} is larger than the largest load ({LARGEST_LOAD:e})")]
-    TooLarge { text: String },
-    #[error("{found} loads, but the first layer has {wanted}")]
-    Ragged { found: usize, wanted: usize },
-    #[error("{found} layers, but the first step has {wanted}")]
-    Layers { found: usize, wanted: usize },
-    #[error("more than {MOST_LOADS} loads in a window")]
-    TooMany,
-    /// The file breaks the rules of its format.
-    #[error("{reason}")]
-    Format { reason: String },
 }
 
 /// Why loads cannot be used.
@@ -69,7 +48,7 @@ pub enum LoadsError {
     /// In `spot`, lines, bytes and columns count from 1 (in CSV a column is a field, in JSON the byte where the reader
     /// stopped); windows, steps, layers and experts count from 0, as in the arrays that the file holds.
     #[error("{}, {spot}: {problem}", path.display())]
-    Invalid { path: PathBuf, spot: String, problem: Problem },
+    Invalid { path: PathBuf, spot: String, problem: String },
     #[error(
         "{}: {layers} layers of {experts} loads{}, but the topology has {wanted_layers} layers of {wanted_experts} \
          experts",
@@ -89,19 +68,6 @@ impl Window {
         Self { layers: counts.len() / experts, experts, counts }
     }
 
-    pub fn layers(&self) -> usize {
-        self.layers
-    }
-
-    pub fn experts(&self) -> usize {
-        self.experts
-    }
-
-    /// All loads, row-major.
-    pub fn counts(&self) -> &[f64] {
-        &self.counts
-    }
-
     pub fn layer(&self, layer: usize) -> &[f64] {
         &self.counts[layer * self.experts..][..self.experts]
     }
@@ -118,15 +84,25 @@ impl Window {
     }
 }
 
+impl LoadsError {
+    pub fn invalid(path: &Path, spot: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { path: path.to_owned(), spot: spot.into(), problem: problem.into() }
+    }
+}
+
 /// Returns `load` if it is valid; `text` is how the file writes it.
-pub fn checked(load: f64, text: impl fmt::Display) -> Result<f64, Problem> {
-    let problem: fn(String) -> Problem = match load {
-        _ if !load.is_finite() => |text| Problem::NotFinite { text },
-        _ if load < 0.0 => |text| Problem::Negative { text },
-        _ if load > LARGEST_LOAD => |text| Problem::TooLarge { text },
+pub fn checked(load: f64, text: impl fmt::Display) -> Result<f64, String> {
+    let problem = match load {
+        _ if !load.is_finite() => "not finite".to_owned(),
+        _ if load < 0.0 => "negative".to_owned(),
+        _ if load > LARGEST_LOAD => format!("larger than the largest load ({LARGEST_LOAD:e})"),
         _ => return Ok(load + 0.0), // -0 becomes 0
     };
-    Err(problem(quoted(&text.to_string())))
+    Err(format!("{} is {problem}", quoted(&text.to_string())))
+}
+
+pub fn too_many_loads() -> String {
+    format!("more than {MOST_LOADS} loads in a window")
 }
 
 /// `text` as a message quotes it, cut to [`MOST_QUOTED`] characters.
@@ -162,6 +138,6 @@ mod tests {
     fn layers_can_be_dropped() {
         let window = Window::new(2, vec![0.0, 0.0, 1.0, 2.0, 0.0, 3.0]);
         assert_eq!([0, 1, 2].map(|layer| window.is_zero(layer)), [true, false, false]);
-        assert_eq!(window.without(|layer| window.is_zero(layer)).counts(), [1.0, 2.0, 0.0, 3.0]);
+        assert_eq!(window.without(|layer| window.is_zero(layer)).counts, [1.0, 2.0, 0.0, 3.0]);
     }
 }

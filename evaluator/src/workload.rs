@@ -28,7 +28,6 @@ const HELD_OUT_FROM: usize = 1 << 32;
 /// The number that keys the split; no window has it.
 const SPLIT: u64 = u64::MAX;
 
-/// The wanted number of windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSize {
     /// For each case of the search; `None`: all windows that were read and are not held out.
@@ -49,7 +48,6 @@ pub struct Pool {
     pub digest: String,
 }
 
-/// The windows of one split.
 #[derive(Clone, Debug)]
 pub struct Split {
     pub windows: Vec<Window>,
@@ -70,9 +68,6 @@ impl Pool {
     ///
     /// A single window cannot be split: the search gets it, and the held-out windows are derived from it (`real` is 0).
     /// `topology` has passed its [`check`](Topology::check).
-    ///
-    /// # Errors
-    /// If the files cannot be used, see [`LoadsError`].
     pub fn open(loads: &Loads, topology: &Topology, size: PoolSize, rng_seed: u64) -> Result<Self, LoadsError> {
         if size.search == Some(0) {
             return Err(LoadsError::NoWindows);
@@ -85,13 +80,11 @@ impl Pool {
         Ok(Self { search, held_out, digest })
     }
 
-    /// The number of windows of both splits.
     #[allow(clippy::len_without_is_empty)] // it is never empty
     pub fn len(&self) -> usize {
         self.search.windows.len() + self.held_out.windows.len()
     }
 
-    /// The number of windows of a split on which each case is called.
     pub fn rounds(&self, set: WindowSet) -> usize {
         match set {
             WindowSet::Search => self.search.rounds,
@@ -99,7 +92,6 @@ impl Pool {
         }
     }
 
-    /// The numbers of the windows of a split.
     pub fn numbers(&self, set: WindowSet) -> Range<usize> {
         let first = self.search.windows.len();
         match set {
@@ -168,9 +160,9 @@ fn digest(search: &[Window], held_out: &[Window]) -> String {
     for windows in [search, held_out].into_iter().filter(|windows| !windows.is_empty()) {
         hash.update((windows.len() as u64).to_le_bytes());
         for window in windows {
-            hash.update((window.layers() as u64).to_le_bytes());
-            hash.update((window.experts() as u64).to_le_bytes());
-            window.counts().iter().for_each(|load| hash.update(load.to_le_bytes()));
+            hash.update((window.layers as u64).to_le_bytes());
+            hash.update((window.experts as u64).to_le_bytes());
+            window.counts.iter().for_each(|load| hash.update(load.to_le_bytes()));
         }
     }
     hex::encode(hash.finalize())

@@ -64,14 +64,9 @@ impl Case {
     pub fn items_per_pack(&self) -> usize {
         self.items / self.packs
     }
-
-    /// Whether the call is in *the unit*: the packing calls of one `rebalance_experts` of the topology.
-    pub fn is_in_unit(&self, topology: &Topology) -> bool {
-        unit(topology).contains(self)
-    }
 }
 
-/// The packing calls of one rebalance of `topology`: groups to nodes and replicas to GPUs, or one call with the global
+/// *The unit*: the packing calls of one rebalance of `topology`: groups to nodes and replicas to GPUs, or one call with the global
 /// policy.
 pub fn unit(topology: &Topology) -> Vec<Case> {
     let Topology { layers, groups, nodes, gpus, replicas, .. } = *topology;
@@ -114,10 +109,8 @@ pub fn cases(
         if replicas < topology.experts {
             return Err(TopologyError::TooFewReplicas { replicas, experts: topology.experts });
         }
-        push_new(
-            &mut cases,
-            Case { source: Source::GlobalReplicas, rows: topology.layers, items: replicas, packs: gpus },
-        );
+        let case = Case { source: Source::GlobalReplicas, rows: topology.layers, items: replicas, packs: gpus };
+        push_new(&mut cases, case);
     }
     let mut rng = stream(rng_seed, 0, Purpose::RandomCases);
     let wanted = cases.len() + random;

@@ -98,7 +98,7 @@ fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedR
         };
         Some(ComparedRebalance { policy, speedup: ratio(&pairs(0, &times(ours), &times(theirs)))? })
     };
-    [Policy::Hierarchical, Policy::Global].into_iter().filter_map(compared).collect()
+    Policy::ALL.into_iter().filter_map(compared).collect()
 }
 
 /// The pairs of a group, from the windows and relative times of its samples.

@@ -123,7 +123,7 @@ pub struct Calibration {
 /// Times that exist only on a GPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuTimes {
-    /// Wall time in which the children made their contexts, before the program was loaded, seconds.
+    /// Wall time in which each child created its CUDA context, before it loaded the program, seconds.
     pub context_seconds: Vec<f64>,
     /// Time between CUDA events around the calls, as the children report it: not trusted, and never scored.
     pub reported: Vec<ReportedTime>,
@@ -196,10 +196,7 @@ pub enum Evaluation {
 impl Evaluation {
     /// The measurement of a fully measured program.
     pub fn measured(&self) -> Option<&Measurement> {
-        match self {
-            Self::Measured { measurement } => Some(measurement),
-            Self::Outclassed { .. } | Self::Rejected { .. } => None,
-        }
+        if let Self::Measured { measurement } = self { Some(measurement) } else { None }
     }
 
     /// The measurements, including the partial ones of an outclassed program.
@@ -210,12 +207,8 @@ impl Evaluation {
         }
     }
 
-    /// Why it was rejected, if it was.
     pub fn rejection(&self) -> Option<&Rejection> {
-        match self {
-            Self::Rejected { rejection, .. } => Some(rejection),
-            Self::Measured { .. } | Self::Outclassed { .. } => None,
-        }
+        if let Self::Rejected { rejection, .. } = self { Some(rejection) } else { None }
     }
 }
 
@@ -225,11 +218,13 @@ impl Measurement {
         self.cases.iter().find(|measured| measured.case == case).map_or(&[], |measured| &measured.samples)
     }
 
+    pub fn all_samples(&self) -> impl Iterator<Item = &Sample> {
+        self.cases.iter().flat_map(|case| &case.samples)
+    }
+
     /// The numbers of all windows that it has samples of, in order.
     pub fn windows(&self) -> Vec<usize> {
-        let windows: BTreeSet<usize> =
-            self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.window).collect();
-        windows.into_iter().collect()
+        BTreeSet::from_iter(self.all_samples().map(|sample| sample.window)).into_iter().collect()
     }
 
     /// How many samples its cases have, the most of them. The samples of one place in their cases are a round.
@@ -244,9 +239,9 @@ impl Measurement {
     /// of those before the candidate came and after it was gone. A stopped process does nothing to a CPU.
     #[must_use]
     pub fn credited(&self) -> Cow<'_, Self> {
-        let calibrated =
-            median(self.calibration.before.iter().copied()).max(median(self.calibration.after.iter().copied()));
-        let during = median(self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.reference_seconds));
+        let Calibration { before, after, .. } = &self.calibration;
+        let calibrated = median(before.iter().copied()).max(median(after.iter().copied()));
+        let during = median(self.all_samples().map(|sample| sample.reference_seconds));
         if self.gpu.is_none() || calibrated == 0.0 || during <= calibrated {
             return Cow::Borrowed(self);
         }
@@ -281,7 +276,7 @@ impl Measurement {
     /// right before it; without a calibration, the median of what it took beside its calls.
     pub fn clock(&self) -> Clock {
         let before = &self.calibration.before;
-        let beside = || self.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.reference_seconds);
+        let beside = || self.all_samples().map(|sample| sample.reference_seconds);
         Clock { reference_seconds: if before.is_empty() { median(beside()) } else { median(before.iter().copied()) } }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::evaluation::{CaseMeasurement, Measurement, Sample};
 use crate::rebalance::{RebalanceScore, rebalance_scores};
-use crate::statistic::{Quartiles, mean, median, quartiles, two_standard_errors};
+use crate::statistic::{Quartiles, balance, mean, median, quartiles, two_standard_errors};
 
 /// Cases in which the baseline's gap is smaller leave nothing to gain. `quality` and `speed_score` omit them, and so
 /// always 8 -> 4, which LPT solves exactly.
@@ -58,7 +58,6 @@ pub struct CaseScore {
     pub worst_row_gap: f64,
 }
 
-/// The scores of one program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scores {
     /// Weighted sum of `quality` and `speed_score`. The baseline scores 0; provably optimal packing at a thousand times
@@ -159,7 +158,7 @@ fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> Case
     CaseScore {
         case: case.case.clone(),
         windows: samples.len(),
-        balancedness: ratio(sum(|s| s.mean_load), sum(|s| s.max_load)),
+        balancedness: balance(sum(|s| s.mean_load), sum(|s| s.max_load)),
         gap: gap_of(samples),
         next_balancedness: next_balancedness(samples),
         seconds: median(seconds()),
@@ -175,7 +174,7 @@ fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> Case
 fn next_balancedness(samples: &[Sample]) -> Option<f64> {
     let next = || samples.iter().filter_map(|sample| sample.next);
     next().next()?;
-    Some(ratio(next().map(|loads| loads.mean_load).sum(), next().map(|loads| loads.max_load).sum()))
+    Some(balance(next().map(|loads| loads.mean_load).sum(), next().map(|loads| loads.max_load).sum()))
 }
 
 /// The samples of both on the windows that they share.
@@ -190,12 +189,7 @@ fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sampl
 fn gap_of(samples: &[Sample]) -> f64 {
     let max: f64 = samples.iter().map(|s| s.max_load).sum();
     let bound: f64 = samples.iter().map(|s| s.bound).sum();
-    ratio(max, bound) - 1.0
-}
-
-/// `numerator / denominator`, and 1 for a zero denominator: no load is perfectly balanced.
-fn ratio(numerator: f64, denominator: f64) -> f64 {
-    if denominator == 0.0 { 1.0 } else { numerator / denominator }
+    balance(max, bound) - 1.0
 }
 
 /// The sum of the times relative to the sum of the reference program's. A mean and not a median, because a program that

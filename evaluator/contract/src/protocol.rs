@@ -125,14 +125,15 @@ impl Limits {
     /// The wall-time limits of a program that is compared with `baseline`, or of the baseline itself (`None`). Limits
     /// that are set apply to both.
     pub fn times(&self, baseline: Option<&Measurement>) -> TimeLimits {
-        let derived = baseline.map_or(TimeLimits::GENEROUS, |baseline| {
-            let calls = baseline.cases.iter().flat_map(|case| &case.samples).map(|sample| sample.wall_seconds);
-            let (call, evaluation) = (calls.fold(0.0, f64::max), baseline.evaluation_seconds);
-            TimeLimits {
-                call_seconds: (TimeLimits::CALL_FACTOR * call).max(TimeLimits::LEAST.call_seconds),
-                evaluation_seconds: (TimeLimits::EVALUATION_FACTOR * evaluation)
-                    .max(TimeLimits::LEAST.evaluation_seconds),
-            }
+        let least = TimeLimits::LEAST;
+        let derived = baseline.map_or(TimeLimits::GENEROUS, |baseline| TimeLimits {
+            call_seconds: baseline
+                .all_samples()
+                .map(|sample| TimeLimits::CALL_FACTOR * sample.wall_seconds)
+                .fold(least.call_seconds, f64::max),
+            evaluation_seconds: least
+                .evaluation_seconds
+                .max(TimeLimits::EVALUATION_FACTOR * baseline.evaluation_seconds),
         });
         TimeLimits {
             call_seconds: self.call_seconds.unwrap_or(derived.call_seconds),
@@ -149,7 +150,7 @@ pub struct Ready {
     pub device: String,
     /// The name of the processor or GPU.
     pub device_name: String,
-    /// The version of the interpreter.
+    /// The version of Python.
     pub python: String,
     pub torch: String,
     /// The number of threads that torch uses, as torch reports it.
@@ -178,14 +179,12 @@ pub struct JailStep {
     pub reason: String,
 }
 
-/// A program to evaluate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluateRequest {
     /// The number of the candidate, which keys the permutations and seeds of its calls.
     pub candidate: u64,
     /// The file name that tracebacks show.
     pub file_name: String,
-    /// The text of the program.
     pub program: String,
     pub windows: WindowSet,
     /// Stops after this much charged time, seconds, but not before each case had a window; `None`: all windows.

@@ -3,14 +3,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::clock::Clock;
-use crate::statistic::{Quartiles, mean, median, quartiles};
+use crate::statistic::{Quartiles, balance, mean, median, quartiles};
 use crate::topology::Topology;
 
 /// EPLB's two policies of `rebalance_experts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Policy {
     /// Packs groups to nodes first, with the topology's groups and nodes.
     Hierarchical,
@@ -19,13 +21,11 @@ pub enum Policy {
 }
 
 impl Policy {
+    pub const ALL: [Self; 2] = [Self::Hierarchical, Self::Global];
+
     /// The policies that differ on `topology`, its own first.
     pub fn of(topology: &Topology) -> &'static [Self] {
-        if topology.is_hierarchical() && topology.nodes > 1 {
-            &[Self::Hierarchical, Self::Global]
-        } else {
-            &[Self::Global]
-        }
+        if topology.is_hierarchical() && topology.nodes > 1 { &Self::ALL } else { &[Self::Global] }
     }
 
     /// `num_groups` and `num_nodes` of a call.
@@ -37,10 +37,7 @@ impl Policy {
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Hierarchical => "hierarchical",
-            Self::Global => "global",
-        }
+        self.into()
     }
 }
 
@@ -61,12 +58,12 @@ pub struct PlanLoads {
 impl PlanLoads {
     /// Mean over heaviest GPU; 1 is perfect.
     pub fn balancedness(&self) -> f64 {
-        share(self.mean_gpu, self.max_gpu)
+        balance(self.mean_gpu, self.max_gpu)
     }
 
     /// Mean over heaviest replica. Packing does not affect it.
     pub fn replica_balancedness(&self) -> f64 {
-        share(self.mean_replica, self.max_replica)
+        balance(self.mean_replica, self.max_replica)
     }
 }
 
@@ -103,7 +100,6 @@ impl RebalanceSample {
 /// The figures of `rebalance_experts` by one policy, pooled over windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RebalanceScore {
-    /// The policy.
     pub policy: Policy,
     /// The number of planned windows.
     pub windows: usize,
@@ -132,20 +128,16 @@ pub fn rebalance_scores(
     baseline: &[RebalanceSample],
     clock: Clock,
 ) -> Vec<RebalanceScore> {
-    let policies = [Policy::Hierarchical, Policy::Global];
-    let of = |samples: &[RebalanceSample], policy| -> Vec<RebalanceSample> {
+    let by = |policy, samples: &[RebalanceSample]| -> Vec<RebalanceSample> {
         samples.iter().filter(|sample| sample.policy == policy).cloned().collect()
     };
-    let both = policies.map(|policy| (policy, of(samples, policy), of(baseline, policy)));
-    both.iter()
-        .filter(|(_, ours, _)| !ours.is_empty())
-        .map(|(policy, ours, theirs)| score(*policy, ours, theirs, clock))
-        .collect()
+    let scores = Policy::ALL.map(|policy| score(policy, &by(policy, samples), &by(policy, baseline), clock));
+    scores.into_iter().filter(|score| score.windows > 0).collect()
 }
 
 fn score(policy: Policy, ours: &[RebalanceSample], theirs: &[RebalanceSample], clock: Clock) -> RebalanceScore {
     let balancedness = |loads: &[PlanLoads]| {
-        share(loads.iter().map(|plan| plan.mean_gpu).sum(), loads.iter().map(|plan| plan.max_gpu).sum())
+        balance(loads.iter().map(|plan| plan.mean_gpu).sum(), loads.iter().map(|plan| plan.max_gpu).sum())
     };
     let now: Vec<PlanLoads> = ours.iter().map(|sample| sample.now).collect();
     let next: Vec<PlanLoads> = ours.iter().filter_map(|sample| sample.next).collect();
@@ -173,11 +165,6 @@ fn speedup(ours: &[RebalanceSample], theirs: &[RebalanceSample]) -> Option<f64> 
     };
     let (theirs, ours) = (time(theirs, ours), time(ours, theirs));
     (ours > 0.0).then(|| theirs / ours)
-}
-
-/// `part / whole`, and 1 without load, which is perfectly balanced.
-fn share(part: f64, whole: f64) -> f64 {
-    if whole == 0.0 { 1.0 } else { part / whole }
 }
 
 #[cfg(test)]

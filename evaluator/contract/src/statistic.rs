@@ -12,6 +12,11 @@ pub struct Quartiles {
     pub upper: f64,
 }
 
+/// `numerator / denominator`, and 1 for a zero denominator: no load is perfectly balanced.
+pub fn balance(numerator: f64, denominator: f64) -> f64 {
+    if denominator == 0.0 { 1.0 } else { numerator / denominator }
+}
+
 /// The median: the mean of the middle two for an even number of values, 0 without values.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     quantile(&sorted(values), 0.5)

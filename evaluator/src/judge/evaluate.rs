@@ -11,11 +11,9 @@ use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 
 use crate::error::{Halt, JudgeError};
-use crate::schedule::Schedule;
-use crate::slot::Tolerance;
-
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
+use crate::schedule::Schedule;
 
 /// How an evaluation without a failure ended.
 enum Ended {
@@ -24,10 +22,7 @@ enum Ended {
 }
 
 impl Judge {
-    /// Evaluates one program.
-    ///
-    /// # Errors
-    /// If the judge breaks twice in a row; it replaces the nursery once.
+    /// Evaluates one program. If the nursery or the reference program breaks, starts new ones and tries once more.
     pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
         match self.evaluate_once(request) {
             Err(error @ (JudgeError::Nursery(_) | JudgeError::Reference(_))) => {
@@ -45,13 +40,13 @@ impl Judge {
         let mut progress = self.start(request, calibration);
         let outcome = match self.measure(&mut progress, started) {
             Ok(ended) => Ok(ended),
-            Err(Halt::Rejected(failure)) => Err(failure),
+            Err(Halt::Rejected { rejection, traceback }) => Err((rejection, traceback)),
             Err(Halt::Broken(error)) => return Err(error),
         };
         let Progress { children, current, mut measurement, during, .. } = progress;
         let peaks = children.iter().map(|child| child.peak_memory).chain([measurement.peak_memory_bytes]);
         measurement.peak_memory_bytes = peaks.max().unwrap_or(0);
-        let traceback = outcome.as_ref().err().map_or("", |failure| &failure.traceback);
+        let traceback = outcome.as_ref().err().map_or("", |(_, traceback)| traceback);
         let mut last = (String::new(), Evidence::default());
         for (number, child) in children.into_iter().enumerate() {
             let ended = child.end(&mut self.nursery, &during, traceback.to_owned())?;
@@ -64,11 +59,13 @@ impl Judge {
             measurement.calibration.after = self.slot.calibrate()?;
         }
         measurement.evaluation_seconds = started.elapsed().as_secs_f64();
-        Ok(match outcome.map_err(|failure| failure.rejection) {
+        Ok(match outcome {
             Ok(Ended::Completed) => Evaluation::Measured { measurement },
             Ok(Ended::Outclassed { at_best }) => Evaluation::Outclassed { measurement, at_best },
-            Err(Rejection::Crash { .. }) => Evaluation::Rejected { rejection: Rejection::Crash { status }, evidence },
-            Err(rejection) => Evaluation::Rejected { rejection, evidence },
+            Err((Rejection::Crash { .. }, _)) => {
+                Evaluation::Rejected { rejection: Rejection::Crash { status }, evidence }
+            }
+            Err((rejection, _)) => Evaluation::Rejected { rejection, evidence },
         })
     }
 
@@ -90,7 +87,6 @@ impl Judge {
             last_call: None,
             during: "loading".to_owned(),
             limits: request.limits.unwrap_or_else(|| self.session.limits.times(None)),
-            tolerance: Tolerance::new(&calibration.before),
             measurement: Measurement {
                 cases: cases.iter().map(empty).collect(),
                 gpu: on_gpu.then(|| GpuTimes { context_seconds: Vec::new(), reported: Vec::new() }),

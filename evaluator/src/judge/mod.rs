@@ -5,7 +5,6 @@ mod progress;
 mod verify;
 mod warm_up;
 mod sample;
-mod repeat;
 mod rebalance;
 mod evaluate;
 

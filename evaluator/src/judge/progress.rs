@@ -13,7 +13,6 @@ use crate::child::Child;
 use crate::schedule::Schedule;
 use crate::score::CaseInput;
 use crate::shared::Outputs;
-use crate::slot::Tolerance;
 
 /// The state of one evaluation, shared by the files of this folder.
 pub(super) struct Progress<'a> {
@@ -32,7 +31,6 @@ pub(super) struct Progress<'a> {
     /// What the current child is doing, for the evidence.
     pub during: String,
     pub limits: TimeLimits,
-    pub tolerance: Tolerance,
     pub order: Stream,
     pub seeds: Stream,
     /// Keys the streams of repeated calls.

@@ -11,13 +11,12 @@ use rand::RngExt;
 
 use crate::call::PlanCall;
 use crate::error::Halt;
-use crate::plan::Plan;
-use crate::slot::Pair;
-use crate::window::PoolWindow;
-
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
 use crate::judge::verify::check_plan;
+use crate::plan::Plan;
+use crate::slot::Pair;
+use crate::window::PoolWindow;
 
 /// The windows that are planned regardless of the budget: moved replicas need two.
 const LEAST_WINDOWS: usize = 2;
@@ -38,7 +37,6 @@ fn small_load(at: usize) -> f32 {
     }
 }
 
-/// The state of one policy.
 struct Planner {
     policy: Policy,
     child: usize,
@@ -106,7 +104,7 @@ impl Judge {
         progress.during = format!("{} rebalance, window {window}", planner.policy.name());
         progress.current = planner.child;
         let PoolWindow { now, next, .. } = self.pool.window(window);
-        let loads: Vec<f32> = now.counts().iter().map(|&load| load as f32).collect();
+        let loads: Vec<f32> = now.counts.iter().map(|&load| load as f32).collect();
         let call = PlanCall { topology, groups, nodes, seed: progress.seeds.random::<u32>().into() };
         let Pair { returned, reference_seconds } = self.slot.pair(progress.child(), |child| {
             child.plan(call, &loads)?.ok_or_else(|| {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::sched::sched_getcpu;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
 
 use crate::error::JudgeError;
@@ -28,15 +29,12 @@ pub struct Judge {
 
 impl Judge {
     /// Pins the judge to its CPU, prepares the windows, and starts the nursery and the reference program.
-    ///
-    /// # Errors
-    /// If the judge cannot measure here: there is no such device, no torch, or the loads cannot be read.
     pub fn open(session: Session) -> Result<Self, JudgeError> {
         if session.version != VERSION {
             return Err(JudgeError::Version { theirs: session.version });
         }
         // Times are those of one CPU: the session's, or the one that the judge happens to run on.
-        if let Some(cpu) = session.cpu.or_else(process::current_cpu) {
+        if let Some(cpu) = session.cpu.or_else(|| sched_getcpu().ok()) {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
@@ -60,7 +58,6 @@ impl Judge {
         Ok(Self { session, nursery, slot, pool, inputs, python, device_name, jail })
     }
 
-    /// What the judge measures with.
     pub fn ready(&self) -> Ready {
         Ready {
             version: VERSION,

@@ -17,11 +17,6 @@ pub(super) fn check_placement(outputs: &Outputs<2>, weights: &[f32], call: Call)
         .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() })
 }
 
-/// Whether two calls returned the same placement.
-pub(super) fn is_same(one: &Outputs<2>, other: &Outputs<2>) -> bool {
-    one.arrays == other.arrays
-}
-
 /// Checks the plan of a rebalance with these `loads`.
 pub(super) fn check_plan(outputs: Outputs<3>, loads: &[f32], topology: &Topology) -> Result<Plan, Rejection> {
     let experts = topology.experts;

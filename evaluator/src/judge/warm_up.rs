@@ -8,10 +8,9 @@ use packevolve_contract::protocol::{Limits, TimeLimits};
 use crate::call::{Call, Returned};
 use crate::child::Child;
 use crate::error::Halt;
-
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
-use crate::judge::verify::{check_placement, is_same};
+use crate::judge::verify::check_placement;
 
 /// The weight of the item at an index.
 type Weight = fn(usize) -> f32;
@@ -118,7 +117,7 @@ impl Progress<'_> {
             // answers to so small a call reveal nothing.
             match &self.first_outputs {
                 None => self.first_outputs = Some(returned.outputs),
-                Some(first) if !is_same(first, &returned.outputs) => {
+                Some(first) if first.arrays != returned.outputs.arrays => {
                     let during = self.during.clone();
                     self.measurement.note_repeat(false, || during);
                 }

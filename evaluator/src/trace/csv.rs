@@ -6,7 +6,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Window, checked, quoted, too_many_loads};
 
 /// Reads the `text` of the file at `path`.
 pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
@@ -30,7 +30,6 @@ pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
     Ok(Window::new(experts, counts))
 }
 
-/// The file, for the locations of errors.
 struct File<'a> {
     path: &'a Path,
     text: &'a [u8],
@@ -39,21 +38,21 @@ struct File<'a> {
 impl File<'_> {
     fn read_layer(&self, record: &ByteRecord, experts: usize, counts: &mut Vec<f64>) -> Result<(), LoadsError> {
         if counts.len() + record.len() > MOST_LOADS {
-            return Err(self.invalid(format!("line {}", self.line(record)), Problem::TooMany));
+            return Err(self.invalid(record, "", too_many_loads()));
         }
         for (field, column) in record.iter().zip(1..) {
-            let spot = || format!("line {}, column {column}", self.line(record));
-            counts.push(load(field).map_err(|problem| self.invalid(spot(), problem))?);
+            let load = load(field).map_err(|problem| self.invalid(record, &format!(", column {column}"), problem));
+            counts.push(load?);
         }
         if record.len() != experts {
-            let problem = Problem::Ragged { found: record.len(), wanted: experts };
-            return Err(self.invalid(format!("line {}", self.line(record)), problem));
+            let problem = format!("{} loads, but the first layer has {experts}", record.len());
+            return Err(self.invalid(record, "", problem));
         }
         Ok(())
     }
 
-    fn invalid(&self, spot: String, problem: Problem) -> LoadsError {
-        LoadsError::Invalid { path: self.path.to_owned(), spot, problem }
+    fn invalid(&self, record: &ByteRecord, column: &str, problem: String) -> LoadsError {
+        LoadsError::invalid(self.path, format!("line {}{column}", self.line(record)), problem)
     }
 
     /// The line of a record. The reader's own count stops at the first blank line before it.
@@ -64,9 +63,9 @@ impl File<'_> {
     }
 }
 
-fn load(field: &[u8]) -> Result<f64, Problem> {
+fn load(field: &[u8]) -> Result<f64, String> {
     let text = String::from_utf8_lossy(field);
-    let load = text.parse().map_err(|_| Problem::NotANumber { text: quoted(&text) })?;
+    let load = text.parse().map_err(|_| format!("{:?} is not a number", quoted(&text)))?;
     checked(load, text)
 }
 
@@ -81,8 +80,8 @@ mod tests {
     #[test]
     fn integers_and_floats_are_read_with_any_blanks_and_line_ends() {
         let window = read(b"\xef\xbb\xbf1, 2.5 ,3e2\r\n\r\n0,-0,7").unwrap();
-        assert_eq!((window.layers(), window.experts()), (2, 3));
-        assert_eq!(window.counts(), [1.0, 2.5, 300.0, 0.0, 0.0, 7.0]);
+        assert_eq!((window.layers, window.experts), (2, 3));
+        assert_eq!(window.counts, [1.0, 2.5, 300.0, 0.0, 0.0, 7.0]);
         assert!(window.layer(1)[1].is_sign_positive());
     }
 

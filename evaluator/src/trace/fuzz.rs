@@ -114,9 +114,9 @@ fn read_or_rejected(format: Format, bytes: &[u8]) -> Result<Vec<Window>, String>
     match &read {
         Ok(windows) => {
             assert!(!windows.is_empty());
-            let shape = |window: &Window| (window.layers(), window.experts());
+            let shape = |window: &Window| (window.layers, window.experts);
             assert!(windows.iter().all(|window| shape(window) == shape(&windows[0])));
-            assert!(windows.iter().map(|window| window.counts().len()).sum::<usize>() <= bytes.len());
+            assert!(windows.iter().map(|window| window.counts.len()).sum::<usize>() <= bytes.len());
         }
         Err(message) => assert!(message.starts_with('w') && message.chars().count() < 500, "{message}"),
     }

@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
-use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Window, checked, quoted, too_many_loads};
 
 /// The number of steps that are summed to a window, as in the published evaluators. The last window may have fewer.
 const STEPS_OF_WINDOW: usize = 100;
@@ -36,7 +36,6 @@ pub fn windows(path: &Path, text: impl Read) -> Result<Vec<Window>, LoadsError> 
     Ok(state.windows)
 }
 
-/// The kind of an element of the document.
 #[derive(Clone, Copy, Debug)]
 enum Level {
     Document,
@@ -47,7 +46,6 @@ enum Level {
     Load,
 }
 
-/// The state of the reader.
 #[derive(Debug, Default)]
 struct State {
     windows: Vec<Window>,
@@ -59,12 +57,12 @@ struct State {
     steps: usize,
     /// The current element: its lists, from the outermost, and the number of its element in each.
     path: Vec<(&'static str, usize)>,
-    /// The cause of a custom error, which serde carries as text only.
-    problem: Option<Problem>,
+    /// Why the reader stopped, unless serde_json rejected the text.
+    problem: Option<String>,
 }
 
 impl State {
-    fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), Problem> {
+    fn add(&mut self, load: f64, text: impl fmt::Display) -> Result<(), String> {
         let load = checked(load, text)?;
         let [.., (_, layer), (_, expert)] = self.path[..] else { unreachable!("BUG: a load outside of a layer") };
         let determines_experts = self.layers.is_none() && layer == 0;
@@ -73,7 +71,7 @@ impl State {
         }
         if self.layers.is_none() {
             if self.sums.len() == MOST_LOADS {
-                return Err(Problem::TooMany);
+                return Err(too_many_loads());
             }
             self.sums.push(load);
             return Ok(());
@@ -83,17 +81,20 @@ impl State {
         Ok(())
     }
 
-    fn end_layer(&mut self, found: usize) -> Result<(), Problem> {
+    fn end_layer(&mut self, found: usize) -> Result<(), String> {
         if self.layers.is_none() && self.path.last() == Some(&("layer", 0)) {
             self.experts = found;
         }
-        if found == self.experts { Ok(()) } else { Err(Problem::Ragged { found, wanted: self.experts }) }
+        if found != self.experts {
+            return Err(format!("{found} loads, but the first layer has {}", self.experts));
+        }
+        Ok(())
     }
 
-    fn end_layers(&mut self, found: usize) -> Result<(), Problem> {
+    fn end_layers(&mut self, found: usize) -> Result<(), String> {
         let wanted = *self.layers.get_or_insert(found);
         if found != wanted {
-            return Err(Problem::Layers { found, wanted });
+            return Err(format!("{found} layers, but the first step has {wanted}"));
         }
         self.steps += 1;
         if self.steps == STEPS_OF_WINDOW {
@@ -118,8 +119,7 @@ impl State {
             let within: Vec<String> = self.path.iter().map(|(name, number)| format!("{name} {number}")).collect();
             spot = format!("{spot} ({})", within.join(", "));
         }
-        let problem = self.problem.take().unwrap_or_else(|| Problem::Format { reason: reason(&error) });
-        LoadsError::Invalid { path: path.to_owned(), spot, problem }
+        LoadsError::invalid(path, spot, self.problem.take().unwrap_or_else(|| reason(&error)))
     }
 }
 
@@ -146,24 +146,17 @@ impl Node<'_> {
         Node { state: self.state, level }
     }
 
-    fn result<E: Error>(&mut self, result: Result<(), Problem>) -> Result<(), E> {
-        result.map_err(|problem| {
-            let error = E::custom(&problem);
-            self.state.problem = Some(problem);
-            error
-        })
-    }
-
-    fn reject<E: Error>(&mut self, reason: String) -> Result<(), E> {
-        self.result(Err(Problem::Format { reason }))
+    fn stop<E: Error>(&mut self, problem: String) -> E {
+        let error = E::custom(&problem);
+        self.state.problem = Some(problem);
+        error
     }
 
     fn number<E: Error>(mut self, load: f64, text: impl fmt::Display, what: Unexpected<'_>) -> Result<(), E> {
         if !matches!(self.level, Level::Load) {
             return Err(E::invalid_type(what, &self));
         }
-        let added = self.state.add(load, text);
-        self.result(added)
+        self.state.add(load, text).map_err(|problem| self.stop(problem))
     }
 
     /// Reads an object with exactly one of the `wanted` members, and skips all others.
@@ -177,7 +170,7 @@ impl Node<'_> {
                 continue;
             };
             if mem::replace(&mut is_found, true) {
-                return self.reject(format!("{name:?} is not the only member with loads"));
+                return Err(self.stop(format!("{name:?} is not the only member with loads")));
             }
             members.next_value_seed(self.below(*level))?;
         }
@@ -185,24 +178,7 @@ impl Node<'_> {
             return Ok(());
         }
         let names: Vec<String> = wanted.iter().map(|(name, _)| format!("{name:?}")).collect();
-        self.reject(format!("no {} among the members {others:?}", names.join(" or ")))
-    }
-
-    /// Reads a list of elements of `level`, which `name` names in errors. After an error, the path still names the element.
-    fn list<'de, A: SeqAccess<'de>>(
-        &mut self,
-        mut elements: A,
-        name: &'static str,
-        level: Level,
-    ) -> Result<usize, A::Error> {
-        self.state.path.push((name, 0));
-        let mut found = 0;
-        while elements.next_element_seed(self.below(level))?.is_some() {
-            found += 1;
-            self.state.path.last_mut().expect("BUG: a list is left twice").1 = found;
-        }
-        self.state.path.pop();
-        Ok(found)
+        Err(self.stop(format!("no {} among the members {others:?}", names.join(" or "))))
     }
 }
 
@@ -240,20 +216,27 @@ impl<'de> Visitor<'de> for Node<'_> {
         self.number(load, format_args!("{load:?}"), Unexpected::Float(load))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, elements: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
         let (name, below) = match self.level {
             Level::History => ("step", Level::Step),
             Level::Layers => ("layer", Level::Layer),
             Level::Layer => ("expert", Level::Load),
             Level::Document | Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
         };
-        let found = self.list(elements, name, below)?;
+        self.state.path.push((name, 0));
+        let mut found = 0;
+        while elements.next_element_seed(self.below(below))?.is_some() {
+            found += 1;
+            self.state.path.last_mut().expect("BUG: a list is left twice").1 = found;
+        }
+        // After an error, the path still names the element.
+        self.state.path.pop();
         let ended = match self.level {
             Level::Layers => self.state.end_layers(found),
             Level::Layer => self.state.end_layer(found),
             _ => Ok(()),
         };
-        self.result(ended)
+        ended.map_err(|problem| self.stop(problem))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
@@ -288,7 +271,7 @@ mod tests {
     #[test]
     fn a_hundred_steps_are_summed_to_a_window_and_what_is_left_is_one_too() {
         let windows = read(&history(230)).unwrap();
-        let sums: Vec<_> = windows.iter().map(Window::counts).collect();
+        let sums: Vec<_> = windows.iter().map(|window| &window.counts[..]).collect();
         let of = |first: usize, end: usize| {
             let steps = (end - first) as f64;
             vec![(first..end).sum::<usize>() as f64, steps, 0.0, 2.5 * steps]
@@ -419,7 +402,7 @@ mod tests {
         let seconds = clock.now().unwrap().tv_sec() - start;
         assert!(seconds <= 4, "{seconds} s");
         assert_eq!(windows.len(), 12);
-        assert_eq!((windows[0].layers(), windows[0].experts()), (58, 256));
+        assert_eq!((windows[0].layers, windows[0].experts), (58, 256));
         assert_eq!((windows[0].layer(57)[255], windows[11].layer(0)[15]), (1500.0, 74.0 * 15.0));
     }
 }

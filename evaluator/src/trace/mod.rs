@@ -27,9 +27,6 @@ const CHUNK: usize = 1 << 16;
 /// Recorders also write rows for dense layers, which have no experts. If a file has more layers than the topology, and
 /// exactly the excess number of layers are zero in all its windows, these are dropped. Otherwise a layer without load is
 /// like any other.
-///
-/// # Errors
-/// The first error of a file, including a shape that differs from the topology's.
 pub fn read(path: &Path, topology: &Topology) -> Result<Vec<Window>, LoadsError> {
     let files = if path.is_dir() { files(path)? } else { vec![path.to_owned()] };
     let mut windows = Vec::new();
@@ -72,7 +69,7 @@ fn read_file(path: &Path) -> Result<Vec<Window>, LoadsError> {
 
 /// The windows of one file, without its dense layers.
 fn of_shape(path: &Path, windows: Vec<Window>, topology: &Topology) -> Result<Vec<Window>, LoadsError> {
-    let (layers, experts) = (windows[0].layers(), windows[0].experts());
+    let (layers, experts) = (windows[0].layers, windows[0].experts);
     if (layers, experts) == (topology.layers, topology.experts) {
         return Ok(windows);
     }
@@ -158,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.json");
         fs::write(&path, "{\"logical_count\": [[0, 0], [1, 2], [0, 0], [3, 4]]}").unwrap();
-        let counts = |layers| read(&path, &topology(layers, 2)).map(|windows| windows[0].counts().to_vec());
+        let counts = |layers| read(&path, &topology(layers, 2)).map(|windows| windows[0].counts.to_vec());
         assert_eq!(counts(2).unwrap(), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(counts(4).unwrap(), [0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 3.0, 4.0]);
         for layers in [1, 3, 5] {

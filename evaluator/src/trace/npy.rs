@@ -3,11 +3,10 @@
 //! C order and little endian, as machines that serve models write it. The header is checked against the length of the
 //! file before any memory is allocated.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::window::{LoadsError, MOST_LOADS, Problem, Window, checked, quoted};
+use crate::window::{LoadsError, MOST_LOADS, Window, checked, quoted, too_many_loads};
 
 /// The longest header, bytes; NumPy also refuses longer ones.
 const LONGEST_HEADER: usize = 10_000;
@@ -18,14 +17,16 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 pub fn windows(path: &Path, file: impl Read, length: u64) -> Result<Vec<Window>, LoadsError> {
     let mut bytes = Bytes { path, file, at: 0 };
     let header = bytes.header()?;
-    let array = Array::new(&header).map_err(|reason| bytes.invalid("header", Problem::Format { reason }))?;
+    let array = Array::new(&header).map_err(|problem| LoadsError::invalid(path, "header", problem))?;
     if array.loads == 0 {
         return Err(LoadsError::Empty { path: path.to_owned() });
     }
-    let promised = array.bytes() + u128::from(bytes.at);
+    let Array { dtype: Dtype { size, .. }, windows, layers, experts, loads } = array;
+    let promised = windows as u128 * (loads * size) as u128 + u128::from(bytes.at);
     if promised != u128::from(length) {
-        let reason = format!("{array} need a file of {promised} bytes, it has {length}");
-        return Err(bytes.invalid("header", Problem::Format { reason }));
+        let array = format!("{windows} x {layers} x {experts} numbers of {size} bytes");
+        let problem = format!("{array} need a file of {promised} bytes, it has {length}");
+        return Err(LoadsError::invalid(path, "header", problem));
     }
     (0..array.windows).map(|window| bytes.window(&array, window)).collect()
 }
@@ -41,8 +42,7 @@ impl<R: Read> Bytes<'_, R> {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), LoadsError> {
         self.file.read_exact(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                let reason = "the file ends too early".to_owned();
-                self.invalid(&format!("byte {}", self.at + 1), Problem::Format { reason })
+                LoadsError::invalid(self.path, format!("byte {}", self.at + 1), "the file ends too early")
             }
             _ => LoadsError::Read { path: self.path.to_owned(), error },
         })?;
@@ -55,16 +55,15 @@ impl<R: Read> Bytes<'_, R> {
         let mut start = [0; 8];
         self.fill(&mut start)?;
         if !start.starts_with(MAGIC) {
-            let reason = "this is not a NumPy array".to_owned();
-            return Err(self.invalid("byte 1", Problem::Format { reason }));
+            return Err(LoadsError::invalid(self.path, "byte 1", "this is not a NumPy array"));
         }
         let mut length = [0; 4];
         // The length has two bytes in version 1, and four in later versions.
         self.fill(if start[6] == 1 { &mut length[..2] } else { &mut length })?;
         let length = u32::from_le_bytes(length) as usize;
         if length > LONGEST_HEADER {
-            let reason = format!("a header of {length} bytes, more than {LONGEST_HEADER}");
-            return Err(self.invalid("byte 9", Problem::Format { reason }));
+            let problem = format!("a header of {length} bytes, more than {LONGEST_HEADER}");
+            return Err(LoadsError::invalid(self.path, "byte 9", problem));
         }
         let mut header = vec![0; length];
         self.fill(&mut header)?;
@@ -79,18 +78,14 @@ impl<R: Read> Bytes<'_, R> {
             for (number, expert) in bytes.chunks_exact(array.dtype.size).zip(0..) {
                 let load = (array.dtype.read)(number);
                 let spot = || format!("window {window}, layer {layer}, expert {expert}");
-                counts.push(checked(load, format_args!("{load:?}")).map_err(|problem| self.invalid(&spot(), problem))?);
+                let load = checked(load, format_args!("{load:?}"));
+                counts.push(load.map_err(|problem| LoadsError::invalid(self.path, spot(), problem))?);
             }
         }
         Ok(Window::new(array.experts, counts))
     }
-
-    fn invalid(&self, spot: &str, problem: Problem) -> LoadsError {
-        LoadsError::Invalid { path: self.path.to_owned(), spot: spot.to_owned(), problem }
-    }
 }
 
-/// A type of numbers.
 #[derive(Clone, Copy, Debug)]
 struct Dtype {
     descr: &'static str,
@@ -110,7 +105,6 @@ fn sized<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("BUG: a number of another size")
 }
 
-/// The array that a header describes.
 #[derive(Debug)]
 struct Array {
     dtype: Dtype,
@@ -139,20 +133,8 @@ impl Array {
         let loads = if windows == 0 { Some(0) } else { layers.checked_mul(experts) };
         match loads {
             Some(loads) if loads <= MOST_LOADS => Ok(Self { dtype, windows, layers, experts, loads }),
-            _ => Err(Problem::TooMany.to_string()),
+            _ => Err(too_many_loads()),
         }
-    }
-
-    /// The size of all windows.
-    fn bytes(&self) -> u128 {
-        self.windows as u128 * (self.loads * self.dtype.size) as u128
-    }
-}
-
-impl fmt::Display for Array {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dtype, windows, layers, experts, .. } = self;
-        write!(f, "{windows} x {layers} x {experts} numbers of {} bytes", dtype.size)
     }
 }
 
@@ -206,7 +188,7 @@ mod tests {
         let f4 = numbers.map(|number| (number as f32).to_le_bytes()).concat();
         let i4 = numbers.map(i32::to_le_bytes).concat();
         let i8 = numbers.map(|number| i64::from(number).to_le_bytes()).concat();
-        for (descr, bytes) in [("<f4", f4), ("<i4", i4), ("<i8", i8), ("<f8", f8(wanted.counts()))] {
+        for (descr, bytes) in [("<f4", f4), ("<i4", i4), ("<i8", i8), ("<f8", f8(&wanted.counts))] {
             assert_eq!(read(&array(descr, "(2, 3)", &bytes)).unwrap(), slice::from_ref(&wanted), "{descr}");
             let two = [bytes.clone(), bytes].concat();
             assert_eq!(read(&array(descr, "(2, 2, 3)", &two)).unwrap(), [wanted.clone(), wanted.clone()], "{descr}");
