@@ -68,17 +68,6 @@ pub struct Config {
     source: Option<Source>,
 }
 
-/// Settings from the command line, which replace those of the file.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    pub runs: Option<PathBuf>,
-    pub candidates: Option<u64>,
-    pub rng_seed: Option<u64>,
-    pub loads: Option<PathBuf>,
-    pub device: Option<String>,
-}
-
-/// `topology:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopologyConfig {
@@ -91,7 +80,6 @@ pub struct TopologyConfig {
     pub replicas: Option<usize>,
 }
 
-/// `cases:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CasesConfig {
@@ -99,7 +87,6 @@ pub struct CasesConfig {
     pub random: usize,
 }
 
-/// `evaluation:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvaluationConfig {
@@ -112,7 +99,6 @@ pub struct EvaluationConfig {
     pub weights: Weights,
 }
 
-/// `limits:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
@@ -131,7 +117,6 @@ pub struct LimitsConfig {
     pub scratch_files: u32,
 }
 
-/// `search:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchConfig {
@@ -147,7 +132,6 @@ pub struct SearchConfig {
     pub slots: Option<usize>,
 }
 
-/// `proposers:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProposersConfig {
@@ -163,7 +147,6 @@ pub struct ProposersConfig {
     pub budget: BudgetConfig,
 }
 
-/// `proposers.compose:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ComposeConfig {
@@ -171,14 +154,12 @@ pub struct ComposeConfig {
     pub blocks: PathBuf,
 }
 
-/// `proposers.cross:` and `proposers.mutate:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SwitchConfig {
     pub enabled: bool,
 }
 
-/// `proposers.prune:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PruneConfig {
@@ -186,7 +167,6 @@ pub struct PruneConfig {
     pub attempts: u64,
 }
 
-/// `proposers.budget:`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BudgetConfig {
@@ -194,7 +174,6 @@ pub struct BudgetConfig {
     pub dollars: Option<f64>,
 }
 
-/// An entry of `proposers.models:`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
@@ -227,9 +206,7 @@ pub enum ConfigError {
 
 impl Classify for ConfigError {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Read { .. } | Self::Yaml { .. } | Self::Value { .. } => ErrorKind::Input,
-        }
+        ErrorKind::Input
     }
 
     fn hint(&self) -> Option<String> {
@@ -528,16 +505,6 @@ impl Config {
     fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
         // A file of comments alone is null to YAML, and means the defaults.
         Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default())
-    }
-
-    pub fn with(mut self, overrides: Overrides) -> Self {
-        let Overrides { runs, candidates, rng_seed, loads, device } = overrides;
-        self.runs = runs.unwrap_or(self.runs);
-        self.search.candidates = candidates.unwrap_or(self.search.candidates);
-        self.rng_seed = rng_seed.unwrap_or(self.rng_seed);
-        self.loads = loads.or(self.loads);
-        self.evaluation.device = device.unwrap_or(self.evaluation.device);
-        self
     }
 
     fn resolved(mut self, folder: &Path) -> Self {

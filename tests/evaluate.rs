@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use packevolve::archive::programs::derive;
-use packevolve::config::{Config, Overrides};
+use packevolve::config::Config;
 use packevolve::judge::client::{self as judges, Judge};
 use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
@@ -138,7 +138,7 @@ async fn plans_that_claim_what_is_not_so_are_rejected() {
     let path = world.path("config.yaml");
     let settings = Config::read(Some(&path)).unwrap().settings().unwrap().evaluation;
     let cases = case::cases(&settings.topology, &settings.global_cases, 0, 1).unwrap();
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None)).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
     for (cheat, message) in [
         ("over_claims_counts", "replicas claimed, but phy2log has"),
         ("lists_a_replica_twice", "is listed twice"),
@@ -196,7 +196,8 @@ const FIELD_GAPS: [(&str, [f64; 5]); 4] = [
 const TOLERANCE: f64 = 0.002;
 
 fn field_settings(loads: PathBuf) -> EvaluationSettings {
-    let mut config = Config::default().with(Overrides { loads: Some(loads), ..Overrides::default() });
+    let mut config = Config::default();
+    config.loads = Some(loads);
     config.cases.random = 0;
     config.evaluation.device = "cpu".to_owned();
     config.evaluation.windows = None;
@@ -237,7 +238,7 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
     judge();
     let settings = field_settings(loads);
     let cases = case::cases(&settings.topology, &settings.global_cases, 0, 1).unwrap();
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None)).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
     assert_eq!((judge.ready().windows, judge.ready().real_windows), (8, 8));
     let programs = [
         edited(&[]),
@@ -276,7 +277,7 @@ async fn the_plans_for_real_loads_weigh_what_an_independent_program_says() {
     judge();
     let settings = field_settings(loads);
     let cases = case::unit(&settings.topology);
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None)).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
     // The same placements as the seed program's, in less time.
     let vectorised = measure(&mut judge, edited(&["000_0_bridge_vectorized_lpt"]), true).await;
     let refined = measure(&mut judge, edited(&["001_vectorized_iterative_greedy"]), true).await;

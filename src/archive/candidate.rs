@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_commit_is_these_bytes() {
-        let parent: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        let parent = CommitId::try_from("0123456789abcdef0123456789abcdef01234567".to_owned()).unwrap();
         let trailers = vec![("Candidate", "12".to_owned()), ("Parent", "7".to_owned())];
         let new = NewCandidate { parents: vec![parent, parent], trailers, ..plain() };
         assert_eq!(

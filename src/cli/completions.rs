@@ -4,7 +4,6 @@ use clap::Args;
 use clap_complete::Shell;
 
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
 use crate::view::output::print;
 
 /// Print a completion script for a shell
@@ -17,10 +16,9 @@ pub struct Completions {
 }
 
 impl Completions {
-    pub fn run(&self, program: &mut clap::Command) -> Result<Exit, CommandError> {
+    pub fn run(&self, program: &mut clap::Command) -> Result<(), CommandError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, program, "packevolve", &mut script);
-        print(String::from_utf8_lossy(&script))?;
-        Ok(Exit::Success)
+        Ok(print(String::from_utf8_lossy(&script))?)
     }
 }

@@ -7,13 +7,12 @@ use serde::Serialize;
 use crate::archive::ProgramsError;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::edit::diff;
 use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
-use crate::view::output::{harmless, print};
+use crate::view::output::harmless;
 use crate::view::terminal::{Terminal, Tone};
 
 /// Compare two candidates: their scores and a diff of their programs
@@ -41,19 +40,13 @@ pub struct DiffJson {
 }
 
 impl Diff {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
         let compared = Compared::new(row(run.candidate(&self.a)?), row(run.candidate(&self.b)?));
-        let diff = diff(&run, &compared)?;
-        let terminal = Terminal::of_stdout();
-        match self.format {
-            Format::Json => print_json(&DiffJson { format: FORMAT, compared, diff })?,
-            Format::Table => {
-                print(format_args!("{}\n{}", compared_table(&compared, &terminal), shown(&diff, &terminal)))?;
-            }
-        }
-        Ok(Exit::Success)
+        let json = DiffJson { format: FORMAT, diff: diff(&run, &compared)?, compared };
+        let table = |terminal: &_| compared_table(&json.compared, terminal) + "\n" + &shown(&json.diff, terminal);
+        Ok(self.format.print(&json, table)?)
     }
 }
 

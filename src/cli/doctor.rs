@@ -6,12 +6,10 @@ use clap::Args;
 use packevolve_contract::protocol::{JailStep, Ready};
 
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::cli::input::check_loads;
 use crate::config::Config;
 use crate::judge::client::{self, Judge};
-use crate::view::output::print;
 
 /// Show what this machine offers: judge, Python, torch, GPU, jail
 ///
@@ -26,17 +24,13 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    pub async fn run(&self) -> Result<Exit, CommandError> {
+    pub async fn run(&self) -> Result<(), CommandError> {
         let config = Config::read(self.config.as_deref())?;
         let settings = config.settings()?;
         check_loads(&config)?;
         let session = client::session(&settings.evaluation, &[], settings.rng_seed, None);
-        let judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
-        match self.format {
-            Format::Json => print_json(judge.ready())?,
-            Format::Table => print(text(judge.ready(), settings.search.slots))?,
-        }
-        Ok(Exit::Success)
+        let judge = Judge::open(session, &settings.llm.key_variables()).await?;
+        Ok(self.format.print(judge.ready(), |_| text(judge.ready(), settings.search.slots))?)
     }
 }
 

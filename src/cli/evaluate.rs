@@ -10,33 +10,25 @@ use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::scores;
 use packevolve_contract::protocol::{EvaluateRequest, TimeLimits, WindowSet};
 use packevolve_contract::rebalance::rebalance_scores;
+use strum::IntoStaticStr;
 
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::cli::input::{check_loads, read_text};
-use crate::config::{Config, Overrides};
+use crate::config::Config;
 use crate::judge::client::{self, Judge};
 use crate::values::settings::Settings;
 use crate::view::inspect::{self, Adrs, Evaluated, FORMAT};
-use crate::view::output::{print, status};
-use crate::view::terminal::Terminal;
+use crate::view::output::status;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 enum Score {
     /// Quality and speed of packing, as in a search
     Packevolve,
     /// Also the ADRS benchmark's formulas, for whole rebalances
     Adrs,
-}
-
-impl Score {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Packevolve => "packevolve",
-            Self::Adrs => "adrs",
-        }
-    }
 }
 
 /// Measure one program
@@ -68,10 +60,10 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub async fn run(&self) -> Result<Exit, CommandError> {
-        let (loads, device) = (self.loads.clone(), self.device.clone());
-        let mut config =
-            Config::read(self.config.as_deref())?.with(Overrides { loads, device, ..Overrides::default() });
+        let mut config = Config::read(self.config.as_deref())?;
+        config.evaluation.device = self.device.clone().unwrap_or(config.evaluation.device);
         if self.loads.is_some() {
+            config.loads = self.loads.clone();
             // All real windows and no resampled ones.
             config.evaluation.windows = None;
         }
@@ -84,7 +76,7 @@ impl Evaluate {
         let against_text = read_text(against)?;
         let cases = cases(&settings);
         let session = client::session(&settings.evaluation, &cases, settings.rng_seed, None);
-        let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
+        let mut judge = Judge::open(session, &settings.llm.key_variables()).await?;
         // The baseline comes first: its times set the time limits. A program compared with itself on request is measured
         // twice, which shows how well times repeat.
         let baseline = match program == against_text && self.against.is_none() {
@@ -96,10 +88,7 @@ impl Evaluate {
         let evaluation = judge.evaluate(request(&self.program, &program, limits)).await?;
         let baseline = baseline.or_else(|| evaluation.measured().cloned());
         let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
-        match self.format {
-            Format::Json => print_json(&evaluated)?,
-            Format::Table => print(inspect::evaluated_text(&evaluated, &cases, &Terminal::of_stdout()))?,
-        }
+        self.format.print(&evaluated, |terminal| inspect::evaluated_text(&evaluated, &cases, terminal))?;
         Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
     }
 
@@ -120,7 +109,7 @@ impl Evaluate {
             program: self.program.display().to_string(),
             against: against.display().to_string(),
             judge: judge.ready().clone(),
-            score: self.score.name(),
+            score: self.score.into(),
             scores: both.map(|(ours, theirs)| scores(ours, theirs, weights, &unit, theirs.clock())),
             rebalance_against: baseline
                 .map_or(Vec::new(), |base| rebalance_scores(&base.rebalance, &base.rebalance, base.clock())),

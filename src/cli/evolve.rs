@@ -10,10 +10,10 @@ use serde::Serialize;
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::cli::input::{check_loads, read_text};
 use crate::cli::logging;
-use crate::config::{Config, Overrides, ProposersConfig};
+use crate::config::{Config, ProposersConfig};
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::declined::declined_documents;
@@ -27,7 +27,7 @@ use crate::values::event::StopReason;
 use crate::values::settings::Settings;
 use crate::view::gain::Gain;
 use crate::view::inspect::{self, Asked, FORMAT, Row};
-use crate::view::output::{print, status};
+use crate::view::output::status;
 use crate::view::progress::Progress;
 use crate::view::terminal::Terminal;
 
@@ -80,12 +80,16 @@ pub struct Resume {
 
 impl Evolve {
     pub async fn run(self) -> Result<Exit, CommandError> {
-        let (run, format) = (self.run.clone(), self.format);
-        let config = Config::read(self.config.as_deref())?.with(self.overrides());
+        let mut config = Config::read(self.config.as_deref())?;
+        config.runs = self.runs.unwrap_or(config.runs);
+        config.search.candidates = self.candidates.unwrap_or(config.search.candidates);
+        config.rng_seed = self.rng_seed.unwrap_or(config.rng_seed);
+        config.loads = self.loads.or(config.loads);
+        config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings()?;
         check_loads(&config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let folder = new_folder(&config.runs, &run.unwrap_or_else(|| date_and_time(now)))?;
+        let folder = new_folder(&config.runs, &self.run.unwrap_or_else(|| date_and_time(now)))?;
         let start = start(&config, settings, now)?;
         let mut progress = Progress::start();
         let logs = folder.log();
@@ -93,12 +97,7 @@ impl Evolve {
         let mut driver = Driver::start(folder, start, &mut observer).await?;
         write_log(&logs)?;
         let outcome = driver.run().await;
-        finish(driver, outcome, format)
-    }
-
-    fn overrides(self) -> Overrides {
-        let Self { runs, candidates, rng_seed, loads, device, .. } = self;
-        Overrides { runs, candidates, rng_seed, loads, device }
+        finish(driver, outcome, self.format)
     }
 }
 
@@ -163,10 +162,7 @@ fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: 
     };
     status(format_args!("stopped: {reason}"));
     report_declined(&path)?;
-    match format {
-        Format::Json => print_json(&EvolveJson::of(&search))?,
-        Format::Table => print(closing(&search, &path))?,
-    }
+    format.print(&EvolveJson::of(&search), |terminal| closing(&search, &path, terminal))?;
     if reason == StopReason::Interrupted {
         status(format_args!("hint: {}", resume_hint(&path)));
         return Ok(Exit::Interrupted);
@@ -209,17 +205,17 @@ impl EvolveJson {
 }
 
 /// The closing table, and where to find the best program.
-fn closing(search: &Search, run: &Path) -> String {
-    let (best, terminal) = (search.best(), Terminal::of_stdout());
+fn closing(search: &Search, run: &Path, terminal: &Terminal) -> String {
+    let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.origin().cases);
-    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate), &terminal);
+    let table = inspect::rows_table(&rows, cases, best.map(|best| best.candidate), terminal);
     let spent = match search.models().count() {
         0 => String::new(),
         _ => format!("language models: {}\n", inspect::charge_text(search.models().spent())),
     };
-    let table = format!("{table}\n\n{}\n{spent}", inspect::asked_table(&inspect::asked(search), &terminal));
+    let table = format!("{table}\n\n{}\n{spent}", inspect::asked_table(&inspect::asked(search), terminal));
     let Some(best) = best else { return table };
-    let gain = Gain::of(search).map_or(String::new(), |gain| gain.text(&terminal) + "\n");
+    let gain = Gain::of(search).map_or(String::new(), |gain| gain.text(terminal) + "\n");
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
     format!(
         "{table}\n\

@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
-use crate::cli::exit::Exit;
 use crate::cli::write::write;
 use crate::view::export;
 use crate::view::output::{print, status};
@@ -31,7 +30,7 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
         let text = export::standalone(&run, candidate)?;
@@ -39,7 +38,7 @@ impl Export {
             stdout if stdout == Path::new("-") => print(text)?,
             path => self.put(path, &text)?,
         }
-        Ok(Exit::Success)
+        Ok(())
     }
 
     fn put(&self, path: &Path, text: &str) -> Result<(), CliError> {

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::run::fsck::{self, Finding, Report};
 use crate::view::inspect::FORMAT;
-use crate::view::output::{harmless, print};
+use crate::view::output::harmless;
 
 /// Check that the journal and the archive of a run are intact and agree
 ///
@@ -48,10 +48,8 @@ impl Fsck {
             repaired = report.findings.into_iter().filter(|finding| !after.findings.contains(finding)).collect();
             report = after;
         }
-        match self.format {
-            Format::Json => print_json(&FsckJson { format: FORMAT, report: &report, repaired: &repaired })?,
-            Format::Table => print(text(&report, &repaired, &folder.path().display().to_string()))?,
-        }
+        let json = FsckJson { format: FORMAT, report: &report, repaired: &repaired };
+        self.format.print(&json, |_| text(&report, &repaired, &folder.path().display().to_string()))?;
         Ok(if report.findings.is_empty() { Exit::Success } else { Exit::Damaged })
     }
 }

@@ -6,14 +6,12 @@ use serde::Serialize;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::edit::blame::{Lines, blame};
 use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT};
-use crate::view::output::{print, status};
-use crate::view::terminal::Terminal;
+use crate::view::output::status;
 
 /// Show the edits that lead to a candidate
 ///
@@ -38,20 +36,15 @@ pub struct LineageJson {
 }
 
 impl Lineage {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let line = run.search.line_to(run.candidate(&self.candidate)?);
         let lines = lines(&run, &line);
         let known = |id| (id, run.search.candidate(id).expect("BUG: a parent is a candidate").clone());
         let lineage = inspect::Lineage::of(&line.into_iter().map(known).collect::<Vec<_>>(), &lines);
-        match self.format {
-            Format::Json => print_json(&LineageJson { format: FORMAT, lineage })?,
-            Format::Table => {
-                let path = run.folder.path().display().to_string();
-                print(lineage.text(&run.search.origin().cases, &path, &Terminal::of_stdout()))?;
-            }
-        }
-        Ok(Exit::Success)
+        let json = LineageJson { format: FORMAT, lineage };
+        let path = run.folder.path().display().to_string();
+        Ok(self.format.print(&json, |terminal| json.lineage.text(&run.search.origin().cases, &path, terminal))?)
     }
 }
 

@@ -11,7 +11,6 @@ use serde::Serialize;
 use crate::archive::ProgramsError;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
 use crate::cli::format::Format;
 use crate::journal::{self, Entry, Reader};
 use crate::run::fold::{Fold, Run};
@@ -57,7 +56,7 @@ pub struct LogJson<'a> {
 }
 
 impl Log {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         if self.follow {
             return self.follow();
         }
@@ -77,7 +76,7 @@ impl Log {
                 break;
             }
         }
-        Ok(Exit::Success)
+        Ok(())
     }
 
     fn printer(&self) -> Printer {
@@ -87,7 +86,7 @@ impl Log {
     }
 
     /// Prints events as they are written, until one says that the run has stopped.
-    fn follow(&self) -> Result<Exit, CommandError> {
+    fn follow(&self) -> Result<(), CommandError> {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
         let (printer, fold) = (self.printer(), Fold::new(folder.journal()));
@@ -97,7 +96,7 @@ impl Log {
                 follower.take(&entry.map_err(RunError::from)?)?;
             }
             if follower.is_over() || !is_read() {
-                return Ok(Exit::Success);
+                return Ok(());
             }
             follower.note_if_dead();
             thread::sleep(LOOK_EVERY);

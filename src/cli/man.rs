@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::error::{CliError, CommandError};
-use crate::cli::exit::Exit;
 use crate::cli::help::{TOPICS, Topic};
 
 /// Write the man pages: packevolve.1, and one for each command and topic
@@ -17,11 +16,8 @@ pub struct Man {
 }
 
 impl Man {
-    pub fn run(&self, program: clap::Command) -> Result<Exit, CommandError> {
-        match self.write(program) {
-            Ok(()) => Ok(Exit::Success),
-            Err(source) => Err(CliError::Write { path: self.folder.clone(), source }.into()),
-        }
+    pub fn run(&self, program: clap::Command) -> Result<(), CommandError> {
+        Ok(self.write(program).map_err(|source| CliError::Write { path: self.folder.clone(), source })?)
     }
 
     fn write(&self, program: clap::Command) -> io::Result<()> {

@@ -93,19 +93,24 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Fsck(command) => command.run(),
         Command::Evaluate(command) => block_on(command.run()),
         Command::Apply(command) => command.run(),
-        Command::Top(command) => command.run(),
-        Command::Show(command) => command.run(),
-        Command::Lineage(command) => command.run(),
-        Command::Diff(command) => command.run(),
-        Command::Log(command) => command.run(),
-        Command::Report(command) => command.run(),
-        Command::Export(command) => command.run(),
-        Command::Doctor(command) => block_on(command.run()),
-        Command::Schema(command) => command.run(),
-        Command::Completions(command) => command.run(&mut Arguments::command()),
-        Command::Man(command) => command.run(Arguments::command()),
+        Command::Top(command) => succeed(command.run()),
+        Command::Show(command) => succeed(command.run()),
+        Command::Lineage(command) => succeed(command.run()),
+        Command::Diff(command) => succeed(command.run()),
+        Command::Log(command) => succeed(command.run()),
+        Command::Report(command) => succeed(command.run()),
+        Command::Export(command) => succeed(command.run()),
+        Command::Doctor(command) => block_on(async move { succeed(command.run().await) }),
+        Command::Schema(command) => succeed(command.run()),
+        Command::Completions(command) => succeed(command.run(&mut Arguments::command())),
+        Command::Man(command) => succeed(command.run(Arguments::command())),
         Command::Help(command) => command.run(Arguments::command()),
     }
+}
+
+/// For commands that end in an error or with exit code 0.
+fn succeed(result: Result<(), CommandError>) -> Result<Exit, CommandError> {
+    result.map(|()| Exit::Success)
 }
 
 fn block_on(command: impl Future<Output = Result<Exit, CommandError>>) -> Result<Exit, CommandError> {

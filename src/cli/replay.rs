@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::run::fold::Run;
 use crate::run::folder::RunError;
 use crate::run::replay::{self, Calls, Remeasured, Speed, Step};
@@ -106,26 +106,20 @@ impl Replay {
             true => None,
             false => Some(replay::measure(run, candidate).await?),
         };
-        match (self.format, &measured) {
-            (Format::Json, measured) => {
-                print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() })?;
-            }
-            (Format::Table, Some(measured)) => print(measured_text(measured, &Terminal::of_stdout()))?,
-            (Format::Table, None) => {}
-        }
+        let json = ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() };
+        self.format
+            .print(&json, |terminal| json.measured.map_or(String::new(), |again| measured_text(again, terminal)))?;
         Ok(measured.as_ref().map_or(Exit::Success, exit_of))
     }
 
     fn whole(&self, run: &Run) -> Result<Exit, CommandError> {
         let steps = replay::whole(run)?;
-        match self.format {
-            Format::Json => print_json(&ReplayJson { format: FORMAT, candidates: &steps, measured: None })?,
-            Format::Table => print(format_args!(
-                "{} events, {} candidates: every decision, proposal, program and commit id is reproduced\n",
-                run.events,
-                steps.len()
-            ))?,
-        }
+        let (events, candidates) = (run.events, steps.len());
+        self.format.print(&ReplayJson { format: FORMAT, candidates: &steps, measured: None }, |_| {
+            format!(
+                "{events} events, {candidates} candidates: every decision, proposal, program and commit id is reproduced\n"
+            )
+        })?;
         Ok(Exit::Success)
     }
 

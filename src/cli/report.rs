@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
 use crate::cli::write::write;
 use crate::view::output::{print, status};
 use crate::view::report;
@@ -22,15 +21,14 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let page = report::html(&run)?;
         if self.output == Path::new("-") {
-            print(page)?;
-            return Ok(Exit::Success);
+            return Ok(print(page)?);
         }
         write(&self.output, &page)?;
         status(format_args!("the report is in {}", self.output.display()));
-        Ok(Exit::Success)
+        Ok(())
     }
 }

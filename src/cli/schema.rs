@@ -1,6 +1,7 @@
 //! `packevolve schema`: the shape of the JSON that other commands print.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema as JsonShape};
@@ -9,7 +10,6 @@ use serde_json::Value;
 use crate::cli::diff::DiffJson;
 use crate::cli::error::CommandError;
 use crate::cli::evolve::EvolveJson;
-use crate::cli::exit::Exit;
 use crate::cli::format::print_json;
 use crate::cli::fsck::FsckJson;
 use crate::cli::lineage::LineageJson;
@@ -22,38 +22,29 @@ use crate::view::inspect::Evaluated;
 /// Print the JSON Schema of a command's JSON output
 #[derive(Debug, Args)]
 pub struct Schema {
-    command: Printing,
+    #[arg(value_parser = PossibleValuesParser::new(PRINTING.map(|(name, _)| name)))]
+    command: String,
 }
 
-/// A command that prints JSON.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Printing {
-    Evolve,
-    Resume,
-    Replay,
-    Fsck,
-    Evaluate,
-    Top,
-    Show,
-    Lineage,
-    Diff,
-    Log,
-}
+/// The commands that print JSON.
+const PRINTING: [(&str, fn() -> JsonShape); 10] = [
+    ("evolve", schema::<EvolveJson>),
+    ("resume", schema::<EvolveJson>),
+    ("replay", schema::<ReplayJson<'_>>),
+    ("fsck", schema::<FsckJson<'_>>),
+    ("evaluate", schema::<Evaluated>),
+    ("top", schema::<TopJson>),
+    ("show", schema::<ShowJson>),
+    ("lineage", schema::<LineageJson>),
+    ("diff", schema::<DiffJson>),
+    ("log", schema::<LogJson<'_>>),
+];
 
 impl Schema {
-    pub fn run(&self) -> Result<Exit, CommandError> {
-        print_json(&match self.command {
-            Printing::Evolve | Printing::Resume => schema::<EvolveJson>(),
-            Printing::Replay => schema::<ReplayJson<'_>>(),
-            Printing::Fsck => schema::<FsckJson<'_>>(),
-            Printing::Evaluate => schema::<Evaluated>(),
-            Printing::Top => schema::<TopJson>(),
-            Printing::Show => schema::<ShowJson>(),
-            Printing::Lineage => schema::<LineageJson>(),
-            Printing::Diff => schema::<DiffJson>(),
-            Printing::Log => schema::<LogJson<'_>>(),
-        })?;
-        Ok(Exit::Success)
+    pub fn run(&self) -> Result<(), CommandError> {
+        let known = PRINTING.into_iter().find(|(name, _)| *name == self.command);
+        let (_, schema) = known.expect("BUG: clap checks the name");
+        Ok(print_json(&schema())?)
     }
 }
 

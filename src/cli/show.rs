@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::run::fold::Run;
 use crate::values::event::Selection;
 use crate::view::format;
@@ -44,15 +43,13 @@ pub struct ShowJson {
 }
 
 impl Show {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
         let known = run.search.candidate(candidate).expect("BUG: it was found in the run");
-        let terminal = Terminal::of_stdout();
         if self.program {
             let program = run.programs.program(candidate)?.to_string();
-            print(if terminal.is_terminal { harmless(&program) } else { program })?;
-            return Ok(Exit::Success);
+            return Ok(print(if Terminal::of_stdout().is_terminal { harmless(&program) } else { program })?);
         }
         let shown = ShowJson {
             format: FORMAT,
@@ -61,11 +58,7 @@ impl Show {
             proposal: run.programs.proposal(candidate)?.map(|proposal| proposal.lossy().into_owned()),
             evaluation: run.evaluation(candidate)?,
         };
-        match self.format {
-            Format::Json => print_json(&shown)?,
-            Format::Table => print(text(&run, &shown, &terminal))?,
-        }
-        Ok(Exit::Success)
+        Ok(self.format.print(&shown, |terminal| text(&run, &shown, terminal))?)
     }
 }
 

@@ -3,16 +3,15 @@
 use std::num::NonZeroUsize;
 
 use clap::Args;
+use packevolve_contract::case::Case;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
-use crate::cli::exit::Exit;
-use crate::cli::format::{Format, print_json};
+use crate::cli::format::Format;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT, Row};
-use crate::view::output::print;
 use crate::view::terminal::Terminal;
 
 /// List the best candidates of a run, best first
@@ -42,20 +41,19 @@ pub struct TopJson {
 }
 
 impl Top {
-    pub fn run(&self) -> Result<Exit, CommandError> {
+    pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let best = run.search.best().map(|best| best.candidate);
         let count = if self.all { usize::MAX } else { self.count.get() };
-        let (rows, cases) = (inspect::top(&run.search, count), &run.search.origin().cases);
-        match self.format {
-            Format::Json => print_json(&TopJson { format: FORMAT, best, candidates: rows })?,
-            Format::Table if rows.is_empty() => print("this run has no fully measured candidate yet\n")?,
-            Format::Table => {
-                let table = inspect::rows_table(&rows, cases, best, &Terminal::of_stdout());
-                print(table + "\n" + beaten(&rows, best))?;
-            }
-        }
-        Ok(Exit::Success)
+        let json = TopJson { format: FORMAT, best, candidates: inspect::top(&run.search, count) };
+        Ok(self.format.print(&json, |terminal| text(&json, &run.search.origin().cases, terminal))?)
+    }
+}
+
+fn text(top: &TopJson, cases: &[Case], terminal: &Terminal) -> String {
+    match &top.candidates[..] {
+        [] => "this run has no fully measured candidate yet\n".to_owned(),
+        rows => inspect::rows_table(rows, cases, top.best, terminal) + "\n" + beaten(rows, top.best),
     }
 }
 

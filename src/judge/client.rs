@@ -95,19 +95,12 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
 }
 
 impl Judge {
-    /// Starts a judge and opens its session: loads windows and imports torch, which takes some seconds.
+    /// Starts a judge without the `hidden` environment variables, which hold keys, and opens its session: loads windows
+    /// and imports torch, which takes some seconds.
     ///
     /// # Errors
     /// The judge, torch or the device is missing, or the loads cannot be read.
-    pub async fn open(session: Session) -> Result<Self, JudgeError> {
-        Self::open_hiding(session, &[]).await
-    }
-
-    /// Like [`Judge::open`], without the `hidden` environment variables, which hold keys.
-    ///
-    /// # Errors
-    /// See [`Judge::open`].
-    pub async fn open_hiding(session: Session, hidden: &[String]) -> Result<Self, JudgeError> {
+    pub async fn open(session: Session, hidden: &[String]) -> Result<Self, JudgeError> {
         let (mut process, stream) = start(hidden)?;
         let last_words = Arc::default();
         let errors = process.stderr.take().expect("BUG: the judge's stderr is a pipe");
@@ -134,10 +127,7 @@ impl Judge {
         &self.ready
     }
 
-    /// Evaluates a program. Replaces a broken judge once.
-    ///
-    /// # Errors
-    /// The judge broke twice on the same program.
+    /// Evaluates a program. Replaces a broken judge once; fails if the judge breaks twice on the same program.
     pub async fn evaluate(&mut self, request: EvaluateRequest) -> Result<Evaluation, JudgeError> {
         let candidate = request.candidate;
         let request = Request::Evaluate(Box::new(request));
@@ -145,7 +135,7 @@ impl Judge {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::warn!(candidate, %error, "replacing the judge");
-                *self = Box::pin(Self::open_hiding(self.session.clone(), &self.hidden)).await?;
+                *self = Box::pin(Self::open(self.session.clone(), &self.hidden)).await?;
                 self.ask(&request).await?
             }
         };

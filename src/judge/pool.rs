@@ -15,7 +15,6 @@ use crate::judge::client::{Judge, JudgeError};
 #[derive(Debug)]
 pub struct Finished<T> {
     pub task: T,
-    /// An error means that the judge broke.
     pub evaluation: Result<Evaluation, JudgeError>,
 }
 
@@ -33,9 +32,6 @@ pub struct JudgePool<T> {
 impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
     /// Starts `count` judges in parallel, each with the session for its CPU and without the `hidden` environment
     /// variables, and waits until all are ready.
-    ///
-    /// # Errors
-    /// The error of the first judge that fails.
     pub async fn open(
         count: usize,
         hidden: &[String],
@@ -45,7 +41,7 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
         let mut opening = JoinSet::new();
         for slot in 0..count {
             let (session, hidden) = (session(cpus.get(slot).copied()), hidden.to_vec());
-            opening.spawn(async move { Judge::open_hiding(session, &hidden).await });
+            opening.spawn(async move { Judge::open(session, &hidden).await });
         }
         let mut judges = Vec::new();
         while let Some(judge) = opening.join_next().await {

@@ -31,15 +31,12 @@ pub struct Candidate {
     pub outcome: Option<Outcome>,
     /// `None` unless it was a contender and its evaluation on held-out windows has ended.
     pub held_out: Option<HeldOutResult>,
-    /// Attempts that selected it as their parent.
     pub times_chosen: u64,
-    /// In which form a language model was asked for it.
     pub form: Option<RequestForm>,
     /// How many rejected candidates in a row led its language model to it.
     pub repairs: u32,
 }
 
-/// How the evaluation of a candidate ended.
 #[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
@@ -54,7 +51,6 @@ pub enum Outcome {
 /// What the windows that are held out from the search say about a contender.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldOutResult {
-    /// Whether it became the best.
     pub confirmed: bool,
     /// Its scores there; `None` if it was rejected there.
     pub scores: Option<Box<Scores>>,
@@ -82,8 +78,7 @@ impl Candidate {
         }
     }
 
-    /// A candidate that an attempt with this selection has made, not measured yet; `repairs` says how many rejected
-    /// candidates in a row led to it.
+    /// A candidate that an attempt with this selection has made, not measured yet.
     pub fn new(created: &CandidateCreated, selection: &Selection, repairs: u32) -> Self {
         Self {
             name: created.name.clone(),

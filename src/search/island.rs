@@ -5,18 +5,7 @@
 
 use crate::search::population::{Member, Population};
 use crate::values::candidate::CandidateId;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IslandSettings {
-    /// How many islands; at least one.
-    pub islands: usize,
-    /// Members per island.
-    pub population_size: usize,
-    /// Evaluations, of all islands together, between two migrations.
-    pub migration_interval: u64,
-    /// Evaluations of one island without a better best before it restarts.
-    pub stagnation_limit: u64,
-}
+use crate::values::settings::SearchSettings;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Island {
@@ -28,16 +17,15 @@ struct Island {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Islands {
-    settings: IslandSettings,
+    settings: SearchSettings,
     islands: Vec<Island>,
     evaluations: u64,
 }
 
 impl Islands {
-    pub fn new(settings: IslandSettings) -> Self {
-        let island =
-            Island { population: Population::new(settings.population_size), best: f64::NEG_INFINITY, since_better: 0 };
-        Self { settings, islands: vec![island; settings.islands.max(1)], evaluations: 0 }
+    pub fn new(settings: SearchSettings) -> Self {
+        let island = Island::new(&settings);
+        Self { islands: vec![island; settings.islands.max(1)], evaluations: 0, settings }
     }
 
     pub fn count(&self) -> usize {
@@ -54,7 +42,6 @@ impl Islands {
         self.islands[island].population.admission_score()
     }
 
-    /// Admits the seed program to every island.
     pub fn found(&mut self, member: Member) {
         for island in &mut self.islands {
             island.admit(member);
@@ -84,17 +71,13 @@ impl Islands {
         }
     }
 
-    /// Whether an island has stagnated.
     pub fn is_stale(&self, island: usize) -> bool {
         self.count() > 1 && self.islands[island].since_better >= self.settings.stagnation_limit
     }
 
-    /// Restarts an island with one member.
     pub fn restart(&mut self, island: usize, founder: Member) {
-        let fresh = &mut self.islands[island];
-        fresh.population = Population::new(self.settings.population_size);
-        (fresh.best, fresh.since_better) = (f64::NEG_INFINITY, 0);
-        fresh.admit(founder);
+        self.islands[island] = Island::new(&self.settings);
+        self.islands[island].admit(founder);
     }
 
     /// Copies the best of each island, as it was before, to the next one.
@@ -110,6 +93,10 @@ impl Islands {
 }
 
 impl Island {
+    fn new(settings: &SearchSettings) -> Self {
+        Self { population: Population::new(settings.population_size), best: f64::NEG_INFINITY, since_better: 0 }
+    }
+
     fn admit(&mut self, member: Member) -> bool {
         if member.score > self.best {
             (self.best, self.since_better) = (member.score, 0);
@@ -122,10 +109,12 @@ impl Island {
 mod tests {
     use super::*;
     use crate::search::population::tests::some_members;
+    use crate::values::settings::Settings;
     use proptest::prelude::*;
 
-    fn settings() -> IslandSettings {
-        IslandSettings { islands: 3, population_size: 4, migration_interval: 5, stagnation_limit: 7 }
+    fn settings() -> SearchSettings {
+        let Settings { search, .. } = Settings::example();
+        SearchSettings { islands: 3, population_size: 4, migration_interval: 5, stagnation_limit: 7, ..search }
     }
 
     fn ids(islands: &Islands, island: usize) -> Vec<CandidateId> {

@@ -12,13 +12,13 @@ use crate::search::best::{Best, Contender};
 use crate::search::candidate::Candidate;
 use crate::search::credit::Credit;
 use crate::search::elites::Elites;
-use crate::search::island::{IslandSettings, Islands};
+use crate::search::island::Islands;
 use crate::search::models::Models;
 use crate::search::pruning::Pruning;
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{Proposer, RunStarted, Selection, StopReason};
 use crate::values::operator::Operator;
-use crate::values::settings::{Parts, SearchSettings, Settings};
+use crate::values::settings::{Parts, Settings};
 
 /// The state of a search: a fold of its events.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,9 +79,6 @@ impl Search {
     /// The state right after the first event of a run.
     pub fn new(origin: RunStarted) -> Self {
         let settings = &origin.settings;
-        let SearchSettings { islands, population_size, migration_interval, stagnation_limit, pareto_bins, .. } =
-            settings.search;
-        let islands = IslandSettings { islands, population_size, migration_interval, stagnation_limit };
         Self {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
@@ -96,8 +93,8 @@ impl Search {
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
-            islands: Islands::new(islands),
-            elites: Elites::new(pareto_bins),
+            islands: Islands::new(settings.search.clone()),
+            elites: Elites::new(settings.search.pareto_bins),
             credit: Credit::new(proposers(settings)),
             pruning: Pruning::new(settings.search.prune_attempts),
             models: Models::new(&settings.llm),
@@ -108,7 +105,6 @@ impl Search {
         }
     }
 
-    /// The first event: what the run started from.
     pub fn origin(&self) -> &RunStarted {
         &self.origin
     }
@@ -132,7 +128,6 @@ impl Search {
         self.origin.baseline == self.origin.program
     }
 
-    /// Whether some windows are held out from the search.
     pub fn holds_out(&self) -> bool {
         self.settings().evaluation.held_out_windows > 0
     }
@@ -147,10 +142,7 @@ impl Search {
         self.baseline_held_out.as_ref().map(|baseline| self.scores_against(measurement, baseline))
     }
 
-    /// Scores of a measurement on both sides together.
-    ///
-    /// # Panics
-    /// Before the baseline was measured on both.
+    /// Scores of a measurement on both sides together. The baseline must be measured on both.
     pub fn pooled_scores(&self, measurement: &Measurement) -> Scores {
         let baselines = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
         let (seen, held_out) = baselines.expect("BUG: the baseline is measured first");
@@ -172,7 +164,6 @@ impl Search {
         baseline.map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
     }
 
-    /// The scores that a candidate goes by in the search; `None` if it has none.
     pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
         self.candidate(candidate)?.scores()
     }
@@ -186,12 +177,10 @@ impl Search {
         self.candidates.get(id.index())
     }
 
-    /// A candidate that an event has made.
     pub(super) fn known(&self, id: CandidateId) -> &Candidate {
         &self.candidates[id.index()]
     }
 
-    /// The candidate with exactly this program, if there is one.
     pub fn seen(&self, program: &BlobId) -> Option<CandidateId> {
         self.by_program.get(program).copied()
     }
@@ -235,12 +224,10 @@ impl Search {
         &self.elites
     }
 
-    /// The proposers that the search draws from, each with its statistics.
     pub fn bandit(&self) -> &Bandit<Proposer> {
         self.credit.proposers()
     }
 
-    /// The operators of a proposer, each with its statistics; `None` for a proposer without operators.
     pub fn operators(&self, proposer: Proposer) -> Option<&Bandit<Operator>> {
         self.credit.operators(proposer)
     }
@@ -268,12 +255,10 @@ impl Search {
         self.open.iter().find(|open| open.number == attempt).map(|open| &open.selection)
     }
 
-    /// All attempts without an outcome: a model has not answered yet, or the process died in between.
     pub fn open_attempts(&self) -> &[Attempt] {
         &self.open
     }
 
-    /// How many candidates the run is to make.
     pub fn candidate_limit(&self) -> u64 {
         self.candidate_limit
     }

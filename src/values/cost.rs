@@ -49,13 +49,14 @@ impl Charge {
 
     /// The difference to a part of it, at least 0.
     pub fn less(self, other: Self) -> Self {
-        Self {
-            usage: Usage {
-                prompt_tokens: self.usage.prompt_tokens.saturating_sub(other.usage.prompt_tokens),
-                completion_tokens: self.usage.completion_tokens.saturating_sub(other.usage.completion_tokens),
-            },
-            nanodollars: self.nanodollars.saturating_sub(other.nanodollars),
-        }
+        self.combined(other, u64::saturating_sub)
+    }
+
+    fn combined(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        let prompt_tokens = combine(self.usage.prompt_tokens, other.usage.prompt_tokens);
+        let completion_tokens = combine(self.usage.completion_tokens, other.usage.completion_tokens);
+        let usage = Usage { prompt_tokens, completion_tokens };
+        Self { usage, nanodollars: combine(self.nanodollars, other.nanodollars) }
     }
 }
 
@@ -63,13 +64,7 @@ impl Add for Charge {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            usage: Usage {
-                prompt_tokens: self.usage.prompt_tokens.saturating_add(other.usage.prompt_tokens),
-                completion_tokens: self.usage.completion_tokens.saturating_add(other.usage.completion_tokens),
-            },
-            nanodollars: self.nanodollars.saturating_add(other.nanodollars),
-        }
+        self.combined(other, u64::saturating_add)
     }
 }
 
@@ -100,7 +95,6 @@ impl Limit {
         Self { tokens, nanodollars: dollars.map(|dollars| (dollars * 1e9).floor() as u64) }
     }
 
-    /// Whether a total is within the limit.
     pub fn allows(&self, charge: Charge) -> bool {
         let within = |spent: u64, limit: Option<u64>| limit.is_none_or(|limit| spent <= limit);
         within(charge.tokens(), self.tokens) && within(charge.nanodollars, self.nanodollars)
@@ -118,7 +112,6 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// With nothing spent yet.
     pub fn new(limit: Limit) -> Self {
         Self { limit, ..Self::default() }
     }

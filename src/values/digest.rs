@@ -2,7 +2,6 @@
 //! can rewrite the whole record. Only this file uses the hash.
 
 use std::fmt;
-use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,19 +55,11 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl FromStr for Digest {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::parse(text.as_bytes()).ok_or_else(|| format!("{text:?} is not a digest of {DIGITS} hexadecimal digits"))
-    }
-}
-
 impl TryFrom<String> for Digest {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+        Self::parse(text.as_bytes()).ok_or_else(|| format!("{text:?} is not a digest of {DIGITS} hexadecimal digits"))
     }
 }
 

@@ -2,14 +2,13 @@
 //!
 //! Events hold facts and raw measurements, and nothing that follows from them, such as scores, ranks or the best.
 
-use std::fmt;
-
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::protocol::Ready;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{Display, IntoStaticStr};
+use thiserror::Error;
 
 use crate::edit::mismatch::Mismatch;
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
@@ -230,8 +229,9 @@ impl Selection {
 }
 
 /// A source of proposals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Proposer {
     /// The document at this index of the corpus.
     Corpus(usize),
@@ -244,6 +244,7 @@ pub enum Proposer {
     /// Removes what the score of the best does not need.
     Prune,
     /// The language model at this index of the settings.
+    #[strum(to_string = "model-{0}")]
     Model(usize),
 }
 
@@ -260,101 +261,66 @@ impl Proposer {
     }
 }
 
-impl fmt::Display for Proposer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Corpus(_) => "corpus",
-            Self::Mutate => "mutate",
-            Self::Compose => "compose",
-            Self::Cross => "cross",
-            Self::Prune => "prune",
-            Self::Model(place) => return write!(f, "model-{place}"),
-        })
-    }
-}
-
 /// The reason why an attempt led to no candidate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, IntoStaticStr, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Declined {
     /// The document is not a proposal.
-    Unreadable {
-        error: String,
-    },
+    #[error("not a proposal: {error}")]
+    Unreadable { error: String },
     /// Its edit does not apply to the parent.
-    DoesNotApply {
-        mismatch: Mismatch,
-    },
+    #[error("does not apply: {mismatch}")]
+    DoesNotApply { mismatch: Mismatch },
     /// The program equals an earlier one.
+    #[error("the same program as candidate {of}")]
     Duplicate {
         /// The earlier candidate.
         of: CandidateId,
     },
     /// The program differs from an earlier one only in comments, blank lines and names of locals.
+    #[error("differs from candidate {of} in comments, blank lines and names only")]
     NotNovel {
         /// The earlier candidate.
         of: CandidateId,
     },
+    #[error("nothing new was found for its parent")]
     NothingNew,
-    Unanswered {
-        error: LlmError,
-    },
+    #[error("no answer: {error}")]
+    Unanswered { error: LlmError },
     /// The model's answer holds no usable proposal.
-    Unusable {
-        error: String,
-    },
-}
-
-impl fmt::Display for Declined {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { error } => write!(f, "not a proposal: {error}"),
-            Self::DoesNotApply { mismatch } => write!(f, "does not apply: {mismatch}"),
-            Self::Duplicate { of } => write!(f, "the same program as candidate {of}"),
-            Self::NotNovel { of } => write!(f, "differs from candidate {of} in comments, blank lines and names only"),
-            Self::NothingNew => f.write_str("nothing new was found for its parent"),
-            Self::Unanswered { error } => write!(f, "no answer: {error}"),
-            Self::Unusable { error } => write!(f, "no proposal that can be tried: {error}"),
-        }
-    }
+    #[error("no proposal that can be tried: {error}")]
+    Unusable { error: String },
 }
 
 /// The reason why a run stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// The run has its number of candidates.
+    #[strum(to_string = "all candidates asked for were made")]
     Candidates,
     /// The wall time of the run is used up.
+    #[strum(to_string = "the time of the run is used up")]
     WallTime,
     /// The best has the target score.
+    #[strum(to_string = "the score asked for is reached")]
     Target,
     /// The next request to a language model may exceed the token budget.
+    #[strum(to_string = "the tokens of the run are used up")]
     Tokens,
     /// The next request to a language model may exceed the dollar budget.
+    #[strum(to_string = "the money of the run is used up")]
     Dollars,
     /// The stop file of the run exists.
+    #[strum(to_string = "the stop file was found")]
     StopFile,
     /// The proposers find nothing new.
+    #[strum(to_string = "nothing new is found any more")]
     Exhausted,
     /// Ctrl-C or a termination signal.
+    #[strum(to_string = "interrupted")]
     Interrupted,
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Candidates => "all candidates asked for were made",
-            Self::WallTime => "the time of the run is used up",
-            Self::Target => "the score asked for is reached",
-            Self::Tokens => "the tokens of the run are used up",
-            Self::Dollars => "the money of the run is used up",
-            Self::StopFile => "the stop file was found",
-            Self::Exhausted => "nothing new is found any more",
-            Self::Interrupted => "interrupted",
-        })
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl Bench {
     /// A judge on the first CPU.
     async fn judge(&self) -> anyhow::Result<Judge> {
         let judge =
-            Judge::open(session(&self.settings.evaluation, &self.cases, self.settings.rng_seed, Some(0))).await?;
+            Judge::open(session(&self.settings.evaluation, &self.cases, self.settings.rng_seed, Some(0)), &[]).await?;
         let ready = judge.ready();
         println!("\n{} ({}), torch {}, {} windows\n", ready.device, ready.device_name, ready.torch, ready.windows);
         Ok(judge)

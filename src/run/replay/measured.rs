@@ -111,7 +111,7 @@ pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Di
     let started = run.search.origin();
     let settings = &started.settings;
     let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
-    let mut judge = Judge::open_hiding(session, &settings.llm.key_variables()).await?;
+    let mut judge = Judge::open(session, &settings.llm.key_variables()).await?;
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
     let elsewhere = elsewhere(&started.judge, judge.ready());
     let program = run.programs.program(candidate)?.to_string();
