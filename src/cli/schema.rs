@@ -26,8 +26,10 @@ pub struct Schema {
     command: String,
 }
 
+type MakeSchema = fn() -> JsonShape;
+
 /// The commands that print JSON.
-const PRINTING: [(&str, fn() -> JsonShape); 10] = [
+const PRINTING: [(&str, MakeSchema); 10] = [
     ("evolve", schema::<EvolveJson>),
     ("resume", schema::<EvolveJson>),
     ("replay", schema::<ReplayJson<'_>>),
