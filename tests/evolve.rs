@@ -188,7 +188,7 @@ fn nothing_is_written_when_the_judge_cannot_start() {
         ("evaluation", "{python: no-such-python}", "no-such-python"),
         ("evaluation", "{python: /bin/false}", "/bin/false"),
         ("evaluation", "{device: 'cuda:99'}", "cuda:99"),
-        ("loads", "no-such-loads", "there is no no-such-loads"),
+        ("loads", "no-such-loads", "there are no loads at no-such-loads"),
         ("loads", "words.csv", "words.csv"),
         ("loads", "narrow.csv", "narrow.csv"),
     ];

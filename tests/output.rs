@@ -11,7 +11,9 @@ const ESCAPE: char = '\u{1b}';
 #[test]
 fn quiet_leaves_results_and_errors() {
     let world = finished::world();
-    fs::remove_dir_all(world.path("runs").join(NAME).join("archive.git")).unwrap();
+    let journal = world.path("runs").join(NAME).join("journal.jsonl");
+    let torn = fs::read(&journal).unwrap().into_iter().chain(*b"{\"seq\"").collect::<Vec<u8>>();
+    fs::write(&journal, torn).unwrap();
     let said = world.run(&["lineage"]).ends(0).tells(&["note: "]);
     let quiet = world.run(&["lineage", "--quiet"]).ends(0);
     assert_eq!((quiet.stdout, quiet.stderr.as_str()), (said.stdout, ""));
