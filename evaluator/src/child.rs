@@ -46,7 +46,7 @@ pub struct Child {
     output: Captured,
     limits: Limits,
     /// Whether it runs the judge's own program, whose usage needs no check after each call.
-    is_trusted: bool,
+    pub is_trusted: bool,
 }
 
 impl Child {
@@ -75,12 +75,6 @@ impl Child {
             is_trusted: false,
             forked,
         })
-    }
-
-    /// Marks a child that runs the judge's own program: its usage is checked only while the judge waits for it.
-    #[must_use]
-    pub fn trusted(self) -> Self {
-        Self { is_trusted: true, ..self }
     }
 
     /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.

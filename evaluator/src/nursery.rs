@@ -164,7 +164,7 @@ impl Nursery {
             "filter": self.filters[usize::from(on_cpu)],
             "supervised": self.jail.supervised().map(hex::encode),
         });
-        self.control.send(&request, &[theirs.as_fd(), memory.as_fd(), program.as_fd(), output_in.as_fd()])?;
+        self.control.send(&request, &[theirs.as_fd(), memory.file.as_fd(), program.as_fd(), output_in.as_fd()])?;
         drop(theirs);
         let number = match receive(&self.control, REPLY_LIMIT)? {
             Message::Forked { pid } => pid,

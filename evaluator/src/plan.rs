@@ -49,19 +49,18 @@ pub enum PlanError {
 /// `r / (replicas / gpus)`, so the shape alone gives each GPU equally many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    experts: usize,
-    replicas: usize,
-    gpus: usize,
-    /// The expert of each replica, layer by layer.
-    expert_of: Vec<usize>,
-    /// The number of replicas of each expert, layer by layer.
-    counts: Vec<usize>,
+    /// Replicas on a GPU.
+    per_gpu: usize,
+    layers: Vec<Layer>,
 }
 
-struct Layer<'a> {
+#[derive(Clone, Debug, PartialEq)]
+struct Layer {
     layer: usize,
-    expert_of: &'a [usize],
-    counts: &'a [usize],
+    /// The expert of each replica.
+    expert_of: Vec<usize>,
+    /// The number of replicas of each expert.
+    counts: Vec<usize>,
 }
 
 impl Plan {
@@ -77,30 +76,33 @@ impl Plan {
         assert_eq!(maps.phy2log.len(), layers * replicas, "BUG: phy2log of another shape");
         assert_eq!(maps.logcnt.len(), layers * experts, "BUG: logcnt of another shape");
         assert_eq!(maps.log2phy.len(), layers * experts * maps.columns, "BUG: log2phy of another shape");
-        let mut plan = Self { experts, replicas, gpus, expert_of: Vec::new(), counts: Vec::new() };
-        for layer in 0..layers {
-            plan.add_layer(layer, &maps.phy2log[layer * replicas..][..replicas])?;
-            let added = plan.layer(layer);
-            added.check_counts(&maps.logcnt[layer * experts..][..experts])?;
-            let width = experts * maps.columns;
-            added.check_lists(&maps.log2phy[layer * width..][..width], maps.columns)?;
-        }
-        Ok(plan)
+        let maps_of_layers = maps
+            .phy2log
+            .chunks(replicas)
+            .zip(maps.logcnt.chunks(experts))
+            .zip(maps.log2phy.chunks(experts * maps.columns));
+        let verified = |(layer, ((phy2log, logcnt), log2phy))| {
+            let verified = Layer::new(layer, phy2log, experts)?;
+            verified.check_counts(logcnt)?;
+            verified.check_lists(log2phy, maps.columns)?;
+            Ok(verified)
+        };
+        let layers = maps_of_layers.enumerate().map(verified).collect::<Result<_, _>>()?;
+        Ok(Self { per_gpu: replicas / gpus, layers })
     }
 
     /// The loads of the plan on `window`, in float64 of the float32 loads that a program receives.
     pub fn loads(&self, window: &Window) -> PlanLoads {
         let mut sums = PlanLoads::default();
-        for layer in 0..window.layers {
-            let Layer { expert_of, counts, .. } = self.layer(layer);
-            let loads = window.layer(layer);
+        for Layer { layer, expert_of, counts } in &self.layers {
+            let loads = window.layer(*layer);
             let replicas: Vec<f64> =
                 expert_of.iter().map(|&expert| f64::from(loads[expert] as f32) / counts[expert] as f64).collect();
-            let gpus = replicas.chunks(self.replicas / self.gpus).map(|gpu| gpu.iter().sum::<f64>());
+            let gpus = replicas.chunks(self.per_gpu).map(|gpu| gpu.iter().sum::<f64>());
             let total: f64 = replicas.iter().sum();
-            sums.mean_gpu += total / self.gpus as f64;
+            sums.mean_gpu += total / gpus.len() as f64;
             sums.max_gpu += gpus.fold(0.0, f64::max);
-            sums.mean_replica += total / self.replicas as f64;
+            sums.mean_replica += total / replicas.len() as f64;
             sums.max_replica += replicas.iter().copied().fold(0.0, f64::max);
         }
         sums
@@ -108,13 +110,11 @@ impl Plan {
 
     /// The number of replicas that GPUs must load after `before`, beyond those that they hold.
     pub fn moved_since(&self, before: &Self) -> u64 {
-        assert_eq!((self.expert_of.len(), self.gpus), (before.expert_of.len(), before.gpus), "BUG: another topology");
-        let per_gpu = self.replicas / self.gpus;
-        let gpus = self.expert_of.chunks(per_gpu).zip(before.expert_of.chunks(per_gpu));
-        let mut held = vec![0usize; self.experts];
+        assert_eq!((self.replicas(), self.per_gpu), (before.replicas(), before.per_gpu), "BUG: another topology");
+        let gpus = self.gpus().zip(before.gpus());
         let mut moved = 0;
         for (now, then) in gpus {
-            held.fill(0);
+            let mut held = vec![0usize; self.layers[0].counts.len()];
             then.iter().for_each(|&expert| held[expert] += 1);
             for &expert in now {
                 match held[expert].checked_sub(1) {
@@ -128,38 +128,34 @@ impl Plan {
 
     /// The number of replicas of all layers.
     pub fn replicas(&self) -> u64 {
-        self.expert_of.len() as u64
+        self.layers.iter().map(|layer| layer.expert_of.len() as u64).sum()
     }
 
-    fn add_layer(&mut self, layer: usize, phy2log: &[i64]) -> Result<(), PlanError> {
-        let first = self.counts.len();
-        self.counts.resize(first + self.experts, 0);
-        for (replica, &expert) in phy2log.iter().enumerate() {
-            let Some(number) = below(expert, self.experts) else {
-                return Err(PlanError::NoSuchExpert { layer, replica, expert, last: self.experts - 1 });
-            };
-            self.expert_of.push(number);
-            self.counts[first + number] += 1;
-        }
-        match self.counts[first..].iter().position(|count| *count == 0) {
-            Some(expert) => Err(PlanError::NoReplica { layer, expert }),
-            None => Ok(()),
-        }
-    }
-
-    fn layer(&self, layer: usize) -> Layer<'_> {
-        Layer {
-            layer,
-            expert_of: &self.expert_of[layer * self.replicas..][..self.replicas],
-            counts: &self.counts[layer * self.experts..][..self.experts],
-        }
+    /// The experts on each GPU, layer by layer.
+    fn gpus(&self) -> impl Iterator<Item = &[usize]> {
+        self.layers.iter().flat_map(|layer| layer.expert_of.chunks(self.per_gpu))
     }
 }
 
-impl Layer<'_> {
+impl Layer {
+    fn new(layer: usize, phy2log: &[i64], experts: usize) -> Result<Self, PlanError> {
+        let (mut expert_of, mut counts) = (Vec::new(), vec![0; experts]);
+        for (replica, &expert) in phy2log.iter().enumerate() {
+            let Some(number) = below(expert, experts) else {
+                return Err(PlanError::NoSuchExpert { layer, replica, expert, last: experts - 1 });
+            };
+            expert_of.push(number);
+            counts[number] += 1;
+        }
+        match counts.iter().position(|count| *count == 0) {
+            Some(expert) => Err(PlanError::NoReplica { layer, expert }),
+            None => Ok(Self { layer, expert_of, counts }),
+        }
+    }
+
     fn check_counts(&self, logcnt: &[i64]) -> Result<(), PlanError> {
         let layer = self.layer;
-        for (expert, (&claimed, &found)) in logcnt.iter().zip(self.counts).enumerate() {
+        for (expert, (&claimed, &found)) in logcnt.iter().zip(&self.counts).enumerate() {
             if claimed != found as i64 {
                 return Err(PlanError::Count { layer, expert, claimed, found });
             }
@@ -220,10 +216,8 @@ mod tests {
     }
 
     fn plan(phy2log: [i64; 8]) -> Plan {
-        let mut plan = Plan { experts: 3, replicas: 4, gpus: 2, expert_of: Vec::new(), counts: Vec::new() };
-        plan.add_layer(0, &phy2log[..4]).unwrap();
-        plan.add_layer(1, &phy2log[4..]).unwrap();
-        plan
+        let layer = |number: usize| Layer::new(number, &phy2log[4 * number..][..4], 3).unwrap();
+        Plan { per_gpu: 2, layers: vec![layer(0), layer(1)] }
     }
 
     #[track_caller]

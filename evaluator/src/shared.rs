@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -35,7 +34,7 @@ impl<const N: usize> Layout<N> {
 /// A memory file of sealed size, so a child that tries to shrink it cannot make the judge fail.
 #[derive(Debug)]
 pub struct SharedMemory {
-    file: File,
+    pub file: File,
     /// Bytes that no valid output holds, as many as the file.
     blank: Vec<u8>,
 }
@@ -79,12 +78,6 @@ impl SharedMemory {
         let mut values = vec![T::zeroed(); count];
         self.file.read_exact_at(bytemuck::cast_slice_mut(&mut values), at)?;
         Ok(values)
-    }
-}
-
-impl AsFd for SharedMemory {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

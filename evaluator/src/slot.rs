@@ -11,7 +11,6 @@ use crate::device_lock::DeviceLock;
 use crate::error::{Halt, JudgeError};
 use crate::nursery::Nursery;
 use crate::reference::Reference;
-use crate::shared::Outputs;
 
 /// How far a reference time may be from the median of the calibration, relative to it.
 const TOLERANCE: f64 = 0.2;
@@ -26,13 +25,6 @@ pub struct Slot {
     pub device: String,
     pub reference: Reference,
     lock: DeviceLock,
-}
-
-/// A call of a candidate, and the time of the reference program right after it.
-#[derive(Debug)]
-pub struct Pair<T = Outputs<2>> {
-    pub returned: Returned<T>,
-    pub reference_seconds: f64,
 }
 
 /// Whether to repeat a pair: its reference time is too far from the calibration's. Once too many pairs were void, all
@@ -59,17 +51,17 @@ impl Slot {
         self.reference.times(CALIBRATION_CALLS)
     }
 
-    /// Makes a call of a stopped `child`, and then one of the reference program.
+    /// Makes a call of a stopped `child`, and then one of the reference program. Returns the time of the latter, seconds.
     pub fn pair<T>(
         &mut self,
         child: &mut Child,
         call: impl FnOnce(&mut Child) -> Result<Returned<T>, Halt>,
-    ) -> Result<Pair<T>, Halt> {
+    ) -> Result<(Returned<T>, f64), Halt> {
         let _held = self.lock.hold()?;
         child.unpause();
         let returned = call(child)?;
         child.pause();
-        Ok(Pair { returned, reference_seconds: self.reference.times(1)?[0] })
+        Ok((returned, self.reference.times(1)?[0]))
     }
 }
 

@@ -15,7 +15,6 @@ use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
 use crate::judge::verify::check_plan;
 use crate::plan::Plan;
-use crate::slot::Pair;
 use crate::window::PoolWindow;
 
 /// The windows that are planned regardless of the budget: moved replicas need two.
@@ -106,7 +105,7 @@ impl Judge {
         let PoolWindow { now, next, .. } = self.pool.window(window);
         let loads: Vec<f32> = now.counts.iter().map(|&load| load as f32).collect();
         let call = PlanCall { topology, groups, nodes, seed: progress.seeds.random::<u32>().into() };
-        let Pair { returned, reference_seconds } = self.slot.pair(progress.child(), |child| {
+        let (returned, reference_seconds) = self.slot.pair(progress.child(), |child| {
             child.plan(call, &loads)?.ok_or_else(|| {
                 let message = "rebalance_experts no longer exists".to_owned();
                 Rejection::Protocol { message }.into()

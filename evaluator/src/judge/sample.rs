@@ -11,7 +11,7 @@ use crate::judge::progress::{LastCall, Progress};
 use crate::judge::session::Judge;
 use crate::judge::verify::check_placement;
 use crate::score::CaseInput;
-use crate::slot::{Pair, is_void};
+use crate::slot::is_void;
 
 impl Judge {
     /// Takes a sample. A void pair is repeated by another child, because this one has seen the window: a new order alone
@@ -42,8 +42,7 @@ impl Judge {
         let call = Call { rows: of_case.rows, items: of_case.items, packs: of_case.packs, seed: seed.into() };
         progress.during = format!("{of_case}, window {window}");
         progress.current = progress.schedule.child(case);
-        let Pair { returned, reference_seconds } =
-            self.slot.pair(progress.child(), |child| child.call(call, &weights))?;
+        let (returned, reference_seconds) = self.slot.pair(progress.child(), |child| child.call(call, &weights))?;
         check_placement(&returned.outputs, &weights, call)?;
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
             gpu.reported.push(ReportedTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
