@@ -5,16 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use strum::{Display, EnumIter, EnumString};
 use thiserror::Error;
 
 use crate::edit::line::{bare, lines};
+use crate::proposer::folder::{FolderError, files};
 use crate::proposer::syntax::functions;
 use crate::values::error_kind::{Classify, ErrorKind};
 
-const EXTENSION: &str = "py";
 const BEGINS: &str = "# block: ";
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -38,7 +38,8 @@ pub(crate) struct Block {
     pub(crate) text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumIter, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum BlockKind {
     Frame,
     Helper,
@@ -48,23 +49,6 @@ pub(crate) enum BlockKind {
     Refine,
     Bound,
     Restart,
-}
-
-impl BlockKind {
-    const ALL: [(Self, &'static str); 8] = [
-        (Self::Frame, "frame"),
-        (Self::Helper, "helper"),
-        (Self::Order, "order"),
-        (Self::Assign, "assign"),
-        (Self::Select, "select"),
-        (Self::Refine, "refine"),
-        (Self::Bound, "bound"),
-        (Self::Restart, "restart"),
-    ];
-
-    fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find_map(|(kind, name)| (name == word).then_some(kind))
-    }
 }
 
 /// Blocks that every program needs, so every catalogue must have them.
@@ -83,43 +67,16 @@ pub enum CatalogueError {
     Missing { missing: String },
 }
 
-#[derive(Debug, Error)]
-#[error("cannot read the building blocks: {}", path.display())]
-pub struct FolderError {
-    pub path: PathBuf,
-    pub source: io::Error,
-}
-
 impl Classify for CatalogueError {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Input
     }
 }
 
-impl Classify for FolderError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Input
-    }
-}
-
-/// Joins the files of `folder`, sorted by name.
-///
-/// # Errors
-/// The folder or a file cannot be read.
+/// Joins the `*.py` files of `folder`, sorted by name.
 pub fn gather(folder: &Path) -> Result<String, FolderError> {
-    let error = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FolderError { path, source }
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error(folder))? {
-        let path = entry.map_err(error(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == EXTENSION) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths.iter().map(|path| fs::read_to_string(path).map_err(error(path))).collect()
+    let files = files("building blocks", folder, "py", |path| fs::read_to_string(path))?;
+    Ok(files.into_iter().map(|(_, text)| text).collect())
 }
 
 impl Catalogue {
@@ -153,10 +110,10 @@ impl Catalogue {
         if let Some(missing) = FRAME.iter().find(|name| !of_frame(name)) {
             return Err(CatalogueError::Missing { missing: format!("block `{missing}` of kind frame") });
         }
-        for (kind, name) in [(BlockKind::Assign, "assign"), (BlockKind::Bound, "bound")] {
-            if self.of_kind(kind).next().is_none() {
-                return Err(CatalogueError::Missing { missing: format!("block of kind {name}") });
-            }
+        if let Some(kind) =
+            [BlockKind::Assign, BlockKind::Bound].into_iter().find(|kind| self.of_kind(*kind).count() == 0)
+        {
+            return Err(CatalogueError::Missing { missing: format!("block of kind {kind}") });
         }
         for block in self.blocks.values() {
             if let Some(need) = block.needs.iter().find(|need| self.get(need).is_none()) {
@@ -179,20 +136,19 @@ impl Catalogue {
         self.blocks.values().filter(move |block| block.kind == kind)
     }
 
-    /// Appends the blocks that `name` needs to `all`, then `name`, each once.
-    pub(crate) fn require(&self, name: &str, all: &mut Vec<String>) {
-        let mut open = BTreeSet::new();
-        self.require_once(name, &mut open, all);
+    /// These blocks and the blocks that they need, each once and after those that it needs.
+    pub(crate) fn with_needs<'a>(&'a self, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+        let (mut open, mut all) = (BTreeSet::new(), Vec::new());
+        names.into_iter().for_each(|name| self.require(name, &mut open, &mut all));
+        all
     }
 
-    fn require_once(&self, name: &str, open: &mut BTreeSet<String>, all: &mut Vec<String>) {
-        if all.iter().any(|known| known == name) || !open.insert(name.to_owned()) {
-            return;
+    fn require<'a>(&'a self, name: &'a str, open: &mut BTreeSet<&'a str>, all: &mut Vec<&'a str>) {
+        if open.insert(name) {
+            let needs = self.get(name).into_iter().flat_map(|block| &block.needs);
+            needs.for_each(|need| self.require(need, open, all));
+            all.push(name);
         }
-        for need in self.get(name).into_iter().flat_map(|block| &block.needs) {
-            self.require_once(need, open, all);
-        }
-        all.push(name.to_owned());
     }
 }
 
@@ -213,7 +169,7 @@ impl Block {
             let value = value.trim();
             let words = || value.split_whitespace().map(str::to_owned);
             match key {
-                "kind" => kind = Some(BlockKind::parse(value).ok_or(format!("{value:?} is not a kind"))?),
+                "kind" => kind = Some(value.parse().map_err(|_| format!("{value:?} is not a kind"))?),
                 "needs" => needs = words().collect(),
                 "says" => says = value.to_owned(),
                 _ => parameters.push((key.to_owned(), words().collect())),
@@ -273,11 +229,8 @@ mod tests {
             + &block("a", "# kind: helper\n# needs: b c\n")
             + &block("b", "# kind: helper\n# needs: c\n")
             + &block("c", "# kind: helper\n# needs: a\n");
-        let mut all = Vec::new();
         let catalogue = Catalogue::parse(&text).unwrap();
-        catalogue.require("a", &mut all);
-        catalogue.require("b", &mut all);
-        assert_eq!(all, ["c", "b", "a"]);
+        assert_eq!(catalogue.with_needs(["a", "b"]), ["c", "b", "a"]);
     }
 
     #[test]

@@ -4,15 +4,16 @@
 //! parameter, another block. Other changes to the parent's functions stay. It replaces any other parent. It draws only
 //! from the caller's stream and never proposes a program that the caller has seen.
 
+use std::ops::Range;
+
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
 
-use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
-use crate::edit::region::Region;
 use crate::proposer::catalogue::{BlockKind, Catalogue, FRAME};
-use crate::proposer::recipe::{ENTRY, PACK, Part, Recipe, Step, Variation, short};
-use crate::proposer::syntax::{Function, functions_in, is_sound};
+use crate::proposer::change::proposal;
+use crate::proposer::recipe::{ENTRY, PACK, Part, Recipe, Variation, region_with_entry};
+use crate::proposer::syntax::is_sound;
 use crate::values::operator::Operator;
 
 /// Draws before it gives up.
@@ -34,33 +35,25 @@ pub fn propose(
     rng: &mut Stream,
     seen: &dyn Fn(&str) -> bool,
 ) -> Option<(Operator, Proposal)> {
-    let ground = Ground::of(parent)?;
+    let (region, functions) = region_with_entry(parent)?;
+    let own = |name: &str| {
+        let function = functions.iter().find(|function| function.name == name)?;
+        Some(parent[function.span.clone()].trim_end().to_owned() + "\n")
+    };
     let recipe = Recipe::of(parent, catalogue);
     let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
     asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
         let afresh = operator.map_or_else(|| rng.random_ratio(AFRESH, 100), |operator| operator == Operator::Assemble);
         let varied = recipe.as_ref().filter(|_| !afresh);
-        let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, operator.and_then(step), rng));
+        let plan = varied.and_then(|recipe| Plan::varied(recipe, catalogue, operator, rng));
         let plan = plan.unwrap_or_else(|| Plan { recipe: Recipe::drawn(catalogue, rng), variations: Vec::new() });
-        let kept = if plan.variations.is_empty() { &[][..] } else { &ground.functions };
-        let child = ground.with(&region_text(&plan.recipe, catalogue, |name| ground.text(kept, name)));
+        let kept = |name: &str| if plan.variations.is_empty() { None } else { own(name) };
+        let child = with_region(parent, &region, &region_text(&plan.recipe, catalogue, kept));
         if child == parent || seen(&child) || !is_sound(&child) {
             return None;
         }
-        let edit = Edit::between(parent, &child).ok()?;
-        Some((plan.operator(), Proposal::new(&plan.name(), &plan.description(catalogue), edit).ok()?))
+        Some((plan.operator(), proposal(parent, &child, &plan.name(), &plan.description(catalogue))?))
     })
-}
-
-/// The first step of a variation by an operator.
-fn step(operator: Operator) -> Option<Step> {
-    match operator {
-        Operator::Tune => Some(Step::Tune),
-        Operator::Swap => Some(Step::Exchange),
-        Operator::Add => Some(Step::Add),
-        Operator::Drop => Some(Step::Drop),
-        _ => None,
-    }
 }
 
 /// A recipe and the variations that led to it; a new draw has none.
@@ -70,8 +63,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn varied(recipe: &Recipe, catalogue: &Catalogue, step: Option<Step>, rng: &mut Stream) -> Option<Self> {
-        let (recipe, first) = recipe.varied(catalogue, step, rng)?;
+    fn varied(recipe: &Recipe, catalogue: &Catalogue, operator: Option<Operator>, rng: &mut Stream) -> Option<Self> {
+        let (recipe, first) = recipe.varied(catalogue, operator, rng)?;
         let mut plan = Self { recipe, variations: vec![first] };
         while rng.random_ratio(FURTHER, 100) {
             let (recipe, next) = plan.recipe.varied(catalogue, None, rng)?;
@@ -83,13 +76,7 @@ impl Plan {
 
     /// Its operator; for a variation that of the first step.
     fn operator(&self) -> Operator {
-        match self.variations.first() {
-            None => Operator::Assemble,
-            Some(Variation::Tuned { .. }) => Operator::Tune,
-            Some(Variation::Exchanged { .. }) => Operator::Swap,
-            Some(Variation::Added { .. }) => Operator::Add,
-            Some(Variation::Dropped { .. }) => Operator::Drop,
-        }
+        self.variations.first().map_or(Operator::Assemble, |first| first.operator)
     }
 
     /// `compose_chunked4_opposite8x4`, or the first step of a variation.
@@ -97,26 +84,17 @@ impl Plan {
         let Some(first) = self.variations.first() else {
             let named =
                 self.recipe.parts().iter().filter(|part| !matches!(part.kind, BlockKind::Bound | BlockKind::Select));
-            return crate::proposer::name::fitted(&format!(
-                "compose_{}",
-                named.map(part_name).collect::<Vec<_>>().join("_")
-            ));
-        };
-        let step = match first {
-            Variation::Tuned { block, parameter, from, to } => format!("{}_{parameter}_{from}_to_{to}", short(block)),
-            Variation::Exchanged { from, to } => format!("{}_for_{}", short(to), short(from)),
-            Variation::Added { block } => format!("with_{}", short(block)),
-            Variation::Dropped { block } => format!("without_{}", short(block)),
+            return format!("compose_{}", named.map(part_name).collect::<Vec<_>>().join("_"));
         };
         let more = match self.variations.len() {
             1 => String::new(),
             several => format!("_and_{}_more", several - 1),
         };
-        crate::proposer::name::fitted(&format!("compose_{step}{more}"))
+        format!("compose_{}{more}", first.name)
     }
 
     fn description(&self, catalogue: &Catalogue) -> String {
-        let mut lines: Vec<String> = self.variations.iter().map(sentence).collect();
+        let mut lines: Vec<String> = self.variations.iter().map(|step| step.description.clone()).collect();
         lines.push("Assembled of the building blocks".to_owned());
         lines.extend(self.recipe.parts().iter().map(|part| format!("* {}: {}", part.block, said(part, catalogue))));
         lines.join("\n")
@@ -128,67 +106,29 @@ fn part_name(part: &Part) -> String {
     format!("{}{}", part.short(), values.join("x"))
 }
 
-fn sentence(variation: &Variation) -> String {
-    match variation {
-        Variation::Tuned { block, parameter, from, to } => {
-            format!("Changes `{parameter}` of {block} from {from} to {to}.")
-        }
-        Variation::Exchanged { from, to } => format!("Exchanges {from} for {to}."),
-        Variation::Added { block } => format!("Adds {block}."),
-        Variation::Dropped { block } => format!("Leaves out {block}."),
-    }
-}
-
 /// The description of a block, with parameter values filled in.
 fn said(part: &Part, catalogue: &Catalogue) -> String {
     let says = catalogue.get(&part.block).map_or("", |block| block.says.as_str()).to_owned();
     part.values.iter().fold(says, |says, (name, value)| says.replace(&format!("{{{name}}}"), value))
 }
 
-/// A parent program and the region that compose replaces.
-struct Ground<'a> {
-    parent: &'a str,
-    before: &'a str,
-    after: &'a str,
-    functions: Vec<Function>,
-}
-
-impl<'a> Ground<'a> {
-    fn of(parent: &'a str) -> Option<Self> {
-        let region = Region::of(parent).ok()?;
-        let [span] = region.spans() else { return None };
-        let functions = functions_in(parent, span);
-        let has_entry = functions.iter().any(|function| function.name == ENTRY);
-        has_entry.then_some(Self { parent, before: &parent[..span.start], after: &parent[span.end..], functions })
-    }
-
-    /// The text of a function, or of those to keep.
-    fn text(&self, kept: &[Function], name: &str) -> Option<String> {
-        let function = kept.iter().find(|function| function.name == name)?;
-        Some(self.parent[function.span.clone()].trim_end().to_owned() + "\n")
-    }
-
-    /// The parent with its region replaced by `region`.
-    fn with(&self, region: &str) -> String {
-        let torch = if self.before.lines().any(|line| line == "import torch") { "" } else { "import torch\n" };
-        format!("{}import numpy as np\n{torch}\n\n{region}{}", self.before, self.after)
-    }
+/// `parent` with its region replaced.
+fn with_region(parent: &str, region: &Range<usize>, text: &str) -> String {
+    let (before, after) = (&parent[..region.start], &parent[region.end..]);
+    let torch = if before.lines().any(|line| line == "import torch") { "" } else { "import torch\n" };
+    format!("{before}import numpy as np\n{torch}\n\n{text}{after}")
 }
 
 /// The functions of a composed program; `kept` may override the text of a block's function.
 fn region_text(recipe: &Recipe, catalogue: &Catalogue, kept: impl Fn(&str) -> Option<String>) -> String {
-    let mut blocks = Vec::new();
-    let (sorted, placement) = (FRAME[0], FRAME[1]);
-    catalogue.require(sorted, &mut blocks);
-    let parts = |restart: bool| recipe.parts().iter().filter(move |part| (part.kind == BlockKind::Restart) == restart);
-    parts(false).for_each(|part| catalogue.require(&part.block, &mut blocks));
-    parts(true).for_each(|part| catalogue.require(&part.block, &mut blocks));
-    catalogue.require(placement, &mut blocks);
-    let block = |name: &String| {
+    let [sorted, placement] = FRAME;
+    let parts = recipe.parts().iter().map(|part| part.block.as_str());
+    let block = |name: &str| {
         let block = catalogue.get(name).expect("BUG: a recipe names a block that the catalogue lacks");
         kept(&block.function()).unwrap_or_else(|| block.text.clone())
     };
-    let mut texts: Vec<String> = blocks.iter().map(block).collect();
+    let blocks = catalogue.with_needs(std::iter::once(sorted).chain(parts).chain([placement]));
+    let mut texts: Vec<String> = blocks.into_iter().map(block).collect();
     texts.extend([pack_text(recipe), entry_text(recipe)]);
     texts.join("\n\n")
 }

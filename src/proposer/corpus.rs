@@ -1,33 +1,15 @@
 //! The corpus: a folder of proposals, each with the program that it edits.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use thiserror::Error;
-
+use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
-use crate::values::error_kind::{Classify, ErrorKind};
+use crate::proposer::folder::{FolderError, files};
 
-/// The corpus cannot be read.
-#[derive(Debug, Error)]
-#[error("cannot read the corpus: {}", path.display())]
-pub struct CorpusError {
-    pub path: PathBuf,
-    pub source: io::Error,
-}
-
-impl Classify for CorpusError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Input
-    }
-}
-
-/// One file of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub file: String,
-    /// The bytes of the file.
     pub bytes: Vec<u8>,
 }
 
@@ -40,27 +22,9 @@ pub struct Planned {
 }
 
 /// Reads all `*.txt` files of a folder, sorted by name.
-///
-/// # Errors
-/// The folder or a file cannot be read.
-pub fn read(folder: &Path) -> Result<Vec<Document>, CorpusError> {
-    let error = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CorpusError { path, source }
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error(folder))? {
-        let path = entry.map_err(error(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "txt") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let document = |path: &PathBuf| {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        fs::read(path).map(|bytes| Document { file, bytes }).map_err(error(path))
-    };
-    paths.iter().map(document).collect()
+pub fn read(folder: &Path) -> Result<Vec<Document>, FolderError> {
+    let files = files("corpus", folder, "txt", |path| fs::read(path))?;
+    Ok(files.into_iter().map(|(file, bytes)| Document { file, bytes }).collect())
 }
 
 /// Orders documents so that each follows the document whose program it edits. A document edits the first program that
@@ -70,30 +34,25 @@ pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
     // Programs so far, each with the index of its document.
     let mut programs: Vec<(Option<usize>, String)> = vec![(None, seed.to_owned())];
     let mut left = documents;
-    loop {
-        let before = left.len();
-        let mut still_left = Vec::new();
-        for document in left {
-            let fit = edit_of(&document)
-                .and_then(|edit| programs.iter().find_map(|(at, text)| Some((*at, edit.apply(text).ok()?))));
-            match fit {
-                Some((parent, program)) => {
-                    programs.push((Some(planned.len()), program));
-                    planned.push(Planned { document, parent });
-                }
-                None => still_left.push(document),
+    let mut before = usize::MAX;
+    while left.len() < before {
+        before = left.len();
+        for document in std::mem::take(&mut left) {
+            let edit = edit_of(&document);
+            let child = |edit: Edit| programs.iter().find_map(|(at, text)| Some((*at, edit.apply(text).ok()?)));
+            if let Some((parent, program)) = edit.and_then(child) {
+                programs.push((Some(planned.len()), program));
+                planned.push(Planned { document, parent });
+            } else {
+                left.push(document);
             }
-        }
-        left = still_left;
-        if left.len() == before {
-            break;
         }
     }
     planned.extend(left.into_iter().map(|document| Planned { document, parent: None }));
     planned
 }
 
-fn edit_of(document: &Document) -> Option<crate::edit::apply::Edit> {
+fn edit_of(document: &Document) -> Option<Edit> {
     Some(Proposal::parse(std::str::from_utf8(&document.bytes).ok()?).ok()?.edit)
 }
 

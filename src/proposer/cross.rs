@@ -7,13 +7,12 @@ use std::ops::Range;
 use packevolve_contract::stream::Stream;
 use rand::seq::SliceRandom;
 
-use crate::edit::apply::Edit;
 use crate::edit::merge::merged;
 use crate::edit::proposal::Proposal;
-use crate::edit::region::Region;
+use crate::proposer::change::{self, replaced};
 use crate::proposer::dead_code::without_dead_code;
-use crate::proposer::recipe::ENTRY;
-use crate::proposer::syntax::{Function, assigned, functions_in, holds, imports, is_sound};
+use crate::proposer::recipe::{ENTRY, region_with_entry};
+use crate::proposer::syntax::{Function, assigned, holds, imports, is_sound};
 use crate::values::operator::Operator;
 
 #[derive(Clone, Copy, Debug)]
@@ -75,24 +74,17 @@ fn proposal(parent: &str, child: &str, name: &str, description: &str, seen: &dyn
     if child == parent || seen(&child) || !is_sound(&child) {
         return None;
     }
-    let edit = Edit::between(parent, &child).ok()?;
-    Proposal::new(&crate::proposer::name::fitted(name), description, edit).ok()
+    change::proposal(parent, &child, name, description)
 }
 
 /// The parent with the donor's function `name` and its helpers.
 fn grafted(parent: &str, recipient: &Side<'_>, donor: &Side<'_>, name: &str) -> Option<String> {
     let taken = donor.closure(name);
-    let lacking = |known: &BTreeSet<String>| {
-        let mentioned = taken.iter().flat_map(|function| &function.mentions);
-        let lacking: BTreeSet<&String> = mentioned.filter(|name| known.contains(*name)).collect();
-        lacking.into_iter().any(|name| !recipient.assigned.contains(name))
-    };
     // A top-level value would have to come along, and may mean something else here.
-    if lacking(&donor.assigned) {
+    let mut mentioned = taken.iter().flat_map(|function| &function.mentions);
+    if mentioned.any(|name| donor.assigned.contains(name) && !recipient.assigned.contains(name)) {
         return None;
     }
-    let mut child = parent.to_owned();
-    // From the end, so that earlier spans stay valid.
     let at = recipient.functions.iter().find(|function| function.name == name)?.span.start;
     let mut changes: Vec<(Range<usize>, String)> = Vec::new();
     let mut added = String::new();
@@ -110,10 +102,7 @@ fn grafted(parent: &str, recipient: &Side<'_>, donor: &Side<'_>, name: &str) -> 
     let blank = if imports.is_empty() || parent[start..].starts_with("import ") { "" } else { "\n\n" };
     changes.push((start..start, imports + blank));
     changes.sort_by_key(|(span, _)| (span.start, span.end));
-    for (span, text) in changes.into_iter().rev() {
-        child.replace_range(span, &text);
-    }
-    Some(child)
+    Some(replaced(parent, &changes))
 }
 
 /// One of the two programs, with its editable region.
@@ -126,21 +115,13 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// `None` unless exactly one region holds the function that the judge calls.
     fn of(program: &'a str) -> Option<Self> {
-        let region = Region::of(program).ok()?;
-        let [span] = region.spans() else { return None };
-        let functions = functions_in(program, span);
-        functions.iter().find(|function| function.name == ENTRY)?;
-        let imports = imports(program).into_iter().map(|import| import.span).filter(|import| holds(span, import));
-        let assigned = assigned(program).into_iter().filter(|assigned| holds(span, &assigned.span));
-        Some(Self {
-            program,
-            span: span.clone(),
-            functions,
-            imports: imports.map(|import| program[import].trim_end()).collect(),
-            assigned: assigned.map(|assigned| assigned.name).collect(),
-        })
+        let (span, functions) = region_with_entry(program)?;
+        let imports = imports(program).into_iter().map(|import| import.span).filter(|import| holds(&span, import));
+        let imports = imports.map(|import| program[import].trim_end()).collect();
+        let assigned = assigned(program).into_iter().filter(|assigned| holds(&span, &assigned.span));
+        let assigned = assigned.map(|assigned| assigned.name).collect();
+        Some(Self { program, span, functions, imports, assigned })
     }
 
     fn text(&self, name: &str) -> Option<&'a str> {
@@ -152,17 +133,16 @@ impl<'a> Side<'a> {
     fn closure(&self, name: &str) -> Vec<&Function> {
         let mut names = BTreeSet::from([name]);
         loop {
+            let taken = self.functions.iter().filter(|function| names.contains(function.name.as_str()));
+            let taken: Vec<&Function> = taken.collect();
             let known = names.len();
-            let inside = self.functions.iter().filter(|function| names.contains(function.name.as_str()));
-            let mentioned: Vec<&str> = inside.flat_map(|function| &function.mentions).map(String::as_str).collect();
+            let mentioned = taken.iter().flat_map(|function| &function.mentions).map(String::as_str);
             // The entry is never a helper: in another function its name means something else.
-            let is_helper = |name: &&str| *name != ENTRY && self.text(name).is_some();
-            names.extend(mentioned.into_iter().filter(is_helper));
+            names.extend(mentioned.filter(|name| *name != ENTRY && self.text(name).is_some()));
             if names.len() == known {
-                break;
+                return taken;
             }
         }
-        self.functions.iter().filter(|function| names.contains(function.name.as_str())).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::edit::region::Region;
-use crate::proposer::syntax::{functions, imports};
+use crate::proposer::syntax::{Function, functions, imports};
 
 /// Removes from `child` the functions and imports of its editable region that are unused there, unless they were
 /// already unused in `parent`.
@@ -33,8 +33,7 @@ pub(crate) fn without_dead_code(parent: &str, child: &str) -> String {
 }
 
 fn defined(program: &str) -> BTreeSet<String> {
-    let functions = functions(program);
-    let names = functions.iter().map(|function| function.name.clone());
+    let names = functions(program).into_iter().map(|function| function.name);
     names.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
 }
 
@@ -44,8 +43,7 @@ fn idle(program: &str) -> Vec<(String, Range<usize>)> {
     let functions = functions(program);
     // A function that only calls itself is unused, too.
     let used = |name: &str, but: Option<&Range<usize>>| {
-        let others = functions.iter().filter(|function| Some(&function.span) != but);
-        others.into_iter().any(|function| function.mentions.contains(name))
+        functions.iter().any(|function| Some(&function.span) != but && function.mentions.contains(name))
     };
     let of_functions = functions.iter().filter(|function| function.name.starts_with('_'));
     let of_functions = of_functions.filter(|function| !used(&function.name, Some(&function.span)));
@@ -60,12 +58,7 @@ fn idle(program: &str) -> Vec<(String, Range<usize>)> {
 }
 
 /// Whether `name` occurs outside of all functions and outside of its `own` lines.
-fn mentioned_at_top(
-    program: &str,
-    name: &str,
-    own: &Range<usize>,
-    functions: &[crate::proposer::syntax::Function],
-) -> bool {
+fn mentioned_at_top(program: &str, name: &str, own: &Range<usize>, functions: &[Function]) -> bool {
     let inside = |at: usize| own.contains(&at) || functions.iter().any(|function| function.span.contains(&at));
     name.split(',').any(|name| program.match_indices(name).any(|(at, _)| !inside(at)))
 }

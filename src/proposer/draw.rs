@@ -16,24 +16,13 @@ use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Proposer, RunStarted};
 use crate::values::operator::Operator;
 
-/// The proposers of a run cannot be made.
 #[derive(Debug, Error)]
-pub enum ProposeError {
-    #[error("the building blocks of the run cannot be read")]
-    Catalogue(#[from] CatalogueError),
-}
+#[error("the building blocks of the run cannot be read")]
+pub struct ProposeError(#[from] CatalogueError);
 
 impl Classify for ProposeError {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Catalogue(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Catalogue(error) => error.hint(),
-        }
+        self.0.kind()
     }
 }
 
@@ -55,9 +44,6 @@ pub struct ProposalDraft {
 
 impl Proposers {
     /// With the building blocks in the first event of the run.
-    ///
-    /// # Errors
-    /// Building blocks that this version cannot read.
     pub fn open(started: &RunStarted) -> Result<Self, ProposeError> {
         let catalogue = started.catalogue.as_deref().map(Catalogue::parse).transpose()?;
         Ok(Self { catalogue, cuts: RefCell::new(None) })
@@ -65,9 +51,6 @@ impl Proposers {
 
     /// Draws the proposal of a selection; `None` if its proposer finds none. `program` gives the programs of
     /// candidates.
-    ///
-    /// # Errors
-    /// A program that cannot be derived any more.
     pub fn draw(
         &self,
         search: &Search,

@@ -1,7 +1,8 @@
 //! Proposers make proposals from a parent program and facts about the run. They never judge, read no clock, and draw
 //! only from the stream that the caller passes.
 
-mod name;
+mod change;
+mod folder;
 mod literal;
 mod syntax;
 pub mod corpus;

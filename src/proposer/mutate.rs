@@ -5,14 +5,16 @@
 //! bounds of loops first; 0, 1, -1 and shapes of tensors last. It draws only from the caller's stream, so a proposal
 //! can be repeated. It never proposes a program that the caller has seen or that does not parse.
 
+use std::cmp::Reverse;
+
 use packevolve_contract::stream::Stream;
 use rand::seq::IndexedRandom;
 
-use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
+use crate::proposer::change::{proposal, replaced};
 use crate::proposer::dead_code::without_dead_code;
-use crate::proposer::structural::{Alteration, Family, alterations};
+use crate::proposer::structural::{Alteration, alterations};
 use crate::proposer::syntax::{Number, Role, is_sound, numbers};
 use crate::values::operator::Operator;
 
@@ -26,28 +28,11 @@ const TOGETHER: [(usize, u32); 2] = [(2, 2), (3, 1)];
 const NAME_PART: usize = 20;
 
 /// The weight of a role when a constant is drawn; constants of equal weight are equally likely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Knob,
-    Other,
-    Structural,
-}
-
-impl Class {
-    fn of(role: Role) -> Self {
-        match role {
-            Role::Default | Role::Bound => Self::Knob,
-            Role::Other => Self::Other,
-            Role::Structural => Self::Structural,
-        }
-    }
-
-    fn weight(self) -> u32 {
-        match self {
-            Self::Knob => 74,
-            Self::Other => 24,
-            Self::Structural => 2,
-        }
+fn weight(role: Role) -> u32 {
+    match role {
+        Role::Default | Role::Bound => 74,
+        Role::Other => 24,
+        Role::Structural => 2,
     }
 }
 
@@ -69,9 +54,7 @@ pub fn propose(
         if child == parent || seen(&child) || readable && !is_sound(&child) {
             return None;
         }
-        // Skips a change that no SEARCH text matches uniquely.
-        let edit = Edit::between(parent, &child).ok()?;
-        Some((operator, Proposal::new(&name, &description, edit).ok()?))
+        Some((operator, proposal(parent, &child, &name, &description)?))
     })
 }
 
@@ -79,22 +62,23 @@ struct Ground<'a> {
     parent: &'a str,
     constants: Vec<Number>,
     /// Found on first use: most proposals need none.
-    found: Vec<(Family, Vec<Alteration>)>,
+    found: Vec<(Operator, Vec<Alteration>)>,
 }
 
 impl Ground<'_> {
     /// The parent with a drawn change, its name and its description; `None` if the operator finds nothing to change.
     fn changed(&mut self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
-        let Some(family) = Family::of(operator) else { return self.with_constants(operator, rng) };
-        let parent = self.parent;
-        if !self.found.iter().any(|(known, _)| *known == family) {
-            self.found.push((family, alterations(parent, family)));
+        if matches!(operator, Operator::Constant | Operator::Constants | Operator::LoopBound) {
+            return self.with_constants(operator, rng);
         }
-        let (_, all) = self.found.iter().find(|(known, _)| *known == family)?;
-        let all: Vec<&Alteration> = all.iter().filter(|one| one.operator == operator).collect();
-        let one = all.choose(rng)?;
-        let name = crate::proposer::name::fitted(&format!("mutate_{}", one.name));
-        Some((without_dead_code(parent, &one.made(parent)), name, one.description.clone()))
+        let parent = self.parent;
+        if !self.found.iter().any(|(known, _)| *known == operator) {
+            self.found.push((operator, alterations(parent, operator)));
+        }
+        let (_, all) = self.found.iter().find(|(known, _)| *known == operator)?;
+        let Alteration { replacements, name, description, .. } = all.choose(rng)?;
+        let child = without_dead_code(parent, &replaced(parent, replacements));
+        Some((child, format!("mutate_{name}"), description.clone()))
     }
 
     fn with_constants(&self, operator: Operator, rng: &mut Stream) -> Option<(String, String, String)> {
@@ -109,7 +93,9 @@ impl Ground<'_> {
         let mut changes = draw(&constants, together, rng)?;
         changes.sort_by_key(|change| change.number.span.start);
         let parent = self.parent;
-        Some((child(parent, &changes), name(parent, &changes), description(parent, &changes)))
+        let replacement = |change: &Change<'_>| (change.number.span.clone(), change.literal.clone());
+        let replacements: Vec<_> = changes.iter().map(replacement).collect();
+        Some((replaced(parent, &replacements), name(parent, &changes), description(parent, &changes)))
     }
 }
 
@@ -129,7 +115,7 @@ fn constants(parent: &str) -> Vec<Number> {
 }
 
 fn steps(number: &Number) -> Vec<String> {
-    number.literal.steps(Class::of(number.role) == Class::Knob)
+    number.literal.steps(matches!(number.role, Role::Default | Role::Bound))
 }
 
 /// `count` different constants with a step each; `None` if there are fewer.
@@ -144,30 +130,17 @@ fn draw<'a>(constants: &[&'a Number], together: usize, rng: &mut Stream) -> Opti
     Some(changes)
 }
 
-/// Draws a class by weight, then one of its constants.
+/// Draws a weight, then one of the constants that have it.
 fn draw_constant<'a>(constants: &[&'a Number], rng: &mut Stream) -> Option<&'a Number> {
-    let class = |number: &Number| Class::of(number.role);
-    let mut classes: Vec<Class> = constants.iter().map(|number| class(number)).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    let drawn = *classes.choose_weighted(rng, |class| class.weight()).ok()?;
-    let of_class: Vec<&Number> = constants.iter().copied().filter(|number| class(number) == drawn).collect();
-    of_class.choose(rng).copied()
+    let mut weights: Vec<u32> = constants.iter().map(|number| weight(number.role)).collect();
+    weights.sort_unstable_by_key(|weight| Reverse(*weight));
+    weights.dedup();
+    let drawn = *weights.choose_weighted(rng, |weight| *weight).ok()?;
+    let of_weight: Vec<&Number> = constants.iter().copied().filter(|number| weight(number.role) == drawn).collect();
+    of_weight.choose(rng).copied()
 }
 
-/// Applies changes, which are in program order.
-fn child(parent: &str, changes: &[Change<'_>]) -> String {
-    let mut child = String::with_capacity(parent.len() + 16);
-    let mut copied = 0;
-    for change in changes {
-        child += &parent[copied..change.number.span.start];
-        child += &change.literal;
-        copied = change.number.span.end;
-    }
-    child + &parent[copied..]
-}
-
-/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants; ASCII, within the allowed length.
+/// `mutate_num_attempts_5_to_2`, with `_and_1_more` for further constants, in ASCII.
 fn name(parent: &str, changes: &[Change<'_>]) -> String {
     let part = |change: &Change<'_>| {
         let number = change.number;
@@ -184,7 +157,7 @@ fn name(parent: &str, changes: &[Change<'_>]) -> String {
         0 | 1 => String::new(),
         several => format!("_and_{}_more", several - 1),
     };
-    crate::proposer::name::fitted(&format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default()))
+    format!("mutate_{}{more}", changes.first().map(part).unwrap_or_default())
 }
 
 fn solid(number: &str) -> String {
@@ -292,17 +265,18 @@ mod tests {
 
     #[test]
     fn knobs_are_drawn_most_and_structure_least() {
-        let mut times: BTreeMap<Class, usize> = BTreeMap::new();
+        let mut times: BTreeMap<u32, usize> = BTreeMap::new();
         let constants = constants(PARENT);
         let roles: Vec<Role> = constants.iter().map(|number| number.role).collect();
         assert_eq!(roles, [Role::Default, Role::Bound, Role::Other, Role::Structural, Role::Structural]);
         for number in 0..500 {
             let all: Vec<&Number> = constants.iter().collect();
             let changes = draw(&all, 1, &mut stream(1, number, Purpose::Proposal)).unwrap();
-            *times.entry(Class::of(changes[0].number.role)).or_default() += 1;
+            *times.entry(weight(changes[0].number.role)).or_default() += 1;
         }
-        assert!(times[&Class::Knob] > 2 * times[&Class::Other], "{times:?}");
-        assert!(times[&Class::Other] > 4 * times[&Class::Structural], "{times:?}");
+        let times = [Role::Default, Role::Other, Role::Structural].map(|role| times[&weight(role)]);
+        assert!(times[0] > 2 * times[1], "{times:?}");
+        assert!(times[1] > 4 * times[2], "{times:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! returns and raises), because no score shows what they are for, and definitions of names that are used elsewhere. A
 //! comment goes with the statement below it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::edit::apply::Edit;
@@ -13,10 +14,11 @@ use crate::edit::merge::merged;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
 use crate::edit::rewrite::{Hunk, hunks};
+use crate::proposer::change::{proposal, replaced};
 use crate::proposer::dead_code::without_dead_code;
 use crate::proposer::literal::Literal;
 use crate::proposer::structural::{Places, shown};
-use crate::proposer::syntax::{Number, Role, Statement, is_sound, normalised, numbers, statements, unbound};
+use crate::proposer::syntax::{Number, Role, Statement, is_sound, normalised, numbers, size, statements, unbound};
 use crate::values::operator::Operator;
 
 /// The newest edits that prune tries to undo; later edits mostly overwrote older ones.
@@ -44,18 +46,14 @@ impl Cuts {
     /// Finds the cuts of the first program of `line`, a lineage with the newest program first.
     pub fn of(line: &[Ancestor]) -> Self {
         let best = line.first().map_or_else(String::new, |best| best.program.clone());
-        Self { cuts: cuts(line), best }
+        Self { cuts: cuts(&best, line), best }
     }
 
     /// Proposes the cut at an index; `None` past the last.
     pub fn propose(&self, place: u64) -> Option<(Operator, Proposal)> {
         let cut = self.cuts.get(usize::try_from(place).ok()?)?;
         let child = without_dead_code(&self.best, &cut.child);
-        let edit = Edit::between(&self.best, &child).ok()?;
-        let proposal =
-            Proposal::new(&crate::proposer::name::fitted(&format!("prune_{}", cut.name)), &cut.description, edit)
-                .ok()?;
-        Some((cut.operator, proposal))
+        Some((cut.operator, proposal(&self.best, &child, &format!("prune_{}", cut.name), &cut.description)?))
     }
 }
 
@@ -69,93 +67,73 @@ struct Cut {
     description: String,
 }
 
-fn cuts(line: &[Ancestor]) -> Vec<Cut> {
-    let Some(best) = line.first().map(|best| best.program.as_str()) else { return Vec::new() };
+fn cuts(best: &str, line: &[Ancestor]) -> Vec<Cut> {
     let Ok(region) = Region::of(best) else { return Vec::new() };
-    let mut cuts = of_edits(line);
+    let mut cuts = of_edits(best, line);
     cuts.extend(of_dead(best));
     cuts.extend(of_statements(best, &region));
     cuts.extend(of_numbers(best, &region));
-    let mut known: Vec<&str> = line.iter().map(|one| one.program.as_str()).collect();
-    let mut new: Vec<bool> = Vec::new();
-    for cut in &cuts {
-        new.push(!known.contains(&cut.child.as_str()));
-        known.push(&cut.child);
-    }
-    let mut new = new.into_iter();
-    cuts.retain(|_| new.next() == Some(true));
+    let mut known: BTreeSet<String> = line.iter().map(|one| one.program.clone()).collect();
+    cuts.retain(|cut| known.insert(cut.child.clone()));
     let unbound_before = unbound(best);
     cuts.retain(|cut| unbound(&cut.child).is_subset(&unbound_before));
     cuts
 }
 
-fn size(program: &str) -> u64 {
-    crate::proposer::syntax::size(&normalised(program))
-}
-
 /// The edits of the lineage, newest first, each followed by its parts and its numbers.
-fn of_edits(line: &[Ancestor]) -> Vec<Cut> {
-    let Some(best) = line.first().map(|best| best.program.as_str()) else { return Vec::new() };
-    let longest = size(best);
+fn of_edits(best: &str, line: &[Ancestor]) -> Vec<Cut> {
+    let longest = size(&normalised(best));
     let mut cuts = Vec::new();
     for pair in line.windows(2).take(MOST_EDITS) {
         let [child, parent] = pair else { unreachable!("BUG: windows of two") };
         let Ancestor { label, name, .. } = child;
-        for Undone { what, text } in undone(&parent.program, &child.program) {
+        for Undone { suffix, part, text } in undone(&parent.program, &child.program) {
             let Ok(left) = merged(&child.program, best, &text) else { continue };
             // Undoing must not bring back what the edit removed.
-            if left == best || size(&left) > longest || !is_sound(&left) || Edit::between(best, &left).is_err() {
+            if left == best
+                || size(&normalised(&left)) > longest
+                || !is_sound(&left)
+                || Edit::between(best, &left).is_err()
+            {
                 continue;
             }
-            let (suffix, part) = match what {
-                What::All => (String::new(), String::new()),
-                What::Part(number) => (format!("_part_{number}"), format!("Part {number} of it alone. ")),
-                What::Number(from, to) => (format!("_{from}_to_{to}"), format!("Only its {from}, which was {to}. ")),
-            };
             cuts.push(Cut {
                 operator: Operator::Edit,
                 child: left,
                 name: format!("edit_{label}{suffix}"),
-                description: format!("Undoes the edit that made candidate {label} ({name}). {part}").trim().to_owned(),
+                description: format!("Undoes the edit that made candidate {label} ({name}).{part}"),
             });
         }
     }
     cuts
 }
 
+/// The text of a program after an edit or a part of it was undone.
 struct Undone {
-    what: What,
+    /// The part, for a name; empty for the whole edit.
+    suffix: String,
+    /// The part, as a sentence.
+    part: String,
     text: String,
-}
-
-enum What {
-    All,
-    Part(usize),
-    /// From the edit's number back to the earlier one.
-    Number(String, String),
 }
 
 /// Undoes the edit between two programs: all of it, each of its parts, each of its numbers.
 fn undone(parent: &str, child: &str) -> Vec<Undone> {
-    let mut all = vec![Undone { what: What::All, text: parent.to_owned() }];
+    let mut all = vec![Undone { suffix: String::new(), part: String::new(), text: parent.to_owned() }];
     let (old, new): (Vec<&str>, Vec<&str>) = (lines(parent).collect(), lines(child).collect());
     let parts = hunks(&old, &new);
     if (2..=MOST_PARTS).contains(&parts.len()) {
         let part = |(number, hunk): (usize, &Hunk)| {
             let text = [&new[..hunk.new.start], &old[hunk.old.clone()], &new[hunk.new.end..]].concat().concat();
-            Undone { what: What::Part(number), text }
+            Undone { suffix: format!("_part_{number}"), part: format!(" Part {number} of it alone."), text }
         };
         all.extend((1..).zip(&parts).map(part));
     }
     let (theirs, ours) = (numbers(parent), numbers(child));
-    let changed: Vec<Undone> = parts
-        .iter()
-        .flat_map(|hunk| {
-            let (from, to) = (bytes(&new, &hunk.new), bytes(&old, &hunk.old));
-            numbers_undone((child, &within(&ours, &from), &from), (parent, &within(&theirs, &to), &to))
-        })
-        .collect();
-    all.extend(changed);
+    all.extend(parts.iter().flat_map(|hunk| {
+        let (from, to) = (bytes(&new, &hunk.new), bytes(&old, &hunk.old));
+        numbers_undone((child, &within(&ours, &from), &from), (parent, &within(&theirs, &to), &to))
+    }));
     all
 }
 
@@ -177,14 +155,9 @@ type Part<'a> = (&'a str, &'a [&'a Number], &'a Range<usize>);
 /// them.
 fn numbers_undone((child, ours, from): Part<'_>, (parent, theirs, to): Part<'_>) -> Vec<Undone> {
     let around = |text: &str, numbers: &[&Number], part: &Range<usize>| {
-        let ends = numbers.iter().map(|number| number.span.end);
+        let ends = std::iter::once(part.start).chain(numbers.iter().map(|number| number.span.end));
         let starts = numbers.iter().map(|number| number.span.start).chain([part.end]);
-        [part.start]
-            .into_iter()
-            .chain(ends)
-            .zip(starts)
-            .map(|(end, start)| text[end..start].to_owned())
-            .collect::<Vec<_>>()
+        ends.zip(starts).map(|(end, start)| text[end..start].to_owned()).collect::<Vec<_>>()
     };
     if around(child, ours, from) != around(parent, theirs, to) {
         return Vec::new();
@@ -195,9 +168,10 @@ fn numbers_undone((child, ours, from): Part<'_>, (parent, theirs, to): Part<'_>)
     if changed.len() < 2 {
         return Vec::new();
     }
-    let undo = |(span, other): (Range<usize>, String)| {
-        let text = format!("{}{other}{}", &child[..span.start], &child[span.end..]);
-        Undone { what: What::Number(child[span].to_owned(), other), text }
+    let undo = |(span, other): (Range<usize>, String)| Undone {
+        suffix: format!("_{}_to_{other}", &child[span.clone()]),
+        part: format!(" Only its {}, which was {other}.", &child[span.clone()]),
+        text: replaced(child, &[(span, other)]),
     };
     changed.into_iter().map(undo).collect()
 }
@@ -220,7 +194,7 @@ fn of_statements(best: &str, region: &Region) -> Vec<Cut> {
         let with_comment = above(best, &one.span, region)..one.span.end;
         Cut {
             operator: Operator::Statement,
-            child: without(best, &with_comment),
+            child: replaced(best, &[(with_comment, String::new())]),
             name: places.name_at(one.line),
             description: format!("Leaves out {}: {}", places.place(one.span.start), shown(best, one.span.start)),
         }
@@ -243,10 +217,6 @@ fn above(best: &str, span: &Range<usize>, region: &Region) -> usize {
     start
 }
 
-fn without(best: &str, span: &Range<usize>) -> String {
-    format!("{}{}", &best[..span.start], &best[span.end..])
-}
-
 fn of_numbers(best: &str, region: &Region) -> Vec<Cut> {
     let places = Places::of(best);
     let cut = |number: Number| {
@@ -256,9 +226,9 @@ fn of_numbers(best: &str, region: &Region) -> Vec<Cut> {
         let name = name.map_or_else(|| places.name_at(line), |name| name.trim_start_matches('_').to_owned());
         Some(Cut {
             operator: Operator::Round,
-            child: format!("{}{new}{}", &best[..span.start], &best[span.end..]),
             name: format!("{name}_{old}_to_{new}"),
             description: format!("Rounds {old} to {new} in {}.", places.place(span.start)),
+            child: replaced(best, &[(span, new)]),
         })
     };
     let in_region = |number: &Number| number.role != Role::Structural && region.around(&number.span).is_some();
@@ -346,7 +316,7 @@ mod tests {
         let longer = SEED.replace("    x = x + 1\n", "");
         let line = [ancestor("1", &longer), ancestor("0", SEED)];
         let found = all(&line);
-        assert!(found.iter().all(|(_, _, child)| size(child) <= size(&longer)));
+        assert!(found.iter().all(|(_, _, child)| size(&normalised(child)) <= size(&normalised(&longer))));
         let mut children: Vec<&String> = found.iter().map(|(_, _, child)| child).collect();
         children.sort();
         children.dedup();

@@ -1,12 +1,17 @@
 //! A recipe: the building blocks of a composed program and their parameters. Recipes are drawn, varied by one step, and
 //! read back from the calls in a program, not from its comments.
 
+use std::ops::Range;
+
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
 use rand::seq::IndexedRandom;
+use strum::IntoEnumIterator;
 
+use crate::edit::region::Region;
 use crate::proposer::catalogue::{Block, BlockKind, Catalogue};
-use crate::proposer::syntax::functions;
+use crate::proposer::syntax::{Function, functions, functions_in};
+use crate::values::operator::Operator;
 
 pub(crate) const PACK: &str = "_pack";
 /// The function that the judge calls.
@@ -20,8 +25,9 @@ const REORDERED: u32 = 30;
 const SELECTED: u32 = 10;
 /// Percentage with a restart.
 const RESTARTED: u32 = 15;
-/// Kinds of variation with their weights.
-const STEPS: [(Step, u32); 4] = [(Step::Tune, 50), (Step::Exchange, 25), (Step::Add, 12), (Step::Drop, 13)];
+/// Operators of variations with their weights.
+const STEPS: [(Operator, u32); 4] =
+    [(Operator::Tune, 50), (Operator::Swap, 25), (Operator::Add, 12), (Operator::Drop, 13)];
 /// The largest distance that a parameter moves, in values.
 const REACH: usize = 2;
 /// Draws before it gives up.
@@ -41,33 +47,23 @@ pub(crate) struct Part {
     pub(crate) values: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Tune,
-    Exchange,
-    Add,
-    Drop,
+/// A step from one recipe to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variation {
+    pub(crate) operator: Operator,
+    /// Part of the name of a proposal.
+    pub(crate) name: String,
+    /// The step, as a sentence.
+    pub(crate) description: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Variation {
-    Tuned {
-        block: String,
-        parameter: String,
-        from: String,
-        to: String,
-    },
-    /// A block was replaced by another of its kind.
-    Exchanged {
-        from: String,
-        to: String,
-    },
-    Added {
-        block: String,
-    },
-    Dropped {
-        block: String,
-    },
+/// The editable region of a program and its functions; `None` unless exactly one region holds the function that the
+/// judge calls.
+pub(crate) fn region_with_entry(program: &str) -> Option<(Range<usize>, Vec<Function>)> {
+    let region = Region::of(program).ok()?;
+    let [span] = region.spans() else { return None };
+    let functions = functions_in(program, span);
+    functions.iter().any(|function| function.name == ENTRY).then(|| (span.clone(), functions))
 }
 
 /// The least and the greatest number of blocks of a kind.
@@ -91,13 +87,8 @@ impl Part {
 
     /// The block's name without its kind, for names of proposals.
     pub(crate) fn short(&self) -> &str {
-        short(&self.block)
+        self.block.split_once('_').map_or(&self.block, |(_, short)| short)
     }
-}
-
-/// A block's name after its first underscore; the part before is its kind.
-pub(crate) fn short(block: &str) -> &str {
-    block.split_once('_').map_or(block, |(_, short)| short)
 }
 
 impl Recipe {
@@ -163,33 +154,26 @@ impl Recipe {
 
     /// Whether the recipe has the right number of blocks of each kind, and a select block if there are two assignments.
     fn is_whole(&self) -> bool {
-        let kinds = [
-            BlockKind::Order,
-            BlockKind::Assign,
-            BlockKind::Select,
-            BlockKind::Refine,
-            BlockKind::Bound,
-            BlockKind::Restart,
-        ];
-        let fits = |&kind: &BlockKind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
-        kinds.iter().all(fits) && self.number_of(BlockKind::Assign) == 1 + self.number_of(BlockKind::Select)
+        let fits = |kind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
+        BlockKind::iter().all(fits) && self.number_of(BlockKind::Assign) == 1 + self.number_of(BlockKind::Select)
     }
 
     /// This recipe after one step, and the step; `None` if a bounded number of draws finds none.
     pub(crate) fn varied(
         &self,
         catalogue: &Catalogue,
-        step: Option<Step>,
+        operator: Option<Operator>,
         rng: &mut Stream,
     ) -> Option<(Self, Variation)> {
         (0..DRAWS).find_map(|_| {
             let mut recipe = self.clone();
             let any = |rng: &mut Stream| Some(STEPS.choose_weighted(rng, |(_, weight)| *weight).ok()?.0);
-            let variation = match step.or_else(|| any(rng))? {
-                Step::Tune => recipe.tune(catalogue, rng),
-                Step::Exchange => recipe.exchange(catalogue, rng),
-                Step::Add => recipe.add(catalogue, rng),
-                Step::Drop => recipe.drop_one(rng),
+            let variation = match operator.or_else(|| any(rng))? {
+                Operator::Tune => recipe.tune(catalogue, rng),
+                Operator::Swap => recipe.swap(catalogue, rng),
+                Operator::Add => recipe.add(catalogue, rng),
+                Operator::Drop => recipe.drop_one(rng),
+                _ => None,
             }?;
             (recipe != *self && recipe.is_whole()).then_some((recipe, variation))
         })
@@ -205,15 +189,23 @@ impl Recipe {
         let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| *name == parameter)?;
         let to = neighbours(values, &from).choose(rng)?.clone();
         part.values[at].1.clone_from(&to);
-        Some(Variation::Tuned { block: part.block.clone(), parameter, from, to })
+        Some(Variation {
+            operator: Operator::Tune,
+            name: format!("{}_{parameter}_{from}_to_{to}", part.short()),
+            description: format!("Changes `{parameter}` of {} from {from} to {to}.", part.block),
+        })
     }
 
-    fn exchange(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+    fn swap(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
         let place = rng.random_range(0..self.parts.len().max(1));
         let part = self.parts.get_mut(place)?;
         let others: Vec<&Block> = catalogue.of_kind(part.kind).filter(|block| block.name != part.block).collect();
         let new = Part::drawn(others.choose(rng)?, rng);
-        let variation = Variation::Exchanged { from: part.block.clone(), to: new.block.clone() };
+        let variation = Variation {
+            operator: Operator::Swap,
+            name: format!("{}_for_{}", new.short(), part.short()),
+            description: format!("Exchanges {} for {}.", part.block, new.block),
+        };
         *part = new;
         Some(variation)
     }
@@ -236,10 +228,14 @@ impl Recipe {
         // At any position: the order of refinements matters.
         let first = self.parts.iter().take_while(|part| part.kind < new.kind).count();
         let place = first + rng.random_range(0..=self.number_of(new.kind));
-        let block = new.block.clone();
+        let variation = Variation {
+            operator: Operator::Add,
+            name: format!("with_{}", new.short()),
+            description: format!("Adds {}.", new.block),
+        };
         self.parts.insert(place, new);
         *self = self.clone().in_order();
-        Some(Variation::Added { block })
+        Some(variation)
     }
 
     fn drop_one(&mut self, rng: &mut Stream) -> Option<Variation> {
@@ -249,7 +245,11 @@ impl Recipe {
         if part.kind == BlockKind::Assign {
             self.parts.retain(|part| part.kind != BlockKind::Select);
         }
-        Some(Variation::Dropped { block: part.block })
+        Some(Variation {
+            operator: Operator::Drop,
+            name: format!("without_{}", part.short()),
+            description: format!("Leaves out {}.", part.block),
+        })
     }
 }
 
@@ -316,17 +316,12 @@ mod tests {
             let (varied, variation) = recipe.varied(&catalogue, None, &mut rng).unwrap();
             assert!(varied.is_whole() && varied != recipe);
             let (before, after) = (recipe.parts().len(), varied.parts().len());
-            match variation {
-                Variation::Tuned { .. } | Variation::Exchanged { .. } => assert_eq!(before, after),
-                Variation::Added { .. } => assert!(after > before),
-                Variation::Dropped { .. } => assert!(after < before),
+            match variation.operator {
+                Operator::Tune | Operator::Swap => assert_eq!(before, after),
+                Operator::Add => assert!(after > before),
+                _ => assert!(after < before),
             }
-            seen[match variation {
-                Variation::Tuned { .. } => 0,
-                Variation::Exchanged { .. } => 1,
-                Variation::Added { .. } => 2,
-                Variation::Dropped { .. } => 3,
-            }] += 1;
+            seen[STEPS.iter().position(|(operator, _)| *operator == variation.operator).unwrap()] += 1;
         }
         assert!(seen.iter().all(|&times| times > 20), "{seen:?}");
     }

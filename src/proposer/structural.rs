@@ -5,70 +5,35 @@ use std::ops::{Range, RangeInclusive};
 
 use crate::edit::line::number;
 use crate::edit::region::Region;
-use crate::proposer::syntax::{Function, Statement, functions, masks, statements, tokens};
+use crate::proposer::syntax::{Function, Mask, Statement, Token, functions, masks, statements, tokens};
 use crate::values::operator::Operator;
 
 /// Characters of a line in a description.
 const SHOWN: usize = 80;
 
-/// Operators whose changes are found together in one pass over a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// Statements are deleted, repeated or exchanged with the next one.
-    Statements,
-    /// An operator is replaced by another one.
-    Operators,
-    /// A loop ends early.
-    Exits,
-    /// Types and devices of tensors.
-    Types,
-}
-
-impl Family {
-    /// The family of an operator; `None` for those that change numbers.
-    pub(crate) fn of(operator: Operator) -> Option<Self> {
-        match operator {
-            Operator::Delete | Operator::Repeat | Operator::Exchange => Some(Self::Statements),
-            Operator::Comparison | Operator::Arithmetic => Some(Self::Operators),
-            Operator::EarlyExit => Some(Self::Exits),
-            Operator::Types => Some(Self::Types),
-            _ => None,
-        }
-    }
-}
-
 /// A change that is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Alteration {
-    /// Replacements in program order.
-    replacements: Vec<(Range<usize>, String)>,
-    pub(crate) operator: Operator,
+    /// In program order.
+    pub(crate) replacements: Vec<(Range<usize>, String)>,
+    operator: Operator,
     /// The changed part, for a name.
     pub(crate) name: String,
     /// The change, as a sentence.
     pub(crate) description: String,
 }
 
-impl Alteration {
-    pub(crate) fn made(&self, program: &str) -> String {
-        let mut child = program.to_owned();
-        for (span, text) in self.replacements.iter().rev() {
-            child.replace_range(span.clone(), text);
-        }
-        child
-    }
-}
-
-/// All changes of a family in the editable region of `program`.
-pub(crate) fn alterations(program: &str, family: Family) -> Vec<Alteration> {
+/// All changes by an operator in the editable region of `program`.
+pub(crate) fn alterations(program: &str, operator: Operator) -> Vec<Alteration> {
     let Ok(region) = Region::of(program) else { return Vec::new() };
     let places = Places::of(program);
-    let mut all = match family {
-        Family::Statements => of_statements(&places),
-        Family::Operators => of_tokens(&places, true),
-        Family::Types => of_tokens(&places, false),
-        Family::Exits => of_loops(&places),
+    let mut all = match operator {
+        Operator::Delete | Operator::Repeat | Operator::Exchange => of_statements(&places),
+        Operator::Comparison | Operator::Arithmetic | Operator::Types => of_tokens(&places),
+        Operator::EarlyExit => of_loops(&places),
+        _ => Vec::new(),
     };
+    all.retain(|one| one.operator == operator);
     all.retain(|one| one.replacements.iter().all(|(span, _)| region.around(span).is_some()));
     all
 }
@@ -121,37 +86,30 @@ fn alone(places: &Places<'_>, one: &Statement) -> Vec<Alteration> {
 fn exchanged(places: &Places<'_>, one: &Statement, next: &Statement) -> Alteration {
     let program = places.program;
     let (first, second) = (program[one.span.clone()].to_owned(), program[next.span.clone()].to_owned());
+    let (place, what) = (places.place(one.span.start), shown(program, one.span.start));
     Alteration {
         replacements: vec![(one.span.clone(), second), (next.span.clone(), first)],
         operator: Operator::Exchange,
         name: format!("exchange_{}", places.name_at(one.line)),
-        description: format!(
-            "Exchanges the statement of {}, {}, with the next one.",
-            places.place(one.span.start),
-            shown(program, one.span.start)
-        ),
+        description: format!("Exchanges the statement of {place}, {what}, with the next one."),
     }
 }
 
-fn of_tokens(places: &Places<'_>, operators: bool) -> Vec<Alteration> {
+fn of_tokens(places: &Places<'_>) -> Vec<Alteration> {
     let program = places.program;
-    let wanted = tokens(program).into_iter().filter(|token| token.is_operator == operators);
-    let alteration = |token: &crate::proposer::syntax::Token, other: &String| {
+    let alteration = |token: &Token, other: &String| {
         let own = &program[token.span.clone()];
         let (from, to) = (word(own), word(other));
+        let place = places.place(token.span.start);
         Alteration {
             replacements: vec![(token.span.clone(), other.clone())],
             operator: of_token(token.is_operator, own),
             name: format!("{}_{from}_to_{to}", places.name_at(token.line)),
-            description: format!(
-                "Puts {} in place of {} in {}.",
-                quoted(other),
-                quoted(own),
-                places.place(token.span.start)
-            ),
+            description: format!("Puts {} in place of {} in {place}.", quoted(other), quoted(own)),
         }
     };
-    wanted.flat_map(|token| token.others.iter().map(|other| alteration(&token, other)).collect::<Vec<_>>()).collect()
+    let tokens = tokens(program);
+    tokens.iter().flat_map(|token| token.others.iter().map(|other| alteration(token, other))).collect()
 }
 
 fn of_token(is_operator: bool, token: &str) -> Operator {
@@ -164,8 +122,7 @@ fn of_token(is_operator: bool, token: &str) -> Operator {
 
 fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
     let program = places.program;
-    let exit = |mask: crate::proposer::syntax::Mask| {
-        let crate::proposer::syntax::Mask { name, span, line, indent } = mask;
+    let exit = |Mask { name, span, line, indent }: Mask| {
         let text = format!("{indent}if not {name}.any():\n{indent}    break\n");
         Alteration {
             replacements: vec![(span.end..span.end, text)],
@@ -242,45 +199,49 @@ fn word(token: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proposer::change::replaced;
 
     const PARENT: &str = "import torch\nx = a < b\n# EVOLVE-BLOCK-START\ndef pack(w):\n    a = w.cpu()\n    b = a + 1\n    \
         for i in range(3):\n        done = a > b\n    return b.float()\n# EVOLVE-BLOCK-END\n";
 
-    fn children(family: Family) -> Vec<(String, String)> {
-        alterations(PARENT, family).into_iter().map(|one| (one.name.clone(), one.made(PARENT))).collect()
+    fn children(operator: Operator) -> Vec<(String, String)> {
+        let named = |one: Alteration| (one.name, replaced(PARENT, &one.replacements));
+        alterations(PARENT, operator).into_iter().map(named).collect()
     }
 
-    fn only(family: Family, name: &str) -> String {
-        let found: Vec<_> = children(family).into_iter().filter(|(other, _)| other == name).collect();
-        assert_eq!(found.len(), 1, "{name} of {:?}", children(family));
+    fn only(operator: Operator, name: &str) -> String {
+        let found: Vec<_> = children(operator).into_iter().filter(|(other, _)| other == name).collect();
+        assert_eq!(found.len(), 1, "{name} of {:?}", children(operator));
         found[0].1.clone()
     }
 
     #[test]
     fn statements_are_left_out_repeated_and_exchanged() {
         let line = "    b = a + 1\n";
-        assert_eq!(only(Family::Statements, "drop_pack_6"), PARENT.replace(line, ""));
-        assert_eq!(only(Family::Statements, "repeat_pack_6"), PARENT.replace(line, &line.repeat(2)));
+        assert_eq!(only(Operator::Delete, "drop_pack_6"), PARENT.replace(line, ""));
+        assert_eq!(only(Operator::Repeat, "repeat_pack_6"), PARENT.replace(line, &line.repeat(2)));
         let exchanged = PARENT.replace(line, "").replace("    a = w", "    b = a + 1\n    a = w");
-        assert_eq!(only(Family::Statements, "exchange_pack_5"), exchanged);
-        let names: Vec<String> = children(Family::Statements).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(only(Operator::Exchange, "exchange_pack_5"), exchanged);
+        let operators = [Operator::Delete, Operator::Repeat, Operator::Exchange];
+        let names: Vec<String> = operators.into_iter().flat_map(children).map(|(name, _)| name).collect();
         assert!(!names.iter().any(|name| name == "drop_pack_8" || name.ends_with("_9")), "{names:?}");
     }
 
     #[test]
     fn operators_and_types_are_exchanged_in_the_region_alone() {
-        assert_eq!(only(Family::Operators, "pack_6_plus_to_minus"), PARENT.replace("a + 1", "a - 1"));
-        assert_eq!(only(Family::Operators, "pack_8_gt_to_ge"), PARENT.replace("a > b", "a >= b"));
-        assert_eq!(only(Family::Types, "pack_9_float_to_double"), PARENT.replace("float()", "double()"));
-        assert_eq!(only(Family::Types, "pack_5_cpu_to_w"), PARENT.replace("w.cpu()", "w"));
-        assert!(children(Family::Operators).iter().all(|(_, child)| child.contains("x = a < b\n")));
+        assert_eq!(only(Operator::Arithmetic, "pack_6_plus_to_minus"), PARENT.replace("a + 1", "a - 1"));
+        assert_eq!(only(Operator::Comparison, "pack_8_gt_to_ge"), PARENT.replace("a > b", "a >= b"));
+        assert_eq!(only(Operator::Types, "pack_9_float_to_double"), PARENT.replace("float()", "double()"));
+        assert_eq!(only(Operator::Types, "pack_5_cpu_to_w"), PARENT.replace("w.cpu()", "w"));
+        let operators = [Operator::Arithmetic, Operator::Comparison];
+        assert!(operators.into_iter().flat_map(children).all(|(_, child)| child.contains("x = a < b\n")));
     }
 
     #[test]
     fn a_loop_gets_an_early_exit() {
         let exit = "        done = a > b\n        if not done.any():\n            break\n";
-        assert_eq!(only(Family::Exits, "pack_8_exit"), PARENT.replace("        done = a > b\n", exit));
-        let said = &alterations(PARENT, Family::Exits)[0].description;
+        assert_eq!(only(Operator::EarlyExit, "pack_8_exit"), PARENT.replace("        done = a > b\n", exit));
+        let said = &alterations(PARENT, Operator::EarlyExit)[0].description;
         assert_eq!(said, "Ends the loop around line 8 in `pack` when `done` is nowhere set.");
     }
 }
