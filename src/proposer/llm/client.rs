@@ -12,7 +12,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
 use crate::proposer::llm::key::Key;
-use crate::proposer::llm::reply;
+use crate::proposer::llm::reply::{self, Reply};
 use crate::proposer::llm::request::Request;
 use crate::values::cost::{Charge, Reserve};
 use crate::values::llm_error::{LlmError, said};
@@ -22,7 +22,6 @@ use crate::values::settings::ModelSettings;
 const ERROR_BYTES: u64 = 64 * 1024;
 const ERROR_TIME: Duration = Duration::from_secs(5);
 
-/// An answer with its request and cost.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     pub request: Vec<u8>,
@@ -35,7 +34,6 @@ pub struct Exchange {
     pub seconds: f64,
 }
 
-/// The outcome of a request after all tries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
     /// The failed tries, in order.
@@ -45,7 +43,6 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The cost of all tries.
     pub fn charge(&self) -> Charge {
         let answer = self.result.as_ref().map_or(Charge::NONE, |exchange| exchange.charge);
         self.failures.iter().map(|failure| failure.charge).sum::<Charge>() + answer
@@ -61,7 +58,6 @@ pub struct Failure {
     pub charge: Charge,
 }
 
-/// A client of one model.
 pub struct Client {
     http: reqwest::Client,
     url: Url,
@@ -77,18 +73,12 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// Reads the key from the environment if the settings name one. Sends nothing.
-    ///
-    /// # Errors
-    /// The key is missing, or the address is invalid.
     pub fn open(model: &ModelSettings) -> Result<Self, LlmError> {
         let key = model.key_env.as_deref().map(Key::from_env).transpose()?;
         Self::with_key(model, key)
     }
 
-    /// Sends nothing.
-    ///
-    /// # Errors
-    /// The address is invalid, or the machine has no certificates for `https`.
+    /// Sends nothing. Fails if the address is invalid or the machine has no certificates for `https`.
     pub fn with_key(model: &ModelSettings, key: Option<Key>) -> Result<Self, LlmError> {
         let bad = |detail: String| LlmError::BadEndpoint { base_url: model.base_url.clone(), detail };
         let url = format!("{}/chat/completions", model.base_url.trim_end_matches('/'));
@@ -181,13 +171,13 @@ impl Client {
         let mut received = Vec::new();
         let sent = self.send(request, &mut received).await;
         // First, because shortening the body later could cut a key in two.
-        let received = self.redacted(received);
+        let received = self.key.iter().fold(received, |received, key| key.redact(received));
         let reply = match sent {
             Ok(Status::Success) => reply::read(&received),
             Ok(Status::Other { status, retry_after_ms }) => {
-                reply::Reply { text: Err(reply::refusal(status, retry_after_ms, &received)), usage: None }
+                Reply::failed(reply::refusal(status, retry_after_ms, &received))
             }
-            Err(error) => reply::Reply { text: Err(error), usage: None },
+            Err(error) => Reply::failed(error),
         };
         let charge = match (reply.usage, &reply.text) {
             (Some(usage), _) => Charge::of(usage, self.model.prices),
@@ -244,13 +234,6 @@ impl Client {
             LlmError::Unreachable { detail }
         } else {
             LlmError::Truncated { received_bytes: received as u64, detail }
-        }
-    }
-
-    fn redacted(&self, bytes: Vec<u8>) -> Vec<u8> {
-        match &self.key {
-            Some(key) => key.redact(bytes),
-            None => bytes,
         }
     }
 }

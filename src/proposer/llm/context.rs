@@ -7,13 +7,13 @@ use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::rejection::{Evidence, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::proposer::llm::document::{ReplyError, editable_lines};
+use crate::proposer::llm::document::editable_lines;
 
 /// Bytes of a program's output or traceback in a prompt; keeps the end, which says most.
 const EVIDENCE_BYTES: usize = 4000;
 
 /// The data of a request for a proposal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PromptContext {
     /// The program to edit.
     pub parent: ProgramShown,
@@ -26,16 +26,15 @@ pub struct PromptContext {
     /// Failed attempts on this parent or near it.
     pub failures: Vec<Failed>,
     pub inspirations: Vec<ProgramShown>,
-    /// A model's summary of the run.
+    /// By a model, of the run.
     pub summary: Option<String>,
 }
 
 /// A program in a prompt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProgramShown {
-    /// NAME of its proposal.
+    /// Name and description of its proposal.
     pub name: String,
-    /// DESCRIPTION of its proposal.
     pub description: String,
     pub program: String,
     /// First and last line, from 1, of each editable region.
@@ -74,15 +73,11 @@ pub struct CaseFigures {
     pub case: String,
     /// X, n, m and n / m of a call.
     pub rows: usize,
-    /// Items of a row.
     pub items: usize,
-    /// Packs of a row.
     pub packs: usize,
-    /// Items of a pack.
     pub items_per_pack: usize,
-    /// Load of the heaviest pack, summed over rows, mean over calls.
+    /// Load of the heaviest pack and its lower bound, summed over rows, mean over calls.
     pub heaviest_load: f64,
-    /// Lower bound of the heaviest pack, summed over rows, mean over calls.
     pub lower_bound: f64,
     /// Heaviest load over lower bound, minus 1.
     pub gap: f64,
@@ -144,39 +139,22 @@ impl CaseFigures {
 }
 
 /// A proposal that led to a program, with its effect on the score.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     pub name: String,
     pub description: String,
-    /// `combined_score` of the parent, if it has one.
+    /// `combined_score` of the parent and of the program, if they have one.
     pub before: Option<f64>,
-    /// `combined_score` of the program, if it has one.
     pub after: Option<f64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
-    /// NAME, if it has one.
+    /// Name and description of the proposal, if there was one.
     pub name: Option<String>,
-    /// DESCRIPTION, if it has one.
     pub description: Option<String>,
     /// The outcome with its evidence.
     pub evidence: String,
-}
-
-/// The diagnosis of a reply or program that failed, for the model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Repair {
-    /// The problem with its evidence.
-    pub diagnosis: String,
-    pub left: u32,
-}
-
-impl Repair {
-    /// For a reply without a usable proposal.
-    pub fn of_reply(error: &ReplyError, left: u32) -> Self {
-        Self { diagnosis: error.diagnosis(), left }
-    }
 }
 
 /// The reason and the evidence of a rejection, in a text of bounded length.
@@ -204,7 +182,7 @@ fn the_end(text: &str) -> &str {
 }
 
 /// The data of a request for a summary.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SummaryContext {
     pub previous: Option<String>,
     /// Proposals since then that led to a program, oldest first.
@@ -216,70 +194,16 @@ pub struct SummaryContext {
 }
 
 impl PromptContext {
-    /// A context with every part, for trying templates before a run starts.
+    /// A context with every part, to try templates before a run starts.
     pub fn example() -> Self {
-        let case = CaseFigures {
-            case: "72->8".to_owned(),
-            rows: 232,
-            items: 72,
-            packs: 8,
-            items_per_pack: 9,
-            heaviest_load: 1234.5,
-            lower_bound: 1228.25,
-            gap: 0.005_431_210_987_654_321,
-            baseline_gap: Some(0.006),
-            worst_row_gap: 0.03,
-            balancedness: 0.9931,
-            seconds: 0.004_2,
-            baseline_seconds: Some(0.361),
-            speedup: 85.95,
-            quality: Some(0.094_798_168_724),
-        };
-        let figures = Figures {
-            combined_score: 0.663_718_492_018_374_6,
-            quality: Some(0.946_1),
-            speed_score: 0.381_2,
-            balancedness_score: 0.906_7,
-            unit_seconds: Some(0.0169),
-            cases: vec![case],
-        };
-        let program = "# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    ...\n# EVOLVE-BLOCK-END\n";
-        let shown = |name: &str| ProgramShown::new(name, "What it does.", program, Some(figures.clone()));
-        let step = Step {
-            name: "vectorized_lpt".to_owned(),
-            description: "One step for all rows.".to_owned(),
-            before: Some(0.0),
-            after: Some(0.2825),
-        };
-        let failed = Failed {
-            name: Some("too_clever".to_owned()),
-            description: Some("Sorts less.".to_owned()),
-            evidence: "raises IndexError\n".to_owned(),
-        };
-        Self {
-            parent: shown("parent"),
-            other: Some(shown("other")),
-            baseline: Some(figures.clone()),
-            ancestors: vec![step],
-            failures: vec![failed],
-            inspirations: vec![shown("inspiration")],
-            summary: Some("Fewer launches help.".to_owned()),
-        }
+        serde_json::from_str(include_str!("../../../candidates/prompts/example.json"))
+            .expect("BUG: the example lacks a field")
     }
 
     /// A context without any optional part.
     pub fn bare_example() -> Self {
-        let program =
-            ProgramShown::new("seed", "The seed program.", "def balanced_packing(weight, num_packs): ...", None);
-        Self {
-            parent: program.clone(),
-            other: None,
-            baseline: None,
-            ancestors: Vec::new(),
-            failures: Vec::new(),
-            inspirations: Vec::new(),
-            summary: None,
-        }
+        let program = "def balanced_packing(weight, num_packs): ...";
+        Self { parent: ProgramShown::new("seed", "The seed program.", program, None), ..Self::default() }
     }
 }
 

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Instructions for the whole conversation.
     System,
     User,
     Assistant,
@@ -40,7 +39,6 @@ impl Conversation {
         self
     }
 
-    /// All that was said.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }

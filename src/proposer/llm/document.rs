@@ -77,9 +77,6 @@ impl ReplyError {
 }
 
 /// The proposal in a reply, as a document that applies to `parent`.
-///
-/// # Errors
-/// The reply holds no proposal, more than one, or one that does not apply.
 pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>, ReplyError> {
     let reply = answer(reply);
     // Replies may use either line end; the prompt showed an LF parent in LF.

@@ -50,16 +50,22 @@ pub struct Made {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PromptHistory {
     baseline: Option<(Scores, Figures)>,
-    figures: BTreeMap<CandidateId, Figures>,
+    /// Of candidates that a prompt may still show.
+    pub(crate) figures: BTreeMap<CandidateId, Figures>,
     open: BTreeMap<u64, (Selection, Option<ExchangeRef>)>,
-    made: BTreeMap<CandidateId, Made>,
-    failures: VecDeque<Failure>,
+    /// Candidates of models that may go back to them.
+    pub(crate) made: BTreeMap<CandidateId, Made>,
+    /// The latest, oldest first.
+    pub(crate) failures: VecDeque<Failure>,
     /// The number of latest failures that no summary covers.
     fresh_failures: usize,
-    steps: VecDeque<CandidateId>,
-    since_summary: u64,
-    summaries: usize,
-    summary: Option<ExchangeRef>,
+    /// Measured candidates of models that no summary covers, oldest first.
+    pub(crate) steps: VecDeque<CandidateId>,
+    /// Candidates of models since the latest request for a summary.
+    pub(crate) since_summary: u64,
+    /// The number of requested summaries.
+    pub(crate) summaries: usize,
+    pub(crate) summary: Option<ExchangeRef>,
 }
 
 impl PromptHistory {
@@ -85,48 +91,13 @@ impl PromptHistory {
         self.forget(search);
     }
 
-    /// Figures of the baseline.
     pub fn baseline(&self) -> Option<&Figures> {
         self.baseline.as_ref().map(|(_, figures)| figures)
-    }
-
-    /// Figures of a candidate that a prompt may still show.
-    pub fn figures(&self, candidate: CandidateId) -> Option<&Figures> {
-        self.figures.get(&candidate)
-    }
-
-    /// The latest failures, oldest first.
-    pub fn failures(&self) -> impl DoubleEndedIterator<Item = &Failure> {
-        self.failures.iter()
     }
 
     /// The failures that no summary covers.
     pub fn fresh_failures(&self) -> impl Iterator<Item = &Failure> {
         self.failures.iter().skip(self.failures.len() - self.fresh_failures)
-    }
-
-    /// Measured candidates of models that no summary covers, oldest first.
-    pub fn steps(&self) -> impl Iterator<Item = CandidateId> {
-        self.steps.iter().copied()
-    }
-
-    /// A candidate of a model that may go back to it.
-    pub fn made(&self, candidate: CandidateId) -> Option<&Made> {
-        self.made.get(&candidate)
-    }
-
-    /// Candidates of models since the latest request for a summary.
-    pub fn since_summary(&self) -> u64 {
-        self.since_summary
-    }
-
-    /// The number of requested summaries.
-    pub fn summaries(&self) -> usize {
-        self.summaries
-    }
-
-    pub fn summary(&self) -> Option<ExchangeRef> {
-        self.summary
     }
 
     fn asked(&mut self, asked: &ModelAsked) {

@@ -15,10 +15,7 @@ const REDACTED: &[u8] = b"[key]";
 pub struct Key(String);
 
 impl Key {
-    /// Reads an environment variable.
-    ///
-    /// # Errors
-    /// The variable is unset or empty, or holds characters that a header cannot carry.
+    /// Reads an environment variable, which must be set, not empty, and fit for a header.
     pub fn from_env(variable: &str) -> Result<Self, LlmError> {
         let value = env::var_os(variable).unwrap_or_default();
         let error = || LlmError::BadKey { variable: variable.to_owned() };
@@ -36,7 +33,6 @@ impl Key {
         sendable.then(|| Self(value.to_owned()))
     }
 
-    /// The value of the header.
     pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }

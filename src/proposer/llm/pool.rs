@@ -17,7 +17,6 @@ use crate::values::event::Asking;
 use crate::values::llm_error::LlmError;
 use crate::values::settings::LlmSettings;
 
-/// A request with the context for its answer.
 #[derive(Clone, Debug)]
 pub struct ModelRequest {
     /// Index of the model in the settings.
@@ -33,7 +32,6 @@ pub struct ModelRequest {
 #[derive(Debug)]
 pub struct ModelReply {
     pub order: ModelRequest,
-    /// What came of it.
     pub asked: Asked,
 }
 
@@ -91,7 +89,6 @@ impl ModelPool {
         !Limit { nanodollars: None, ..limit }.allows(spent + worst)
     }
 
-    /// The number of requests in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }

@@ -4,7 +4,6 @@
 //! on examples, so that a typo shows before any request is paid for.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
@@ -13,7 +12,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::proposer::llm::context::{PromptContext, Repair, SummaryContext};
+use crate::proposer::folder::{FolderError, files};
+use crate::proposer::llm::context::{PromptContext, SummaryContext};
 use crate::proposer::llm::conversation::Conversation;
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::RequestForm;
@@ -34,8 +34,8 @@ const SUMMARY: usize = 6000;
 
 #[derive(Debug, Error)]
 pub enum PromptError {
-    #[error("cannot read the prompts: {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     #[error("{} is not a prompt; the prompts are: {}", path.display(), names())]
     Unknown { path: PathBuf },
     #[error("prompt {name}: {detail}")]
@@ -44,9 +44,7 @@ pub enum PromptError {
 
 impl Classify for PromptError {
     fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Read { .. } | Self::Unknown { .. } | Self::Template { .. } => ErrorKind::Input,
-        }
+        ErrorKind::Input
     }
 }
 
@@ -56,19 +54,15 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// The built-in templates, overridden by those in `folder`.
-    ///
-    /// # Errors
-    /// The folder cannot be read, holds a `*.jinja` file of an unknown name, or a template fails.
+    /// The built-in templates, overridden by those in `folder`, which may hold no `*.jinja` file of another name.
     pub fn read(folder: Option<&Path>) -> Result<Self, PromptError> {
         let mut sources = BUILT_IN.map(|(name, text)| (name, text.to_owned())).to_vec();
         if let Some(folder) = folder {
-            for path in templates_in(folder)? {
-                let name = path.file_name().unwrap_or_default();
+            for (name, text) in files("prompts", folder, "jinja", |path| fs::read_to_string(path))? {
                 let Some((_, source)) = sources.iter_mut().find(|(known, _)| name == *known) else {
-                    return Err(PromptError::Unknown { path });
+                    return Err(PromptError::Unknown { path: folder.join(name) });
                 };
-                *source = fs::read_to_string(&path).map_err(|source| PromptError::Read { path, source })?;
+                *source = text;
             }
         }
         Self::of(sources)
@@ -89,9 +83,6 @@ impl Prompts {
     }
 
     /// Renders a request for a proposal.
-    ///
-    /// # Errors
-    /// The template fails with this context.
     pub fn ask(&self, form: RequestForm, context: &PromptContext) -> Result<Conversation, PromptError> {
         let name = match form {
             RequestForm::Edit => "edit.jinja",
@@ -101,23 +92,19 @@ impl Prompts {
         Ok(Conversation::new(self.render("system.jinja", context)?, self.render(name, context)?))
     }
 
-    /// Extends a conversation with the model's reply and the diagnosis of its problem.
-    ///
-    /// # Errors
-    /// The template fails.
+    /// Extends a conversation with the model's reply, the diagnosis of its problem, and the number of repairs left.
     pub fn repair(
         &self,
         conversation: Conversation,
         reply: String,
-        repair: &Repair,
+        diagnosis: &str,
+        left: u32,
     ) -> Result<Conversation, PromptError> {
+        let repair = serde_json::json!({ "diagnosis": diagnosis, "left": left });
         Ok(conversation.went_on(reply, self.render("repair.jinja", repair)?))
     }
 
     /// Renders a request for a summary. The answer, through [`summary`], goes into later contexts.
-    ///
-    /// # Errors
-    /// A template that does not work with this context.
     pub fn summarise(&self, context: &SummaryContext) -> Result<Conversation, PromptError> {
         Ok(Conversation::new(self.render("system.jinja", context)?, self.render("summary.jinja", context)?))
     }
@@ -134,13 +121,12 @@ impl Prompts {
             self.ask(RequestForm::Rewrite, &context)?;
             let other = Some(context.other.clone().unwrap_or(context.parent.clone()));
             let conversation = self.ask(RequestForm::Crossover, &PromptContext { other, ..context })?;
-            self.repair(conversation, String::new(), &Repair { diagnosis: String::new(), left: 0 })?;
+            self.repair(conversation, String::new(), "", 0)?;
         }
         let best = Some(full.parent);
         let summary = SummaryContext { previous: full.summary, steps: full.ancestors, failures: full.failures, best };
         self.summarise(&summary)?;
-        let (previous, best) = (None, None);
-        self.summarise(&SummaryContext { previous, steps: Vec::new(), failures: Vec::new(), best })?;
+        self.summarise(&SummaryContext::default())?;
         Ok(())
     }
 }
@@ -155,19 +141,6 @@ pub fn summary(reply: &str) -> String {
 fn syntax() -> SyntaxConfig {
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     syntax.expect("BUG: the usual delimiters conflict")
-}
-
-fn templates_in(folder: &Path) -> Result<Vec<PathBuf>, PromptError> {
-    let error = |source| PromptError::Read { path: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        if path.extension().is_some_and(|extension| extension == "jinja") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 fn names() -> String {
@@ -246,8 +219,7 @@ mod tests {
     fn what_did_not_work_goes_back_after_the_reply() {
         let prompts = Prompts::read(None).unwrap();
         let conversation = prompts.ask(RequestForm::Edit, &PromptContext::example()).unwrap();
-        let repair = Repair { diagnosis: "SEARCH matches nothing".to_owned(), left: 1 };
-        let conversation = prompts.repair(conversation, "my reply".to_owned(), &repair).unwrap();
+        let conversation = prompts.repair(conversation, "my reply".to_owned(), "SEARCH matches nothing", 1).unwrap();
         let [_, _, reply, back] = conversation.messages() else { panic!("{conversation:?}") };
         assert_eq!((reply.role, reply.content.as_str()), (Role::Assistant, "my reply"));
         assert!(back.role == Role::User && back.content.contains("SEARCH matches nothing"), "{}", back.content);
@@ -292,6 +264,6 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
         let missing = Prompts::read(Some(Path::new("no/such/folder"))).unwrap_err();
-        assert!(matches!(missing, PromptError::Read { .. }));
+        assert!(matches!(missing, PromptError::Folder(_)));
     }
 }

@@ -64,9 +64,6 @@ pub struct Returned {
 
 impl PromptData<'_> {
     /// For a proposal.
-    ///
-    /// # Errors
-    /// A text of the run cannot be read.
     pub fn context(&self, selection: &Selection) -> Result<PromptContext, PromptDataError> {
         let mut inspirations: Vec<ProgramShown> =
             selection.inspirations.iter().map(|other| self.shown(*other)).collect::<Result<_, _>>()?;
@@ -84,24 +81,18 @@ impl PromptData<'_> {
     }
 
     /// For a summary.
-    ///
-    /// # Errors
-    /// An archive that cannot be read.
     pub fn summary_context(&self) -> Result<SummaryContext, PromptDataError> {
         Ok(SummaryContext {
             previous: self.summary()?,
-            steps: self.history.steps().map(|candidate| self.step(candidate)).collect::<Result<_, _>>()?,
+            steps: self.history.steps.iter().map(|candidate| self.step(*candidate)).collect::<Result<_, _>>()?,
             failures: self.history.fresh_failures().map(|failure| self.failed(failure)).collect::<Result<_, _>>()?,
             best: self.search.best().map(|best| self.shown(best.candidate)).transpose()?,
         })
     }
 
     /// A rejected candidate with its conversation; `None` if the history has dropped it.
-    ///
-    /// # Errors
-    /// An archive that cannot be read.
     pub fn returned(&self, candidate: CandidateId) -> Result<Option<Returned>, PromptDataError> {
-        let Some(made) = self.history.made(candidate) else { return Ok(None) };
+        let Some(made) = self.history.made.get(&candidate) else { return Ok(None) };
         let (Some(exchange), Some(diagnosis)) = (made.exchange, made.diagnosis.clone()) else { return Ok(None) };
         let Exchange { request, reply } = self.exchanges.read(exchange)?;
         let (conversation, reply) = (Request::conversation(&request.0), reply.and_then(|reply| text(&reply)));
@@ -109,7 +100,7 @@ impl PromptData<'_> {
     }
 
     fn summary(&self) -> Result<Option<String>, PromptDataError> {
-        let Some(exchange) = self.history.summary() else { return Ok(None) };
+        let Some(exchange) = self.history.summary else { return Ok(None) };
         let reply = self.exchanges.read(exchange)?.reply;
         Ok(reply.and_then(|reply| text(&reply)).map(|text| prompt::summary(&text)))
     }
@@ -121,7 +112,7 @@ impl PromptData<'_> {
     fn shown(&self, candidate: CandidateId) -> Result<ProgramShown, PromptDataError> {
         let known = self.known(candidate);
         let program = self.programs.program(candidate)?;
-        let figures = self.history.figures(candidate).cloned();
+        let figures = self.history.figures.get(&candidate).cloned();
         Ok(ProgramShown::new(&known.name, &self.description(candidate)?, &program, figures))
     }
 
@@ -153,7 +144,7 @@ impl PromptData<'_> {
     /// The latest failures, those of this parent first.
     fn failures(&self, parent: CandidateId) -> Result<Vec<Failed>, PromptDataError> {
         let (own, others): (Vec<_>, Vec<_>) =
-            self.history.failures().rev().partition(|failure| failure.parent == parent);
+            self.history.failures.iter().rev().partition(|failure| failure.parent == parent);
         own.into_iter().chain(others).take(MOST_FAILURES).map(|failure| self.failed(failure)).collect()
     }
 
@@ -169,7 +160,6 @@ impl PromptData<'_> {
     }
 }
 
-/// What the model said in a reply.
 fn text(reply: &RawText) -> Option<String> {
     reply::read(&reply.0).text.ok()
 }

@@ -14,6 +14,12 @@ pub struct Reply {
     pub usage: Option<Usage>,
 }
 
+impl Reply {
+    pub(crate) fn failed(error: LlmError) -> Self {
+        Self { text: Err(error), usage: None }
+    }
+}
+
 /// The fields that PackEvolve reads; it ignores others.
 #[derive(Deserialize)]
 struct Body {
@@ -41,13 +47,13 @@ struct Message {
 /// Parses the body of a success.
 pub fn read(bytes: &[u8]) -> Reply {
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Reply { text: Err(LlmError::Empty), usage: None };
+        return Reply::failed(LlmError::Empty);
     }
     match serde_json::from_slice::<Value>(bytes) {
         Ok(json) => of_json(json),
         Err(error) => {
             let said = said(&String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]));
-            Reply { text: Err(LlmError::NotJson { detail: error.to_string(), said }), usage: None }
+            Reply::failed(LlmError::NotJson { detail: error.to_string(), said })
         }
     }
 }
@@ -56,9 +62,7 @@ fn of_json(json: Value) -> Reply {
     // Names the type of a value that does not fit, because the value may be long.
     let body = match serde_json::from_value::<Body>(json) {
         Ok(body) => body,
-        Err(error) => {
-            return Reply { text: Err(LlmError::NoContent { detail: said(&error.to_string()) }), usage: None };
-        }
+        Err(error) => return Reply::failed(LlmError::NoContent { detail: said(&error.to_string()) }),
     };
     let usage = body.usage.as_ref().and_then(usage);
     let text = match (body.choices.into_iter().next(), body.error) {
@@ -76,11 +80,9 @@ fn usage(usage: &Value) -> Option<Usage> {
 
 fn answer(choice: Choice) -> Result<String, LlmError> {
     let no_content = |detail: &str| Err(LlmError::NoContent { detail: detail.to_owned() });
-    match choice.finish_reason {
-        Some(reason) if ["length", "content_filter"].contains(&reason.as_str()) => {
-            return Err(LlmError::CutOff { finish_reason: reason });
-        }
-        _ => {}
+    let is_cut = |reason: &String| ["length", "content_filter"].contains(&reason.as_str());
+    if let Some(finish_reason) = choice.finish_reason.filter(is_cut) {
+        return Err(LlmError::CutOff { finish_reason });
     }
     let Some(message) = choice.message else { return no_content("its choice has no message") };
     match text(message.content.as_ref()) {
@@ -143,7 +145,7 @@ fn message(error: &Value) -> String {
     match (part("code").or(part("type")), part("message")) {
         (Some(code), Some(message)) => said(&format!("{code}: {message}")),
         (None, Some(message)) => said(message),
-        (_, None) => said(error.as_str().map_or_else(|| error.to_string(), str::to_owned).as_str()),
+        (_, None) => said(&error.as_str().map_or_else(|| error.to_string(), str::to_owned)),
     }
 }
 

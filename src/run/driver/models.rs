@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::proposer::draw::ProposalDraft;
 use crate::proposer::llm::client::Exchange;
-use crate::proposer::llm::context::Repair;
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::pool::{ModelPool, ModelReply, ModelRequest};
@@ -81,9 +80,7 @@ impl Models {
         let data = record.prompt_data();
         let returned = selection.repairs.map(|rejected| data.returned(rejected)).transpose()?.flatten();
         let conversation = match returned {
-            Some(back) => {
-                self.prompts.repair(back.conversation, back.reply, &Repair { diagnosis: back.diagnosis, left })?
-            }
+            Some(back) => self.prompts.repair(back.conversation, back.reply, &back.diagnosis, left)?,
             None => {
                 let form = selection.form.expect("BUG: a request to a model has a form");
                 self.prompts.ask(form, &data.context(selection)?)?
@@ -114,12 +111,12 @@ impl Models {
     /// The request for a summary, if one is due and the budget has room for it.
     fn summary_request(&self, record: &Record<'_>) -> Result<Option<ModelRequest>, DriverError> {
         let every = self.settings.summary_every;
-        let is_due = every > 0 && record.history.since_summary() >= every && !self.is_summing_up;
+        let is_due = every > 0 && record.history.since_summary >= every && !self.is_summing_up;
         let ready: Vec<usize> = record.search.models().ready().collect();
         if !is_due || ready.is_empty() || matches!(record.search.next(), Next::Stop(_)) {
             return Ok(None);
         }
-        let model = ready[record.history.summaries() % ready.len()];
+        let model = ready[record.history.summaries % ready.len()];
         let conversation = self.prompts.summarise(&record.prompt_data().summary_context()?)?;
         let request = self.request(model, Asking::Summary, conversation, 0);
         // A summary must not end the run for lack of budget.
@@ -191,8 +188,7 @@ impl Models {
                 record.take(&Attempt { number, selection }, ProposalDraft { document, operator: None })
             }
             (Err(error), Some(left)) => {
-                let repair = Repair::of_reply(&error, left);
-                let conversation = self.prompts.repair(order.conversation, exchange.text, &repair)?;
+                let conversation = self.prompts.repair(order.conversation, exchange.text, &error.diagnosis(), left)?;
                 let request = self.request(order.model, order.asking, conversation, left);
                 self.send(record, request)
             }
