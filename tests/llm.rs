@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use packevolve::archive::programs::derive;
 use packevolve::proposer::llm::client::{Asked, Client, Exchange, Failure};
-use packevolve::proposer::llm::context::{ProgramShown, PromptContext, Repair};
+use packevolve::proposer::llm::context::{ProgramShown, PromptContext};
 use packevolve::proposer::llm::conversation::Conversation;
 use packevolve::proposer::llm::document::document;
 use packevolve::proposer::llm::key::Key;
@@ -394,7 +394,7 @@ fn an_edit_that_does_not_apply_comes_back_as_one_that_does() {
     let conversation = prompts.ask(RequestForm::Edit, &context).unwrap();
     let first = wait_for(client.ask(&Request::new(&model, &conversation), &mut rich())).result.unwrap();
     let error = document(RequestForm::Edit, &parent, &first.text).unwrap_err();
-    let back = prompts.repair(conversation, first.text, &Repair::of_reply(&error, 1)).unwrap();
+    let back = prompts.repair(conversation, first.text, &error.diagnosis(), 1).unwrap();
     let second = wait_for(client.ask(&Request::new(&model, &back), &mut rich())).result.unwrap();
     let document = document(RequestForm::Edit, &parent, &second.text).unwrap();
     assert_eq!(derive(&parent, &document).unwrap().0.name, "cpu_sort");
