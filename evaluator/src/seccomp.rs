@@ -169,9 +169,6 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
 const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
-/// Size of `struct sock_filter`.
-#[cfg(test)]
-const INSTRUCTION: usize = 8;
 
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
@@ -191,6 +188,9 @@ fn bytes(program: &[sock_filter]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Size of `struct sock_filter`.
+    const INSTRUCTION: usize = 8;
 
     #[test]
     fn the_kernel_can_take_the_filter() {

@@ -85,18 +85,12 @@ impl Pool {
         self.search.windows.len() + self.held_out.windows.len()
     }
 
-    pub fn rounds(&self, set: WindowSet) -> usize {
-        match set {
-            WindowSet::Search => self.search.rounds,
-            WindowSet::HeldOut => self.held_out.rounds,
-        }
-    }
-
-    pub fn numbers(&self, set: WindowSet) -> Range<usize> {
+    /// The numbers of the windows of a split, and the number of windows on which each case is called.
+    pub fn numbers_and_rounds(&self, set: WindowSet) -> (Range<usize>, usize) {
         let first = self.search.windows.len();
         match set {
-            WindowSet::Search => 0..first,
-            WindowSet::HeldOut => first..self.len(),
+            WindowSet::Search => (0..first, self.search.rounds),
+            WindowSet::HeldOut => (first..self.len(), self.held_out.rounds),
         }
     }
 
@@ -251,7 +245,7 @@ mod tests {
         let (_folder, loads) = two_files();
         let pool = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         assert_eq!(pool.digest, "43afe3e86c6326192ec3681b87feec32b793ab84039ed0d6f79c1381d215d854");
-        assert_eq!((pool.numbers(WindowSet::HeldOut), pool.held_out.real), (2..2, 0));
+        assert_eq!((pool.numbers_and_rounds(WindowSet::HeldOut).0, pool.held_out.real), (2..2, 0));
     }
 
     fn files(files: usize) -> (tempfile::TempDir, Loads) {
@@ -299,7 +293,7 @@ mod tests {
         let kept = |rng_seed| {
             let pool = Pool::open(&loads, &small(), wanted(None, 6), rng_seed).unwrap();
             assert_eq!((pool.search.windows.len(), pool.search.real, pool.held_out.real), (4, 4, 4));
-            let read = pool.numbers(WindowSet::HeldOut).take(pool.held_out.real);
+            let read = pool.numbers_and_rounds(WindowSet::HeldOut).0.take(pool.held_out.real);
             read.map(|number| pool.window(number).now.layer(0)[0]).collect::<Vec<_>>()
         };
         assert_eq!(kept(1), kept(1));
@@ -310,7 +304,7 @@ mod tests {
     fn a_single_window_is_the_search_s_and_only_what_is_derived_from_it_is_held_out() {
         let (_folder, loads) = files(1);
         let pool = Pool::open(&loads, &small(), wanted(Some(3), 2), 1).unwrap();
-        assert_eq!((pool.search.real, pool.held_out.real, pool.numbers(WindowSet::HeldOut)), (1, 0, 3..5));
+        assert_eq!((pool.search.real, pool.held_out.real, pool.numbers_and_rounds(WindowSet::HeldOut).0), (1, 0, 3..5));
         let without = Pool::open(&loads, &small(), wanted(Some(3), 0), 1).unwrap();
         assert!((0..3).all(|number| pool.window(number).now == without.window(number).now));
         assert_ne!(pool.digest, without.digest);
@@ -321,7 +315,10 @@ mod tests {
         let loads = Loads::MadeUp { rng_seed: 1 };
         let without = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         let pool = Pool::open(&loads, &small(), wanted(None, 3), 1).unwrap();
-        assert_eq!((pool.search.windows.len(), pool.numbers(WindowSet::HeldOut), pool.held_out.real), (8, 8..11, 3));
+        assert_eq!(
+            (pool.search.windows.len(), pool.numbers_and_rounds(WindowSet::HeldOut).0, pool.held_out.real),
+            (8, 8..11, 3)
+        );
         assert!((0..8).all(|number| pool.window(number).now == without.window(number).now));
         let shorter = Pool::open(&loads, &small(), wanted(Some(2), 3), 1).unwrap();
         assert!((0..3).all(|number| pool.window(8 + number).now == shorter.window(2 + number).now));

@@ -1,10 +1,13 @@
 //! Comparison: two programs measured in one session. Both received the same rows, items and seeds on each window, and
 //! the time of each call is relative to the reference program's, so their samples form pairs.
 
+use std::collections::BTreeSet;
+use std::slice;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::evaluation::{CaseMeasurement, Measurement};
+use crate::evaluation::{CaseMeasurement, Measurement, Sample};
 use crate::objective;
 use crate::rebalance::Policy;
 use crate::statistic::{mean, two_standard_errors};
@@ -51,10 +54,8 @@ pub struct Comparison {
     pub rebalance: Vec<ComparedRebalance>,
 }
 
-/// The logarithmic speedup of a group (a case or a policy) on a window, in a round.
-#[derive(Clone, Copy)]
+/// The logarithmic speedup on a window, in a round.
 struct Pair {
-    group: usize,
     window: usize,
     round: usize,
     log_speedup: f64,
@@ -62,32 +63,23 @@ struct Pair {
 
 /// Compares `ours` with `theirs` on their shared windows; `None` if they share no window of any case.
 pub fn compare(ours: &Measurement, theirs: &Measurement) -> Option<Comparison> {
-    let pairs = case_pairs(ours, theirs);
-    let speedup = ratio(&pairs)?;
-    let names = ours.cases.iter().map(|case| case.case.clone()).enumerate();
-    let cases = names.filter_map(|(group, case)| {
-        let pairs: Vec<Pair> = pairs.iter().filter(|pair| pair.group == group).copied().collect();
-        let windows: Vec<usize> = pairs.iter().map(|pair| pair.window).collect();
-        let gap = |of: &Measurement| objective::gap(&of.only(|sample| windows.contains(&sample.window)), &case);
+    let time = |sample: &Sample| (sample.window, sample.relative_time());
+    let pairs_of =
+        |case: &CaseMeasurement| pairs(case.samples.iter().map(time), theirs.samples(&case.case).iter().map(time));
+    let groups: Vec<Vec<Pair>> = ours.cases.iter().map(pairs_of).collect();
+    let cases = ours.cases.iter().zip(&groups).filter_map(|(CaseMeasurement { case, .. }, pairs)| {
+        let is_shared = |sample: &&Sample| pairs.iter().any(|pair| pair.window == sample.window);
+        let gap = |of: &Measurement| objective::gap(of.samples(case).iter().filter(is_shared));
         Some(ComparedCase {
-            windows: windows.len(),
+            case: case.clone(),
+            windows: pairs.len(),
             gap: gap(ours),
             gap_against: gap(theirs),
-            speedup: ratio(&pairs)?,
-            case,
+            speedup: ratio(slice::from_ref(pairs))?,
         })
     });
+    let speedup = ratio(&groups)?;
     Some(Comparison { cases: cases.collect(), speedup, rebalance: compared_rebalance(ours, theirs) })
-}
-
-fn case_pairs(ours: &Measurement, theirs: &Measurement) -> Vec<Pair> {
-    let times = |of: &Measurement, case: &str| -> Vec<(usize, f64)> {
-        of.samples(case).iter().map(|sample| (sample.window, sample.relative_time())).collect()
-    };
-    let of_case = |(group, CaseMeasurement { case, .. }): (usize, &CaseMeasurement)| {
-        pairs(group, &times(ours, case), &times(theirs, case))
-    };
-    ours.cases.iter().enumerate().flat_map(of_case).collect()
 }
 
 fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedRebalance> {
@@ -96,38 +88,35 @@ fn compared_rebalance(ours: &Measurement, theirs: &Measurement) -> Vec<ComparedR
             let samples = of.rebalance.iter().filter(|sample| sample.policy == policy);
             samples.map(|sample| (sample.window, sample.relative_time())).collect()
         };
-        Some(ComparedRebalance { policy, speedup: ratio(&pairs(0, &times(ours), &times(theirs)))? })
+        let pairs = pairs(times(ours).into_iter(), times(theirs).into_iter());
+        Some(ComparedRebalance { policy, speedup: ratio(&[pairs])? })
     };
     Policy::ALL.into_iter().filter_map(compared).collect()
 }
 
-/// The pairs of a group, from the windows and relative times of its samples.
-fn pairs(group: usize, ours: &[(usize, f64)], theirs: &[(usize, f64)]) -> Vec<Pair> {
-    let pair = |(round, &(window, time)): (usize, &(usize, f64))| {
+/// The pairs of a case or a policy, from the windows and relative times of its samples.
+fn pairs(ours: impl Iterator<Item = (usize, f64)>, theirs: impl Iterator<Item = (usize, f64)>) -> Vec<Pair> {
+    let theirs: Vec<(usize, f64)> = theirs.collect();
+    let pair = |(round, (window, time)): (usize, (usize, f64))| {
         let (_, other) = theirs.iter().find(|(other, _)| *other == window)?;
-        Some(Pair { group, window, round, log_speedup: (other / time).ln() })
+        Some(Pair { window, round, log_speedup: (other / time).ln() })
     };
-    ours.iter().enumerate().filter_map(pair).collect()
+    ours.enumerate().filter_map(pair).collect()
 }
 
-/// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over
-/// rounds; `None` without pairs.
-fn ratio(pairs: &[Pair]) -> Option<Ratio> {
-    let log = log_ratio(pairs.iter())?;
-    let mut rounds: Vec<usize> = pairs.iter().map(|pair| pair.round).collect();
-    rounds.sort_unstable();
-    rounds.dedup();
-    let without = |round: &usize| log_ratio(pairs.iter().filter(|pair| pair.round != *round));
-    let left_out: Vec<f64> = rounds.iter().filter_map(without).collect();
+/// The geometric mean over groups of their geometric means over windows, with its interval by the jackknife over rounds;
+/// `None` without pairs.
+fn ratio(groups: &[Vec<Pair>]) -> Option<Ratio> {
+    let log = log_ratio(groups, |_| true)?;
+    let rounds: BTreeSet<usize> = groups.iter().flatten().map(|pair| pair.round).collect();
+    let without = |round: usize| log_ratio(groups, |pair| pair.round != round);
+    let left_out: Vec<f64> = rounds.into_iter().filter_map(without).collect();
     let half = two_standard_errors(&left_out);
     Some(Ratio { ratio: log.exp(), low: (log - half).exp(), high: (log + half).exp() })
 }
 
-fn log_ratio<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Option<f64> {
-    let pairs: Vec<&Pair> = pairs.collect();
-    let mut groups: Vec<usize> = pairs.iter().map(|pair| pair.group).collect();
-    groups.dedup();
-    let of_group = |group: &usize| mean(pairs.iter().filter(|pair| pair.group == *group).map(|pair| pair.log_speedup));
+fn log_ratio(groups: &[Vec<Pair>], counts: impl Fn(&Pair) -> bool) -> Option<f64> {
+    let of_group = |pairs: &Vec<Pair>| mean(pairs.iter().filter(|pair| counts(pair)).map(|pair| pair.log_speedup));
     mean(groups.iter().filter_map(of_group))
 }
 

@@ -262,16 +262,6 @@ impl Measurement {
         rest
     }
 
-    /// The same with only some of its samples.
-    #[must_use]
-    pub fn only(&self, wanted: impl Fn(&Sample) -> bool) -> Self {
-        let mut rest = self.clone();
-        for case in &mut rest.cases {
-            case.samples.retain(&wanted);
-        }
-        rest
-    }
-
     /// The clock of a run that began with this measurement of its baseline: the reference program takes what it took
     /// right before it; without a calibration, the median of what it took beside its calls.
     pub fn clock(&self) -> Clock {

@@ -123,7 +123,7 @@ pub fn scores(
 /// `None` until a case counts.
 pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
     let so_far = scores(measurement, baseline, weights, &[], Clock::RELATIVE);
-    let counting = baseline.cases.iter().filter(|case| gap_of(&case.samples) >= SOLVED_GAP).count();
+    let counting = baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
     let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
     let to_come = (counting - counted.len()) as f64;
@@ -144,29 +144,24 @@ pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights
     two_standard_errors(&left_out)
 }
 
-/// The gap of a case over all its samples; 0 without samples.
-pub fn gap(measurement: &Measurement, case: &str) -> f64 {
-    gap_of(measurement.samples(case))
-}
-
 fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> CaseScore {
     let samples = &case.samples;
     let (shared, theirs) = shared_windows(samples, baseline);
-    let baseline_gap = gap_of(&theirs);
+    let baseline_gap = gap(&theirs);
     let sum = |figure: fn(&Sample) -> f64| samples.iter().map(figure).sum::<f64>();
     let seconds = || samples.iter().map(|s| s.seconds);
     CaseScore {
         case: case.case.clone(),
         windows: samples.len(),
         balancedness: balance(sum(|s| s.mean_load), sum(|s| s.max_load)),
-        gap: gap_of(samples),
+        gap: gap(samples),
         next_balancedness: next_balancedness(samples),
         seconds: median(seconds()),
         seconds_quartiles: quartiles(seconds()),
         normalised_seconds: clock.normalised(relative_time(samples)),
         normalised_quartiles: clock.normalised_quartiles(quartiles(samples.iter().map(Sample::relative_time))),
         speedup: relative_time(&theirs) / relative_time(&shared),
-        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap_of(&shared) / baseline_gap).clamp(-1.0, 1.0)),
+        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap(&shared) / baseline_gap).clamp(-1.0, 1.0)),
         worst_row_gap: samples.iter().map(|s| s.worst_row_gap).fold(0.0, f64::max),
     }
 }
@@ -186,9 +181,9 @@ fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sampl
 }
 
 /// Σ max load / Σ lower bound - 1; 0 without load.
-fn gap_of(samples: &[Sample]) -> f64 {
-    let max: f64 = samples.iter().map(|s| s.max_load).sum();
-    let bound: f64 = samples.iter().map(|s| s.bound).sum();
+pub fn gap<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> f64 {
+    let sum = |(max, bound), sample: &Sample| (max + sample.max_load, bound + sample.bound);
+    let (max, bound) = samples.into_iter().fold((0.0, 0.0), sum);
     balance(max, bound) - 1.0
 }
 

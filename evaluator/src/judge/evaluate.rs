@@ -75,13 +75,14 @@ impl Judge {
             WindowSet::Search => (Purpose::Permutation, Purpose::CallSeed),
             WindowSet::HeldOut => (Purpose::HeldOutPermutation, Purpose::HeldOutCallSeed),
         };
+        let (windows, rounds) = self.pool.numbers_and_rounds(request.windows);
         let cases = &self.session.cases;
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
         let on_gpu = self.slot.device != "cpu";
         Progress {
             request,
             children: Vec::new(),
-            schedule: Schedule::new(self.pool.numbers(request.windows), self.pool.rounds(request.windows), cases.len()),
+            schedule: Schedule::new(windows, rounds, cases.len()),
             current: 0,
             first_outputs: None,
             last_call: None,
