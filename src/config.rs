@@ -290,7 +290,6 @@ impl Default for TopologyConfig {
 }
 
 impl TopologyConfig {
-    /// The preset with the values that replace its own.
     fn topology(&self) -> Result<Topology, Wrong> {
         let Some(preset) = Topology::preset(&self.preset) else {
             let names = Topology::PRESETS.map(|(name, _)| name).join(", ");
@@ -572,9 +571,14 @@ impl Config {
             }
             models.push(model);
         }
-        let (prompts, repairs, summary_every) = (prompts.as_deref().map(absolute), *repairs, *summary_every);
-        let (budget_tokens, budget_dollars) = (budget.tokens, budget.dollars);
-        Ok(LlmSettings { models, prompts, repairs, summary_every, budget_tokens, budget_dollars })
+        Ok(LlmSettings {
+            models,
+            prompts: prompts.as_deref().map(absolute),
+            repairs: *repairs,
+            summary_every: *summary_every,
+            budget_tokens: budget.tokens,
+            budget_dollars: budget.dollars,
+        })
     }
 
     fn check_cases(&self, topology: &Topology, global: &[GlobalShape]) -> Result<(), Wrong> {
@@ -672,7 +676,6 @@ fn is_path(program: &Path) -> bool {
     program.components().count() > 1
 }
 
-/// A settings file.
 #[derive(Clone, Debug, PartialEq)]
 struct Source {
     path: PathBuf,
@@ -686,11 +689,14 @@ impl Source {
         let stops = (1..=path.len())
             .rev()
             .map(|length| Seek(&path[..length]).deserialize(serde_yaml::Deserializer::from_str(&self.text)).err());
-        let location = stops.flatten().find_map(|stop| stop.location());
-        match location {
-            Some(location) => format!("{}:{}:{}", self.path.display(), location.line(), location.column()),
-            None => self.path.display().to_string(),
-        }
+        place(&self.path, stops.flatten().find_map(|stop| stop.location()))
+    }
+}
+
+fn place(path: &Path, location: Option<serde_yaml::Location>) -> String {
+    match location {
+        Some(location) => format!("{}:{}:{}", path.display(), location.line(), location.column()),
+        None => path.display().to_string(),
     }
 }
 
@@ -740,17 +746,13 @@ impl<'de> Visitor<'de> for Seek<'_> {
 
 /// Adds the place in the file and the likely key to the library's message.
 fn explain(path: &Path, error: &serde_yaml::Error) -> ConfigError {
-    let place = match error.location() {
-        Some(location) => format!("{}:{}:{}", path.display(), location.line(), location.column()),
-        None => path.display().to_string(),
-    };
     let text = error.to_string();
     let mut message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
     for integer in ["u64", "u32", "usize"] {
         message = message.replace(&format!("expected {integer}"), "expected a whole number from 0 on");
     }
     let meant = meant(&message).map(str::to_owned);
-    ConfigError::Yaml { place, message, meant }
+    ConfigError::Yaml { place: place(path, error.location()), message, meant }
 }
 
 /// The known key nearest to an unknown one, from serde's "unknown field `x`, expected one of `a`, `b`".

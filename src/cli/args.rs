@@ -40,7 +40,6 @@ impl RunArgs {
         }
     }
 
-    /// Reads the whole journal.
     pub fn open(&self) -> Result<Run, CommandError> {
         let run = Run::open(self.folder()?)?;
         note(run.torn.as_ref());

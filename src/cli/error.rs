@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::cli::exit::Exit;
 use crate::values::error_kind::{Classify, ErrorKind};
 
 /// The error that ends a command: the cause first, then notes and hints.
@@ -46,16 +45,6 @@ impl CommandError {
 
     pub fn is<E: Error + 'static>(&self, is: impl FnOnce(&E) -> bool) -> bool {
         self.error.downcast_ref().is_some_and(is)
-    }
-
-    pub fn exit(&self) -> Exit {
-        match self.kind {
-            ErrorKind::Input => Exit::Input,
-            ErrorKind::Failure => Exit::Failure,
-            ErrorKind::Rejected => Exit::Rejected,
-            ErrorKind::Diverged => Exit::Diverged,
-            ErrorKind::Interrupted => Exit::Interrupted,
-        }
     }
 }
 

@@ -114,7 +114,6 @@ fn new_folder(runs: &Path, name: &str) -> Result<RunFolder, CommandError> {
     }
 }
 
-/// Reads the files that the settings name.
 fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, CommandError> {
     let ProposersConfig { corpus, compose, .. } = &config.proposers;
     Ok(Start {
@@ -145,7 +144,6 @@ fn write_log(folder: &Path) -> Result<(), CliError> {
     logging::write_to(folder).map_err(|source| CliError::Log { path: folder.to_owned(), source })
 }
 
-/// The building blocks in `folder` as one text, which parses.
 fn catalogue_text(folder: &Path) -> Result<String, CommandError> {
     let text = catalogue::gather(folder)?;
     Catalogue::parse(&text)?;
@@ -204,7 +202,6 @@ impl EvolveJson {
     }
 }
 
-/// The closing table, and where to find the best program.
 fn closing(search: &Search, run: &Path, terminal: &Terminal) -> String {
     let best = search.best();
     let (rows, cases) = (inspect::closing(search), &search.origin().cases);
@@ -235,7 +232,6 @@ fn closing(search: &Search, run: &Path, terminal: &Terminal) -> String {
     )
 }
 
-/// The candidate that the best was pruned from, if any.
 fn pruned(search: &Search, best: &Best) -> String {
     let Some(origin) = search.pruning().origin(best.candidate).filter(|origin| origin.candidate != best.candidate)
     else {

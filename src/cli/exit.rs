@@ -2,62 +2,55 @@
 
 use std::process::ExitCode;
 
+use strum::{Display, EnumIter, IntoEnumIterator};
+
+use crate::values::error_kind::ErrorKind;
+
 /// The exit code of the program. `--help` ends with this list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, Display)]
 #[repr(u8)]
 pub enum Exit {
+    #[strum(to_string = "success")]
     Success = 0,
+    #[strum(to_string = "internal failure: the judge did not start, the disk is full, ...")]
     Failure = 1,
+    #[strum(to_string = "invalid command line")]
     Usage = 2,
+    #[strum(to_string = "invalid input: missing file, error in config.yaml, unknown candidate, ...")]
     Input = 3,
+    #[strum(to_string = "the program was rejected, or the edit does not apply")]
     Rejected = 4,
+    #[strum(to_string = "replay: the result differs from the record")]
     Diverged = 5,
+    #[strum(to_string = "replay: programs and placements are reproduced, their times are not")]
     TimingDiffers = 6,
+    #[strum(to_string = "fsck: the record is damaged and not repaired")]
     Damaged = 7,
     /// As a shell reports a process that SIGINT ended.
+    #[strum(to_string = "stopped by Ctrl-C; `packevolve resume` continues the run")]
     Interrupted = 130,
 }
 
-impl Exit {
-    pub const ALL: [Self; 9] = [
-        Self::Success,
-        Self::Failure,
-        Self::Usage,
-        Self::Input,
-        Self::Rejected,
-        Self::Diverged,
-        Self::TimingDiffers,
-        Self::Damaged,
-        Self::Interrupted,
-    ];
+/// The list at the end of `--help`.
+pub fn help() -> String {
+    let lines = Exit::iter().map(|exit| format!("  {:>3}  {exit}", exit as u8));
+    format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
 
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "internal failure: the judge did not start, the disk is full, ...",
-            Self::Usage => "invalid command line",
-            Self::Input => "invalid input: missing file, error in config.yaml, unknown candidate, ...",
-            Self::Rejected => "the program was rejected, or the edit does not apply",
-            Self::Diverged => "replay: the result differs from the record",
-            Self::TimingDiffers => "replay: programs and placements are reproduced, their times are not",
-            Self::Damaged => "fsck: the record is damaged and not repaired",
-            Self::Interrupted => "stopped by Ctrl-C; `packevolve resume` continues the run",
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Input => Self::Input,
+            ErrorKind::Failure => Self::Failure,
+            ErrorKind::Rejected => Self::Rejected,
+            ErrorKind::Diverged => Self::Diverged,
+            ErrorKind::Interrupted => Self::Interrupted,
         }
-    }
-
-    /// The list at the end of `--help`.
-    pub fn help() -> String {
-        let lines = Self::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
-        format!("Exit codes:\n{}", lines.join("\n"))
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
+        Self::from(exit as u8)
     }
 }

@@ -22,7 +22,6 @@ pub struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// Sets them for this process.
     pub fn apply(&self) {
         output::set_verbosity(match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,

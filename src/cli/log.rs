@@ -8,16 +8,15 @@ use packevolve_contract::evaluation::Evaluation;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::archive::ProgramsError;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::journal::{self, Entry, Reader};
-use crate::run::fold::{Fold, Run};
+use crate::run::fold::Fold;
 use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
-use crate::values::event::Event;
+use crate::values::event::{Asking, Event};
 use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{is_read, print, status};
 use crate::view::terminal::Terminal;
@@ -61,17 +60,14 @@ impl Log {
             return self.follow();
         }
         let run = self.run.open()?;
-        let wanted = self.candidate.as_ref().map(|wanted| run.candidate(wanted)).transpose()?;
-        let attempt = wanted.map(|wanted| attempt_of(&run, wanted)).transpose()?.flatten();
         let mut printer = self.printer();
+        if let Some(wanted) = &self.candidate {
+            let candidate = run.candidate(wanted)?;
+            let created = run.programs.created(candidate)?;
+            printer.wanted = Some((candidate, created.map(|created| created.attempt)));
+        }
         for entry in Reader::<Event>::open(&run.folder.journal())? {
-            let entry = entry?;
-            if entry.seq == 0 {
-                printer.began = entry.time;
-            }
-            if wanted.is_none_or(|wanted| concerns(&entry.event, wanted, attempt)) {
-                printer.print(&entry, &run.search)?;
-            }
+            printer.print(&entry?, &run.search)?;
             if printer.is_unread {
                 break;
             }
@@ -82,7 +78,7 @@ impl Log {
     fn printer(&self) -> Printer {
         let is_cut = !self.rejected && self.candidate.is_none();
         let (format, terminal) = (self.format, Terminal::of_stdout());
-        Printer { format, terminal, is_cut, rejected: self.rejected, began: 0.0, is_unread: false }
+        Printer { format, terminal, is_cut, rejected: self.rejected, wanted: None, began: 0.0, is_unread: false }
     }
 
     /// Prints events as they are written, until one says that the run has stopped.
@@ -95,7 +91,7 @@ impl Log {
             for entry in reader.by_ref() {
                 follower.take(&entry.map_err(RunError::from)?)?;
             }
-            if follower.is_over() || !is_read() {
+            if follower.is_over || follower.printer.is_unread || !is_read() {
                 return Ok(());
             }
             follower.note_if_dead();
@@ -110,6 +106,8 @@ struct Printer {
     /// Whether to cut lines at the width of the terminal; a filtered log prints them whole.
     is_cut: bool,
     rejected: bool,
+    /// The candidate whose events to print, and the attempt that made it.
+    wanted: Option<(CandidateId, Option<u64>)>,
     /// Time of the first event.
     began: f64,
     /// Whether the reader of stdout is gone.
@@ -119,7 +117,11 @@ struct Printer {
 impl Printer {
     fn print(&mut self, entry: &Entry<Event>, search: &Search) -> Result<(), CommandError> {
         let Entry { seq, time, event, .. } = entry;
-        if self.rejected && !is_rejection(event) {
+        if *seq == 0 {
+            self.began = *time;
+        }
+        let is_wanted = self.wanted.is_none_or(|(wanted, attempt)| concerns(event, wanted, attempt));
+        if !is_wanted || self.rejected && !is_rejection(event) {
             return Ok(());
         }
         let line = match self.format {
@@ -152,15 +154,8 @@ struct Follower {
 impl Follower {
     fn take(&mut self, entry: &Entry<Event>) -> Result<(), CommandError> {
         let search = self.fold.step(entry)?;
-        if entry.seq == 0 {
-            self.printer.began = entry.time;
-        }
         (self.last_event, self.noted, self.is_over) = (Instant::now(), false, search.stopped().is_some());
         self.printer.print(entry, search)
-    }
-
-    fn is_over(&self) -> bool {
-        self.printer.is_unread || self.is_over
     }
 
     /// Notes that the process of the run has died: its journal will not say so.
@@ -184,13 +179,7 @@ fn is_rejection(event: &Event) -> bool {
     )
 }
 
-fn attempt_of(run: &Run, candidate: CandidateId) -> Result<Option<u64>, ProgramsError> {
-    Ok(run.programs.created(candidate)?.map(|created| created.attempt))
-}
-
-/// Whether an event is about a candidate or the attempt that created it.
 fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
-    use crate::values::event::Asking;
     match event {
         Event::Selected { attempt, .. } => Some(*attempt) == made_by,
         Event::ModelAsked(asked) => made_by.is_some_and(|attempt| asked.asking == Asking::Proposal(attempt)),

@@ -80,7 +80,7 @@ pub fn main() -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             output::error(&error);
-            error.exit()
+            error.kind().into()
         }
     }
 }
@@ -118,7 +118,7 @@ fn block_on(command: impl Future<Output = Result<Exit, CommandError>>) -> Result
 }
 
 fn after_help() -> String {
-    format!("{}\n\n{}", help::list(), Exit::help())
+    format!("{}\n\n{}", help::list(), exit::help())
 }
 
 /// The command line, for tests that hold documents against it.

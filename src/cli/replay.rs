@@ -123,7 +123,6 @@ impl Replay {
         Ok(Exit::Success)
     }
 
-    /// Writes the edits of the replayed candidate.
     fn write_series(&self, run: &Run, folder: &Path) -> Result<(), CommandError> {
         let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
         let files = export::series(run, candidate)?;
@@ -214,7 +213,6 @@ fn write_folder(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
     files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
-/// Whether a journal is not as it was written.
 fn is_tampered(error: &RunError) -> bool {
     match error {
         RunError::Impossible { .. } => true,

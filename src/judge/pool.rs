@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 
 use crate::judge::client::{Judge, JudgeError};
 
-/// An evaluation that has ended.
 #[derive(Debug)]
 pub struct Finished<T> {
     pub task: T,
@@ -63,7 +62,6 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
         &self.ready
     }
 
-    /// Whether a judge is idle.
     pub fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
@@ -74,7 +72,6 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
         self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
     }
 
-    /// Waits for the next evaluation to end.
     pub async fn done(&mut self) -> Finished<T> {
         let (slot, done) = self.results.recv().await.expect("BUG: slots outlive their results");
         self.free.push(slot);

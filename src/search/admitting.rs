@@ -19,7 +19,7 @@ impl Search {
             (Some(place), Some(best)) => self.pruning.tried(best, place),
             _ => self.candidates[selection.parent.index()].times_chosen += 1,
         }
-        self.credit.tried(selection.proposer);
+        self.credit.proposers.tried(selection.proposer);
         selection.repairs.into_iter().for_each(|candidate| self.models.sent_back(candidate));
         self.open.push(Attempt { number: attempt, selection: selection.clone() });
     }

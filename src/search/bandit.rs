@@ -82,7 +82,6 @@ pub struct Bandit<T> {
 }
 
 impl<T: Copy + PartialEq> Bandit<T> {
-    /// These arms with their shares, without any try yet.
     pub fn new(shares: impl IntoIterator<Item = (T, u32)>) -> Self {
         let shares: Vec<(T, u32)> = shares.into_iter().collect();
         let average = shares.iter().map(|(_, share)| f64::from(*share)).sum::<f64>() / shares.len().max(1) as f64;
@@ -101,7 +100,6 @@ impl<T: Copy + PartialEq> Bandit<T> {
         &self.arms
     }
 
-    /// The statistics of an arm; `None` if there is no such arm.
     pub fn stats(&mut self, who: T) -> Option<&mut ProposerStats> {
         self.arm(who).map(|arm| &mut arm.stats)
     }
@@ -141,7 +139,6 @@ impl<T: Copy + PartialEq> Bandit<T> {
         arm.stats.tried += 1;
     }
 
-    /// Adds the cost of a request.
     pub fn charged(&mut self, who: T, charge: Charge) {
         if let Some(arm) = self.arm(who) {
             arm.cost += charge.dollars() * SECONDS_OF_A_DOLLAR;
@@ -150,7 +147,6 @@ impl<T: Copy + PartialEq> Bandit<T> {
         }
     }
 
-    /// Adds the result of an attempt and the seconds of its evaluation.
     pub fn ended(&mut self, who: T, reward: Reward, seconds: f64) {
         if let Some(arm) = self.arm(who) {
             arm.reward += reward.value();

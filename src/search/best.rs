@@ -16,7 +16,6 @@ pub struct Interval {
     pub half_width: f64,
 }
 
-/// The best candidate so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best {
     pub candidate: CandidateId,
@@ -39,12 +38,10 @@ pub struct Contender {
     pub candidate: CandidateId,
     /// On the windows of the search.
     pub interval: Interval,
-    /// On the windows of the search.
     pub measurement: Measurement,
 }
 
 impl HeldOut {
-    /// Its `combined_score`.
     pub fn score(&self) -> f64 {
         self.scores.combined_score
     }

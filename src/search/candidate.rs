@@ -7,7 +7,6 @@ use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Proposer, RequestForm, RunStarted, Selection};
 use crate::values::operator::Operator;
 
-/// A program with its descent and what came of measuring it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// NAME of the proposal that made it; `seed` for the seed program.

@@ -37,7 +37,6 @@ pub struct Task {
     pub windows: WindowSet,
 }
 
-/// What to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     Attempt(Attempt),
@@ -161,7 +160,6 @@ impl Search {
         self.models.is_ready(model) && open < self.settings().llm.models[model].max_concurrent && !is_backed_up
     }
 
-    /// Whether every slot has something to measure.
     fn is_busy(&self) -> bool {
         self.tasks().count() >= self.settings().search.slots
     }
@@ -189,7 +187,6 @@ impl Search {
         Some(Selection { inspirations, outclassed_below, operator, form, ..of })
     }
 
-    /// The form of a request to a language model.
     fn form(&self, attempt: u64, has_others: bool) -> RequestForm {
         let draw: f64 = stream(self.settings().rng_seed, attempt, Purpose::Proposal).random();
         match draw {
@@ -199,7 +196,6 @@ impl Search {
         }
     }
 
-    /// The elites, best first.
     fn ranked(&self) -> Vec<Member> {
         let mut members = self.elites.members();
         members.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
@@ -213,7 +209,6 @@ impl Search {
     }
 }
 
-/// How many other candidates a proposer sees.
 fn shown(proposer: Proposer) -> usize {
     match proposer {
         Proposer::Cross => 1,

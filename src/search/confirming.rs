@@ -40,10 +40,7 @@ impl Search {
         Box::new(HeldOut { measurement: measurement.clone(), scores })
     }
 
-    /// The event that records what held-out windows say about a contender.
-    ///
-    /// # Panics
-    /// Before the baseline was measured there.
+    /// The event that records what held-out windows say about a contender. The baseline must be measured there.
     pub fn ruling(&self, candidate: CandidateId, evaluation: Evaluation) -> Event {
         match evaluation {
             Evaluation::Measured { measurement }
@@ -58,7 +55,8 @@ impl Search {
     /// Whether a measurement on held-out windows makes a contender the best: it is better there, or it is the best with
     /// something cut, and as good.
     pub(super) fn is_confirmed_by(&self, candidate: CandidateId, measurement: &Measurement) -> Result<bool, Refusal> {
-        let scores = self.held_out_scores(measurement).ok_or(Refusal::NoBaselineHeldOut)?;
+        let scores = self.held_out_scores(measurement);
+        let scores = scores.ok_or_else(|| Refusal::new("the baseline is not known on the held-out windows"))?;
         let best = self.to_beat(|best| best.held_out.as_ref().map_or(f64::NEG_INFINITY, |held_out| held_out.score()));
         let best = best.and_then(|best| best.held_out.as_ref());
         let is_better = best.is_none_or(|best| scores.combined_score > best.score());
@@ -72,7 +70,6 @@ impl Search {
         Some(origin.unwrap_or(best))
     }
 
-    /// Whether a candidate was pruned from the present best and is not longer.
     fn is_cut_from_best(&self, candidate: CandidateId) -> bool {
         let known = self.known(candidate);
         let best = self.best.as_ref().filter(|best| known.cut.is_some() && known.parents == [best.candidate]);

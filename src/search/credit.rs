@@ -3,7 +3,6 @@
 
 use crate::search::bandit::{Bandit, ProposerStats, Reward};
 use crate::search::candidate::Outcome;
-use crate::values::cost::Charge;
 use crate::values::event::Proposer;
 use crate::values::operator::Operator;
 
@@ -14,10 +13,9 @@ const COMPOSE: [u32; 5] = [15, 42, 21, 11, 11];
 /// The same for `cross`.
 const CROSS: [u32; 2] = [50, 50];
 
-/// The statistics of all proposers and operators that the search draws from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Credit {
-    proposers: Bandit<Proposer>,
+    pub(super) proposers: Bandit<Proposer>,
     /// For each proposer that has operators.
     operators: Vec<(Proposer, Bandit<Operator>)>,
 }
@@ -40,7 +38,6 @@ impl Return<'_> {
 }
 
 impl Credit {
-    /// Without any attempt yet.
     pub fn new(proposers: impl IntoIterator<Item = Proposer>) -> Self {
         let proposers: Vec<Proposer> = proposers.into_iter().collect();
         let with_operators = proposers.iter().filter_map(|proposer| Some((*proposer, operators(*proposer)?)));
@@ -50,12 +47,6 @@ impl Credit {
         }
     }
 
-    /// The proposers with their statistics.
-    pub fn proposers(&self) -> &Bandit<Proposer> {
-        &self.proposers
-    }
-
-    /// The operators of a proposer with their statistics; `None` for a proposer without operators.
     pub fn operators(&self, proposer: Proposer) -> Option<&Bandit<Operator>> {
         self.operators.iter().find(|(other, _)| *other == proposer).map(|(_, bandit)| bandit)
     }
@@ -66,15 +57,6 @@ impl Credit {
         Some((proposer, self.operators(proposer).and_then(|bandit| bandit.choose(|_| true))))
     }
 
-    pub(super) fn tried(&mut self, proposer: Proposer) {
-        self.proposers.tried(proposer);
-    }
-
-    pub(super) fn charged(&mut self, proposer: Proposer, charge: Charge) {
-        self.proposers.charged(proposer, charge);
-    }
-
-    /// An attempt made no candidate.
     pub(super) fn declined(&mut self, proposer: Proposer, operator: Option<Operator>) {
         self.proposers.ended(proposer, Reward::Nothing, 0.0);
         self.proposers.stats(proposer).into_iter().for_each(|stats| stats.declined += 1);
@@ -89,7 +71,6 @@ impl Credit {
         self.of(proposer, made, |bandit, operator| bandit.tried(operator));
     }
 
-    /// The evaluation of a candidate has ended.
     pub(super) fn ended(&mut self, proposer: Proposer, operator: Option<Operator>, returned: Return<'_>) {
         let Return { reward, seconds, .. } = returned;
         self.proposers.ended(proposer, reward, seconds);
@@ -115,7 +96,6 @@ impl Credit {
     }
 }
 
-/// The operators of a proposer, each with its share.
 fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
     let shares = match proposer {
         Proposer::Mutate => &MUTATE[..],
@@ -140,7 +120,7 @@ mod tests {
         let mut credit = Credit::new([Proposer::Mutate, Proposer::Model(0)]);
         for _ in 0..400 {
             let (proposer, operator) = credit.choose(|proposer| proposer == Proposer::Mutate).unwrap();
-            credit.tried(proposer);
+            credit.proposers.tried(proposer);
             credit.made(proposer, operator, operator);
             let reward = if operator == Some(Operator::Types) { Reward::Front } else { Reward::Nothing };
             credit.ended(proposer, operator, returned(reward));
@@ -156,10 +136,10 @@ mod tests {
     #[test]
     fn a_stand_in_gets_the_credit_and_the_other_is_said_to_have_had_nothing() {
         let mut credit = Credit::new([Proposer::Compose]);
-        credit.tried(Proposer::Compose);
+        credit.proposers.tried(Proposer::Compose);
         credit.made(Proposer::Compose, Some(Operator::Tune), Some(Operator::Assemble));
         credit.ended(Proposer::Compose, Some(Operator::Assemble), returned(Reward::Contender));
-        credit.tried(Proposer::Compose);
+        credit.proposers.tried(Proposer::Compose);
         credit.declined(Proposer::Compose, Some(Operator::Tune));
         let arms = credit.operators(Proposer::Compose).unwrap().arms();
         let stats = |operator| arms.iter().find(|arm| arm.who == operator).unwrap().stats;
@@ -167,7 +147,7 @@ mod tests {
         assert_eq!((tune.tried, tune.declined, tune.contenders), (2, 2, 0));
         let assemble = stats(Operator::Assemble);
         assert_eq!((assemble.tried, assemble.declined, assemble.contenders), (1, 0, 1));
-        let compose = credit.proposers().arms()[0].stats;
+        let compose = credit.proposers.arms()[0].stats;
         assert_eq!((compose.tried, compose.declined, compose.contenders), (2, 1, 1));
     }
 }

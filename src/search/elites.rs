@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use crate::search::population::Member;
 use crate::values::candidate::CandidateId;
 
-/// The best candidates in each respect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Elites {
     /// Bands per unit of quality.

@@ -32,7 +32,6 @@ impl Islands {
         self.islands.len()
     }
 
-    /// The members of an island, best first.
     pub fn members(&self, island: usize) -> &[Member] {
         self.islands[island].population.members()
     }
@@ -48,7 +47,6 @@ impl Islands {
         }
     }
 
-    /// Whether a candidate was good enough for its island.
     pub fn admit(&mut self, island: usize, member: Member) -> bool {
         self.islands[island].admit(member)
     }
@@ -62,7 +60,6 @@ impl Islands {
         of
     }
 
-    /// Counts an evaluation of a candidate of this island.
     pub fn pass(&mut self, island: usize) {
         self.islands[island].since_better += 1;
         self.evaluations += 1;

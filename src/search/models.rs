@@ -56,7 +56,6 @@ impl Models {
         (0..self.count()).filter(|model| self.is_ready(*model))
     }
 
-    /// The cost of all requests.
     pub fn spent(&self) -> Charge {
         self.spent
     }
@@ -83,7 +82,6 @@ impl Models {
         self.availability.fill(Availability::Ready);
     }
 
-    /// A candidate was rejected, after `repairs` other ones of the same proposal.
     pub(super) fn reject(&mut self, candidate: CandidateId, repairs: u32) {
         if repairs < self.repairs {
             let excess = (self.rejected.len() + 1).saturating_sub(MAX_REJECTED);

@@ -20,7 +20,6 @@ pub struct Population {
     members: Vec<Member>,
 }
 
-/// A candidate that may be chosen as a parent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Member {
     pub candidate: CandidateId,
@@ -38,7 +37,6 @@ impl Member {
         Self { candidate, score, quality: quality.unwrap_or(0.0), speed }
     }
 
-    /// Its cell of the grid over quality and speed.
     pub fn cell(&self) -> (i64, i64) {
         let cell = |value: f64| (value / CELL).floor() as i64;
         (cell(self.quality), cell(self.speed))
@@ -63,7 +61,6 @@ impl Member {
 }
 
 impl Population {
-    /// With room for `capacity` members, at least one.
     pub fn new(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), members: Vec::new() }
     }
@@ -86,7 +83,6 @@ impl Population {
         self.members.retain(|member| member.candidate != candidate);
     }
 
-    /// The members, best first.
     pub fn members(&self) -> &[Member] {
         &self.members
     }

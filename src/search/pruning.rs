@@ -17,13 +17,11 @@ const STANDS_AFTER: u64 = 100;
 /// The most that a pass gives up, however uncertain scores are: on a busy machine they separate very little.
 const MAX_LOSS: f64 = 0.005;
 
-/// The state of pruning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pruning {
     /// The most attempts of a pass; 0: no passes.
     limit: u64,
     stats: ProposerStats,
-    /// Candidates that it made.
     made: u64,
     /// How many attempts came before the present best, cuts aside.
     best_since: u64,
@@ -32,7 +30,6 @@ pub struct Pruning {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Pass {
-    /// The best that it began with.
     origin: Best,
     /// The program that it cuts from now.
     best: CandidateId,
@@ -44,12 +41,10 @@ struct Pass {
 }
 
 impl Pruning {
-    /// With at most `limit` attempts per pass.
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, stats: ProposerStats::default(), made: 0, best_since: 0, pass: None }
     }
 
-    /// The statistics of all attempts; `None` without one.
     pub fn stats(&self) -> Option<&ProposerStats> {
         Some(&self.stats).filter(|stats| stats.tried > 0)
     }

@@ -17,7 +17,6 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
-/// Draws one of `members` uniformly; `None` without members.
 pub fn anyone(members: &[Member], rng: &mut Stream) -> Option<Member> {
     members.choose(rng).copied()
 }

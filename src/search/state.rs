@@ -52,7 +52,6 @@ pub struct Search {
     pub(super) stopped: Option<StopReason>,
 }
 
-/// One try to make a candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attempt {
     /// Counted from 0.
@@ -60,7 +59,6 @@ pub struct Attempt {
     pub selection: Selection,
 }
 
-/// How many evaluations ended in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub measured: usize,
@@ -69,14 +67,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// All evaluations that have ended.
     pub fn ended(self) -> usize {
         self.measured + self.outclassed + self.rejected
     }
 }
 
 impl Search {
-    /// The state right after the first event of a run.
     pub fn new(origin: RunStarted) -> Self {
         let settings = &origin.settings;
         Self {
@@ -168,7 +164,6 @@ impl Search {
         self.candidate(candidate)?.scores()
     }
 
-    /// All candidates with their numbers.
     pub fn candidates(&self) -> impl ExactSizeIterator<Item = (CandidateId, &Candidate)> {
         self.candidates.iter().enumerate().map(|(number, candidate)| (CandidateId(number as u64), candidate))
     }
@@ -204,7 +199,6 @@ impl Search {
         one.intersection(&other).max().copied()
     }
 
-    /// A candidate and all that it descends from.
     fn ancestry(&self, candidate: CandidateId) -> BTreeSet<CandidateId> {
         let mut found = BTreeSet::new();
         let mut left = vec![candidate];
@@ -225,7 +219,7 @@ impl Search {
     }
 
     pub fn bandit(&self) -> &Bandit<Proposer> {
-        self.credit.proposers()
+        &self.credit.proposers
     }
 
     pub fn operators(&self, proposer: Proposer) -> Option<&Bandit<Operator>> {
@@ -263,7 +257,6 @@ impl Search {
         self.candidate_limit
     }
 
-    /// Why the run stopped; `None` while it is live.
     pub fn stopped(&self) -> Option<StopReason> {
         self.stopped
     }

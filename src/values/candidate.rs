@@ -14,7 +14,6 @@ pub struct CandidateId(pub u64);
 impl CandidateId {
     pub const SEED: Self = Self(0);
 
-    /// The index in a list of all candidates.
     pub fn index(self) -> usize {
         usize::try_from(self.0).expect("BUG: more candidates than memory")
     }
@@ -26,7 +25,6 @@ impl fmt::Display for CandidateId {
     }
 }
 
-/// A text that is not the id of a git object.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0:?} is not an object id: expected 40 lower-case hexadecimal digits")]
 pub struct NotAnId(pub String);
@@ -47,7 +45,6 @@ macro_rules! object_id {
                 &self.0
             }
 
-            /// A prefix for people.
             pub fn short(&self) -> String {
                 self.to_string()[..10].to_owned()
             }

@@ -42,7 +42,6 @@ impl Charge {
         self.usage.prompt_tokens.saturating_add(self.usage.completion_tokens)
     }
 
-    /// In dollars, for output.
     pub fn dollars(&self) -> f64 {
         self.nanodollars as f64 / 1e9
     }
@@ -116,7 +115,6 @@ impl Budget {
         Self { limit, ..Self::default() }
     }
 
-    /// Whether a request fits beside those in flight.
     pub fn has_room(&self, worst: Charge) -> bool {
         self.limit.allows(self.spent + self.reserved + worst)
     }

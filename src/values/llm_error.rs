@@ -89,11 +89,6 @@ pub enum Scope {
 }
 
 impl LlmError {
-    /// Whether the same request may succeed a little later.
-    pub fn is_worth_a_retry(&self) -> bool {
-        self.scope() == Scope::Endpoint
-    }
-
     pub fn scope(&self) -> Scope {
         match self {
             Self::Timeout { .. }
@@ -135,7 +130,6 @@ impl LlmError {
         }
     }
 
-    /// The wait that the endpoint asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after_ms, .. } | Self::Server { retry_after_ms, .. } => {

@@ -29,7 +29,6 @@ impl<K: Hash + Eq, V: Clone> Memo<K, V> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The cached value of a key.
     pub(crate) fn peek(&self, key: &K) -> Option<V> {
         self.lock().get(key).cloned()
     }

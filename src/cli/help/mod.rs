@@ -55,7 +55,6 @@ impl Topic {
         markdown::draw(&markdown::parse(self.text), terminal)
     }
 
-    /// The file name of its man page, and the page.
     pub fn man_page(&self) -> (String, Roff) {
         let name = format!("packevolve-{}", self.name);
         let mut page = Roff::new();

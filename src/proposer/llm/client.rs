@@ -15,7 +15,7 @@ use crate::proposer::llm::key::Key;
 use crate::proposer::llm::reply::{self, Reply};
 use crate::proposer::llm::request::Request;
 use crate::values::cost::{Charge, Reserve};
-use crate::values::llm_error::{LlmError, said};
+use crate::values::llm_error::{LlmError, Scope, said};
 use crate::values::settings::ModelSettings;
 
 /// Limits on reading the body of an error.
@@ -153,7 +153,7 @@ impl Client {
     /// caller has to come back later.
     fn wait(&self, error: &LlmError, retries: usize) -> Option<Duration> {
         let retries = u32::try_from(retries).ok().filter(|retries| *retries < self.model.retries)?;
-        if !error.is_worth_a_retry() {
+        if error.scope() != Scope::Endpoint {
             return None;
         }
         let longest = seconds(self.model.max_backoff_seconds);
