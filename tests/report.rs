@@ -195,7 +195,7 @@ fn a_golden_run_can_be_reported() {
     let output =
         world.run(&["report", "--run", &repository("tests/testdata/golden").display().to_string(), "-o", "-"]).ends(0);
     is_harmless(&output.stdout);
-    assert!(output.stdout.contains("PackEvolve: v1") && output.stderr.is_empty(), "{}", output.stderr);
+    assert!(output.stdout.contains("PackEvolve: golden") && output.stderr.is_empty(), "{}", output.stderr);
 }
 
 #[test]
