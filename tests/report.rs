@@ -179,7 +179,8 @@ fn a_run_can_be_reported_after_any_of_its_events() {
     fs::create_dir(&part).unwrap();
     for count in 1..=all.len() {
         forged::write(&part.join("journal.jsonl"), &all[..count]);
-        let page = report::html(&Run::open(RunFolder::new(part.clone())).unwrap()).unwrap();
+        let run = Run::open(RunFolder::new(part.clone())).unwrap();
+        let page = report::html(&run, &run.entries().unwrap()).unwrap();
         is_harmless(&page);
         for wrong in ["NaN", "inf ", ">inf<", "-0.0000"] {
             assert!(!page.contains(wrong), "{wrong} after {count} events");
@@ -238,7 +239,7 @@ fn proposals_and_programs_appear_as_text() {
         declined_documents(&run.folder).unwrap().iter().map(|(_, reason)| reason.to_string()).collect();
     assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line: {declined:?}");
     let run = hostile_machine(run);
-    let page = report::html(&run).unwrap();
+    let page = report::html(&run, &run.entries().unwrap()).unwrap();
     is_harmless(&page);
     // In a description, an edit, a name, text and figures; and in what the run is called and the machine is said to be.
     assert!(page.matches("&lt;script&gt;alert").count() > 8, "{page}");

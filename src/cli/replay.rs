@@ -20,7 +20,7 @@ use crate::values::error_kind::ErrorKind;
 use crate::view::export;
 use crate::view::inspect::FORMAT;
 use crate::view::output::{print, status};
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
 /// How many calls with other results are printed.
@@ -190,11 +190,11 @@ fn speed_text(calls: &Calls, terminal: &Terminal) -> String {
     }
     let moved: Vec<&Speed> = calls.speed.iter().filter(|speed| speed.moved).collect();
     let heading = format!("speed has MOVED in {} of {cases} cases", moved.len());
-    let header = ["case", "fastest\nthen", "slowest\nthen", "median\nnow"].map(|name| (name, Column::Right));
     let figure = |time: f64| format!("{time:.3}");
     let cells =
         |speed: &&Speed| vec![speed.case.clone(), figure(speed.fastest), figure(speed.slowest), figure(speed.now)];
-    let table = Table::new(&header, moved.iter().map(cells).collect()).draw(terminal);
+    let table = Table::new("case#|fastest\nthen#|slowest\nthen#|median\nnow#", moved.iter().map(cells).collect())
+        .draw(terminal);
     format!("{}; {ratio}; in times of the reference program:\n{table}\n", terminal.paint(Tone::Bad, &heading))
 }
 

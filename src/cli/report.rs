@@ -23,7 +23,7 @@ pub struct Report {
 impl Report {
     pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
-        let page = report::html(&run)?;
+        let page = report::html(&run, &run.entries()?)?;
         if self.output == Path::new("-") {
             return Ok(print(page)?);
         }

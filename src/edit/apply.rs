@@ -20,7 +20,6 @@
 //! lines and no other byte; all blocks are matched against the parent and apply together or not at all.
 
 use std::fmt;
-use std::ops::Range;
 
 pub use crate::edit::block::{Block, EditError, Section};
 use crate::edit::block::{Marker, section_text};
@@ -58,24 +57,21 @@ impl Edit {
     /// As [`Edit::parse`], for a `diff` whose first line is line `first` of its document.
     pub(crate) fn parse_at(diff: &str, first: usize) -> Result<Self, EditError> {
         let mut blocks = Vec::new();
-        let mut reader = Reader::Between;
-        let mut offset = 0;
-        for (line, text) in (first..).zip(lines(diff)) {
-            let here = offset..offset + text.len();
-            offset = here.end;
-            reader = match reader.read(diff, line, here)? {
-                Effect::On(reader) => reader,
-                Effect::Done(block) => {
-                    blocks.push(block);
-                    Reader::Between
+        let mut lines = (first..).zip(lines(diff));
+        while let Some((line, text)) = lines.next() {
+            match Marker::of(text) {
+                Some(Marker::Search) => {
+                    let (search, divider) = read_section(&mut lines, Section::Search, line)?;
+                    let (replace, end) = read_section(&mut lines, Section::Replace, line)?;
+                    let search = section_text(&search, Section::Search, divider)?;
+                    let replace = section_text(&replace, Section::Replace, end)?;
+                    blocks.push(Block::checked(search.to_owned(), replace.to_owned(), line)?);
                 }
-            };
+                None if text.trim().is_empty() => {}
+                _ => return Err(EditError::Stray { line, text: bare(text).chars().take(80).collect() }),
+            }
         }
-        match reader {
-            Reader::Between => Self::new(blocks),
-            Reader::Search { opened, .. } => Err(unterminated(opened, Marker::Divider)),
-            Reader::Replace { opened, .. } => Err(unterminated(opened, Marker::Replace)),
-        }
+        Self::new(blocks)
     }
 
     /// The program that this edit makes of `program`.
@@ -119,49 +115,25 @@ impl fmt::Display for Edit {
     }
 }
 
-/// The state of the reader of a DIFF. It keeps texts as ranges of the DIFF until their block ends.
-enum Reader {
-    Between,
-    Search { opened: usize, from: usize },
-    Replace { opened: usize, search: Range<usize>, divider: usize, from: usize },
-}
-
-/// The effect of a line: a new state, or a whole block.
-enum Effect {
-    On(Reader),
-    Done(Block),
-}
-
-impl Reader {
-    /// Reads one line, which is number `line` and stands at `here` in `diff`.
-    fn read(self, diff: &str, line: usize, here: Range<usize>) -> Result<Effect, EditError> {
-        let text = &diff[here.clone()];
-        match (self, Marker::of(text)) {
-            (Self::Between, Some(Marker::Search)) => Ok(Effect::On(Self::Search { opened: line, from: here.end })),
-            (Self::Between, None) if text.trim().is_empty() => Ok(Effect::On(Self::Between)),
-            (Self::Between, _) => Err(EditError::Stray { line, text: bare(text).chars().take(80).collect() }),
-            (Self::Search { opened, from }, Some(Marker::Divider)) => {
-                let search = from..here.start;
-                Ok(Effect::On(Self::Replace { opened, search, divider: line, from: here.end }))
-            }
-            (Self::Replace { opened, search, divider, from }, Some(Marker::Replace)) => {
-                let search = section_text(&diff[search], Section::Search, divider)?;
-                let replace = section_text(&diff[from..here.start], Section::Replace, line)?;
-                Block::checked(search.to_owned(), replace.to_owned(), opened).map(Effect::Done)
-            }
-            (Self::Search { .. }, Some(_)) => Err(reserved(line, Section::Search, text)),
-            (Self::Replace { .. }, Some(Marker::Search)) => Err(reserved(line, Section::Replace, text)),
-            (reader, _) => Ok(Effect::On(reader)),
+/// The lines up to the marker that ends a section, and the number of that marker's line. `opened` is the line of the
+/// block's first marker.
+fn read_section<'a>(
+    lines: &mut impl Iterator<Item = (usize, &'a str)>,
+    section: Section,
+    opened: usize,
+) -> Result<(String, usize), EditError> {
+    let end = if section == Section::Search { Marker::Divider } else { Marker::Replace };
+    let mut text = String::new();
+    for (line, content) in lines {
+        if Marker::of(content) == Some(end) {
+            return Ok((text, line));
         }
+        if section.reserves(content) {
+            return Err(EditError::Reserved { line, section, text: bare(content).to_owned() });
+        }
+        text += content;
     }
-}
-
-fn unterminated(line: usize, missing: Marker) -> EditError {
-    EditError::Unterminated { line, missing: missing.text().to_owned() }
-}
-
-fn reserved(line: usize, section: Section, text: &str) -> EditError {
-    EditError::Reserved { line, section, text: bare(text).to_owned() }
+    Err(EditError::Unterminated { line: opened, missing: end.text().to_owned() })
 }
 
 #[cfg(test)]

@@ -40,8 +40,9 @@ impl Marker {
 const NO_NEWLINE: &str = r"\ No newline at end of file";
 
 /// One of the two texts of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Section {
     Search,
     Replace,
@@ -50,20 +51,7 @@ pub enum Section {
 impl Section {
     /// Whether a line cannot stand in this text, because it would be read as a marker.
     pub(crate) fn reserves(self, line: &str) -> bool {
-        match Marker::of(line) {
-            None => false,
-            Some(Marker::Divider) => self == Self::Search,
-            Some(Marker::Search | Marker::Replace) => true,
-        }
-    }
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Search => "SEARCH",
-            Self::Replace => "REPLACE",
-        })
+        Marker::of(line).is_some_and(|marker| marker != Marker::Divider || self == Self::Search)
     }
 }
 
@@ -136,12 +124,10 @@ impl Block {
         Self::checked(search.into(), replace.into(), 1)
     }
 
-    /// The lines of the parent.
     pub fn search(&self) -> &str {
         &self.search
     }
 
-    /// The lines of the child.
     pub fn replace(&self) -> &str {
         &self.replace
     }

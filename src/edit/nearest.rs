@@ -74,28 +74,28 @@ pub enum Difference {
 /// The places of the editable region that come closest to `search`, best first; none if nothing is similar.
 pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<NearMatch> {
     let wanted: Vec<&str> = lines(search).take(ALIGNED_LINES).collect();
-    let stretches: Vec<Stretch<'_>> = region.spans().iter().map(|span| Stretch::of(program, span)).collect();
-    let mut starts = voted_starts(&stretches, &wanted);
+    let spans: Vec<EditableSpan<'_>> = region.spans().iter().map(|span| EditableSpan::of(program, span)).collect();
+    let mut starts = voted_starts(&spans, &wanted);
     // In a text of one or two lines none may agree exactly.
     if starts.is_empty() {
-        starts.extend(most_similar_line(&stretches, &wanted));
+        starts.extend(most_similar_line(&spans, &wanted));
     }
-    starts.into_iter().map(|(stretch, start)| stretches[stretch].place(start, &wanted)).collect()
+    starts.into_iter().map(|(span, start)| spans[span].place(start, &wanted)).collect()
 }
 
 /// One editable span as lines.
-struct Stretch<'a> {
+struct EditableSpan<'a> {
     /// Number of its first line in the program.
     first: usize,
     lines: Vec<&'a str>,
 }
 
-impl<'a> Stretch<'a> {
+impl<'a> EditableSpan<'a> {
     fn of(program: &'a str, span: &Range<usize>) -> Self {
         Self { first: number(program, span.start), lines: lines(&program[span.clone()]).collect() }
     }
 
-    /// The place whose first line is about `start`, which may lie before the stretch.
+    /// The place whose first line is about `start`, which may lie before the span.
     fn place(&self, start: isize, wanted: &[&str]) -> NearMatch {
         let found = self.found(start, wanted);
         let (line, lines) = (self.first + found.start, &self.lines[found]);
@@ -136,10 +136,10 @@ impl<'a> Stretch<'a> {
     }
 }
 
-/// Where the wanted text would begin, as (stretch, index of its first line), by the weight of the lines that agree.
+/// Where the wanted text would begin, as (span, index of its first line), by the weight of the lines that agree.
 ///
 /// A line weighs as much as it has bytes, so that `)` says little and a long expression much.
-fn voted_starts(stretches: &[Stretch<'_>], wanted: &[&str]) -> Vec<(usize, isize)> {
+fn voted_starts(spans: &[EditableSpan<'_>], wanted: &[&str]) -> Vec<(usize, isize)> {
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, line) in wanted.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let places = places.entry(line.trim()).or_default();
@@ -148,10 +148,10 @@ fn voted_starts(stretches: &[Stretch<'_>], wanted: &[&str]) -> Vec<(usize, isize
         }
     }
     let mut best: Vec<(u64, usize, isize)> = Vec::new();
-    for (number, stretch) in stretches.iter().enumerate() {
-        // votes[i] is for a start at line i - wanted.len() of the stretch.
-        let mut votes = vec![0u64; stretch.lines.len() + wanted.len()];
-        for (index, line) in stretch.lines.iter().enumerate() {
+    for (number, span) in spans.iter().enumerate() {
+        // votes[i] is for a start at line i - wanted.len() of the span.
+        let mut votes = vec![0u64; span.lines.len() + wanted.len()];
+        for (index, line) in span.lines.iter().enumerate() {
             let line = line.trim();
             for place in places.get(line).into_iter().flatten() {
                 votes[index + wanted.len() - place] += line.len() as u64;
@@ -161,7 +161,7 @@ fn voted_starts(stretches: &[Stretch<'_>], wanted: &[&str]) -> Vec<(usize, isize
             best.push((weight, number, start as isize - wanted.len() as isize));
         }
     }
-    best.sort_by_key(|&(weight, stretch, start)| (std::cmp::Reverse(weight), stretch, start));
+    best.sort_by_key(|&(weight, span, start)| (std::cmp::Reverse(weight), span, start));
     let most = best.first().map_or(0, |&(weight, ..)| weight);
     let all: u64 = wanted.iter().map(|line| line.trim().len() as u64).sum();
     let near = |weight: u64| weight * AGREEING >= all && weight * 2 >= most;
@@ -186,15 +186,15 @@ fn peaks(mut votes: Vec<u64>, apart: usize) -> Vec<(u64, usize)> {
 }
 
 /// For a text of which hardly a line agrees: where it begins if its longest line is the most similar line.
-fn most_similar_line(stretches: &[Stretch<'_>], wanted: &[&str]) -> Option<(usize, isize)> {
+fn most_similar_line(spans: &[EditableSpan<'_>], wanted: &[&str]) -> Option<(usize, isize)> {
     let (place, longest) =
         wanted.iter().enumerate().max_by_key(|&(index, line)| (line.trim().len(), usize::MAX - index))?;
     let longest = longest.trim();
     let mut best: Option<(f64, (usize, isize))> = None;
-    let lines = stretches
+    let lines = spans
         .iter()
         .enumerate()
-        .flat_map(|(number, stretch)| stretch.lines.iter().enumerate().map(move |(index, line)| (number, index, line)));
+        .flat_map(|(number, span)| span.lines.iter().enumerate().map(move |(index, line)| (number, index, line)));
     for (number, index, line) in lines.take(COMPARED_LINES) {
         // A part of a line is a usual mistake, however long the rest of the line is.
         let is_part = longest.len() > 2 && line.contains(longest);

@@ -35,8 +35,9 @@ pub const NAME_LENGTH: usize = 100;
 pub const DESCRIPTION_LENGTH: usize = 16 * 1024;
 
 /// A section of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Tag {
     Name,
     Description,
@@ -70,12 +71,6 @@ impl Tag {
             _ if line == tag.close() => Some((tag, false)),
             _ => None,
         })
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.open().trim_matches(['<', '>']))
     }
 }
 
@@ -125,13 +120,11 @@ pub struct Proposal {
     pub name: String,
     /// One line or several, without blanks around it.
     pub description: String,
-    /// What to change.
     pub edit: Edit,
 }
 
 impl Proposal {
-    /// A proposal of these parts; blanks around name and description are dropped, line ends in the description are
-    /// `\n`.
+    /// Drops blanks around name and description, and makes line ends in the description `\n`.
     ///
     /// # Errors
     /// When the name or the description is malformed, or a line of a part would be read as a tag.
@@ -143,15 +136,13 @@ impl Proposal {
         Ok(proposal)
     }
 
-    /// Reads a document.
-    ///
     /// # Errors
     /// When a section is missing, repeated, unclosed or malformed.
     pub fn parse(text: &str) -> Result<Self, ProposalError> {
         let sections = sections(text)?;
-        let section = |tag: Tag| {
-            let section = sections.iter().find(|section| section.tag == tag);
-            section.map(|section| section.span.clone()).ok_or(ProposalError::Missing { tag })
+        let section = |wanted: Tag| {
+            let section = sections.iter().find(|(tag, _)| *tag == wanted);
+            section.map(|(_, span)| span.clone()).ok_or(ProposalError::Missing { tag: wanted })
         };
         let (name, description, diff) = (section(Tag::Name)?, section(Tag::Description)?, section(Tag::Diff)?);
         let first = number(text, diff.start);
@@ -171,14 +162,9 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// A section of a document: the bytes between its tags.
-struct Found {
-    tag: Tag,
-    span: Range<usize>,
-}
-
-fn sections(text: &str) -> Result<Vec<Found>, ProposalError> {
-    let mut sections: Vec<Found> = Vec::new();
+/// The sections of a document: the bytes between the tags of each.
+fn sections(text: &str) -> Result<Vec<(Tag, Range<usize>)>, ProposalError> {
+    let mut sections: Vec<(Tag, Range<usize>)> = Vec::new();
     let mut open: Option<(Tag, usize, usize)> = None;
     let mut offset = 0;
     for (line, content) in (1..).zip(lines(text)) {
@@ -186,12 +172,12 @@ fn sections(text: &str) -> Result<Vec<Found>, ProposalError> {
         offset += content.len();
         let Some((tag, opens)) = Tag::of(content) else { continue };
         open = match open {
-            None if opens && sections.iter().any(|section| section.tag == tag) => {
+            None if opens && sections.iter().any(|(found, _)| *found == tag) => {
                 return Err(ProposalError::Twice { tag, line });
             }
             None if opens => Some((tag, line, offset)),
             Some((current, _, from)) if tag == current && !opens => {
-                sections.push(Found { tag, span: from..start });
+                sections.push((tag, from..start));
                 None
             }
             _ => return Err(ProposalError::Misplaced { line, text: bare(content).to_owned() }),
@@ -221,12 +207,11 @@ fn checked_name(name: &str) -> Result<String, ProposalError> {
         return problem(format!("holds {char:?}"));
     }
     // git drops these from both ends of an author: the name in `git blame` would be another one.
-    if let Some(char) =
-        [name.chars().next(), name.chars().last()].into_iter().flatten().find(|&c| ".,:;\"'\\".contains(c))
-    {
-        return problem(format!("begins or ends with {char:?}"));
+    let ends = [name.chars().next(), name.chars().last()];
+    match ends.into_iter().flatten().find(|&char| ".,:;\"'\\".contains(char)) {
+        Some(char) => problem(format!("begins or ends with {char:?}")),
+        None => Ok(name.to_owned()),
     }
-    Ok(name.to_owned())
 }
 
 fn checked_description(description: &str) -> Result<String, ProposalError> {

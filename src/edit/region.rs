@@ -68,7 +68,6 @@ impl Region {
     pub fn of(program: &str) -> Result<Self, RegionError> {
         let mut spans = Vec::new();
         let mut opened: Option<(usize, usize)> = None;
-        let mut closed_once = false;
         let mut offset = 0;
         for (line, text) in (1..).zip(lines(program)) {
             let start = offset;
@@ -81,18 +80,16 @@ impl Region {
                 (Some(RegionMarker::End), Some((_, from))) => {
                     spans.push(from..start);
                     opened = None;
-                    closed_once = true;
                 }
             }
         }
         match opened {
             Some((line, _)) => Err(RegionError::Unclosed { line }),
-            None if closed_once => Ok(Self { spans }),
-            None => Ok(Self { spans: std::iter::once(0..program.len()).collect() }),
+            None if spans.is_empty() => Ok(Self { spans: std::iter::once(0..program.len()).collect() }),
+            None => Ok(Self { spans }),
         }
     }
 
-    /// The editable byte ranges, each made of whole lines, in order.
     pub fn spans(&self) -> &[Range<usize>] {
         &self.spans
     }

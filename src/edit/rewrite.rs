@@ -28,9 +28,8 @@ impl Edit {
             return Err(EditError::NoChange);
         }
         let spans = hunks.iter().map(|hunk| parent_lines.span(hunk)).collect::<Result<Vec<_>, _>>()?;
-        let blocks = merged(&spans).into_iter().map(|part| {
+        let blocks = merged(&spans).into_iter().map(|(part, old)| {
             let (first, last) = (&hunks[part.start], &hunks[part.end - 1]);
-            let old = spans[part.clone()].iter().fold(first.old.clone(), |all, span| union(&all, span));
             let new = first.new.start - (first.old.start - old.start)..last.new.end + (old.end - last.old.end);
             Block::new(parent_lines.lines[old].concat(), child_lines[new].concat())
         });
@@ -66,22 +65,19 @@ fn equal(op: &DiffOp) -> bool {
     op.tag() == DiffTag::Equal
 }
 
-/// Which hunks share a block: runs of them whose spans overlap.
-fn merged(spans: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    let mut end = 0;
+/// Runs of hunks whose spans overlap, each with the lines that all of them span: they share a block.
+fn merged(spans: &[Range<usize>]) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut parts: Vec<(Range<usize>, Range<usize>)> = Vec::new();
     for (index, span) in spans.iter().enumerate() {
         match parts.last_mut() {
-            Some(part) if span.start < end => part.end = index + 1,
-            _ => parts.push(index..index + 1),
+            Some((hunks, lines)) if span.start < lines.end => {
+                hunks.end = index + 1;
+                *lines = lines.start.min(span.start)..lines.end.max(span.end);
+            }
+            _ => parts.push((index..index + 1, span.clone())),
         }
-        end = end.max(span.end);
     }
     parts
-}
-
-fn union(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
-    one.start.min(other.start)..one.end.max(other.end)
 }
 
 /// The parent as lines, and which of them a SEARCH text can hold.

@@ -6,7 +6,7 @@ use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::statistic::Quartiles;
 
 use crate::view::plot::number;
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
 /// A value, or a dash where it is missing.
@@ -14,7 +14,6 @@ pub fn or_none(value: Option<impl Into<String>>) -> String {
     value.map_or("-".to_owned(), Into::into)
 }
 
-/// A share in percent.
 pub fn percent(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
@@ -51,7 +50,6 @@ pub fn quartiles(of: Quartiles) -> String {
     format!("{}-{}", milliseconds(of.lower), milliseconds(of.upper))
 }
 
-/// How long something took.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
@@ -61,7 +59,6 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A number of things.
 pub fn count(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", number(count as f64), if count == 1 { one } else { many })
 }
@@ -82,17 +79,8 @@ fn figure(ratio: f64) -> String {
 }
 
 /// The columns of [`rebalance_rows`].
-pub const REBALANCE: [(&str, Column); 9] = [
-    ("one rebalance", Column::Left),
-    ("windows", Column::Right),
-    ("balanced-\nness", Column::Right),
-    ("on the next\nwindow", Column::Right),
-    ("moved\nreplicas %", Column::Right),
-    ("time ms,\nmedian", Column::Right),
-    ("\nquartiles", Column::Right),
-    ("speedup", Column::Right),
-    ("program", Column::Left),
-];
+pub const REBALANCE: &str = "one rebalance|windows#|balanced-\nness#|on the next\nwindow#|moved\nreplicas %#|\
+                             time ms,\nmedian#|\nquartiles#|speedup#|program";
 
 /// The figures of `rebalance_experts` of programs by their names, policy by policy.
 pub fn rebalance_rows(sides: &[(&str, &Vec<RebalanceScore>)]) -> Vec<Vec<String>> {
@@ -119,20 +107,13 @@ pub fn rebalance_rows(sides: &[(&str, &Vec<RebalanceScore>)]) -> Vec<Vec<String>
 pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)], terminal: &Terminal) -> String {
     match rebalance_rows(sides) {
         rows if rows.is_empty() => String::new(),
-        rows => Table::new(&REBALANCE, rows).expendable([6, 1, 3]).draw(terminal) + "\n",
+        rows => Table::new(REBALANCE, rows).expendable([6, 1, 3]).draw(terminal) + "\n",
     }
 }
 
 /// A program compared with another: how many times as fast it is, and the gaps of both.
 pub fn comparison(comparison: &Comparison, program: &str, against: &str, terminal: &Terminal) -> String {
-    let header = [
-        ("", Column::Left),
-        ("windows", Column::Right),
-        ("times\nas fast", Column::Right),
-        ("\ninterval", Column::Right),
-        ("gap %", Column::Right),
-        ("other's\ngap %", Column::Right),
-    ];
+    let header = "|windows#|times\nas fast#|\ninterval#|gap %#|other's\ngap %#";
     let speed = |ratio: Ratio| [figure(ratio.ratio), format!("{} - {}", figure(ratio.low), figure(ratio.high))];
     let mut rows: Vec<Vec<String>> = Vec::new();
     for case in &comparison.cases {
@@ -149,21 +130,14 @@ pub fn comparison(comparison: &Comparison, program: &str, against: &str, termina
     }
     format!(
         "{program} against {against}, in pairs over windows; intervals are two standard errors\n{}\n",
-        Table::new(&header, rows).expendable([1]).draw(terminal)
+        Table::new(header, rows).expendable([1]).draw(terminal)
     )
 }
 
 /// The published scores of programs by their names.
 pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
-    let header = [
-        ("leaderboard", Column::Right),
-        ("combined,\nolder", Column::Right),
-        ("balanced-\nness gpu", Column::Right),
-        ("balanced-\nness expert", Column::Right),
-        ("time ms, as\nmeasured", Column::Right),
-        ("windows", Column::Right),
-        ("program", Column::Left),
-    ];
+    let header = "leaderboard#|combined,\nolder#|balanced-\nness gpu#|balanced-\nness expert#|\
+                  time ms, as\nmeasured#|windows#|program";
     let cells = |(name, scores): &(&str, AdrsScores)| {
         vec![
             format!("{:.4}", scores.leaderboard),
@@ -178,7 +152,7 @@ pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
     let rows: Vec<Vec<String>> = sides.iter().map(cells).collect();
     format!(
         "score preset adrs, by its published formulas: planned on a window, scored on the next\n{}\n",
-        Table::new(&header, rows).expendable([1]).draw(terminal)
+        Table::new(header, rows).expendable([1]).draw(terminal)
     )
 }
 

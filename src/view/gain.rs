@@ -8,20 +8,12 @@ use serde::Serialize;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::view::format::{self, milliseconds, or_none, percent, times};
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
-/// The columns of a gain, case by case.
-pub const CASES: [(&str, Column); 8] = [
-    ("case", Column::Left),
-    ("balancedness\nbaseline", Column::Right),
-    ("\nbest", Column::Right),
-    ("gap %\nbaseline", Column::Right),
-    ("\nbest", Column::Right),
-    ("time ms\nbaseline", Column::Right),
-    ("\nbest", Column::Right),
-    ("\nspeedup", Column::Right),
-];
+/// The columns of [`Gain::case_rows`].
+pub(crate) const CASES: &str = "case|balancedness\nbaseline#|\nbest#|gap %\nbaseline#|\nbest#|time ms\nbaseline#|\
+                                \nbest#|\nspeedup#";
 
 /// The best program beside the baseline, on the held-out windows if the run has some.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -54,7 +46,6 @@ impl Gain {
         Some(Self { candidate: best.candidate, name: known.name.clone(), held_out_windows, baseline, best: scores })
     }
 
-    /// On which windows the programs were compared.
     pub fn windows(&self) -> String {
         match self.held_out_windows {
             0 => "on the windows of the search, which flatter it: no windows were held out".to_owned(),
@@ -79,7 +70,7 @@ impl Gain {
             self.candidate,
             self.name,
             self.windows(),
-            Table::new(&CASES, self.case_rows()).draw(terminal),
+            Table::new(CASES, self.case_rows()).draw(terminal),
             format::rebalance(&self.rebalances(), terminal),
             self.baseline.balancedness_score,
             self.best.balancedness_score,
@@ -87,12 +78,10 @@ impl Gain {
         )
     }
 
-    /// The rebalances of both programs.
     pub fn rebalances(&self) -> [(&'static str, &Vec<RebalanceScore>); 2] {
         [("baseline", &self.baseline.rebalance), ("best", &self.best.rebalance)]
     }
 
-    /// The rows of [`CASES`].
     pub fn case_rows(&self) -> Vec<Vec<String>> {
         self.best.cases.iter().map(|case| self.cells(case)).collect()
     }

@@ -1,16 +1,26 @@
 //! Table: rows for people. The only file that knows the table library.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, presets};
+use serde::Serialize;
 
 use crate::view::terminal::{Terminal, Tone, columns, cut};
 
-/// How a column is aligned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    /// Words.
-    Left,
-    /// Numbers.
-    Right,
+/// A column. Numbers align on the right.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) is_number: bool,
+}
+
+impl Column {
+    /// Reads names separated by `|`. A `#` at the end of a name marks a column of numbers.
+    pub(crate) fn list(header: &str) -> Vec<Self> {
+        let column = |name: &str| match name.strip_suffix('#') {
+            Some(name) => Self { name: name.to_owned(), is_number: true },
+            None => Self { name: name.to_owned(), is_number: false },
+        };
+        header.split('|').map(column).collect()
+    }
 }
 
 /// The width that the last column keeps for its words when there is little room.
@@ -24,7 +34,7 @@ const PADDING: usize = 2;
 /// terminal loses expendable columns, which a line below counts; then words in the last column are cut.
 #[derive(Clone, Debug)]
 pub struct Table {
-    header: Vec<(String, Column)>,
+    header: Vec<Column>,
     rows: Vec<Vec<String>>,
     tones: Vec<Option<Tone>>,
     /// Indices of columns, the first to go first.
@@ -32,9 +42,9 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn new(header: &[(&str, Column)], rows: Vec<Vec<String>>) -> Self {
-        let header = header.iter().map(|(name, column)| ((*name).to_owned(), *column)).collect();
-        Self { header, tones: vec![None; rows.len()], rows, expendable: Vec::new() }
+    /// `header` lists the columns: names separated by `|`, with a `#` at the end of the name of a column of numbers.
+    pub fn new(header: &str, rows: Vec<Vec<String>>) -> Self {
+        Self { header: Column::list(header), tones: vec![None; rows.len()], rows, expendable: Vec::new() }
     }
 
     /// Columns that a narrow terminal loses, the first to go first.
@@ -44,24 +54,23 @@ impl Table {
         self
     }
 
-    /// Colours of the rows.
     #[must_use]
     pub fn tones(mut self, tones: impl IntoIterator<Item = Option<Tone>>) -> Self {
         self.tones = tones.into_iter().collect();
         self
     }
 
-    /// As lines, without a line end after the last.
+    /// The text has no line end after its last line.
     pub fn draw(&self, terminal: &Terminal) -> String {
         let shown = self.columns_for(terminal.width);
         let drawn = self.drawn(&shown, terminal.width);
-        let heading = shown.iter().map(|place| self.header[*place].0.split('\n').count()).max().unwrap_or(0);
+        let heading = shown.iter().map(|place| self.header[*place].name.split('\n').count()).max().unwrap_or(0);
         let tone = |line: usize| match line.checked_sub(heading) {
             None => Some(Tone::Heading),
             Some(row) => self.tones.get(row).copied().flatten(),
         };
         let paint = |(at, line): (usize, String)| tone(at).map_or(line.clone(), |tone| terminal.paint(tone, &line));
-        let mut lines: Vec<String> = drawn.enumerate().map(paint).collect();
+        let mut lines: Vec<String> = drawn.into_iter().enumerate().map(paint).collect();
         let left_out = self.header.len() - shown.len();
         if left_out > 0 {
             let columns = if left_out == 1 { "1 column does" } else { &format!("{left_out} columns do") };
@@ -70,10 +79,10 @@ impl Table {
         lines.join("\n")
     }
 
-    fn drawn(&self, shown: &[usize], width: Option<usize>) -> impl Iterator<Item = String> {
+    fn drawn(&self, shown: &[usize], width: Option<usize>) -> Vec<String> {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(self.header.iter().map(|(name, _)| name));
+        table.set_header(self.header.iter().map(|column| &column.name));
         let words = width.map(|width| self.room_for_words(shown, width));
         for row in &self.rows {
             let cut = |(place, text): (usize, &String)| match words {
@@ -83,14 +92,14 @@ impl Table {
             table.add_row(row.iter().enumerate().map(cut));
         }
         for (place, column) in table.column_iter_mut().enumerate() {
-            if self.header[place].1 == Column::Right {
+            if self.header[place].is_number {
                 column.set_cell_alignment(CellAlignment::Right);
             }
             if !shown.contains(&place) {
                 column.set_constraint(ColumnConstraint::Hidden);
             }
         }
-        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().into_iter()
+        table.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// The columns that the words of the last one may take beside the others.
@@ -100,7 +109,6 @@ impl Table {
         width.saturating_sub(taken + PADDING).max(ENOUGH_WORDS / 2)
     }
 
-    /// The columns for which there is room.
     fn columns_for(&self, width: Option<usize>) -> Vec<usize> {
         let mut shown: Vec<usize> = (0..self.header.len()).collect();
         for column in &self.expendable {
@@ -122,11 +130,11 @@ impl Table {
     }
 
     fn is_cuttable(&self, place: usize) -> bool {
-        place + 1 == self.header.len() && self.header[place].1 == Column::Left
+        place + 1 == self.header.len() && !self.header[place].is_number
     }
 
     fn column_width(&self, place: usize) -> usize {
-        let header = self.header[place].0.split('\n').map(columns);
+        let header = self.header[place].name.split('\n').map(columns);
         let cells = self.rows.iter().filter_map(|row| row.get(place)).map(|cell| columns(cell));
         header.chain(cells).max().unwrap_or(0)
     }
@@ -137,12 +145,10 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let header =
-            [("name\nof it", Column::Left), ("gap", Column::Right), ("score", Column::Right), ("words", Column::Left)];
         let row = |name: &str, score: &str| {
             vec![name.to_owned(), "0.123456".to_owned(), score.to_owned(), "many words ".repeat(9).trim().to_owned()]
         };
-        Table::new(&header, vec![row("a", "1.5"), row("long name", "10.5")]).expendable([1])
+        Table::new("name\nof it|gap#|score#|words", vec![row("a", "1.5"), row("long name", "10.5")]).expendable([1])
     }
 
     #[test]

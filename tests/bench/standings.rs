@@ -1,7 +1,7 @@
 //! Standings: what came of the runs of each contestant, as a table and as a plot.
 
 use packevolve::view::plot::{Axis, Chart, Ink, Layer, Name, Path, Scale, Size};
-use packevolve::view::table::{Column, Table};
+use packevolve::view::table::Table;
 use packevolve::view::terminal::Terminal;
 use packevolve_contract::statistic::median;
 
@@ -52,12 +52,8 @@ impl Standings {
     /// A line a contestant: scores after a quarter of the time, half of it and all of it.
     pub fn table(&self) -> String {
         let marks = [0.25, 0.5, 1.0].map(|share| share * self.judge_seconds);
-        let titles = marks.map(|seconds| format!("after\n{seconds:.0} judge s"));
-        let mut header = vec![("proposers", Column::Left)];
-        for title in &titles {
-            header.extend([(title.as_str(), Column::Right), ("\nfrom - to", Column::Left)]);
-        }
-        header.push(("candidates", Column::Right));
+        let titles = marks.map(|seconds| format!("after\n{seconds:.0} judge s#|\nfrom - to|")).concat();
+        let header = format!("proposers|{titles}candidates#");
         let row = |contestant: Contestant| {
             let mut cells = vec![contestant.to_string()];
             for seconds in marks {

@@ -8,7 +8,7 @@ use crate::view::format::{milliseconds, or_none, percent, score, signed, times};
 use crate::view::inspect::lineage::ScoreGain;
 use crate::view::inspect::row::Row;
 use crate::view::output::harmless;
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
 /// Two candidates.
@@ -31,14 +31,9 @@ impl Compared {
 pub fn compared_table(compared: &Compared, terminal: &Terminal) -> String {
     let Compared { a, b, .. } = compared;
     let who = |row: &Row| {
-        let origin = row.proposer.map_or(String::new(), |proposer| format!(", {proposer}"));
-        terminal.cut(&format!(
-            "{} {} [{}]{origin}, {}",
-            row.candidate,
-            harmless(&row.name),
-            row.commit.short(),
-            row.outcome
-        ))
+        let Row { candidate, proposer, commit, outcome, .. } = row;
+        let origin = proposer.map_or(String::new(), |proposer| format!(", {proposer}"));
+        terminal.cut(&format!("{candidate} {} [{}]{origin}, {outcome}", harmless(&row.name), commit.short()))
     };
     let heading = terminal.paint(Tone::Heading, &format!("{}\n{}", who(a), who(b)));
     match (&a.scores, &b.scores) {
@@ -48,22 +43,11 @@ pub fn compared_table(compared: &Compared, terminal: &Terminal) -> String {
 }
 
 fn figures(compared: &Compared, before: &Scores, after: &Scores, terminal: &Terminal) -> String {
-    let (a, b) = (compared.a.candidate.to_string(), compared.b.candidate.to_string());
-    let header =
-        [("", Column::Left), (a.as_str(), Column::Right), (b.as_str(), Column::Right), ("change", Column::Right)];
+    let (a, b) = (compared.a.candidate, compared.b.candidate);
     let lines = score_lines(compared, before, after);
     let tones = lines.iter().map(|line| tone(&line[3])).collect::<Vec<_>>();
-    let scores = Table::new(&header, lines).tones(tones).draw(terminal);
-    let [gap, time] = ["gap %", "time ms"].map(|figure| [format!("{figure}\n{a}"), format!("\n{b}")]);
-    let header = [
-        ("case", Column::Left),
-        (&gap[0], Column::Right),
-        (&gap[1], Column::Right),
-        ("\nchange", Column::Right),
-        (&time[0], Column::Right),
-        (&time[1], Column::Right),
-        ("\nspeedup", Column::Right),
-    ];
+    let scores = Table::new(&format!("|{a}#|{b}#|change#"), lines).tones(tones).draw(terminal);
+    let header = format!("case|gap %\n{a}#|\n{b}#|\nchange#|time ms\n{a}#|\n{b}#|\nspeedup#");
     let lines = after.cases.iter().map(|case| case_line(case, before)).collect();
     format!("{scores}\n\n{}\n", Table::new(&header, lines).draw(terminal))
 }

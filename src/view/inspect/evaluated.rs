@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::view::format::{self, milliseconds, or_none, percent, quartiles, times};
 use crate::view::output::harmless;
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
 /// The result of `packevolve evaluate`. The shape of its JSON is part of the interface.
@@ -62,7 +62,9 @@ pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal
             let parts = [
                 scores_text(scores, measurement, cases, &evaluated.against, terminal),
                 rebalance_text(evaluated, scores, terminal),
-                comparison_text(evaluated, terminal),
+                evaluated.comparison.as_ref().map_or(String::new(), |comparison| {
+                    format::comparison(comparison, &evaluated.program, &evaluated.against, terminal)
+                }),
                 adrs_text(evaluated, terminal),
             ];
             head + &parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
@@ -81,11 +83,6 @@ fn rebalance_text(evaluated: &Evaluated, scores: &Scores, terminal: &Terminal) -
         sides.push((&evaluated.against, &evaluated.rebalance_against));
     }
     format::rebalance(&sides, terminal)
-}
-
-fn comparison_text(evaluated: &Evaluated, terminal: &Terminal) -> String {
-    let Some(comparison) = &evaluated.comparison else { return String::new() };
-    format::comparison(comparison, &evaluated.program, &evaluated.against, terminal)
 }
 
 fn adrs_text(evaluated: &Evaluated, terminal: &Terminal) -> String {
@@ -110,19 +107,8 @@ pub fn scores_text(
     against: &str,
     terminal: &Terminal,
 ) -> String {
-    let header = [
-        ("case", Column::Left),
-        ("rows", Column::Right),
-        ("windows", Column::Right),
-        ("balanced-\nness", Column::Right),
-        ("on the next\nwindow", Column::Right),
-        ("gap %", Column::Right),
-        ("worst\nrow %", Column::Right),
-        ("time ms,\nmean", Column::Right),
-        ("\nquartiles", Column::Right),
-        ("speedup", Column::Right),
-        ("quality", Column::Right),
-    ];
+    let header = "case|rows#|windows#|balanced-\nness#|on the next\nwindow#|gap %#|worst\nrow %#|\
+                  time ms,\nmean#|\nquartiles#|speedup#|quality#";
     let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases)).collect();
     let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
     let unit = scores.normalised_unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
@@ -130,7 +116,7 @@ pub fn scores_text(
         "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
          unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}\
          quality and speed are relative to {against}; times are normalised by the reference program timed beside each call\n",
-        Table::new(&header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
+        Table::new(header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
         scores.balancedness_score,
         scores.speed_score,
         scores.combined_score,
@@ -168,7 +154,6 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
     ]
 }
 
-/// The evidence of a rejection.
 pub fn evidence_text(evidence: &Evidence) -> String {
     let mut text = format!("during: {}\n", evidence.during);
     for (name, part) in [("traceback", &evidence.traceback), ("it printed", &evidence.output)] {

@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::edit::blame::Lines;
 use crate::search::Candidate;
 use crate::values::candidate::CandidateId;
-use crate::view::format::{count, milliseconds, signed};
+use crate::view::format::{count, milliseconds, or_none, score, signed};
 use crate::view::inspect::row::{Row, gap_cells, gap_headings, shown_cases};
 use crate::view::output::harmless;
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
 /// The line from the seed program to a candidate, along the programs that were edited.
@@ -85,12 +85,8 @@ impl Lineage {
     pub fn text(&self, cases: &[Case], run: &str, terminal: &Terminal) -> String {
         let rows: Vec<&Row> = self.steps.iter().map(|step| &step.row).collect();
         let names = shown_cases(&rows, cases);
-        let headings = gap_headings(&names);
-        let mut header = vec![("#", Column::Right), ("combined", Column::Right), ("gain", Column::Right)];
-        header.extend(["quality", "speed", "unit\nms", "balanced-\nness"].map(|name| (name, Column::Right)));
-        header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
-        header.push(("lines\nleft", Column::Right));
-        header.extend(["proposer", "edit"].map(|name| (name, Column::Left)));
+        let first = "##|combined#|gain#|quality#|speed#|unit\nms#|balanced-\nness#";
+        let header = format!("{first}|{}lines\nleft#|proposer|edit", gap_headings(&names));
         let lines = self.steps.iter().map(|step| step.cells(&names)).collect();
         let tone = |step: &Ancestor| (Some(step.row.candidate) == self.largest_gain).then_some(Tone::Good);
         let gaps = 7..7 + names.len();
@@ -139,10 +135,12 @@ impl Ancestor {
             Some(scores) => {
                 let gain = self.gain.as_ref().map(|gain| signed(gain.combined_score, 4));
                 cells.extend([format!("{:.4}", scores.combined_score), gain.unwrap_or_default()]);
-                cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
-                cells.push(format!("{:.4}", scores.speed_score));
-                cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
-                cells.push(format!("{:.4}", scores.balancedness_score));
+                cells.extend([
+                    or_none(scores.quality.map(score)),
+                    format!("{:.4}", scores.speed_score),
+                    scores.normalised_unit_seconds.map_or(String::new(), milliseconds),
+                    format!("{:.4}", scores.balancedness_score),
+                ]);
                 cells.extend(gap_cells(&self.row, cases));
             }
         }

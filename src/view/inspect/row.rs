@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::search::{Candidate, Search};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::Proposer;
-use crate::view::format::{milliseconds, percent};
+use crate::view::format::{milliseconds, or_none, percent, score};
 use crate::view::output::harmless;
-use crate::view::table::{Column, Table};
+use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
 /// A candidate in a list.
@@ -88,15 +88,10 @@ pub fn closing(search: &Search) -> Vec<Row> {
 /// long and of any length, so they stand last.
 pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, terminal: &Terminal) -> String {
     let names = shown_cases(&rows.iter().collect::<Vec<_>>(), cases);
-    let headings = gap_headings(&names);
-    let mut header = vec![("#", Column::Right), ("balanced-\nness", Column::Right)];
-    header.extend(headings.iter().map(|name| (name.as_str(), Column::Right)));
-    header.extend(["unit\nms", "quality", "speed", "combined"].map(|name| (name, Column::Right)));
     let held_out = rows.iter().any(|row| row.held_out.is_some());
-    if held_out {
-        header.push(("held\nout", Column::Left));
-    }
-    header.push(("name", Column::Left));
+    let last = if held_out { "held\nout|name" } else { "name" };
+    let gaps = gap_headings(&names);
+    let header = format!("##|balanced-\nness#|{gaps}unit\nms#|quality#|speed#|combined#|{last}");
     let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best, held_out)).collect();
     let tone = |row: &Row| match row.outcome {
         _ if Some(row.candidate) == best => Some(Tone::Good),
@@ -119,9 +114,9 @@ pub(super) fn shown_cases(rows: &[&Row], cases: &[Case]) -> Vec<String> {
     cases.iter().map(ToString::to_string).filter(is_shown).collect()
 }
 
-/// Headings of the columns with their gaps.
-pub(super) fn gap_headings(cases: &[String]) -> Vec<String> {
-    cases.iter().map(|name| format!("gap %\n{}", name.replace(' ', "\n"))).collect()
+/// The headings of the gaps in these cases, each with the `|` that separates it from the next column.
+pub(super) fn gap_headings(cases: &[String]) -> String {
+    cases.iter().map(|name| format!("gap %\n{}#|", name.replace(' ', "\n"))).collect()
 }
 
 /// The gaps of a candidate in percent.
@@ -132,22 +127,22 @@ pub(super) fn gap_cells(row: &Row, cases: &[String]) -> impl Iterator<Item = Str
 fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: bool) -> Vec<String> {
     let mark = if Some(row.candidate) == best { "*" } else { "" };
     let mut cells = vec![format!("{mark}{}", row.candidate)];
-    let Some(scores) = &row.scores else {
-        cells.push(row.outcome.to_owned());
-        cells.resize(cases.len() + 6, String::new());
-        cells.extend(held_out.then(|| held_out_cell(row)));
-        cells.push(harmless(&row.name));
-        return cells;
-    };
-    cells.push(format!("{:.4}", scores.balancedness_score));
-    cells.extend(gap_cells(row, cases));
-    cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
-    cells.push(scores.quality.map_or("-".to_owned(), |quality| format!("{quality:.4}")));
-    cells.push(format!("{:.4}", scores.speed_score));
-    cells.push(format!("{:.4}", scores.combined_score));
+    match &row.scores {
+        None => {
+            cells.push(row.outcome.to_owned());
+            cells.resize(cases.len() + 6, String::new());
+        }
+        Some(scores) => {
+            cells.push(format!("{:.4}", scores.balancedness_score));
+            cells.extend(gap_cells(row, cases));
+            cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
+            cells.push(or_none(scores.quality.map(score)));
+            cells.extend([scores.speed_score, scores.combined_score].map(|score| format!("{score:.4}")));
+        }
+    }
     cells.extend(held_out.then(|| held_out_cell(row)));
-    let flag = if scores.deterministic == Some(false) { " (not deterministic)" } else { "" };
-    cells.push(format!("{}{flag}", harmless(&row.name)));
+    let is_random = row.scores.as_ref().is_some_and(|scores| scores.deterministic == Some(false));
+    cells.push(harmless(&row.name) + if is_random { " (not deterministic)" } else { "" });
     cells
 }
 

@@ -6,7 +6,7 @@ use crate::journal::Entry;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
-use crate::values::event::{Asking, Event, ModelAsked, StopReason};
+use crate::values::event::{Asking, Event, ModelAsked, Proposer};
 use crate::values::llm_error::Scope;
 use crate::view::output::harmless;
 use crate::view::terminal::Tone;
@@ -17,7 +17,6 @@ pub fn event_line(entry: &Entry<Event>, began: f64, search: &Search) -> String {
     format!("{:>5}  {:>9.2}s  {text}", entry.seq, entry.time - began)
 }
 
-/// The colour of an event.
 pub fn event_tone(event: &Event) -> Option<Tone> {
     match event {
         Event::RunStarted(_) | Event::RunStopped { .. } | Event::RunResumed { .. } => Some(Tone::Heading),
@@ -38,6 +37,7 @@ pub fn event_text(event: &Event, search: &Search) -> String {
 
 fn text(event: &Event, search: &Search) -> String {
     let name = |id: CandidateId| search.candidate(id).map_or("?", |known| known.name.as_str());
+    let held_out = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
     match event {
         Event::RunStarted(started) => format!(
             "started from {} on {} ({}), rng_seed {}, {} proposals in the corpus",
@@ -63,9 +63,7 @@ fn text(event: &Event, search: &Search) -> String {
         }
         Event::ModelPaused { model, error } => format!("{} pauses: {error}", model_name(*model, search)),
         Event::ModelResumed { model } => format!("{} is asked again", model_name(*model, search)),
-        Event::ProposalDeclined { attempt, reason, .. } => {
-            format!("attempt {attempt} declined: {reason}")
-        }
+        Event::ProposalDeclined { attempt, reason, .. } => format!("attempt {attempt} declined: {reason}"),
         Event::CandidateCreated(created) => format!(
             "candidate {} [{}] made by attempt {}: {}",
             created.candidate,
@@ -76,10 +74,19 @@ fn text(event: &Event, search: &Search) -> String {
         Event::CandidateEvaluated { candidate, evaluation } => {
             format!("candidate {candidate} {} ({})", outcome_text(evaluation, search), name(*candidate))
         }
-        Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => {
-            format!("candidate {candidate} {} ({})", ruling_text(event, search), name(*candidate))
+        Event::Confirmed { candidate, measurement } => {
+            let text = confirmed_text(*candidate, held_out(measurement), search);
+            format!("candidate {candidate} {text} ({})", name(*candidate))
         }
-        Event::RunStopped { reason } => stop_text(*reason),
+        Event::Refuted { candidate, evaluation: Evaluation::Rejected { rejection, .. } } => {
+            format!("candidate {candidate} is rejected on the held-out windows: it {rejection} ({})", name(*candidate))
+        }
+        Event::Refuted { candidate, evaluation } => {
+            let score = evaluation.measurement().map_or(0.0, held_out);
+            let name = name(*candidate);
+            format!("candidate {candidate} is not the best: refuted with {score:.4} on the held-out windows ({name})")
+        }
+        Event::RunStopped { reason } => format!("stopped: {reason}"),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
     }
 }
@@ -87,6 +94,14 @@ fn text(event: &Event, search: &Search) -> String {
 /// The name of a language model in the settings.
 pub fn model_name(model: usize, search: &Search) -> &str {
     search.settings().llm.models.get(model).map_or("?", |model| model.name.as_str())
+}
+
+/// The name of a proposer; that of a language model is in the settings.
+pub fn proposer_name(proposer: Proposer, search: &Search) -> String {
+    match proposer {
+        Proposer::Model(model) => model_name(model, search).to_owned(),
+        proposer => proposer.to_string(),
+    }
 }
 
 fn asked_text(asked: &ModelAsked, search: &Search) -> String {
@@ -99,36 +114,18 @@ fn asked_text(asked: &ModelAsked, search: &Search) -> String {
     format!("{name} asked {what}, {}: {outcome}", charge_text(asked.charge))
 }
 
-/// Tokens and money.
 pub fn charge_text(charge: Charge) -> String {
     format!("{} tokens, ${:.4}", charge.tokens(), charge.dollars())
 }
 
-fn stop_text(reason: StopReason) -> String {
-    format!("stopped: {reason}")
-}
-
-fn ruling_text(event: &Event, search: &Search) -> String {
-    let scores = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+fn confirmed_text(candidate: CandidateId, score: f64, search: &Search) -> String {
     let size = |id: CandidateId| search.candidate(id).map_or(0, |known| known.size);
-    let is_cut = |id: CandidateId| search.candidate(id).is_some_and(|known| known.cut.is_some());
-    match event {
-        Event::Confirmed { candidate, measurement } if is_cut(*candidate) => {
-            let parent = search.candidate(*candidate).and_then(|known| known.parents.first().copied());
-            let (before, after) = (parent.map_or(0, size), size(*candidate));
-            let score = scores(measurement);
+    match search.candidate(candidate).filter(|known| known.cut.is_some()) {
+        Some(known) => {
+            let (before, after) = (known.parents.first().map_or(0, |parent| size(*parent)), known.size);
             format!("is the best: {after} tokens in place of {before}, and {score:.4} on the held-out windows")
         }
-        Event::Confirmed { measurement, .. } => {
-            format!("is the best: confirmed with {:.4} on the held-out windows", scores(measurement))
-        }
-        Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
-            format!("is not the best: refuted with {:.4} on the held-out windows", scores(measurement))
-        }
-        Event::Refuted { evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
-            format!("is rejected on the held-out windows: it {rejection}")
-        }
-        _ => unreachable!("BUG: no ruling, or one that the search refuses"),
+        None => format!("is the best: confirmed with {score:.4} on the held-out windows"),
     }
 }
 

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::values::candidate::CandidateId;
 use crate::view::format::{count, milliseconds, or_none, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table};
+use crate::view::report::data::ReportData;
+use crate::view::report::page::{Figure, Key, Part, Section, Table};
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let family = Family::of(cast);
-    let blocks = if family.members.len() > 1 { vec![Block::Figure(figure(cast, &family))] } else { Vec::new() };
-    Section { id: "family", title: "Family tree of the front", blocks }
+pub fn section(data: &ReportData<'_>) -> Section {
+    let family = Family::of(data);
+    let parts = if family.members.len() > 1 { vec![Part::Figure(figure(data, &family))] } else { Vec::new() };
+    Section { id: "family", title: "Family tree of the front", parts }
 }
 
 /// The front and all its ancestors.
@@ -22,17 +22,17 @@ struct Family {
 }
 
 impl Family {
-    fn of(cast: &NamedCandidates<'_>) -> Self {
-        let mut left: Vec<CandidateId> = cast.front.iter().copied().chain(cast.best).collect();
+    fn of(data: &ReportData<'_>) -> Self {
+        let mut left: Vec<CandidateId> = data.front.iter().copied().chain(data.best).collect();
         let mut members = BTreeSet::new();
         while let Some(member) = left.pop() {
             if members.insert(member) {
-                left.extend_from_slice(&cast.known(member).parents);
+                left.extend_from_slice(&data.known(member).parents);
             }
         }
         let mut children: BTreeMap<CandidateId, Vec<CandidateId>> = BTreeMap::new();
         for member in &members {
-            if let Some(parent) = cast.known(*member).parents.first() {
+            if let Some(parent) = data.known(*member).parents.first() {
                 children.entry(*parent).or_default().push(*member);
             }
         }
@@ -55,89 +55,88 @@ impl Family {
     }
 }
 
-fn figure(cast: &NamedCandidates<'_>, family: &Family) -> Figure {
+fn figure(data: &ReportData<'_>, family: &Family) -> Figure {
     let chart = Chart {
         x: Axis::new("generation", Scale::Linear),
         y: Axis::new("combined_score", Scale::TowardsOne),
-        layers: layers(cast, family),
+        layers: layers(data, family),
     };
     let label = "The front and its ancestors, by generation and score";
-    let mut figure = Figure::new(&chart, [380, 320], label, table(cast, family));
-    figure.keys = keys(cast, family);
-    let ancestors = family.members.iter().filter(|id| !cast.front.contains(id)).count();
+    let mut figure = Figure::new(&chart, [380, 320], label, table(data, family));
+    figure.keys = keys(data, family);
+    let ancestors = family.members.iter().filter(|id| !data.front.contains(id)).count();
     figure.caption = format!(
         "Each line leads from a program to one that an edit made of it; a generation is one edit. {} on the front, {}.",
-        count(cast.front.len(), "program is", "programs are"),
+        count(data.front.len(), "program is", "programs are"),
         count(ancestors, "other is its ancestor", "others are their ancestors"),
     );
     figure
 }
 
 /// The place of a member in the figure, if it was measured in full.
-fn place(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<(f64, f64)> {
-    Some((cast.generation(id) as f64, cast.scores(id)?.combined_score))
+fn place(data: &ReportData<'_>, id: CandidateId) -> Option<(f64, f64)> {
+    Some((data.generation(id) as f64, data.scores(id)?.combined_score))
 }
 
-fn layers(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Layer> {
-    let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(cast, *id)).collect::<Vec<_>>();
+fn layers(data: &ReportData<'_>, family: &Family) -> Vec<Layer> {
+    let at = |ids: &[CandidateId]| ids.iter().filter_map(|id| place(data, *id)).collect::<Vec<_>>();
     let named = |ids: &[CandidateId], name: &dyn Fn(CandidateId) -> Name| {
-        ids.iter().filter_map(|id| Some((place(cast, *id)?, name(*id)))).collect::<Vec<_>>()
+        ids.iter().filter_map(|id| Some((place(data, *id)?, name(*id)))).collect::<Vec<_>>()
     };
-    let name = |id| cast.name(id);
+    let name = |id| data.name(id);
     let number = |id| Name::new(format!("#{id}"));
     let members: Vec<CandidateId> = family.members.iter().copied().collect();
-    let others: Vec<CandidateId> = cast.front.iter().copied().filter(|id| Some(*id) != cast.best).collect();
+    let others: Vec<CandidateId> = data.front.iter().copied().filter(|id| Some(*id) != data.best).collect();
     let seed = [CandidateId::SEED];
     vec![
-        Layer::Links { ink: Ink::Second, at: links(cast, family, |nth| nth > 0) },
-        Layer::Links { ink: Ink::Many, at: links(cast, family, |nth| nth == 0) },
+        Layer::Links { ink: Ink::Second, at: links(data, family, |nth| nth > 0) },
+        Layer::Links { ink: Ink::Many, at: links(data, family, |nth| nth == 0) },
         Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: at(&members) },
-        Layer::Line { ink: Ink::Best, path: Path::Straight, at: at(&cast.winning_line()), name: None },
-        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(cast.best.as_slice(), &name) },
+        Layer::Line { ink: Ink::Best, path: Path::Straight, at: at(&data.winning_line()), name: None },
+        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(data.best.as_slice(), &name) },
         Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&seed, &name) },
         Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named(&others, &number) },
     ]
 }
 
 /// The lines from parents, of which `wanted` picks some by their order, to members.
-fn links(cast: &NamedCandidates<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
+fn links(data: &ReportData<'_>, family: &Family, wanted: fn(usize) -> bool) -> Vec<[(f64, f64); 2]> {
     let mut links = Vec::new();
     for child in &family.members {
-        let parents = cast.known(*child).parents.iter().enumerate().filter(|(nth, _)| wanted(*nth));
-        links.extend(parents.filter_map(|(_, parent)| Some([place(cast, *parent)?, place(cast, *child)?])));
+        let parents = data.known(*child).parents.iter().enumerate().filter(|(nth, _)| wanted(*nth));
+        links.extend(parents.filter_map(|(_, parent)| Some([place(data, *parent)?, place(data, *child)?])));
     }
     links
 }
 
-fn keys(cast: &NamedCandidates<'_>, family: &Family) -> Vec<Key> {
+fn keys(data: &ReportData<'_>, family: &Family) -> Vec<Key> {
     let mut keys = vec![
         Key { mark: "◆", class: "k-best", means: "the best, and its line" },
         Key { mark: "●", class: "k-best", means: "on the front" },
         Key { mark: "•", class: "k-many", means: "an ancestor" },
         Key { mark: "○", class: "k-text", means: "the seed program" },
     ];
-    if family.members.iter().any(|id| cast.known(*id).parents.len() > 1) {
+    if family.members.iter().any(|id| data.known(*id).parents.len() > 1) {
         keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossover" });
     }
     keys
 }
 
-fn table(cast: &NamedCandidates<'_>, family: &Family) -> Table {
-    let columns = ["program", "on the front", "proposer", "unit, ms#", "quality#", "combined#", "second parent"];
+fn table(data: &ReportData<'_>, family: &Family) -> Table {
+    let columns = "program|on the front|proposer|unit, ms#|quality#|combined#|second parent";
     let mut table = Table::new("The tree, each program below the one that was edited", columns);
     for (id, before) in family.tree() {
-        let name = Cell { text: format!("{before}{id} {}", cast.name(id).long), class: "tree".to_owned() };
-        let scores = cast.scores(id);
-        let second = cast.known(id).parents.get(1).map_or(String::new(), ToString::to_string);
+        let scores = data.scores(id);
         let cells = [
-            if cast.front.contains(&id) { "yes".to_owned() } else { String::new() },
-            if id == CandidateId::SEED { String::new() } else { cast.proposer(id) },
+            format!("{before}{id} {}", data.name(id).long),
+            if data.front.contains(&id) { "yes".to_owned() } else { String::new() },
+            if id == CandidateId::SEED { String::new() } else { data.proposer(id) },
             or_none(scores.and_then(|scores| scores.normalised_unit_seconds).map(milliseconds)),
             or_none(scores.and_then(|scores| scores.quality).map(score)),
             or_none(scores.map(|scores| score(scores.combined_score))),
-            second,
+            data.known(id).parents.get(1).map_or(String::new(), ToString::to_string),
         ];
-        table.row([name].into_iter().chain(cells.map(Cell::from))).is_best = Some(id) == cast.best;
+        table.row(cells).is_best = Some(id) == data.best;
     }
-    table
+    table.with_class(0, "tree")
 }

@@ -7,35 +7,38 @@ use crate::values::candidate::CandidateId;
 use crate::view::format::{self, milliseconds, or_none, percent, score, time, times};
 use crate::view::gain::{CASES, Gain};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Scale};
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Cell, Figure, Key, Section, Table, Tile, arrow};
+use crate::view::report::data::ReportData;
+use crate::view::report::page::{Figure, Key, Part, Section, Table, Tile, arrow};
 
 /// The figure draws smaller gaps as this one: a logarithmic axis has no 0.
 const LEAST_GAP: f64 = 1e-5;
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    Section { id: "gained", title: "What was gained", blocks: blocks(cast) }
+pub fn section(data: &ReportData<'_>) -> Section {
+    Section { id: "gained", title: "What was gained", parts: parts(data) }
 }
 
-fn blocks(cast: &NamedCandidates<'_>) -> Vec<Block> {
-    if cast.search.baseline().is_none() {
-        return vec![Block::words("The run has not measured anything yet.")];
+fn parts(data: &ReportData<'_>) -> Vec<Part> {
+    if data.search.baseline().is_none() {
+        return vec![Part::Paragraph("The run has not measured anything yet.".to_owned())];
     }
-    let mut blocks = Vec::new();
-    match Gain::of(cast.search).filter(|_| cast.best.is_some()) {
+    let mut parts = Vec::new();
+    match Gain::of(data.search).filter(|_| data.best.is_some()) {
         Some(gain) => {
-            blocks.push(Block::words(lead(&gain)));
-            blocks.push(Block::Tiles { tiles: tiles(cast, &gain) });
-            blocks.push(Block::Table(held_out_table(&gain)));
-            blocks.extend(rebalances(&gain).map(Block::Table));
+            parts.push(Part::Paragraph(lead(&gain)));
+            parts.push(Part::Tiles(tiles(data, &gain)));
+            parts.push(Part::Table(held_out_table(&gain)));
+            parts.extend(rebalances(&gain).map(Part::Table));
         }
-        None => blocks.push(Block::words("The run has not found a better program than the seed program yet.")),
+        None => {
+            let text = "The run has not found a better program than the seed program yet.";
+            parts.push(Part::Paragraph(text.to_owned()));
+        }
     }
-    if cast.best.is_some() || !cast.corpus.is_empty() {
-        blocks.push(Block::Figure(figure(cast, &GAPS)));
-        blocks.push(Block::Figure(figure(cast, &TIMES)));
+    if data.best.is_some() || !data.corpus.is_empty() {
+        parts.push(Part::Figure(figure(data, &GAPS)));
+        parts.push(Part::Figure(figure(data, &TIMES)));
     }
-    blocks
+    parts
 }
 
 fn lead(gain: &Gain) -> String {
@@ -43,15 +46,15 @@ fn lead(gain: &Gain) -> String {
     format!("The best program is candidate {candidate}, {name}, compared with the baseline {}.", gain.windows())
 }
 
-fn tiles(cast: &NamedCandidates<'_>, gain: &Gain) -> Vec<Tile> {
+fn tiles(data: &ReportData<'_>, gain: &Gain) -> Vec<Tile> {
     let mut tiles = Vec::new();
     if let Some((before, after)) = gain.unit() {
         let note = format!("{} as fast", times(before / after));
         let name = "All packing calls of one rebalance";
         tiles.push(Tile { name, before: time(before), after: time(after), note });
     }
-    if let Some((before, after)) = cast.mean_gap(&gain.baseline).zip(cast.mean_gap(&gain.best)) {
-        let cases = cast.counting.len();
+    if let Some((before, after)) = data.mean_gap(&gain.baseline).zip(data.mean_gap(&gain.best)) {
+        let cases = data.counting.len();
         let note = format!("heaviest pack above its bound, mean of {cases} cases");
         let [before, after] = [before, after].map(|gap| format!("{} %", percent(gap)));
         tiles.push(Tile { name: "Gap to the lower bound", before, after, note });
@@ -76,12 +79,13 @@ fn rebalance_tile(gain: &Gain) -> Option<Tile> {
     Some(Tile { name, before: time(before.normalised_seconds), after: time(after.normalised_seconds), note })
 }
 
-/// Whole rebalances of both programs; `None` if none was measured.
+/// `None` if no whole rebalance was measured.
 fn rebalances(gain: &Gain) -> Option<Table> {
     let caption = "Whole rebalances, by the hierarchical policy and the global one";
-    let mut table = Table::of(caption, &format::REBALANCE, format::rebalance_rows(&gain.rebalances()));
-    for row in &mut table.rows {
-        row.is_best = row.cells.last().is_some_and(|program| program.text == "best");
+    let mut table = Table::new(caption, format::REBALANCE);
+    for cells in format::rebalance_rows(&gain.rebalances()) {
+        let is_best = cells.last().is_some_and(|program| program == "best");
+        table.row(cells).is_best = is_best;
     }
     (!table.rows.is_empty()).then_some(table)
 }
@@ -89,8 +93,11 @@ fn rebalances(gain: &Gain) -> Option<Table> {
 /// The best beside the baseline, case by case.
 fn held_out_table(gain: &Gain) -> Table {
     let caption = format!("Candidate {} against the baseline, case by case (items→packs)", gain.candidate);
-    let mut table = Table::of(caption, &CASES, gain.case_rows());
-    table.rows.iter_mut().for_each(|row| row.cells[0].text = arrow(&row.cells[0].text));
+    let mut table = Table::new(caption, CASES);
+    for mut cells in gain.case_rows() {
+        cells[0] = arrow(&cells[0]);
+        table.row(cells);
+    }
     table
 }
 
@@ -125,18 +132,18 @@ const TIMES: CaseFigure = CaseFigure {
     table: "Time of a call in ms for each case, on the windows of the search",
 };
 
-fn figure(cast: &NamedCandidates<'_>, compared: &CaseFigure) -> Figure {
-    let cases: Vec<String> = cast.search.origin().cases.iter().map(ToString::to_string).collect();
+fn figure(data: &ReportData<'_>, compared: &CaseFigure) -> Figure {
+    let cases: Vec<String> = data.search.origin().cases.iter().map(ToString::to_string).collect();
     let row = |case: &str| -(cases.iter().position(|known| known == case).unwrap_or(0) as f64);
     let at = |ids: &[CandidateId]| -> Vec<(f64, f64)> {
-        let scores = ids.iter().filter_map(|id| cast.scores(*id));
+        let scores = ids.iter().filter_map(|id| data.scores(*id));
         scores.flat_map(|scores| &scores.cases).map(|case| ((compared.drawn)(case), row(&case.case))).collect()
     };
     let points = |ink, mark, ids: &[CandidateId]| Layer::Points { ink, mark, at: at(ids) };
     let layers = vec![
         points(Ink::Text, Mark::Ring, &[CandidateId::SEED]),
-        points(Ink::Second, Mark::Triangle, &cast.corpus),
-        points(Ink::Best, Mark::Diamond, cast.best.as_slice()),
+        points(Ink::Second, Mark::Triangle, &data.corpus),
+        points(Ink::Best, Mark::Diamond, data.best.as_slice()),
     ];
     let names = cases.iter().map(|case| (row(case), arrow(case))).collect();
     let chart = Chart {
@@ -145,39 +152,36 @@ fn figure(cast: &NamedCandidates<'_>, compared: &CaseFigure) -> Figure {
         layers,
     };
     let height = 64 + 26 * cases.len() as u32;
-    let mut figure = Figure::new(&chart, [height, height], compared.label, table(cast, compared, &cases));
-    figure.keys = keys(cast);
+    let mut figure = Figure::new(&chart, [height, height], compared.label, table(data, compared, &cases));
+    figure.keys = keys(data);
     figure.caption = compared.caption.to_owned();
     figure
 }
 
-fn keys(cast: &NamedCandidates<'_>) -> Vec<Key> {
+fn keys(data: &ReportData<'_>) -> Vec<Key> {
     let best = Key { mark: "◆", class: "k-best", means: "the best" };
     let given = Key { mark: "▲", class: "k-second", means: "the given proposals" };
     let seed = Key { mark: "○", class: "k-text", means: "the seed program" };
-    let is_there = [cast.best.is_some(), !cast.corpus.is_empty(), true];
+    let is_there = [data.best.is_some(), !data.corpus.is_empty(), true];
     [best, given, seed].into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
 }
 
-fn table(cast: &NamedCandidates<'_>, compared: &CaseFigure, cases: &[String]) -> Table {
-    let ends = ["unit, ms#", "combined_score#"].map(str::to_owned);
-    let columns =
-        ["program".to_owned()].into_iter().chain(cases.iter().map(|case| format!("{}#", arrow(case)))).chain(ends);
-    let mut table = Table::new(compared.table, columns);
+fn table(data: &ReportData<'_>, compared: &CaseFigure, cases: &[String]) -> Table {
+    let columns: String = cases.iter().map(|case| format!("{}#|", arrow(case))).collect();
+    let mut table = Table::new(compared.table, &format!("program|{columns}unit, ms#|combined_score#"));
     if compared.title == GAPS.title {
         let bound = cases.iter().map(|_| percent(0.0));
         table.row(["lower bound".to_owned()].into_iter().chain(bound).chain([String::new(), String::new()]));
     }
-    for id in cast.best.into_iter().chain(cast.corpus.iter().copied()).chain([CandidateId::SEED]) {
-        let Some(scores) = cast.scores(id) else { continue };
-        let mut cells = vec![Cell::name(cast.known(id).name.clone())];
-        cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written).into()));
-        cells.extend(
-            [or_none(scores.normalised_unit_seconds.map(milliseconds)), score(scores.combined_score)].map(Cell::from),
-        );
-        table.row(cells).is_best = Some(id) == cast.best;
+    for id in data.best.into_iter().chain(data.corpus.iter().copied()).chain([CandidateId::SEED]) {
+        let Some(scores) = data.scores(id) else { continue };
+        let mut cells = vec![data.known(id).name.clone()];
+        cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written)));
+        cells.push(or_none(scores.normalised_unit_seconds.map(milliseconds)));
+        cells.push(score(scores.combined_score));
+        table.row(cells).is_best = Some(id) == data.best;
     }
-    table
+    table.with_class(0, "name")
 }
 
 fn case_of<'s>(scores: &'s Scores, name: &str) -> Option<&'s CaseScore> {

@@ -4,17 +4,17 @@ use packevolve_contract::objective::CaseScore;
 
 use crate::view::format::{percent, score};
 use crate::view::plot::number;
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Cell, Section, Table, arrow};
+use crate::view::report::data::ReportData;
+use crate::view::report::page::{Part, Section, Table, arrow};
 
 /// Shades, by the share of the baseline's gap that is left; above the last it is worse than the baseline.
 const SHADES: [(f64, &str); 5] = [(0.02, "h5"), (0.05, "h4"), (0.15, "h3"), (0.4, "h2"), (1.0, "h1")];
 /// Up to half a percent more than the baseline's gap counts as the same.
 const SAME: f64 = 1.005;
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let leading = cast.leading();
-    let mut blocks = Vec::new();
+pub fn section(data: &ReportData<'_>) -> Section {
+    let leading = data.leading();
+    let mut parts = Vec::new();
     if leading.len() > 1 {
         let shades = SHADES.map(|(share, _)| format!("{} %", number(share * 100.0)));
         let text = format!(
@@ -22,35 +22,34 @@ pub fn section(cast: &NamedCandidates<'_>) -> Section {
              baseline's gap is left: at most {}. Orange is worse than the baseline.",
             shades.join(", ")
         );
-        blocks.push(Block::words(text));
-        blocks.push(Block::Table(table(cast)));
+        parts.push(Part::Paragraph(text));
+        parts.push(Part::Table(table(data)));
     }
-    Section { id: "heat", title: "Gap in every case", blocks }
+    Section { id: "heat", title: "Gap in every case", parts }
 }
 
-fn table(cast: &NamedCandidates<'_>) -> Table {
-    let cases: Vec<String> = cast.search.origin().cases.iter().map(ToString::to_string).collect();
-    let named = cases.iter().map(|case| format!("{}#", arrow(case).replace(' ', "\n")));
-    let columns = ["program", "score#"].map(str::to_owned).into_iter().chain(named);
-    let mut table = Table::new("Gap to the lower bound in %, on the windows of the search", columns);
-    let baseline = cast.search.baseline().and_then(|baseline| cast.search.scores(baseline));
+fn table(data: &ReportData<'_>) -> Table {
+    let cases: Vec<String> = data.search.origin().cases.iter().map(ToString::to_string).collect();
+    let columns: String = cases.iter().map(|case| format!("|{}#", arrow(case).replace(' ', "\n"))).collect();
+    let caption = "Gap to the lower bound in %, on the windows of the search";
+    let mut table = Table::new(caption, &format!("program|score#{columns}"));
+    let baseline = data.search.baseline().and_then(|baseline| data.search.scores(baseline));
     let baseline = baseline.map_or(Vec::new(), |scores| scores.cases);
-    for id in cast.leading() {
-        let Some(scores) = cast.scores(id) else { continue };
-        let name = format!("{id} {}", cast.name(id).long);
-        let gaps = cases.iter().map(|case| gap(case, &scores.cases, &baseline));
-        let first = [Cell::name(name), Cell::from(score(scores.combined_score))];
-        let cells = first.into_iter().chain(gaps);
-        table.row(cells).is_best = Some(id) == cast.best;
+    for id in data.leading() {
+        let Some(scores) = data.scores(id) else { continue };
+        let gaps: Vec<Option<f64>> = cases.iter().map(|case| gap(case, &scores.cases)).collect();
+        let first = [format!("{id} {}", data.name(id).long), score(scores.combined_score)];
+        let row = table.row(first.into_iter().chain(gaps.iter().map(|gap| gap.map_or(String::new(), percent))));
+        row.is_best = Some(id) == data.best;
+        for ((cell, own), case) in row.cells[2..].iter_mut().zip(&gaps).zip(&cases) {
+            cell.class = own.zip(gap(case, &baseline)).map_or("", |(own, baseline)| shade(own, baseline));
+        }
     }
-    table
+    table.with_class(0, "name")
 }
 
-fn gap(case: &str, scores: &[CaseScore], baseline: &[CaseScore]) -> Cell {
-    let of = |scores: &[CaseScore]| scores.iter().find(|score| score.case == case).map(|score| score.gap);
-    let Some(gap) = of(scores) else { return Cell::from("") };
-    let class = of(baseline).map_or("", |baseline| shade(gap, baseline));
-    Cell { text: percent(gap), class: class.to_owned() }
+fn gap(case: &str, scores: &[CaseScore]) -> Option<f64> {
+    scores.iter().find(|score| score.case == case).map(|score| score.gap)
 }
 
 fn shade(gap: f64, baseline: f64) -> &'static str {

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use packevolve_contract::protocol::Ready;
+use packevolve_contract::topology::Topology;
 use serde_json::Value;
 
 use crate::run::fold::Run;
 use crate::search::Tally;
 use crate::values::event::Event;
 use crate::view::format::{count, duration};
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Section, Table};
+use crate::view::report::data::ReportData;
+use crate::view::report::page::{Part, Section, Table};
 
 /// The name of a run: that of its folder.
 pub fn name(run: &Run) -> String {
@@ -18,9 +20,8 @@ pub fn name(run: &Run) -> String {
     path.file_name().map_or("a run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// How the run stands.
-pub fn state(cast: &NamedCandidates<'_>) -> String {
-    let NamedCandidates { run, entries, .. } = cast;
+pub fn state(data: &ReportData<'_>) -> String {
+    let ReportData { run, entries, .. } = data;
     let Tally { measured, outclassed, rejected } = run.search.tally();
     let judged = count(measured + outclassed + rejected, "candidate judged", "candidates judged");
     let (first, last) = (&entries[0], entries.last().expect("BUG: a run has a first event"));
@@ -40,71 +41,62 @@ fn date(seconds: f64) -> String {
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
 }
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let blocks = vec![Block::Table(machine(cast)), jail(cast), Block::Behind(settings(cast))];
-    Section { id: "machine", title: "Machine, jail and settings", blocks }
+pub fn section(data: &ReportData<'_>) -> Section {
+    let parts = vec![Part::Table(machine(data)), jail(data), Part::Folded(settings(data))];
+    Section { id: "machine", title: "Machine, jail and settings", parts }
 }
 
-fn machine(cast: &NamedCandidates<'_>) -> Table {
-    let started = cast.search.origin();
+fn machine(data: &ReportData<'_>) -> Table {
+    let started = data.search.origin();
     let judge = &started.judge;
-    let topology = &started.settings.evaluation.topology;
+    let Topology { layers, experts, groups, replicas, gpus, nodes, .. } = started.settings.evaluation.topology;
+    let topology = format!(
+        "{layers} layers, {experts} experts in {groups} groups, {replicas} replicas on {gpus} GPUs of {nodes} nodes"
+    );
+    let Ready { windows, real_windows, held_out_windows, .. } = judge;
+    let windows = format!("{windows} for the search ({real_windows} as given), {held_out_windows} held out");
     let rows = [
         ("packevolve", started.packevolve.clone()),
         ("device", format!("{} ({})", judge.device, judge.device_name)),
         ("Python, torch", format!("{}, {}", judge.python, judge.torch)),
         ("threads of torch", judge.torch_threads.to_string()),
-        ("topology", {
-            let t = topology;
-            format!(
-                "{} layers, {} experts in {} groups, {} replicas on {} GPUs of {} nodes",
-                t.layers, t.experts, t.groups, t.replicas, t.gpus, t.nodes
-            )
-        }),
-        ("windows of loads", {
-            let held_out = judge.held_out_windows;
-            format!("{} for the search ({} as given), {held_out} held out", judge.windows, judge.real_windows)
-        }),
+        ("topology", topology),
+        ("windows of loads", windows),
         ("digest of the loads", judge.loads_digest.clone()),
         ("rng_seed", started.settings.rng_seed.to_string()),
         ("seed program", format!("{}, blob {}", started.file_name, started.program)),
         ("baseline", format!("blob {}", started.baseline)),
     ];
-    let mut table = Table::new("What was measured, and with what", ["what", "which"]);
-    for (what, which) in rows {
-        table.row([what.to_owned(), which]);
-    }
-    table.wrap_last();
-    table
+    let mut table = Table::new("What was measured, and with what", "what|which");
+    rows.into_iter().for_each(|(what, which)| _ = table.row([what.to_owned(), which]));
+    table.with_class(1, "wraps")
 }
 
 /// The jail in a sentence, or step by step if a step is missing.
-fn jail(cast: &NamedCandidates<'_>) -> Block {
-    let steps = &cast.search.origin().judge.jail;
+fn jail(data: &ReportData<'_>) -> Part {
+    let steps = &data.search.origin().judge.jail;
     if steps.iter().all(|step| step.in_force) {
         let names: Vec<&str> = steps.iter().map(|step| step.step.as_str()).collect();
-        return Block::words(match &names[..] {
+        return Part::Paragraph(match &names[..] {
             [] => "Programs ran without a jail.".to_owned(),
             names => format!("Every program ran in the whole jail: {}.", names.join(", ")),
         });
     }
-    let mut table = Table::new("Steps of the jail that every program ran in", ["step", "in force", "why not"]);
+    let mut table = Table::new("Steps of the jail that every program ran in", "step|in force|why not");
     for step in steps {
         table.row([step.step.as_str(), if step.in_force { "yes" } else { "no" }, &step.reason]);
     }
-    table.wrap_last();
-    Block::Table(table)
+    Part::Table(table.with_class(2, "wraps"))
 }
 
 /// Every setting in force, by its path in the record.
-fn settings(cast: &NamedCandidates<'_>) -> Table {
-    let mut table = Table::new("All settings in force", ["setting", "value"]);
-    let settings = serde_json::to_value(cast.search.settings()).expect("BUG: settings are JSON in the journal");
+fn settings(data: &ReportData<'_>) -> Table {
+    let mut table = Table::new("All settings in force", "setting|value");
+    let settings = serde_json::to_value(data.search.settings()).expect("BUG: settings are JSON in the journal");
     for (path, value) in leaves("", &settings) {
         table.row([path, value]);
     }
-    table.wrap_last();
-    table
+    table.with_class(1, "wraps")
 }
 
 fn leaves(path: &str, value: &Value) -> Vec<(String, String)> {

@@ -1,12 +1,10 @@
 //! Report: a whole run on one page. It only reads, and also works on a run that is under way, was interrupted or has not
-//! measured anything yet.
-//!
-//! Each file is one section; [`page`] has the parts of sections, [`cast`] the candidates that they name.
+//! measured anything yet. Each file makes one section from [`data`], of the parts in [`page`].
 
 mod page;
 mod thin;
 mod changes;
-mod cast;
+mod data;
 mod machine;
 mod gained;
 mod edits;
@@ -17,62 +15,34 @@ mod family;
 mod proposers;
 mod timing;
 
-use thiserror::Error;
-
 use crate::archive::ProgramsError;
-use crate::journal::JournalError;
+use crate::journal::Entry;
 use crate::run::fold::Run;
-use crate::values::error_kind::{Classify, ErrorKind};
-use crate::view::report::cast::NamedCandidates;
+use crate::values::event::Event;
+use crate::view::report::data::ReportData;
 use crate::view::report::page::{Page, Section};
 
-/// Why a run cannot be reported.
-#[derive(Debug, Error)]
-pub enum ReportError {
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-}
-
-impl Classify for ReportError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Journal(error) => error.kind(),
-            Self::Programs(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Journal(error) => error.hint(),
-            Self::Programs(error) => error.hint(),
-        }
-    }
-}
-
-/// The page, one HTML file that needs nothing beside itself.
+/// The page of a run with these journal entries: one HTML file that needs nothing beside itself.
 ///
 /// # Errors
-/// A program or proposal of the winning line that the archive cannot give.
-pub fn html(run: &Run) -> Result<String, ReportError> {
-    let entries = run.entries()?;
-    let cast = NamedCandidates::of(run, &entries);
+/// A program or proposal on the line to the best cannot be read from the archive.
+pub fn html(run: &Run, entries: &[Entry<Event>]) -> Result<String, ProgramsError> {
+    let data = ReportData::of(run, entries);
     let sections = vec![
-        gained::section(&cast),
-        edits::section(&cast)?,
-        front::section(&cast),
-        progress::section(&cast),
-        heat::section(&cast),
-        family::section(&cast),
-        proposers::section(&cast),
-        timing::section(&cast),
-        machine::section(&cast),
+        gained::section(&data),
+        edits::section(&data)?,
+        front::section(&data),
+        progress::section(&data),
+        heat::section(&data),
+        family::section(&data),
+        proposers::section(&data),
+        timing::section(&data),
+        machine::section(&data),
     ];
     let page = Page {
         title: format!("PackEvolve: {}", machine::name(run)),
-        state: machine::state(&cast),
-        sections: sections.into_iter().filter(|section: &Section| !section.blocks.is_empty()).collect(),
+        state: machine::state(&data),
+        sections: sections.into_iter().filter(|section: &Section| !section.parts.is_empty()).collect(),
         made_by: format!("packevolve {} report", env!("CARGO_PKG_VERSION")),
     };
     Ok(page.html())

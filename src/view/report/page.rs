@@ -5,17 +5,16 @@
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, escape_formatter};
+use minijinja::{AutoEscape, Environment, context, escape_formatter};
 use serde::Serialize;
 
 use crate::view::output::harmless;
 use crate::view::plot::{self, Chart, Size};
-use crate::view::table;
+use crate::view::table::Column;
 
 const TEMPLATE: &str = include_str!("page.jinja");
 const STYLE: &str = include_str!("page.css");
 
-/// The whole page.
 #[derive(Debug, Serialize)]
 pub struct Page {
     pub title: String,
@@ -25,34 +24,24 @@ pub struct Page {
     pub made_by: String,
 }
 
-/// A part of the page with a heading.
 #[derive(Debug, Serialize)]
 pub struct Section {
     /// The anchor of links to it.
     pub id: &'static str,
     pub title: &'static str,
-    pub blocks: Vec<Block>,
+    pub parts: Vec<Part>,
 }
 
-/// Something that a section shows.
 #[derive(Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Block {
-    /// A paragraph.
-    Words {
-        text: String,
-    },
-    /// A few important numbers.
-    Tiles {
-        tiles: Vec<Tile>,
-    },
+#[serde(tag = "kind", content = "shown", rename_all = "kebab-case")]
+pub enum Part {
+    Paragraph(String),
+    Tiles(Vec<Tile>),
     Table(Table),
     /// A table behind a heading that opens it.
-    Behind(Table),
+    Folded(Table),
     Figure(Figure),
-    Edits {
-        edits: Vec<EditShown>,
-    },
+    Edits(Vec<EditShown>),
 }
 
 /// An important number, before and after.
@@ -66,37 +55,25 @@ pub struct Tile {
     pub note: String,
 }
 
-/// Rows under named columns.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Table {
     pub caption: String,
-    pub columns: Vec<Heading>,
+    pub columns: Vec<Column>,
     pub rows: Vec<TableRow>,
 }
 
-/// A column of a table.
-#[derive(Debug, Serialize)]
-pub struct Heading {
-    pub name: String,
-    /// Numbers align on the right.
-    pub is_number: bool,
-}
-
-/// A row of a table.
 #[derive(Debug, Serialize)]
 pub struct TableRow {
     /// Whether it is the row of the best program.
     pub is_best: bool,
-    /// A cell for each column.
     pub cells: Vec<Cell>,
 }
 
-/// A cell of a table.
 #[derive(Debug, Serialize)]
 pub struct Cell {
     pub text: String,
     /// A class of the style sheet.
-    pub class: String,
+    pub class: &'static str,
 }
 
 /// A figure, wide and narrow, with the numbers that it shows.
@@ -120,13 +97,11 @@ pub struct Key {
     pub means: &'static str,
 }
 
-/// One of the edits that lead to a program.
+/// One of the edits that lead to the best program.
 #[derive(Debug, Serialize)]
 pub struct EditShown {
-    /// The candidate that it made.
     pub candidate: u64,
     pub name: String,
-    /// In words.
     pub gain: String,
     pub proposer: String,
     /// The beginning of its DESCRIPTION.
@@ -135,7 +110,6 @@ pub struct EditShown {
     pub lines: Vec<DiffLine>,
 }
 
-/// A line of an edit.
 #[derive(Debug, Serialize)]
 pub struct DiffLine {
     /// `add`, `del`, `same`, or `gap` where lines are left out.
@@ -144,58 +118,35 @@ pub struct DiffLine {
     pub text: String,
 }
 
-impl Block {
-    pub fn words(text: impl Into<String>) -> Self {
-        Self::Words { text: text.into() }
-    }
-}
-
 impl Table {
-    /// Without rows yet. A `#` at the end of a name marks a column of numbers.
-    pub fn new<S: AsRef<str>>(caption: impl Into<String>, columns: impl IntoIterator<Item = S>) -> Self {
-        let column = |name: S| {
-            let name = name.as_ref();
-            let is_number = name.ends_with('#');
-            Heading { name: name.trim_end_matches('#').to_owned(), is_number }
-        };
-        Self { caption: caption.into(), columns: columns.into_iter().map(column).collect(), rows: Vec::new() }
+    /// `header` lists the columns, as for tables on terminals.
+    pub fn new(caption: impl Into<String>, header: &str) -> Self {
+        Self { caption: caption.into(), columns: Column::list(header), rows: Vec::new() }
     }
 
-    /// With the columns of a table for terminals.
-    pub fn of(caption: impl Into<String>, columns: &[(&str, table::Column)], rows: Vec<Vec<String>>) -> Self {
-        let column = |(name, column): &(&str, table::Column)| Heading {
-            name: (*name).to_owned(),
-            is_number: *column == table::Column::Right,
+    pub fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut TableRow {
+        let cell = |(column, text): (&Column, C)| {
+            let text = if column.is_number { typeset(text.into()) } else { text.into() };
+            Cell { text, class: "" }
         };
-        let mut table =
-            Self { caption: caption.into(), columns: columns.iter().map(column).collect(), rows: Vec::new() };
-        for cells in rows {
-            table.row(cells);
-        }
-        table
-    }
-
-    pub fn row<C: Into<Cell>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut TableRow {
-        self.rows.push(TableRow { is_best: false, cells: cells.into_iter().map(Into::into).collect() });
+        self.rows.push(TableRow { is_best: false, cells: self.columns.iter().zip(cells).map(cell).collect() });
         self.rows.last_mut().expect("BUG: pushed right before")
     }
 
-    /// Lets the last column break its lines.
-    pub fn wrap_last(&mut self) {
-        let cells = self.rows.iter_mut().filter_map(|row| row.cells.last_mut());
-        cells.for_each(|cell| "wraps".clone_into(&mut cell.class));
+    /// Gives all cells of a column a class of the style sheet.
+    #[must_use]
+    pub fn with_class(mut self, column: usize, class: &'static str) -> Self {
+        self.rows.iter_mut().for_each(|row| row.cells[column].class = class);
+        self
     }
 }
 
-impl<S: Into<String>> From<S> for Cell {
-    fn from(text: S) -> Self {
-        let text = text.into();
-        let text = match text.strip_prefix('-') {
-            Some("") => "–".to_owned(),
-            Some(number) if number.parse::<f64>().is_ok() => format!("\u{2212}{number}"),
-            _ => text,
-        };
-        Self { text, class: String::new() }
+/// A number with a minus sign in place of a hyphen; `-`, a missing value, becomes a dash.
+fn typeset(number: String) -> String {
+    match number.strip_prefix('-') {
+        Some("") => "–".to_owned(),
+        Some(digits) if digits.parse::<f64>().is_ok() => format!("\u{2212}{digits}"),
+        _ => number,
     }
 }
 
@@ -204,15 +155,8 @@ pub fn arrow(case: &str) -> String {
     case.replace("->", "→")
 }
 
-impl Cell {
-    /// A name, which may be long.
-    pub fn name(text: impl Into<String>) -> Self {
-        Self { text: text.into(), class: "name".to_owned() }
-    }
-}
-
 impl Figure {
-    /// Draws a chart for a page that is `heights` pixels high, wide and narrow; `label` describes the figure to those who cannot see it.
+    /// Draws a chart wide and narrow, of these heights in pixels; `label` describes the figure to those who cannot see it.
     pub fn new(chart: &Chart, heights: [u32; 2], label: &str, table: Table) -> Self {
         let [wide, narrow] = heights;
         Self {
@@ -229,27 +173,15 @@ impl Page {
     pub fn html(&self) -> String {
         let mut pages = Environment::new();
         pages.set_auto_escape_callback(|_| AutoEscape::Html);
-        pages.set_syntax(tags_on_lines());
+        // Tags that have a line to themselves leave no blank line behind.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        pages.set_syntax(syntax.expect("BUG: the usual delimiters are no conflict"));
         pages.set_formatter(|out, state, value| match value.as_str() {
             Some(text) if !value.is_safe() => escape_formatter(out, state, &Value::from(harmless(text))),
             _ => escape_formatter(out, state, value),
         });
-        pages.add_template("page", TEMPLATE).expect("BUG: the template is fixed");
-        let style = format!("{}{STYLE}", plot::style());
-        let context = Whole { page: self, style };
-        let rendered = pages.get_template("page").and_then(|page| page.render(Serde(context)));
+        let context = context! { page => Serde(self), style => format!("{}{STYLE}", plot::style()) };
+        let rendered = pages.render_named_str("page", TEMPLATE, context);
         rendered.unwrap_or_else(|error| panic!("BUG: the template is fixed, and so are its parts: {error:#}"))
     }
-}
-
-#[derive(Serialize)]
-struct Whole<'a> {
-    page: &'a Page,
-    style: String,
-}
-
-/// Tags that have a line to themselves leave no blank line behind.
-fn tags_on_lines() -> SyntaxConfig {
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    syntax.expect("BUG: the usual delimiters are no conflict")
 }

@@ -5,8 +5,8 @@ use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::format::{count, duration, or_none, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Figure, Key, Section, Table};
+use crate::view::report::data::{ReportData, judge_seconds};
+use crate::view::report::page::{Figure, Key, Part, Section, Table};
 use crate::view::report::thin::thinned;
 
 /// The state of a run when a candidate was judged or the best changed.
@@ -20,8 +20,8 @@ struct Moment {
     wall: f64,
 }
 
-/// A best, from this moment on.
-struct Became {
+/// A candidate that new the best at this moment.
+struct NewBest {
     moment: Moment,
     candidate: CandidateId,
     /// On the windows of the search.
@@ -30,69 +30,55 @@ struct Became {
     held_out: Option<f64>,
 }
 
-/// The data of the figures.
 #[derive(Default)]
-struct Course {
+struct Progress {
     now: Moment,
     /// Scores of all candidates that were measured in full.
     scores: Vec<(Moment, f64)>,
-    bests: Vec<Became>,
+    bests: Vec<NewBest>,
 }
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let course = Course::of(cast);
-    let mut blocks = Vec::new();
-    if course.scores.len() > 1 {
-        blocks.push(Block::Figure(figure(&course, "candidates judged", |moment| moment.judged as f64)));
-        blocks.push(Block::Figure(figure(&course, "judge seconds", |moment| moment.seconds)));
-        blocks.push(Block::Behind(table(cast, &course)));
+pub fn section(data: &ReportData<'_>) -> Section {
+    let progress = Progress::of(data);
+    let mut parts = Vec::new();
+    if progress.scores.len() > 1 {
+        parts.push(Part::Figure(figure(&progress, "candidates judged", |moment| moment.judged as f64)));
+        parts.push(Part::Figure(figure(&progress, "judge seconds", |moment| moment.seconds)));
+        parts.push(Part::Folded(table(data, &progress)));
     }
-    Section { id: "progress", title: "How the best became better", blocks }
+    Section { id: "progress", title: "How the best became better", parts }
 }
 
-impl Course {
+impl Progress {
     /// Goes through the run once more, event by event.
-    fn of(cast: &NamedCandidates<'_>) -> Self {
-        let entries = cast.entries;
-        let mut search = Search::new(cast.search.origin().clone());
-        let mut course = Self::default();
+    fn of(data: &ReportData<'_>) -> Self {
+        let entries = data.entries;
+        let mut search = Search::new(data.search.origin().clone());
+        let mut progress = Self::default();
         for entry in &entries[1..] {
             search.apply(&entry.event).expect("BUG: the journal was folded before");
-            course.now.wall = entry.time - entries[0].time;
-            course.see(&entry.event, &search);
+            progress.now.wall = entry.time - entries[0].time;
+            progress.record(&entry.event, &search);
         }
-        course
+        progress
     }
 
-    fn see(&mut self, event: &Event, search: &Search) {
+    fn record(&mut self, event: &Event, search: &Search) {
+        self.now.seconds += judge_seconds(event);
         let judged = match event {
-            Event::BaselineEvaluated { measurement } => {
-                self.now.seconds += measurement.evaluation_seconds;
-                search.baseline_is_seed().then_some(CandidateId::SEED)
-            }
-            Event::CandidateEvaluated { candidate, evaluation } => {
-                self.now.seconds += evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds);
-                Some(*candidate)
-            }
-            Event::BaselineHeldOut { measurement } | Event::Confirmed { measurement, .. } => {
-                self.now.seconds += measurement.evaluation_seconds;
-                None
-            }
-            Event::Refuted { evaluation, .. } => {
-                self.now.seconds += evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds);
-                None
-            }
-            _ => return,
+            Event::BaselineEvaluated { .. } => search.baseline_is_seed().then_some(CandidateId::SEED),
+            Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
+            _ => None,
         };
         if let Some(candidate) = judged {
             self.now.judged += 1;
             let scores = search.scores_of(candidate);
             self.scores.extend(scores.map(|scores| (self.now, scores.combined_score)));
         }
-        self.see_best(search);
+        self.record_best(search);
     }
 
-    fn see_best(&mut self, search: &Search) {
+    fn record_best(&mut self, search: &Search) {
         let Some(best) = search.best() else { return };
         let held_out = best.held_out.as_ref().map(|held_out| held_out.scores.combined_score);
         match self.bests.last_mut() {
@@ -100,7 +86,7 @@ impl Course {
             Some(last) if last.candidate == best.candidate => last.held_out = held_out,
             _ => {
                 let (moment, candidate) = (self.now, best.candidate);
-                self.bests.push(Became { moment, candidate, score: best.interval.score, held_out });
+                self.bests.push(NewBest { moment, candidate, score: best.interval.score, held_out });
             }
         }
     }
@@ -113,24 +99,24 @@ impl Course {
     }
 
     /// A line of the best, to the end of the run.
-    fn line(&self, along: fn(&Moment) -> f64, score: fn(&Became) -> Option<f64>) -> Vec<(f64, f64)> {
-        let bests = self.bests.iter().filter_map(|became| Some((along(&became.moment), score(became)?)));
+    fn line(&self, along: fn(&Moment) -> f64, score: fn(&NewBest) -> Option<f64>) -> Vec<(f64, f64)> {
+        let bests = self.bests.iter().filter_map(|new| Some((along(&new.moment), score(new)?)));
         let mut line: Vec<(f64, f64)> = bests.collect();
         line.extend(line.last().map(|(_, score)| (along(&self.now), *score)));
         line
     }
 }
 
-fn figure(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Figure {
-    let least = course.least();
-    let all: Vec<(f64, f64)> = course.scores.iter().map(|(moment, score)| (place(moment), *score)).collect();
+fn figure(progress: &Progress, along: &str, place: fn(&Moment) -> f64) -> Figure {
+    let least = progress.least();
+    let all: Vec<(f64, f64)> = progress.scores.iter().map(|(moment, score)| (place(moment), *score)).collect();
     let below = all.iter().filter(|(_, score)| *score < least).count();
     let all: Vec<(f64, f64)> = all.into_iter().filter(|(_, score)| *score >= least).collect();
     let shown = thinned(&all);
     let left_out = all.len() - shown.len();
     let line = |ink, name: [&str; 2], score| {
         let name = Name { long: name[0].to_owned(), short: name[1].to_owned() };
-        let at = course.line(place, score).into_iter().filter(|(_, score)| *score >= least).collect();
+        let at = progress.line(place, score).into_iter().filter(|(_, score)| *score >= least).collect();
         Layer::Line { ink, path: Path::Steps, at, name: Some(name) }
     };
     let chart = Chart {
@@ -138,12 +124,12 @@ fn figure(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Figure {
         y: Axis::new("combined_score", Scale::Linear),
         layers: vec![
             Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: shown.into_iter().map(|at| all[at]).collect() },
-            line(Ink::Second, ["in the search", "search"], |became| Some(became.score)),
-            line(Ink::Best, ["held out", "held out"], |became| became.held_out),
+            line(Ink::Second, ["in the search", "search"], |new| Some(new.score)),
+            line(Ink::Best, ["held out", "held out"], |new| new.held_out),
         ],
     };
     let label = format!("Score of the best by {along}");
-    let mut figure = Figure::new(&chart, [330, 280], &label, steps(course, along, place));
+    let mut figure = Figure::new(&chart, [330, 280], &label, steps(progress, along, place));
     figure.keys = vec![Key { mark: "•", class: "k-many", means: "a candidate" }];
     let below = match below {
         0 => String::new(),
@@ -158,31 +144,31 @@ fn figure(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Figure {
     figure
 }
 
-fn steps(course: &Course, along: &str, place: fn(&Moment) -> f64) -> Table {
-    let columns = [format!("{along}#"), "candidate#".to_owned(), "in the search#".to_owned(), "held out#".to_owned()];
-    let mut table = Table::new(format!("The best by {along}"), columns);
-    for became in &course.bests {
-        let at = crate::view::plot::number((place(&became.moment) * 10.0).round() / 10.0);
-        table.row([at, became.candidate.to_string(), score(became.score), or_none(became.held_out.map(score))]);
+fn steps(progress: &Progress, along: &str, place: fn(&Moment) -> f64) -> Table {
+    let columns = format!("{along}#|candidate#|in the search#|held out#");
+    let mut table = Table::new(format!("The best by {along}"), &columns);
+    for new in &progress.bests {
+        let at = crate::view::plot::number((place(&new.moment) * 10.0).round() / 10.0);
+        table.row([at, new.candidate.to_string(), score(new.score), or_none(new.held_out.map(score))]);
     }
     table
 }
 
-fn table(cast: &NamedCandidates<'_>, course: &Course) -> Table {
-    let columns = ["after", "judged#", "judge s#", "candidate", "name", "in the search#", "held out#"];
+fn table(data: &ReportData<'_>, progress: &Progress) -> Table {
+    let columns = "after|judged#|judge s#|candidate|name|in the search#|held out#";
     let mut table = Table::new("Every best of the run", columns);
-    for became in &course.bests {
-        let Moment { judged, seconds, wall } = became.moment;
+    for new in &progress.bests {
+        let Moment { judged, seconds, wall } = new.moment;
         let cells = [
             duration(wall),
             judged.to_string(),
             format!("{seconds:.0}"),
-            became.candidate.to_string(),
-            cast.known(became.candidate).name.clone(),
-            score(became.score),
-            or_none(became.held_out.map(score)),
+            new.candidate.to_string(),
+            data.known(new.candidate).name.clone(),
+            score(new.score),
+            or_none(new.held_out.map(score)),
         ];
-        table.row(cells).is_best = Some(became.candidate) == cast.best;
+        table.row(cells).is_best = Some(new.candidate) == data.best;
     }
     table
 }

@@ -5,27 +5,27 @@ use std::collections::BTreeMap;
 use packevolve_contract::evaluation::Evaluation;
 
 use crate::search::{Candidate, Outcome};
-use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::{Event, Proposer, RequestForm};
-use crate::view::inspect::model_name;
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Section, Table};
+use crate::view::format::or_none;
+use crate::view::inspect::proposer_name;
+use crate::view::report::data::{ReportData, judge_seconds};
+use crate::view::report::page::{Part, Section, Table};
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let ledger = Ledger::of(cast);
-    let mut blocks = Vec::new();
-    if !ledger.tallies.is_empty() {
-        blocks.push(Block::Table(asked(cast, &ledger)));
-        blocks.extend(reasons(&ledger).map(Block::Table));
-        blocks.push(Block::Table(operators(cast)));
+pub fn section(data: &ReportData<'_>) -> Section {
+    let records = records(data);
+    let mut parts = Vec::new();
+    if !records.is_empty() {
+        parts.push(Part::Table(attempts(data, &records)));
+        parts.extend(reasons(data, &records).map(Part::Table));
+        parts.push(Part::Table(operators(data)));
     }
-    Section { id: "proposers", title: "Proposers and operators", blocks }
+    Section { id: "proposers", title: "Proposers and operators", parts }
 }
 
 /// The outcomes of one proposer's attempts.
 #[derive(Default)]
-struct Tally {
+struct Record {
     tried: usize,
     outclassed: usize,
     measured: usize,
@@ -39,115 +39,83 @@ struct Tally {
     rejected: BTreeMap<&'static str, usize>,
 }
 
-/// The tallies of all proposers.
-struct Ledger {
-    tallies: BTreeMap<String, Tally>,
-    /// The names in the order of the rows, the corpus first.
-    order: Vec<String>,
-}
-
-impl Ledger {
-    fn of(cast: &NamedCandidates<'_>) -> Self {
-        let mut ledger = Self { tallies: BTreeMap::new(), order: Vec::new() };
-        let mut proposers: Vec<Proposer> = vec![Proposer::Corpus(0)];
-        proposers.extend(cast.search.bandit().arms().iter().map(|arm| arm.who));
-        proposers.extend(cast.search.pruning().stats().map(|_| Proposer::Prune));
-        ledger.order = proposers.into_iter().map(|proposer| name(cast, proposer)).collect();
-        let mut attempts: BTreeMap<u64, Proposer> = BTreeMap::new();
-        for entry in cast.entries {
-            ledger.see(cast, &entry.event, &mut attempts);
-        }
-        for id in &cast.front {
-            if let Some(proposer) = cast.known(*id).proposer {
-                ledger.of_proposer(cast, proposer).front += 1;
-            }
-        }
-        ledger
-    }
-
-    fn of_proposer(&mut self, cast: &NamedCandidates<'_>, proposer: Proposer) -> &mut Tally {
-        self.tallies.entry(name(cast, proposer)).or_default()
-    }
-
-    fn see(&mut self, cast: &NamedCandidates<'_>, event: &Event, attempts: &mut BTreeMap<u64, Proposer>) {
-        let proposer = |id: &CandidateId| cast.known(*id).proposer;
+impl Record {
+    fn count(&mut self, event: &Event) {
+        self.judge_seconds += judge_seconds(event);
         match event {
-            Event::Selected { attempt, selection } => {
-                attempts.insert(*attempt, selection.proposer);
-                self.of_proposer(cast, selection.proposer).tried += 1;
-            }
-            Event::ProposalDeclined { attempt, reason, .. } => {
-                let Some(proposer) = attempts.get(attempt) else { return };
-                *self.of_proposer(cast, *proposer).declined.entry(reason.into()).or_default() += 1;
-            }
-            Event::ModelAsked(asked) => self.of_proposer(cast, Proposer::Model(asked.model)).charge += asked.charge,
-            Event::CandidateEvaluated { candidate, evaluation } => {
-                let Some(proposer) = proposer(candidate) else { return };
-                self.of_proposer(cast, proposer).judged(evaluation);
-            }
-            Event::Confirmed { candidate, measurement } => {
-                let Some(proposer) = proposer(candidate) else { return };
-                let account = self.of_proposer(cast, proposer);
-                account.confirmed += 1;
-                account.judge_seconds += measurement.evaluation_seconds;
-            }
-            Event::Refuted { candidate, evaluation } => {
-                let Some(proposer) = proposer(candidate) else { return };
-                let account = self.of_proposer(cast, proposer);
-                account.refuted += 1;
-                account.judge_seconds += seconds(evaluation);
-            }
+            Event::Selected { .. } => self.tried += 1,
+            Event::ProposalDeclined { reason, .. } => *self.declined.entry(reason.into()).or_default() += 1,
+            Event::ModelAsked(asked) => self.charge += asked.charge,
+            Event::CandidateEvaluated { evaluation, .. } => match evaluation {
+                Evaluation::Measured { .. } => self.measured += 1,
+                Evaluation::Outclassed { .. } => self.outclassed += 1,
+                Evaluation::Rejected { rejection, .. } => *self.rejected.entry(rejection.into()).or_default() += 1,
+            },
+            Event::Confirmed { .. } => self.confirmed += 1,
+            Event::Refuted { .. } => self.refuted += 1,
             _ => {}
         }
     }
-
-    fn rows(&self) -> impl Iterator<Item = (&String, &Tally)> {
-        self.order.iter().filter_map(|name| Some((name, self.tallies.get(name)?)))
-    }
 }
 
-impl Tally {
-    fn judged(&mut self, evaluation: &Evaluation) {
-        self.judge_seconds += seconds(evaluation);
-        match evaluation {
-            Evaluation::Measured { .. } => self.measured += 1,
-            Evaluation::Outclassed { .. } => self.outclassed += 1,
-            Evaluation::Rejected { rejection, .. } => *self.rejected.entry(rejection.into()).or_default() += 1,
+/// The records of all proposers that were used: the corpus first, then in the order of the bandit.
+fn records(data: &ReportData<'_>) -> Vec<(Proposer, Record)> {
+    let mut records: BTreeMap<Proposer, Record> = BTreeMap::new();
+    let mut attempts: BTreeMap<u64, Proposer> = BTreeMap::new();
+    for entry in data.entries {
+        if let Event::Selected { attempt, selection } = &entry.event {
+            attempts.insert(*attempt, selection.proposer);
+        }
+        if let Some(proposer) = proposer_of(&entry.event, data, &attempts) {
+            records.entry(whole_corpus(proposer)).or_default().count(&entry.event);
         }
     }
+    for proposer in data.front.iter().filter_map(|id| data.known(*id).proposer) {
+        records.entry(whole_corpus(proposer)).or_default().front += 1;
+    }
+    let bandit = data.search.bandit().arms().iter().map(|arm| arm.who);
+    let order = [Proposer::Corpus(0)].into_iter().chain(bandit).chain([Proposer::Prune]);
+    order.filter_map(|proposer| Some((proposer, records.remove(&proposer)?))).collect()
 }
 
-fn seconds(evaluation: &Evaluation) -> f64 {
-    evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds)
+/// The documents of the corpus count as one proposer.
+fn whole_corpus(proposer: Proposer) -> Proposer {
+    if matches!(proposer, Proposer::Corpus(_)) { Proposer::Corpus(0) } else { proposer }
 }
 
-fn name(cast: &NamedCandidates<'_>, proposer: Proposer) -> String {
-    match proposer {
-        Proposer::Model(model) => model_name(model, cast.search).to_owned(),
-        proposer => proposer.to_string(),
+fn proposer_of(event: &Event, data: &ReportData<'_>, attempts: &BTreeMap<u64, Proposer>) -> Option<Proposer> {
+    match event {
+        Event::Selected { selection, .. } => Some(selection.proposer),
+        Event::ProposalDeclined { attempt, .. } => attempts.get(attempt).copied(),
+        Event::ModelAsked(asked) => Some(Proposer::Model(asked.model)),
+        Event::CandidateEvaluated { candidate, .. }
+        | Event::Confirmed { candidate, .. }
+        | Event::Refuted { candidate, .. } => data.known(*candidate).proposer,
+        _ => None,
     }
 }
 
-fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
-    let has_models = !cast.search.settings().llm.models.is_empty();
-    let names = ["tried#", "declined#", "rejected#", "outclassed#", "measured#", "admitted#", "on the front#"];
-    let costs = ["confirmed#", "refuted#", "judge s#", "tokens#", "$#"];
-    let costs = if has_models { &costs[..] } else { &costs[..3] };
-    let columns = ["proposer"].iter().chain(&names).chain(costs);
+fn attempts(data: &ReportData<'_>, records: &[(Proposer, Record)]) -> Table {
+    let has_models = !data.search.settings().llm.models.is_empty();
+    let columns =
+        "proposer|tried#|declined#|rejected#|outclassed#|measured#|admitted#|on the front#|confirmed#|refuted#";
+    let costs = if has_models { "judge s#|tokens#|$#" } else { "judge s#" };
     let caption = "The attempts of each proposer and their outcomes: admitted counts candidates with a place in a population, \
                    confirmed those that became the best";
-    let mut table = Table::new(caption, columns);
-    for (name, account) in ledger.rows() {
-        let arm = cast.search.bandit().arms().iter().find(|arm| self::name(cast, arm.who) == *name);
-        let sum = |reasons: &BTreeMap<&str, usize>| reasons.values().sum::<usize>().to_string();
-        let mut cells = vec![name.clone(), account.tried.to_string(), sum(&account.declined), sum(&account.rejected)];
-        cells.extend([account.outclassed, account.measured].map(|count| count.to_string()));
+    let mut table = Table::new(caption, &format!("{columns}|{costs}"));
+    for (proposer, record) in records {
+        let arm = data.search.bandit().arms().iter().find(|arm| arm.who == *proposer);
+        let sum = |reasons: &BTreeMap<&str, usize>| reasons.values().sum::<usize>();
+        let Record { tried, outclassed, measured, front, confirmed, refuted, charge, .. } = *record;
+        let counts = [tried, sum(&record.declined), sum(&record.rejected), outclassed, measured];
+        let mut cells = vec![proposer_name(*proposer, data.search)];
+        cells.extend(counts.map(|count| count.to_string()));
         // The bandit does not draw from the corpus.
-        cells.push(crate::view::format::or_none(arm.map(|arm| arm.stats.admitted.to_string())));
-        cells.extend([account.front, account.confirmed, account.refuted].map(|count| count.to_string()));
-        cells.push(format!("{:.1}", account.judge_seconds));
+        cells.push(or_none(arm.map(|arm| arm.stats.admitted.to_string())));
+        cells.extend([front, confirmed, refuted].map(|count| count.to_string()));
+        cells.push(format!("{:.1}", record.judge_seconds));
         if has_models {
-            cells.extend([account.charge.tokens().to_string(), format!("{:.4}", account.charge.dollars())]);
+            cells.extend([charge.tokens().to_string(), format!("{:.4}", charge.dollars())]);
         }
         table.row(cells);
     }
@@ -155,11 +123,12 @@ fn asked(cast: &NamedCandidates<'_>, ledger: &Ledger) -> Table {
 }
 
 /// The reasons why proposals made no candidate and candidates got no score; `None` if there are none.
-fn reasons(ledger: &Ledger) -> Option<Table> {
-    let mut table = Table::new("Declined and rejected, by reason", ["proposer", "what", "reason", "how many#"]);
-    for (name, account) in ledger.rows() {
-        for (what, reasons) in [("declined", &account.declined), ("rejected", &account.rejected)] {
+fn reasons(data: &ReportData<'_>, records: &[(Proposer, Record)]) -> Option<Table> {
+    let mut table = Table::new("Declined and rejected, by reason", "proposer|what|reason|how many#");
+    for (proposer, record) in records {
+        for (what, reasons) in [("declined", &record.declined), ("rejected", &record.rejected)] {
             for (reason, count) in reasons {
+                let name = proposer_name(*proposer, data.search);
                 table.row([name.as_str(), what, &reason.replace('-', " "), &count.to_string()]);
             }
         }
@@ -190,24 +159,23 @@ struct Made {
     better: usize,
 }
 
-fn operators(cast: &NamedCandidates<'_>) -> Table {
+fn operators(data: &ReportData<'_>) -> Table {
     let mut made: BTreeMap<(String, String), Made> = BTreeMap::new();
-    for (id, known) in cast.search.candidates() {
-        let Some(proposer) = known.proposer.filter(|proposer| !matches!(proposer, Proposer::Corpus(_))) else {
+    for (id, known) in data.search.candidates() {
+        let Some(proposer) = known.proposer.filter(|proposer| whole_corpus(*proposer) != Proposer::Corpus(0)) else {
             continue;
         };
-        let made = made.entry((name(cast, proposer), operator(known))).or_default();
+        let made = made.entry((proposer_name(proposer, data.search), operator(known))).or_default();
         made.candidates += 1;
         made.measured += usize::from(matches!(known.outcome, Some(Outcome::Measured(_))));
-        made.front += usize::from(cast.front.contains(&id));
+        made.front += usize::from(data.front.contains(&id));
         made.confirmed += usize::from(known.held_out.as_ref().is_some_and(|ruling| ruling.confirmed));
-        let parent = known.parents.first().and_then(|parent| cast.scores(*parent));
+        let parent = known.parents.first().and_then(|parent| data.scores(*parent));
         let better =
-            cast.scores(id).zip(parent).is_some_and(|(own, parent)| own.combined_score > parent.combined_score);
+            data.scores(id).zip(parent).is_some_and(|(own, parent)| own.combined_score > parent.combined_score);
         made.better += usize::from(better);
     }
-    let columns =
-        ["proposer", "operator", "candidates#", "measured#", "better than the parent#", "on the front#", "confirmed#"];
+    let columns = "proposer|operator|candidates#|measured#|better than the parent#|on the front#|confirmed#";
     let mut table = Table::new("What the operators made", columns);
     for ((proposer, operator), made) in made {
         let counts = [made.candidates, made.measured, made.better, made.front, made.confirmed];

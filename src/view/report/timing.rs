@@ -7,16 +7,16 @@ use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
 use crate::view::format::milliseconds;
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
-use crate::view::report::cast::NamedCandidates;
-use crate::view::report::page::{Block, Figure, Key, Section, Table};
+use crate::view::report::data::ReportData;
+use crate::view::report::page::{Figure, Key, Part, Section, Table};
 
 /// The number of programs that are drawn, evenly from the fastest to the best; the table has all.
 const MOST: usize = 14;
 
-pub fn section(cast: &NamedCandidates<'_>) -> Section {
-    let all: Vec<Timed> = cast.front.iter().chain(&[CandidateId::SEED]).filter_map(|id| Timed::of(cast, *id)).collect();
-    let blocks = if all.len() > 1 { vec![Block::Figure(figure(cast, &all))] } else { Vec::new() };
-    Section { id: "timing", title: "Samples of time", blocks }
+pub fn section(data: &ReportData<'_>) -> Section {
+    let all: Vec<Timed> = data.front.iter().chain(&[CandidateId::SEED]).filter_map(|id| Timed::of(data, *id)).collect();
+    let parts = if all.len() > 1 { vec![Part::Figure(figure(data, &all))] } else { Vec::new() };
+    Section { id: "timing", title: "Samples of time", parts }
 }
 
 /// The samples of a program.
@@ -27,9 +27,8 @@ struct Timed {
 }
 
 impl Timed {
-    fn of(cast: &NamedCandidates<'_>, id: CandidateId) -> Option<Self> {
-        let mut seconds = units(cast, measured(cast, id)?);
-        seconds.extend(held_out(cast, id).into_iter().flat_map(|measurement| units(cast, measurement)));
+    fn of(data: &ReportData<'_>, id: CandidateId) -> Option<Self> {
+        let seconds: Vec<f64> = measurements(data, id).flat_map(|measurement| units(data, measurement)).collect();
         (!seconds.is_empty()).then_some(Self { id, seconds })
     }
 
@@ -48,33 +47,27 @@ impl Timed {
 }
 
 /// The normalised time of the unit in each round that all of its cases were measured in.
-fn units(cast: &NamedCandidates<'_>, measurement: &Measurement) -> Vec<f64> {
-    let topology = &cast.search.settings().evaluation.topology;
+fn units(data: &ReportData<'_>, measurement: &Measurement) -> Vec<f64> {
+    let topology = &data.search.settings().evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
-    let (clock, measurement) = (cast.search.clock(), measurement.credited());
+    let (clock, measurement) = (data.search.clock(), measurement.credited());
     let time =
         |case: &String, round: usize| Some(clock.normalised(measurement.samples(case).get(round)?.relative_time()));
     let in_round = |round: usize| unit.iter().map(|case| time(case, round)).sum::<Option<f64>>();
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
-/// The measurement of a candidate on the windows of the search, if that was in full.
-fn measured<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
-    let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
-    cast.entries.iter().find_map(|entry| match &entry.event {
-        Event::CandidateEvaluated { candidate, evaluation } if *candidate == id => evaluation.measured(),
-        Event::BaselineEvaluated { measurement } if is_baseline => Some(measurement),
-        _ => None,
-    })
-}
-
-/// The measurement of a candidate on the held-out windows.
-fn held_out<'a>(cast: &NamedCandidates<'a>, id: CandidateId) -> Option<&'a Measurement> {
-    let is_baseline = id == CandidateId::SEED && cast.search.baseline_is_seed();
-    cast.entries.iter().find_map(|entry| match &entry.event {
-        Event::Confirmed { candidate, measurement } if *candidate == id => Some(measurement),
-        Event::Refuted { candidate, evaluation } if *candidate == id => evaluation.measured(),
-        Event::BaselineHeldOut { measurement } if is_baseline => Some(measurement),
+/// The full measurements of a candidate: on the windows of the search, then on those held out.
+fn measurements<'a>(data: &ReportData<'a>, id: CandidateId) -> impl Iterator<Item = &'a Measurement> {
+    let is_baseline = id == CandidateId::SEED && data.search.baseline_is_seed();
+    data.entries.iter().filter_map(move |entry| match &entry.event {
+        Event::CandidateEvaluated { candidate, evaluation } | Event::Refuted { candidate, evaluation } => {
+            evaluation.measured().filter(|_| *candidate == id)
+        }
+        Event::Confirmed { candidate, measurement } => (*candidate == id).then_some(measurement),
+        Event::BaselineEvaluated { measurement } | Event::BaselineHeldOut { measurement } => {
+            is_baseline.then_some(measurement)
+        }
         _ => None,
     })
 }
@@ -86,7 +79,7 @@ fn some(all: &[Timed]) -> Vec<&Timed> {
     (0..count).map(|place| &all[place * last / (count - 1)]).collect()
 }
 
-fn figure(cast: &NamedCandidates<'_>, all: &[Timed]) -> Figure {
+fn figure(data: &ReportData<'_>, all: &[Timed]) -> Figure {
     let shown = some(all);
     let row = |place: usize| -(place as f64);
     let rows = || shown.iter().enumerate().map(|(place, timed)| (row(place), *timed));
@@ -94,7 +87,7 @@ fn figure(cast: &NamedCandidates<'_>, all: &[Timed]) -> Figure {
     let mut layers: Vec<Layer> = rows().map(|(y, timed)| spread(timed, y)).collect();
     layers.push(Layer::Points { ink: Ink::Text, mark: Mark::Speck, at: samples.collect() });
     layers.push(Layer::Points { ink: Ink::Best, mark: Mark::Tick, at: rows().map(|(y, _)| (0.0, y)).collect() });
-    let name = |timed: &Timed| format!("{}, {} ms", cast.name(timed.id).short, milliseconds(timed.median()));
+    let name = |timed: &Timed| format!("{}, {} ms", data.name(timed.id).short, milliseconds(timed.median()));
     let chart = Chart {
         x: Axis::new("off the median of the same program, %", Scale::Linear),
         y: Axis {
@@ -105,7 +98,7 @@ fn figure(cast: &NamedCandidates<'_>, all: &[Timed]) -> Figure {
     };
     let height = 64 + 24 * shown.len() as u32;
     let label = "Samples of the time of the unit, for programs of the front and the seed program";
-    let mut figure = Figure::new(&chart, [height, height], label, table(cast, all));
+    let mut figure = Figure::new(&chart, [height, height], label, table(data, all));
     figure.keys = vec![
         Key { mark: "•", class: "k-text", means: "a sample: the unit on one window" },
         Key { mark: "|", class: "k-best", means: "median; half of the samples lie in the band around it" },
@@ -128,18 +121,8 @@ fn spread(timed: &Timed, y: f64) -> Layer {
     Layer::Band { ink: Ink::Best, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
 }
 
-fn table(cast: &NamedCandidates<'_>, all: &[Timed]) -> Table {
-    let columns = [
-        "candidate",
-        "name",
-        "samples#",
-        "median, ms#",
-        "lower quartile#",
-        "upper quartile#",
-        "least#",
-        "most#",
-        "spread %#",
-    ];
+fn table(data: &ReportData<'_>, all: &[Timed]) -> Table {
+    let columns = "candidate|name|samples#|median, ms#|lower quartile#|upper quartile#|least#|most#|spread %#";
     let mut table = Table::new("Time of the unit, ms; the spread is that of the quartiles, of the median", columns);
     for timed in all {
         let Quartiles { lower, upper } = timed.quartiles();
@@ -147,8 +130,8 @@ fn table(cast: &NamedCandidates<'_>, all: &[Timed]) -> Table {
         let least = extreme(f64::min, f64::INFINITY);
         let times = [timed.median(), lower, upper, least, extreme(f64::max, 0.0)].map(milliseconds);
         let spread = format!("{:.1}", (upper - lower) / timed.median() * 100.0);
-        let first = [timed.id.to_string(), cast.known(timed.id).name.clone(), timed.seconds.len().to_string()];
-        table.row(first.into_iter().chain(times).chain([spread])).is_best = Some(timed.id) == cast.best;
+        let first = [timed.id.to_string(), data.known(timed.id).name.clone(), timed.seconds.len().to_string()];
+        table.row(first.into_iter().chain(times).chain([spread])).is_best = Some(timed.id) == data.best;
     }
     table
 }

@@ -1,4 +1,4 @@
-//! Cast: the candidates that a report names.
+//! Data: the run that a report shows, and the candidates that it names.
 
 use packevolve_contract::objective::Scores;
 
@@ -7,18 +7,16 @@ use crate::run::fold::Run;
 use crate::search::{Candidate, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Event, Proposer};
-use crate::view::inspect::model_name;
+use crate::view::inspect::proposer_name;
 use crate::view::plot::Name;
 
 /// Figures cut longer names.
 const LONGEST: usize = 34;
 
-pub struct NamedCandidates<'a> {
-    /// The run.
+pub struct ReportData<'a> {
     pub run: &'a Run,
-    /// All that happened, in order.
     pub entries: &'a [Entry<Event>],
-    /// Its state after all that happened.
+    /// The state after the last entry.
     pub search: &'a Search,
     /// The candidates of the corpus that were measured in full.
     pub corpus: Vec<CandidateId>,
@@ -30,8 +28,7 @@ pub struct NamedCandidates<'a> {
     pub counting: Vec<String>,
 }
 
-impl<'a> NamedCandidates<'a> {
-    /// Of a run.
+impl<'a> ReportData<'a> {
     pub fn of(run: &'a Run, entries: &'a [Entry<Event>]) -> Self {
         let search = &run.search;
         let is_given = |known: &Candidate| matches!(known.proposer, Some(Proposer::Corpus(_)));
@@ -67,19 +64,12 @@ impl<'a> NamedCandidates<'a> {
         Name { long, short: if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") } }
     }
 
-    /// Its proposer, in words.
     pub fn proposer(&self, id: CandidateId) -> String {
         match self.known(id).proposer {
             None => "the program that the search started from".to_owned(),
             Some(Proposer::Corpus(_)) => "given".to_owned(),
-            Some(Proposer::Model(model)) => model_name(model, self.search).to_owned(),
-            Some(proposer) => proposer.to_string(),
+            Some(proposer) => proposer_name(proposer, self.search),
         }
-    }
-
-    /// All candidates that were measured in full, by number.
-    pub fn measured(&self) -> impl Iterator<Item = (CandidateId, &'a Scores)> {
-        self.search.candidates().filter_map(|(id, _)| Some((id, self.scores(id)?)))
     }
 
     /// Whether figures show a candidate by name.
@@ -90,26 +80,26 @@ impl<'a> NamedCandidates<'a> {
     /// The seed program, the corpus, the front and the best, each once, the highest score first.
     pub fn leading(&self) -> Vec<CandidateId> {
         let all = self.front.iter().chain(&self.corpus).copied().chain(self.best).chain([CandidateId::SEED]);
-        let mut ranked: Vec<(CandidateId, f64)> =
-            all.filter_map(|id| Some((id, self.scores(id)?.combined_score))).collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        ranked.dedup_by_key(|(id, _)| *id);
-        ranked.into_iter().map(|(id, _)| id).collect()
+        let mut leading: Vec<CandidateId> = all.filter(|id| self.scores(*id).is_some()).collect();
+        self.rank(&mut leading);
+        leading.dedup();
+        leading
+    }
+
+    /// Sorts candidates, the highest score first.
+    pub fn rank(&self, candidates: &mut [CandidateId]) {
+        let score = |id: CandidateId| self.scores(id).map_or(0.0, |scores| scores.combined_score);
+        candidates.sort_by(|a, b| score(*b).total_cmp(&score(*a)).then(a.cmp(b)));
     }
 
     /// The line from the seed program to the best.
     pub fn winning_line(&self) -> Vec<CandidateId> {
-        let mut line: Vec<CandidateId> = self.best.into_iter().collect();
-        while let Some(parent) = line.last().and_then(|last| self.known(*last).parents.first()) {
-            line.push(*parent);
-        }
-        line.reverse();
-        line
+        self.best.map_or(Vec::new(), |best| self.search.line_to(best))
     }
 
     /// The number of edits between the seed program and a candidate.
     pub fn generation(&self, id: CandidateId) -> usize {
-        std::iter::successors(self.known(id).parents.first(), |id| self.known(**id).parents.first()).count()
+        self.search.line_to(id).len() - 1
     }
 
     /// The mean gap over the cases in which there is something to gain; `None` where there is none.
@@ -117,4 +107,16 @@ impl<'a> NamedCandidates<'a> {
         let counting = scores.cases.iter().filter(|case| self.counting.contains(&case.case));
         packevolve_contract::statistic::mean(counting.map(|case| case.gap))
     }
+}
+
+/// The seconds that a judge spent on the measurement that an event records; 0 for other events.
+pub fn judge_seconds(event: &Event) -> f64 {
+    let measurement = match event {
+        Event::BaselineEvaluated { measurement }
+        | Event::BaselineHeldOut { measurement }
+        | Event::Confirmed { measurement, .. } => Some(measurement),
+        Event::CandidateEvaluated { evaluation, .. } | Event::Refuted { evaluation, .. } => evaluation.measurement(),
+        _ => None,
+    };
+    measurement.map_or(0.0, |measurement| measurement.evaluation_seconds)
 }
