@@ -1,12 +1,5 @@
-//! Edit: one or more SEARCH/REPLACE blocks, read, printed and applied byte for byte.
-//!
-//! ```text
-//! <<<<<<< SEARCH
-//! lines of the parent
-//! =======
-//! lines of the child
-//! >>>>>>> REPLACE
-//! ```
+//! Edit: one or more SEARCH/REPLACE blocks, read, printed and applied byte for byte. The
+//! [module's documentation](crate::edit) shows one.
 //!
 //! * Markers are whole lines; trailing blanks and a carriage return after them are allowed, leading blanks are not.
 //! * In SEARCH the first `=======` ends the text; in REPLACE only `>>>>>>> REPLACE` does. Any other marker inside a text
@@ -28,28 +21,21 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::region::Region;
 use crate::edit::site::Site;
 
-/// One or more blocks that apply together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     blocks: Vec<Block>,
 }
 
 impl Edit {
-    /// # Errors
-    /// When there are no blocks.
     pub fn new(blocks: Vec<Block>) -> Result<Self, EditError> {
         if blocks.is_empty() { Err(EditError::NoBlock) } else { Ok(Self { blocks }) }
     }
 
-    /// The blocks, in the order in which they were written.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 
     /// Reads blocks with nothing but blank lines between them.
-    ///
-    /// # Errors
-    /// When `diff` holds no block, anything else beside its blocks, or a block that is not well formed.
     pub fn parse(diff: &str) -> Result<Self, EditError> {
         Self::parse_at(diff, 1)
     }

@@ -40,7 +40,6 @@ fn carried(before: &[&str], origins: &[usize], after: &[&str], at: usize) -> Vec
     carried
 }
 
-/// The non-blank lines.
 fn written(program: &[&str], origins: &[usize]) -> impl Iterator<Item = usize> {
     program.iter().zip(origins).filter(|(line, _)| !line.trim().is_empty()).map(|(_, origin)| *origin)
 }

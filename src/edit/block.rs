@@ -14,7 +14,6 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::region::{Region, RegionError, RegionMarker};
 use crate::edit::site::{Site, only_site};
 
-/// A line that structures a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
     Search,
@@ -117,9 +116,6 @@ pub struct Block {
 
 impl Block {
     /// A block that replaces `search` by `replace`; an empty `replace` deletes.
-    ///
-    /// # Errors
-    /// When the block cannot be written down so that it reads back, its `search` is empty, or a region marker is in it.
     pub fn new(search: impl Into<String>, replace: impl Into<String>) -> Result<Self, EditError> {
         Self::checked(search.into(), replace.into(), 1)
     }

@@ -6,7 +6,6 @@ use thiserror::Error;
 use crate::edit::line::lines;
 use crate::edit::rewrite::{Hunk, hunks};
 
-/// Both programs changed the same place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("line {line} of the ancestor was changed in both programs")]
 pub(crate) struct Conflict {
@@ -15,9 +14,6 @@ pub(crate) struct Conflict {
 }
 
 /// The ancestor with the changes of `ours` and of `theirs`.
-///
-/// # Errors
-/// When both changed the same lines in different ways.
 pub(crate) fn merged(ancestor: &str, ours: &str, theirs: &str) -> Result<String, Conflict> {
     let base: Vec<&str> = lines(ancestor).collect();
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (lines(ours).collect(), lines(theirs).collect());

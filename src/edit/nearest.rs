@@ -5,6 +5,7 @@
 //! program and of the text, not with their product, and the output is bounded. Nothing here reads a clock: the same
 //! failure gives the same evidence on every machine.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -83,7 +84,6 @@ pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<NearM
     starts.into_iter().map(|(span, start)| spans[span].place(start, &wanted)).collect()
 }
 
-/// One editable span as lines.
 struct EditableSpan<'a> {
     /// Number of its first line in the program.
     first: usize,
@@ -161,7 +161,7 @@ fn voted_starts(spans: &[EditableSpan<'_>], wanted: &[&str]) -> Vec<(usize, isiz
             best.push((weight, number, start as isize - wanted.len() as isize));
         }
     }
-    best.sort_by_key(|&(weight, span, start)| (std::cmp::Reverse(weight), span, start));
+    best.sort_by_key(|&(weight, span, start)| (Reverse(weight), span, start));
     let most = best.first().map_or(0, |&(weight, ..)| weight);
     let all: u64 = wanted.iter().map(|line| line.trim().len() as u64).sum();
     let near = |weight: u64| weight * AGREEING >= all && weight * 2 >= most;
@@ -170,19 +170,13 @@ fn voted_starts(spans: &[EditableSpan<'_>], wanted: &[&str]) -> Vec<(usize, isiz
 
 /// The highest votes, best first, each so far from the ones before that it is another place.
 fn peaks(mut votes: Vec<u64>, apart: usize) -> Vec<(u64, usize)> {
-    let mut peaks = Vec::new();
-    while peaks.len() < PLACES {
-        let best = votes.iter().enumerate().max_by_key(|&(index, &weight)| (weight, std::cmp::Reverse(index)));
-        match best {
-            Some((index, &weight)) if weight > 0 => {
-                peaks.push((weight, index));
-                let end = (index + apart).min(votes.len());
-                votes[index.saturating_sub(apart - 1)..end].fill(0);
-            }
-            _ => break,
-        }
-    }
-    peaks
+    let highest = || {
+        let (index, &weight) = votes.iter().enumerate().max_by_key(|&(index, &weight)| (weight, Reverse(index)))?;
+        let end = (index + apart).min(votes.len());
+        votes[index.saturating_sub(apart - 1)..end].fill(0);
+        (weight > 0).then_some((weight, index))
+    };
+    std::iter::from_fn(highest).take(PLACES).collect()
 }
 
 /// For a text of which hardly a line agrees: where it begins if its longest line is the most similar line.
@@ -263,17 +257,14 @@ fn diff(wanted: &[&str], lines: &[&str], number: usize) -> String {
 
 /// A line cut to a bounded length, with its control characters written out: it may reach a terminal.
 fn printed(line: &str) -> String {
-    let mut text = String::new();
     let line = line.strip_suffix('\n').unwrap_or(line);
-    for (count, char) in line.chars().enumerate() {
-        match char {
-            _ if count == ROW_LENGTH => return text + "...",
-            '\t' => text.push('\t'),
-            char if char.is_control() || matches!(char, '\u{2028}' | '\u{2029}') => text.extend(char.escape_default()),
-            char => text.push(char),
-        }
-    }
-    text
+    let shown = |char: char| match char {
+        '\u{2028}' | '\u{2029}' => char.escape_default().to_string(),
+        _ if char.is_control() && char != '\t' => char.escape_default().to_string(),
+        _ => char.to_string(),
+    };
+    let end = if line.chars().nth(ROW_LENGTH).is_some() { "..." } else { "" };
+    line.chars().take(ROW_LENGTH).map(shown).collect::<String>() + end
 }
 
 #[cfg(test)]

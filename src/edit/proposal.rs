@@ -1,18 +1,5 @@
-//! Proposal: a named and described edit, as the document in which it arrives.
-//!
-//! ```text
-//! <NAME>
-//! one line
-//! </NAME>
-//!
-//! <DESCRIPTION>
-//! one line or several
-//! </DESCRIPTION>
-//!
-//! <DIFF>
-//! blocks, as `edit` has them
-//! </DIFF>
-//! ```
+//! Proposal: a named and described edit, as the document in which it arrives. The
+//! [module's documentation](crate::edit) shows one.
 //!
 //! Tags are whole lines; trailing blanks and a carriage return after them are allowed. Each of the three sections
 //! stands once, in any order. Text outside them is ignored, even if it looks like a block. No other tag may stand
@@ -124,10 +111,8 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Drops blanks around name and description, and makes line ends in the description `\n`.
-    ///
-    /// # Errors
-    /// When the name or the description is malformed, or a line of a part would be read as a tag.
+    /// Drops blanks around name and description, and makes line ends in the description `\n`. Refuses a part with a line
+    /// that would be read as a tag.
     pub fn new(name: &str, description: &str, edit: Edit) -> Result<Self, ProposalError> {
         let proposal = Self { name: checked_name(name)?, description: checked_description(description)?, edit };
         let printed = proposal.to_string();
@@ -136,8 +121,6 @@ impl Proposal {
         Ok(proposal)
     }
 
-    /// # Errors
-    /// When a section is missing, repeated, unclosed or malformed.
     pub fn parse(text: &str) -> Result<Self, ProposalError> {
         let sections = sections(text)?;
         let section = |wanted: Tag| {

@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use crate::edit::line::lines;
 
-/// A line that opens or closes a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RegionMarker {
     Start,
@@ -61,10 +60,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Reads the markers of `program`.
-    ///
-    /// # Errors
-    /// When markers do not pair up: START, END, START, END ...
+    /// Reads the markers of `program`, which pair up: START, END, START, END ...
     pub fn of(program: &str) -> Result<Self, RegionError> {
         let mut spans = Vec::new();
         let mut opened: Option<(usize, usize)> = None;

@@ -16,9 +16,6 @@ const NAME_LENGTH: usize = 80;
 
 /// The program of a candidate with its header, which stands before its first line, or behind a line that has to be the
 /// first. Everything else is the program to the byte, licence notices and all.
-///
-/// # Errors
-/// A program that cannot be derived any more.
 pub fn standalone(run: &Run, candidate: CandidateId) -> Result<String, ProgramsError> {
     let program = run.programs.program(candidate)?;
     let (head, rest) = program.split_at(header_place(&program));
@@ -26,9 +23,6 @@ pub fn standalone(run: &Run, candidate: CandidateId) -> Result<String, ProgramsE
 }
 
 /// The files of the series: the seed program, the proposals in order, all of them as one diff, and the program.
-///
-/// # Errors
-/// A program that cannot be derived any more.
 pub fn series(run: &Run, candidate: CandidateId) -> Result<Vec<(String, Vec<u8>)>, ProgramsError> {
     let file_name = &run.search.origin().file_name;
     let (seed, winner) = (&run.search.origin().program, run.programs.program(candidate)?);
@@ -112,7 +106,7 @@ fn scores(run: &Run, candidate: CandidateId) -> Vec<String> {
         format!("           {windows}"),
     ];
     lines.extend(gain.and_then(|gain| {
-        let (before, after) = gain.baseline.normalised_unit_seconds.zip(gain.best.normalised_unit_seconds)?;
+        let (before, after) = gain.unit()?;
         let (before, after) = (milliseconds(before), milliseconds(after));
         let balancedness = gain.baseline.balancedness_score;
         let baseline = format!("baseline   balancedness_score {balancedness:.4}; all packing calls of one rebalance");

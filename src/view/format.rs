@@ -9,7 +9,6 @@ use crate::view::plot::number;
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
-/// A value, or a dash where it is missing.
 pub fn or_none(value: Option<impl Into<String>>) -> String {
     value.map_or("-".to_owned(), Into::into)
 }
@@ -40,12 +39,10 @@ pub fn milliseconds(seconds: f64) -> String {
     format!("{ms:.digits$}")
 }
 
-/// A time with its unit: milliseconds below a second.
 pub fn time(seconds: f64) -> String {
     if seconds < 1.0 { format!("{} ms", milliseconds(seconds)) } else { format!("{seconds:.2} s") }
 }
 
-/// The first and the third quartile of times, milliseconds.
 pub fn quartiles(of: Quartiles) -> String {
     format!("{}-{}", milliseconds(of.lower), milliseconds(of.upper))
 }
@@ -63,7 +60,6 @@ pub fn count(count: usize, one: &str, many: &str) -> String {
     format!("{} {}", number(count as f64), if count == 1 { one } else { many })
 }
 
-/// How many times as fast something is.
 pub fn times(ratio: f64) -> String {
     match ratio {
         ..9.995 => format!("{ratio:.2}x"),
@@ -111,30 +107,28 @@ pub fn rebalance(sides: &[(&str, &Vec<RebalanceScore>)], terminal: &Terminal) ->
     }
 }
 
-/// A program compared with another: how many times as fast it is, and the gaps of both.
 pub fn comparison(comparison: &Comparison, program: &str, against: &str, terminal: &Terminal) -> String {
     let header = "|windows#|times\nas fast#|\ninterval#|gap %#|other's\ngap %#";
     let speed = |ratio: Ratio| [figure(ratio.ratio), format!("{} - {}", figure(ratio.low), figure(ratio.high))];
     let mut rows: Vec<Vec<String>> = Vec::new();
     for case in &comparison.cases {
         let [ratio, interval] = speed(case.speedup);
-        let gaps = [case.gap, case.gap_against].map(percent);
-        rows.push([vec![case.case.clone(), case.windows.to_string(), ratio, interval], gaps.to_vec()].concat());
+        let [gap, gap_against] = [case.gap, case.gap_against].map(percent);
+        rows.push(vec![case.case.clone(), case.windows.to_string(), ratio, interval, gap, gap_against]);
     }
-    let all = std::iter::once(("all cases".to_owned(), comparison.speedup));
-    let rebalances = comparison.rebalance.iter();
-    let rebalances = rebalances.map(|rebalance| (format!("{} rebalance", rebalance.policy.name()), rebalance.speedup));
-    for (name, ratio) in all.chain(rebalances) {
+    let total = |name: String, ratio: Ratio| {
         let [ratio, interval] = speed(ratio);
-        rows.push(vec![name, String::new(), ratio, interval, String::new(), String::new()]);
-    }
+        vec![name, String::new(), ratio, interval, String::new(), String::new()]
+    };
+    rows.push(total("all cases".to_owned(), comparison.speedup));
+    let rebalances = comparison.rebalance.iter();
+    rows.extend(rebalances.map(|one| total(format!("{} rebalance", one.policy.name()), one.speedup)));
     format!(
         "{program} against {against}, in pairs over windows; intervals are two standard errors\n{}\n",
         Table::new(header, rows).expendable([1]).draw(terminal)
     )
 }
 
-/// The published scores of programs by their names.
 pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
     let header = "leaderboard#|combined,\nolder#|balanced-\nness gpu#|balanced-\nness expert#|\
                   time ms, as\nmeasured#|windows#|program";

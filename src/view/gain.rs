@@ -59,7 +59,6 @@ impl Gain {
         self.baseline.normalised_unit_seconds.zip(self.best.normalised_unit_seconds)
     }
 
-    /// Both programs, a line a case, and the scores.
     pub fn text(&self, terminal: &Terminal) -> String {
         let unit = self.unit().map_or(String::new(), |(baseline, best)| {
             format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))

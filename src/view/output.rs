@@ -31,7 +31,6 @@ pub fn verbosity() -> Verbosity {
     VERBOSITY.get().copied().unwrap_or_default()
 }
 
-/// The disk is full, for example.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to stdout")]
 pub struct PrintError(#[source] io::Error);
@@ -84,7 +83,6 @@ pub fn status(text: impl Display) {
     }
 }
 
-/// Prints a line to stderr at every verbosity.
 pub fn error(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -15,7 +15,6 @@ use crate::view::output::{Verbosity, status, verbosity};
 
 /// Time between two lines without a new best, where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(15);
-/// Before the number of candidates is known.
 const WAITING: &str = "[{elapsed_precise}] {wide_msg}";
 /// `wide_msg` is cut at the width of the terminal.
 const RUNNING: &str = "[{elapsed_precise}] {bar:20} {pos}/{len}  {wide_msg}";
@@ -46,7 +45,6 @@ impl Progress {
         Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
     }
 
-    /// Shows an update of the run.
     pub fn saw(&mut self, news: RunUpdate<'_>, search: &Search) {
         match news {
             // The closing table must not run into the bar.
@@ -57,12 +55,15 @@ impl Progress {
                 }
                 self.show(search);
             }
-            RunUpdate::Stopping(reason) => self.tell(stopping(reason)),
+            RunUpdate::Stopping(StopReason::Interrupted) => {
+                self.tell("interrupted: waiting for running evaluations; press Ctrl-C again to stop now");
+            }
+            RunUpdate::Stopping(_) => self.tell("stopping: waiting for running evaluations"),
         }
     }
 
     fn show(&mut self, search: &Search) {
-        let judged = judged(search);
+        let judged = search.tally().ended();
         let (since, before) = *self.before.get_or_insert_with(|| {
             self.bar.iter().for_each(|bar| bar.set_style(style(RUNNING)));
             (Instant::now(), judged)
@@ -109,13 +110,6 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("BUG: the templates are fixed").progress_chars("=> ")
 }
 
-fn stopping(reason: StopReason) -> &'static str {
-    match reason {
-        StopReason::Interrupted => "interrupted: waiting for running evaluations; press Ctrl-C again to stop now",
-        _ => "stopping: waiting for running evaluations",
-    }
-}
-
 fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) -> String {
     if judged == 0 {
         return "measuring the baseline program".to_owned();
@@ -145,9 +139,4 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
 /// Candidates that the settings ask for, and those that pruning has added.
 fn wanted(search: &Search) -> u64 {
     search.candidate_limit() + search.pruning().made()
-}
-
-fn judged(search: &Search) -> usize {
-    let Tally { measured, outclassed, rejected } = search.tally();
-    measured + outclassed + rejected
 }

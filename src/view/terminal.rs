@@ -10,19 +10,14 @@ use console::{Style, Term, measure_text_width, truncate_str};
 /// What the colour of a text says; the text says it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Heads a table or a part.
     Heading,
-    /// Better, or put in.
     Good,
-    /// Worse, rejected or taken out.
     Bad,
-    /// What the eye may pass over.
     Faint,
     /// Where a part of a diff lies.
     Place,
 }
 
-/// Whether results are coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
     /// On a terminal, unless NO_COLOR is set.
@@ -39,12 +34,10 @@ pub fn set_color(color: Color) {
     COLOR.get_or_init(|| color);
 }
 
-/// Where results are printed to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terminal {
     /// Columns; `None`: unlimited.
     pub width: Option<usize>,
-    /// Whether to print colours.
     pub is_coloured: bool,
     /// Whether text ends up on a terminal, where control characters act: also with `--color always` through a pager.
     pub is_terminal: bool,
@@ -84,7 +77,6 @@ impl Terminal {
         text.split('\n').map(painted).collect::<Vec<_>>().join("\n")
     }
 
-    /// The text, cut to the width with a mark where it is longer.
     pub fn cut(&self, text: &str) -> String {
         self.width.map_or(text.to_owned(), |width| cut(text, width))
     }
@@ -95,7 +87,6 @@ pub fn cut(text: &str, columns: usize) -> String {
     truncate_str(text, columns, "…").into_owned()
 }
 
-/// How many columns a line takes.
 pub fn columns(text: &str) -> usize {
     measure_text_width(text)
 }

@@ -13,7 +13,6 @@ pub struct Chart {
 /// An axis. It reaches as far as what is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// What is shown along it, with its unit.
     pub title: String,
     pub scale: Scale,
     /// A part of the axis that is always visible.
@@ -23,19 +22,16 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// With numbers along it.
     pub fn new(title: impl Into<String>, scale: Scale) -> Self {
         Self { title: title.into(), scale, reaches: None, names: Vec::new() }
     }
 
-    /// With these places in it, too.
     #[must_use]
     pub fn reaching(self, low: f64, high: f64) -> Self {
         Self { reaches: Some((low, high)), ..self }
     }
 }
 
-/// How far apart numbers stand on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     Linear,
@@ -74,14 +70,12 @@ pub enum Layer {
         path: Path,
         at: Vec<(f64, f64, f64)>,
     },
-    /// Thin lines between two points each.
     Links {
         ink: Ink,
         at: Vec<[(f64, f64); 2]>,
     },
 }
 
-/// How a line goes from point to point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     Straight,
@@ -89,7 +83,6 @@ pub enum Path {
     Steps,
 }
 
-/// The shape of a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// A small dot that others may cover.
@@ -110,14 +103,12 @@ pub struct Name {
 }
 
 impl Name {
-    /// The same everywhere.
     pub fn new(name: impl Into<String>) -> Self {
         let long = name.into();
         Self { short: long.clone(), long }
     }
 }
 
-/// How large a figure is, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub(super) width: u32,
@@ -125,12 +116,10 @@ pub struct Size {
 }
 
 impl Size {
-    /// For a screen or a page.
     pub fn wide(height: u32) -> Self {
         Self { width: 760, height }
     }
 
-    /// For a phone.
     pub fn narrow(height: u32) -> Self {
         Self { width: 360, height }
     }

@@ -3,15 +3,13 @@
 use crate::view::output::harmless;
 use crate::view::plot::chart::{Axis, Chart, Layer, Mark, Name, Path, Scale, Size};
 use crate::view::plot::ink::Ink;
-use crate::view::plot::labels::{Rect, Wanted, places, spread};
+use crate::view::plot::labels::{Label, Rect, places, spread};
 use crate::view::plot::svg::{Align, Canvas, Paint, Svg};
 use crate::view::plot::ticks::{number, ticks};
 
-/// Height of a text.
 pub(super) const TEXT: f64 = 12.0;
 /// Mean width of a letter, in heights of a text.
 const LETTER: f64 = 0.6;
-/// Space around the axes.
 const ABOVE: f64 = 26.0;
 const BELOW: f64 = 44.0;
 const BESIDE: f64 = 14.0;
@@ -21,7 +19,6 @@ const LEAST_LEFT: f64 = 1e-4;
 type Point = (f64, f64);
 
 impl Chart {
-    /// Draws it.
     pub fn draw(&self, size: Size) -> Svg {
         let frame = Frame::of(self, size);
         let mut canvas = Canvas::default();
@@ -35,13 +32,11 @@ impl Chart {
     }
 }
 
-/// Where everything goes.
 struct Frame<'c> {
     chart: &'c Chart,
     size: Size,
     x: Span,
     y: Span,
-    /// Between the axes.
     room: Rect,
 }
 
@@ -95,7 +90,6 @@ impl Scale {
         }
     }
 
-    /// The number that stands there.
     pub(super) fn back(self, place: f64) -> f64 {
         match self {
             Self::Log => 10f64.powf(place),
@@ -147,13 +141,13 @@ impl<'c> Frame<'c> {
         let grid = Paint::Line(Ink::Grid, 1.0);
         let (x, y) = (&self.x, &self.y);
         for (tick, name) in &x.ticks {
-            let (low, high) = (self.at(*tick, y.low), self.at(*tick, y.high));
-            canvas.path("polyline", &[low, high], grid);
+            let low = self.at(*tick, y.low);
+            canvas.path("polyline", &[low, self.at(*tick, y.high)], grid);
             canvas.text((low.0, low.1 + 6.0), Align::Below, Ink::Muted, name);
         }
         for (tick, name) in &y.ticks {
-            let (low, high) = (self.at(x.low, *tick), self.at(x.high, *tick));
-            canvas.path("polyline", &[low, high], grid);
+            let low = self.at(x.low, *tick);
+            canvas.path("polyline", &[low, self.at(x.high, *tick)], grid);
             canvas.text((low.0 - 6.0, low.1), Align::Before, Ink::Muted, name);
         }
         let corner = (self.room.left + self.room.width, f64::from(self.size.height) - 5.0);
@@ -187,19 +181,18 @@ impl<'c> Frame<'c> {
     fn point_names(&self, canvas: &mut Canvas) {
         let all = self.points(self.chart.layers.iter().flat_map(Layer::points));
         let named = self.chart.layers.iter().flat_map(Layer::named);
-        let (names, wanted): (Vec<&Name>, Vec<Wanted>) = named
-            .filter_map(|(at, name)| {
-                let wanted = Wanted { at: self.point(*at)?, width: text_width(self.shown(name)), height: TEXT };
-                Some((name, wanted))
-            })
-            .unzip();
-        for ((name, wanted), place) in names.iter().zip(&wanted).zip(places(&wanted, &all, &self.room)) {
+        let label = |(at, name): &'c (Point, Name)| {
+            let text = self.shown(name);
+            Some((text, Label { at: self.point(*at)?, width: text_width(text), height: TEXT }))
+        };
+        let (texts, labels): (Vec<&str>, Vec<Label>) = named.filter_map(label).unzip();
+        for ((text, label), place) in texts.iter().zip(&labels).zip(places(&labels, &all, &self.room)) {
             let Some(place) = place else { continue };
-            let near = place.nearest(wanted.at);
-            if (near.0 - wanted.at.0).hypot(near.1 - wanted.at.1) > 1.5 * TEXT {
-                canvas.path("polyline", &[near, wanted.at], Paint::Line(Ink::Muted, 0.8));
+            let near = place.nearest(label.at);
+            if (near.0 - label.at.0).hypot(near.1 - label.at.1) > 1.5 * TEXT {
+                canvas.path("polyline", &[near, label.at], Paint::Line(Ink::Muted, 0.8));
             }
-            canvas.text((place.left, place.top + place.height / 2.0), Align::After, Ink::Text, self.shown(name));
+            canvas.text((place.left, place.top + place.height / 2.0), Align::After, Ink::Text, text);
         }
     }
 
@@ -241,7 +234,6 @@ fn draw_mark(canvas: &mut Canvas, (x, y): Point, mark: Mark, ink: Ink) {
 }
 
 impl Layer {
-    /// All points that must be in the figure.
     fn points(&self) -> Box<dyn Iterator<Item = Point> + '_> {
         match self {
             Self::Points { at, .. } | Self::Line { at, .. } => Box::new(at.iter().copied()),
@@ -256,7 +248,6 @@ impl Layer {
     }
 }
 
-/// The corners of a line.
 fn walked(points: &[Point], path: Path) -> Vec<Point> {
     let corner = |pair: &[Point]| [(pair[1].0, pair[0].1), pair[1]];
     match path {
@@ -265,7 +256,6 @@ fn walked(points: &[Point], path: Path) -> Vec<Point> {
     }
 }
 
-/// About how wide a text is.
 fn text_width(text: &str) -> f64 {
     harmless(text).chars().count() as f64 * LETTER * TEXT
 }

@@ -34,14 +34,11 @@ impl Rect {
     }
 }
 
-/// A name to be put beside its point.
+/// The size of a name, and the point that it names.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanted {
-    /// The point.
+pub struct Label {
     pub at: (f64, f64),
-    /// Width of the name.
     pub width: f64,
-    /// Its height.
     pub height: f64,
 }
 
@@ -66,8 +63,8 @@ const DISTANCES: [f64; 7] = [0.7, 1.3, 2.1, 3.1, 4.3, 6.0, 8.0];
 const DISTANCE_COST: f64 = 4.0;
 
 /// Where each name goes inside `room`, given all points of the figure; `None` for one that fits nowhere.
-pub fn places(wanted: &[Wanted], points: &[(f64, f64)], room: &Rect) -> Vec<Option<Rect>> {
-    let own = |wanted: &Wanted| {
+pub fn places(wanted: &[Label], points: &[(f64, f64)], room: &Rect) -> Vec<Option<Rect>> {
+    let own = |wanted: &Label| {
         let side = wanted.height * 0.8;
         Rect { left: wanted.at.0 - side / 2.0, top: wanted.at.1 - side / 2.0, width: side, height: side }
     };
@@ -78,25 +75,20 @@ pub fn places(wanted: &[Wanted], points: &[(f64, f64)], room: &Rect) -> Vec<Opti
             let clear = |other: &Rect| !place.overlaps(other);
             place.is_inside(room) && taken.iter().flatten().all(clear) && marks.iter().all(clear)
         };
-        let mut best: Option<(f64, Rect)> = None;
-        for (order, (distance, place)) in around(wanted).into_iter().enumerate() {
-            if !is_free(&place) {
-                continue;
-            }
+        let cost = |(order, (distance, place)): (usize, (f64, Rect))| {
             let covered = points.iter().filter(|point| place.holds(**point)).count() as f64;
-            let cost = covered + DISTANCE_COST * distance + order as f64 * 1e-3;
-            if best.is_none_or(|(least, _)| cost < least) {
-                best = Some((cost, place));
-            }
-        }
+            is_free(&place).then_some((covered + DISTANCE_COST * distance + order as f64 * 1e-3, place))
+        };
+        let free = around(wanted).into_iter().enumerate().filter_map(cost);
+        let best = free.min_by(|(one, _), (other, _)| one.total_cmp(other));
         taken.push(best.map(|(_, place)| place));
     }
     taken
 }
 
 /// The places around a point, with their distances.
-fn around(wanted: &Wanted) -> Vec<(f64, Rect)> {
-    let Wanted { at: (x, y), width, height } = *wanted;
+fn around(wanted: &Label) -> Vec<(f64, Rect)> {
+    let Label { at: (x, y), width, height } = *wanted;
     let place = |distance: f64, (right, down): (f64, f64)| {
         let (x, y) = (x + right * distance * height, y + down * distance * height);
         // The side that faces the point is where the distance is counted to.
@@ -137,8 +129,8 @@ mod tests {
         fn no_name_lies_on_another_or_on_a_named_point(
             at in prop::collection::vec((0.0f64..700.0, 0.0f64..400.0, 10.0f64..250.0), 0..14),
         ) {
-            let wanted: Vec<Wanted> =
-                at.iter().map(|(x, y, width)| Wanted { at: (*x, *y), width: *width, height: 14.0 }).collect();
+            let wanted: Vec<Label> =
+                at.iter().map(|(x, y, width)| Label { at: (*x, *y), width: *width, height: 14.0 }).collect();
             let points: Vec<(f64, f64)> = wanted.iter().map(|wanted| wanted.at).collect();
             let places: Vec<Rect> = places(&wanted, &points, &ROOM).into_iter().flatten().collect();
             for (number, place) in places.iter().enumerate() {
@@ -161,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_lone_name_stands_to_the_right_and_one_at_the_edge_to_the_left() {
-        let at = |x| Wanted { at: (x, 200.0), width: 100.0, height: 14.0 };
+        let at = |x| Label { at: (x, 200.0), width: 100.0, height: 14.0 };
         let left = |x| places(&[at(x)], &[], &ROOM)[0].unwrap().left;
         assert!(left(100.0) > 100.0 && left(690.0) + 100.0 < 690.0);
     }

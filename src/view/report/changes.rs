@@ -7,7 +7,6 @@ use crate::view::report::page::DiffLine;
 /// How many unchanged lines are shown before and after a change.
 const CONTEXT: usize = 2;
 
-/// The lines of an edit, block after block.
 pub fn lines(edit: &Edit) -> Vec<DiffLine> {
     let mut shown = Vec::new();
     for block in edit.blocks() {

@@ -72,7 +72,6 @@ impl<'a> ReportData<'a> {
         }
     }
 
-    /// Whether figures show a candidate by name.
     pub fn is_named(&self, id: CandidateId) -> bool {
         id == CandidateId::SEED || Some(id) == self.best || self.corpus.contains(&id)
     }
@@ -86,18 +85,15 @@ impl<'a> ReportData<'a> {
         leading
     }
 
-    /// Sorts candidates, the highest score first.
     pub fn rank(&self, candidates: &mut [CandidateId]) {
         let score = |id: CandidateId| self.scores(id).map_or(0.0, |scores| scores.combined_score);
         candidates.sort_by(|a, b| score(*b).total_cmp(&score(*a)).then(a.cmp(b)));
     }
 
-    /// The line from the seed program to the best.
     pub fn winning_line(&self) -> Vec<CandidateId> {
         self.best.map_or(Vec::new(), |best| self.search.line_to(best))
     }
 
-    /// The number of edits between the seed program and a candidate.
     pub fn generation(&self, id: CandidateId) -> usize {
         self.search.line_to(id).len() - 1
     }

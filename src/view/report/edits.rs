@@ -30,7 +30,6 @@ pub fn section(data: &ReportData<'_>) -> Result<Section, ProgramsError> {
     Ok(Section { id: "edits", title: "The winning edits", parts })
 }
 
-/// The command that reproduces the edits.
 fn replaying(data: &ReportData<'_>, best: CandidateId) -> String {
     let replay = format!("packevolve replay {best} --run {}", name(data.run));
     format!(

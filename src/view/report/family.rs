@@ -14,7 +14,6 @@ pub fn section(data: &ReportData<'_>) -> Section {
     Section { id: "family", title: "Family tree of the front", parts }
 }
 
-/// The front and all its ancestors.
 struct Family {
     members: BTreeSet<CandidateId>,
     /// By their first parent, the program that was edited.

@@ -90,7 +90,6 @@ fn rebalances(gain: &Gain) -> Option<Table> {
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// The best beside the baseline, case by case.
 fn held_out_table(gain: &Gain) -> Table {
     let caption = format!("Candidate {} against the baseline, case by case (items→packs)", gain.candidate);
     let mut table = Table::new(caption, CASES);
@@ -101,12 +100,9 @@ fn held_out_table(gain: &Gain) -> Table {
     table
 }
 
-/// A figure of every case.
 struct CaseFigure {
     title: &'static str,
-    /// The number that is drawn.
     drawn: fn(&CaseScore) -> f64,
-    /// The same as text.
     written: fn(&CaseScore) -> String,
     label: &'static str,
     caption: &'static str,

@@ -7,13 +7,11 @@ use packevolve_contract::topology::Topology;
 use serde_json::Value;
 
 use crate::run::fold::Run;
-use crate::search::Tally;
 use crate::values::event::Event;
 use crate::view::format::{count, duration};
 use crate::view::report::data::ReportData;
 use crate::view::report::page::{Part, Section, Table};
 
-/// The name of a run: that of its folder.
 pub fn name(run: &Run) -> String {
     let path = run.folder.path();
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -22,8 +20,7 @@ pub fn name(run: &Run) -> String {
 
 pub fn state(data: &ReportData<'_>) -> String {
     let ReportData { run, entries, .. } = data;
-    let Tally { measured, outclassed, rejected } = run.search.tally();
-    let judged = count(measured + outclassed + rejected, "candidate judged", "candidates judged");
+    let judged = count(run.search.tally().ended(), "candidate judged", "candidates judged");
     let (first, last) = (&entries[0], entries.last().expect("BUG: a run has a first event"));
     let took = duration(last.time - first.time);
     let end = match run.search.stopped() {
@@ -35,7 +32,6 @@ pub fn state(data: &ReportData<'_>) -> String {
     format!("Started {}. {judged} in {took}{pauses}; {end}.", date(first.time))
 }
 
-/// A time in UTC, to the second.
 fn date(seconds: f64) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(seconds.max(0.0) as u64);
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
@@ -89,7 +85,6 @@ fn jail(data: &ReportData<'_>) -> Part {
     Part::Table(table.with_class(2, "wraps"))
 }
 
-/// Every setting in force, by its path in the record.
 fn settings(data: &ReportData<'_>) -> Table {
     let mut table = Table::new("All settings in force", "setting|value");
     let settings = serde_json::to_value(data.search.settings()).expect("BUG: settings are JSON in the journal");

@@ -26,7 +26,6 @@ pub struct Page {
 
 #[derive(Debug, Serialize)]
 pub struct Section {
-    /// The anchor of links to it.
     pub id: &'static str,
     pub title: &'static str,
     pub parts: Vec<Part>,
@@ -48,9 +47,7 @@ pub enum Part {
 #[derive(Debug, Serialize)]
 pub struct Tile {
     pub name: &'static str,
-    /// May be empty.
     pub before: String,
-    /// With its unit.
     pub after: String,
     pub note: String,
 }
@@ -64,7 +61,6 @@ pub struct Table {
 
 #[derive(Debug, Serialize)]
 pub struct TableRow {
-    /// Whether it is the row of the best program.
     pub is_best: bool,
     pub cells: Vec<Cell>,
 }
@@ -87,10 +83,8 @@ pub struct Figure {
     pub table: Table,
 }
 
-/// A shape in a figure and its meaning.
 #[derive(Debug, Serialize)]
 pub struct Key {
-    /// The shape, as a character.
     pub mark: &'static str,
     /// A class of the style sheet, for its colour.
     pub class: &'static str,
@@ -133,7 +127,6 @@ impl Table {
         self.rows.last_mut().expect("BUG: pushed right before")
     }
 
-    /// Gives all cells of a column a class of the style sheet.
     #[must_use]
     pub fn with_class(mut self, column: usize, class: &'static str) -> Self {
         self.rows.iter_mut().for_each(|row| row.cells[column].class = class);

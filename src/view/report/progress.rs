@@ -12,7 +12,6 @@ use crate::view::report::thin::thinned;
 /// The state of a run when a candidate was judged or the best changed.
 #[derive(Clone, Copy, Default)]
 struct Moment {
-    /// Candidates judged so far.
     judged: usize,
     /// Judge seconds spent on measurements so far.
     seconds: f64,
@@ -20,13 +19,11 @@ struct Moment {
     wall: f64,
 }
 
-/// A candidate that new the best at this moment.
 struct NewBest {
     moment: Moment,
     candidate: CandidateId,
     /// On the windows of the search.
     score: f64,
-    /// On the held-out windows.
     held_out: Option<f64>,
 }
 
@@ -50,7 +47,6 @@ pub fn section(data: &ReportData<'_>) -> Section {
 }
 
 impl Progress {
-    /// Goes through the run once more, event by event.
     fn of(data: &ReportData<'_>) -> Self {
         let entries = data.entries;
         let mut search = Search::new(data.search.origin().clone());
@@ -98,7 +94,6 @@ impl Progress {
         improved.map_or(f64::NEG_INFINITY, |score| score - 0.02)
     }
 
-    /// A line of the best, to the end of the run.
     fn line(&self, along: fn(&Moment) -> f64, score: fn(&NewBest) -> Option<f64>) -> Vec<(f64, f64)> {
         let bests = self.bests.iter().filter_map(|new| Some((along(&new.moment), score(new)?)));
         let mut line: Vec<(f64, f64)> = bests.collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use packevolve_contract::evaluation::Evaluation;
 
 use crate::search::{Candidate, Outcome};
+use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::{Event, Proposer, RequestForm};
 use crate::view::format::or_none;
@@ -23,7 +24,6 @@ pub fn section(data: &ReportData<'_>) -> Section {
     Section { id: "proposers", title: "Proposers and operators", parts }
 }
 
-/// The outcomes of one proposer's attempts.
 #[derive(Default)]
 struct Record {
     tried: usize,
@@ -149,36 +149,28 @@ fn operator(known: &Candidate) -> String {
     }
 }
 
-/// The outcomes of one operator's candidates.
-#[derive(Default)]
-struct Made {
-    candidates: usize,
-    measured: usize,
-    front: usize,
-    confirmed: usize,
-    better: usize,
-}
-
 fn operators(data: &ReportData<'_>) -> Table {
-    let mut made: BTreeMap<(String, String), Made> = BTreeMap::new();
+    let mut made: BTreeMap<(String, String), [usize; 5]> = BTreeMap::new();
     for (id, known) in data.search.candidates() {
         let Some(proposer) = known.proposer.filter(|proposer| whole_corpus(*proposer) != Proposer::Corpus(0)) else {
             continue;
         };
-        let made = made.entry((proposer_name(proposer, data.search), operator(known))).or_default();
-        made.candidates += 1;
-        made.measured += usize::from(matches!(known.outcome, Some(Outcome::Measured(_))));
-        made.front += usize::from(data.front.contains(&id));
-        made.confirmed += usize::from(known.held_out.as_ref().is_some_and(|ruling| ruling.confirmed));
-        let parent = known.parents.first().and_then(|parent| data.scores(*parent));
-        let better =
-            data.scores(id).zip(parent).is_some_and(|(own, parent)| own.combined_score > parent.combined_score);
-        made.better += usize::from(better);
+        let score = |id: CandidateId| data.scores(id).map(|scores| scores.combined_score);
+        let parent = known.parents.first().and_then(|parent| score(*parent));
+        // In the order of the columns.
+        let counts_as = [
+            true,
+            matches!(known.outcome, Some(Outcome::Measured(_))),
+            score(id).zip(parent).is_some_and(|(own, parent)| own > parent),
+            data.front.contains(&id),
+            known.held_out.as_ref().is_some_and(|ruling| ruling.confirmed),
+        ];
+        let counts = made.entry((proposer_name(proposer, data.search), operator(known))).or_default();
+        counts.iter_mut().zip(counts_as).for_each(|(count, counts)| *count += usize::from(counts));
     }
     let columns = "proposer|operator|candidates#|measured#|better than the parent#|on the front#|confirmed#";
     let mut table = Table::new("What the operators made", columns);
-    for ((proposer, operator), made) in made {
-        let counts = [made.candidates, made.measured, made.better, made.front, made.confirmed];
+    for ((proposer, operator), counts) in made {
         table.row([proposer, operator].into_iter().chain(counts.map(|count| count.to_string())));
     }
     table

@@ -19,7 +19,6 @@ pub fn section(data: &ReportData<'_>) -> Section {
     Section { id: "timing", title: "Samples of time", parts }
 }
 
-/// The samples of a program.
 struct Timed {
     id: CandidateId,
     /// Normalised time of the unit on each window, seconds, in the order of measurement.
