@@ -36,7 +36,6 @@ pub(crate) fn only_site(program: &str, region: &Region, block: usize, search: &s
     }
 }
 
-/// Whether `search` has one and only one site in the editable `region`.
 pub(crate) fn is_only(program: &str, region: &Region, search: &str) -> bool {
     editable_sites(program, region, search).take(2).count() == 1
 }

@@ -44,7 +44,7 @@ pub struct Table {
 impl Table {
     /// `header` lists the columns: names separated by `|`, with a `#` at the end of the name of a column of numbers.
     pub fn new(header: &str, rows: Vec<Vec<String>>) -> Self {
-        Self { header: Column::list(header), tones: vec![None; rows.len()], rows, expendable: Vec::new() }
+        Self { header: Column::list(header), rows, tones: Vec::new(), expendable: Vec::new() }
     }
 
     /// Columns that a narrow terminal loses, the first to go first.
@@ -120,7 +120,6 @@ impl Table {
         shown
     }
 
-    /// The least that these columns take.
     fn width_of(&self, shown: &[usize]) -> usize {
         let width = |place: &usize| match self.is_cuttable(*place) {
             true => self.column_width(*place).min(ENOUGH_WORDS),

@@ -123,9 +123,6 @@ fn largest_gain(steps: &[Ancestor]) -> Option<CandidateId> {
 impl Ancestor {
     fn cells(&self, cases: &[String]) -> Vec<String> {
         let Row { candidate, name, proposer, outcome, scores, .. } = &self.row;
-        let merges: Vec<String> = self.merges.iter().map(ToString::to_string).collect();
-        let merges = if merges.is_empty() { String::new() } else { format!(" (merges {})", merges.join(", ")) };
-        let edit = harmless(name) + &merges;
         let mut cells = vec![candidate.to_string()];
         match scores {
             None => {
@@ -147,7 +144,9 @@ impl Ancestor {
         let lines = self.lines.filter(|lines| lines.wrote > 0);
         cells.push(lines.map_or(String::new(), |Lines { wrote, left }| format!("{left} of {wrote}")));
         cells.push(proposer.map_or(String::new(), |proposer| proposer.to_string()));
-        cells.push(edit);
+        let merges: Vec<String> = self.merges.iter().map(ToString::to_string).collect();
+        let merges = if merges.is_empty() { String::new() } else { format!(" (merges {})", merges.join(", ")) };
+        cells.push(harmless(name) + &merges);
         cells
     }
 }

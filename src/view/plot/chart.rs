@@ -46,34 +46,16 @@ pub enum Scale {
 /// Something that is drawn, in the colour of its ink.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Layer {
-    Points {
-        ink: Ink,
-        mark: Mark,
-        at: Vec<(f64, f64)>,
-    },
+    /// Points without names.
+    Points { ink: Ink, mark: Mark, at: Vec<(f64, f64)> },
     /// Points with names, each put where it covers least.
-    Named {
-        ink: Ink,
-        mark: Mark,
-        at: Vec<((f64, f64), Name)>,
-    },
+    Named { ink: Ink, mark: Mark, at: Vec<((f64, f64), Name)> },
     /// A line from left to right, with its name at the right end.
-    Line {
-        ink: Ink,
-        path: Path,
-        at: Vec<(f64, f64)>,
-        name: Option<Name>,
-    },
+    Line { ink: Ink, path: Path, at: Vec<(f64, f64)>, name: Option<Name> },
     /// The area between two lines, drawn faint: place, lower and upper edge, from left to right.
-    Band {
-        ink: Ink,
-        path: Path,
-        at: Vec<(f64, f64, f64)>,
-    },
-    Links {
-        ink: Ink,
-        at: Vec<[(f64, f64); 2]>,
-    },
+    Band { ink: Ink, path: Path, at: Vec<(f64, f64, f64)> },
+    /// Thin lines between two points each.
+    Links { ink: Ink, at: Vec<[(f64, f64); 2]> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,7 +44,6 @@ struct Frame<'c> {
 struct Span {
     low: f64,
     high: f64,
-    /// Where grid lines are, and their names.
     ticks: Vec<(f64, String)>,
 }
 
@@ -81,7 +80,6 @@ fn numbers(scale: Scale, ticks: &[f64]) -> Vec<(f64, String)> {
 }
 
 impl Scale {
-    /// Where a number stands on it.
     pub(super) fn of(self, value: f64) -> f64 {
         match self {
             Self::Log => value.log10(),
@@ -121,7 +119,6 @@ impl<'c> Frame<'c> {
         Rect { left, top, width: width - left - right, height: height - top - BELOW }
     }
 
-    /// A place on both scales in the figure.
     fn at(&self, x: f64, y: f64) -> Point {
         let Rect { left, top, width, height } = self.room;
         (left + width * self.x.share(x), top + height * (1.0 - self.y.share(y)))
@@ -196,7 +193,6 @@ impl<'c> Frame<'c> {
         }
     }
 
-    /// Names of lines, at their right ends, one below the other.
     fn line_names(&self, canvas: &mut Canvas) {
         let ends: Vec<(Ink, Point, &Name)> =
             self.ends_of_lines().filter_map(|(ink, at, name)| Some((ink, self.point(at)?, name))).collect();

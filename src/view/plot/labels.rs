@@ -28,7 +28,6 @@ impl Rect {
             && self.top + self.height <= other.top + other.height
     }
 
-    /// The place in it that is nearest to a point.
     pub fn nearest(&self, (x, y): (f64, f64)) -> (f64, f64) {
         (x.clamp(self.left, self.left + self.width), y.clamp(self.top, self.top + self.height))
     }
@@ -86,7 +85,6 @@ pub fn places(wanted: &[Label], points: &[(f64, f64)], room: &Rect) -> Vec<Optio
     taken
 }
 
-/// The places around a point, with their distances.
 fn around(wanted: &Label) -> Vec<(f64, Rect)> {
     let Label { at: (x, y), width, height } = *wanted;
     let place = |distance: f64, (right, down): (f64, f64)| {

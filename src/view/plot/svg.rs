@@ -10,13 +10,10 @@ use crate::view::plot::ink::{Ink, style};
 #[derive(Debug, Default)]
 pub struct Canvas(pub(super) String);
 
-/// How a shape is coloured.
 #[derive(Clone, Copy, Debug)]
 pub enum Paint {
     Fill(Ink),
-    /// Filled, with this opacity.
     Faint(Ink, f64),
-    /// Its outline, as wide as this.
     Line(Ink, f64),
 }
 
@@ -59,11 +56,9 @@ impl Canvas {
     }
 }
 
-/// A drawn figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Svg {
     pub(super) size: Size,
-    /// The elements inside.
     pub(super) content: String,
 }
 

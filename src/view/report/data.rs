@@ -9,6 +9,7 @@ use crate::values::candidate::CandidateId;
 use crate::values::event::{Event, Proposer};
 use crate::view::inspect::proposer_name;
 use crate::view::plot::Name;
+use crate::view::terminal::cut;
 
 /// Figures cut longer names.
 const LONGEST: usize = 34;
@@ -57,11 +58,8 @@ impl<'a> ReportData<'a> {
 
     /// NAME of its proposal; its number where there is little room.
     pub fn name(&self, id: CandidateId) -> Name {
-        let name = &self.known(id).name;
-        let is_long = name.chars().count() > LONGEST;
-        let long =
-            if is_long { format!("{}…", name.chars().take(LONGEST - 1).collect::<String>()) } else { name.clone() };
-        Name { long, short: if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") } }
+        let short = if id == CandidateId::SEED { "seed".to_owned() } else { format!("#{id}") };
+        Name { long: cut(&self.known(id).name, LONGEST), short }
     }
 
     pub fn proposer(&self, id: CandidateId) -> String {

@@ -57,7 +57,6 @@ fn table(data: &ReportData<'_>, line: &[CandidateId], lines: &[Lines]) -> Table 
     table.with_class(1, "name")
 }
 
-/// The difference of a candidate's score and that of its first parent.
 fn gain(data: &ReportData<'_>, id: CandidateId) -> Option<String> {
     let parent = *data.known(id).parents.first()?;
     Some(signed(data.scores(id)?.combined_score - data.scores(parent)?.combined_score, 4))

@@ -79,7 +79,6 @@ fn rebalance_tile(gain: &Gain) -> Option<Tile> {
     Some(Tile { name, before: time(before.normalised_seconds), after: time(after.normalised_seconds), note })
 }
 
-/// `None` if no whole rebalance was measured.
 fn rebalances(gain: &Gain) -> Option<Table> {
     let caption = "Whole rebalances, by the hierarchical policy and the global one";
     let mut table = Table::new(caption, format::REBALANCE);

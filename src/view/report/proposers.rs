@@ -140,11 +140,7 @@ fn reasons(data: &ReportData<'_>, records: &[(Proposer, Record)]) -> Option<Tabl
 fn operator(known: &Candidate) -> String {
     match known.proposer {
         Some(Proposer::Model(_)) if known.repairs > 0 => "repair".to_owned(),
-        Some(Proposer::Model(_)) => match known.form {
-            Some(RequestForm::Rewrite) => "rewrite".to_owned(),
-            Some(RequestForm::Crossover) => "crossover".to_owned(),
-            Some(RequestForm::Edit) | None => "edit".to_owned(),
-        },
+        Some(Proposer::Model(_)) => known.form.unwrap_or(RequestForm::Edit).to_string(),
         _ => known.operator.map_or(String::new(), |operator| operator.to_string()),
     }
 }
