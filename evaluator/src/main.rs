@@ -31,7 +31,10 @@ fn serve() -> anyhow::Result<()> {
     let requests = BufReader::new(replies.try_clone()?);
     let mut judge = None;
     for line in requests.lines() {
-        let reply = answer(&mut judge, &line?);
+        let reply = answer(&mut judge, &line?).unwrap_or_else(|error| {
+            let hint = error.downcast_ref::<JudgeError>().and_then(JudgeError::hint);
+            Reply::Failed { error: format!("{error:#}"), hint: hint.map(str::to_owned) }
+        });
         let mut line = serde_json::to_vec(&reply)?;
         line.push(b'\n');
         replies.write_all(&line)?;
@@ -46,17 +49,7 @@ fn stream() -> anyhow::Result<UnixStream> {
     Ok(stream)
 }
 
-fn answer(judge: &mut Option<Judge>, line: &str) -> Reply {
-    match try_answer(judge, line) {
-        Ok(reply) => reply,
-        Err(error) => {
-            let hint = error.downcast_ref::<JudgeError>().and_then(JudgeError::hint);
-            Reply::Failed { error: format!("{error:#}"), hint: hint.map(str::to_owned) }
-        }
-    }
-}
-
-fn try_answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {
+fn answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {
     match serde_json::from_str(line).context("not a request")? {
         Request::Open(session) => {
             let opened = judge.insert(Judge::open(*session)?);

@@ -1,11 +1,10 @@
 //! Nursery: the Python process that imports torch once, and forks and reaps children for the judge.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child as Process, Command, Stdio};
+use std::process::{Child as Process, Command};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -118,13 +117,15 @@ impl Nursery {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
         let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allow_compile}).to_string();
+        // A JSON array of strings is also a Python list of strings.
+        let program = format!("sources = {}{START}", json!([NURSERY, JAIL]));
         let process = Command::new(python)
             .args(["-I", "-B", "-u", "-", &settings])
             .env_clear()
             .envs(ENVIRONMENT)
             .current_dir("/")
             .process_group(0)
-            .stdin(program()?)
+            .stdin(sealed_copy(program.as_bytes())?)
             .stdout(theirs)
             .stderr(errors_in)
             .spawn()
@@ -212,14 +213,6 @@ impl Drop for Nursery {
         }
         let _ = self.process.wait();
     }
-}
-
-/// Standard input for the interpreter: a sealed memory file with the whole program.
-fn program() -> io::Result<Stdio> {
-    // A JSON array of strings is also a Python list of strings.
-    let sources = json!([NURSERY, JAIL]);
-    let file: File = sealed_copy(format!("sources = {sources}{START}").as_bytes())?;
-    Ok(Stdio::from(file))
 }
 
 /// Waits for a message of the nursery, or of a child that has no program yet.

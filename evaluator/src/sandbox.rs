@@ -24,7 +24,6 @@ const LATE_STEP: &str = "processes";
 /// child leaves running are found only below pid 1 of a namespace, and filters tell supervised calls apart.
 const NEEDS: [(&str, &str); 3] = [("filesystem", "namespaces"), (LATE_STEP, "namespaces"), (LATE_STEP, "seccomp")];
 
-/// The jail of all children of a judge.
 #[derive(Clone, Debug)]
 pub struct Jail {
     sandbox: Sandbox,
@@ -36,27 +35,16 @@ pub struct Jail {
 
 impl Jail {
     /// The jail that `sandbox` asks for, before any step was tried.
-    pub fn new(sandbox: Sandbox) -> Self {
-        let mut jail = Self { sandbox, steps: Vec::new(), allow_compile: false };
-        STEPS.into_iter().for_each(|(name, needed)| jail.add(name, needed));
-        jail
+    pub fn new(sandbox: Sandbox, allow_compile: bool) -> Self {
+        let late = allow_compile.then_some((LATE_STEP, false));
+        let step = |(name, needed): (&str, bool)| {
+            let in_force = needed || sandbox != Sandbox::Off;
+            let reason = if in_force { String::new() } else { "sandbox is off".to_owned() };
+            JailStep { step: name.to_owned(), in_force, reason }
+        };
+        Self { sandbox, steps: STEPS.into_iter().chain(late).map(step).collect(), allow_compile }
     }
 
-    /// The same jail, in which a program may run compilers until it is sealed.
-    #[must_use]
-    pub fn with_compilers(mut self) -> Self {
-        self.add(LATE_STEP, false);
-        self.allow_compile = true;
-        self
-    }
-
-    fn add(&mut self, name: &str, needed: bool) {
-        let in_force = needed || self.sandbox != Sandbox::Off;
-        let reason = if in_force { String::new() } else { "sandbox is off".to_owned() };
-        self.steps.push(JailStep { step: name.to_owned(), in_force, reason });
-    }
-
-    /// The names of the steps to take.
     pub fn wanted(&self) -> Vec<&str> {
         self.steps.iter().filter(|step| step.in_force).map(|step| step.step.as_str()).collect()
     }
@@ -103,14 +91,14 @@ mod tests {
 
     #[test]
     fn a_required_jail_leaves_nothing_out() {
-        let mut jail = Jail::new(Sandbox::Required);
+        let mut jail = Jail::new(Sandbox::Required, false);
         assert!(!jail.leave_out("seccomp", "not in this kernel"));
         assert!(left_out(&jail).is_empty());
     }
 
     #[test]
     fn best_effort_leaves_out_a_step_with_its_reason_and_what_needs_it() {
-        let mut jail = Jail::new(Sandbox::BestEffort);
+        let mut jail = Jail::new(Sandbox::BestEffort, false);
         assert!(jail.leave_out("namespaces", "forbidden"));
         assert_eq!(left_out(&jail), ["namespaces", "filesystem"]);
         assert_eq!((jail.steps[3].reason.as_str(), jail.steps[4].reason.as_str()), ("forbidden", "needs namespaces"));
@@ -120,16 +108,16 @@ mod tests {
 
     #[test]
     fn without_a_sandbox_only_what_judging_needs_is_done() {
-        let jail = Jail::new(Sandbox::Off);
+        let jail = Jail::new(Sandbox::Off, false);
         assert_eq!(jail.wanted(), ["descriptors", "environment", "resource-limits"]);
         assert!(jail.filter(true).is_none());
     }
 
     #[test]
     fn where_compilers_are_allowed_a_step_more_ends_that() {
-        let mut jail = Jail::new(Sandbox::BestEffort).with_compilers();
+        let mut jail = Jail::new(Sandbox::BestEffort, true);
         assert!(jail.wants("processes") && jail.supervised().is_some());
-        assert!(Jail::new(Sandbox::Required).supervised().is_none());
+        assert!(Jail::new(Sandbox::Required, false).supervised().is_none());
         assert!(jail.leave_out("seccomp", "not in this kernel"));
         assert_eq!(left_out(&jail), ["seccomp", "processes"]);
         assert!(jail.allow_compile && jail.supervised().is_none());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nix::libc::*;
 use seccompiler::SeccompCmpArgLen::{self, Dword, Qword};
 use seccompiler::SeccompCmpOp::{self, Eq, MaskedEq, Ne};
-use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, sock_filter};
+use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, sock_filter};
 
 /// Newer than the C library's list of numbers, and the same on every architecture.
 const SYS_CACHESTAT: c_long = 451;
@@ -114,13 +114,10 @@ pub fn filter(setting: Setting) -> Vec<u8> {
         rules.retain(|call, _| !NEEDED_BY_COMPILERS.contains(call) && !NEEDED_ON_X86.contains(call));
     }
     let architecture = std::env::consts::ARCH.try_into().expect("BUG: no seccomp filters on this architecture");
-    bytes(&[&unknown_calls()[..], &compiled(rules, architecture)].concat())
-}
-
-fn compiled(rules: BTreeMap<c_long, Vec<SeccompRule>>, architecture: TargetArch) -> BpfProgram {
-    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM as u32), architecture)
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM as u32), architecture)
         .and_then(BpfProgram::try_from)
-        .expect("BUG: the filter consists of constants")
+        .expect("BUG: the filter consists of constants");
+    bytes(&[&unknown_calls()[..], &filter].concat())
 }
 
 fn rule(argument: u8, length: SeccompCmpArgLen, op: SeccompCmpOp, value: u64) -> SeccompRule {

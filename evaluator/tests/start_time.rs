@@ -14,7 +14,7 @@ use crate::client::{program, session};
 #[ignore = "prints times"]
 fn start_time_of_a_child() {
     for sandbox in [Sandbox::Off, Sandbox::Required] {
-        print_times(&Jail::new(sandbox));
+        print_times(&Jail::new(sandbox, false));
     }
 }
 

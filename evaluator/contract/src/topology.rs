@@ -23,7 +23,6 @@ pub struct Topology {
     pub replicas: usize,
 }
 
-/// Why a topology cannot be packed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TopologyError {
     #[error("{name} is 0, it must be at least 1")]

@@ -43,10 +43,7 @@ impl Judge {
         let size = PoolSize { search: session.windows, held_out: session.held_out, cases };
         let pool = Pool::open(&session.loads, &session.topology, size, session.rng_seed)?;
         let python = session.python.clone().or_else(default_python).ok_or(JudgeError::NoPython)?;
-        let mut jail = Jail::new(session.sandbox);
-        if session.allow_compile {
-            jail = jail.with_compilers();
-        }
+        let mut jail = Jail::new(session.sandbox, session.allow_compile);
         let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
                 Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
