@@ -59,10 +59,8 @@ pub enum CatalogueError {
     /// Something stands before the first block.
     #[error("line {line}: a block begins with `{BEGINS}` and its name")]
     Stray { line: usize },
-    /// A block's header is incomplete or cannot be read.
     #[error("block {block}: {problem}")]
     Block { block: String, problem: String },
-    /// Every program needs something that the catalogue lacks.
     #[error("there is no {missing}")]
     Missing { missing: String },
 }
@@ -80,9 +78,6 @@ pub fn gather(folder: &Path) -> Result<String, FolderError> {
 }
 
 impl Catalogue {
-    /// # Errors
-    /// A block lacks a header or its header does not fit its function, or the catalogue lacks a block that every
-    /// program needs.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
         let mut parts: Vec<(&str, String)> = Vec::new();
         for (number, line) in (1..).zip(lines(text)) {

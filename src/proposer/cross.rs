@@ -12,15 +12,15 @@ use crate::edit::proposal::Proposal;
 use crate::proposer::change::{self, replaced};
 use crate::proposer::dead_code::without_dead_code;
 use crate::proposer::recipe::{ENTRY, region_with_entry};
-use crate::proposer::syntax::{Function, assigned, holds, imports, is_sound};
+use crate::proposer::syntax::{Function, assignments, holds, imports, is_sound};
 use crate::values::operator::Operator;
 
 #[derive(Clone, Copy, Debug)]
 pub struct SecondParent<'a> {
-    /// Its number, for names and descriptions.
+    /// The number of its candidate.
     pub label: &'a str,
     pub program: &'a str,
-    /// The latest common ancestor, if there is one.
+    /// The program of the latest common ancestor.
     pub ancestor: Option<&'a str>,
 }
 
@@ -41,7 +41,6 @@ pub fn propose(
     }
 }
 
-/// Merges the changes of both programs since their ancestor.
 fn merge(parent: &str, second: SecondParent<'_>, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
     let child = merged(second.ancestor?, parent, second.program).ok()?;
     // If the merge equals one of the two, that one already had all changes.
@@ -119,8 +118,8 @@ impl<'a> Side<'a> {
         let (span, functions) = region_with_entry(program)?;
         let imports = imports(program).into_iter().map(|import| import.span).filter(|import| holds(&span, import));
         let imports = imports.map(|import| program[import].trim_end()).collect();
-        let assigned = assigned(program).into_iter().filter(|assigned| holds(&span, &assigned.span));
-        let assigned = assigned.map(|assigned| assigned.name).collect();
+        let assigned = assignments(program).into_iter().filter(|assignment| holds(&span, &assignment.span));
+        let assigned = assigned.flat_map(|assignment| assignment.names).collect();
         Some(Self { program, span, functions, imports, assigned })
     }
 

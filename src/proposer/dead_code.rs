@@ -9,12 +9,13 @@ use crate::proposer::syntax::{Function, functions, imports};
 /// Removes from `child` the functions and imports of its editable region that are unused there, unless they were
 /// already unused in `parent`.
 pub(crate) fn without_dead_code(parent: &str, child: &str) -> String {
-    let before = defined(parent);
-    let idle_before: BTreeSet<String> = idle(parent).into_iter().map(|(name, _)| name).collect();
+    // An import of several names goes even if it was unused.
+    let idle_before = idle(parent).into_iter().map(|(name, _)| name).filter(|name| !name.contains(','));
+    let idle_before: BTreeSet<String> = idle_before.collect();
     let mut child = child.to_owned();
     loop {
         let mut idle = idle(&child);
-        idle.retain(|(name, _)| !(before.contains(name) && idle_before.contains(name)));
+        idle.retain(|(name, _)| !idle_before.contains(name));
         if idle.is_empty() {
             return child;
         }
@@ -30,11 +31,6 @@ pub(crate) fn without_dead_code(parent: &str, child: &str) -> String {
         });
         spans.into_iter().rev().for_each(|span| remove(&mut child, span));
     }
-}
-
-fn defined(program: &str) -> BTreeSet<String> {
-    let names = functions(program).into_iter().map(|function| function.name);
-    names.chain(imports(program).into_iter().flat_map(|import| import.names)).collect()
 }
 
 /// The unused functions and imports of the region, with their lines.

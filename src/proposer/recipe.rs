@@ -78,11 +78,16 @@ fn allowed(kind: BlockKind) -> (usize, usize) {
 }
 
 impl Part {
-    fn drawn(block: &Block, rng: &mut Stream) -> Self {
-        let value = |values: &Vec<String>| values.choose(rng).cloned().unwrap_or_default();
-        let names = block.parameters.iter().map(|(name, _)| name.clone());
-        let values = block.parameters.iter().map(|(_, values)| values).map(value);
-        Self { block: block.name.clone(), kind: block.kind, values: names.zip(values).collect() }
+    /// One of these blocks with values of its parameters.
+    fn drawn<'a>(blocks: impl Iterator<Item = &'a Block>, rng: &mut Stream) -> Option<Self> {
+        let blocks: Vec<&Block> = blocks.collect();
+        let block = blocks.choose(rng)?;
+        let value = |(name, values): &(String, Vec<String>)| {
+            let value = values.choose(rng).cloned().unwrap_or_default();
+            (name.clone(), value)
+        };
+        let values = block.parameters.iter().map(value).collect();
+        Some(Self { block: block.name.clone(), kind: block.kind, values })
     }
 
     /// The block's name without its kind, for names of proposals.
@@ -113,9 +118,8 @@ impl Recipe {
         ];
         let mut parts = Vec::new();
         for (kind, number) in kinds {
-            let blocks: Vec<&Block> = catalogue.of_kind(kind).collect();
             for _ in 0..number {
-                parts.extend(blocks.choose(rng).map(|block| Part::drawn(block, rng)));
+                parts.extend(Part::drawn(catalogue.of_kind(kind), rng));
             }
         }
         Self { parts }
@@ -139,13 +143,9 @@ impl Recipe {
             let values = block.parameters.iter().map(value).collect::<Option<Vec<_>>>()?;
             parts.push(Part { block: block.name.clone(), kind: block.kind, values });
         }
-        let recipe = Self { parts }.in_order();
+        parts.sort_by_key(|part| part.kind);
+        let recipe = Self { parts };
         recipe.is_whole().then_some(recipe)
-    }
-
-    fn in_order(mut self) -> Self {
-        self.parts.sort_by_key(|part| part.kind);
-        self
     }
 
     fn number_of(&self, kind: BlockKind) -> usize {
@@ -168,18 +168,21 @@ impl Recipe {
         (0..DRAWS).find_map(|_| {
             let mut recipe = self.clone();
             let any = |rng: &mut Stream| Some(STEPS.choose_weighted(rng, |(_, weight)| *weight).ok()?.0);
-            let variation = match operator.or_else(|| any(rng))? {
+            let operator = operator.or_else(|| any(rng))?;
+            let (name, description) = match operator {
                 Operator::Tune => recipe.tune(catalogue, rng),
                 Operator::Swap => recipe.swap(catalogue, rng),
                 Operator::Add => recipe.add(catalogue, rng),
                 Operator::Drop => recipe.drop_one(rng),
                 _ => None,
             }?;
-            (recipe != *self && recipe.is_whole()).then_some((recipe, variation))
+            let is_new = recipe != *self && recipe.is_whole();
+            is_new.then_some((recipe, Variation { operator, name, description }))
         })
     }
 
-    fn tune(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+    /// Like the other steps, this one returns the name and the description of the variation.
+    fn tune(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
         let knob = |(place, part): (usize, &Part)| (0..part.values.len()).map(move |value| (place, value));
         let knobs: Vec<(usize, usize)> =
             self.parts.iter().enumerate().flat_map(|part| knob(part).collect::<Vec<_>>()).collect();
@@ -189,67 +192,47 @@ impl Recipe {
         let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| *name == parameter)?;
         let to = neighbours(values, &from).choose(rng)?.clone();
         part.values[at].1.clone_from(&to);
-        Some(Variation {
-            operator: Operator::Tune,
-            name: format!("{}_{parameter}_{from}_to_{to}", part.short()),
-            description: format!("Changes `{parameter}` of {} from {from} to {to}.", part.block),
-        })
+        let description = format!("Changes `{parameter}` of {} from {from} to {to}.", part.block);
+        Some((format!("{}_{parameter}_{from}_to_{to}", part.short()), description))
     }
 
-    fn swap(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+    fn swap(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
         let place = rng.random_range(0..self.parts.len().max(1));
         let part = self.parts.get_mut(place)?;
-        let others: Vec<&Block> = catalogue.of_kind(part.kind).filter(|block| block.name != part.block).collect();
-        let new = Part::drawn(others.choose(rng)?, rng);
-        let variation = Variation {
-            operator: Operator::Swap,
-            name: format!("{}_for_{}", new.short(), part.short()),
-            description: format!("Exchanges {} for {}.", part.block, new.block),
-        };
-        *part = new;
-        Some(variation)
+        let new = Part::drawn(catalogue.of_kind(part.kind).filter(|block| block.name != part.block), rng)?;
+        let old = std::mem::replace(part, new.clone());
+        let description = format!("Exchanges {} for {}.", old.block, new.block);
+        Some((format!("{}_for_{}", new.short(), old.short()), description))
     }
 
-    fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<Variation> {
+    fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
         let kind = *[BlockKind::Order, BlockKind::Refine, BlockKind::Restart, BlockKind::Select].choose(rng)?;
         if self.number_of(kind) >= allowed(kind).1 {
             return None;
         }
-        let draw = |kind: BlockKind, rng: &mut Stream| {
-            let blocks: Vec<&Block> = catalogue.of_kind(kind).collect();
-            Some(Part::drawn(blocks.choose(rng)?, rng))
-        };
-        let mut new = draw(kind, rng)?;
+        let mut new = Part::drawn(catalogue.of_kind(kind), rng)?;
         if kind == BlockKind::Select {
             // The choice of assignments matters more than the select block.
             self.parts.push(new);
-            new = draw(BlockKind::Assign, rng)?;
+            new = Part::drawn(catalogue.of_kind(BlockKind::Assign), rng)?;
         }
         // At any position: the order of refinements matters.
         let first = self.parts.iter().take_while(|part| part.kind < new.kind).count();
         let place = first + rng.random_range(0..=self.number_of(new.kind));
-        let variation = Variation {
-            operator: Operator::Add,
-            name: format!("with_{}", new.short()),
-            description: format!("Adds {}.", new.block),
-        };
+        let (name, description) = (format!("with_{}", new.short()), format!("Adds {}.", new.block));
         self.parts.insert(place, new);
-        *self = self.clone().in_order();
-        Some(variation)
+        self.parts.sort_by_key(|part| part.kind);
+        Some((name, description))
     }
 
-    fn drop_one(&mut self, rng: &mut Stream) -> Option<Variation> {
+    fn drop_one(&mut self, rng: &mut Stream) -> Option<(String, String)> {
         let place = rng.random_range(0..self.parts.len().max(1));
         let part = self.parts.get(place).filter(|part| part.kind != BlockKind::Select)?.clone();
         self.parts.remove(place);
         if part.kind == BlockKind::Assign {
             self.parts.retain(|part| part.kind != BlockKind::Select);
         }
-        Some(Variation {
-            operator: Operator::Drop,
-            name: format!("without_{}", part.short()),
-            description: format!("Leaves out {}.", part.block),
-        })
+        Some((format!("without_{}", part.short()), format!("Leaves out {}.", part.block)))
     }
 }
 
@@ -299,7 +282,7 @@ mod tests {
     fn every_drawn_recipe_is_whole_and_every_block_is_drawn() {
         let catalogue = catalogue();
         let recipes: Vec<Recipe> = (0..300).map(|number| Recipe::drawn(&catalogue, &mut rng(number))).collect();
-        assert!(recipes.iter().all(|recipe| recipe.is_whole() && recipe.clone().in_order() == *recipe));
+        assert!(recipes.iter().all(|recipe| recipe.is_whole() && recipe.parts().is_sorted_by_key(|part| part.kind)));
         for name in catalogue.names().filter(|name| name.contains('_')) {
             let drawn = recipes.iter().filter(|recipe| recipe.parts().iter().any(|part| part.block == name)).count();
             assert!(drawn >= 15, "{name} was drawn {drawn} times");

@@ -4,7 +4,6 @@
 //! removes it from everything that an endpoint sends back.
 
 use std::error::Error;
-use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -58,17 +57,12 @@ pub struct Failure {
     pub charge: Charge,
 }
 
+#[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: Url,
     key: Option<Key>,
     model: ModelSettings,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("url", &self.url.as_str()).field("model", &self.model.model).finish()
-    }
 }
 
 impl Client {

@@ -49,24 +49,18 @@ impl ProgramShown {
     }
 }
 
-/// The measurements of a program.
+/// The scores of a program, by the definitions of [`Scores`]; its time is the normalised one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Weighted sum of `quality` and `speed_score`: 0 for the baseline.
     pub combined_score: f64,
-    /// Mean share of the baseline's gaps that the program closes; `None` if the baseline has no gap.
     pub quality: Option<f64>,
-    /// Mean of log10(speedup) / 3.
     pub speed_score: f64,
-    /// Mean load over maximum load of the packs, mean over the cases.
     pub balancedness_score: f64,
-    /// Normalised time of the packing calls of one rebalance, seconds.
     pub unit_seconds: Option<f64>,
-    /// In the order of the cases of the run.
     pub cases: Vec<CaseFigures>,
 }
 
-/// The measurements of a program on one case.
+/// The scores of a program on one case, by the definitions of [`CaseScore`]; times are the normalised ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseFigures {
     /// Name, such as `72->8`.
@@ -79,20 +73,13 @@ pub struct CaseFigures {
     /// Load of the heaviest pack and its lower bound, summed over rows, mean over calls.
     pub heaviest_load: f64,
     pub lower_bound: f64,
-    /// Heaviest load over lower bound, minus 1.
     pub gap: f64,
     pub baseline_gap: Option<f64>,
-    /// Largest gap of a single row.
     pub worst_row_gap: f64,
-    /// Mean load over maximum load.
     pub balancedness: f64,
-    /// Normalised time of a call, seconds.
     pub seconds: f64,
     pub baseline_seconds: Option<f64>,
-    /// Speedup over the baseline.
     pub speedup: f64,
-    /// Share of the baseline's gap that the program closes; `None` if the baseline has none; then the case does not
-    /// count.
     pub quality: Option<f64>,
 }
 

@@ -2,7 +2,6 @@
 //! limit on concurrency, and keeps the budget. Decides and records nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,12 +49,6 @@ struct Endpoint {
     permits: Semaphore,
 }
 
-impl fmt::Debug for ModelPool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Requests").field("in_flight", &self.in_flight.len()).finish_non_exhaustive()
-    }
-}
-
 impl ModelPool {
     /// A pool with earlier spending. Sends nothing.
     pub fn open(settings: &LlmSettings, spent: Charge) -> Self {
@@ -93,10 +86,8 @@ impl ModelPool {
         self.in_flight.len()
     }
 
-    /// Sends a request once the model's limit on concurrency permits; [`ModelPool::done`] returns the answer.
-    ///
-    /// # Panics
-    /// If the model cannot be used.
+    /// Sends a request to a model that is not broken, once its limit on concurrency permits; [`ModelPool::done`]
+    /// returns the answer.
     pub fn send(&mut self, order: ModelRequest) {
         let endpoint = self.endpoints[order.model].as_ref().map(Arc::clone);
         let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");

@@ -23,19 +23,13 @@ pub(crate) struct Call {
     pub(crate) keywords: Vec<(String, String)>,
 }
 
+/// An import or an assignment at the top level.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Import {
+pub(crate) struct Binding {
+    /// Whole lines.
     pub(crate) span: Range<usize>,
     /// The names that it binds; none for `import *`.
     pub(crate) names: Vec<String>,
-}
-
-/// A name assigned at the top level.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Assigned {
-    pub(crate) name: String,
-    /// Whole lines of the assignment.
-    pub(crate) span: Range<usize>,
 }
 
 /// The top-level functions of `program`, in source order.
@@ -61,7 +55,7 @@ pub(crate) fn holds(outer: &Range<usize>, inner: &Range<usize>) -> bool {
 }
 
 /// The top-level imports of `program`, in source order.
-pub(crate) fn imports(program: &str) -> Vec<Import> {
+pub(crate) fn imports(program: &str) -> Vec<Binding> {
     at_top(program, |node| {
         if !matches!(node.kind(), "import_statement" | "import_from_statement") {
             return None;
@@ -71,17 +65,21 @@ pub(crate) fn imports(program: &str) -> Vec<Import> {
             // `import a.b` binds `a`.
             whole.split('.').next().map(str::to_owned)
         });
-        let names = bound.collect();
-        Some(Import { span: whole_lines(program, node), names })
+        Some(Binding { span: whole_lines(program, node), names: bound.collect() })
     })
 }
 
-/// The names that `program` assigns at its top level, in source order.
-pub(crate) fn assigned(program: &str) -> Vec<Assigned> {
+/// The assignments to names at the top level of `program`, in source order.
+pub(crate) fn assignments(program: &str) -> Vec<Binding> {
     at_top(program, |node| {
         let (_, name) = assignment(program, node)?;
-        Some(Assigned { name: name.to_owned(), span: whole_lines(program, node) })
+        Some(Binding { span: whole_lines(program, node), names: vec![name.to_owned()] })
     })
+}
+
+/// The names that the top-level imports and assignments of `program` bind.
+pub(super) fn bound_at_top(program: &str) -> BTreeSet<String> {
+    assignments(program).into_iter().chain(imports(program)).flat_map(|binding| binding.names).collect()
 }
 
 /// The definition below decorators; other nodes stay.
@@ -145,10 +143,10 @@ mod tests {
         let names: Vec<Vec<&str>> = found.iter().map(|one| one.names.iter().map(String::as_str).collect()).collect();
         assert_eq!(names, [vec!["a"], vec!["b", "e"], vec!["h", "j"], vec![]]);
         assert_eq!(&program[found[1].span.clone()], "import b.c, d as e\n");
-        let assigned = assigned(program);
+        let assigned = assignments(program);
         assert_eq!(
-            (assigned.len(), assigned[0].name.as_str(), &program[assigned[0].span.clone()]),
-            (1, "x", "x = 1\n")
+            (assigned.len(), assigned[0].names.join(","), &program[assigned[0].span.clone()]),
+            (1, "x".to_owned(), "x = 1\n")
         );
     }
 

@@ -11,7 +11,7 @@ mod number;
 mod statement;
 mod token;
 
-pub(crate) use function::{Function, assigned, functions, functions_in, holds, imports};
+pub(crate) use function::{Function, assignments, functions, functions_in, holds, imports};
 pub(crate) use name::unbound;
 pub use normal::{normalised, size};
 pub(crate) use number::{Number, Role, numbers};

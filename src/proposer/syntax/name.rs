@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::proposer::syntax::function::{assigned, definition, imports};
+use crate::proposer::syntax::function::{bound_at_top, definition};
 use crate::proposer::syntax::tree::{Node, add_names, add_targets, field, parse, text};
 
 /// For each top-level function of `program`, the names that neither it nor the top level binds: built-in functions and
@@ -10,8 +10,7 @@ use crate::proposer::syntax::tree::{Node, add_names, add_targets, field, parse, 
 /// the parameters.
 pub(crate) fn unbound(program: &str) -> BTreeSet<(String, String)> {
     let tree = parse(program);
-    let mut at_top: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
-    at_top.extend(imports(program).into_iter().flat_map(|import| import.names));
+    let mut at_top = bound_at_top(program);
     let nodes: Vec<Node<'_>> = tree.root().named_children().map(definition).collect();
     at_top.extend(nodes.iter().filter_map(|node| field(program, *node, "name").map(str::to_owned)));
     let mut unbound = BTreeSet::new();

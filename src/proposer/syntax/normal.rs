@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::proposer::syntax::function::{assigned, imports};
+use crate::proposer::syntax::function::bound_at_top;
 use crate::proposer::syntax::tree::{Node, add_names, add_targets, field, parse, text};
 
 /// The tokens of `program`, with braces around blocks and locals numbered in each function. Only for comparison; it is
@@ -84,8 +84,7 @@ fn is_docstring(node: Node<'_>) -> bool {
 
 /// The names that top-level imports, functions and classes bind.
 fn names_at_top(program: &str, root: Node<'_>) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = assigned(program).into_iter().map(|assigned| assigned.name).collect();
-    names.extend(imports(program).into_iter().flat_map(|import| import.names));
+    let mut names = bound_at_top(program);
     names.extend(root.named_children().filter_map(|child| field(program, child, "name").map(str::to_owned)));
     names
 }

@@ -24,11 +24,9 @@ pub(crate) struct Statement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mask {
     pub(crate) name: String,
-    /// The lines of its assignment.
+    /// The assignment: its whole lines, its first line from 1, and its indentation.
     pub(crate) span: Range<usize>,
-    /// The line of its assignment, from 1.
     pub(crate) line: usize,
-    /// The indentation of its line.
     pub(crate) indent: String,
 }
 
