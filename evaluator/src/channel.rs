@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
@@ -18,7 +18,7 @@ const PACKET: usize = 1 << 16;
 /// The judge's end of a packet socket.
 #[derive(Debug)]
 pub struct Channel {
-    socket: OwnedFd,
+    pub socket: OwnedFd,
     /// A buffer for packets: to allocate it for each check would cost more than the check.
     packet: RefCell<Vec<u8>>,
 }
@@ -63,12 +63,6 @@ impl Channel {
             Ok(message) => Received::Message(message),
             Err(_) => Received::Garbage(String::from_utf8_lossy(&packet[..length.min(200)]).into_owned()),
         })
-    }
-}
-
-impl AsFd for Channel {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 

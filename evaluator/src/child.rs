@@ -44,7 +44,7 @@ pub struct Child {
     pub peak_memory: u64,
     peak_threads: u32,
     output: Captured,
-    limits: Limits,
+    pub limits: Limits,
     /// Whether it runs the judge's own program, whose usage needs no check after each call.
     pub is_trusted: bool,
 }
@@ -61,7 +61,7 @@ impl Child {
         let on_cpu = device == "cpu";
         let forked = nursery.fork(program, bytes, limits, on_cpu)?;
         fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
-        let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::wall() };
+        let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::Wall(Instant::now()) };
         Ok(Self {
             clock,
             on_cpu,
@@ -114,10 +114,6 @@ impl Child {
             Message::Loaded {} => Ok(()),
             other => Err(failure(other, self.out_of_memory(), |message| Rejection::Load { message })),
         }
-    }
-
-    pub fn limit_calls(&mut self, seconds: f64) {
-        self.limits.call_seconds = Some(seconds);
     }
 
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
@@ -251,7 +247,7 @@ impl Child {
                 Received::Nothing => {}
             }
             let mut descriptors = [
-                PollFd::new(self.forked.channel.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.forked.channel.socket.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.forked.output.as_fd(), PollFlags::POLLIN),
             ];
             // Polling a closed pipe would return at once, for ever.

@@ -27,7 +27,9 @@ fn main() -> ExitCode {
 /// Answers requests until the harness closes the stream.
 fn serve() -> anyhow::Result<()> {
     process::die_with_parent()?;
-    let mut replies = stream().context("standard input is not a socket: `packevolve` starts this program")?;
+    // The copy is a descriptor that children do not inherit.
+    let mut replies = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    replies.peer_addr().context("standard input is not a socket: `packevolve` starts this program")?;
     let requests = BufReader::new(replies.try_clone()?);
     let mut judge = None;
     for line in requests.lines() {
@@ -40,13 +42,6 @@ fn serve() -> anyhow::Result<()> {
         replies.write_all(&line)?;
     }
     Ok(())
-}
-
-/// The harness's stream, as a descriptor that children do not inherit.
-fn stream() -> anyhow::Result<UnixStream> {
-    let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    stream.peer_addr()?;
-    Ok(stream)
 }
 
 fn answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {

@@ -231,7 +231,7 @@ fn receive(channel: &Channel, limit: Duration) -> Result<Message, NurseryError> 
             Received::Closed => return Err(NurseryError::Exited),
             Received::Nothing if Instant::now() > until => return Err(NurseryError::Silent(limit)),
             Received::Nothing => {
-                let mut descriptors = [PollFd::new(channel.as_fd(), PollFlags::POLLIN)];
+                let mut descriptors = [PollFd::new(channel.socket.as_fd(), PollFlags::POLLIN)];
                 let _ = poll(&mut descriptors, PollTimeout::from(100u8));
             }
         }

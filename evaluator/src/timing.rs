@@ -22,10 +22,6 @@ impl Clock {
         Ok(Self::Cpu(clock_getcpuclockid(pid)?))
     }
 
-    pub fn wall() -> Self {
-        Self::Wall(Instant::now())
-    }
-
     /// Reads the clock. Fails for the CPU clock of a process that was reaped.
     pub fn now(&self) -> io::Result<Duration> {
         match self {

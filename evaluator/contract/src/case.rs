@@ -92,9 +92,6 @@ pub fn global_shapes(topology: &Topology) -> Vec<GlobalShape> {
 
 /// All cases of a run, without duplicates: the unit of `topology`, the `global` shapes, and `random` shapes drawn by
 /// `rng_seed`.
-///
-/// # Errors
-/// If the topology or a shape cannot be packed.
 pub fn cases(
     topology: &Topology,
     global: &[GlobalShape],

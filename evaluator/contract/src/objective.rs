@@ -146,8 +146,8 @@ pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights
 
 fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> CaseScore {
     let samples = &case.samples;
-    let (shared, theirs) = shared_windows(samples, baseline);
-    let baseline_gap = gap(&theirs);
+    let (ours, theirs) = (shared(samples, baseline), shared(baseline, samples));
+    let baseline_gap = gap(theirs.iter().copied());
     let sum = |figure: fn(&Sample) -> f64| samples.iter().map(figure).sum::<f64>();
     let seconds = || samples.iter().map(|s| s.seconds);
     CaseScore {
@@ -160,8 +160,8 @@ fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> Case
         seconds_quartiles: quartiles(seconds()),
         normalised_seconds: clock.normalised(relative_time(samples)),
         normalised_quartiles: clock.normalised_quartiles(quartiles(samples.iter().map(Sample::relative_time))),
-        speedup: relative_time(&theirs) / relative_time(&shared),
-        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap(&shared) / baseline_gap).clamp(-1.0, 1.0)),
+        speedup: relative_time(theirs) / relative_time(ours.iter().copied()),
+        quality: (baseline_gap >= SOLVED_GAP).then(|| (1.0 - gap(ours) / baseline_gap).clamp(-1.0, 1.0)),
         worst_row_gap: samples.iter().map(|s| s.worst_row_gap).fold(0.0, f64::max),
     }
 }
@@ -172,12 +172,9 @@ fn next_balancedness(samples: &[Sample]) -> Option<f64> {
     Some(balance(next().map(|loads| loads.mean_load).sum(), next().map(|loads| loads.max_load).sum()))
 }
 
-/// The samples of both on the windows that they share.
-fn shared_windows(ours: &[Sample], theirs: &[Sample]) -> (Vec<Sample>, Vec<Sample>) {
-    let common = |from: &[Sample], with: &[Sample]| {
-        from.iter().filter(|s| with.iter().any(|t| t.window == s.window)).cloned().collect::<Vec<_>>()
-    };
-    (common(ours, theirs), common(theirs, ours))
+/// The samples on windows of which `others` has samples too.
+fn shared<'a>(samples: &'a [Sample], others: &[Sample]) -> Vec<&'a Sample> {
+    samples.iter().filter(|sample| others.iter().any(|other| other.window == sample.window)).collect()
 }
 
 /// Σ max load / Σ lower bound - 1; 0 without load.
@@ -189,9 +186,10 @@ pub fn gap<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> f64 {
 
 /// The sum of the times relative to the sum of the reference program's. A mean and not a median, because a program that
 /// spends its time on one window of four would otherwise not be charged for it.
-fn relative_time(samples: &[Sample]) -> f64 {
-    let sum = |time: fn(&Sample) -> f64| samples.iter().map(time).sum::<f64>();
-    sum(|sample| sample.seconds) / sum(|sample| sample.reference_seconds)
+fn relative_time<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> f64 {
+    let sum = |(ours, reference), sample: &Sample| (ours + sample.seconds, reference + sample.reference_seconds);
+    let (ours, reference) = samples.into_iter().fold((0.0, 0.0), sum);
+    ours / reference
 }
 
 fn speed_score(cases: &[CaseScore]) -> f64 {

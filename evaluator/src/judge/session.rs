@@ -42,7 +42,8 @@ impl Judge {
         let cases = session.cases.len().max(1);
         let size = PoolSize { search: session.windows, held_out: session.held_out, cases };
         let pool = Pool::open(&session.loads, &session.topology, size, session.rng_seed)?;
-        let python = session.python.clone().or_else(default_python).ok_or(JudgeError::NoPython)?;
+        let built_with = || Some(PathBuf::from(env!("PACKEVOLVE_PYTHON"))).filter(|python| python.exists());
+        let python = session.python.clone().or_else(built_with).ok_or(JudgeError::NoPython)?;
         let mut jail = Jail::new(session.sandbox, session.allow_compile);
         let (nursery, slot, device_name) = loop {
             match start(&python, &jail, &session) {
@@ -83,12 +84,6 @@ fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Slot
     let (device, device_name) = choose_device(&session.device, &nursery.interpreter.cuda)?;
     let slot = Slot::open(&mut nursery, &session.limits, &device)?;
     Ok((nursery, slot, device_name))
-}
-
-/// The interpreter that this judge was built with, if it still exists.
-fn default_python() -> Option<PathBuf> {
-    let python = PathBuf::from(env!("PACKEVOLVE_PYTHON"));
-    python.exists().then_some(python)
 }
 
 /// The device and its name. `auto` is the first GPU, or the CPU if there is no GPU.

@@ -59,9 +59,9 @@ impl Judge {
         let edge_cases = if progress.first_outputs.is_none() { EDGE_CASES.len() } else { 1 };
         // A program that hangs on a small call needs no long limit.
         let call_seconds = progress.limits.call_seconds;
-        progress.child().limit_calls(call_seconds.min(TimeLimits::LEAST.call_seconds));
+        progress.child().limits.call_seconds = Some(call_seconds.min(TimeLimits::LEAST.call_seconds));
         progress.edge_cases(edge_cases)?;
-        progress.child().limit_calls(call_seconds);
+        progress.child().limits.call_seconds = Some(call_seconds);
         self.warm_up(progress, shared)?;
         progress.child().pause();
         Ok(())

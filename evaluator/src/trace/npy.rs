@@ -21,7 +21,7 @@ pub fn windows(path: &Path, file: impl Read, length: u64) -> Result<Vec<Window>,
     if array.loads == 0 {
         return Err(LoadsError::Empty { path: path.to_owned() });
     }
-    let Array { dtype: Dtype { size, .. }, windows, layers, experts, loads } = array;
+    let Array { size, windows, layers, experts, loads, .. } = array;
     let promised = windows as u128 * (loads * size) as u128 + u128::from(bytes.at);
     if promised != u128::from(length) {
         let array = format!("{windows} x {layers} x {experts} numbers of {size} bytes");
@@ -71,12 +71,12 @@ impl<R: Read> Bytes<'_, R> {
     }
 
     fn window(&mut self, array: &Array, window: usize) -> Result<Window, LoadsError> {
-        let mut bytes = vec![0; array.experts * array.dtype.size];
+        let mut bytes = vec![0; array.experts * array.size];
         let mut counts = Vec::with_capacity(array.loads);
         for layer in 0..array.layers {
             self.fill(&mut bytes)?;
-            for (number, expert) in bytes.chunks_exact(array.dtype.size).zip(0..) {
-                let load = (array.dtype.read)(number);
+            for (number, expert) in bytes.chunks_exact(array.size).zip(0..) {
+                let load = (array.read)(number);
                 let spot = || format!("window {window}, layer {layer}, expert {expert}");
                 let load = checked(load, format_args!("{load:?}"));
                 counts.push(load.map_err(|problem| LoadsError::invalid(self.path, spot(), problem))?);
@@ -86,28 +86,15 @@ impl<R: Read> Bytes<'_, R> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Dtype {
-    descr: &'static str,
-    size: usize,
-    read: fn(&[u8]) -> f64,
-}
-
-const DTYPES: [Dtype; 4] = [
-    Dtype { descr: "<f4", size: 4, read: |bytes| f32::from_le_bytes(sized(bytes)).into() },
-    Dtype { descr: "<f8", size: 8, read: |bytes| f64::from_le_bytes(sized(bytes)) },
-    Dtype { descr: "<i4", size: 4, read: |bytes| i32::from_le_bytes(sized(bytes)).into() },
-    // Exact up to the largest load.
-    Dtype { descr: "<i8", size: 8, read: |bytes| i64::from_le_bytes(sized(bytes)) as f64 },
-];
-
 fn sized<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().expect("BUG: a number of another size")
 }
 
 #[derive(Debug)]
 struct Array {
-    dtype: Dtype,
+    /// Of a number, bytes.
+    size: usize,
+    read: fn(&[u8]) -> f64,
     windows: usize,
     layers: usize,
     experts: usize,
@@ -118,10 +105,14 @@ struct Array {
 impl Array {
     fn new(header: &str) -> Result<Self, String> {
         let descr = member(header, "descr")?.split([',', '}']).next().unwrap_or_default().trim();
-        let dtype = DTYPES
-            .into_iter()
-            .find(|dtype| dtype.descr == descr.trim_matches('\''))
-            .ok_or_else(|| format!("numbers of type {}, not '<f4', '<f8', '<i4' or '<i8'", quoted(descr)))?;
+        let (size, read): (usize, fn(&[u8]) -> f64) = match descr.trim_matches('\'') {
+            "<f4" => (4, |bytes| f32::from_le_bytes(sized(bytes)).into()),
+            "<f8" => (8, |bytes| f64::from_le_bytes(sized(bytes))),
+            "<i4" => (4, |bytes| i32::from_le_bytes(sized(bytes)).into()),
+            // Exact up to the largest load.
+            "<i8" => (8, |bytes| i64::from_le_bytes(sized(bytes)) as f64),
+            _ => return Err(format!("numbers of type {}, not '<f4', '<f8', '<i4' or '<i8'", quoted(descr))),
+        };
         if !member(header, "fortran_order")?.starts_with("False") {
             return Err("an array in Fortran order, not in C order".to_owned());
         }
@@ -132,7 +123,7 @@ impl Array {
         };
         let loads = if windows == 0 { Some(0) } else { layers.checked_mul(experts) };
         match loads {
-            Some(loads) if loads <= MOST_LOADS => Ok(Self { dtype, windows, layers, experts, loads }),
+            Some(loads) if loads <= MOST_LOADS => Ok(Self { size, read, windows, layers, experts, loads }),
             _ => Err(too_many_loads()),
         }
     }
