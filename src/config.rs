@@ -217,7 +217,7 @@ impl Classify for ConfigError {
     }
 }
 
-/// A setting by its path, such as `search.islands`, and what is wrong with its value.
+/// A setting by its path, such as `search.islands` or `topology: layers * experts`, and what is wrong with its value.
 #[derive(Debug)]
 struct Wrong {
     key: String,
@@ -308,13 +308,9 @@ impl TopologyConfig {
         };
         topology.check().map_err(|error| Wrong::new("topology", error))?;
         let Topology { layers, experts, replicas, .. } = topology;
-        let at_most = |what: &str, value: usize, limit: usize| {
-            let problem = format!("{what} is {value}, must be at most {limit}");
-            if value <= limit { Ok(()) } else { Err(Wrong::new("topology", problem)) }
-        };
-        at_most("layers * experts", layers.saturating_mul(experts), LARGEST_WINDOW)?;
+        at_most("topology: layers * experts", layers.saturating_mul(experts), LARGEST_WINDOW)?;
         // GPUs, nodes and groups divide these, so no product of a case can overflow from here on.
-        at_most("layers * replicas", layers.saturating_mul(replicas), LARGEST_CALL)?;
+        at_most("topology: layers * replicas", layers.saturating_mul(replicas), LARGEST_CALL)?;
         Ok(topology)
     }
 }
@@ -585,11 +581,8 @@ impl Config {
         at_most("cases.random", self.cases.random, MOST_RANDOM_CASES)?;
         let cases = case::cases(topology, global, self.cases.random, self.rng_seed);
         for case in &cases.map_err(|error| Wrong::new("cases.global", error))? {
-            let size = case.rows.saturating_mul(case.items);
-            if size > LARGEST_CALL {
-                let problem = format!("rows * items of {case} is {size}, must be at most {LARGEST_CALL}");
-                return Err(Wrong::new("cases.global", problem));
-            }
+            let key = format!("cases.global: rows * items of {case}");
+            at_most(&key, case.rows.saturating_mul(case.items), LARGEST_CALL)?;
         }
         Ok(())
     }
@@ -685,6 +678,7 @@ struct Source {
 impl Source {
     /// File, line and column of a setting, or of the nearest one around it that the file has.
     fn place(&self, key: &str) -> String {
+        let (key, _) = key.split_once(':').unwrap_or((key, ""));
         let path: Vec<&str> = key.split(['.', '[', ']']).filter(|step| !step.is_empty()).collect();
         let stops = (1..=path.len())
             .rev()

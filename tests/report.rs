@@ -320,7 +320,7 @@ fn many(run: &Run, count: u64) -> Vec<Event> {
         let id = |salt: u8| {
             let mut bytes = [salt; 20];
             bytes[..8].copy_from_slice(&nth.to_be_bytes());
-            BlobId::from_bytes(bytes)
+            BlobId(bytes)
         };
         let created = CandidateCreated {
             candidate,

@@ -13,11 +13,11 @@ macro_rules! git_id {
     ($($name:ident),*) => {
         $(impl GitId for $name {
             fn from_oid(oid: Oid) -> Self {
-                Self::from_bytes(oid.as_bytes().try_into().expect("BUG: ids of git are 20 bytes"))
+                Self(oid.as_bytes().try_into().expect("BUG: ids of git are 20 bytes"))
             }
 
             fn oid(self) -> Oid {
-                Oid::from_bytes(self.as_bytes()).expect("BUG: ids of git are 20 bytes")
+                Oid::from_bytes(&self.0).expect("BUG: ids of git are 20 bytes")
             }
         })*
     };

@@ -69,7 +69,7 @@ mod tests {
     fn commit(number: u64) -> CommitId {
         let mut bytes = [7; 20];
         bytes[..8].copy_from_slice(&number.to_be_bytes());
-        CommitId::from_bytes(bytes)
+        CommitId(bytes)
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Search {
     pub(super) fn add(&mut self, created: &CandidateCreated) {
         let selection = self.close_attempt(created.attempt);
         match selection.cut {
-            Some(_) => self.pruning.made_one(),
+            Some(_) => self.pruning.made += 1,
             None => self.declined_in_a_row = 0,
         }
         self.credit.made(selection.proposer, selection.operator, created.operator);

@@ -4,7 +4,7 @@ use packevolve_contract::objective::Scores;
 use strum::IntoStaticStr;
 
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
-use crate::values::event::{CandidateCreated, Proposer, RequestForm, RunStarted, Selection};
+use crate::values::event::{CandidateCreated, Fingerprint, Proposer, RequestForm, RunStarted, Selection};
 use crate::values::operator::Operator;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -56,16 +56,34 @@ pub struct HeldOutResult {
 }
 
 impl Candidate {
-    /// The seed program of a run, not measured yet.
     pub fn seed(origin: &RunStarted) -> Self {
+        Self::unmeasured("seed", &origin.seed)
+    }
+
+    /// A candidate that an attempt with this selection has made.
+    pub fn new(created: &CandidateCreated, selection: &Selection, repairs: u32) -> Self {
         Self {
-            name: "seed".to_owned(),
+            proposer: Some(selection.proposer),
+            parents: created.parents.clone(),
+            island: selection.island,
+            operator: created.operator,
+            cut: selection.cut,
+            outclassed_below: selection.outclassed_below,
+            form: selection.form,
+            repairs,
+            ..Self::unmeasured(&created.name, &created.fingerprint)
+        }
+    }
+
+    fn unmeasured(name: &str, fingerprint: &Fingerprint) -> Self {
+        Self {
+            name: name.to_owned(),
             proposer: None,
             parents: Vec::new(),
             island: 0,
-            commit: origin.seed.commit,
-            program: origin.seed.program,
-            size: origin.seed.size,
+            commit: fingerprint.commit,
+            program: fingerprint.program,
+            size: fingerprint.size,
             operator: None,
             cut: None,
             outclassed_below: None,
@@ -74,27 +92,6 @@ impl Candidate {
             times_chosen: 0,
             form: None,
             repairs: 0,
-        }
-    }
-
-    /// A candidate that an attempt with this selection has made, not measured yet.
-    pub fn new(created: &CandidateCreated, selection: &Selection, repairs: u32) -> Self {
-        Self {
-            name: created.name.clone(),
-            proposer: Some(selection.proposer),
-            parents: created.parents.clone(),
-            island: selection.island,
-            commit: created.fingerprint.commit,
-            program: created.fingerprint.program,
-            size: created.fingerprint.size,
-            operator: created.operator,
-            cut: selection.cut,
-            outclassed_below: selection.outclassed_below,
-            outcome: None,
-            held_out: None,
-            times_chosen: 0,
-            form: selection.form,
-            repairs,
         }
     }
 

@@ -22,7 +22,7 @@ enum Availability {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Models {
     availability: Vec<Availability>,
-    spent: Charge,
+    pub(super) spent: Charge,
     repairs: u32,
     /// The oldest first.
     rejected: Vec<CandidateId>,
@@ -63,10 +63,6 @@ impl Models {
     /// Candidates that wait to go back to their models, the oldest first.
     pub fn rejected(&self) -> &[CandidateId] {
         &self.rejected
-    }
-
-    pub(super) fn spend(&mut self, charge: Charge) {
-        self.spent += charge;
     }
 
     pub(super) fn pause(&mut self, model: usize, error: &LlmError) {

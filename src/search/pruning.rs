@@ -22,7 +22,7 @@ pub struct Pruning {
     /// The most attempts of a pass; 0: no passes.
     limit: u64,
     stats: ProposerStats,
-    made: u64,
+    pub(super) made: u64,
     /// How many attempts came before the present best, cuts aside.
     best_since: u64,
     pass: Option<Pass>,
@@ -97,10 +97,6 @@ impl Pruning {
         let Some(pass) = self.pass.as_mut().filter(|pass| is_end && pass.best == best) else { return };
         pass.next = (pass.begun_with != best).then_some(0);
         pass.begun_with = best;
-    }
-
-    pub(super) fn made_one(&mut self) {
-        self.made += 1;
     }
 
     pub(super) fn judged(&mut self, returned: Return<'_>) {

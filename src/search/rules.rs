@@ -47,7 +47,7 @@ impl Search {
             }
             Event::ModelAsked(asked) => {
                 self.check_asked(asked)?;
-                self.models.spend(asked.charge);
+                self.models.spent += asked.charge;
                 self.credit.proposers.charged(Proposer::Model(asked.model), asked.charge);
             }
             Event::ModelPaused { model, error } => {

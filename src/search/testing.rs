@@ -360,7 +360,7 @@ pub fn created(number: u64, attempt: u64, parent: CandidateId) -> CandidateCreat
         parents: vec![parent],
         proposal: RawText::default(),
         fingerprint: Fingerprint {
-            commit: CommitId::from_bytes(*blob(number).as_bytes()),
+            commit: CommitId(blob(number).0),
             program: blob(number),
             normalised: blob(number),
             size: 0,
@@ -376,7 +376,7 @@ pub fn exchange(number: u64) -> ExchangeRef {
 pub fn blob(number: u64) -> BlobId {
     let mut bytes = [0; 20];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
-    BlobId::from_bytes(bytes)
+    BlobId(bytes)
 }
 
 pub fn first_window(windows: WindowSet) -> usize {

@@ -34,17 +34,9 @@ macro_rules! object_id {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name([u8; 20]);
+        pub struct $name(pub [u8; 20]);
 
         impl $name {
-            pub fn from_bytes(bytes: [u8; 20]) -> Self {
-                Self(bytes)
-            }
-
-            pub fn as_bytes(&self) -> &[u8; 20] {
-                &self.0
-            }
-
             pub fn short(&self) -> String {
                 self.to_string()[..10].to_owned()
             }

@@ -328,8 +328,8 @@ pub enum StopReason {
 impl Fingerprint {
     /// For tests: ids without an object.
     pub(crate) fn example() -> Self {
-        let id = BlobId::from_bytes([0; 20]);
-        Self { commit: CommitId::from_bytes([0; 20]), program: id, normalised: id, size: 0 }
+        let id = BlobId([0; 20]);
+        Self { commit: CommitId([0; 20]), program: id, normalised: id, size: 0 }
     }
 }
 
@@ -445,7 +445,7 @@ mod tests {
             name: "é".to_owned(),
             parents: vec![CandidateId::SEED, CandidateId(3)],
             proposal: RawText(b"<NAME>\n".to_vec()),
-            fingerprint: Fingerprint { commit: CommitId::from_bytes([1; 20]), size: 3, ..Fingerprint::example() },
+            fingerprint: Fingerprint { commit: CommitId([1; 20]), size: 3, ..Fingerprint::example() },
             operator: Some(Operator::EarlyExit),
         };
         let mut events = vec![

@@ -73,7 +73,7 @@ fn ready(session: &Session) -> Ready {
 /// A number that stands for the text of a program.
 pub fn key(program: &str) -> u64 {
     let digest: BlobId = blob_id(program.as_bytes());
-    u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("BUG: an id has 20 bytes"))
+    u64::from_be_bytes(digest.0[..8].try_into().expect("BUG: an id has 20 bytes"))
 }
 
 /// A measurement with as many numbers as a judge's, so that it takes as much room in a journal.
