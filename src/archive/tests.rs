@@ -142,7 +142,7 @@ fn what_is_lacking_is_found_and_written_again() {
 }
 
 #[test]
-fn a_folder_that_is_no_archive_is_refused_by_readers_and_moved_aside_by_the_writer() {
+fn a_folder_without_an_archive_is_refused_by_readers_and_moved_aside_by_the_writer() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("archive.git");
     assert!(matches!(Archive::open(&path), Err(ArchiveError::NotAnArchive { .. })));
