@@ -34,7 +34,6 @@ pub struct PoolWindow<'a> {
     pub next: Option<&'a Window>,
 }
 
-/// Why loads cannot be used.
 #[derive(Debug, Error)]
 pub enum LoadsError {
     #[error("cannot read loads from {}: {error}", path.display())]

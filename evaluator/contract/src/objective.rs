@@ -58,6 +58,7 @@ pub struct CaseScore {
     pub worst_row_gap: f64,
 }
 
+/// The scores of one program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scores {
     /// Weighted sum of `quality` and `speed_score`. The baseline scores 0; provably optimal packing at a thousand times
