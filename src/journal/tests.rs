@@ -387,6 +387,19 @@ fn a_missing_journal_is_named_and_not_made() {
 }
 
 #[test]
+fn an_event_that_would_not_read_back_is_refused_before_it_is_written() {
+    let (_folder, path) = place();
+    write_events(&path, &[Event::Ended]);
+    let before = fs::read(&path).unwrap();
+    let mut journal = open(&path).unwrap().journal;
+    let unreadable = Event::Measured { seconds: vec![f64::NAN] };
+    assert!(matches!(journal.append(&unreadable), Err(JournalError::Unwritable { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    journal.append(&Event::Ended).unwrap();
+    assert_eq!(events(&read::<Event>(&path).unwrap().entries), [Event::Ended, Event::Ended]);
+}
+
+#[test]
 fn after_a_failed_write_nothing_more_is_written() {
     let (_folder, path) = place();
     let mut journal = created(&path);

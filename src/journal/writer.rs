@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::journal::error::JournalError;
-use crate::journal::line::{Chain, Entry, MAX_LINE, encode};
+use crate::journal::line::{Chain, Entry, MAX_LINE, encode, parse};
 use crate::journal::live;
 use crate::journal::reader::TornLine;
 use crate::journal::scan::scan;
@@ -47,7 +47,7 @@ pub struct Appended {
     pub time: f64,
 }
 
-impl<E: Serialize> Journal<E> {
+impl<E: Serialize + DeserializeOwned> Journal<E> {
     /// Starts a journal in an existing folder. Refuses if a journal exists or another process is starting one; takes
     /// over the leftovers of a crash.
     ///
@@ -79,7 +79,7 @@ impl<E: Serialize> Journal<E> {
         each: impl FnMut(Entry<E>) -> Result<(), X>,
     ) -> Result<(Self, Option<TornLine>), X>
     where
-        E: DeserializeOwned + Send,
+        E: Send,
     {
         let file = OpenOptions::new().append(true).open(path).map_err(JournalError::opening(path))?;
         lock(&file, path)?;
@@ -114,7 +114,8 @@ impl<E: Serialize> Journal<E> {
     /// run has to be opened again.
     ///
     /// # Errors
-    /// The operating system fails, or the event is longer than a line may be.
+    /// The operating system fails, or the event is longer than a line may be or would not read back; nothing is written
+    /// of such an event.
     pub fn append(&mut self, event: &E) -> Result<Appended, JournalError> {
         self.refuse_if_broken()?;
         let mut chain = self.chain.clone();
@@ -124,6 +125,8 @@ impl<E: Serialize> Journal<E> {
         if line.len() > MAX_LINE {
             return Err(JournalError::TooLong { path: self.path.clone(), line: self.chain.line() });
         }
+        // JSON has no number that is not finite: an event with one would end the run, because no reader takes its line.
+        parse::<E>(&line[..line.len() - 1]).map_err(unwritable)?;
         self.write(&line)?;
         self.chain = chain;
         Ok(appended)
@@ -166,7 +169,7 @@ impl<E: Serialize> Journal<E> {
     }
 }
 
-impl<E: Serialize> Draft<E> {
+impl<E: Serialize + DeserializeOwned> Draft<E> {
     /// Writes the first event, syncs, and moves the journal to its place.
     ///
     /// # Errors
