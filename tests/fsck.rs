@@ -243,6 +243,58 @@ fn a_run_without_its_archive_is_found_and_its_archive_made_again() {
 }
 
 #[test]
+fn an_archive_that_cannot_be_read_is_made_again_by_fsck_and_by_resume() {
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 7] = [
+        ("malformed settings", |archive| fs::write(archive.join("config"), "[core").unwrap()),
+        ("malformed packed refs", |archive| fs::write(archive.join("packed-refs"), "no ref").unwrap()),
+        ("a ref that is a folder", |archive| {
+            let kept = archive.join("refs/packevolve/kept");
+            fs::remove_file(&kept).unwrap();
+            fs::create_dir(&kept).unwrap();
+            fs::write(kept.join("other"), "").unwrap();
+        }),
+        ("no folder of packs", |archive| fs::remove_dir_all(archive.join("objects/pack")).unwrap()),
+        ("no refs", |archive| fs::remove_dir_all(archive.join("refs")).unwrap()),
+        ("malformed HEAD", |archive| fs::write(archive.join("HEAD"), "no ref").unwrap()),
+        ("a HEAD that leads elsewhere", |archive| fs::write(archive.join("HEAD"), "ref: refs/heads/main\n").unwrap()),
+    ];
+    for (what, damage) in damages {
+        let world = finished();
+        let git =
+            |arguments: &[&str]| world.tool("git", &[&["-C", "runs/x/archive.git"], arguments].concat()).ends(0).stdout;
+        let refs = git(&["show-ref"]);
+        damage(&path(&world, "archive.git"));
+        let output = fsck(&world, &[]);
+        assert_eq!(output.code, Some(7), "{what}");
+        let output = fsck(&world, &["--repair"]);
+        assert_eq!(output.code, Some(0), "{what}: {}\n{}", output.stdout, output.stderr);
+        assert_eq!(git(&["show-ref"]), refs, "{what}");
+        git(&["fsck", "--strict"]);
+        damage(&path(&world, "archive.git"));
+        let output = Output::of(&mut scripted::command(&world, &["resume", "--run", NAME, "--candidates", "13"]));
+        assert_eq!(output.code, Some(0), "{what}: {}", output.stderr);
+        fsck(&world, &[]).ends(0);
+        git(&["fsck", "--strict"]);
+    }
+}
+
+#[test]
+fn an_archive_that_is_removed_from_a_live_run_is_there_at_its_end() {
+    let world = scripted::world();
+    let mut command: Command = scripted::command(&world, &["evolve", "--run", NAME, "--candidates", "12"]);
+    let mut process = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let journal = path(&world, "journal.jsonl");
+    let judged = || fs::read_to_string(&journal).unwrap_or_default().matches("\"candidate-evaluated\"").count();
+    while judged() < 4 {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    fs::rename(path(&world, "archive.git"), path(&world, "removed")).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    fsck(&world, &[]).ends(0);
+}
+
+#[test]
 fn what_lies_where_the_archive_belongs_is_moved_aside() {
     let world = finished();
     fs::remove_dir_all(path(&world, "archive.git")).unwrap();

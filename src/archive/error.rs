@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use git2::{ErrorClass, Oid};
+use git2::{ErrorClass, ErrorCode, Oid};
 use thiserror::Error;
 
 use crate::values::error_kind::{Classify, ErrorKind};
@@ -14,7 +14,7 @@ pub enum ArchiveError {
     /// Not a bare git repository.
     #[error("{path}: not an archive (a bare git repository)")]
     NotAnArchive { path: PathBuf, source: git2::Error },
-    /// Git settings that cannot be read, possibly the user's own, because git2 reads them on opening.
+    /// The user's or the system's git settings cannot be read; git2 reads them on opening.
     #[error("{path}: cannot open the archive: git settings are malformed")]
     Settings {
         path: PathBuf,
@@ -82,6 +82,22 @@ impl Classify for ArchiveError {
 }
 
 impl ArchiveError {
+    /// Whether the archive itself is damaged or gone, so that a new one in its place helps. A full or read-only disk and
+    /// a lock are no damage.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::NotAnArchive { .. } | Self::Missing { .. } | Self::Damaged { .. } => true,
+            Self::Ref { source, .. } => source.class() != ErrorClass::Os && source.code() != ErrorCode::Locked,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Settings { .. } | Self::Git { .. } | Self::FileName { .. } | Self::CommitTime { .. } => false,
+        }
+    }
+
+    pub(super) fn not_an_archive(path: &Path) -> impl FnOnce(git2::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::NotAnArchive { path, source }
+    }
+
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, doing, source }

@@ -47,7 +47,8 @@ impl Refs {
     }
 
     pub(super) fn show(&self, archive: &Archive) -> Result<(), ArchiveError> {
-        self.named().into_iter().try_for_each(|(name, commit)| archive.point(&name, commit))
+        self.named().into_iter().try_for_each(|(name, commit)| archive.point(&name, commit))?;
+        archive.point_head()
     }
 
     /// Descriptions of the refs that name another object.
@@ -62,6 +63,9 @@ impl Refs {
                 let found = found.map_or("nothing".to_owned(), |found| found.to_string());
                 differences.push(format!("{} names {found}, by the journal it is {expected}", short(&name)));
             }
+        }
+        if !archive.head_is_best() {
+            differences.push("HEAD does not lead to best".to_owned());
         }
         Ok(differences)
     }

@@ -47,8 +47,9 @@ impl Archive {
     /// # Errors
     /// There is no archive.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let own = own_config(path).map_err(ArchiveError::not_an_archive(path))?;
         let opened = git2::Repository::open_bare(path).and_then(|git| {
-            git.set_config(&own_config(path)?)?;
+            git.set_config(&own)?;
             Ok(git)
         });
         Ok(Self { path: path.to_owned(), git: opened.map_err(ArchiveError::opening(path))? })
@@ -136,6 +137,7 @@ impl Archive {
         fs::create_dir(drafts).map_err(ArchiveError::io(drafts, "make it"))?;
         draft_pack(drafts, objects).map_err(ArchiveError::git(&self.path, "build a pack"))?;
         let packs = self.path.join("objects").join("pack");
+        fs::create_dir_all(&packs).map_err(ArchiveError::io(&packs, "make it"))?;
         // The index comes last, because git takes it for a complete pack.
         for ending in ["pack", "idx"] {
             publish(drafts, ending, &packs).map_err(ArchiveError::io(&packs, "move a pack to it"))?;
@@ -157,6 +159,16 @@ impl Archive {
                 moved => return moved.map(drop).map_err(self.unreadable(name)),
             }
         }
+    }
+
+    /// Points HEAD to the best program.
+    pub(super) fn point_head(&self) -> Result<(), ArchiveError> {
+        if self.head_is_best() { Ok(()) } else { self.git.set_head(BEST).map_err(self.unreadable("HEAD")) }
+    }
+
+    /// Whether HEAD points to the best program. Git refuses a repository with a malformed HEAD.
+    pub(super) fn head_is_best(&self) -> bool {
+        self.git.find_reference("HEAD").is_ok_and(|head| matches!(head.symbolic_target(), Ok(Some(BEST))))
     }
 
     /// The target of a ref, if it exists.

@@ -142,6 +142,39 @@ fn what_is_lacking_is_found_and_written_again() {
 }
 
 #[test]
+fn after_a_pack_that_could_not_be_written_the_end_writes_all_that_is_missing() {
+    let mut all = lineage().to_vec();
+    let before = all.len();
+    // This has the commit that keeps the first 256 candidates.
+    for number in 6..300 {
+        all.push(edited(number, "side", &format!("side = {number}\n"), &[commit(&all[0])]));
+    }
+    let mut world = World::with(&all[..before]);
+    let shown = world.git(&["show-ref"]);
+    let (packs, aside) = (world.path.join("objects/pack"), world.path.join("aside"));
+    fs::rename(&packs, &aside).unwrap();
+    fs::write(&packs, "in the way").unwrap();
+    world.add(&all[before..270]);
+    world.writer.begin(refs(commit(&all[269])));
+    world.writer.wait();
+    fs::remove_file(&packs).unwrap();
+    fs::rename(&aside, &packs).unwrap();
+    world.add(&all[270..]);
+    assert!(!world.writer.is_due());
+    world.writer.begin(refs(commit(&all[280])));
+    world.writer.wait();
+    assert_eq!(world.git(&["show-ref"]), shown, "refs lead to missing commits");
+    world.writer.flush().unwrap();
+    let lacking = world.writer.lacking_commits(all.iter().map(commit)).unwrap();
+    assert_eq!(lacking, (before..all.len()).collect::<Vec<_>>());
+    world.writer.restore(&lacking, |at| Ok::<_, ArchiveError>(all[at].clone())).unwrap();
+    let best = refs(commit(all.last().unwrap()));
+    world.writer.finish(&best, &BTreeMap::new()).unwrap();
+    world.is_sound();
+    assert_eq!(world.git(&["show-ref"]), World::with(&all).git(&["show-ref"]));
+}
+
+#[test]
 fn a_folder_without_an_archive_is_refused_by_readers_and_moved_aside_by_the_writer() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("archive.git");

@@ -26,11 +26,18 @@ const AT_ONCE: usize = 1000;
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
+    /// Commit times count from here.
+    epoch: i64,
+    /// Those of all candidates.
+    commits: Vec<CommitId>,
     kept: Kept,
     /// Candidates that wait for a thread.
     waiting: Vec<NewCandidate>,
     /// The number of archived candidates.
     archived: usize,
+    /// Whether a pack could not be written. Later packs would build on missing objects, so nothing is written until the
+    /// end, which makes the rest from the journal.
+    is_behind: bool,
     began: Instant,
     last: Instant,
     thread: Option<JoinHandle<Result<(), ArchiveError>>>,
@@ -44,16 +51,27 @@ impl Writer {
     /// Git or the operating system fails.
     pub fn open(path: &Path, epoch: i64) -> Result<Self, ArchiveError> {
         Archive::open_or_create(path)?;
-        let (waiting, kept, now) = (Vec::new(), Kept::new(epoch), Instant::now());
-        Ok(Self { path: path.to_owned(), kept, waiting, archived: 0, began: now, last: now, thread: None })
+        Ok(Self {
+            path: path.to_owned(),
+            epoch,
+            commits: Vec::new(),
+            kept: Kept::new(epoch),
+            waiting: Vec::new(),
+            archived: 0,
+            is_behind: false,
+            began: Instant::now(),
+            last: Instant::now(),
+            thread: None,
+        })
     }
 
     /// Adds the next candidate; `None`: the archive has it.
     pub fn add(&mut self, commit: CommitId, new: Option<NewCandidate>) {
+        self.commits.push(commit);
         self.kept.add(commit);
         match new {
-            Some(new) => self.waiting.push(new),
-            None => self.archived += 1,
+            Some(new) if !self.is_behind => self.waiting.push(new),
+            _ => self.archived += 1,
         }
     }
 
@@ -68,8 +86,9 @@ impl Writer {
     /// Starts to archive the waiting candidates and to move the refs, in the background. A failure does not stop the
     /// run: the archive is made again later.
     pub fn begin(&mut self, refs: Refs) {
-        if let Err(error) = self.wait() {
-            tracing::warn!(%error, "the archive is not up to date");
+        self.wait();
+        if self.is_behind {
+            return;
         }
         let Some((objects, head)) = self.kept.take() else { return };
         let new = std::mem::take(&mut self.waiting);
@@ -79,20 +98,39 @@ impl Writer {
         let archive = move || archive(&path, new, objects, head, &refs);
         match thread::Builder::new().name("archive".to_owned()).spawn(archive) {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => tracing::warn!(%error, "cannot start to archive"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot start to archive");
+                self.is_behind = true;
+            }
         }
     }
 
-    /// Updates the archive with `refs` and `notes`, and waits for the end.
+    /// Writes the waiting candidates, and waits for the end.
+    ///
+    /// # Errors
+    /// Git or the operating system fails.
+    pub fn flush(&mut self) -> Result<(), ArchiveError> {
+        self.wait();
+        Archive::open(&self.path)?.write(objects_of(std::mem::take(&mut self.waiting))?)
+    }
+
+    /// Updates the archive with `refs` and `notes`, and waits for the end. What keeps the candidates is written again if a
+    /// part of it is missing.
     ///
     /// # Errors
     /// Git or the operating system fails.
     pub fn finish(&mut self, refs: &Refs, notes: &BTreeMap<CommitId, String>) -> Result<(), ArchiveError> {
-        self.wait()?;
-        if let Some((objects, head)) = self.kept.take() {
-            archive(&self.path, std::mem::take(&mut self.waiting), objects, head, refs)?;
+        self.flush()?;
+        let mut kept = Kept::new(self.epoch);
+        self.commits.iter().for_each(|commit| kept.add(*commit));
+        if let Some((objects, head)) = kept.take() {
+            archive(&self.path, Vec::new(), objects, head, refs)?;
         }
         set_notes(&Archive::open(&self.path)?, notes, refs.time())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The candidates of which the archive lacks an object: none, unless it was changed, or collected before its refs
@@ -133,16 +171,23 @@ impl Writer {
         Ok(())
     }
 
-    fn wait(&mut self) -> Result<(), ArchiveError> {
-        self.thread.take().map_or(Ok(()), |thread| thread.join().expect("BUG: archiving does not panic"))
+    /// Waits for the thread.
+    fn wait(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if let Err(error) = thread.join().expect("BUG: archiving does not panic") {
+            tracing::warn!(%error, "the archive is not up to date");
+            // Refs move later if the objects are there.
+            if !matches!(error, ArchiveError::Ref { .. }) {
+                self.is_behind = true;
+                self.waiting.clear();
+            }
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if let Err(error) = self.wait() {
-            tracing::warn!(%error, "the archive is not up to date");
-        }
+        self.wait();
     }
 }
 

@@ -58,14 +58,35 @@ pub fn open_archive(
 /// # Errors
 /// See [`open_archive`].
 pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
-    writer.finish(&Refs::of(search), &notes(search))?;
-    // A person may have run `git gc` before refs led to these objects.
-    let commits = search.candidates().map(|(_, candidate)| candidate.commit);
-    let lacking = writer.lacking_commits(commits)?;
-    write_again(writer, search, programs, &lacking)
+    match bring_up_to_date(writer, search, programs) {
+        Err(RestoreError::Archive(error)) if error.is_damage() => {
+            tracing::warn!(%error, "the archive is damaged and is made again");
+            Archive::move_aside(writer.path())?;
+            *writer = Writer::open(writer.path(), search.origin().epoch)?;
+            search.candidates().for_each(|(_, candidate)| writer.add(candidate.commit, None));
+            bring_up_to_date(writer, search, programs)
+        }
+        done => done,
+    }
 }
 
-/// Repairs the archive of a run: writes missing objects, or everything if an object is damaged.
+fn bring_up_to_date(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
+    let commits = || search.candidates().map(|(_, candidate)| candidate.commit);
+    let (refs, notes) = (Refs::of(search), notes(search));
+    writer.flush()?;
+    // The second time, a person may have run `git gc` before refs led to these objects.
+    for is_first in [true, false] {
+        let lacking = writer.lacking_commits(commits())?;
+        if is_first || !lacking.is_empty() {
+            write_again(writer, search, programs, &lacking)?;
+            writer.finish(&refs, &notes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Repairs the archive of a run: writes missing objects, or everything if an object is damaged or one that a ref leads
+/// to is missing, which no crash causes.
 ///
 /// # Errors
 /// See [`open_archive`].
@@ -80,9 +101,9 @@ pub fn repair_archive(run: &LiveRun) -> Result<(), RestoreError> {
 
 fn is_damaged(folder: &RunFolder, candidates: &[CandidateIds]) -> bool {
     let Ok(archive) = Archive::open(&folder.archive()) else { return false };
-    let is_damage = |error: &ArchiveError| matches!(error, ArchiveError::Damaged { .. });
-    let of_candidates = candidates.iter().any(|ids| archive.verify(ids).is_err_and(|error| is_damage(&error)));
-    of_candidates || archive.reachable().is_ok_and(|reachable| reachable.flaws.iter().any(is_damage))
+    let is_damaged = |error| matches!(error, ArchiveError::Damaged { .. });
+    !archive.reachable().is_ok_and(|reachable| reachable.flaws.is_empty())
+        || candidates.iter().any(|ids| archive.verify(ids).is_err_and(is_damaged))
 }
 
 fn write_again(writer: &Writer, search: &Search, programs: &Programs, lacking: &[usize]) -> Result<(), RestoreError> {
