@@ -403,13 +403,18 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// The first line in which two texts differ.
+/// The first line in which two texts differ; with its end, if they differ only there.
 fn first_difference(one: &[u8], other: &[u8]) -> (String, String) {
-    let lines = |bytes| String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = |text: &[u8]| text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (one, other) = (lines(one), lines(other));
-    let line = (0..).find(|line| one.get(*line) != other.get(*line)).expect("BUG: texts end");
-    let shown = |lines: &[String]| match lines.get(line) {
-        Some(text) => format!("{text:?} in line {}", line + 1),
+    let line = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+    let is_its_end =
+        one.get(line).zip(other.get(line)).is_some_and(|(one, other)| one.trim_ascii_end() == other.trim_ascii_end());
+    let shown = |lines: &[Vec<u8>]| match lines.get(line) {
+        Some(text) => {
+            let end: &[u8] = if is_its_end { b"" } else { b"\n" };
+            format!("{:?} in line {}", String::from_utf8_lossy(text.strip_suffix(end).unwrap_or(text)), line + 1)
+        }
         None if lines.is_empty() => "none".to_owned(),
         None => format!("its end at line {}", line + 1),
     };
@@ -445,4 +450,22 @@ pub(super) fn same<T: PartialEq + fmt::Display>(
 fn open_attempt(search: &Search, attempt: u64) -> &Attempt {
     let open = search.open_attempts().iter().find(|open| open.number == attempt);
     open.expect("BUG: the journal was checked when it was read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_only_in_the_ends_of_lines_differ() {
+        let shown = |one: &[u8], other: &[u8]| {
+            let (one, other) = first_difference(one, other);
+            format!("{one}, {other}")
+        };
+        assert_eq!(shown(b"a\nb\n", b"a\nc\n"), "\"b\" in line 2, \"c\" in line 2");
+        assert_eq!(shown(b"a\n", b"a\nc\n"), "its end at line 2, \"c\" in line 2");
+        assert_eq!(shown(b"a\nb\n", b"a\r\nb\n"), "\"a\\n\" in line 1, \"a\\r\\n\" in line 1");
+        assert_eq!(shown(b"a\n", b"a"), "\"a\\n\" in line 1, \"a\" in line 1");
+        assert_eq!(shown(b"", b"a\n"), "none, \"a\" in line 1");
+    }
 }
