@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -97,28 +98,22 @@ impl Exchanges {
     }
 }
 
-/// Opens the file and cuts off an unfinished last line, which a crash left.
+/// Opens the file and ends an unfinished last line, which a crash left and no event names.
 fn open_to_append(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    let mut end = 0;
-    let mut reader = BufReader::new(&file);
-    loop {
-        let length = reader.skip_until(b'\n')? as u64;
-        if length == 0 {
-            break;
-        }
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let mut length = file.metadata()?.len();
+    if let Some(last_at) = length.checked_sub(1) {
         let mut last = [0];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut last, end + length - 1)?;
+        file.read_exact_at(&mut last, last_at)?;
         if last != *b"\n" {
-            file.set_len(end)?;
-            break;
+            file.write_all(b"\n")?;
+            length += 1;
         }
-        end += length;
     }
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }
-    Ok((file, end))
+    Ok((file, length))
 }
 
 /// The line at `offset`, without its newline.
@@ -155,15 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_cut_off_before_the_next_is_written() {
+    fn a_torn_line_is_ended_before_the_next_is_written_and_nothing_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("exchanges.jsonl");
         let first = Exchanges::new(path.clone()).append(&exchange(b"one", None)).unwrap();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"request\":\"to").unwrap();
         let second = Exchanges::new(path.clone()).append(&exchange(b"two", None)).unwrap();
+        // An editor may take the last newline.
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        let third = Exchanges::new(path.clone()).append(&exchange(b"three", None)).unwrap();
         let reader = Exchanges::new(path);
-        assert_eq!(reader.read(first).unwrap(), exchange(b"one", None));
-        assert_eq!(reader.read(second).unwrap(), exchange(b"two", None));
+        for (at, text) in [(first, &b"one"[..]), (second, b"two"), (third, b"three")] {
+            assert_eq!(reader.read(at).unwrap(), exchange(text, None));
+        }
     }
 
     #[test]
