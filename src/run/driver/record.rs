@@ -47,10 +47,11 @@ impl<'a> Record<'a> {
         Ok(Self { folder, journal, exchanges, archive, programs, search, history, work, observer })
     }
 
-    /// Writes an event, and changes the state by it.
+    /// Changes the state by an event, and writes it. An event that the state refuses is never written: no later version
+    /// could read the run.
     pub(super) fn add(&mut self, event: &Event) -> Result<(), DriverError> {
-        let Appended { offset, time } = self.journal.append(event)?;
         self.search.apply(event).unwrap_or_else(|refusal| panic!("BUG: {refusal}"));
+        let Appended { offset, time } = self.journal.append(event)?;
         self.history.apply(event, &self.search);
         self.work.add(event, time);
         if let Event::CandidateCreated(created) = event {
@@ -58,6 +59,8 @@ impl<'a> Record<'a> {
         }
         (self.observer)(RunUpdate::Happened(event), &self.search);
         if self.archive.is_due() {
+            // Refs must not lead to what a power loss undoes.
+            self.journal.sync()?;
             self.archive.begin(Refs::of(&self.search));
         }
         Ok(())
