@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::archive::programs::derive;
 use crate::archive::{ArchiveError, CandidateIds, Programs, ProgramsError};
 use crate::journal::exchanges::{ExchangeError, Exchanges};
-use crate::journal::{Entry, JournalError};
+use crate::journal::{self, Entry, JournalError};
 use crate::judge::client::JudgeError;
 use crate::proposer::corpus::{self, Document};
 use crate::proposer::draw::{ProposalDraft, ProposeError, Proposers};
@@ -115,12 +115,10 @@ pub fn lineage(run: &Run, candidate: CandidateId) -> Result<Vec<Step>, Divergenc
 /// The first difference, with the number of its event.
 pub fn whole(run: &Run) -> Result<Vec<Step>, Divergence> {
     let mut again = Again::new(run)?;
-    for entry in run.entries()? {
-        if again.is_over(&entry) {
-            break;
-        }
-        again.event(&entry).map_err(|divergence| divergence.at(entry.seq))?;
-    }
+    journal::read_each(&run.folder.journal(), |entry| match again.is_over(&entry) {
+        true => Ok(()),
+        false => again.event(&entry).map_err(|divergence| divergence.at(entry.seq)),
+    })?;
     Ok(again.steps)
 }
 
