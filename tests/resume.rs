@@ -151,7 +151,7 @@ fn another_folder_or_of_a_newer_format_is_refused_and_left_alone() {
     for command in ["resume", "top", "log", "replay"] {
         let output = world.run(&[command, "--run", "newer"]).ends(3);
         output.tells_one_error(&[
-            "journal version 999 is newer than 1",
+            "newer/journal.jsonl:1: the journal has version 999",
             "hint: use the version of packevolve that wrote",
         ]);
     }
