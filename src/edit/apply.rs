@@ -119,7 +119,7 @@ fn read_section<'a>(
         }
         text += content;
     }
-    Err(EditError::Unterminated { line: opened, missing: end.text().to_owned() })
+    Err(EditError::Unterminated { line: opened, missing: end.to_string() })
 }
 
 #[cfg(test)]

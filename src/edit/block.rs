@@ -14,24 +14,19 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::region::{Region, RegionError, RegionMarker};
 use crate::edit::site::{Site, only_site};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString)]
 pub(crate) enum Marker {
+    #[strum(serialize = "<<<<<<< SEARCH")]
     Search,
+    #[strum(serialize = "=======")]
     Divider,
+    #[strum(serialize = ">>>>>>> REPLACE")]
     Replace,
 }
 
 impl Marker {
     pub(crate) fn of(line: &str) -> Option<Self> {
-        [Self::Search, Self::Divider, Self::Replace].into_iter().find(|marker| marker.text() == bare(line))
-    }
-
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Self::Search => "<<<<<<< SEARCH",
-            Self::Divider => "=======",
-            Self::Replace => ">>>>>>> REPLACE",
-        }
+        bare(line).parse().ok()
     }
 }
 
@@ -151,7 +146,6 @@ impl Block {
 
 /// Checks that `text` reads back unchanged; returns the number of the line after it.
 fn check(text: &str, section: Section, first: usize) -> Result<usize, EditError> {
-    let mut after = first;
     for (line, text) in (first..).zip(lines(text)) {
         if section.reserves(text) {
             return Err(EditError::Reserved { line, section, text: bare(text).to_owned() });
@@ -159,8 +153,8 @@ fn check(text: &str, section: Section, first: usize) -> Result<usize, EditError>
         if RegionMarker::of(text).is_some() {
             return Err(EditError::HoldsRegionMarker { line, section });
         }
-        after = line + 1;
     }
+    let after = first + lines(text).count();
     match lines(text).last() {
         Some(last) if bare(last) == NO_NEWLINE => {
             Err(EditError::Reserved { line: after - 1, section, text: NO_NEWLINE.to_owned() })
@@ -173,12 +167,12 @@ fn check(text: &str, section: Section, first: usize) -> Result<usize, EditError>
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (marker, text) in [(Marker::Search, &self.search), (Marker::Divider, &self.replace)] {
-            write!(f, "{}\n{text}", marker.text())?;
+            write!(f, "{marker}\n{text}")?;
             if !text.is_empty() && !text.ends_with('\n') {
                 write!(f, "\n{NO_NEWLINE}\n")?;
             }
         }
-        writeln!(f, "{}", Marker::Replace.text())
+        writeln!(f, "{}", Marker::Replace)
     }
 }
 

@@ -4,7 +4,6 @@ use similar::TextDiff;
 
 use crate::edit::line::lines;
 
-/// How many equal lines are shown around a difference.
 const CONTEXT: usize = 3;
 
 /// From `old` to `new`, both a file of this name; empty if they are equal.

@@ -17,30 +17,24 @@ pub(crate) struct Conflict {
 pub(crate) fn merged(ancestor: &str, ours: &str, theirs: &str) -> Result<String, Conflict> {
     let base: Vec<&str> = lines(ancestor).collect();
     let (ours, theirs): (Vec<&str>, Vec<&str>) = (lines(ours).collect(), lines(theirs).collect());
-    let change = |hunk: Hunk, child: &[&str]| Change { text: child[hunk.new].concat(), old: hunk.old };
-    let mut changes: Vec<Change> = hunks(&base, &ours).into_iter().map(|hunk| change(hunk, &ours)).collect();
+    // Lines of the ancestor, and those that one program has in their place.
+    let change = |hunk: Hunk, child: &[&str]| (hunk.old, child[hunk.new].concat());
+    let mut changes: Vec<_> = hunks(&base, &ours).into_iter().map(|hunk| change(hunk, &ours)).collect();
     changes.extend(hunks(&base, &theirs).into_iter().map(|hunk| change(hunk, &theirs)));
-    changes.sort_by_key(|change| (change.old.start, change.old.end));
+    changes.sort_by_key(|(old, _)| (old.start, old.end));
     // The same change made by both counts once.
     changes.dedup();
     let mut merged = String::new();
     let mut copied = 0;
-    for (index, change) in changes.iter().enumerate() {
-        if index > 0 && change.old.start <= changes[index - 1].old.end {
-            return Err(Conflict { line: change.old.start + 1 });
+    for (index, (old, text)) in changes.iter().enumerate() {
+        if index > 0 && old.start <= copied {
+            return Err(Conflict { line: old.start + 1 });
         }
-        merged += &base[copied..change.old.start].concat();
-        merged += &change.text;
-        copied = change.old.end;
+        merged += &base[copied..old.start].concat();
+        merged += text;
+        copied = old.end;
     }
     Ok(merged + &base[copied..].concat())
-}
-
-/// Lines of the ancestor, and those that one program has in their place.
-#[derive(PartialEq, Eq)]
-struct Change {
-    old: std::ops::Range<usize>,
-    text: String,
 }
 
 #[cfg(test)]

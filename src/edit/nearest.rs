@@ -18,7 +18,6 @@ use thiserror::Error;
 use crate::edit::line::{content, lines, number};
 use crate::edit::region::Region;
 
-/// The number of places that are shown.
 const PLACES: usize = 3;
 /// How many rows of diff are shown of one place.
 const ROWS: usize = 40;
@@ -26,7 +25,6 @@ const ROWS: usize = 40;
 const RUN: usize = 12;
 /// How many characters are shown of a row.
 const ROW_LENGTH: usize = 160;
-/// How many equal lines are shown around a difference.
 const CONTEXT: usize = 3;
 /// How many lines of a SEARCH text are aligned; the output would not show more.
 const ALIGNED_LINES: usize = 1_000;

@@ -22,7 +22,7 @@ pub const NAME_LENGTH: usize = 100;
 pub const DESCRIPTION_LENGTH: usize = 16 * 1024;
 
 /// A section of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "UPPERCASE")]
 pub enum Tag {
@@ -32,32 +32,19 @@ pub enum Tag {
 }
 
 impl Tag {
-    const ALL: [Self; 3] = [Self::Name, Self::Description, Self::Diff];
-
-    pub(crate) fn open(self) -> &'static str {
-        match self {
-            Self::Name => "<NAME>",
-            Self::Description => "<DESCRIPTION>",
-            Self::Diff => "<DIFF>",
-        }
+    pub(crate) fn open(self) -> String {
+        format!("<{self}>")
     }
 
-    pub(crate) fn close(self) -> &'static str {
-        match self {
-            Self::Name => "</NAME>",
-            Self::Description => "</DESCRIPTION>",
-            Self::Diff => "</DIFF>",
-        }
+    pub(crate) fn close(self) -> String {
+        format!("</{self}>")
     }
 
     /// The tag that `line` is, and whether it opens its section.
     fn of(line: &str) -> Option<(Self, bool)> {
-        let line = bare(line);
-        Self::ALL.into_iter().find_map(|tag| match line {
-            _ if line == tag.open() => Some((tag, true)),
-            _ if line == tag.close() => Some((tag, false)),
-            _ => None,
-        })
+        let inside = bare(line).strip_prefix('<')?.strip_suffix('>')?;
+        let name = inside.strip_prefix('/');
+        Some((name.unwrap_or(inside).parse().ok()?, name.is_none()))
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) struct Hunk {
 
 /// The differences of two programs, in order; at least one equal line lies between two hunks.
 pub(crate) fn hunks(parent: &[&str], child: &[&str]) -> Vec<Hunk> {
+    let equal = |op: &DiffOp| op.tag() == DiffTag::Equal;
     let ops = capture_diff_slices(Algorithm::Myers, parent, child);
     ops.chunk_by(|one, next| !equal(one) && !equal(next))
         .filter(|run| !equal(&run[0]))
@@ -59,10 +60,6 @@ pub(crate) fn hunks(parent: &[&str], child: &[&str]) -> Vec<Hunk> {
             }
         })
         .collect()
-}
-
-fn equal(op: &DiffOp) -> bool {
-    op.tag() == DiffTag::Equal
 }
 
 /// Runs of hunks whose spans overlap, each with the lines that all of them span: they share a block.

@@ -11,7 +11,6 @@ use crate::edit::mismatch::Mismatch;
 use crate::edit::nearest::nearest;
 use crate::edit::region::Region;
 
-/// The number of matches that a message lists.
 const LISTED: usize = 20;
 
 /// Where a SEARCH text stands in a program.

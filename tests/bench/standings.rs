@@ -74,7 +74,7 @@ impl Standings {
 
     /// The same over time: the median as a line, and what lies between the outermost.
     pub fn plot(&self) -> String {
-        let inks = [Ink::First, Ink::Second, Ink::Third, Ink::Best];
+        let inks = [Ink::FIRST, Ink::SECOND, Ink::THIRD, Ink::BEST];
         let seconds = |step: usize| self.judge_seconds * step as f64 / STEPS as f64;
         let (mut bands, mut lines) = (Vec::new(), Vec::new());
         for (contestant, ink) in Contestant::ALL.into_iter().zip(inks) {

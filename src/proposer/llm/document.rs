@@ -132,7 +132,7 @@ fn section(text: &str, tag: Tag) -> Result<&str, ReplyError> {
     // The end tag of a DIFF needs a line of its own, so that it is not found in code.
     let end = match tag {
         Tag::Diff => lines_with_starts(after).find(|(_, line)| bare(line) == tag.close()).map(|(at, _)| at),
-        Tag::Name | Tag::Description => after.find(tag.close()),
+        Tag::Name | Tag::Description => after.find(&tag.close()),
     };
     end.map(|end| &after[..end]).ok_or(ReplyError::Unclosed { tag })
 }
@@ -142,7 +142,7 @@ fn openings(text: &str, tag: Tag) -> impl Iterator<Item = usize> + '_ {
     lines_with_starts(text).filter_map(move |(at, line)| {
         let rest = match tag {
             Tag::Diff => (bare(line) == tag.open()).then_some("")?,
-            Tag::Name | Tag::Description => line.trim_start_matches([' ', '\t']).strip_prefix(tag.open())?,
+            Tag::Name | Tag::Description => line.trim_start_matches([' ', '\t']).strip_prefix(&tag.open())?,
         };
         Some(at + line.len() - rest.len())
     })

@@ -66,14 +66,10 @@ fn score_lines(compared: &Compared, before: &Scores, after: &Scores) -> Vec<Vec<
     lines.push(line("quality", before.quality, after.quality));
     lines.push(line("speed_score", Some(before.speed_score), Some(after.speed_score)));
     lines.push(line("balancedness_score", Some(before.balancedness_score), Some(after.balancedness_score)));
-    let time = |seconds: Option<f64>| or_none(seconds.map(milliseconds));
-    let speedup = before.normalised_unit_seconds.zip(after.normalised_unit_seconds).map(|(old, new)| times(old / new));
-    lines.push(vec![
-        "unit ms".to_owned(),
-        time(before.normalised_unit_seconds),
-        time(after.normalised_unit_seconds),
-        speedup.unwrap_or_default(),
-    ]);
+    let [old, new] = [before, after].map(|scores| scores.normalised_unit_seconds);
+    let speedup = old.zip(new).map_or(String::new(), |(old, new)| times(old / new));
+    let [old, new] = [old, new].map(|seconds| or_none(seconds.map(milliseconds)));
+    lines.push(vec!["unit ms".to_owned(), old, new, speedup]);
     lines
 }
 

@@ -92,7 +92,7 @@ fn text(event: &Event, search: &Search) -> String {
 }
 
 /// The name of a language model in the settings.
-pub fn model_name(model: usize, search: &Search) -> &str {
+fn model_name(model: usize, search: &Search) -> &str {
     search.settings().llm.models.get(model).map_or("?", |model| model.name.as_str())
 }
 

@@ -26,9 +26,11 @@ impl Axis {
         Self { title: title.into(), scale, reaches: None, names: Vec::new() }
     }
 
-    #[must_use]
-    pub fn reaching(self, low: f64, high: f64) -> Self {
-        Self { reaches: Some((low, high)), ..self }
+    /// Names of rows, the first at 0 and each of the others 1 below the one before.
+    pub fn rows(names: impl Iterator<Item = String>) -> Self {
+        let names: Vec<(f64, String)> = names.enumerate().map(|(row, name)| (-(row as f64), name)).collect();
+        let reaches = Some((0.4 - names.len() as f64, 0.6));
+        Self { reaches, names, ..Self::new("", Scale::Rows) }
     }
 }
 

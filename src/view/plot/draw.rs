@@ -135,21 +135,21 @@ impl<'c> Frame<'c> {
     }
 
     fn axes(&self, canvas: &mut Canvas) {
-        let grid = Paint::Line(Ink::Grid, 1.0);
+        let grid = Paint::Line(Ink::GRID, 1.0);
         let (x, y) = (&self.x, &self.y);
         for (tick, name) in &x.ticks {
             let low = self.at(*tick, y.low);
             canvas.path("polyline", &[low, self.at(*tick, y.high)], grid);
-            canvas.text((low.0, low.1 + 6.0), Align::Below, Ink::Muted, name);
+            canvas.text((low.0, low.1 + 6.0), Align::Below, Ink::MUTED, name);
         }
         for (tick, name) in &y.ticks {
             let low = self.at(x.low, *tick);
             canvas.path("polyline", &[low, self.at(x.high, *tick)], grid);
-            canvas.text((low.0 - 6.0, low.1), Align::Before, Ink::Muted, name);
+            canvas.text((low.0 - 6.0, low.1), Align::Before, Ink::MUTED, name);
         }
         let corner = (self.room.left + self.room.width, f64::from(self.size.height) - 5.0);
-        canvas.text((2.0, 2.0 + TEXT / 2.0), Align::After, Ink::Muted, &self.chart.y.title);
-        canvas.text((corner.0, corner.1 - TEXT / 2.0), Align::Before, Ink::Muted, &self.chart.x.title);
+        canvas.text((2.0, 2.0 + TEXT / 2.0), Align::After, Ink::MUTED, &self.chart.y.title);
+        canvas.text((corner.0, corner.1 - TEXT / 2.0), Align::Before, Ink::MUTED, &self.chart.x.title);
     }
 
     fn layer(&self, canvas: &mut Canvas, layer: &Layer) {
@@ -187,9 +187,9 @@ impl<'c> Frame<'c> {
             let Some(place) = place else { continue };
             let near = place.nearest(label.at);
             if (near.0 - label.at.0).hypot(near.1 - label.at.1) > 1.5 * TEXT {
-                canvas.path("polyline", &[near, label.at], Paint::Line(Ink::Muted, 0.8));
+                canvas.path("polyline", &[near, label.at], Paint::Line(Ink::MUTED, 0.8));
             }
-            canvas.text((place.left, place.top + place.height / 2.0), Align::After, Ink::Text, text);
+            canvas.text((place.left, place.top + place.height / 2.0), Align::After, Ink::TEXT, text);
         }
     }
 

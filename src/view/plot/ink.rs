@@ -5,60 +5,49 @@
 
 /// A colour by what it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    Text,
-    /// Words and numbers along the axes.
-    Muted,
-    Grid,
-    Many,
-    Best,
-    /// The first of several equals, and so on; a name or a shape tells them apart as well.
-    First,
-    Second,
-    Third,
+pub struct Ink {
+    /// In a style sheet.
+    name: &'static str,
+    paper: u32,
+    dark: u32,
 }
 
 impl Ink {
-    pub const ALL: [Self; 8] =
-        [Self::Text, Self::Muted, Self::Grid, Self::Many, Self::Best, Self::First, Self::Second, Self::Third];
+    pub const TEXT: Self = Self { name: "text", paper: 0x1B_1F24, dark: 0xE8_EAED };
+    /// Words and numbers along the axes.
+    pub const MUTED: Self = Self { name: "muted", paper: 0x59_6170, dark: 0x9D_A7B5 };
+    pub const GRID: Self = Self { name: "grid", paper: 0xE4_E7EB, dark: 0x2C_323B };
+    pub const MANY: Self = Self { name: "many", paper: 0x8B_95A5, dark: 0x7B_8697 };
+    pub const BEST: Self = Self { name: "best", paper: 0x0B_5FC4, dark: 0x79_B4FF };
+    /// The first of several equals, and so on; a name or a shape tells them apart as well.
+    pub const FIRST: Self = Self { name: "first", paper: 0x0A_66A8, dark: 0x6C_B8F0 };
+    pub const SECOND: Self = Self { name: "second", paper: 0xB0_4E0F, dark: 0xF2_A661 };
+    pub const THIRD: Self = Self { name: "third", paper: 0x1C_7549, dark: 0x6F_D1A0 };
 
-    /// Its name in a style sheet, and its colours on paper and on a dark page.
-    fn colours(self) -> (&'static str, u32, u32) {
-        match self {
-            Self::Text => ("text", 0x1B_1F24, 0xE8_EAED),
-            Self::Muted => ("muted", 0x59_6170, 0x9D_A7B5),
-            Self::Grid => ("grid", 0xE4_E7EB, 0x2C_323B),
-            Self::Many => ("many", 0x8B_95A5, 0x7B_8697),
-            Self::Best => ("best", 0x0B_5FC4, 0x79_B4FF),
-            Self::First => ("first", 0x0A_66A8, 0x6C_B8F0),
-            Self::Second => ("second", 0xB0_4E0F, 0xF2_A661),
-            Self::Third => ("third", 0x1C_7549, 0x6F_D1A0),
-        }
-    }
+    pub(super) const ALL: [Self; 8] =
+        [Self::TEXT, Self::MUTED, Self::GRID, Self::MANY, Self::BEST, Self::FIRST, Self::SECOND, Self::THIRD];
+    /// The page behind a figure.
+    const PAGE: Self = Self { name: "page", paper: 0xFF_FFFF, dark: 0x14_171C };
 
     /// Its colour on paper, as elements name it.
     pub(super) fn colour(self) -> String {
-        format!("#{:06x}", self.colours().1)
+        format!("#{:06x}", self.paper)
     }
 }
-
-/// The page behind a figure: on paper and dark.
-const PAGE: (u32, u32) = (0xFF_FFFF, 0x14_171C);
 
 /// What the style sheet of a page with figures must hold: the colours as variables (`--text`, `--page` ...), and the
 /// figures in them.
 pub fn style() -> String {
-    let variables = |colour: fn((u32, u32)) -> u32| {
-        let inks = Ink::ALL.map(|ink| ink.colours()).map(|(name, light, dark)| (name, (light, dark)));
-        let all = inks.into_iter().chain([("page", PAGE)]);
-        all.map(|(name, both)| format!("--{name}:#{:06x};", colour(both))).collect::<String>()
+    let variables = |colour: fn(Ink) -> u32| {
+        let inks = Ink::ALL.into_iter().chain([Ink::PAGE]);
+        inks.map(|ink| format!("--{}:#{:06x};", ink.name, colour(ink))).collect::<String>()
     };
     let element = |ink: Ink| {
-        let (name, colour) = (ink.colours().0, ink.colour());
+        let (name, colour) = (ink.name, ink.colour());
         let rule = |attribute| format!(".plot [{attribute}=\"{colour}\"]{{{attribute}:var(--{name})}}\n");
         ["fill", "stroke"].map(rule).concat()
     };
-    let (light, dark) = (variables(|both| both.0), variables(|both| both.1));
+    let (light, dark) = (variables(|ink| ink.paper), variables(|ink| ink.dark));
     let elements: String = Ink::ALL.map(element).concat();
     format!(
         ":root{{color-scheme:light dark;{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n\
@@ -89,10 +78,10 @@ mod tests {
 
     #[test]
     fn words_and_lines_stand_out_from_both_pages() {
-        for ink in Ink::ALL.into_iter().filter(|ink| *ink != Ink::Grid) {
-            let (name, light, dark) = ink.colours();
-            let least = if ink == Ink::Many { 3.0 } else { 4.5 };
-            for (colour, page) in [(light, PAGE.0), (dark, PAGE.1)] {
+        for ink in Ink::ALL.into_iter().filter(|ink| *ink != Ink::GRID) {
+            let Ink { name, paper, dark } = ink;
+            let least = if ink == Ink::MANY { 3.0 } else { 4.5 };
+            for (colour, page) in [(paper, Ink::PAGE.paper), (dark, Ink::PAGE.dark)] {
                 assert!(contrast(colour, page) >= least, "{name}: {:.2}", contrast(colour, page));
             }
         }
@@ -101,7 +90,7 @@ mod tests {
     #[test]
     fn no_two_inks_share_a_colour() {
         for (place, ink) in Ink::ALL.into_iter().enumerate() {
-            assert!(Ink::ALL[..place].iter().all(|other| other.colours().1 != ink.colours().1), "{ink:?}");
+            assert!(Ink::ALL[..place].iter().all(|other| other.paper != ink.paper), "{ink:?}");
         }
     }
 }

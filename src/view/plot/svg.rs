@@ -104,11 +104,11 @@ mod tests {
         let marks = [Mark::Speck, Mark::Dot, Mark::Ring, Mark::Diamond, Mark::Triangle, Mark::Tick];
         let points = Ink::ALL.into_iter().zip(marks.into_iter().cycle());
         let mut layers: Vec<Layer> = points.map(|(ink, mark)| Layer::Points { ink, mark, at: at.clone() }).collect();
-        layers.push(Layer::Band { ink: Ink::First, path: Path::Steps, at: band });
+        layers.push(Layer::Band { ink: Ink::FIRST, path: Path::Steps, at: band });
         let name = Some(Name::new("compose"));
-        layers.push(Layer::Line { ink: Ink::First, path: Path::Steps, at: at.clone(), name });
-        layers.push(Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named("a name") });
-        layers.push(Layer::Links { ink: Ink::Many, at: vec![[at[0], at[2]]] });
+        layers.push(Layer::Line { ink: Ink::FIRST, path: Path::Steps, at: at.clone(), name });
+        layers.push(Layer::Named { ink: Ink::BEST, mark: Mark::Diamond, at: named("a name") });
+        layers.push(Layer::Links { ink: Ink::MANY, at: vec![[at[0], at[2]]] });
         chart(layers)
     }
 
@@ -149,8 +149,8 @@ mod tests {
         let name = Name::new("</svg><script>alert('1')</script>\u{1b}[31m\0&\"");
         let named = vec![((1.0, 1.0), name.clone())];
         let layers = vec![
-            Layer::Named { ink: Ink::Best, mark: Mark::Dot, at: named },
-            Layer::Line { ink: Ink::First, path: Path::Straight, at: vec![(1.0, 1.0)], name: Some(name.clone()) },
+            Layer::Named { ink: Ink::BEST, mark: Mark::Dot, at: named },
+            Layer::Line { ink: Ink::FIRST, path: Path::Straight, at: vec![(1.0, 1.0)], name: Some(name.clone()) },
         ];
         let mut chart = chart(layers);
         chart.x.title = name.long.clone();
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn what_has_no_place_is_left_out_and_nothing_at_all_is_an_empty_figure() {
         let at = vec![(0.0, 1.0), (-1.0, 1.0), (1.0, f64::NAN), (f64::INFINITY, 1.0), (2.0, 0.5)];
-        let svg = chart(vec![Layer::Points { ink: Ink::First, mark: Mark::Dot, at }]).draw(Size::wide(400));
+        let svg = chart(vec![Layer::Points { ink: Ink::FIRST, mark: Mark::Dot, at }]).draw(Size::wide(400));
         assert_eq!(svg.content.matches("<circle").count(), 1, "{}", svg.content);
         assert!(chart(Vec::new()).draw(Size::narrow(300)).content.contains("time, ms"));
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_line_of_steps_stays_until_it_jumps() {
         let line = |path| {
-            let layer = Layer::Line { ink: Ink::First, path, at: vec![(1.0, 0.0), (10.0, 1.0)], name: None };
+            let layer = Layer::Line { ink: Ink::FIRST, path, at: vec![(1.0, 0.0), (10.0, 1.0)], name: None };
             let svg = chart(vec![layer]).draw(Size::wide(400)).content;
             let line = svg.lines().find(|line| line.contains("<polyline") && line.contains("stroke-width=\"2\""));
             values(line.unwrap(), "points")[0].trim().split(' ').count()

@@ -80,12 +80,12 @@ fn layers(data: &ReportData<'_>, others: Vec<(f64, f64)>) -> Vec<Layer> {
     let mut front: Vec<_> = points(data, data.front.iter().copied()).into_iter().map(|(_, at)| at).collect();
     front.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
     vec![
-        Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: others },
-        Layer::Line { ink: Ink::Best, path: Path::Steps, at: front.clone(), name: None },
-        Layer::Points { ink: Ink::Best, mark: Mark::Dot, at: front },
-        Layer::Named { ink: Ink::Best, mark: Mark::Diamond, at: named(data.best.as_slice()) },
-        Layer::Named { ink: Ink::Text, mark: Mark::Ring, at: named(&[CandidateId::SEED]) },
-        Layer::Named { ink: Ink::Second, mark: Mark::Triangle, at: named(&data.corpus) },
+        Layer::Points { ink: Ink::MANY, mark: Mark::Speck, at: others },
+        Layer::Line { ink: Ink::BEST, path: Path::Steps, at: front.clone(), name: None },
+        Layer::Points { ink: Ink::BEST, mark: Mark::Dot, at: front },
+        Layer::Named { ink: Ink::BEST, mark: Mark::Diamond, at: named(data.best.as_slice()) },
+        Layer::Named { ink: Ink::TEXT, mark: Mark::Ring, at: named(&[CandidateId::SEED]) },
+        Layer::Named { ink: Ink::SECOND, mark: Mark::Triangle, at: named(&data.corpus) },
     ]
 }
 

@@ -69,12 +69,8 @@ fn tiles(data: &ReportData<'_>, gain: &Gain) -> Vec<Tile> {
 /// The first policy is that of the unit.
 fn rebalance_tile(gain: &Gain) -> Option<Tile> {
     let (before, after) = gain.baseline.rebalance.first().zip(gain.best.rebalance.first())?;
-    let note = format!(
-        "{} as fast; balancedness {:.4} → {:.4}",
-        times(after.speedup?),
-        before.balancedness,
-        after.balancedness
-    );
+    let [old, new] = [before.balancedness, after.balancedness];
+    let note = format!("{} as fast; balancedness {old:.4} → {new:.4}", times(after.speedup?));
     let name = "A whole rebalance of the experts";
     Some(Tile { name, before: time(before.normalised_seconds), after: time(after.normalised_seconds), note })
 }
@@ -136,16 +132,12 @@ fn figure(data: &ReportData<'_>, compared: &CaseFigure) -> Figure {
     };
     let points = |ink, mark, ids: &[CandidateId]| Layer::Points { ink, mark, at: at(ids) };
     let layers = vec![
-        points(Ink::Text, Mark::Ring, &[CandidateId::SEED]),
-        points(Ink::Second, Mark::Triangle, &data.corpus),
-        points(Ink::Best, Mark::Diamond, data.best.as_slice()),
+        points(Ink::TEXT, Mark::Ring, &[CandidateId::SEED]),
+        points(Ink::SECOND, Mark::Triangle, &data.corpus),
+        points(Ink::BEST, Mark::Diamond, data.best.as_slice()),
     ];
-    let names = cases.iter().map(|case| (row(case), arrow(case))).collect();
-    let chart = Chart {
-        x: Axis::new(compared.title, Scale::Log),
-        y: Axis { names, ..Axis::new("", Scale::Rows).reaching(0.4 - cases.len() as f64, 0.6) },
-        layers,
-    };
+    let chart =
+        Chart { x: Axis::new(compared.title, Scale::Log), y: Axis::rows(cases.iter().map(|case| arrow(case))), layers };
     let height = 64 + 26 * cases.len() as u32;
     let mut figure = Figure::new(&chart, [height, height], compared.label, table(data, compared, &cases));
     figure.keys = keys(data);

@@ -64,7 +64,9 @@ fn machine(data: &ReportData<'_>) -> Table {
         ("baseline", format!("blob {}", started.baseline)),
     ];
     let mut table = Table::new("What was measured, and with what", "what|which");
-    rows.into_iter().for_each(|(what, which)| _ = table.row([what.to_owned(), which]));
+    for (what, which) in rows {
+        table.row([what.to_owned(), which]);
+    }
     table.with_class(1, "wraps")
 }
 

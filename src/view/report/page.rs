@@ -68,7 +68,6 @@ pub struct TableRow {
 #[derive(Debug, Serialize)]
 pub struct Cell {
     pub text: String,
-    /// A class of the style sheet.
     pub class: &'static str,
 }
 
@@ -78,7 +77,6 @@ pub struct Figure {
     wide: String,
     narrow: String,
     pub keys: Vec<Key>,
-    /// It also says which points are left out.
     pub caption: String,
     pub table: Table,
 }
@@ -86,7 +84,6 @@ pub struct Figure {
 #[derive(Debug, Serialize)]
 pub struct Key {
     pub mark: &'static str,
-    /// A class of the style sheet, for its colour.
     pub class: &'static str,
     pub means: &'static str,
 }

@@ -118,9 +118,9 @@ fn figure(progress: &Progress, along: &str, place: fn(&Moment) -> f64) -> Figure
         x: Axis::new(along, Scale::Linear),
         y: Axis::new("combined_score", Scale::Linear),
         layers: vec![
-            Layer::Points { ink: Ink::Many, mark: Mark::Speck, at: shown.into_iter().map(|at| all[at]).collect() },
-            line(Ink::Second, ["in the search", "search"], |new| Some(new.score)),
-            line(Ink::Best, ["held out", "held out"], |new| new.held_out),
+            Layer::Points { ink: Ink::MANY, mark: Mark::Speck, at: shown.into_iter().map(|at| all[at]).collect() },
+            line(Ink::SECOND, ["in the search", "search"], |new| Some(new.score)),
+            line(Ink::BEST, ["held out", "held out"], |new| new.held_out),
         ],
     };
     let label = format!("Score of the best by {along}");

@@ -8,7 +8,6 @@ const ENOUGH: usize = 1500;
 /// Above that, one point is drawn for each cell of a grid of this many columns and rows.
 const GRID: (f64, f64) = (64.0, 36.0);
 
-/// The indices of the points to draw.
 pub fn thinned(places: &[(f64, f64)]) -> Vec<usize> {
     if places.len() <= ENOUGH {
         return (0..places.len()).collect();

@@ -39,10 +39,6 @@ impl Timed {
     fn off(&self, seconds: f64) -> f64 {
         (seconds / self.median() - 1.0) * 100.0
     }
-
-    fn quartiles(&self) -> Quartiles {
-        quartiles(self.seconds.iter().copied())
-    }
 }
 
 /// The normalised time of the unit in each round that all of its cases were measured in.
@@ -80,19 +76,15 @@ fn some(all: &[Timed]) -> Vec<&Timed> {
 
 fn figure(data: &ReportData<'_>, all: &[Timed]) -> Figure {
     let shown = some(all);
-    let row = |place: usize| -(place as f64);
-    let rows = || shown.iter().enumerate().map(|(place, timed)| (row(place), *timed));
+    let rows = || shown.iter().enumerate().map(|(row, timed)| (-(row as f64), *timed));
     let samples = rows().flat_map(|(y, timed)| timed.seconds.iter().map(move |seconds| (timed.off(*seconds), y)));
     let mut layers: Vec<Layer> = rows().map(|(y, timed)| spread(timed, y)).collect();
-    layers.push(Layer::Points { ink: Ink::Text, mark: Mark::Speck, at: samples.collect() });
-    layers.push(Layer::Points { ink: Ink::Best, mark: Mark::Tick, at: rows().map(|(y, _)| (0.0, y)).collect() });
+    layers.push(Layer::Points { ink: Ink::TEXT, mark: Mark::Speck, at: samples.collect() });
+    layers.push(Layer::Points { ink: Ink::BEST, mark: Mark::Tick, at: rows().map(|(y, _)| (0.0, y)).collect() });
     let name = |timed: &Timed| format!("{}, {} ms", data.name(timed.id).short, milliseconds(timed.median()));
     let chart = Chart {
         x: Axis::new("off the median of the same program, %", Scale::Linear),
-        y: Axis {
-            names: rows().map(|(y, timed)| (y, name(timed))).collect(),
-            ..Axis::new("", Scale::Rows).reaching(0.4 - shown.len() as f64, 0.6)
-        },
+        y: Axis::rows(shown.iter().map(|timed| name(timed))),
         layers,
     };
     let height = 64 + 24 * shown.len() as u32;
@@ -115,16 +107,16 @@ fn figure(data: &ReportData<'_>, all: &[Timed]) -> Figure {
 }
 
 fn spread(timed: &Timed, y: f64) -> Layer {
-    let Quartiles { lower, upper } = timed.quartiles();
+    let Quartiles { lower, upper } = quartiles(timed.seconds.iter().copied());
     let edge = |seconds: f64| (timed.off(seconds), y - 0.3, y + 0.3);
-    Layer::Band { ink: Ink::Best, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
+    Layer::Band { ink: Ink::BEST, path: Path::Straight, at: vec![edge(lower), edge(upper)] }
 }
 
 fn table(data: &ReportData<'_>, all: &[Timed]) -> Table {
     let columns = "candidate|name|samples#|median, ms#|lower quartile#|upper quartile#|least#|most#|spread %#";
     let mut table = Table::new("Time of the unit, ms; the spread is that of the quartiles, of the median", columns);
     for timed in all {
-        let Quartiles { lower, upper } = timed.quartiles();
+        let Quartiles { lower, upper } = quartiles(timed.seconds.iter().copied());
         let extreme = |pick: fn(f64, f64) -> f64, from: f64| timed.seconds.iter().copied().fold(from, pick);
         let least = extreme(f64::min, f64::INFINITY);
         let times = [timed.median(), lower, upper, least, extreme(f64::max, 0.0)].map(milliseconds);
