@@ -172,6 +172,7 @@ fn the_examples_with_jq_print_something() {
         assert_eq!(output.stderr, "", "{line}");
         // A run in which nothing was rejected has nothing to say to that.
         assert!(!output.stdout.is_empty() || line.contains("rejected"), "{line}");
+        assert!(!output.stdout.contains("null\n"), "{line}: a field of another name");
     }
 }
 
