@@ -6,7 +6,39 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorClass, ErrorCode, Oid};
 use thiserror::Error;
 
+use crate::journal::JournalError;
+use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
+
+/// A program cannot be derived from the journal.
+#[derive(Debug, Error)]
+pub enum ProgramsError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal has changed.
+    #[error("candidate {0} is not where the journal had it")]
+    Moved(CandidateId),
+    /// Its proposal does not apply to its parent.
+    #[error("candidate {candidate} can no longer be derived from its proposal: {reason}")]
+    NotDerived { candidate: CandidateId, reason: String },
+}
+
+impl Classify for ProgramsError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Journal(error) => error.kind(),
+            Self::Moved(_) | Self::NotDerived { .. } => ErrorKind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Journal(error) => error.hint(),
+            Self::Moved(_) | Self::NotDerived { .. } => Some("`packevolve fsck` checks the whole record".to_owned()),
+        }
+    }
+}
 
 /// Object ids are full, as git prints them.
 #[derive(Debug, Error)]
@@ -50,6 +82,8 @@ pub enum ArchiveError {
     /// The time is before 1970 or too large for git.
     #[error("epoch {epoch} and candidate number {number} give no time that git can hold")]
     CommitTime { epoch: i64, number: u64 },
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
 }
 
 /// The id of an object of any kind.
@@ -77,6 +111,14 @@ impl Classify for ArchiveError {
             Self::Io { .. } | Self::Git { .. } | Self::Ref { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
                 ErrorKind::Failure
             }
+            Self::Programs(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Programs(error) => error.hint(),
+            _ => None,
         }
     }
 }
@@ -89,7 +131,11 @@ impl ArchiveError {
             Self::NotAnArchive { .. } | Self::Missing { .. } | Self::Damaged { .. } => true,
             Self::Ref { source, .. } => source.class() != ErrorClass::Os && source.code() != ErrorCode::Locked,
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Settings { .. } | Self::Git { .. } | Self::FileName { .. } | Self::CommitTime { .. } => false,
+            Self::Settings { .. }
+            | Self::Git { .. }
+            | Self::FileName { .. }
+            | Self::CommitTime { .. }
+            | Self::Programs(_) => false,
         }
     }
 

@@ -21,9 +21,9 @@ pub mod writer;
 pub mod check;
 
 pub use candidate::{CandidateIds, NewCandidate, PROPOSAL_FILE, blob_id};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, ProgramsError};
 pub use id::{BlobId, CommitId, NotAnId, TreeId};
-pub use programs::{Programs, ProgramsError};
+pub use programs::Programs;
 pub use refs::Refs;
 pub use store::Archive;
 pub use writer::Writer;

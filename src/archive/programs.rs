@@ -4,49 +4,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use thiserror::Error;
-
 use crate::archive::candidate::blob_id;
+use crate::archive::error::ProgramsError;
 use crate::edit::proposal::Proposal;
 use crate::journal::{Events, JournalError};
 use crate::values::candidate::CandidateId;
-use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{CandidateCreated, Declined, Event, RunStarted};
 use crate::values::memo::Memo;
 use crate::values::raw_text::RawText;
 
 /// Cached programs: about the number of parents in most runs.
 const REMEMBERED: usize = 128;
-
-/// A program cannot be derived from the journal.
-#[derive(Debug, Error)]
-pub enum ProgramsError {
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The journal has changed.
-    #[error("candidate {0} is not where the journal had it")]
-    Moved(CandidateId),
-    /// Its proposal does not apply to its parent.
-    #[error("candidate {candidate} can no longer be derived from its proposal: {reason}")]
-    NotDerived { candidate: CandidateId, reason: String },
-}
-
-impl Classify for ProgramsError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Journal(error) => error.kind(),
-            Self::Moved(_) | Self::NotDerived { .. } => ErrorKind::Input,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Journal(error) => error.hint(),
-            Self::Moved(_) | Self::NotDerived { .. } => Some("`packevolve fsck` checks the whole record".to_owned()),
-        }
-    }
-}
 
 /// Applies a proposal to the program of its parent.
 ///

@@ -137,7 +137,7 @@ fn what_is_lacking_is_found_and_written_again() {
     }
     let lacking = world.writer.lacking(all.iter().map(|new| new.ids().unwrap())).unwrap();
     assert_eq!(lacking, [0, 1, 2]);
-    world.writer.restore(&lacking, |at| Ok::<_, ArchiveError>(all[at].clone())).unwrap();
+    world.writer.restore(&lacking, |at| Ok(all[at].clone())).unwrap();
     assert_eq!(world.writer.lacking(all.iter().map(|new| new.ids().unwrap())).unwrap(), Vec::<usize>::new());
 }
 
@@ -167,7 +167,7 @@ fn after_a_pack_that_could_not_be_written_the_end_writes_all_that_is_missing() {
     world.writer.flush().unwrap();
     let lacking = world.writer.lacking_commits(all.iter().map(commit)).unwrap();
     assert_eq!(lacking, (before..all.len()).collect::<Vec<_>>());
-    world.writer.restore(&lacking, |at| Ok::<_, ArchiveError>(all[at].clone())).unwrap();
+    world.writer.restore(&lacking, |at| Ok(all[at].clone())).unwrap();
     let best = refs(commit(all.last().unwrap()));
     world.writer.finish(&best, &BTreeMap::new()).unwrap();
     world.is_sound();

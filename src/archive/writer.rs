@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::archive::candidate::{CandidateIds, NewCandidate};
-use crate::archive::error::ArchiveError;
+use crate::archive::error::{ArchiveError, ProgramsError};
 use crate::archive::id::{CommitId, GitId};
 use crate::archive::kept::Kept;
 use crate::archive::notes;
@@ -158,14 +158,14 @@ impl Writer {
     ///
     /// # Errors
     /// Git, the operating system or `next` fails.
-    pub fn restore<E: From<ArchiveError>>(
+    pub fn restore(
         &self,
         lacking: &[usize],
-        next: impl Fn(usize) -> Result<NewCandidate, E>,
-    ) -> Result<(), E> {
+        next: impl Fn(usize) -> Result<NewCandidate, ProgramsError>,
+    ) -> Result<(), ArchiveError> {
         let archive = Archive::open(&self.path)?;
         for some in lacking.chunks(AT_ONCE) {
-            let new = some.iter().map(|at| next(*at)).collect::<Result<Vec<_>, E>>()?;
+            let new = some.iter().map(|at| next(*at)).collect::<Result<Vec<_>, _>>()?;
             archive.write(objects_of(new)?)?;
         }
         Ok(())

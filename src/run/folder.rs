@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::archive::ArchiveError;
 use crate::journal::{self, JournalError};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
@@ -23,6 +24,8 @@ pub enum RunError {
     NoRuns(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     #[error("{}: the journal is empty", .0.display())]
     Empty(PathBuf),
     #[error("{}: event {seq} contradicts the events before it: {reason}", path.display())]
@@ -39,6 +42,7 @@ impl Classify for RunError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Journal(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::NotARun(_)
             | Self::NeverBegan(_)
             | Self::BadName(_)
@@ -54,6 +58,7 @@ impl Classify for RunError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Journal(error) => return error.hint(),
+            Self::Archive(error) => return error.hint(),
             Self::NeverBegan(path) => {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 format!("`packevolve evolve --run {}` starts it", name.display())

@@ -9,53 +9,19 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::archive::check::Reachable;
 use crate::archive::{Archive, ArchiveError, Programs, Refs};
 use crate::journal::exchanges::Exchanges;
-use crate::journal::{self, Entry, JournalError, Reader};
+use crate::journal::{self, Entry, Reader};
 use crate::run::derive::archived;
 use crate::run::fold::{Fold, Run};
 use crate::run::folder::{RunError, RunFolder};
-use crate::run::restore::{RestoreError, repair_archive};
+use crate::run::restore::repair_archive;
 use crate::run::resume::LiveRun;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
-use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Event, ExchangeRef};
-
-#[derive(Debug, Error)]
-pub enum FsckError {
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Run(#[from] RunError),
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
-}
-
-impl Classify for FsckError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Journal(error) => error.kind(),
-            Self::Run(error) => error.kind(),
-            Self::Archive(error) => error.kind(),
-            Self::Restore(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Journal(error) => error.hint(),
-            Self::Run(error) => error.hint(),
-            Self::Archive(error) => error.hint(),
-            Self::Restore(error) => error.hint(),
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -130,7 +96,7 @@ pub struct Report {
 ///
 /// # Errors
 /// The journal is missing, cannot be read, or is of another version.
-pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
+pub fn check(folder: &RunFolder) -> Result<Report, RunError> {
     let under_way = journal::is_live(&folder.journal());
     let mut check = Check { under_way, ..Check::default() };
     let run = check.read(folder)?;
@@ -153,7 +119,7 @@ pub fn check(folder: &RunFolder) -> Result<Report, FsckError> {
 ///
 /// # Errors
 /// The journal is in use or damaged, a program cannot be derived, or the disk fails.
-pub fn repair(folder: &RunFolder) -> Result<(), FsckError> {
+pub fn repair(folder: &RunFolder) -> Result<(), RunError> {
     Ok(repair_archive(&LiveRun::resumed(folder.clone())?)?)
 }
 
@@ -203,7 +169,7 @@ impl Check {
     }
 
     /// The run up to the first damaged line or impossible event.
-    fn read(&mut self, folder: &RunFolder) -> Result<Option<Run>, FsckError> {
+    fn read(&mut self, folder: &RunFolder) -> Result<Option<Run>, RunError> {
         let path = folder.journal();
         let (mut reader, mut fold) = (Reader::<Event>::open(&path)?, Fold::new(path));
         for entry in reader.by_ref() {
@@ -235,19 +201,19 @@ impl Check {
                 }
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
     /// Applies an event and returns whether it is possible.
-    fn take_in(&mut self, entry: &Entry<Event>, fold: &mut Fold) -> Result<bool, FsckError> {
+    fn take_in(&mut self, entry: &Entry<Event>, fold: &mut Fold) -> Result<bool, RunError> {
         match fold.step(entry) {
             Ok(_) => {}
             Err(RunError::Impossible { reason, .. }) => {
                 self.found(FindingKind::ImpossibleEvent, Concern::line(entry.line()), reason, BACKUP);
                 return Ok(false);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
         self.events += 1;
         if let Event::ModelAsked(asked) = &entry.event {

@@ -1,39 +1,12 @@
 //! Makes the archive of a run, or its missing parts, from the journal.
 
-use thiserror::Error;
-
 use crate::archive::note::notes;
-use crate::archive::{Archive, ArchiveError, CandidateIds, Programs, ProgramsError, Refs, Writer};
+use crate::archive::{Archive, ArchiveError, CandidateIds, Programs, Refs, Writer};
 use crate::run::derive::archived;
 use crate::run::folder::RunFolder;
 use crate::run::resume::LiveRun;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
-use crate::values::error_kind::{Classify, ErrorKind};
-
-#[derive(Debug, Error)]
-pub enum RestoreError {
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error(transparent)]
-    Programs(#[from] ProgramsError),
-}
-
-impl Classify for RestoreError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Archive(error) => error.kind(),
-            Self::Programs(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Archive(error) => error.hint(),
-            Self::Programs(error) => error.hint(),
-        }
-    }
-}
 
 /// Opens the archive of a run for writing, and adds those of the run's candidates that it lacks.
 ///
@@ -44,7 +17,7 @@ pub fn open_archive(
     search: &Search,
     programs: &Programs,
     candidates: &[CandidateIds],
-) -> Result<Writer, RestoreError> {
+) -> Result<Writer, ArchiveError> {
     let mut writer = Writer::open(&folder.archive(), search.origin().epoch)?;
     let lacking = writer.lacking(candidates.iter().copied())?;
     write_again(&writer, search, programs, &lacking)?;
@@ -57,9 +30,9 @@ pub fn open_archive(
 ///
 /// # Errors
 /// See [`open_archive`].
-pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
+pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), ArchiveError> {
     match bring_up_to_date(writer, search, programs) {
-        Err(RestoreError::Archive(error)) if error.is_damage() => {
+        Err(error) if error.is_damage() => {
             tracing::warn!(%error, "the archive is damaged and is made again");
             Archive::move_aside(writer.path())?;
             *writer = Writer::open(writer.path(), search.origin().epoch)?;
@@ -70,7 +43,7 @@ pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs)
     }
 }
 
-fn bring_up_to_date(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), RestoreError> {
+fn bring_up_to_date(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), ArchiveError> {
     let commits = || search.candidates().map(|(_, candidate)| candidate.commit);
     let (refs, notes) = (Refs::of(search), notes(search));
     writer.flush()?;
@@ -90,7 +63,7 @@ fn bring_up_to_date(writer: &mut Writer, search: &Search, programs: &Programs) -
 ///
 /// # Errors
 /// See [`open_archive`].
-pub fn repair_archive(run: &LiveRun) -> Result<(), RestoreError> {
+pub fn repair_archive(run: &LiveRun) -> Result<(), ArchiveError> {
     let LiveRun { folder, search, programs, candidates, .. } = run;
     if is_damaged(folder, candidates) {
         Archive::move_aside(&folder.archive())?;
@@ -106,6 +79,6 @@ fn is_damaged(folder: &RunFolder, candidates: &[CandidateIds]) -> bool {
         || candidates.iter().any(|ids| archive.verify(ids).is_err_and(is_damaged))
 }
 
-fn write_again(writer: &Writer, search: &Search, programs: &Programs, lacking: &[usize]) -> Result<(), RestoreError> {
-    writer.restore(lacking, |at| Ok(archived(search, programs, CandidateId(at as u64))?))
+fn write_again(writer: &Writer, search: &Search, programs: &Programs, lacking: &[usize]) -> Result<(), ArchiveError> {
+    writer.restore(lacking, |at| archived(search, programs, CandidateId(at as u64)))
 }

@@ -14,7 +14,6 @@ use crate::proposer::draw::ProposeError;
 use crate::proposer::llm::prompt::PromptError;
 use crate::proposer::llm::prompt_data::PromptDataError;
 use crate::run::folder::RunError;
-use crate::run::restore::RestoreError;
 use crate::values::error_kind::{Classify, ErrorKind};
 
 /// The run cannot begin or continue. A run that has begun can be resumed.
@@ -30,8 +29,6 @@ pub enum DriverError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error(transparent)]
-    Restore(#[from] RestoreError),
     #[error(transparent)]
     Programs(#[from] ProgramsError),
     #[error(transparent)]
@@ -64,7 +61,6 @@ impl Classify for DriverError {
             Self::Run(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Archive(error) => error.kind(),
-            Self::Restore(error) => error.kind(),
             Self::Programs(error) => error.kind(),
             Self::Exchange(error) => error.kind(),
             Self::PromptData(error) => error.kind(),
@@ -88,7 +84,6 @@ impl Classify for DriverError {
             Self::Run(error) => error.hint(),
             Self::Journal(error) => error.hint(),
             Self::Archive(error) => error.hint(),
-            Self::Restore(error) => error.hint(),
             Self::Programs(error) => error.hint(),
             Self::Exchange(error) => error.hint(),
             Self::PromptData(error) => error.hint(),
