@@ -1,30 +1,28 @@
 //! CSV: a window without a header, a line for each layer, integers or floats. Blank lines are skipped.
+//!
+//! The only file that names the csv crate.
 
 use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder, Trim};
 
 use crate::window::{LoadsError, MOST_LOADS, Window, checked, quoted, too_many_loads};
 
 /// Reads the `text` of the file at `path`.
 pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
-    let text = String::from_utf8_lossy(text);
-    let lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
+    let file = File { path, text };
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true) // ragged lines get our own error
+        .trim(Trim::All)
+        .from_reader(text);
     let (mut experts, mut counts) = (0, Vec::new());
-    for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
-        let before = counts.len();
-        for (field, column) in line.split(',').zip(1..) {
-            let spot = || format!("line {number}, column {column}");
-            counts.push(load(field).map_err(|problem| LoadsError::invalid(path, spot(), problem))?);
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).expect("BUG: bytes in memory, of any length, can be read") {
+        if counts.is_empty() {
+            experts = record.len();
         }
-        let found = counts.len() - before;
-        if before == 0 {
-            experts = found;
-        }
-        let problem = match found {
-            _ if counts.len() > MOST_LOADS => too_many_loads(),
-            _ if found != experts => format!("{found} loads, but the first layer has {experts}"),
-            _ => continue,
-        };
-        return Err(LoadsError::invalid(path, format!("line {number}"), problem));
+        file.read_layer(&record, experts, &mut counts)?;
     }
     if counts.is_empty() {
         return Err(LoadsError::Empty { path: path.to_owned() });
@@ -32,10 +30,42 @@ pub fn window(path: &Path, text: &[u8]) -> Result<Window, LoadsError> {
     Ok(Window::new(experts, counts))
 }
 
-fn load(field: &str) -> Result<f64, String> {
-    // Some programs quote every field.
-    let text = field.trim().trim_matches('"');
-    let load = text.parse().map_err(|_| format!("{:?} is not a number", quoted(text)))?;
+struct File<'a> {
+    path: &'a Path,
+    text: &'a [u8],
+}
+
+impl File<'_> {
+    fn read_layer(&self, record: &ByteRecord, experts: usize, counts: &mut Vec<f64>) -> Result<(), LoadsError> {
+        if counts.len() + record.len() > MOST_LOADS {
+            return Err(self.invalid(record, "", too_many_loads()));
+        }
+        for (field, column) in record.iter().zip(1..) {
+            let load = load(field).map_err(|problem| self.invalid(record, &format!(", column {column}"), problem));
+            counts.push(load?);
+        }
+        if record.len() != experts {
+            let problem = format!("{} loads, but the first layer has {experts}", record.len());
+            return Err(self.invalid(record, "", problem));
+        }
+        Ok(())
+    }
+
+    fn invalid(&self, record: &ByteRecord, column: &str, problem: String) -> LoadsError {
+        LoadsError::invalid(self.path, format!("line {}{column}", self.line(record)), problem)
+    }
+
+    /// The line of a record. The reader's own count stops at the first blank line before it.
+    fn line(&self, record: &ByteRecord) -> usize {
+        let from = record.position().expect("BUG: a record that was read has a position").byte() as usize;
+        let blank = self.text[from..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        1 + self.text[..from + blank].iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+fn load(field: &[u8]) -> Result<f64, String> {
+    let text = String::from_utf8_lossy(field);
+    let load = text.parse().map_err(|_| format!("{:?} is not a number", quoted(&text)))?;
     checked(load, text)
 }
 
@@ -53,7 +83,8 @@ mod tests {
         assert_eq!((window.layers, window.experts), (2, 3));
         assert_eq!(window.counts, [1.0, 2.5, 300.0, 0.0, 0.0, 7.0]);
         assert!(window.layer(1)[1].is_sign_positive());
-        assert_eq!(read(b"\"1\", \"2.5\"\n").unwrap().counts, [1.0, 2.5]);
+        assert_eq!(read(b"\"1\",\"2.5\"\n").unwrap().counts, [1.0, 2.5]);
+        assert_eq!(read(b"1\r2\r").unwrap().counts, [1.0, 2.0]);
     }
 
     #[test]
