@@ -51,7 +51,7 @@ fn the_baseline_itself_scores_zero_and_every_case_is_shown() {
 #[test]
 fn missing_loads_are_reported_before_a_judge_starts() {
     let output = World::new().run(&["evaluate", &seed_program(), "--loads", "none.csv"]).ends(3);
-    output.tells_one_error(&["error: there is no none.csv"]);
+    output.tells_one_error(&["error: there are no loads at none.csv"]);
 }
 
 #[test]

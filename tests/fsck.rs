@@ -279,19 +279,37 @@ fn an_archive_that_cannot_be_read_is_made_again_by_fsck_and_by_resume() {
     }
 }
 
+/// Does something to the archive of a live run, and waits for the end of that run.
+fn disturbed(world: &World, disturb: impl FnOnce(PathBuf)) -> Output {
+    let command = scripted::command(world, &["evolve", "--run", NAME, "--candidates", "12"]);
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| Output::of(&mut { command }));
+        let judged = || fs::read_to_string(path(world, "journal.jsonl")).unwrap_or_default();
+        while judged().matches("\"candidate-evaluated\"").count() < 4 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        disturb(path(world, "archive.git"));
+        run.join().unwrap()
+    })
+}
+
 #[test]
 fn an_archive_that_is_removed_from_a_live_run_is_there_at_its_end() {
     let world = scripted::world();
-    let mut command: Command = scripted::command(&world, &["evolve", "--run", NAME, "--candidates", "12"]);
-    let mut process = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let journal = path(&world, "journal.jsonl");
-    let judged = || fs::read_to_string(&journal).unwrap_or_default().matches("\"candidate-evaluated\"").count();
-    while judged() < 4 {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    fs::rename(path(&world, "archive.git"), path(&world, "removed")).unwrap();
-    assert_eq!(process.wait().unwrap().code(), Some(0));
+    disturbed(&world, |archive| fs::remove_dir_all(archive).unwrap()).ends(0);
     fsck(&world, &[]).ends(0);
+}
+
+#[test]
+fn a_run_whose_archive_cannot_be_written_at_its_end_has_its_results_nevertheless() {
+    let world = scripted::world();
+    let lock = |archive: PathBuf| fs::write(archive.join("refs/heads/best.lock"), "").unwrap();
+    let output = disturbed(&world, lock).ends(0);
+    let output =
+        output.tells(&["note: the archive is not up to date: ", "hint: `packevolve fsck --repair` makes it again"]);
+    assert!(output.stdout.contains("best: candidate "), "{}", output.stdout);
+    fsck(&world, &[]).ends(7);
+    fsck(&world, &["--repair"]).ends(0);
 }
 
 #[test]

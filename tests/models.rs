@@ -221,6 +221,31 @@ fn no_money_is_spent_beyond_the_budget_by_requests_at_the_same_time_either() {
 }
 
 #[test]
+fn a_run_whose_exchanges_are_lost_is_not_resumed_and_stays_as_it_was() {
+    let endpoint = Endpoint::playing(vec![idea()]);
+    let world = world_of(&[model("one", &endpoint.base_url())], &json!({}));
+    world.run(&["evolve", "--run", "x", "--candidates", "3"]).ends(0);
+    let [exchanges, aside, archive] =
+        ["exchanges.jsonl", "aside", "archive.git"].map(|name| world.path("runs/x").join(name));
+    let journal = || fs::read(world.path("runs/x/journal.jsonl")).unwrap();
+    let before = journal();
+    fs::rename(&exchanges, &aside).unwrap();
+    let resume = ["resume", "--run", "x", "--candidates", "4"];
+    let hint = "hint: only a backup of exchanges.jsonl has it";
+    world.run(&resume).ends(3).tells_one_error(&["exchanges.jsonl: cannot read it", hint]);
+    fs::write(&exchanges, fs::read_to_string(&aside).unwrap().replace("_IDEA", "_HINT")).unwrap();
+    world.run(&resume).ends(3).tells_one_error(&["is not the exchange that the journal names", hint]);
+    // The archive needs no exchange.
+    fs::remove_dir_all(&archive).unwrap();
+    world.run(&["fsck", "--run", "x", "--repair"]);
+    assert!(archive.is_dir());
+    assert_eq!(journal(), before);
+    fs::rename(&aside, &exchanges).unwrap();
+    world.run(&resume).ends(0);
+    is_made_again(&world);
+}
+
+#[test]
 fn without_tokens_for_the_first_request_none_is_sent() {
     let endpoint = Endpoint::playing(vec![idea()]);
     let world = world_of(&[model("one", &endpoint.base_url())], &json!({"budget": {"tokens": 10}}));

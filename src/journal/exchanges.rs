@@ -40,16 +40,13 @@ pub enum ExchangeError {
 impl Classify for ExchangeError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } => ErrorKind::Failure,
-            Self::Damaged { .. } => ErrorKind::Input,
+            Self::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => ErrorKind::Failure,
+            Self::Io { .. } | Self::Damaged { .. } => ErrorKind::Input,
         }
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::Io { .. } => None,
-            Self::Damaged { .. } => Some("`packevolve fsck` checks the whole record".to_owned()),
-        }
+        (self.kind() == ErrorKind::Input).then(|| "only a backup of exchanges.jsonl has it".to_owned())
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::archive::ArchiveError;
+use crate::journal::exchanges::ExchangeError;
 use crate::journal::{self, JournalError};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
@@ -26,6 +27,8 @@ pub enum RunError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     #[error("{}: the journal is empty", .0.display())]
     Empty(PathBuf),
     #[error("{}: event {seq} contradicts the events before it: {reason}", path.display())]
@@ -43,6 +46,7 @@ impl Classify for RunError {
         match self {
             Self::Journal(error) => error.kind(),
             Self::Archive(error) => error.kind(),
+            Self::Exchange(error) => error.kind(),
             Self::NotARun(_)
             | Self::NeverBegan(_)
             | Self::BadName(_)
@@ -59,6 +63,7 @@ impl Classify for RunError {
         Some(match self {
             Self::Journal(error) => return error.hint(),
             Self::Archive(error) => return error.hint(),
+            Self::Exchange(error) => return error.hint(),
             Self::NeverBegan(path) => {
                 let name = path.file_name().unwrap_or(path.as_os_str());
                 format!("`packevolve evolve --run {}` starts it", name.display())

@@ -120,7 +120,7 @@ pub fn check(folder: &RunFolder) -> Result<Report, RunError> {
 /// # Errors
 /// The journal is in use or damaged, a program cannot be derived, or the disk fails.
 pub fn repair(folder: &RunFolder) -> Result<(), RunError> {
-    Ok(repair_archive(&LiveRun::resumed(folder.clone())?)?)
+    Ok(repair_archive(&LiveRun::for_repair(folder.clone())?)?)
 }
 
 #[derive(Clone, Copy, Debug, Default)]

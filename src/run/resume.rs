@@ -64,16 +64,34 @@ impl LiveRun {
     /// Reads and checks a run, and locks its journal.
     ///
     /// # Errors
-    /// The journal is missing, in use, damaged or of another version.
+    /// The journal is missing, in use, damaged or of another version, or an exchange that it names is lost.
     pub fn resumed(folder: RunFolder) -> Result<Self, RunError> {
+        let exchanges = Exchanges::new(folder.exchanges());
+        Self::open(folder, |event| match event {
+            // Later prompts may quote it.
+            Event::ModelAsked(asked) => Ok(drop(exchanges.read(asked.exchange)?)),
+            _ => Ok(()),
+        })
+    }
+
+    /// Like [`LiveRun::resumed`], to repair the archive: an exchange may be lost.
+    ///
+    /// # Errors
+    /// The journal is missing, in use, damaged or of another version.
+    pub fn for_repair(folder: RunFolder) -> Result<Self, RunError> {
+        Self::open(folder, |_| Ok(()))
+    }
+
+    fn open(folder: RunFolder, check: impl Fn(&Event) -> Result<(), RunError>) -> Result<Self, RunError> {
         let path = folder.journal();
         if !path.is_file() {
             return Err(RunError::NotARun(folder.path().to_owned()));
         }
         let (mut fold, mut carried) = (Fold::new(path.clone()), Carried::default());
-        let (journal, torn) = Journal::open(&path, |entry| -> Result<(), RunError> {
+        let (journal, torn) = Journal::open(&path, |entry| {
+            check(&entry.event)?;
             carried.add(&entry, fold.step(&entry)?);
-            Ok(())
+            Ok::<_, RunError>(())
         })?;
         Ok(Self::of(journal, fold.finish(folder, torn)?, carried))
     }

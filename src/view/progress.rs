@@ -59,6 +59,10 @@ impl Progress {
                 self.tell("interrupted: waiting for running evaluations; press Ctrl-C again to stop now");
             }
             RunUpdate::Stopping(_) => self.tell("stopping: waiting for running evaluations"),
+            RunUpdate::ArchiveBehind(error) => {
+                self.tell(&format!("note: the archive is not up to date: {error}"));
+                self.tell("hint: `packevolve fsck --repair` makes it again from the journal");
+            }
         }
     }
 

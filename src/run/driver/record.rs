@@ -1,6 +1,6 @@
 //! Record: what a live run writes and remembers. It makes events and candidates, and makes no request.
 
-use crate::archive::{Programs, ProgramsError, Refs, Writer};
+use crate::archive::{ArchiveError, Programs, ProgramsError, Refs, Writer};
 use crate::journal::exchanges::{Exchange, ExchangeError, Exchanges};
 use crate::journal::{Appended, Journal};
 use crate::proposer::draw::ProposalDraft;
@@ -23,6 +23,8 @@ pub enum RunUpdate<'a> {
     Happened(&'a Event),
     /// The run starts nothing more, and ends with the running evaluations.
     Stopping(StopReason),
+    /// The run has ended well, but its archive could not be brought up to date.
+    ArchiveBehind(&'a ArchiveError),
 }
 
 /// Sees each update of a live run, and the state right after it.
@@ -117,11 +119,15 @@ impl<'a> Record<'a> {
         Ok(self.journal.sync()?)
     }
 
-    /// Ends the run in good order.
+    /// Ends the run in good order. The archive is a view of the journal, so the run is whole without it.
     pub(super) fn finish(&mut self, reason: StopReason) -> Result<(), DriverError> {
         self.add(&Event::RunStopped { reason })?;
         self.sync()?;
-        Ok(finish_archive(&mut self.archive, &self.search, &self.programs)?)
+        if let Err(error) = finish_archive(&mut self.archive, &self.search, &self.programs) {
+            tracing::warn!(%error, "the archive is not up to date");
+            (self.observer)(RunUpdate::ArchiveBehind(&error), &self.search);
+        }
+        Ok(())
     }
 
     pub(super) fn known(&self, candidate: CandidateId) -> &Candidate {
