@@ -69,7 +69,7 @@ impl LiveRun {
         let exchanges = Exchanges::new(folder.exchanges());
         Self::open(folder, |event| match event {
             // Later prompts may quote it.
-            Event::ModelAsked(asked) => Ok(drop(exchanges.read(asked.exchange)?)),
+            Event::ModelAsked(asked) => Ok(exchanges.read(asked.exchange).map(drop)?),
             _ => Ok(()),
         })
     }
