@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,31 +139,36 @@ impl Disk {
         inside.iter().try_fold(ROOT, |id, name| self.now.folder(id).get(name.to_str()?).copied())
     }
 
-    fn walk(&mut self, path: &Path, id: Id, now: &mut Image, seen: &mut HashMap<u64, Id>) {
+    /// Whether there is something: other threads run while one is stopped, and remove their drafts.
+    fn walk(&mut self, path: &Path, id: Id, now: &mut Image, seen: &mut HashMap<u64, Id>) -> bool {
         if !path.is_dir() {
-            let node = Node::File(Arc::new(fs::read(path).unwrap()));
+            let Some(bytes) = unless_gone(fs::read(path)) else { return false };
+            let node = Node::File(Arc::new(bytes));
             // Moments share what did not change between them.
             let node = self.now.0.get(&id).filter(|before| **before == node).cloned().unwrap_or(node);
             now.0.insert(id, node);
-            return;
+            return true;
         }
         let mut names = BTreeMap::new();
-        for entry in fs::read_dir(path).unwrap().map(Result::unwrap) {
+        let Some(entries) = unless_gone(fs::read_dir(path)) else { return false };
+        for entry in entries.map(Result::unwrap) {
             let name = entry.file_name().into_string().unwrap();
             if name == self.ignored && path.parent() == Some(&self.root) {
                 continue;
             }
-            let inode = entry.metadata().unwrap().ino();
+            let Some(inode) = unless_gone(entry.metadata()).map(|data| data.ino()) else { continue };
             let known = self.by_inode.get(&inode).or(seen.get(&inode)).copied();
             let inside = known.unwrap_or_else(|| {
                 self.count += 1;
                 self.count
             });
             seen.insert(inode, inside);
-            names.insert(name, inside);
-            self.walk(&entry.path(), inside, now, seen);
+            if self.walk(&entry.path(), inside, now, seen) {
+                names.insert(name, inside);
+            }
         }
         now.0.insert(id, Node::Folder(Arc::new(names)));
+        true
     }
 
     /// What may be left if the power goes now.
@@ -212,5 +218,13 @@ fn content(now: Option<&Node>, synced: Option<&Node>, loss: Loss, rng: &mut impl
         0 => old,
         1 => new,
         _ => Arc::new(new[..rng.random_range(common..=new.len())].to_vec()),
+    }
+}
+
+/// What was read, unless the file is gone.
+fn unless_gone<T>(read: io::Result<T>) -> Option<T> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
     }
 }

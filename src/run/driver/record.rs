@@ -23,7 +23,7 @@ pub enum RunUpdate<'a> {
     Happened(&'a Event),
     /// The run starts nothing more, and ends with the running evaluations.
     Stopping(StopReason),
-    /// The run has ended well, but its archive could not be brought up to date.
+    /// The run has ended well, but its archive lacks the latest candidates.
     ArchiveBehind(&'a ArchiveError),
 }
 
