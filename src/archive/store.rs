@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use git2::{Config, ConfigLevel, ErrorCode, ObjectType, Odb, Oid, RepositoryInitOptions};
+use git2::{Config, ConfigLevel, ErrorClass, ErrorCode, ObjectType, Odb, Oid, RepositoryInitOptions};
 
 use crate::archive::candidate::CandidateIds;
 use crate::archive::error::ArchiveError;
@@ -135,7 +135,14 @@ impl Archive {
 
     fn write_pack(&self, drafts: &Path, objects: Vec<Object>) -> Result<(), ArchiveError> {
         fs::create_dir(drafts).map_err(ArchiveError::io(drafts, "make it"))?;
-        draft_pack(drafts, objects).map_err(ArchiveError::git(&self.path, "build a pack"))?;
+        draft_pack(drafts, objects).map_err(|error| match error.class() {
+            // libgit2 loses the reason of some failed writes, so another write asks for it.
+            ErrorClass::None => match fs::write(drafts.join("reason"), [0; 1 << 12]) {
+                Err(source) => ArchiveError::io(drafts, "build a pack")(source),
+                Ok(()) => ArchiveError::git(&self.path, "build a pack")(error),
+            },
+            _ => ArchiveError::git(&self.path, "build a pack")(error),
+        })?;
         let packs = self.path.join("objects").join("pack");
         fs::create_dir_all(&packs).map_err(ArchiveError::io(&packs, "make it"))?;
         // The index comes last, because git takes it for a complete pack.
