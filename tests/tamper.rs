@@ -26,7 +26,7 @@ const FEW: usize = 12;
 /// A run of one slot that came to its end.
 static RECORDED: LazyLock<TempDir> = LazyLock::new(|| {
     let world = scripted::world();
-    Output::of(&mut scripted::command(&world, &["evolve", "--run", NAME, "--candidates", "16"])).ends(0);
+    Output::of(&mut scripted::command(&world, &["evolve", "--run", NAME, "--candidates", "24"])).ends(0);
     let folder = TempDir::new().unwrap();
     copy(&world.path("runs").join(NAME), folder.path());
     folder
@@ -212,7 +212,7 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
     for (path, value, wanted) in [
         ("/settings/evaluation/topology/experts", json!(32), "event 0, the cases"),
         ("/settings/evaluation/weights/quality", json!(0.1), "the record has"),
-        ("/settings/search/candidates", json!(17), "the end of the run"),
+        ("/settings/search/candidates", json!(25), "the end of the run"),
         ("/settings/search/candidates", json!(9), "the selection"),
         ("/settings/search/islands", json!(1), "event 6 contradicts the events before it: there is no island 1"),
         ("/settings/search/proposers/compose", json!(false), "the selection"),
