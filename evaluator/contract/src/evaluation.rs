@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::inconsistency::Inconsistency;
 use crate::rebalance::RebalanceSample;
 use crate::rejection::{Evidence, Rejection};
 use crate::statistic::median;
@@ -36,7 +37,7 @@ pub struct Sample {
     pub seconds: f64,
     /// Wall time of the call.
     pub wall_seconds: f64,
-    /// Time, by the same clock, of the reference program in the same slot right after.
+    /// Time, by the same clock, of the reference program in the same slot: the mean of right before and right after.
     pub reference_seconds: f64,
 }
 
@@ -116,8 +117,23 @@ pub struct Calibration {
     pub after: Vec<f64>,
     /// Pairs that do not count.
     pub voided: Vec<Voided>,
-    /// Whether the number of voids reached its cap; from then on all pairs counted.
-    pub cap_reached: bool,
+    /// Cases whose number of voids reached its cap: the slot stayed disturbed, and what was measured then counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubtful: Vec<String>,
+    /// Of the baseline: for each case, how far its time relative to the reference program may be off. Empty for other
+    /// programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intervals: Vec<CaseInterval>,
+}
+
+/// How well the relative time of a case is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseInterval {
+    /// Name of the case.
+    pub case: String,
+    /// Half the width of the interval, two standard errors of the time relative to the reference program, as a share of
+    /// it.
+    pub half_width: f64,
 }
 
 /// Times that exist only on a GPU.
@@ -148,10 +164,6 @@ pub struct Measurement {
     /// The calls of `rebalance_experts`, window after window; empty if they were not asked for, or if the program has
     /// no such function.
     pub rebalance: Vec<RebalanceSample>,
-    /// Whether equal input with an equal seed was always answered equally; `None` if that was not tried.
-    pub deterministic: Option<bool>,
-    /// Which call was answered differently.
-    pub differs_in: Option<String>,
     /// Time of the very first call in the child, on a small shape, by the device's clock.
     pub first_call_seconds: f64,
     /// Wall time of that call, in which a compiler may have been at work.
@@ -177,6 +189,13 @@ pub enum Evaluation {
         /// What was measured.
         measurement: Measurement,
     },
+    /// It kept its contract, but its answers depend on the process or on other rows.
+    Inconsistent {
+        /// In what way, at least one.
+        inconsistencies: Vec<Inconsistency>,
+        /// What was measured: everything, or, where the request says so, until the inconsistency was found.
+        measurement: Measurement,
+    },
     /// Stopped early: by a generous estimate it would have scored below the threshold of the request.
     Outclassed {
         /// What was measured until then.
@@ -194,15 +213,17 @@ pub enum Evaluation {
 }
 
 impl Evaluation {
-    /// The measurement of a fully measured program.
+    /// The measurement of a program that was fully measured and is consistent.
     pub fn measured(&self) -> Option<&Measurement> {
         if let Self::Measured { measurement } = self { Some(measurement) } else { None }
     }
 
-    /// The measurements, including the partial ones of an outclassed program.
+    /// The measurements, including those of an inconsistent program and the partial ones of an outclassed program.
     pub fn measurement(&self) -> Option<&Measurement> {
         match self {
-            Self::Measured { measurement } | Self::Outclassed { measurement, .. } => Some(measurement),
+            Self::Measured { measurement }
+            | Self::Inconsistent { measurement, .. }
+            | Self::Outclassed { measurement, .. } => Some(measurement),
             Self::Rejected { .. } => None,
         }
     }
@@ -252,6 +273,25 @@ impl Measurement {
         Cow::Owned(credited)
     }
 
+    /// How many rounds all its cases have.
+    pub fn full_rounds(&self) -> usize {
+        self.cases.iter().map(|case| case.samples.len()).min().unwrap_or(0)
+    }
+
+    /// The same with the samples of one round only.
+    #[must_use]
+    pub fn only_round(&self, round: usize) -> Self {
+        let of_round = |CaseMeasurement { case, samples }: &CaseMeasurement| CaseMeasurement {
+            case: case.clone(),
+            samples: samples.get(round).cloned().into_iter().collect(),
+        };
+        Self {
+            cases: self.cases.iter().map(of_round).collect(),
+            calibration: self.calibration.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The same without the samples of one round.
     #[must_use]
     pub fn without_round(&self, round: usize) -> Self {
@@ -270,12 +310,9 @@ impl Measurement {
         Clock { reference_seconds: if before.is_empty() { median(beside()) } else { median(before.iter().copied()) } }
     }
 
-    /// Notes whether a call that was made again was answered as before.
-    pub fn note_repeat(&mut self, same: bool, call: impl FnOnce() -> String) {
-        self.deterministic = Some(same && self.deterministic != Some(false));
-        if !same && self.differs_in.is_none() {
-            self.differs_in = Some(call());
-        }
+    /// Whether the slot stayed disturbed while a case was measured.
+    pub fn is_doubtful(&self) -> bool {
+        !self.calibration.doubtful.is_empty()
     }
 
     /// The samples of both, which were taken on different windows of the same cases, each as it was credited.
@@ -283,14 +320,12 @@ impl Measurement {
     pub fn pooled(&self, other: &Self) -> Self {
         let (mut both, other) = (self.credited().into_owned(), other.credited());
         // They were calibrated apart.
-        both.calibration = Calibration::default();
+        let doubtful = both.calibration.doubtful.iter().chain(&other.calibration.doubtful).cloned().collect();
+        both.calibration = Calibration { doubtful, ..Calibration::default() };
         for case in &mut both.cases {
             case.samples.extend_from_slice(other.samples(&case.case));
         }
         both.rebalance.extend_from_slice(&other.rebalance);
-        if let Some(same) = other.deterministic {
-            both.note_repeat(same, || other.differs_in.clone().unwrap_or_default());
-        }
         both
     }
 }
@@ -309,20 +344,6 @@ mod tests {
         for sample in [last, sample] {
             assert_eq!(serde_json::from_str::<Sample>(&json(&sample)).unwrap(), sample);
         }
-    }
-
-    #[test]
-    fn one_call_that_was_answered_differently_makes_a_program_nondeterministic() {
-        let mut measurement = Measurement::default();
-        measurement.note_repeat(true, || unreachable!());
-        assert_eq!(measurement.deterministic, Some(true));
-        measurement.note_repeat(false, || "72->8, window 1".to_owned());
-        measurement.note_repeat(false, || "another".to_owned());
-        measurement.note_repeat(true, || unreachable!());
-        assert_eq!(measurement.deterministic, Some(false));
-        let pooled = Measurement { deterministic: Some(true), ..Measurement::default() }.pooled(&measurement);
-        assert_eq!((pooled.deterministic, pooled.differs_in.as_deref()), (Some(false), Some("72->8, window 1")));
-        assert_eq!(measurement.pooled(&Measurement::default()), measurement);
     }
 
     fn measured(references: &[f64], before: f64, after: f64) -> Measurement {

@@ -6,7 +6,7 @@
 //!
 //! A file imports only from the files above it:
 //! [`stream`] (keyed random numbers), [`statistic`], [`topology`], [`case`], [`loads`], [`rejection`], [`clock`],
-//! [`rebalance`], [`evaluation`], [`objective`], [`comparison`], [`adrs`], [`protocol`].
+//! [`rebalance`], [`inconsistency`], [`evaluation`], [`objective`], [`comparison`], [`duel`], [`adrs`], [`protocol`].
 
 pub mod stream;
 pub mod statistic;
@@ -16,8 +16,10 @@ pub mod loads;
 pub mod rejection;
 pub mod clock;
 pub mod rebalance;
+pub mod inconsistency;
 pub mod evaluation;
 pub mod objective;
 pub mod comparison;
+pub mod duel;
 pub mod adrs;
 pub mod protocol;

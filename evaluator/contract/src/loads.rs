@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub enum Loads {
     /// Made up with the statistics of real loads (FIELD.md section 7).
-    MadeUp { rng_seed: u64 },
+    MadeUp,
     /// A file, or all files of a folder with these extensions, in the order of their names:
     /// * `*.csv`: a window, a line per layer;
     /// * `*.json`: `{"logical_count": [[E counts] x L]}`, a window (SGLang), or

@@ -29,6 +29,23 @@ impl Default for Weights {
     }
 }
 
+/// The windows of the baseline with which a program is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// Those that both saw: for windows of the search.
+    Shared,
+    /// All of them, as pooled figures: for windows that the baseline never saw.
+    Pooled,
+}
+
+/// What scores are relative to.
+#[derive(Clone, Copy, Debug)]
+pub struct Yardstick<'a> {
+    pub baseline: &'a Measurement,
+    pub weights: Weights,
+    pub pairing: Pairing,
+}
+
 /// The figures of one case, pooled over its windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseScore {
@@ -79,25 +96,17 @@ pub struct Scores {
     pub cases: Vec<CaseScore>,
     /// The figures of `rebalance_experts`, which affect no score; empty if it was not measured.
     pub rebalance: Vec<RebalanceScore>,
-    /// Whether equal inputs always got equal answers; `None` if that was not tested.
-    pub deterministic: Option<bool>,
 }
 
-/// The scores of `measurement` against the `baseline`'s. `unit` names the cases whose times add up to the unit; `clock`
-/// is that of the run.
-pub fn scores(
-    measurement: &Measurement,
-    baseline: &Measurement,
-    weights: Weights,
-    unit: &[String],
-    clock: Clock,
-) -> Scores {
+/// The scores of `measurement`. `unit` names the cases whose times add up to the unit; `clock` is that of the run.
+pub fn scores(measurement: &Measurement, yardstick: Yardstick<'_>, unit: &[String], clock: Clock) -> Scores {
+    let Yardstick { baseline, weights, pairing } = yardstick;
     let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
         .cases
         .iter()
         .filter(|case| !case.samples.is_empty())
-        .map(|case| case_score(case, baseline.samples(&case.case), clock))
+        .map(|case| case_score(case, baseline.samples(&case.case), pairing, clock))
         .collect();
     let quality = mean(cases.iter().filter_map(|case| case.quality));
     let speed_score = speed_score(&cases);
@@ -113,7 +122,6 @@ pub fn scores(
         normalised_unit_seconds: in_unit(|case| case.normalised_seconds),
         cases,
         rebalance: rebalance_scores(&measurement.rebalance, &baseline.rebalance, clock),
-        deterministic: measurement.deterministic,
     }
 }
 
@@ -122,32 +130,56 @@ pub fn scores(
 /// further cases may be faster.
 ///
 /// `None` until a case counts.
-pub fn score_at_best(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> Option<f64> {
-    let so_far = scores(measurement, baseline, weights, &[], Clock::RELATIVE);
-    let counting = baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
+pub fn score_at_best(measurement: &Measurement, yardstick: Yardstick<'_>) -> Option<f64> {
+    let so_far = scores(measurement, yardstick, &[], Clock::RELATIVE);
+    let counting = yardstick.baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
     let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
     let to_come = (counting - counted.len()) as f64;
     let quality = (counted.iter().filter_map(|case| case.quality).sum::<f64>() + to_come) / counting as f64;
     let speed = counted.iter().map(|case| speed_of(case.speedup)).sum::<f64>() + to_come * fastest;
-    Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
+    Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), yardstick.weights))
 }
 
-/// Half the width of the interval of a `combined_score`: two standard errors by the jackknife over rounds, in each of
-/// which every case has one window. 0 for a single round.
-pub fn score_interval(measurement: &Measurement, baseline: &Measurement, weights: Weights) -> f64 {
+/// Half the width of the interval of a `combined_score`: two standard errors of the program's own measurement and of the
+/// baseline's together.
+pub fn score_interval(measurement: &Measurement, yardstick: Yardstick<'_>) -> f64 {
+    own_interval(measurement, yardstick).hypot(baseline_interval(yardstick))
+}
+
+/// The part of [`score_interval`] that is the program's own: two standard errors by the jackknife over rounds, in each of
+/// which every case has one window. 0 for a single round. Only this part can decide between two programs, because the
+/// error of the baseline is the same for both.
+pub fn own_interval(measurement: &Measurement, yardstick: Yardstick<'_>) -> f64 {
     if measurement.rounds() < 2 {
         return 0.0;
     }
-    let relative = |measurement: &Measurement| scores(measurement, baseline, weights, &[], Clock::RELATIVE);
+    let relative = |measurement: &Measurement| scores(measurement, yardstick, &[], Clock::RELATIVE);
     let without = |round: usize| relative(&measurement.without_round(round)).combined_score;
     let left_out: Vec<f64> = (0..measurement.rounds()).map(without).collect();
     two_standard_errors(&left_out)
 }
 
-fn case_score(case: &CaseMeasurement, baseline: &[Sample], clock: Clock) -> CaseScore {
+/// What the error of the baseline's times adds to the interval of every score. Its balance has no error.
+fn baseline_interval(Yardstick { baseline, weights, .. }: Yardstick<'_>) -> f64 {
+    let counts = |case: &&CaseMeasurement| gap(&case.samples) >= SOLVED_GAP;
+    let counting: Vec<&CaseMeasurement> = baseline.cases.iter().filter(counts).collect();
+    let (counting, weight) =
+        if counting.is_empty() { (baseline.cases.iter().collect(), 1.0) } else { (counting, weights.speed) };
+    let half_width = |name: &str| {
+        let known = baseline.calibration.intervals.iter().find(|interval| interval.case == name);
+        speed_of((1.0 + known.map_or(0.0, |known| known.half_width)).max(1.0))
+    };
+    let squares: f64 = counting.iter().map(|case| half_width(&case.case).powi(2)).sum();
+    if counting.is_empty() { 0.0 } else { weight * squares.sqrt() / counting.len() as f64 }
+}
+
+fn case_score(case: &CaseMeasurement, baseline: &[Sample], pairing: Pairing, clock: Clock) -> CaseScore {
     let samples = &case.samples;
-    let (ours, theirs) = (shared(samples, baseline), shared(baseline, samples));
+    let (ours, theirs) = match pairing {
+        Pairing::Shared => (shared(samples, baseline), shared(baseline, samples)),
+        Pairing::Pooled => (samples.iter().collect(), baseline.iter().collect()),
+    };
     let baseline_gap = gap(theirs.iter().copied());
     let sum = |figure: fn(&Sample) -> f64| samples.iter().map(figure).sum::<f64>();
     let seconds = || samples.iter().map(|s| s.seconds);
@@ -213,7 +245,7 @@ fn combine(quality: Option<f64>, speed_score: f64, weights: Weights) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::NextLoads;
+    use crate::evaluation::{CaseInterval, NextLoads};
 
     const CLOCK: Clock = Clock { reference_seconds: 0.004 };
 
@@ -247,8 +279,8 @@ mod tests {
         ])
     }
 
-    fn weights() -> Weights {
-        Weights::default()
+    fn against(baseline: &Measurement) -> Yardstick<'_> {
+        Yardstick { baseline, weights: Weights::default(), pairing: Pairing::Shared }
     }
 
     fn unit() -> Vec<String> {
@@ -265,7 +297,7 @@ mod tests {
         let windows = |dear: f64| (0..4).map(|w| sample(w, 0.006, if w == 2 { dear } else { 0.3 })).collect::<Vec<_>>();
         let baseline = measurement(&[("72->8", windows(0.3))]);
         let speedup = |dear: f64| {
-            scores(&measurement(&[("72->8", windows(dear))]), &baseline, weights(), &[], CLOCK).cases[0].speedup
+            scores(&measurement(&[("72->8", windows(dear))]), against(&baseline), &[], CLOCK).cases[0].speedup
         };
         assert!((speedup(0.3) - 1.0).abs() < 1e-12);
         assert!((speedup(2.7) - 1.2 / 3.6).abs() < 1e-12, "{}", speedup(2.7));
@@ -273,7 +305,7 @@ mod tests {
 
     #[test]
     fn the_baseline_scores_zero() {
-        let scores = scores(&baseline(), &baseline(), weights(), &unit(), CLOCK);
+        let scores = scores(&baseline(), against(&baseline()), &unit(), CLOCK);
         assert_close(scores.combined_score, 0.0);
         assert_close(scores.unit_seconds.unwrap(), 0.4);
     }
@@ -285,14 +317,14 @@ mod tests {
             ("72->8", vec![sample(0, 0.0, 0.0003)]),
             ("256->32", vec![sample(0, 0.0, 0.0009)]),
         ]);
-        assert_close(scores(&perfect, &baseline(), weights(), &unit(), CLOCK).combined_score, 1.0);
+        assert_close(scores(&perfect, against(&baseline()), &unit(), CLOCK).combined_score, 1.0);
     }
 
     #[test]
     fn a_case_that_the_baseline_solves_counts_neither_for_quality_nor_for_speed() {
         let mut slow_there = baseline();
         slow_there.cases[0].samples[0].seconds = 10.0;
-        let scores = scores(&slow_there, &baseline(), weights(), &unit(), CLOCK);
+        let scores = scores(&slow_there, against(&baseline()), &unit(), CLOCK);
         assert_eq!(scores.cases[0].quality, None);
         assert_close(scores.speed_score, 0.0);
     }
@@ -300,7 +332,7 @@ mod tests {
     #[test]
     fn ratios_are_taken_over_the_windows_that_both_saw() {
         let other_window = measurement(&[("72->8", vec![sample(1, 0.003, 0.03), sample(7, 9.0, 9.0)])]);
-        let score = &scores(&other_window, &baseline(), weights(), &unit(), CLOCK).cases[0];
+        let score = &scores(&other_window, against(&baseline()), &unit(), CLOCK).cases[0];
         assert_close(score.quality.unwrap(), 0.5);
         assert_close(score.speedup, 10.0);
     }
@@ -312,7 +344,7 @@ mod tests {
             sample.seconds *= 3.0;
             sample.reference_seconds *= 3.0;
         }
-        let slowed = scores(&slowed, &baseline(), weights(), &unit(), CLOCK);
+        let slowed = scores(&slowed, against(&baseline()), &unit(), CLOCK);
         assert_close(slowed.speed_score, 0.0);
         assert_close(slowed.unit_seconds.unwrap(), 1.2);
         assert_close(slowed.normalised_unit_seconds.unwrap(), 0.4);
@@ -322,7 +354,7 @@ mod tests {
     fn with_no_case_left_speed_alone_counts() {
         let solved = measurement(&[("8->4", vec![sample(0, 0.0, 0.1)])]);
         let faster = measurement(&[("8->4", vec![sample(0, 0.0, 0.001)])]);
-        let scores = scores(&faster, &solved, weights(), &[], CLOCK);
+        let scores = scores(&faster, against(&solved), &[], CLOCK);
         assert_eq!(scores.quality, None);
         assert_close(scores.combined_score, 2.0 / 3.0);
     }
@@ -330,39 +362,60 @@ mod tests {
     #[test]
     fn quality_is_cut_where_a_program_is_far_worse() {
         let bad = measurement(&[("72->8", vec![sample(0, 5.0, 0.3)])]);
-        assert_close(scores(&bad, &baseline(), weights(), &[], CLOCK).quality.unwrap(), -1.0);
+        assert_close(scores(&bad, against(&baseline()), &[], CLOCK).quality.unwrap(), -1.0);
     }
 
     #[test]
     fn what_is_still_to_come_is_taken_as_perfect_and_as_fast_as_the_fastest_so_far() {
         let started = measurement(&[("8->4", vec![sample(0, 0.0, 0.1)])]);
-        assert_eq!(score_at_best(&started, &baseline(), weights()), None);
+        assert_eq!(score_at_best(&started, against(&baseline())), None);
         let half = measurement(&[("72->8", vec![sample(0, 0.006, 0.3)])]);
-        assert_close(score_at_best(&half, &baseline(), weights()).unwrap(), 0.25);
+        assert_close(score_at_best(&half, against(&baseline())).unwrap(), 0.25);
     }
 
     #[test]
     fn the_interval_is_that_of_a_mean_and_nothing_for_a_single_window() {
         let one = measurement(&[("72->8", vec![sample(0, 0.003, 0.03)])]);
-        assert_close(score_interval(&one, &baseline(), weights()), 0.0);
+        assert_close(score_interval(&one, against(&baseline())), 0.0);
         let same = measurement(&[("72->8", vec![sample(0, 0.003, 0.03), sample(1, 0.003, 0.03)])]);
-        assert_close(score_interval(&same, &baseline(), weights()), 0.0);
+        assert_close(score_interval(&same, against(&baseline())), 0.0);
         // Speed scores 1/3 and 2/3 of one window each: the mean's standard error is 1/6, weighted 1/2, taken twice.
         let mut spread = same;
         spread.cases[0].samples[1].seconds = 0.003;
-        let left_out = score_interval(&spread, &baseline(), weights());
+        let left_out = score_interval(&spread, against(&baseline()));
         assert!((left_out - 1.0 / 6.0).abs() < 1e-9, "{left_out}");
+    }
+
+    #[test]
+    fn windows_that_the_baseline_never_saw_are_compared_with_its_pooled_figures() {
+        let other = measurement(&[("72->8", vec![sample(7, 0.003, 0.03), sample(8, 0.003, 0.03)])]);
+        let baseline = baseline();
+        let yardstick = Yardstick { pairing: Pairing::Pooled, ..against(&baseline) };
+        let score = &scores(&other, yardstick, &unit(), CLOCK).cases[0];
+        assert_close(score.quality.unwrap(), 0.5);
+        assert_close(score.speedup, 10.0);
+    }
+
+    #[test]
+    fn the_error_of_the_baseline_is_in_every_interval_and_decides_between_no_two_programs() {
+        let mut baseline = baseline();
+        let one = measurement(&[("72->8", vec![sample(0, 0.003, 0.03)])]);
+        assert_close(score_interval(&one, against(&baseline)), 0.0);
+        // A factor 10 of one of the two cases that count is a third of a score, halved by the cases and by the weight.
+        baseline.calibration.intervals = vec![CaseInterval { case: "72->8".to_owned(), half_width: 9.0 }];
+        assert_close(score_interval(&one, against(&baseline)), 1.0 / 12.0);
+        assert_close(own_interval(&one, against(&baseline)), 0.0);
     }
 
     #[test]
     fn packs_are_scored_on_the_window_after_theirs_too() {
         let mut samples = vec![sample(0, 0.0, 0.1), sample(1, 0.0, 0.3), sample(2, 0.0, 0.4), sample(3, 0.0, 0.5)];
         let alone = measurement(&[("72->8", samples.clone())]);
-        assert_eq!(scores(&alone, &alone, weights(), &[], CLOCK).cases[0].next_balancedness, None);
+        assert_eq!(scores(&alone, against(&alone), &[], CLOCK).cases[0].next_balancedness, None);
         samples[0].next = Some(NextLoads { mean_load: 1.0, max_load: 2.0 });
         samples[1].next = Some(NextLoads { mean_load: 5.0, max_load: 6.0 });
         let both = measurement(&[("72->8", samples)]);
-        let score = &scores(&both, &both, weights(), &[], CLOCK).cases[0];
+        let score = &scores(&both, against(&both), &[], CLOCK).cases[0];
         assert_close(score.next_balancedness.unwrap(), 0.75);
         assert_close(score.seconds, 0.35);
         assert_close(score.seconds_quartiles.lower, 0.25);
@@ -374,7 +427,7 @@ mod tests {
         let mut empty = sample(0, 0.0, 0.1);
         (empty.mean_load, empty.max_load, empty.bound) = (0.0, 0.0, 0.0);
         let empty = measurement(&[("72->8", vec![empty])]);
-        let scores = scores(&empty, &empty, weights(), &[], CLOCK);
+        let scores = scores(&empty, against(&empty), &[], CLOCK);
         assert_close(scores.balancedness_score, 1.0);
         assert_close(scores.cases[0].gap, 0.0);
     }

@@ -1,6 +1,7 @@
 //! The protocol between harness and judge: JSON lines over one stream, one request and one reply at a time.
 //!
-//! The first request is [`Request::Open`], which sets device, cases and loads; all others are [`Request::Evaluate`].
+//! The first request is [`Request::Open`], which sets device, cases and loads; all others are [`Request::Evaluate`] and
+//! [`Request::Duel`].
 //! Both processes come from one build, so the judge rejects any other [`VERSION`].
 
 use std::path::PathBuf;
@@ -9,19 +10,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
+use crate::duel::Duel;
 use crate::evaluation::{Evaluation, Measurement};
 use crate::loads::Loads;
 use crate::objective::Weights;
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", content = "data", rename_all = "kebab-case")]
 pub enum Request {
     Open(Box<Session>),
     Evaluate(Box<EvaluateRequest>),
+    Duel(Box<DuelRequest>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,8 @@ pub enum Reply {
     Ready(Box<Ready>),
     /// To [`Request::Evaluate`].
     Evaluated(Box<Evaluation>),
+    /// To [`Request::Duel`].
+    Dueled(Box<Duel>),
     /// The judge broke, or cannot serve the request; the candidate is not to blame.
     Failed {
         /// The error with its causes.
@@ -55,11 +60,13 @@ pub struct Session {
     /// In the order of evaluation.
     pub cases: Vec<Case>,
     pub loads: Loads,
+    /// Keys the windows that are made up or derived, and draws those that are held out.
+    pub loads_seed: u64,
     /// The number of the search's windows on which each case is called; `None`: all real ones.
     pub windows: Option<usize>,
-    /// The number of held-out windows on which each case is called.
+    /// The number of windows, for each case, from which those of duels are derived. The search never sees them.
     pub held_out: usize,
-    /// Keys all random streams of the run.
+    /// Keys all other random streams of the run.
     pub rng_seed: u64,
     pub limits: Limits,
     pub sandbox: Sandbox,
@@ -159,7 +166,7 @@ pub struct Ready {
     pub windows: usize,
     /// How many of them are real or made up; the others are derived from those.
     pub real_windows: usize,
-    /// The number of held-out windows, on which contenders for the best are evaluated again.
+    /// The number of held-out windows, from which the windows of duels are derived.
     pub held_out_windows: usize,
     /// Digest over shapes and counts of the windows.
     pub loads_digest: String,
@@ -186,26 +193,50 @@ pub struct EvaluateRequest {
     /// The file name that tracebacks show.
     pub file_name: String,
     pub program: String,
-    pub windows: WindowSet,
     /// Stops after this much charged time, seconds, but not before each case had a window; `None`: all windows.
     pub budget_seconds: Option<f64>,
     /// Wall-time limits; `None`: those of a baseline.
     pub limits: Option<TimeLimits>,
     /// Stops once the program is outclassed; `None`: never.
     pub outclassed: Option<Threshold>,
-    /// Whether to measure `rebalance_experts` too, after the cases: on all windows, or on as many as another
-    /// `budget_seconds` allows, at least two.
+    /// Whether to measure an inconsistent program in full nevertheless.
+    pub measures_inconsistent: bool,
+    /// Whether it is the baseline: the judge measures until the interval of each case's time is small, and records it.
+    pub is_baseline: bool,
+    /// Whether to measure `rebalance_experts` too, after the cases, on the held-out windows, or on those of the search if
+    /// there are none: on all, or on as many as another `budget_seconds` allows, at least two.
     pub rebalance: bool,
 }
 
-/// The two splits of a run's windows. No window is in both or derived from the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WindowSet {
-    /// The windows that the search uses.
-    Search,
-    /// The windows that the search never sees.
-    HeldOut,
+/// A duel of two programs (see [`duel`](crate::duel)).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DuelRequest {
+    pub contender: Duelist,
+    pub best: Duelist,
+    /// The file name that tracebacks show.
+    pub file_name: String,
+    /// Keys the windows, the permutations and the seeds of this duel.
+    pub seed: u64,
+    /// Ends no earlier, unless the time is used up.
+    pub least_rounds: usize,
+    /// Ends here if it is undecided.
+    pub most_rounds: usize,
+    /// Starts no further round after this much charged time of both programs, seconds; `None`: no limit.
+    pub budget_seconds: Option<f64>,
+    pub limits: TimeLimits,
+    /// The measurement that scores are relative to.
+    pub baseline: Measurement,
+    pub weights: Weights,
+    /// Whether to measure `rebalance_experts` of the contender too, unless it loses, as in an [`EvaluateRequest`].
+    pub rebalance: bool,
+}
+
+/// One of the two programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Duelist {
+    /// The number of the candidate.
+    pub candidate: u64,
+    pub program: String,
 }
 
 /// A program is outclassed if its estimated score cannot reach this one.

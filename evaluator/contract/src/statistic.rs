@@ -34,6 +34,13 @@ pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / count as f64)
 }
 
+/// The standard error of the mean of these values; 0 for fewer than two.
+pub fn standard_error(values: &[f64]) -> f64 {
+    let Some(mean) = mean(values.iter().copied()).filter(|_| values.len() > 1) else { return 0.0 };
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (values.len() as f64 * (values.len() - 1) as f64)).sqrt()
+}
+
 /// Two standard errors of a figure by the jackknife (Quenouille 1956, Tukey 1958), given its values with each
 /// observation left out in turn; 0 for a single observation.
 pub fn two_standard_errors(left_out: &[f64]) -> f64 {
@@ -75,6 +82,12 @@ mod tests {
         assert_eq!(quartiles([5.0, 1.0, 2.0, 4.0, 3.0].into_iter()), Quartiles { lower: 2.0, upper: 4.0 });
         assert_eq!(quartiles([0.0, 1.0, 2.0, 3.0].into_iter()), Quartiles { lower: 0.75, upper: 2.25 });
         assert_eq!(quartiles(std::iter::once(7.0)), Quartiles { lower: 7.0, upper: 7.0 });
+    }
+
+    #[test]
+    fn the_standard_error_of_a_mean_falls_with_the_number_of_values() {
+        assert!((standard_error(&[1.0, 2.0, 3.0]) - 1.0 / 3f64.sqrt()).abs() < 1e-12);
+        assert_eq!((standard_error(&[]), standard_error(&[1.0]), standard_error(&[2.0, 2.0])), (0.0, 0.0, 0.0));
     }
 
     #[test]

@@ -22,15 +22,17 @@ pub enum Purpose {
     Permutation = 5,
     /// The seed of torch, numpy and random before a call.
     CallSeed = 6,
-    /// As `Permutation`, for held-out windows.
-    HeldOutPermutation = 7,
-    /// As `CallSeed`, for held-out windows.
-    HeldOutCallSeed = 8,
-    /// The permutation and the seed of a repeated call. Its key is case, window and attempt, and a draw keyed by the
-    /// candidate, so that a void pair changes no other call.
+    /// The windows of a duel, keyed by its seed.
+    DuelLoads = 7,
+    /// The permutations and call seeds of a duel, keyed by its seed.
+    DuelCalls = 8,
+    /// The permutation and the seed of a call that is made again. Its key is case, window and attempt, and a draw keyed by
+    /// the candidate, so that a void pair changes no other call.
     Repeat = 9,
     /// The archive member from which an island restarts.
     Restart = 10,
+    /// The rows and the loads of the check of consistency.
+    Consistency = 11,
 }
 
 /// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.
