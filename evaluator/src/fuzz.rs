@@ -7,13 +7,17 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, send};
 use packevolve_contract::case::cases;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{
-    Calibration, CaseMeasurement, Evaluation, GpuTimes, Measurement, NextLoads, ReportedTime, Sample, Voided,
+    Calibration, CaseInterval, CaseMeasurement, Evaluation, GpuTimes, Measurement, NextLoads, ReportedTime, Sample,
+    Voided,
 };
+use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::loads::Loads;
 use packevolve_contract::objective::Weights;
 use packevolve_contract::protocol::{
-    EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, Threshold, TimeLimits, VERSION, WindowSet,
+    DuelRequest, Duelist, EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, Threshold, TimeLimits,
+    VERSION,
 };
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::topology::Topology;
@@ -49,7 +53,9 @@ fn measurement() -> Measurement {
             before: vec![0.1],
             after: vec![0.2],
             voided: vec![Voided { case: case.clone(), sample }],
-            cap_reached: true,
+            again: vec![0.3],
+            doubtful: vec![case.clone()],
+            intervals: vec![CaseInterval { case: case.clone(), half_width: 0.01 }],
         },
         gpu: Some(GpuTimes {
             context_seconds: vec![1.0],
@@ -70,6 +76,7 @@ fn requests() -> Vec<Request> {
         cases: cases(&topology, &[], 1, 1).unwrap(),
         topology,
         loads: Loads::Path("ä".into()),
+        loads_seed: u64::MAX,
         windows: Some(4),
         held_out: 2,
         rng_seed: u64::MAX,
@@ -91,13 +98,28 @@ fn requests() -> Vec<Request> {
         candidate: u64::MAX,
         file_name: "eplb.py".to_owned(),
         program: "x = \"\\\n\u{2028}\"".to_owned(),
-        windows: WindowSet::HeldOut,
         budget_seconds: Some(15.0),
         limits: Some(TimeLimits::LEAST),
         outclassed: Some(Threshold { score: 0.5, baseline: measurement(), weights: Weights::default() }),
+        measures_inconsistent: true,
+        is_baseline: false,
         rebalance: true,
     };
-    vec![Request::Open(Box::new(session)), Request::Evaluate(Box::new(evaluate))]
+    let duelist = |candidate| Duelist { candidate, program: "x".to_owned() };
+    let duel = DuelRequest {
+        contender: duelist(2),
+        best: duelist(1),
+        file_name: "eplb.py".to_owned(),
+        seed: u64::MAX,
+        least_rounds: 8,
+        most_rounds: 16,
+        budget_seconds: None,
+        limits: TimeLimits::LEAST,
+        baseline: measurement(),
+        weights: Weights::default(),
+        rebalance: false,
+    };
+    vec![Request::Open(Box::new(session)), Request::Evaluate(Box::new(evaluate)), Request::Duel(Box::new(duel))]
 }
 
 fn replies() -> Vec<Reply> {
@@ -105,11 +127,26 @@ fn replies() -> Vec<Reply> {
     let evidence = Evidence { during: "loading".to_owned(), traceback: "\u{1}".to_owned(), output: String::new() };
     let evaluations = [
         Evaluation::Measured { measurement: measurement() },
+        Evaluation::Inconsistent {
+            inconsistencies: vec![
+                Inconsistency::Elsewhere { case: "8->4".to_owned(), switch: Switch::Seed, rows: 1, of: 2 },
+                Inconsistency::Rows { case: "8->4".to_owned(), rows: 1, of: 2 },
+            ],
+            measurement: measurement(),
+        },
         Evaluation::Outclassed { measurement: measurement(), at_best: -0.5 },
         Evaluation::Rejected { rejection, evidence },
     ];
     let evaluated = evaluations.map(|evaluation| Reply::Evaluated(Box::new(evaluation)));
-    let others = [Reply::Ready(Box::default()), Reply::Failed { error: "no".to_owned(), hint: None }];
+    let duel = Duel {
+        contender: Evaluation::Measured { measurement: measurement() },
+        best: Evaluation::Measured { measurement: measurement() },
+    };
+    let others = [
+        Reply::Ready(Box::default()),
+        Reply::Failed { error: "no".to_owned(), hint: None },
+        Reply::Dueled(Box::new(duel)),
+    ];
     evaluated.into_iter().chain(others).collect()
 }
 

@@ -54,5 +54,9 @@ fn answer(judge: &mut Option<Judge>, line: &str) -> anyhow::Result<Reply> {
             let Some(judge) = judge else { bail!("no session is open") };
             Ok(Reply::Evaluated(Box::new(judge.evaluate(&request)?)))
         }
+        Request::Duel(request) => {
+            let Some(judge) = judge else { bail!("no session is open") };
+            Ok(Reply::Dueled(Box::new(judge.duel(&request)?)))
+        }
     }
 }

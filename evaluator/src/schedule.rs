@@ -33,11 +33,6 @@ impl Schedule {
         self.windows.start + round * self.cases_per_child + case % self.cases_per_child
     }
 
-    /// The windows of rebalances, which have children of their own.
-    pub fn windows_in_a_row(&self) -> Range<usize> {
-        self.windows.start..self.windows.start + self.rounds
-    }
-
     /// The number of the child of a case.
     pub fn child(&self, case: usize) -> usize {
         case / self.cases_per_child

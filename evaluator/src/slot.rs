@@ -1,7 +1,6 @@
-//! Slot: the CPU or GPU on which calls are timed. A call of a candidate and the call of the reference program right after
-//! it form a pair. While one of the two programs runs, the other is stopped.
+//! Slot: the CPU or GPU on which calls are timed. A call of a candidate forms a pair with the calls of the reference
+//! program right before and right after it. While one of the two programs runs, the other is stopped.
 
-use packevolve_contract::evaluation::Calibration;
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::statistic::median;
 
@@ -12,11 +11,15 @@ use crate::error::{Halt, JudgeError};
 use crate::nursery::Nursery;
 use crate::reference::Reference;
 
-/// How far a reference time may be from the median of the calibration, relative to it.
+/// How far a reference time may be from the calibrated one, relative to it.
 const TOLERANCE: f64 = 0.2;
 const CALIBRATION_CALLS: usize = 5;
-/// How many pairs of an evaluation may be repeated.
-pub const MOST_VOIDS: usize = 16;
+/// A slot has settled once this many calibrations in a row agree.
+const AGREEING: usize = 3;
+/// How far agreeing calibrations may be apart.
+const AGREEMENT: f64 = 0.03;
+/// A slot that never settles is used as it is after this many calibrations.
+const MOST_CALIBRATIONS: usize = 30;
 
 /// A device with the reference program on it.
 #[derive(Debug)]
@@ -25,68 +28,86 @@ pub struct Slot {
     pub device: String,
     pub reference: Reference,
     lock: DeviceLock,
-}
-
-/// Whether to repeat a pair: its reference time is too far from the calibration's. Once too many pairs were void, all
-/// later ones count.
-pub fn is_void(reference_seconds: f64, calibration: &mut Calibration) -> bool {
-    let calibrated_seconds = median(calibration.before.iter().copied());
-    if (reference_seconds / calibrated_seconds - 1.0).abs() <= TOLERANCE {
-        return false;
-    }
-    calibration.cap_reached |= calibration.voided.len() >= MOST_VOIDS;
-    !calibration.cap_reached
+    /// The medians of the last calibrations, the latest one last.
+    calibrations: Vec<f64>,
+    /// The reference time right after the last pair, which is right before the next one.
+    last: Option<f64>,
 }
 
 impl Slot {
     /// Starts the reference program on `device`.
     pub fn open(nursery: &mut Nursery, limits: &Limits, device: &str) -> Result<Self, JudgeError> {
         let reference = Reference::start(nursery, limits, device)?;
-        Ok(Self { device: device.to_owned(), reference, lock: DeviceLock::open(device)? })
+        let lock = DeviceLock::open(device)?;
+        Ok(Self { device: device.to_owned(), reference, lock, calibrations: Vec::new(), last: None })
     }
 
     /// Times of the reference program alone, seconds.
     pub fn calibrate(&mut self) -> Result<Vec<f64>, JudgeError> {
         let _held = self.lock.hold()?;
-        self.reference.times(CALIBRATION_CALLS)
+        let times = self.reference.times(CALIBRATION_CALLS)?;
+        self.calibrations.push(median(times.iter().copied()));
+        self.calibrations.drain(..self.calibrations.len().saturating_sub(AGREEING));
+        self.last = None;
+        Ok(times)
     }
 
-    /// Makes a call of a stopped `child`, and then one of the reference program. Returns the time of the latter, seconds.
+    /// Calibrates until the last calibrations agree, or for a bounded number of times. Returns the times of the last one,
+    /// seconds.
+    pub fn settle(&mut self) -> Result<Vec<f64>, JudgeError> {
+        let mut times = self.calibrate()?;
+        for _ in 1..MOST_CALIBRATIONS {
+            if agree(&self.calibrations) {
+                break;
+            }
+            times = self.calibrate()?;
+        }
+        Ok(times)
+    }
+
+    /// Whether a pair is to be repeated: the reference time on one of its sides is too far from the calibrated one.
+    pub fn is_off(&self, sides: [f64; 2]) -> bool {
+        let calibrated = median(self.calibrations.iter().copied());
+        sides.into_iter().any(|seconds| (seconds / calibrated - 1.0).abs() > TOLERANCE)
+    }
+
+    /// Makes a call of a stopped `child`, and `around` calls of the reference program before and after it. Returns their
+    /// mean times on both sides, seconds.
     pub fn pair<T>(
         &mut self,
         child: &mut Child,
+        around: usize,
         call: impl FnOnce(&mut Child) -> Result<Returned<T>, Halt>,
-    ) -> Result<(Returned<T>, f64), Halt> {
+    ) -> Result<(Returned<T>, [f64; 2]), Halt> {
         let _held = self.lock.hold()?;
+        let before = match self.last.take() {
+            Some(before) => before,
+            None => median(self.reference.times(around)?.into_iter()),
+        };
         child.unpause();
         let returned = call(child)?;
         child.pause();
-        Ok((returned, self.reference.times(1)?[0]))
+        let after = median(self.reference.times(around)?.into_iter());
+        self.last = Some(after);
+        Ok((returned, [before, after]))
     }
+}
+
+fn agree(calibrations: &[f64]) -> bool {
+    let (least, most) = calibrations
+        .iter()
+        .fold((f64::INFINITY, 0.0), |(least, most), time| (f64::min(least, *time), f64::max(most, *time)));
+    calibrations.len() == AGREEING && most <= least * (1.0 + AGREEMENT)
 }
 
 #[cfg(test)]
 mod tests {
-    use packevolve_contract::evaluation::{Sample, Voided};
-
     use super::*;
 
     #[test]
-    fn a_pair_is_void_when_the_reference_is_a_fifth_off_either_way() {
-        let mut calibration = Calibration { before: vec![9.0, 10.0, 30.0], ..Calibration::default() };
-        let are_void = [8.1, 10.0, 11.9, 7.9, 12.1].map(|seconds| is_void(seconds, &mut calibration));
-        assert_eq!(are_void, [false, false, false, true, true]);
-    }
-
-    #[test]
-    fn after_the_most_voids_pairs_count_anyway() {
-        let mut calibration = Calibration { before: vec![10.0], ..Calibration::default() };
-        for _ in 0..MOST_VOIDS {
-            assert!(is_void(20.0, &mut calibration));
-            calibration.voided.push(Voided { case: String::new(), sample: Sample::default() });
-        }
-        assert!(!calibration.cap_reached);
-        assert!(!is_void(20.0, &mut calibration) && calibration.cap_reached);
-        assert!(!is_void(10.0, &mut calibration));
+    fn a_slot_has_settled_once_three_calibrations_agree() {
+        assert!(!agree(&[]) && !agree(&[3.0, 3.0]));
+        assert!(agree(&[3.0, 3.05, 3.08]));
+        assert!(!agree(&[3.0, 3.05, 3.1]) && !agree(&[8.8, 3.0, 3.0]));
     }
 }

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use packevolve_contract::loads::Loads;
-use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
 use packevolve_contract::topology::Topology;
+use rand::RngExt;
 use rand::seq::index;
 use sha2::{Digest, Sha256};
 
@@ -61,20 +61,20 @@ impl Pool {
     /// Reads or makes up the windows, splits them, and fills each split to the wanted size. Each case gets windows of
     /// its own as far as there are enough.
     ///
-    /// `rng_seed` draws which of the windows that were read are held out: the wanted number if there are enough for both
+    /// `loads_seed` draws which of the windows that were read are held out: the wanted number if there are enough for both
     /// splits; otherwise a proportional share, at least one and never the last one. A split with fewer windows than
     /// rounds is filled with derived windows. If `size.search` is `None`, the search gets all windows that are not held
     /// out, at least half of them, or [`MADE_UP_WINDOWS`] for each case.
     ///
     /// A single window cannot be split: the search gets it, and the held-out windows are derived from it (`real` is 0).
     /// `topology` has passed its [`check`](Topology::check).
-    pub fn open(loads: &Loads, topology: &Topology, size: PoolSize, rng_seed: u64) -> Result<Self, LoadsError> {
+    pub fn open(loads: &Loads, topology: &Topology, size: PoolSize, loads_seed: u64) -> Result<Self, LoadsError> {
         if size.search == Some(0) {
             return Err(LoadsError::NoWindows);
         }
         let (search, held_out) = match loads {
-            Loads::Path(path) => split(trace::read(path, topology)?, size, rng_seed),
-            Loads::MadeUp { rng_seed } => made_up(topology, *rng_seed, size),
+            Loads::Path(path) => split(trace::read(path, topology)?, size, loads_seed),
+            Loads::MadeUp => made_up(topology, loads_seed, size),
         };
         let digest = digest(&search.windows, &held_out.windows);
         Ok(Self { search, held_out, digest })
@@ -85,13 +85,24 @@ impl Pool {
         self.search.windows.len() + self.held_out.windows.len()
     }
 
-    /// The numbers of the windows of a split, and the number of windows on which each case is called.
-    pub fn numbers_and_rounds(&self, set: WindowSet) -> (Range<usize>, usize) {
-        let first = self.search.windows.len();
-        match set {
-            WindowSet::Search => (0..first, self.search.rounds),
-            WindowSet::HeldOut => (first..self.len(), self.held_out.rounds),
-        }
+    /// The numbers of the search's windows.
+    pub fn of_search(&self) -> Range<usize> {
+        0..self.search.windows.len()
+    }
+
+    /// The numbers of the held-out windows.
+    pub fn of_held_out(&self) -> Range<usize> {
+        self.search.windows.len()..self.len()
+    }
+
+    /// The numbers of the windows on which whole rebalances are measured, one after the other.
+    pub fn of_rebalances(&self) -> Range<usize> {
+        let (windows, rounds) = if self.held_out.windows.is_empty() {
+            (self.of_search(), self.search.rounds)
+        } else {
+            (self.of_held_out(), self.held_out.rounds)
+        };
+        windows.start..windows.start + rounds
     }
 
     /// Window `number`, and the window after it in its split.
@@ -100,10 +111,18 @@ impl Pool {
         let (split, at) = if number < first { (&self.search, number) } else { (&self.held_out, number - first) };
         PoolWindow { number, now: &split.windows[at], next: split.windows.get(at + 1) }
     }
+
+    /// Window `number` of the duel with this `seed`, derived from a held-out window. Equal numbers of equal seeds give
+    /// equal windows.
+    pub fn duel_window(&self, seed: u64, number: usize) -> Window {
+        let bases = if self.held_out.windows.is_empty() { &self.search.windows } else { &self.held_out.windows };
+        let mut rng = stream(seed, number as u64, Purpose::DuelLoads);
+        derived(&bases[rng.random_range(0..bases.len())], &mut rng)
+    }
 }
 
-fn made_up(topology: &Topology, rng_seed: u64, size: PoolSize) -> (Split, Split) {
-    let series = Series::new(topology, rng_seed);
+fn made_up(topology: &Topology, loads_seed: u64, size: PoolSize) -> (Split, Split) {
+    let series = Series::new(topology, loads_seed);
     let split = |first: usize, rounds: usize| {
         let windows: Vec<_> = (first..first + rounds * size.cases).map(|number| series.window(number)).collect();
         Split { real: windows.len(), rounds, windows }
@@ -112,9 +131,9 @@ fn made_up(topology: &Topology, rng_seed: u64, size: PoolSize) -> (Split, Split)
 }
 
 /// Splits the windows that were `read`, at least one, and fills both splits.
-fn split(read: Vec<Window>, size: PoolSize, rng_seed: u64) -> (Split, Split) {
+fn split(read: Vec<Window>, size: PoolSize, loads_seed: u64) -> (Split, Split) {
     let share = read_held_out(read.len(), size);
-    let drawn = index::sample(&mut stream(rng_seed, SPLIT, Purpose::Loads), read.len(), share).into_vec();
+    let drawn = index::sample(&mut stream(loads_seed, SPLIT, Purpose::Loads), read.len(), share).into_vec();
     let (kept, seen): (Vec<_>, Vec<_>) = (0..).zip(read).partition(|(number, _)| drawn.contains(number));
     let windows = |split: Vec<(usize, Window)>| split.into_iter().map(|(_, window)| window).collect::<Vec<_>>();
     let (kept, seen) = (windows(kept), windows(seen));
@@ -122,7 +141,7 @@ fn split(read: Vec<Window>, size: PoolSize, rng_seed: u64) -> (Split, Split) {
     let fill = |mut windows: Vec<Window>, others: &[Window], rounds: usize, first_number: usize| {
         let bases = if windows.is_empty() { others } else { &windows };
         let fresh = |number: usize| {
-            let mut rng = stream(rng_seed, (first_number + number) as u64, Purpose::Loads);
+            let mut rng = stream(loads_seed, (first_number + number) as u64, Purpose::Loads);
             derived(&bases[number % bases.len()], &mut rng)
         };
         let fresh: Vec<_> = (windows.len()..rounds).map(fresh).collect();
@@ -215,19 +234,20 @@ mod tests {
     #[test]
     fn the_digest_tells_loads_and_seeds_apart() {
         let (_folder, loads) = two_files();
-        let digest =
-            |loads: &Loads, search, rng_seed| Pool::open(loads, &small(), wanted(search, 0), rng_seed).unwrap().digest;
+        let digest = |loads: &Loads, search, loads_seed| {
+            Pool::open(loads, &small(), wanted(search, 0), loads_seed).unwrap().digest
+        };
         assert_eq!(digest(&loads, None, 1), digest(&loads, None, 2));
         assert_eq!(digest(&loads, Some(4), 1), digest(&loads, Some(4), 1));
         assert_ne!(digest(&loads, Some(4), 1), digest(&loads, Some(4), 2));
         assert_ne!(digest(&loads, None, 1), digest(&loads, Some(4), 1));
-        assert_ne!(digest(&Loads::MadeUp { rng_seed: 1 }, None, 1), digest(&Loads::MadeUp { rng_seed: 2 }, None, 1));
+        assert_ne!(digest(&Loads::MadeUp, None, 1), digest(&Loads::MadeUp, None, 2));
         assert_eq!(digest(&loads, None, 1).len(), 64);
     }
 
     #[test]
     fn a_made_up_pool_has_any_number_of_windows_of_its_own() {
-        let loads = Loads::MadeUp { rng_seed: 1 };
+        let loads = Loads::MadeUp;
         assert_eq!(Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap().search.windows.len(), MADE_UP_WINDOWS);
         let pool = Pool::open(&loads, &small(), wanted(Some(11), 0), 1).unwrap();
         assert_eq!((pool.search.windows.len(), pool.search.real), (11, 11));
@@ -235,7 +255,7 @@ mod tests {
 
     #[test]
     fn no_window_comes_after_the_last_of_a_split() {
-        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), wanted(Some(2), 2), 1).unwrap();
+        let pool = Pool::open(&Loads::MadeUp, &small(), wanted(Some(2), 2), 1).unwrap();
         assert_eq!((pool.window(0).next, pool.window(1).next), (Some(pool.window(1).now), None));
         assert_eq!((pool.window(2).next, pool.window(3).next), (Some(pool.window(3).now), None));
     }
@@ -245,7 +265,7 @@ mod tests {
         let (_folder, loads) = two_files();
         let pool = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         assert_eq!(pool.digest, "43afe3e86c6326192ec3681b87feec32b793ab84039ed0d6f79c1381d215d854");
-        assert_eq!((pool.numbers_and_rounds(WindowSet::HeldOut).0, pool.held_out.real), (2..2, 0));
+        assert_eq!((pool.of_held_out(), pool.held_out.real), (2..2, 0));
     }
 
     fn files(files: usize) -> (tempfile::TempDir, Loads) {
@@ -290,21 +310,21 @@ mod tests {
     #[test]
     fn the_split_follows_the_seed_and_half_of_the_windows_stay_if_no_number_is_wanted() {
         let (_folder, loads) = files(8);
-        let kept = |rng_seed| {
-            let pool = Pool::open(&loads, &small(), wanted(None, 6), rng_seed).unwrap();
+        let kept = |loads_seed| {
+            let pool = Pool::open(&loads, &small(), wanted(None, 6), loads_seed).unwrap();
             assert_eq!((pool.search.windows.len(), pool.search.real, pool.held_out.real), (4, 4, 4));
-            let read = pool.numbers_and_rounds(WindowSet::HeldOut).0.take(pool.held_out.real);
+            let read = pool.of_held_out().take(pool.held_out.real);
             read.map(|number| pool.window(number).now.layer(0)[0]).collect::<Vec<_>>()
         };
         assert_eq!(kept(1), kept(1));
-        assert!((2..9).any(|rng_seed| kept(rng_seed) != kept(1)));
+        assert!((2..9).any(|loads_seed| kept(loads_seed) != kept(1)));
     }
 
     #[test]
     fn a_single_window_is_the_search_s_and_only_what_is_derived_from_it_is_held_out() {
         let (_folder, loads) = files(1);
         let pool = Pool::open(&loads, &small(), wanted(Some(3), 2), 1).unwrap();
-        assert_eq!((pool.search.real, pool.held_out.real, pool.numbers_and_rounds(WindowSet::HeldOut).0), (1, 0, 3..5));
+        assert_eq!((pool.search.real, pool.held_out.real, pool.of_held_out()), (1, 0, 3..5));
         let without = Pool::open(&loads, &small(), wanted(Some(3), 0), 1).unwrap();
         assert!((0..3).all(|number| pool.window(number).now == without.window(number).now));
         assert_ne!(pool.digest, without.digest);
@@ -312,22 +332,33 @@ mod tests {
 
     #[test]
     fn made_up_windows_that_are_held_out_change_nothing_for_the_search() {
-        let loads = Loads::MadeUp { rng_seed: 1 };
+        let loads = Loads::MadeUp;
         let without = Pool::open(&loads, &small(), wanted(None, 0), 1).unwrap();
         let pool = Pool::open(&loads, &small(), wanted(None, 3), 1).unwrap();
-        assert_eq!(
-            (pool.search.windows.len(), pool.numbers_and_rounds(WindowSet::HeldOut).0, pool.held_out.real),
-            (8, 8..11, 3)
-        );
+        assert_eq!((pool.search.windows.len(), pool.of_held_out(), pool.held_out.real), (8, 8..11, 3));
         assert!((0..8).all(|number| pool.window(number).now == without.window(number).now));
         let shorter = Pool::open(&loads, &small(), wanted(Some(2), 3), 1).unwrap();
         assert!((0..3).all(|number| pool.window(8 + number).now == shorter.window(2 + number).now));
     }
 
     #[test]
+    fn the_windows_of_a_duel_follow_its_seed_and_come_from_the_held_out_ones() {
+        let (_folder, loads) = files(8);
+        let pool = Pool::open(&loads, &small(), wanted(Some(2), 2), 1).unwrap();
+        let window = |seed, number| pool.duel_window(seed, number);
+        assert_eq!(window(7, 0), window(7, 0));
+        assert!(window(7, 0) != window(7, 1) && window(7, 0) != window(8, 0));
+        assert!((0..pool.len()).all(|known| *pool.window(known).now != window(7, 0)));
+        // A derived window keeps the totals of its layers.
+        let totals = |window: &Window| (0..2).map(|layer| window.layer(layer).iter().sum::<f64>()).collect::<Vec<_>>();
+        let held_out: Vec<_> = pool.of_held_out().map(|known| totals(pool.window(known).now)).collect();
+        assert!((0..20).all(|number| held_out.contains(&totals(&window(7, number)))));
+    }
+
+    #[test]
     fn cases_get_windows_of_their_own_while_there_are_enough() {
         let three = |search, held_out| PoolSize { search, held_out, cases: 3 };
-        let pool = Pool::open(&Loads::MadeUp { rng_seed: 1 }, &small(), three(Some(2), 1), 1).unwrap();
+        let pool = Pool::open(&Loads::MadeUp, &small(), three(Some(2), 1), 1).unwrap();
         assert_eq!((pool.search.windows.len(), pool.search.rounds, pool.search.real), (6, 2, 6));
         assert_eq!((pool.held_out.windows.len(), pool.held_out.rounds), (3, 1));
         let (_folder, loads) = files(8);

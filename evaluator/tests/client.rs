@@ -11,9 +11,7 @@ use std::time::Duration;
 use packevolve_contract::case::{Case, GlobalShape, cases};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::loads::Loads;
-use packevolve_contract::protocol::{
-    EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION, WindowSet,
-};
+use packevolve_contract::protocol::{EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION};
 use packevolve_contract::topology::Topology;
 
 #[path = "../../tests/support/skip.rs"]
@@ -118,10 +116,11 @@ pub fn evaluate_request(program: &str) -> Request {
         candidate: 7,
         file_name: "eplb.py".to_owned(),
         program: program.to_owned(),
-        windows: WindowSet::Search,
         budget_seconds: None,
         limits: None,
         outclassed: None,
+        measures_inconsistent: true,
+        is_baseline: false,
         rebalance: true,
     }))
 }
@@ -149,7 +148,8 @@ pub fn session_on(device: &str) -> Session {
         python: None,
         topology: topology(),
         cases: small_cases(),
-        loads: Loads::MadeUp { rng_seed: 1 },
+        loads: Loads::MadeUp,
+        loads_seed: 1,
         windows: Some(3),
         held_out: 0,
         rng_seed: 1,

@@ -115,6 +115,9 @@ pub struct Calibration {
     pub before: Vec<f64>,
     /// Its times after the last of it was gone, seconds.
     pub after: Vec<f64>,
+    /// Its times in calibrations that were made again in between, because of pairs that seemed void, seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<f64>,
     /// Pairs that do not count.
     pub voided: Vec<Voided>,
     /// Cases whose number of voids reached its cap: the slot stayed disturbed, and what was measured then counts.
@@ -220,6 +223,16 @@ impl Evaluation {
 
     /// The measurements, including those of an inconsistent program and the partial ones of an outclassed program.
     pub fn measurement(&self) -> Option<&Measurement> {
+        match self {
+            Self::Measured { measurement }
+            | Self::Inconsistent { measurement, .. }
+            | Self::Outclassed { measurement, .. } => Some(measurement),
+            Self::Rejected { .. } => None,
+        }
+    }
+
+    /// As [`measurement`](Self::measurement), to be completed.
+    pub fn measurement_mut(&mut self) -> Option<&mut Measurement> {
         match self {
             Self::Measured { measurement }
             | Self::Inconsistent { measurement, .. }

@@ -6,6 +6,8 @@ mod verify;
 mod warm_up;
 mod sample;
 mod rebalance;
+mod baseline;
 mod evaluate;
+mod duel;
 
 pub use session::Judge;

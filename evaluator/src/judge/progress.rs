@@ -1,22 +1,28 @@
-//! Progress: an evaluation under way.
+//! Progress: the measurement of one program under way.
 
 use std::time::Instant;
 
 use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::protocol::{EvaluateRequest, TimeLimits};
+use packevolve_contract::protocol::TimeLimits;
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
-use crate::call::Call;
 use crate::child::Child;
 use crate::schedule::Schedule;
 use crate::score::CaseInput;
-use crate::shared::Outputs;
 
-/// The state of one evaluation, shared by the files of this folder.
+/// A program to measure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Program<'a> {
+    pub text: &'a str,
+    /// The file name that tracebacks show.
+    pub file_name: &'a str,
+}
+
+/// The state of one measurement, shared by the files of this folder.
 pub(super) struct Progress<'a> {
-    pub request: &'a EvaluateRequest,
+    pub program: Program<'a>,
     /// First the children of the cases, by the [`Schedule`], then one for each rebalance policy. All are stopped between
     /// their calls. No child sees the same loads twice.
     pub children: Vec<Child>,
@@ -24,10 +30,6 @@ pub(super) struct Progress<'a> {
     /// The index of the child that was called last.
     pub current: usize,
     pub measurement: Measurement,
-    /// The answer of the first child to the first small call.
-    pub first_outputs: Option<Outputs<2>>,
-    /// The last call of the case that is repeated.
-    pub last_call: Option<LastCall>,
     /// What the current child is doing, for the evidence.
     pub during: String,
     pub limits: TimeLimits,
@@ -39,21 +41,12 @@ pub(super) struct Progress<'a> {
     pub code: Option<String>,
 }
 
-/// A call with its input and its answer.
-pub(super) struct LastCall {
-    pub case: usize,
-    pub window: usize,
-    pub call: Call,
-    pub weights: Vec<f32>,
-    pub outputs: Outputs<2>,
-}
-
 impl Progress<'_> {
     pub fn child(&mut self) -> &mut Child {
         &mut self.children[self.current]
     }
 
-    /// The time that the candidate was charged so far, seconds. Void pairs cost time as well.
+    /// The time that the program was charged so far, seconds. Void pairs cost time as well.
     pub fn charged_seconds(&self) -> f64 {
         let scored = self.measurement.cases.iter().flat_map(|case| &case.samples);
         let voided = self.measurement.calibration.voided.iter().map(|voided| &voided.sample);
@@ -78,5 +71,14 @@ impl Progress<'_> {
         let number = (window as u64) << 32 | (case as u64) << 16 | u64::from(attempt);
         let mut again = stream(self.repeats, number, Purpose::Repeat);
         (input.permuted(&mut again), again.random())
+    }
+
+    /// Notes that a case was measured in a disturbed slot.
+    pub fn doubt(&mut self, case: usize) {
+        let name = &self.measurement.cases[case].case;
+        let doubtful = &mut self.measurement.calibration.doubtful;
+        if !doubtful.contains(name) {
+            doubtful.push(name.clone());
+        }
     }
 }

@@ -43,11 +43,11 @@ struct Planner {
 }
 
 impl Judge {
-    /// Measures rebalances on the windows of the set, as many as the budget allows; none if the program does not define
+    /// Measures rebalances on the held-out windows, or on those of the search if there are none, as many as the budget allows; none if the program does not define
     /// `rebalance_experts`.
-    pub(super) fn rebalance(&mut self, progress: &mut Progress<'_>) -> Result<(), Halt> {
+    pub(super) fn rebalance(&mut self, progress: &mut Progress<'_>, budget_seconds: Option<f64>) -> Result<(), Halt> {
         let started = Instant::now();
-        let budget = progress.request.budget_seconds.unwrap_or(f64::INFINITY);
+        let budget = budget_seconds.unwrap_or(f64::INFINITY);
         let mut planners = Vec::new();
         for &policy in Policy::of(&self.session.topology) {
             match self.start_planner(progress, policy)? {
@@ -55,7 +55,7 @@ impl Judge {
                 None => return Ok(()),
             }
         }
-        for (taken, window) in progress.schedule.windows_in_a_row().enumerate() {
+        for (taken, window) in self.pool.of_rebalances().enumerate() {
             let charged: f64 = progress.measurement.rebalance.iter().map(|sample| sample.seconds).sum();
             if taken >= LEAST_WINDOWS && charged > budget {
                 break;
@@ -105,7 +105,7 @@ impl Judge {
         let PoolWindow { now, next, .. } = self.pool.window(window);
         let loads: Vec<f32> = now.counts.iter().map(|&load| load as f32).collect();
         let call = PlanCall { topology, groups, nodes, seed: progress.seeds.random::<u32>().into() };
-        let (returned, reference_seconds) = self.slot.pair(progress.child(), |child| {
+        let (returned, [before, after]) = self.slot.pair(progress.child(), 1, |child| {
             child.plan(call, &loads)?.ok_or_else(|| {
                 let message = "rebalance_experts no longer exists".to_owned();
                 Rejection::Protocol { message }.into()
@@ -121,7 +121,7 @@ impl Judge {
             replicas: plan.replicas(),
             seconds: returned.time.as_secs_f64(),
             wall_seconds: returned.wall.as_secs_f64(),
-            reference_seconds,
+            reference_seconds: f64::midpoint(before, after),
         };
         planner.previous = Some(plan);
         Ok(sample)

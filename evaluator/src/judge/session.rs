@@ -1,6 +1,7 @@
 //! Session: a judge with its windows, its nursery and its slot.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::sched::sched_getcpu;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
@@ -21,7 +22,7 @@ pub struct Judge {
     pub(super) slot: Slot,
     pub(super) pool: Pool,
     /// By window and case; made on first use.
-    pub(super) inputs: Vec<Vec<Option<CaseInput>>>,
+    pub(super) inputs: Vec<Vec<Option<Rc<CaseInput>>>>,
     python: PathBuf,
     device_name: String,
     jail: Jail,
@@ -41,7 +42,7 @@ impl Judge {
         // `packevolve doctor` opens a session without cases and still wants to know the windows.
         let cases = session.cases.len().max(1);
         let size = PoolSize { search: session.windows, held_out: session.held_out, cases };
-        let pool = Pool::open(&session.loads, &session.topology, size, session.rng_seed)?;
+        let pool = Pool::open(&session.loads, &session.topology, size, session.loads_seed)?;
         let built_with = || Some(PathBuf::from(env!("PACKEVOLVE_PYTHON"))).filter(|python| python.exists());
         let python = session.python.clone().or_else(built_with).ok_or(JudgeError::NoPython)?;
         let mut jail = Jail::new(session.sandbox, session.allow_compile);

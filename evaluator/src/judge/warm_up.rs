@@ -35,13 +35,18 @@ impl Judge {
     pub(super) fn start_child(&mut self, progress: &mut Progress<'_>, bytes: u64) -> Result<f64, Halt> {
         let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
         let device = &self.slot.device;
-        let mut child = Child::fork(&mut self.nursery, &progress.request.program, bytes, &limits, device)?;
+        let mut child = Child::fork(&mut self.nursery, progress.program.text, bytes, &limits, device)?;
         let prepared = child.prepare(device)?;
         progress.current = progress.children.len();
         progress.children.push(child);
         "loading".clone_into(&mut progress.during);
-        progress.children[progress.current].load(&progress.request.file_name, &mut progress.code)?;
+        progress.children[progress.current].load(progress.program.file_name, &mut progress.code)?;
         Ok(prepared.as_secs_f64())
+    }
+
+    /// Starts the child of a case unless it runs.
+    pub(super) fn ensure_child(&mut self, progress: &mut Progress<'_>, case: usize) -> Result<(), Halt> {
+        if progress.schedule.child(case) == progress.children.len() { self.start_case(progress, case) } else { Ok(()) }
     }
 
     /// Starts the child of a case and of the cases that share it, and warms it up. Only the first child of an evaluation
@@ -56,7 +61,8 @@ impl Judge {
         if let Some(gpu) = &mut progress.measurement.gpu {
             gpu.context_seconds.push(context_seconds);
         }
-        let edge_cases = if progress.first_outputs.is_none() { EDGE_CASES.len() } else { 1 };
+        let is_first = progress.measurement.first_call_seconds == 0.0;
+        let edge_cases = if is_first { EDGE_CASES.len() } else { 1 };
         // A program that hangs on a small call needs no long limit.
         let call_seconds = progress.limits.call_seconds;
         progress.child().limits.call_seconds = Some(call_seconds.min(TimeLimits::LEAST.call_seconds));
@@ -101,27 +107,14 @@ impl Judge {
 
 impl Progress<'_> {
     fn edge_cases(&mut self, count: usize) -> Result<(), Halt> {
-        for (number, (name, rows, items, packs, weight)) in EDGE_CASES.into_iter().take(count).enumerate() {
+        for (name, rows, items, packs, weight) in EDGE_CASES.into_iter().take(count) {
             self.during = format!("a small call, {name}: {items}->{packs}");
             let call = Call { rows, items, packs, seed: 0 };
             let weights: Vec<f32> = (0..rows * items).map(weight).collect();
             let returned = self.unscored_call(call, &weights)?;
-            if self.first_outputs.is_none() {
+            if self.measurement.first_call_seconds == 0.0 {
                 self.measurement.first_call_seconds = returned.time.as_secs_f64();
                 self.measurement.first_call_wall_seconds = returned.wall.as_secs_f64();
-            }
-            if number > 0 {
-                continue;
-            }
-            // Every child answers the first call. Different answers reveal a program that is not deterministic; equal
-            // answers to so small a call reveal nothing.
-            match &self.first_outputs {
-                None => self.first_outputs = Some(returned.outputs),
-                Some(first) if first.arrays != returned.outputs.arrays => {
-                    let during = self.during.clone();
-                    self.measurement.note_repeat(false, || during);
-                }
-                Some(_) => {}
             }
         }
         Ok(())

@@ -1,0 +1,153 @@
+//! Duel: measures contender and best in turns, in fresh children in one slot, on windows that are made for the duel.
+//!
+//! The two programs get different windows: what one child has seen is of no use to the other, whatever joins them.
+
+use std::time::Instant;
+
+use packevolve_contract::duel::{Duel, Verdict};
+use packevolve_contract::evaluation::{Evaluation, Sample};
+use packevolve_contract::objective::{Pairing, Yardstick};
+use packevolve_contract::protocol::DuelRequest;
+use packevolve_contract::stream::{Purpose, stream};
+
+use crate::error::{Halt, JudgeError};
+use crate::judge::evaluate::{Ended, Streams};
+use crate::judge::progress::{Program, Progress};
+use crate::judge::sample::{MOST_VOIDS, Wanted};
+use crate::judge::session::Judge;
+use crate::schedule::Schedule;
+use crate::score::CaseInput;
+use crate::window::PoolWindow;
+
+const CONTENDER: usize = 0;
+const BEST: usize = 1;
+
+/// One program of a duel.
+struct Side<'a> {
+    /// [`CONTENDER`] or [`BEST`].
+    place: usize,
+    progress: Progress<'a>,
+    /// Why it takes no further part.
+    failure: Option<Halt>,
+}
+
+impl Judge {
+    /// Lets two programs meet. If the nursery or the reference program breaks, starts new ones and tries once more.
+    pub fn duel(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
+        self.twice(|judge| judge.duel_once(request))
+    }
+
+    fn duel_once(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
+        let started = Instant::now();
+        let before = self.slot.settle()?;
+        let mut sides = [self.side(request, CONTENDER, &before), self.side(request, BEST, &before)];
+        self.rounds(request, &mut sides, started)?;
+        self.rebalance_contender(request, &mut sides)?;
+        let [contender, best] = sides;
+        let (mut contender, mut best) = (self.leave(contender)?, self.leave(best)?);
+        self.close(&mut [&mut contender, &mut best], started)?;
+        Ok(Duel { contender, best })
+    }
+
+    fn side<'a>(&self, request: &'a DuelRequest, place: usize, before: &[f64]) -> Side<'a> {
+        let duelist = if place == CONTENDER { &request.contender } else { &request.best };
+        let key = |number: usize| stream(request.seed, (2 * number + place) as u64, Purpose::DuelCalls);
+        let streams = Streams { order: key(0), seeds: key(1), repeats: key(2) };
+        let cases = self.session.cases.len();
+        let schedule = Schedule::new(0..request.most_rounds * cases, request.most_rounds, cases);
+        let program = Program { text: &duelist.program, file_name: &request.file_name };
+        let mut progress = self.start(program, Some(request.limits), schedule, streams);
+        progress.measurement.calibration.before = before.to_vec();
+        Side { place, progress, failure: None }
+    }
+
+    /// Measures both programs round by round, until one is better, fails, or the time is used up.
+    fn rounds(&mut self, request: &DuelRequest, sides: &mut [Side<'_>; 2], started: Instant) -> Result<(), JudgeError> {
+        for round in 0..request.most_rounds {
+            let verdict = verdict(request, sides);
+            let is_decided = round >= request.least_rounds && (verdict.is_won() || verdict.is_lost());
+            let charged: f64 = sides.iter().map(|side| side.progress.charged_seconds()).sum();
+            let is_late = round > 0 && request.budget_seconds.is_some_and(|budget| charged > budget);
+            if is_decided || is_late || sides.iter().any(|side| side.failure.is_some()) {
+                break;
+            }
+            let turns = if round.is_multiple_of(2) { [CONTENDER, BEST] } else { [BEST, CONTENDER] };
+            for case in 0..self.session.cases.len() {
+                for place in turns {
+                    self.turn(request, &mut sides[place], [round, case], started)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A call of one program, unless it has failed.
+    fn turn(
+        &mut self,
+        request: &DuelRequest,
+        side: &mut Side<'_>,
+        [round, case]: [usize; 2],
+        started: Instant,
+    ) -> Result<(), JudgeError> {
+        if side.failure.is_some() {
+            return Ok(());
+        }
+        match self.duel_sample(request, side, [round, case], started) {
+            Ok(sample) => side.progress.measurement.cases[case].samples.push(sample),
+            Err(Halt::Broken(error)) => return Err(error),
+            Err(halt) => side.failure = Some(halt),
+        }
+        Ok(())
+    }
+
+    /// A void pair is repeated on another window.
+    fn duel_sample(
+        &mut self,
+        request: &DuelRequest,
+        side: &mut Side<'_>,
+        [round, case]: [usize; 2],
+        started: Instant,
+    ) -> Result<Sample, Halt> {
+        side.progress.check_time(started)?;
+        self.ensure_child(&mut side.progress, case)?;
+        for attempt in 0..=MOST_VOIDS {
+            let call = (round * self.session.cases.len() + case) * (MOST_VOIDS + 1) + attempt;
+            let window = 2 * call + side.place;
+            let input = self.duel_input(request.seed, case, window);
+            let wanted = Wanted { case, window, input: &input, attempt: attempt as u32, around: 1 };
+            if let Some(sample) = self.valid_sample(&mut side.progress, wanted)? {
+                return Ok(sample);
+            }
+        }
+        unreachable!("BUG: the number of void pairs is limited")
+    }
+
+    fn duel_input(&self, seed: u64, case: usize, number: usize) -> CaseInput {
+        let window = self.pool.duel_window(seed, number);
+        let window = PoolWindow { number, now: &window, next: None };
+        CaseInput::of_case(&self.session.cases[case], &self.session.topology, window, seed)
+    }
+
+    /// Measures the rebalances of a contender that has not lost.
+    fn rebalance_contender(&mut self, request: &DuelRequest, sides: &mut [Side<'_>; 2]) -> Result<(), JudgeError> {
+        let is_lost = verdict(request, sides).is_lost();
+        let side = &mut sides[CONTENDER];
+        if !request.rebalance || is_lost || side.failure.is_some() {
+            return Ok(());
+        }
+        match self.rebalance(&mut side.progress, request.budget_seconds) {
+            Err(Halt::Broken(error)) => return Err(error),
+            rebalanced => side.failure = rebalanced.err(),
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, Side { progress, failure, .. }: Side<'_>) -> Result<Evaluation, JudgeError> {
+        self.end(progress, failure.map_or(Ok(Ended::Completed), Err))
+    }
+}
+
+fn verdict(request: &DuelRequest, [contender, best]: &[Side<'_>; 2]) -> Verdict {
+    let yardstick = Yardstick { baseline: &request.baseline, weights: request.weights, pairing: Pairing::Pooled };
+    Verdict::new(&contender.progress.measurement, &best.progress.measurement, yardstick)
+}
