@@ -22,11 +22,12 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn request(self) -> Value {
+    /// The request, in the byte order of the machine. Not JSON: the child would be timed while it reads that.
+    pub fn packet(self) -> Vec<u8> {
         let Self { rows, items, packs, seed } = self;
         let layout = self.layout();
-        json!({"op": "call", "rows": rows, "items": items, "packs": packs, "seed": seed,
-               "pack_at": layout.offset(0), "rank_at": layout.offset(1)})
+        let numbers = [rows as u64, items as u64, packs as u64, seed, layout.offset(0), layout.offset(1)];
+        [&b"C"[..], bytemuck::cast_slice(&numbers)].concat()
     }
 
     /// Of `weight`, and of `pack_index` and `rank_in_pack`, all `[rows, items]`.

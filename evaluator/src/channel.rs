@@ -1,5 +1,5 @@
-//! Channel: JSON over a Unix packet socket, one object in each packet, with descriptors attached. `nursery.py` documents
-//! the messages.
+//! Channel: JSON over a Unix packet socket, one object in each packet, with descriptors attached; the calls of a child are
+//! packets of numbers. `nursery.py` documents the messages.
 //!
 //! The peer may be hostile: no call waits, and the size of a packet is limited.
 
@@ -40,12 +40,15 @@ impl Channel {
     }
 
     pub fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let packet = serde_json::to_vec(message)?;
+        self.send_packet(&serde_json::to_vec(message)?, descriptors)
+    }
+
+    pub fn send_packet(&self, packet: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let rights: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&packet)], rights, flags, None)?;
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(packet)], rights, flags, None)?;
         Ok(())
     }
 

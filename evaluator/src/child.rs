@@ -119,13 +119,13 @@ impl Child {
     pub fn call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
         let layout = call.layout();
         let write = |memory: &SharedMemory| memory.write_input(weights).and_then(|()| memory.blank_outputs(&layout));
-        let exchanged = self.exchange(write, &call.request(), |memory, _| memory.copy(&layout));
+        let exchanged = self.exchange(write, &call.packet(), |memory, _| memory.copy(&layout));
         self.returned(exchanged?)
     }
 
     /// Makes a call and ignores its outputs.
     pub fn call_unread(&mut self, call: Call, weights: &[f32]) -> Result<Returned<()>, Halt> {
-        let exchanged = self.exchange(|memory| memory.write_input(weights), &call.request(), |_, _| Ok(()));
+        let exchanged = self.exchange(|memory| memory.write_input(weights), &call.packet(), |_, _| Ok(()));
         self.returned(exchanged?)
     }
 
@@ -148,7 +148,7 @@ impl Child {
         };
         let (returned, reply) = self.exchange(
             |memory| memory.write_input(loads),
-            &call.request(),
+            call.request().to_string().as_bytes(),
             |memory, reply| memory.copy(&call.layout(columns(reply))),
         )?;
         match reply {
@@ -165,14 +165,14 @@ impl Child {
     fn exchange<T>(
         &mut self,
         write: impl FnOnce(&SharedMemory) -> io::Result<()>,
-        request: &Value,
+        packet: &[u8],
         copy: impl FnOnce(&SharedMemory, &Message) -> io::Result<T>,
     ) -> Result<(Returned<T>, Message), Halt> {
         self.check_silence()?;
         let started = Instant::now();
         let before = if self.on_cpu { self.done_at } else { self.clock.now()? };
         write(&self.forked.memory)?;
-        self.send(request);
+        let _ = self.forked.channel.send_packet(packet, &[]);
         let reply = self.receive(self.limit(self.limits.times(None).call_seconds))?;
         let outputs = copy(&self.forked.memory, &reply)?;
         self.done_at = self.clock.now()?;

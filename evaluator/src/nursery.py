@@ -24,9 +24,10 @@ Judge to child over the channel, and the replies. `memory` is shared with the ju
     {"op": "load", "file": NAME, "code": CODE | null}
                         -> {"reply": "compiled", "code": CODE, or null if it is too long}, if no code was sent; then
                            {"reply": "loaded"} | raised
-    {"op": "call", "rows": X, "items": n, "packs": m, "seed": S, "pack_at": BYTE, "rank_at": BYTE}
+    "C" and six numbers of 64 bits: X, n, m, seed, pack_at, rank_at
                         -> {"reply": "returned", "device_seconds": SECONDS on a GPU} | wrong-result | raised
-The input float32 [X, n] lies at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the given bytes.
+A call of `balanced_packing`. It is no JSON, because the child is timed while it reads it. The input float32 [X, n] lies
+at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes pack_at and rank_at.
     {"op": "rebalance", "layers": L, "experts": E, "replicas": R, "groups": G, "nodes": N, "gpus": M, "seed": S,
      "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
                         -> {"reply": "returned", "columns": K} | wrong-result | raised
@@ -50,9 +51,11 @@ import math
 import mmap
 import os
 import random
+import re
 import select
 import signal
 import socket
+import struct
 import sys
 import traceback
 import types
@@ -60,6 +63,13 @@ import types
 import jail
 
 PACKET = 1 << 16
+CALL, CALL_MARK = struct.Struct("=6Q"), ord("C")
+RETURNED = b'{"reply":"returned"}'
+# Names by which a program can draw random numbers. For a program with none of them no generator is seeded.
+DRAWS = re.compile(
+    "rand|seed|generator|normal|uniform|bernoulli|multinomial|poisson|exponential|geometric|cauchy|dropout|rrelu"
+    "|getattr|eval|exec|import_|importlib|__dict__|globals|locals|vars"
+)
 TEXT = 1 << 13
 # The parts of torch that run compilers.
 STARTERS = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/triton/")
@@ -117,21 +127,27 @@ class Child:
         self.stopwatch = None
         self.packing = None
         self.rebalancing = None
-        self.operations = {
-            "prepare": self.prepare,
-            "load": self.load,
-            "call": self.call,
-            "rebalance": self.rebalance,
-        }
+        # Whether the program may draw random numbers.
+        self.draws = True
+        # The places of outputs in the shared memory, by shape and byte.
+        self.places = {}
+        self.operations = {"prepare": self.prepare, "load": self.load, "rebalance": self.rebalance}
 
     def serve(self):
-        while packet := self.channel.recv(PACKET):
-            request = json.loads(packet)
-            reply = self.operations[request["op"]](request)
+        """Answers requests. What this takes in a call is charged to the program, so it does no more than it must."""
+        packet = bytearray(PACKET)
+        while length := self.channel.recv_into(packet):
+            if packet[0] == CALL_MARK:
+                reply = self.call(*CALL.unpack_from(packet, 1))
+            else:
+                request = json.loads(packet[:length])
+                reply = self.operations[request["op"]](request)
             sys.stdout.flush()
             sys.stderr.flush()
-            # Lone surrogates cannot be encoded, and the judge rejects bytes that are not JSON.
-            self.channel.send(json.dumps(reply, ensure_ascii=False).encode(errors="replace"))
+            if reply is not RETURNED:
+                # Lone surrogates cannot be encoded, and the judge rejects bytes that are not JSON.
+                reply = json.dumps(reply, ensure_ascii=False).encode(errors="replace")
+            self.channel.send(reply)
 
     def prepare(self, request):
         """Runs before the program arrives, so a failure here is not the program's fault."""
@@ -154,6 +170,7 @@ class Child:
             module.__file__ = name
             sys.modules["candidate"] = module
             code = self.compiled(text, name, request["code"])
+            self.draws = any(DRAWS.search(name) for name in names(code))
             exec(code, module.__dict__)
             self.packing = module.balanced_packing
             if not callable(self.packing):
@@ -174,31 +191,31 @@ class Child:
         send(jail.CHANNEL, "compiled", code=packed if len(packed) <= PACKET // 2 else None)
         return code
 
-    def call(self, request):
-        shape = (request["rows"], request["items"])
+    def call(self, rows, items, packs, seed, *places):
+        shape = (rows, items)
         try:
-            weight = self.input(request, shape)
+            weight = self.input(shape, seed)
             if self.stopwatch:
                 self.stopwatch.start()
-            result = self.packing(weight, request["packs"])
+            result = self.packing(weight, packs)
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 return wrong_result(f"{type(result).__name__}, not a pair of tensors")
-            for name, at, tensor in zip(("pack_index", "rank_in_pack"), ("pack_at", "rank_at"), result):
+            for name, at, tensor in zip(("pack_index", "rank_in_pack"), places, result):
                 if wrong := wrong_tensor(name, tensor, shape):
                     return wrong_result(wrong)
-                self.put(tensor, shape, request[at])
+                self.put(tensor, shape, at)
             if self.stopwatch:
                 return {"reply": "returned", "device_seconds": self.stopwatch.stop()}
         except BaseException as error:
             return raised(error)
-        return {"reply": "returned"}
+        return RETURNED
 
     def rebalance(self, request):
         if self.rebalancing is None:
             return {"reply": "absent"}
         layers, experts, replicas = request["layers"], request["experts"], request["replicas"]
         try:
-            weight = self.input(request, (layers, experts))
+            weight = self.input((layers, experts), request["seed"])
             result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"])
             if not isinstance(result, (tuple, list)) or len(result) != 3:
                 return wrong_result(f"{type(result).__name__}, not phy2log, log2phy and logcnt")
@@ -217,12 +234,13 @@ class Child:
             return raised(error)
         return {"reply": "returned", "columns": columns}
 
-    def input(self, request, shape):
-        """Returns the input of a call and seeds all random generators."""
+    def input(self, shape, seed):
+        """Returns the input of a call, and seeds all random generators for a program that may draw from them."""
         weight = torch.frombuffer(self.memory, dtype=torch.float32, count=shape[0] * shape[1]).view(shape)
         if self.device != "cpu":
             weight = weight.to(self.device)
-        seed = request["seed"]
+        if not self.draws:
+            return weight
         # torch.manual_seed also records a stack trace for each unused kind of device, which takes 0.6 ms.
         torch.default_generator.manual_seed(seed)
         if self.device != "cpu":
@@ -233,8 +251,12 @@ class Child:
 
     def put(self, tensor, shape, at):
         """Copies an output to its place in the shared memory."""
-        count = math.prod(shape)
-        torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=at).view(shape).copy_(tensor)
+        place = self.places.get((shape, at))
+        if place is None:
+            count = math.prod(shape)
+            place = torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=at).view(shape)
+            self.places[shape, at] = place
+        place.copy_(tensor)
 
 
 class Stopwatch:
@@ -255,6 +277,12 @@ class Stopwatch:
         self.events[1].record()
         self.synchronize()
         return self.events[0].elapsed_time(self.events[1]) / 1e3
+
+
+def names(code):
+    """Returns all names that a code object and those inside it use."""
+    inner = (names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*inner)
 
 
 def wrong_result(message):

@@ -112,11 +112,11 @@ impl Pool {
         PoolWindow { number, now: &split.windows[at], next: split.windows.get(at + 1) }
     }
 
-    /// Window `number` of the duel with this `seed`, derived from a held-out window. Equal numbers of equal seeds give
-    /// equal windows.
-    pub fn duel_window(&self, seed: u64, number: usize) -> Window {
+    /// A window that is none of the pool, derived from a held-out window, or from one of the search if there are none. It
+    /// depends on the key alone.
+    pub fn derived_window(&self, seed: u64, number: usize, purpose: Purpose) -> Window {
         let bases = if self.held_out.windows.is_empty() { &self.search.windows } else { &self.held_out.windows };
-        let mut rng = stream(seed, number as u64, Purpose::DuelLoads);
+        let mut rng = stream(seed, number as u64, purpose);
         derived(&bases[rng.random_range(0..bases.len())], &mut rng)
     }
 }
@@ -342,10 +342,10 @@ mod tests {
     }
 
     #[test]
-    fn the_windows_of_a_duel_follow_its_seed_and_come_from_the_held_out_ones() {
+    fn a_derived_window_follows_its_key_and_comes_from_a_held_out_one() {
         let (_folder, loads) = files(8);
         let pool = Pool::open(&loads, &small(), wanted(Some(2), 2), 1).unwrap();
-        let window = |seed, number| pool.duel_window(seed, number);
+        let window = |seed, number| pool.derived_window(seed, number, Purpose::DuelLoads);
         assert_eq!(window(7, 0), window(7, 0));
         assert!(window(7, 0) != window(7, 1) && window(7, 0) != window(8, 0));
         assert!((0..pool.len()).all(|known| *pool.window(known).now != window(7, 0)));

@@ -33,6 +33,8 @@ pub enum Purpose {
     Restart = 10,
     /// The rows and the loads of the check of consistency.
     Consistency = 11,
+    /// The calls that come before a timed call, and their loads.
+    WarmUp = 12,
 }
 
 /// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.

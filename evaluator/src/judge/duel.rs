@@ -1,6 +1,8 @@
 //! Duel: measures contender and best in turns, in fresh children in one slot, on windows that are made for the duel.
 //!
-//! The two programs get different windows: what one child has seen is of no use to the other, whatever joins them.
+//! Both programs get the same windows, each with rows and items in an order of its own: the difference of two programs on
+//! one window varies a third as much as on two windows. The contender is always the first that sees a window, so that it
+//! gains nothing from the best's child, whatever may join the two.
 
 use std::time::Instant;
 
@@ -24,8 +26,6 @@ const BEST: usize = 1;
 
 /// One program of a duel.
 struct Side<'a> {
-    /// [`CONTENDER`] or [`BEST`].
-    place: usize,
     progress: Progress<'a>,
     /// Why it takes no further part.
     failure: Option<Halt>,
@@ -49,6 +49,7 @@ impl Judge {
         Ok(Duel { contender, best })
     }
 
+    /// The contender or the best; `place` keys its orders and seeds.
     fn side<'a>(&self, request: &'a DuelRequest, place: usize, before: &[f64]) -> Side<'a> {
         let duelist = if place == CONTENDER { &request.contender } else { &request.best };
         let key = |number: usize| stream(request.seed, (2 * number + place) as u64, Purpose::DuelCalls);
@@ -58,7 +59,7 @@ impl Judge {
         let program = Program { text: &duelist.program, file_name: &request.file_name };
         let mut progress = self.start(program, Some(request.limits), schedule, streams);
         progress.measurement.calibration.before = before.to_vec();
-        Side { place, progress, failure: None }
+        Side { progress, failure: None }
     }
 
     /// Measures both programs round by round, until one is better, fails, or the time is used up.
@@ -71,10 +72,9 @@ impl Judge {
             if is_decided || is_late || sides.iter().any(|side| side.failure.is_some()) {
                 break;
             }
-            let turns = if round.is_multiple_of(2) { [CONTENDER, BEST] } else { [BEST, CONTENDER] };
             for case in 0..self.session.cases.len() {
-                for place in turns {
-                    self.turn(request, &mut sides[place], [round, case], started)?;
+                for side in sides.iter_mut() {
+                    self.turn(request, side, [round, case], started)?;
                 }
             }
         }
@@ -111,8 +111,7 @@ impl Judge {
         side.progress.check_time(started)?;
         self.ensure_child(&mut side.progress, case)?;
         for attempt in 0..=MOST_VOIDS {
-            let call = (round * self.session.cases.len() + case) * (MOST_VOIDS + 1) + attempt;
-            let window = 2 * call + side.place;
+            let window = (round * self.session.cases.len() + case) * (MOST_VOIDS + 1) + attempt;
             let input = self.duel_input(request.seed, case, window);
             let wanted = Wanted { case, window, input: &input, attempt: attempt as u32, around: 1 };
             if let Some(sample) = self.valid_sample(&mut side.progress, wanted)? {
@@ -123,7 +122,7 @@ impl Judge {
     }
 
     fn duel_input(&self, seed: u64, case: usize, number: usize) -> CaseInput {
-        let window = self.pool.duel_window(seed, number);
+        let window = self.pool.derived_window(seed, number, Purpose::DuelLoads);
         let window = PoolWindow { number, now: &window, next: None };
         CaseInput::of_case(&self.session.cases[case], &self.session.topology, window, seed)
     }

@@ -95,6 +95,7 @@ impl Judge {
             order: streams.order,
             seeds: streams.seeds,
             repeats: streams.repeats.random(),
+            is_fast: false,
             code: None,
         }
     }
@@ -305,14 +306,14 @@ mod tests {
         let mut judge = small_judge();
         let (input, request) = (judge.input(1, 0), request());
         let mut progress = judge.enter(&request);
-        let (first, _) = progress.draw(&input, 1, 0, 0);
-        let second = progress.draw(&input, 1, 1, 0);
+        let (first, _) = progress.draw(&input, 1 << 16, 0);
+        let second = progress.draw(&input, 1 << 32, 0);
         let mut progress = judge.enter(&request);
-        assert_eq!(progress.draw(&input, 1, 0, 0).0, first);
-        let again = [1, 2].map(|attempt| progress.draw(&input, 1, 0, attempt));
+        assert_eq!(progress.draw(&input, 1 << 16, 0).0, first);
+        let again = [1, 2].map(|attempt| progress.draw(&input, 1 << 16 | u64::from(attempt), attempt));
         assert_ne!(again[0], again[1]);
         assert_ne!(again[0].0, first);
-        assert_eq!(progress.draw(&input, 1, 0, 1), again[0]);
-        assert_eq!(progress.draw(&input, 1, 1, 0), second);
+        assert_eq!(progress.draw(&input, 1 << 16 | 1, 1), again[0]);
+        assert_eq!(progress.draw(&input, 1 << 32, 0), second);
     }
 }

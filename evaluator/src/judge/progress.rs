@@ -37,6 +37,8 @@ pub(super) struct Progress<'a> {
     pub seeds: Stream,
     /// Keys the streams of repeated calls.
     pub repeats: u64,
+    /// Whether its calls are so short that it matters what the caches hold.
+    pub is_fast: bool,
     /// The program as the first child compiled it.
     pub code: Option<String>,
 }
@@ -63,12 +65,11 @@ impl Progress<'_> {
     }
 
     /// Permutes the input of a call and draws its seed. A later `attempt` gets an order and a seed of its own and leaves
-    /// those of all other calls unchanged.
-    pub fn draw(&mut self, input: &CaseInput, case: usize, window: usize, attempt: u32) -> (CaseInput, u32) {
+    /// those of all other calls unchanged; `number` is that of the call.
+    pub fn draw(&mut self, input: &CaseInput, number: u64, attempt: u32) -> (CaseInput, u32) {
         if attempt == 0 {
             return (input.permuted(&mut self.order), self.seeds.random());
         }
-        let number = (window as u64) << 32 | (case as u64) << 16 | u64::from(attempt);
         let mut again = stream(self.repeats, number, Purpose::Repeat);
         (input.permuted(&mut again), again.random())
     }

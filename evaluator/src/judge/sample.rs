@@ -4,6 +4,8 @@
 use std::rc::Rc;
 
 use packevolve_contract::evaluation::{ReportedTime, Sample, Voided};
+use packevolve_contract::stream::{Purpose, stream};
+use rand::RngExt;
 
 use crate::call::Call;
 use crate::error::Halt;
@@ -11,7 +13,10 @@ use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
 use crate::judge::verify::check_placement;
 use crate::score::CaseInput;
+use crate::window::PoolWindow;
 
+/// How many calls at most come before a timed call.
+const MOST_WARM_UPS: usize = 2;
 /// How many pairs of a case may be repeated.
 pub(super) const MOST_VOIDS: usize = 4;
 
@@ -33,6 +38,13 @@ pub(super) struct Wanted<'a> {
     pub attempt: u32,
     /// How many calls of the reference program are timed on either side.
     pub around: usize,
+}
+
+impl Wanted<'_> {
+    /// Distinct for all calls of a measurement.
+    pub fn number(&self) -> u64 {
+        (self.window as u64) << 32 | (self.case as u64) << 16 | u64::from(self.attempt)
+    }
 }
 
 impl Judge {
@@ -80,13 +92,21 @@ impl Judge {
     /// A call and its reference times on both sides.
     fn attempt(&mut self, progress: &mut Progress<'_>, wanted: Wanted<'_>) -> Result<(Sample, [f64; 2]), Halt> {
         let Wanted { case, window, input, attempt, around } = wanted;
-        let (input, seed) = progress.draw(input, case, window, attempt);
+        let (input, seed) = progress.draw(input, wanted.number(), attempt);
         let weights = input.rows.to_f32();
         let of_case = &self.session.cases[case];
         let call = Call { rows: of_case.rows, items: of_case.items, packs: of_case.packs, seed: seed.into() };
         progress.during = format!("{of_case}, window {window}");
         progress.current = progress.schedule.child(case);
-        let (returned, sides) = self.slot.pair(progress.child(), around, |child| child.call(call, &weights))?;
+        let warm_ups = self.warm_ups(progress, case, wanted.number());
+        let mut untimed = 0.0;
+        let (returned, sides) = self.slot.pair(progress.child(), around, |child| {
+            for (seed, weights) in &warm_ups {
+                untimed += child.call_unread(Call { seed: *seed, ..call }, weights)?.time.as_secs_f64();
+            }
+            child.call(call, &weights)
+        })?;
+        progress.measurement.trial_seconds += untimed;
         check_placement(&returned.outputs, &weights, call)?;
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
             gpu.reported.push(ReportedTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
@@ -105,6 +125,38 @@ impl Judge {
             reference_seconds: f64::midpoint(sides[0], sides[1]),
         };
         Ok((sample, sides))
+    }
+
+    /// The inputs, with seeds, of the calls that a fast program makes right before a timed one.
+    ///
+    /// While a program was stopped, others used the caches: the first call after that takes 0.1 ms more on a busy machine.
+    /// The reference program makes an untimed call first, too. The number of calls varies and their loads are like those
+    /// of any window, so a program cannot know which calls are not timed and leave work to them.
+    fn warm_ups(&mut self, progress: &Progress<'_>, case: usize, number: u64) -> Vec<(u64, Vec<f32>)> {
+        if !progress.is_fast {
+            return Vec::new();
+        }
+        let mut rng = stream(progress.repeats, number, Purpose::WarmUp);
+        let input = self.warm_up_input(case);
+        let calls = rng.random_range(1..=MOST_WARM_UPS);
+        let mut call = || {
+            let mut weights = input.permuted(&mut rng).rows.to_f32();
+            weights.iter_mut().for_each(|weight| *weight = (*weight * rng.random_range(0.9..1.1)).round());
+            (rng.random::<u32>().into(), weights)
+        };
+        (0..calls).map(|_| call()).collect()
+    }
+
+    /// The input of a case on a window of its own.
+    fn warm_up_input(&mut self, case: usize) -> Rc<CaseInput> {
+        let Self { pool, session, warm_up_inputs, .. } = self;
+        let seed = session.loads_seed;
+        let make = || {
+            let window = pool.derived_window(seed, case, Purpose::WarmUp);
+            let window = PoolWindow { number: case, now: &window, next: None };
+            Rc::new(CaseInput::of_case(&session.cases[case], &session.topology, window, seed))
+        };
+        Rc::clone(warm_up_inputs[case].get_or_insert_with(make))
     }
 
     pub(super) fn input(&mut self, case: usize, window: usize) -> Rc<CaseInput> {

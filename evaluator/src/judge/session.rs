@@ -23,6 +23,8 @@ pub struct Judge {
     pub(super) pool: Pool,
     /// By window and case; made on first use.
     pub(super) inputs: Vec<Vec<Option<Rc<CaseInput>>>>,
+    /// By case; made on first use.
+    pub(super) warm_up_inputs: Vec<Option<Rc<CaseInput>>>,
     python: PathBuf,
     device_name: String,
     jail: Jail,
@@ -54,7 +56,8 @@ impl Judge {
             }
         };
         let inputs = vec![vec![None; session.cases.len()]; pool.len()];
-        Ok(Self { session, nursery, slot, pool, inputs, python, device_name, jail })
+        let warm_up_inputs = vec![None; session.cases.len()];
+        Ok(Self { session, nursery, slot, pool, inputs, warm_up_inputs, python, device_name, jail })
     }
 
     pub fn ready(&self) -> Ready {

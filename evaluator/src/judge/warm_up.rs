@@ -1,6 +1,7 @@
 //! Warm-up: starts the child of a case, and makes the calls that are verified but not scored.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use packevolve_contract::case::Case;
 use packevolve_contract::protocol::{Limits, TimeLimits};
@@ -26,6 +27,8 @@ const EDGE_CASES: [(&str, usize, usize, usize, Weight); 6] = [
     ("one giant", 2, 12, 3, |at| if at % 12 == 5 { 1e9 } else { 1.0 }),
 ];
 
+/// The calls of a fast program take less than this. For longer ones it matters little what the caches hold.
+const FAST: Duration = Duration::from_millis(20);
 /// How many calls of a case may still compile: the first may be traced, the second compiled.
 const COMPILING_CALLS: u64 = 3;
 
@@ -96,7 +99,8 @@ impl Judge {
         let cases = &self.session.cases[cases];
         if !progress.child().may_compile() {
             let largest = cases.iter().max_by_key(|case| case.rows * case.items);
-            return largest.map_or(Ok(()), |case| progress.unscored_calls(case, 1));
+            let Some(largest) = largest else { return Ok(()) };
+            return progress.unscored_calls(largest, 1);
         }
         for case in cases {
             progress.unscored_calls(case, COMPILING_CALLS)?;
@@ -120,13 +124,15 @@ impl Progress<'_> {
         Ok(())
     }
 
+    /// The last of them shows whether the program is fast.
     fn unscored_calls(&mut self, case: &Case, count: u64) -> Result<(), Halt> {
         let &Case { rows, items, packs, .. } = case;
         self.during = format!("a first call of {case}");
         for seed in 0..count {
             let call = Call { rows, items, packs, seed };
             let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
-            self.unscored_call(call, &weights)?;
+            let returned = self.unscored_call(call, &weights)?;
+            self.is_fast = returned.wall < FAST;
         }
         Ok(())
     }
