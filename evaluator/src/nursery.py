@@ -129,25 +129,25 @@ class Child:
         self.rebalancing = None
         # Whether the program may draw random numbers.
         self.draws = True
-        # The places of outputs in the shared memory, by shape and byte.
-        self.places = {}
+        # The inputs and outputs of calls in the shared memory, by shape and place.
+        self.arrays = {}
         self.operations = {"prepare": self.prepare, "load": self.load, "rebalance": self.rebalance}
 
     def serve(self):
         """Answers requests. What this takes in a call is charged to the program, so it does no more than it must."""
         packet = bytearray(PACKET)
-        while length := self.channel.recv_into(packet):
+        receive, send, unpack = self.channel.recv_into, self.channel.send, CALL.unpack_from
+        while length := receive(packet):
             if packet[0] == CALL_MARK:
-                reply = self.call(*CALL.unpack_from(packet, 1))
+                reply = self.call(*unpack(packet, 1))
+                if reply is RETURNED:
+                    send(reply)
+                    continue
             else:
                 request = json.loads(packet[:length])
                 reply = self.operations[request["op"]](request)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            if reply is not RETURNED:
-                # Lone surrogates cannot be encoded, and the judge rejects bytes that are not JSON.
-                reply = json.dumps(reply, ensure_ascii=False).encode(errors="replace")
-            self.channel.send(reply)
+            # Lone surrogates cannot be encoded, and the judge rejects bytes that are not JSON.
+            send(json.dumps(reply, ensure_ascii=False).encode(errors="replace"))
 
     def prepare(self, request):
         """Runs before the program arrives, so a failure here is not the program's fault."""
@@ -194,16 +194,22 @@ class Child:
     def call(self, rows, items, packs, seed, *places):
         shape = (rows, items)
         try:
-            weight = self.input(shape, seed)
+            arrays = self.arrays.get((shape, places)) or self.map(shape, places)
+            weight = arrays[0] if self.device == "cpu" else arrays[0].to(self.device)
+            if self.draws:
+                self.seed(seed)
             if self.stopwatch:
                 self.stopwatch.start()
             result = self.packing(weight, packs)
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 return wrong_result(f"{type(result).__name__}, not a pair of tensors")
-            for name, at, tensor in zip(("pack_index", "rank_in_pack"), places, result):
-                if wrong := wrong_tensor(name, tensor, shape):
-                    return wrong_result(wrong)
-                self.put(tensor, shape, at)
+            pack_index, rank_in_pack = result
+            if not is_right(pack_index, shape):
+                return wrong_result(wrong_tensor("pack_index", pack_index, shape))
+            arrays[1].copy_(pack_index)
+            if not is_right(rank_in_pack, shape):
+                return wrong_result(wrong_tensor("rank_in_pack", rank_in_pack, shape))
+            arrays[2].copy_(rank_in_pack)
             if self.stopwatch:
                 return {"reply": "returned", "device_seconds": self.stopwatch.stop()}
         except BaseException as error:
@@ -215,7 +221,9 @@ class Child:
             return {"reply": "absent"}
         layers, experts, replicas = request["layers"], request["experts"], request["replicas"]
         try:
-            weight = self.input((layers, experts), request["seed"])
+            weight = self.at(torch.float32, (layers, experts), 0)
+            weight = weight if self.device == "cpu" else weight.to(self.device)
+            self.seed(request["seed"])
             result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"])
             if not isinstance(result, (tuple, list)) or len(result) != 3:
                 return wrong_result(f"{type(result).__name__}, not phy2log, log2phy and logcnt")
@@ -227,36 +235,31 @@ class Child:
                 ("log2phy", log2phy, (layers, experts, columns)),
                 ("logcnt", logcnt, (layers, experts)),
             ):
-                if wrong := wrong_tensor(name, tensor, shape):
-                    return wrong_result(wrong)
-                self.put(tensor, shape, request[name + "_at"])
+                if not is_right(tensor, shape):
+                    return wrong_result(wrong_tensor(name, tensor, shape))
+                self.at(torch.int64, shape, request[name + "_at"]).copy_(tensor)
         except BaseException as error:
             return raised(error)
         return {"reply": "returned", "columns": columns}
 
-    def input(self, shape, seed):
-        """Returns the input of a call, and seeds all random generators for a program that may draw from them."""
-        weight = torch.frombuffer(self.memory, dtype=torch.float32, count=shape[0] * shape[1]).view(shape)
-        if self.device != "cpu":
-            weight = weight.to(self.device)
-        if not self.draws:
-            return weight
+    def map(self, shape, places):
+        """Returns the input and the outputs of the calls with this shape and these places."""
+        outputs = (self.at(torch.int64, shape, place) for place in places)
+        self.arrays[shape, places] = arrays = (self.at(torch.float32, shape, 0), *outputs)
+        return arrays
+
+    def at(self, dtype, shape, place):
+        """Returns the tensor that lies at a byte of the shared memory."""
+        return torch.frombuffer(self.memory, dtype=dtype, count=math.prod(shape), offset=place).view(shape)
+
+    def seed(self, seed):
+        """Seeds all random generators."""
         # torch.manual_seed also records a stack trace for each unused kind of device, which takes 0.6 ms.
         torch.default_generator.manual_seed(seed)
         if self.device != "cpu":
             torch.cuda.manual_seed_all(seed)
         numpy.random.seed(seed & 0xFFFFFFFF)
         random.seed(seed)
-        return weight
-
-    def put(self, tensor, shape, at):
-        """Copies an output to its place in the shared memory."""
-        place = self.places.get((shape, at))
-        if place is None:
-            count = math.prod(shape)
-            place = torch.frombuffer(self.memory, dtype=torch.int64, count=count, offset=at).view(shape)
-            self.places[shape, at] = place
-        place.copy_(tensor)
 
 
 class Stopwatch:
@@ -294,15 +297,18 @@ def raised(error):
     return {"reply": "raised", "message": describe(error), "traceback": trace(error), "memory": memory}
 
 
-def wrong_tensor(name, tensor, shape):
-    """Describes how a returned tensor breaks the contract; None if it does not."""
-    if not isinstance(tensor, torch.Tensor):
-        return f"{name} of type {type(tensor).__name__}, not a tensor"
-    if tensor.dtype != torch.int64:
-        return f"{name} of dtype {tensor.dtype}, not torch.int64"
-    if tuple(tensor.shape) != shape:
-        return f"{name} of shape {list(tensor.shape)}, not {list(shape)}"
-    return None
+def is_right(tensor, shape):
+    """Whether a returned value is an int64 tensor of this shape."""
+    return isinstance(tensor, torch.Tensor) and tensor.dtype is torch.int64 and tensor.shape == shape
+
+
+def wrong_tensor(name, value, shape):
+    """Describes how a returned value is not an int64 tensor of this shape."""
+    if not isinstance(value, torch.Tensor):
+        return f"{name} of type {type(value).__name__}, not a tensor"
+    if value.dtype != torch.int64:
+        return f"{name} of dtype {value.dtype}, not torch.int64"
+    return f"{name} of shape {list(value.shape)}, not {list(shape)}"
 
 
 def is_lack_of_memory(error):

@@ -6,6 +6,7 @@ mod cheats;
 mod client;
 mod compilers;
 mod cuda;
+mod duel;
 mod fates;
 mod layers;
 mod processes;

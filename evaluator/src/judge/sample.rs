@@ -102,7 +102,7 @@ impl Judge {
         let mut untimed = 0.0;
         let (returned, sides) = self.slot.pair(progress.child(), around, |child| {
             for (seed, weights) in &warm_ups {
-                untimed += child.call_unread(Call { seed: *seed, ..call }, weights)?.time.as_secs_f64();
+                untimed += child.call(Call { seed: *seed, ..call }, weights)?.time.as_secs_f64();
             }
             child.call(call, &weights)
         })?;

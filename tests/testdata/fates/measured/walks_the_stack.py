@@ -18,7 +18,8 @@ def balanced_packing(weight, num_packs):
             outputs = after[-weight.numel() * 4 % 64 :][: weight.numel() * 16]
             if outputs.strip(b"\xff"):
                 raise RuntimeError("the place of the outputs holds something")
-    others = [thing for thing in found if thing.dim() == 2 and thing.data_ptr() != weight.data_ptr()]
+    loads = [thing for thing in found if thing.dim() == 2 and thing.is_floating_point()]
+    others = [thing for thing in loads if thing.data_ptr() != weight.data_ptr()]
     if others:
         raise RuntimeError(f"finds {others}")
     rows, items = weight.shape
