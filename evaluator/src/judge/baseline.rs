@@ -70,3 +70,23 @@ fn half_width(case: &CaseMeasurement) -> f64 {
     }
     two_standard_errors(&(0..case.samples.len()).map(logarithm).collect::<Vec<_>>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(times: &[(f64, f64)]) -> CaseMeasurement {
+        let sample = |&(seconds, reference_seconds)| Sample { seconds, reference_seconds, ..Sample::default() };
+        CaseMeasurement { case: "8->4".to_owned(), samples: times.iter().map(sample).collect() }
+    }
+
+    #[test]
+    fn a_time_is_known_as_well_as_its_ratios_to_the_reference_agree() {
+        // The machine is half as fast for the second call, and so is the reference program.
+        assert!(half_width(&case(&[(1.0, 0.01), (2.0, 0.02), (1.0, 0.01)])) < 1e-12);
+        assert!(half_width(&case(&[(1.0, 0.01), (1.1, 0.01)])) > 0.09);
+        let more = |count| half_width(&case(&[(1.0, 0.01), (1.1, 0.01)].repeat(count)));
+        assert!(more(4) < more(2) && more(2) < more(1));
+        assert_eq!(half_width(&case(&[(1.0, 0.01)])), 0.0);
+    }
+}

@@ -21,6 +21,8 @@ use crate::schedule::Schedule;
 use crate::score::CaseInput;
 use crate::window::PoolWindow;
 
+/// The number of a duel's first window: no window of the run has it.
+const FIRST_WINDOW: usize = 1 << 20;
 const CONTENDER: usize = 0;
 const BEST: usize = 1;
 
@@ -111,7 +113,8 @@ impl Judge {
         side.progress.check_time(started)?;
         self.ensure_child(&mut side.progress, case)?;
         for attempt in 0..=MOST_VOIDS {
-            let window = (round * self.session.cases.len() + case) * (MOST_VOIDS + 1) + attempt;
+            let call = (round * self.session.cases.len() + case) * (MOST_VOIDS + 1) + attempt;
+            let window = FIRST_WINDOW + call;
             let input = self.duel_input(request.seed, case, window);
             let wanted = Wanted { case, window, input: &input, attempt: attempt as u32, around: 1 };
             if let Some(sample) = self.valid_sample(&mut side.progress, wanted)? {
