@@ -110,6 +110,7 @@ impl Child {
             reply = self.receive(limit)?;
         }
         self.done_at = self.clock.now()?;
+        self.check_after_reply()?;
         match reply {
             Message::Loaded {} => Ok(()),
             other => Err(failure(other, self.out_of_memory(), |message| Rejection::Load { message })),
@@ -177,9 +178,7 @@ impl Child {
         let outputs = copy(&self.forked.memory, &reply)?;
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
-        if !self.is_trusted {
-            self.check_usage();
-        }
+        self.check_after_reply()?;
         Ok((Returned { outputs, time, wall, reported_seconds: None }, reply))
     }
 
@@ -207,8 +206,12 @@ impl Child {
     }
 
     /// Stops the child while another program is timed.
-    pub fn pause(&self) {
+    pub fn pause(&self) -> Result<(), Rejection> {
         process::signal_group(self.forked.pid, Signal::SIGSTOP);
+        match process::running_after_stop(self.forked.pid) {
+            0 => Ok(()),
+            running => Err(Rejection::Unstoppable { running: u32::try_from(running).unwrap_or(u32::MAX) }),
+        }
     }
 
     pub fn unpause(&self) {
@@ -260,6 +263,11 @@ impl Child {
         }
     }
 
+    /// Checks what a short call could hide from the checks that are made while the judge waits.
+    fn check_after_reply(&mut self) -> Result<(), Rejection> {
+        if self.is_trusted { Ok(()) } else { self.check_limits(Duration::ZERO, Duration::MAX) }
+    }
+
     fn check_limits(&mut self, elapsed: Duration, limit: Duration) -> Result<(), Rejection> {
         self.output.drain(&mut self.forked.output);
         self.check_usage();
@@ -299,7 +307,7 @@ impl Child {
     /// The child closed its channel, so it exits or is killed soon. The end of the evaluation fills in its status.
     fn exited(&self) -> Halt {
         let until = Instant::now() + EXIT_GRACE;
-        while !process::is_zombie(self.forked.pid) && Instant::now() < until {
+        while !process::has_ended(self.forked.pid) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
         Rejection::Crash { status: String::new() }.into()

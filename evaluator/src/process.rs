@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 
 /// How long killed processes may take to disappear.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// How long a process may take to stop; a busy machine lets its threads wait for the CPU.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// Pins the calling process, and the processes that it starts later, to one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
@@ -31,17 +33,37 @@ pub fn signal_group(leader: Pid, signal: Signal) {
     let _ = kill(leader, signal);
 }
 
-/// Whether a process has exited; it may not have been reaped yet.
-pub fn is_zombie(pid: Pid) -> bool {
+/// Whether all threads of a process have ended; it may not have been reaped yet. If only the first one has, the process
+/// looks ended and runs on.
+pub fn has_ended(pid: Pid) -> bool {
+    states(pid).into_iter().all(|state| matches!(state, 'Z' | 'X'))
+}
+
+/// Waits until no thread of a stopped process runs. Returns how many go on, which is none for a process that obeys.
+pub fn running_after_stop(pid: Pid) -> usize {
+    let until = Instant::now() + STOP_LIMIT;
+    loop {
+        let running = states(pid).into_iter().filter(|state| !matches!(state, 'T' | 't' | 'Z' | 'X')).count();
+        if running == 0 || Instant::now() > until {
+            return running;
+        }
+        // They need the CPU of this process to get there.
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// The states of the threads of a process, as proc(5) names them.
+fn states(pid: Pid) -> Vec<char> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
     // The state follows the command in parentheses, which may itself hold parentheses.
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())).collect()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory in use, bytes: resident anonymous and shared pages and their page tables. Mapped memory does not count,
-    /// because torch maps far more than it uses.
+    /// Memory in use, bytes: anonymous pages, resident or swapped out, shared pages and page tables. Mapped memory does
+    /// not count, because torch maps far more than it uses.
     pub memory: u64,
     pub threads: u32,
 }
@@ -75,10 +97,11 @@ fn field(status: &str, name: &str) -> Option<u64> {
 }
 
 fn resident_kib(status: &str) -> Option<u64> {
-    Some(field(status, "RssAnon:")? + field(status, "RssShmem:")? + field(status, "VmPTE:")?)
+    let fields = ["RssAnon:", "RssShmem:", "VmPTE:", "VmSwap:"];
+    fields.into_iter().map(|name| field(status, name)).sum()
 }
 
-/// The running descendants of a process, without zombies.
+/// The running descendants of a process.
 fn descendants(ancestor: Pid) -> Vec<Pid> {
     let (mut found, mut parents) = (Vec::new(), vec![ancestor]);
     while let Some(parent) = parents.pop() {
@@ -86,7 +109,7 @@ fn descendants(ancestor: Pid) -> Vec<Pid> {
         parents.extend_from_slice(&children);
         found.extend(children);
     }
-    found.retain(|pid| !is_zombie(*pid));
+    found.retain(|pid| !has_ended(*pid));
     found
 }
 
@@ -136,6 +159,9 @@ pub fn cpu_name() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -153,6 +179,55 @@ mod tests {
         assert!(usage(me).memory > before + (48 << 20), "{} bytes are held", block.len());
         assert!(usage(me).threads >= 1);
         assert_eq!(usage(Pid::from_raw(i32::MAX)), Usage { memory: 0, threads: 0 });
-        assert!(!is_zombie(me));
+        assert!(!has_ended(me) && has_ended(Pid::from_raw(i32::MAX)));
+    }
+
+    /// Runs `act` on a process that `program` of Python runs in.
+    fn on_python(program: &str, act: impl FnOnce(Pid)) {
+        let mut process =
+            Command::new(env!("PACKEVOLVE_PYTHON")).args(["-c", program]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        act(Pid::from_raw(process.id() as i32));
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_has_not_ended_while_one_of_its_threads_runs() {
+        const ENDS_FIRST: &str = "
+import ctypes, threading, time
+def go_on():
+    time.sleep(0.1)
+    print('ended', flush=True)
+    time.sleep(60)
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).syscall(ctypes.c_long(EXIT), 0)";
+        let program = ENDS_FIRST.replace("EXIT", &nix::libc::SYS_exit.to_string());
+        on_python(&program, |pid| {
+            assert_eq!(states(pid).len(), 2);
+            assert!(states(pid).contains(&'Z') && !has_ended(pid));
+            signal_group(pid, Signal::SIGKILL);
+            let until = Instant::now() + KILL_LIMIT;
+            while !has_ended(pid) {
+                assert!(Instant::now() < until);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+
+    #[test]
+    fn a_stopped_process_is_stopped_once_all_of_its_threads_are() {
+        const THREADS: &str = "
+import threading, time
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print('ready', flush=True)
+time.sleep(60)";
+        on_python(THREADS, |pid| {
+            signal_group(pid, Signal::SIGSTOP);
+            assert_eq!(running_after_stop(pid), 0);
+            assert_eq!(states(pid), ['T'; 4]);
+        });
     }
 }

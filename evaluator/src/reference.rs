@@ -40,7 +40,7 @@ impl Reference {
             must_succeed(child.call_unread(CALL, &input))?;
         }
         must_succeed(child.seal(nursery))?;
-        child.pause();
+        must_succeed(child.pause().map_err(Halt::from))?;
         Ok(Self {
             child,
             input,
@@ -59,7 +59,7 @@ impl Reference {
         for _ in 0..count {
             times.push(must_succeed(self.child.call_unread(CALL, &self.input))?.time.as_secs_f64());
         }
-        self.child.pause();
+        must_succeed(self.child.pause().map_err(Halt::from))?;
         #[cfg(test)]
         for time in &mut times {
             *time *= if self.doubled > 0 { 2.0 } else { 1.0 };

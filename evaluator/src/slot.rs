@@ -86,7 +86,7 @@ impl Slot {
         };
         child.unpause();
         let returned = call(child)?;
-        child.pause();
+        child.pause()?;
         let after = median(self.reference.times(around)?.into_iter());
         self.last = Some(after);
         Ok((returned, [before, after]))

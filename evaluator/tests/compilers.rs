@@ -12,9 +12,10 @@ use crate::processes::{descendants, left_of};
 
 /// Programs under `tests/testdata` and their fates with compilers. The limit that stops a fork bomb depends on the
 /// machine.
-const WITH: [(&str, &[&str]); 5] = [
+const WITH: [(&str, &[&str]); 6] = [
     ("compilers/c_by_subprocess.py", &["measured"]),
     ("compilers/compiles_too_late.py", &["exception"]),
+    ("compilers/helper_without_a_main_thread.py", &["measured"]),
     ("compilers/leaves_a_daemon.py", &["measured"]),
     ("fates/exception/fork_bomb.py", &["threads", "memory", "exception"]),
     ("compilers/torch_compile.py", &["measured"]),

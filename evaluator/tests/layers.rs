@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
+use packevolve_contract::rejection::Rejection;
 use packevolve_evaluator::call::Call;
 use packevolve_evaluator::child::Child;
 use packevolve_evaluator::nursery::{Nursery, NurseryError};
@@ -51,6 +52,29 @@ fn a_step_protects_without_the_others() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_child_that_goes_on_when_it_is_stopped_is_rejected() {
+    let mut jail = Jail::new(Sandbox::BestEffort, false);
+    assert!(jail.leave_out("seccomp", "left out by a test"));
+    let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail) {
+        Ok(nursery) => nursery,
+        Err(error) => return skip("jail", error),
+    };
+    for (name, is_stopped) in
+        [("measured/stops_like_any_other.py", false), ("measured/leaves_a_thread_running.py", true)]
+    {
+        let mut child = Child::fork(&mut nursery, &program(name), 1 << 12, &session().limits, "cpu").unwrap();
+        child.load("eplb.py", &mut None).unwrap();
+        let paused = child.pause();
+        child.end(&mut nursery, "", String::new()).unwrap();
+        match paused {
+            Ok(()) => assert!(is_stopped, "{name}"),
+            Err(Rejection::Unstoppable { running }) => assert!(!is_stopped && running >= 3, "{name}: {running}"),
+            Err(other) => panic!("{name}: {other}"),
+        }
+    }
 }
 
 /// Runs a judge without capabilities where user namespaces are not allowed, as in many containers.

@@ -88,7 +88,7 @@ impl Judge {
             check_plan(returned.outputs, &loads, topology)?;
         }
         progress.child().seal(&mut self.nursery)?;
-        progress.child().pause();
+        progress.child().pause()?;
         Ok(Some(Planner { policy, child: progress.current, previous: None }))
     }
 

@@ -72,7 +72,7 @@ impl Judge {
         progress.edge_cases(edge_cases)?;
         progress.child().limits.call_seconds = Some(call_seconds);
         self.warm_up(progress, shared)?;
-        progress.child().pause();
+        progress.child().pause()?;
         Ok(())
     }
 
