@@ -4,11 +4,17 @@
 //! The peer may be hostile: no call waits, and the size of a packet is limited.
 
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair};
+use nix::sys::socket::sockopt::PassCred;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixCredentials, recv, recvmsg,
+    sendmsg, setsockopt, socketpair,
+};
+use nix::unistd::Pid;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -52,6 +58,33 @@ impl Channel {
         Ok(())
     }
 
+    /// Has the kernel tell who sent a packet.
+    pub fn tell_senders(&self) -> io::Result<()> {
+        Ok(setsockopt(&self.socket, PassCred, &true)?)
+    }
+
+    pub fn tell_no_senders(&self) -> io::Result<()> {
+        Ok(setsockopt(&self.socket, PassCred, &false)?)
+    }
+
+    /// The sender of the next packet, which stays to be received, as this process sees it. `None` if there is no packet.
+    pub fn sender(&self) -> io::Result<Option<Pid>> {
+        let mut space = cmsg_space!(UnixCredentials);
+        let mut byte = [0];
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        let packet = match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            Ok(packet) => packet,
+            Err(Errno::EAGAIN | Errno::ECONNRESET) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let sender = packet.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.pid()),
+            _ => None,
+        });
+        Ok(sender.filter(|pid| *pid > 0).map(Pid::from_raw))
+    }
+
     /// Receives the next packet if there is one; never waits.
     pub fn receive(&self) -> io::Result<Received> {
         let mut packet = self.packet.borrow_mut();
@@ -86,6 +119,16 @@ mod tests {
         assert_eq!(channel.receive().unwrap(), Received::Garbage("not json".to_owned()));
         drop(other);
         assert_eq!(channel.receive().unwrap(), Received::Closed);
+    }
+
+    #[test]
+    fn the_kernel_tells_who_sent_a_packet() {
+        let (channel, other) = Channel::pair().unwrap();
+        channel.tell_senders().unwrap();
+        assert_eq!(channel.sender().unwrap(), None);
+        send(other.as_raw_fd(), b"[1]", MsgFlags::empty()).unwrap();
+        assert_eq!(channel.sender().unwrap(), Some(Pid::this()));
+        assert_eq!(channel.receive().unwrap(), Received::Message(serde_json::json!([1])));
     }
 
     #[test]

@@ -9,11 +9,13 @@ The steps, in the order in which a child takes them:
     environment       inherits nothing (the judge clears it); HOME and TMPDIR are the scratch folder
     resource-limits   kernel limits as a backstop: no core, few descriptors, data, file size, threads
     namespaces        user, pid, mount, network, ipc, host name: the child is pid 1 and sees no other process
-    filesystem        a read-only root with Python, libraries and a few devices; a scratch folder; a private /proc
+    filesystem        a read-only root with Python, libraries and a few devices; a scratch folder; of /proc what does not
+                      count for the whole machine
     privileges        no capabilities, and no way to gain any
     landlock          read access to what Python needs, write access to the scratch folder, nothing else
-    seccomp           the judge's filter: no new process, no socket, no signal, no other CPU, and more
     processes         only where compilers are allowed: the nursery allows new processes until the program is warm
+    seccomp           the judge's filter: the system calls that a packing program needs. It is the last one, because it
+                      allows no further filter
 """
 
 import contextlib
@@ -30,6 +32,8 @@ import sysconfig
 
 CHANNEL, MEMORY, PROGRAM, SUPERVISOR = 3, 4, 5, 6
 SCRATCH = "/scratch"
+# To start so many takes long enough for the judge to see it.
+MOST_THREADS = 1 << 14
 
 # Where the loader finds libraries, and where GPU drivers keep theirs. Python's own paths come in addition.
 LIBRARIES = (
@@ -42,15 +46,23 @@ COMPILERS = (
 )  # fmt: skip
 COMPILERS_PATH = "/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin"
 COMPILERS_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+# No /dev/zero: a shared mapping of it is memory that counts for nobody once it is unmapped.
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dxg")
+# What a child sees of /proc, and what a child on a GPU sees besides. Nearly everything else there counts something for
+# the whole machine, or shows numbers that the kernel counts up for all processes.
+PROC = ("cpuinfo",)
+GPU_PROC = ("1", "devices", "driver", "filesystems", "meminfo", "modules", "stat", "sys/vm")
+# Of which CPUs there are; the rest of the folder counts what they do.
+CPUS = tuple(f"/sys/devices/system/cpu/{name}" for name in ("online", "possible", "present", "kernel_max"))
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_BIND, MS_REC, MS_SLAVE = 0x1000, 0x4000, 0x80000
+MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC, MS_SLAVE = 0x20, 0x1000, 0x2000, 0x4000, 0x80000
 MNT_DETACH = 2
 MADV_COLLAPSE, HUGE_PAGE = 25, 2 << 20
+PROT_READ_WRITE, MAP_SHARED = 3, 1
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 22, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
@@ -58,7 +70,7 @@ SECCOMP_MODE_FILTER = 2
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER = 1, 8
 SYS_SECCOMP = {"x86_64": 317}.get(os.uname().machine, 277)
 SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_USER_NOTIF_FLAG_CONTINUE = 0xC0502100, 0xC0182101, 1
-LINUX_CAPABILITY_VERSION_3 = 0x20080522
+LINUX_CAPABILITY_VERSION_3, MOST_CAPABILITIES = 0x20080522, 64
 SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
 # System calls without a function in the C library.
 CALLS = {
@@ -116,7 +128,8 @@ def adopt_orphans():
 
 
 def pid_outside():
-    """Returns this process's pid in the judge's namespace, while /proc is still the judge's."""
+    """Returns this process's pid in the judge's namespace, while /proc is still the judge's. Not for children: pids
+    count up with every thread of every process."""
     return int(os.readlink("/proc/self"))
 
 
@@ -190,6 +203,9 @@ class Jail:
         """Forks a child as pid 1 of its own namespace, so that its descendants die with it."""
         if self.pid_namespace is None:
             return os.fork()
+        # Pids begin anew, so that this memory, which children copy, does not tell how many threads earlier ones made.
+        with contextlib.suppress(OSError):
+            write("/proc/sys/kernel/ns_last_pid", "1")
         call("unshare", CLONE_NEWPID)
         pid = None
         try:
@@ -203,8 +219,7 @@ class Jail:
     # --- steps of each child -------------------------------------------------------------------------------------
 
     def lock_up(self, request, descriptors):
-        """Takes all wanted steps before the program arrives. Returns the pid in the judge's namespace."""
-        pid = pid_outside()
+        """Takes all wanted steps before the program arrives."""
         with step("descriptors"):
             place_descriptors(*descriptors)
         if "filesystem" in self.steps:
@@ -217,7 +232,8 @@ class Jail:
             self.limit_resources(request)
         if "filesystem" in self.steps:
             with step("filesystem"):
-                mount_own(request["scratch_bytes"], request["scratch_files"], self.allow_compile)
+                mount_own(PROC if request["on_cpu"] else PROC + GPU_PROC)
+                mount_scratch(request["scratch_bytes"], request["scratch_files"], self.allow_compile)
         if "privileges" in self.steps:
             with step("privileges"):
                 drop_privileges()
@@ -226,13 +242,12 @@ class Jail:
                 self.restrict_files()
         # Dropping privileges resets this.
         die_with_parent()
-        if "seccomp" in self.steps:
-            with step("seccomp"):
-                filter_calls(bytes.fromhex(request["filter"]))
         if "processes" in self.steps:
             with step("processes"):
                 supervise_calls(bytes.fromhex(request["supervised"]))
-        return pid
+        if "seccomp" in self.steps:
+            with step("seccomp"):
+                filter_calls(bytes.fromhex(request["filter"]))
 
     def limit_resources(self, request):
         """Sets kernel limits as a backstop; the judge checks the actual usage."""
@@ -241,12 +256,15 @@ class Jail:
         limit(resource.RLIMIT_NOFILE, 256)
         limit(resource.RLIMIT_FSIZE, request["scratch_bytes"])
         limit(resource.RLIMIT_MSGQUEUE, 0)
+        limit(resource.RLIMIT_MEMLOCK, 0)
+        # Queued signals count for all processes of a user; without a queue, signals still arrive.
+        limit(resource.RLIMIT_SIGPENDING, 0)
         if request["memory_bytes"] is not None:
             limit(resource.RLIMIT_DATA, data_used() + request["memory_bytes"])
         # The kernel counts per user of a user namespace, and not at all for root; without the namespace it would count
-        # all processes of the user. The keeper, the nursery and the reference program count too.
+        # all processes of the user. A limit near the judge's own would tell a child how many threads its siblings have.
         if self.own_user_namespace and os.getuid() != 0:
-            limit(resource.RLIMIT_NPROC, request["threads"] + 4)
+            limit(resource.RLIMIT_NPROC, MOST_THREADS)
 
     def restrict_files(self):
         """Landlock: forbids everything that this kernel's version knows, except for the rules."""
@@ -260,6 +278,8 @@ class Jail:
                 allow(ruleset, path, FILE_READ | FILE_WRITE | device_access(version))
             if "filesystem" in self.steps:
                 allow(ruleset, "/proc", FILE_READ | FILE_READ_FOLDER)
+                # A GPU driver names its threads.
+                allow(ruleset, "/proc/1/task", FILE_READ | FILE_READ_FOLDER | FILE_WRITE)
                 allow(ruleset, "/sys", FILE_READ | FILE_READ_FOLDER)
                 allow(ruleset, SCRATCH, scratch_access(version) | run)
             call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -328,8 +348,9 @@ def mapped_libraries():
 
 
 def gpu_devices():
-    """Returns the device files of the GPU driver."""
-    return tuple(path for pattern in GPU_DEVICES for path in sorted(glob.glob(pattern)) if not os.path.isdir(path))
+    """Returns the device files of the GPU driver, and what it may use besides."""
+    found = tuple(path for pattern in GPU_DEVICES for path in sorted(glob.glob(pattern)) if not os.path.isdir(path))
+    return (*found, "/dev/zero") if found else ()
 
 
 def build_root(readable, devices):
@@ -339,7 +360,7 @@ def build_root(readable, devices):
     """
     gpu = any(device not in DEVICES for device in devices)
     # torch counts the CPUs in /sys; a GPU driver also needs the buses.
-    sources = [*readable, "/sys" if gpu else "/sys/devices/system/cpu"]
+    sources = [*readable, *(("/sys",) if gpu else CPUS)]
     sources = [(path, os.path.realpath(path)) for path in sources if os.path.exists(path)]
     call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
     call("mount", b"tmpfs", b"/tmp", b"tmpfs", MS_NOSUID | MS_NODEV, b"size=1m,mode=0755")
@@ -402,6 +423,18 @@ def place_descriptors(channel, memory, program, output, supervisor=None):
     os.closerange(max(wanted) + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
+def map_memory():
+    """Maps the memory of the calls and closes its file, which would show a number that the kernel counts up for all
+    processes. Returns the memory as a buffer."""
+    size = os.fstat(MEMORY).st_size
+    LIBC.mmap.restype = ctypes.c_void_p
+    address = LIBC.mmap(None, word(size), PROT_READ_WRITE, MAP_SHARED, MEMORY, word(0))
+    if address == ctypes.c_void_p(-1).value:
+        raise OSError(ctypes.get_errno(), "cannot map the memory of the calls")
+    os.close(MEMORY)
+    return (ctypes.c_char * size).from_address(address)
+
+
 def limit(which, value):
     """Sets soft and hard limit, never above the current hard limit."""
     _, hard = resource.getrlimit(which)
@@ -415,15 +448,31 @@ def data_used():
         return next(int(line.split()[1]) for line in status if line.startswith("VmData:")) * 1024
 
 
-def mount_own(scratch_bytes, scratch_files, may_run):
-    """Mounts a /proc that shows only the child, and a scratch folder that disappears with the child."""
+def mount_own(names):
+    """Mounts a /proc that holds only these files and folders, of the child itself."""
     call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     # Read-only, because root can change much of /proc/sys from any namespace.
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     call("mount", b"proc", b"/proc", b"proc", flags | MS_RDONLY, None)
+    # Put together where the scratch folder comes later.
+    call("mount", b"tmpfs", SCRATCH.encode(), b"tmpfs", flags, b"size=1m,mode=0755")
+    for name in names:
+        if os.path.exists(f"/proc/{name}"):
+            bind(f"/proc/{name}", f"{SCRATCH}/{name}")
+    if "1" in names:
+        os.symlink("1", f"{SCRATCH}/self")
+        task = f"{SCRATCH}/1/task".encode()
+        call("mount", task, task, None, MS_BIND, None)
+        call("mount", None, task, None, MS_BIND | MS_REMOUNT | flags, None)
+    call("mount", None, SCRATCH.encode(), None, MS_BIND | MS_REMOUNT | flags | MS_RDONLY, None)
+    call("mount", SCRATCH.encode(), b"/proc", None, MS_MOVE, None)
+
+
+def mount_scratch(scratch_bytes, scratch_files, may_run):
+    """Mounts a scratch folder that disappears with the child."""
     # The folder itself takes one inode.
     size = f"size={scratch_bytes},nr_inodes={scratch_files + 1},mode=0700".encode()
-    flags = flags & ~MS_NOEXEC if may_run else flags
+    flags = MS_NOSUID | MS_NODEV | (0 if may_run else MS_NOEXEC)
     call("mount", b"tmpfs", SCRATCH.encode(), b"tmpfs", flags, size)
     os.chdir(SCRATCH)
 
@@ -431,10 +480,8 @@ def mount_own(scratch_bytes, scratch_files, may_run):
 def drop_privileges():
     """Drops all capabilities from all sets, and forbids to gain any by running a program."""
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as last:
-        capabilities = int(last.read()) + 1
     call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    for capability in range(capabilities):
+    for capability in range(MOST_CAPABILITIES):
         # Without CAP_SETPCAP the bounding set stays, but no_new_privs makes it useless.
         LIBC.prctl(PR_CAPBSET_DROP, word(capability), word(0), word(0), word(0))
     call("capset", struct.pack("=II", LINUX_CAPABILITY_VERSION_3, 0), bytes(24))

@@ -10,8 +10,8 @@
 //!
 //! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`],
 //!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`seccomp`], [`sandbox`], [`message`],
-//!   [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
+//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`calls`], [`seccomp`], [`sandbox`],
+//!   [`message`], [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
 //!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
 //! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`, `fuzz`
@@ -30,6 +30,7 @@ mod timing;
 pub mod process;
 mod channel;
 mod shared;
+pub mod calls;
 mod seccomp;
 pub mod sandbox;
 mod message;

@@ -13,7 +13,7 @@ pub enum Message {
     // from either
     Unavailable { step: String, reason: String },
     // from a child
-    Jailed { pid: i32 },
+    Jailed {},
     Prepared { threads: u32 },
     Compiled { code: Option<String> },
     Loaded {},

@@ -7,7 +7,7 @@ broken: each child initialises its own.
 Judge to nursery, and the replies. A pid is the child's pid in the nursery's namespace, unless it says otherwise:
     (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
     {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
-     "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
+     "on_cpu": BOOL, "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
                         -> {"reply": "forked", "pid": N}
     {"op": "seal", "pid": N}
                         -> {"reply": "sealed"}: the child can start no more processes
@@ -18,7 +18,7 @@ If a step of the jail cannot be taken, the nursery or the child sends this as it
     {"reply": "unavailable", "step": STEP, "reason": TEXT}
 
 Judge to child over the channel, and the replies. `memory` is shared with the judge and holds the current call only:
-    (it is in its jail) -> {"reply": "jailed", "pid": N as the judge sees it}
+    (it is in its jail) -> {"reply": "jailed"}; the kernel tells the judge its pid
     {"op": "prepare", "device": D, "memory_bytes": N}
                         -> {"reply": "prepared", "threads": N that torch computes with}
     {"op": "load", "file": NAME, "code": CODE | null}
@@ -48,7 +48,6 @@ import json
 import linecache
 import marshal
 import math
-import mmap
 import os
 import random
 import re
@@ -122,7 +121,7 @@ class Child:
 
     def __init__(self):
         self.channel = socket.socket(fileno=jail.CHANNEL)
-        self.memory = mmap.mmap(jail.MEMORY, 0)
+        self.memory = jail.map_memory()
         self.device = "cpu"
         self.stopwatch = None
         self.packing = None
@@ -449,11 +448,11 @@ def run_child(request, descriptors):
         os.setpgid(0, 0)
         jail.die_with_parent()
         try:
-            pid = JAIL.lock_up(request, descriptors)
+            JAIL.lock_up(request, descriptors)
         except jail.Unavailable as error:
             send(jail.CHANNEL, "unavailable", step=error.step, reason=error.reason)
             os._exit(1)
-        send(jail.CHANNEL, "jailed", pid=pid)
+        send(jail.CHANNEL, "jailed")
         Child().serve()
         os._exit(0)
     except BaseException:

@@ -150,6 +150,7 @@ impl Nursery {
     /// Forks a child with `program` and `bytes` of memory for its calls; waits until it is in its jail.
     pub fn fork(&mut self, program: &str, bytes: u64, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
         let (channel, theirs) = Channel::pair()?;
+        channel.tell_senders()?;
         let memory = SharedMemory::new(bytes)?;
         let program = sealed_copy(program.as_bytes())?;
         let (output, output_in) = io::pipe()?;
@@ -162,6 +163,7 @@ impl Nursery {
             "threads": limits.threads,
             "scratch_bytes": limits.scratch_bytes.max(if may_start { COMPILERS_SCRATCH } else { 0 }),
             "scratch_files": limits.scratch_files,
+            "on_cpu": on_cpu,
             "filter": self.filters[usize::from(on_cpu)],
             "supervised": self.jail.supervised().map(hex::encode),
         });
@@ -171,9 +173,13 @@ impl Nursery {
             Message::Forked { pid } => pid,
             other => return Err(unexpected(&other)),
         };
+        wait(&channel, REPLY_LIMIT);
+        let sender = channel.sender()?;
         match receive(&channel, REPLY_LIMIT) {
-            Ok(Message::Jailed { pid }) => {
-                Ok(Forked { number, pid: Pid::from_raw(pid), channel, memory, output, may_start })
+            Ok(Message::Jailed {}) => {
+                let pid = sender.ok_or(NurseryError::Unjailed)?;
+                channel.tell_no_senders()?;
+                Ok(Forked { number, pid, channel, memory, output, may_start })
             }
             Ok(other) => Err(unexpected(&other)),
             Err(NurseryError::Exited) => Err(NurseryError::Unjailed),
@@ -230,12 +236,16 @@ fn receive(channel: &Channel, limit: Duration) -> Result<Message, NurseryError> 
             Received::Garbage(text) => return Err(NurseryError::Unexpected(text)),
             Received::Closed => return Err(NurseryError::Exited),
             Received::Nothing if Instant::now() > until => return Err(NurseryError::Silent(limit)),
-            Received::Nothing => {
-                let mut descriptors = [PollFd::new(channel.socket.as_fd(), PollFlags::POLLIN)];
-                let _ = poll(&mut descriptors, PollTimeout::from(100u8));
-            }
+            Received::Nothing => wait(channel, Duration::from_millis(100)),
         }
     }
+}
+
+/// Waits until a channel has a message, or is closed.
+fn wait(channel: &Channel, limit: Duration) {
+    let mut descriptors = [PollFd::new(channel.socket.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+    let _ = poll(&mut descriptors, limit);
 }
 
 fn unexpected(message: &Message) -> NurseryError {

@@ -1,86 +1,90 @@
-//! Seccomp: the filters of system calls that children run under.
+//! Seccomp: the filters of system calls that children run under. `calls` holds the list; the conditions on arguments are
+//! here.
 
 use std::collections::BTreeMap;
 
 use nix::libc::*;
-use seccompiler::SeccompCmpArgLen::{self, Dword, Qword};
+use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{self, Eq, MaskedEq, Ne};
 use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, sock_filter};
 
-/// Newer than the C library's list of numbers, and the same on every architecture.
-const SYS_CACHESTAT: c_long = 451;
+use crate::calls::{NEWEST, Verdict, numbers};
 
-/// A list of system calls, several on a line.
-macro_rules! calls {
-    ($($call:ident)*) => { &[$($call),*] };
-}
+/// What the C library starts a thread with. A thread that shares less has descriptors of its own, beyond their limit; one
+/// with `CLONE_VFORK` keeps its creator from being stopped; `CLONE_PIDFD` makes a file whose number counts up.
+const THREAD: i32 = CLONE_VM
+    | CLONE_FS
+    | CLONE_FILES
+    | CLONE_SYSVSEM
+    | CLONE_SIGHAND
+    | CLONE_THREAD
+    | CLONE_SETTLS
+    | CLONE_PARENT_SETTID
+    | CLONE_CHILD_CLEARTID;
+/// Has no effect any more.
+const OF_NO_EFFECT: i32 = CLONE_DETACHED;
+/// What no process may be started with, not even by a compiler.
+const NOT_FOR_COMPILERS: i32 = CLONE_NEWUSER
+    | CLONE_NEWNS
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWIPC
+    | CLONE_NEWUTS
+    | CLONE_NEWCGROUP
+    | CLONE_PIDFD
+    | CLONE_PARENT
+    | CLONE_PTRACE;
 
-/// The calls that no child may make. A deny list, because torch and CUDA make nearly all others.
-const DENIED: &[c_long] = calls! {
-    // running programs
-    SYS_execve SYS_execveat
-    // other processes: their memory, their descriptors, signals to them
-    SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_process_madvise SYS_process_mrelease SYS_kcmp
-    SYS_pidfd_open SYS_pidfd_getfd SYS_pidfd_send_signal SYS_kill SYS_tkill SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo
-    SYS_migrate_pages SYS_move_pages SYS_setpgid SYS_setsid
-    // another CPU, another share of it
-    SYS_sched_setaffinity SYS_sched_setattr SYS_sched_setparam SYS_sched_setscheduler SYS_setpriority SYS_ioprio_set
-    // the network and every other kind of socket; the channel is open already
-    SYS_socket SYS_socketpair SYS_bind SYS_connect SYS_listen SYS_accept SYS_accept4
-    // timers: they fire, and use CPU time, while the process is stopped
-    SYS_timer_create SYS_timerfd_create SYS_timerfd_settime SYS_setitimer
-    // state that one child could leave for another: locks, watches on files, pages in the cache
-    SYS_flock SYS_inotify_init1 SYS_inotify_add_watch SYS_fadvise64 SYS_readahead SYS_mincore SYS_CACHESTAT
-    SYS_preadv2 SYS_pwritev2
-    // memory that outlives a process, or that its limits do not count
-    SYS_shmget SYS_shmat SYS_shmctl SYS_semget SYS_semctl SYS_msgget SYS_msgsnd SYS_msgctl SYS_mq_open SYS_mq_unlink
-    SYS_memfd_secret
-    // mounts, namespaces, files by other means than their path
-    SYS_mount SYS_umount2 SYS_pivot_root SYS_chroot SYS_mount_setattr SYS_move_mount SYS_open_tree SYS_fsopen
-    SYS_fsconfig SYS_fsmount SYS_fspick SYS_unshare SYS_setns SYS_name_to_handle_at SYS_open_by_handle_at
-    SYS_fanotify_init SYS_quotactl SYS_swapon SYS_swapoff
-    // modes, owners and attributes of files, which Landlock does not cover
-    SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat SYS_setxattr SYS_lsetxattr SYS_fsetxattr
-    SYS_removexattr SYS_lremovexattr SYS_fremovexattr
-    // interfaces with a large attack surface in the kernel
-    SYS_bpf SYS_perf_event_open SYS_userfaultfd SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register
-    SYS_add_key SYS_keyctl SYS_request_key SYS_personality SYS_init_module SYS_finit_module SYS_delete_module
-    SYS_kexec_load SYS_reboot SYS_syslog SYS_acct SYS_vhangup
-    // the clock and the name of the machine
-    SYS_settimeofday SYS_clock_settime SYS_clock_adjtime SYS_adjtimex SYS_sethostname SYS_setdomainname
-};
+/// Commands of `fcntl`. No locks, leases, hints and notifications, which other processes can notice; no pipe of another
+/// size, which holds memory that counts for nobody.
+const FCNTL: [i32; 7] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GET_SEALS];
+/// Commands of `fcntl` that set and drop locks.
+const LOCKS: [i32; 4] = [F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW];
+/// Advice about memory. None to drop pages, which other processes can notice, nor to merge them across processes.
+const MADVISE: [i32; 17] = [
+    MADV_NORMAL,
+    MADV_RANDOM,
+    MADV_SEQUENTIAL,
+    MADV_DONTNEED,
+    MADV_FREE,
+    MADV_REMOVE,
+    MADV_DONTFORK,
+    MADV_DOFORK,
+    MADV_HUGEPAGE,
+    MADV_NOHUGEPAGE,
+    MADV_DONTDUMP,
+    MADV_DODUMP,
+    MADV_WIPEONFORK,
+    MADV_KEEPONFORK,
+    MADV_POPULATE_WRITE,
+    // Guard pages around stacks; the C library has no names for them yet.
+    102,
+    103,
+];
+/// Requests of `ioctl`: whether a descriptor is a terminal, how much it holds, whether it waits.
+const IOCTL: [u64; 7] = [TCGETS, TCGETS2, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX];
+/// Requests of `ioctl` for attributes and extents of files. A GPU driver has too many requests to list those.
+const IOCTL_OF_FILES: [u64; 10] = [
+    FS_IOC_GETFLAGS,
+    FS_IOC_SETFLAGS,
+    FS_IOC_GETVERSION,
+    FS_IOC_SETVERSION,
+    0xC020_660B, // FS_IOC_FIEMAP
+    0x801C_581F, // FS_IOC_FSGETXATTR
+    0x401C_5820, // FS_IOC_FSSETXATTR
+    FICLONE,
+    FICLONERANGE,
+    0xC018_9436, // FIDEDUPERANGE
+];
+/// Names memory, and is newer than the C library's list.
+const PR_SET_VMA: i32 = 0x5356_4d41;
+/// Options of `prctl`: names of threads and of memory. All others undo settings of the judge, or are not needed.
+const PRCTL: [i32; 4] = [PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA];
+/// Options of `getsockopt` that say what kind of socket the channel is.
+const GETSOCKOPT: [i32; 4] = [SO_TYPE, SO_ERROR, SO_PROTOCOL, SO_DOMAIN];
 
-/// Older names of denied calls, which only x86 has.
-#[cfg(target_arch = "x86_64")]
-const DENIED_ON_X86: &[c_long] = calls! {
-    SYS_fork SYS_vfork SYS_alarm SYS_inotify_init SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat
-    SYS_kexec_file_load SYS_iopl SYS_ioperm SYS_modify_ldt
-};
-#[cfg(not(target_arch = "x86_64"))]
-const DENIED_ON_X86: &[c_long] = &[];
-
-/// The denied calls that compilers need: they start programs, lock their files, and set modes and times.
-const NEEDED_BY_COMPILERS: &[c_long] = calls! {
-    SYS_flock SYS_fcntl SYS_execve SYS_execveat SYS_clone SYS_fchmod SYS_fchmodat SYS_utimensat
-};
-#[cfg(target_arch = "x86_64")]
-const NEEDED_ON_X86: &[c_long] = calls! { SYS_fork SYS_vfork SYS_chmod };
-#[cfg(not(target_arch = "x86_64"))]
-const NEEDED_ON_X86: &[c_long] = &[];
-
-/// Commands of `fcntl` that other processes can notice: locks, leases, notifications.
-const DENIED_FCNTL: &[i32] = calls! {
-    F_GETLK F_SETLK F_SETLKW F_OFD_GETLK F_OFD_SETLK F_OFD_SETLKW F_SETLEASE F_GETLEASE F_NOTIFY
-};
-
-/// Advice to drop pages from memory, which other processes can notice.
-const DENIED_MADVISE: &[i32] = calls! { MADV_COLD MADV_PAGEOUT };
-
-/// Options of `prctl` that would undo settings of the judge: death with the parent, adoption of orphans, tracing, memory
-/// layout, sharing of a core.
-const DENIED_PRCTL: &[i32] = calls! {
-    PR_SET_PDEATHSIG PR_SET_CHILD_SUBREAPER PR_SET_PTRACER PR_SET_MM PR_SET_SECUREBITS PR_SCHED_CORE
-};
+/// What GPU drivers need of the calls that are for compilers.
+const COMPILERS_OR_GPU: [c_long; 6] = [SYS_sysinfo, SYS_getrusage, SYS_statfs, SYS_fstatfs, SYS_statx, SYS_pipe2];
 
 /// What distinguishes the filters of children.
 #[derive(Clone, Copy, Debug)]
@@ -92,73 +96,130 @@ pub struct Setting {
     pub compilers: bool,
 }
 
-/// The filter of a child, in the kernel's format.
+/// The filter of a child, in the kernel's format: allows what the list allows, and answers EPERM to everything else.
 pub fn filter(setting: Setting) -> Vec<u8> {
-    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
-        DENIED.iter().chain(DENIED_ON_X86).map(|call| (*call, Vec::new())).collect();
-    if setting.on_cpu {
-        // The pages of a memory file count for no process until they are mapped. CUDA shares memory by it.
-        rules.insert(SYS_memfd_create, Vec::new());
-    }
-    // Threads are allowed, processes are not.
-    rules.insert(SYS_clone, vec![rule(0, Qword, MaskedEq(CLONE_THREAD as u64), 0)]);
-    // `abort` and `raise` signal the calling process by its pid. Without a pid namespace, pid 1 is another process.
-    rules.insert(SYS_tgkill, if setting.alone { vec![rule(0, Dword, Ne, 1)] } else { Vec::new() });
-    rules.insert(SYS_prlimit64, vec![rule(0, Dword, Ne, 0)]);
-    for (call, argument, values) in
-        [(SYS_prctl, 0, DENIED_PRCTL), (SYS_fcntl, 1, DENIED_FCNTL), (SYS_madvise, 2, DENIED_MADVISE)]
-    {
-        rules.insert(call, values.iter().map(|value| rule(argument, Dword, Eq, *value as u64)).collect());
-    }
+    let allowed = |verdict: Verdict| numbers(verdict).map(|call| (call, Vec::new()));
+    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> = allowed(Verdict::Allowed).collect();
+    rules.extend(conditions(setting));
     if setting.compilers {
-        rules.retain(|call, _| !NEEDED_BY_COMPILERS.contains(call) && !NEEDED_ON_X86.contains(call));
+        rules.extend(allowed(Verdict::Compilers));
+    }
+    if !setting.on_cpu {
+        rules.extend(allowed(Verdict::Gpu));
+        rules.extend(COMPILERS_OR_GPU.map(|call| (call, Vec::new())));
     }
     let architecture = std::env::consts::ARCH.try_into().expect("BUG: no seccomp filters on this architecture");
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM as u32), architecture)
+    let filter = SeccompFilter::new(rules, SeccompAction::Errno(EPERM as u32), SeccompAction::Allow, architecture)
         .and_then(BpfProgram::try_from)
         .expect("BUG: the filter consists of constants");
-    bytes(&[&unknown_calls()[..], &filter].concat())
+    bytes(&[&refused_early(setting), &filter[..]].concat())
 }
 
-fn rule(argument: u8, length: SeccompCmpArgLen, op: SeccompCmpOp, value: u64) -> SeccompRule {
-    SeccompCondition::new(argument, length, op, value)
-        .and_then(|condition| SeccompRule::new(vec![condition]))
-        .expect("BUG: a system call has six arguments")
+/// The arguments with which the calls of [`Verdict::Judged`] are allowed.
+fn conditions(setting: Setting) -> BTreeMap<c_long, Vec<SeccompRule>> {
+    let Setting { alone, on_cpu, compilers } = setting;
+    let mut rules = BTreeMap::from([
+        (SYS_clone, vec![all(&[masked(0, !OF_NO_EFFECT as u32, THREAD)])]),
+        // `refused_early` has the condition.
+        (SYS_futex, Vec::new()),
+        (SYS_mmap, mappings()),
+        (SYS_madvise, any(2, &MADVISE)),
+        (SYS_fcntl, any(1, &FCNTL)),
+        (SYS_ioctl, IOCTL.map(|request| all(&[equal(1, request)])).to_vec()),
+        (SYS_prctl, any(0, &PRCTL)),
+        (SYS_getsockopt, any(2, &GETSOCKOPT)),
+        (SYS_prlimit64, any(0, &[0])),
+    ]);
+    // `abort` and `raise` signal the calling process by its pid. Without a pid namespace, pid 1 is another process.
+    if alone {
+        rules.insert(SYS_tgkill, any(0, &[1]));
+    }
+    if compilers {
+        let process = masked(0, (CLONE_THREAD | NOT_FOR_COMPILERS) as u32, 0);
+        rules.entry(SYS_clone).or_default().push(all(&[process]));
+    }
+    if !on_cpu {
+        rules.insert(SYS_mmap, Vec::new());
+        rules.insert(SYS_ioctl, vec![all(&IOCTL_OF_FILES.map(|request| condition(1, Ne, request)))]);
+        rules.entry(SYS_fcntl).or_default().extend(any(1, &[F_ADD_SEALS]));
+    }
+    rules
 }
 
-/// Rejects with ENOSYS, before the list: `clone3`, whose flags a filter cannot read (the C library then uses `clone`),
-/// and all calls by x32 numbers, which the list does not name.
-fn unknown_calls() -> [sock_filter; 4] {
-    const X32: u32 = 0x4000_0000;
-    [
-        instruction(LOAD_WORD, 0, 0, 0),
-        instruction(JUMP_IF_EQUAL, 1, 0, SYS_clone3 as u32),
-        instruction(JUMP_IF_AT_LEAST, 0, 1, X32),
-        instruction(RETURN, 0, 0, SECCOMP_RET_ERRNO | ENOSYS as u32),
-    ]
+/// Mappings of files, and private ones without a file. Pages of a shared mapping without a file count for nobody while
+/// they are not mapped; huge pages are files whose number counts up, and have a limit for the whole machine.
+fn mappings() -> Vec<SeccompRule> {
+    let kinds = (MAP_HUGETLB | MAP_ANONYMOUS | MAP_TYPE) as u32;
+    let of_a_file = masked(3, (MAP_HUGETLB | MAP_ANONYMOUS) as u32, 0);
+    vec![all(&[of_a_file]), all(&[masked(3, kinds, MAP_ANONYMOUS | MAP_PRIVATE)])]
 }
 
-/// The filter that lets a supervisor decide about calls that start a process or run a program, in the kernel's format.
-/// Threads are allowed; the other filter rejects `clone3` and x32.
+fn any(argument: u8, values: &[i32]) -> Vec<SeccompRule> {
+    values.iter().map(|value| all(&[equal(argument, *value as u32 as u64)])).collect()
+}
+
+fn all(conditions: &[SeccompCondition]) -> SeccompRule {
+    SeccompRule::new(conditions.to_vec()).expect("BUG: a rule without a condition")
+}
+
+/// Whether the low word of an argument, which is all that the kernel reads of it, has a value.
+fn equal(argument: u8, value: u64) -> SeccompCondition {
+    condition(argument, Eq, value)
+}
+
+fn masked(argument: u8, mask: u32, value: i32) -> SeccompCondition {
+    condition(argument, MaskedEq(mask.into()), value as u32 as u64)
+}
+
+fn condition(argument: u8, op: SeccompCmpOp, value: u64) -> SeccompCondition {
+    SeccompCondition::new(argument, Dword, op, value).expect("BUG: a system call has six arguments")
+}
+
+/// What is answered before the list: ENOSYS to `clone3`, for which the C library then uses `clone`, to calls that are
+/// newer than the list, and to all calls by x32 numbers. A futex that another process could wait on has no use here but
+/// to wait for the end of a thread, which EAGAIN makes the C library try again. The scratch folder is the child's own, so
+/// a lock for a compiler is always free, and others cannot be noticed.
+fn refused_early(setting: Setting) -> Vec<sock_filter> {
+    let errno = |error: i32| instruction(RETURN, 0, 0, SECCOMP_RET_ERRNO | error as u32);
+    let is = |call: c_long, then: &[sock_filter]| when(JUMP_IF_EQUAL, call as u32, then);
+    let mut early = is(SYS_clone3, &[errno(ENOSYS)]);
+    early.extend(when(JUMP_IF_AT_LEAST, NEWEST as u32 + 1, &[errno(ENOSYS)]));
+    let own = instruction(JUMP_IF_ANY_BIT, 1, 0, FUTEX_PRIVATE_FLAG as u32);
+    early.extend(is(SYS_futex, &[instruction(LOAD_WORD, 0, 0, low_word(1)), own, errno(EAGAIN)]));
+    if setting.compilers {
+        early.extend(is(SYS_flock, &[errno(0)]));
+        for lock in LOCKS {
+            let is_lock = instruction(JUMP_IF_EQUAL, 0, 1, lock as u32);
+            early.extend(is(SYS_fcntl, &[instruction(LOAD_WORD, 0, 0, low_word(1)), is_lock, errno(0)]));
+        }
+    }
+    early
+}
+
+/// Instructions for the calls whose number passes a test.
+fn when(test: u16, number: u32, then: &[sock_filter]) -> Vec<sock_filter> {
+    let mut block = vec![instruction(LOAD_WORD, 0, 0, NUMBER), instruction(test, 0, then.len() as u8, number)];
+    block.extend_from_slice(then);
+    block
+}
+
+/// The filter that lets a supervisor decide about the calls that are for compilers, in the kernel's format. The other
+/// filter rejects what neither threads nor compilers need.
 pub fn supervised() -> Vec<u8> {
-    const NUMBER: u32 = 0;
-    const LOW_WORD_OF_FIRST_ARGUMENT: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };
-    #[cfg(target_arch = "x86_64")]
-    let (fork, vfork) = (SYS_fork, SYS_vfork);
-    #[cfg(not(target_arch = "x86_64"))]
-    let (fork, vfork) = (SYS_execve, SYS_execve);
-    bytes(&[
-        instruction(LOAD_WORD, 0, 0, NUMBER),
-        instruction(JUMP_IF_EQUAL, 6, 0, SYS_execve as u32),
-        instruction(JUMP_IF_EQUAL, 5, 0, SYS_execveat as u32),
-        instruction(JUMP_IF_EQUAL, 4, 0, fork as u32),
-        instruction(JUMP_IF_EQUAL, 3, 0, vfork as u32),
+    let calls: Vec<c_long> = numbers(Verdict::Compilers).collect();
+    let mut program = vec![instruction(LOAD_WORD, 0, 0, NUMBER)];
+    for (before, call) in calls.iter().enumerate() {
+        let to_notify = calls.len() - before + 2;
+        program.push(instruction(JUMP_IF_EQUAL, to_notify as u8, 0, *call as u32));
+    }
+    program.extend([
         instruction(JUMP_IF_EQUAL, 0, 3, SYS_clone as u32),
-        instruction(LOAD_WORD, 0, 0, LOW_WORD_OF_FIRST_ARGUMENT),
+        instruction(LOAD_WORD, 0, 0, low_word(0)),
         instruction(JUMP_IF_ANY_BIT, 1, 0, CLONE_THREAD as u32),
         instruction(RETURN, 0, 0, SECCOMP_RET_USER_NOTIF),
         instruction(RETURN, 0, 0, SECCOMP_RET_ALLOW),
-    ])
+    ]);
+    bytes(&program)
 }
 
 const LOAD_WORD: u16 = 0x20;
@@ -166,6 +227,14 @@ const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
 const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
+
+/// Where `struct seccomp_data` has the number of a call.
+const NUMBER: u32 = 0;
+
+/// Where it has the low word of an argument.
+const fn low_word(argument: u32) -> u32 {
+    16 + 8 * argument + if cfg!(target_endian = "little") { 0 } else { 4 }
+}
 
 fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
     sock_filter { code, jt, jf, k }
@@ -190,12 +259,19 @@ mod tests {
     const INSTRUCTION: usize = 8;
 
     #[test]
-    fn the_kernel_can_take_the_filter() {
-        for (alone, on_cpu) in [(true, true), (true, false), (false, true)] {
-            let [without, with] = [false, true].map(|compilers| filter(Setting { alone, on_cpu, compilers }));
-            assert!(with.len() < without.len());
-            assert!(without.len() < 4096 * INSTRUCTION, "BPF_MAXINSNS");
-            assert!(without.len().is_multiple_of(INSTRUCTION));
+    fn the_kernel_can_take_the_filters() {
+        for (alone, on_cpu, compilers) in [(true, true, false), (true, false, true), (false, true, true)] {
+            let filter = filter(Setting { alone, on_cpu, compilers });
+            assert!(filter.len() < 4096 * INSTRUCTION, "BPF_MAXINSNS");
+            assert!(filter.len().is_multiple_of(INSTRUCTION));
         }
+        assert!(numbers(Verdict::Compilers).count() < 250, "a jump of a filter skips at most 255 instructions");
+    }
+
+    #[test]
+    fn every_judged_call_has_its_condition() {
+        let conditions = conditions(Setting { alone: true, on_cpu: true, compilers: false });
+        let judged: std::collections::BTreeSet<c_long> = numbers(Verdict::Judged).collect();
+        assert_eq!(conditions.keys().copied().collect::<std::collections::BTreeSet<_>>(), judged);
     }
 }

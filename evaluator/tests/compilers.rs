@@ -12,11 +12,17 @@ use crate::processes::{descendants, left_of};
 
 /// Programs under `tests/testdata` and their fates with compilers. The limit that stops a fork bomb depends on the
 /// machine.
-const WITH: [(&str, &[&str]); 6] = [
+const WITH: [(&str, &[&str]); 12] = [
     ("compilers/c_by_subprocess.py", &["measured"]),
     ("compilers/compiles_too_late.py", &["exception"]),
     ("compilers/helper_without_a_main_thread.py", &["measured"]),
     ("compilers/leaves_a_daemon.py", &["measured"]),
+    ("compilers/supervises_itself.py", &["measured"]),
+    ("fates/measured/hides_memory.py", &["measured"]),
+    ("fates/measured/leaves_marks_for_later_children.py", &["measured"]),
+    ("fates/measured/reads_what_the_machine_counts.py", &["measured"]),
+    ("fates/measured/stops_like_any_other.py", &["measured"]),
+    ("fates/measured/tries_every_system_call.py", &["measured"]),
     ("fates/exception/fork_bomb.py", &["threads", "memory", "exception"]),
     ("compilers/torch_compile.py", &["measured"]),
 ];

@@ -20,7 +20,7 @@ use crate::users::ordinary_user;
 /// No program may delay the judge much longer than the limits of a session, even with void pairs and a busy machine.
 const EVALUATION_LIMIT: Duration = Duration::from_secs(20);
 /// Only the jail stops these programs: without it they meet another fate, and may do harm.
-const NEED_A_JAIL: [&str; 10] = [
+const NEED_A_JAIL: [&str; 15] = [
     "exception/fork_bomb.py",
     "exception/runs_a_program.py",
     "hang/stops_itself.py",
@@ -28,8 +28,13 @@ const NEED_A_JAIL: [&str; 10] = [
     "measured/attacks_other_processes.py",
     "measured/changes_its_cpu.py",
     "measured/fills_its_scratch_folder.py",
+    "measured/hides_memory.py",
+    "measured/leaves_marks_for_later_children.py",
     "measured/opens_a_socket.py",
     "measured/reads_what_is_not_its_own.py",
+    "measured/reads_what_the_machine_counts.py",
+    "measured/stops_like_any_other.py",
+    "measured/tries_every_system_call.py",
     "measured/writes_outside_its_scratch_folder.py",
 ];
 /// The name of the files that programs try to write, and the folders in which they try.

