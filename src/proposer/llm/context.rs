@@ -8,9 +8,7 @@ use packevolve_contract::rejection::{Evidence, Rejection};
 use serde::{Deserialize, Serialize};
 
 use crate::proposer::llm::document::editable_lines;
-
-/// Bytes of a program's output or traceback in a prompt; keeps the end, which says most.
-const EVIDENCE_BYTES: usize = 4000;
+use crate::proposer::llm::said::{masked, quoted};
 
 /// The data of a request for a proposal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -144,28 +142,22 @@ pub struct Failed {
     pub evidence: String,
 }
 
-/// The reason and the evidence of a rejection, in a text of bounded length.
+/// The reason and the evidence of a rejection, in a text of bounded length. What the judge says comes first, without long
+/// numbers, because the program chose some of them; then what the program said.
 pub fn diagnosis(rejection: &Rejection, evidence: &Evidence) -> String {
-    let mut text = format!("The edit applies, but the program {rejection}.\n");
+    let (reason, message) = match rejection {
+        Rejection::Load { message } => ("does not load".to_owned(), message.as_str()),
+        Rejection::Exception { message } => ("raises an exception".to_owned(), message.as_str()),
+        Rejection::WrongResult { message } => ("returns something else than it must".to_owned(), message.as_str()),
+        Rejection::Protocol { message } => ("breaks the protocol".to_owned(), message.as_str()),
+        Rejection::Memory { limit_bytes, .. } => (format!("needs more memory than {} MiB", limit_bytes >> 20), ""),
+        other => (masked(&other.to_string()), ""),
+    };
+    let mut text = format!("The edit applies, but the program {reason}.\n");
     if !evidence.during.is_empty() {
         text += &format!("That was during: {}\n", evidence.during);
     }
-    for (title, said) in [("Traceback", &evidence.traceback), ("It printed", &evidence.output)] {
-        if !said.trim().is_empty() {
-            text += &format!("{title}:\n{}\n", the_end(said));
-        }
-    }
-    text
-}
-
-/// The last bytes of a text, from the start of a line where one is near.
-fn the_end(text: &str) -> &str {
-    let text = text.trim_end();
-    if text.len() <= EVIDENCE_BYTES {
-        return text;
-    }
-    let end = &text[text.ceil_char_boundary(text.len() - EVIDENCE_BYTES)..];
-    end.split_once('\n').map_or(end, |(_, lines)| lines)
+    text + &quoted(&[("Message", message), ("Traceback", &evidence.traceback), ("It printed", &evidence.output)])
 }
 
 /// The data of a request for a summary.
@@ -232,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_has_the_end_of_its_evidence() {
+    fn a_rejection_has_the_judges_reason_and_the_end_of_what_the_program_said() {
         let evidence = Evidence {
             during: "72->8, window 3".to_owned(),
             traceback: format!("{}IndexError: 9\n", "  line\n".repeat(10_000)),
@@ -240,12 +232,29 @@ mod tests {
         };
         let rejection = Rejection::Exception { message: "IndexError: 9".to_owned() };
         let text = diagnosis(&rejection, &evidence);
-        assert!(text.starts_with("The edit applies, but the program raises IndexError: 9.\nThat was during: 72->8, "));
-        assert!(
-            text.contains("Traceback:\n  line\n")
-                && text.ends_with("IndexError: 9\n")
-                && text.len() < EVIDENCE_BYTES + 200
-        );
+        assert!(text.starts_with(
+            "The edit applies, but the program raises an exception.\nThat was during: 72->8, window 3\nIn the program's own"
+        ));
+        assert!(text.contains("  line\n") && text.ends_with("IndexError: 9\n````\n") && text.len() < 4000, "{text}");
         assert!(!text.contains("printed"), "nothing was printed");
+    }
+
+    #[test]
+    fn no_text_of_a_program_carries_its_loads_into_a_prompt() {
+        const LOADS: &str = "[15360048.0, 20495585.0, 18442610.0]";
+        let said = || LOADS.to_owned();
+        let rejections = [
+            Rejection::Load { message: said() },
+            Rejection::Exception { message: said() },
+            Rejection::WrongResult { message: said() },
+            Rejection::Protocol { message: said() },
+            Rejection::MutatedInput { message: "row 1, item 2: 15360048 became 0".to_owned() },
+            Rejection::InvalidPlacement { message: "row 0: pack 20495585".to_owned() },
+            Rejection::Memory { used_bytes: 15_360_048, limit_bytes: 1 << 30 },
+        ];
+        for rejection in rejections {
+            let text = diagnosis(&rejection, &Evidence { during: String::new(), traceback: said(), output: said() });
+            assert!(!["15360048", "20495585", "18442610"].iter().any(|load| text.contains(load)), "{text}");
+        }
     }
 }

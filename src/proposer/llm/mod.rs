@@ -14,6 +14,7 @@ pub mod key;
 pub mod client;
 pub(crate) mod fence;
 pub mod document;
+mod said;
 pub mod context;
 pub mod prompt;
 pub(crate) mod pool;
