@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 /// How long killed processes may take to disappear.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a process may take to stop; a busy machine lets its threads wait for the CPU.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Pins the calling process, and the processes that it starts later, to one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {

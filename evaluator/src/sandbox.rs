@@ -20,6 +20,8 @@ const STEPS: [(&str, bool); 8] = [
 ];
 /// The last step where compilers are allowed: it ends the permission to start processes.
 const LATE_STEP: &str = "processes";
+/// What it means to do without it.
+const WITHOUT_LATE_STEP: &str = "; programs may start others, and see what those do, in calls that count";
 /// Steps that need another step. A private /proc and scratch folder are mounts in a private namespace. Processes that a
 /// child leaves running are found only below pid 1 of a namespace, and filters tell supervised calls apart.
 const NEEDS: [(&str, &str); 3] = [("filesystem", "namespaces"), (LATE_STEP, "namespaces"), (LATE_STEP, "seccomp")];
@@ -61,7 +63,10 @@ impl Jail {
         }
         let dependents = NEEDS.into_iter().filter(|(_, needs)| *needs == name);
         let dependents: Vec<_> = dependents.map(|(step, needs)| (step, format!("needs {needs}"))).collect();
-        for (name, reason) in dependents.into_iter().chain([(name, reason.to_owned())]) {
+        for (name, mut reason) in dependents.into_iter().chain([(name, reason.to_owned())]) {
+            if name == LATE_STEP {
+                reason += WITHOUT_LATE_STEP;
+            }
             for step in self.steps.iter_mut().filter(|step| step.step == name && step.in_force) {
                 (step.in_force, step.reason) = (false, reason.clone());
             }
@@ -120,6 +125,8 @@ mod tests {
         assert!(Jail::new(Sandbox::Required, false).supervised().is_none());
         assert!(jail.leave_out("seccomp", "not in this kernel"));
         assert_eq!(left_out(&jail), ["seccomp", "processes"]);
+        let reason = &jail.steps.last().unwrap().reason;
+        assert!(reason.starts_with("needs seccomp; programs may start others"), "{reason}");
         assert!(jail.allow_compile && jail.supervised().is_none());
     }
 }

@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{Limits, Reply, Request, Session};
+use tempfile::TempDir;
 
 use crate::client::skip::skip;
 use crate::client::{Client, session};
 use crate::processes::{descendants, left_of};
+use crate::users::ordinary_user;
 
 /// Programs under `tests/testdata` and their fates with compilers. The limit that stops a fork bomb depends on the
 /// machine.
@@ -36,9 +38,25 @@ const HINT: &str = "compilers and other programs run only with `allow_compile: t
 
 #[test]
 fn with_allow_compile_programs_compile_until_they_are_warm_and_start_nothing_after_that() {
-    let Some(mut client) = open(true) else { return };
+    let Some(mut client) = open(Client::start(), true) else { return };
+    meet_their_fates(&mut client, &WITH);
+}
+
+#[test]
+fn they_meet_their_fates_where_an_ordinary_user_runs_the_judge() {
+    let aside = TempDir::new().unwrap();
+    let command = match ordinary_user(aside.path()) {
+        Ok(command) => command,
+        Err(reason) => return skip("other-user", reason),
+    };
+    let Some(mut client) = open(Client::start_as(command), true) else { return };
+    // All but torch's compiler, which takes half a minute.
+    meet_their_fates(&mut client, &WITH[..WITH.len() - 1]);
+}
+
+fn meet_their_fates(client: &mut Client, programs: &[(&str, &[&str])]) {
     let ours = descendants(client.process.id());
-    for (name, fates) in WITH {
+    for (name, fates) in programs {
         let began = Instant::now();
         let evaluation = client.evaluate(&text(name));
         eprintln!("{name}: {} in {:?}", kind(&evaluation), began.elapsed());
@@ -51,7 +69,7 @@ fn with_allow_compile_programs_compile_until_they_are_warm_and_start_nothing_aft
 
 #[test]
 fn without_allow_compile_the_error_of_a_program_that_compiles_names_the_option() {
-    let Some(mut client) = open(false) else { return };
+    let Some(mut client) = open(Client::start(), false) else { return };
     for (name, fate) in WITHOUT {
         let evaluation = client.evaluate(&text(name));
         assert_eq!(kind(&evaluation), fate, "{name}: {evaluation:?}");
@@ -61,8 +79,8 @@ fn without_allow_compile_the_error_of_a_program_that_compiles_names_the_option()
     }
 }
 
-/// A judge with a single case, because every child compiles for itself; `None` if this machine cannot run the test.
-fn open(allow_compile: bool) -> Option<Client> {
+/// A session with a single case, because every child compiles for itself; `None` if this machine cannot run the test.
+fn open(mut client: Client, allow_compile: bool) -> Option<Client> {
     for compiler in ["cc", "c++"] {
         if Command::new(compiler).arg("--version").output().is_err() {
             skip("compilers", format_args!("there is no {compiler}"));
@@ -81,7 +99,6 @@ fn open(allow_compile: bool) -> Option<Client> {
         ..small.limits
     };
     let cases = small.cases[..1].to_vec();
-    let mut client = Client::start();
     match client.ask(&Request::Open(Box::new(Session { limits, cases, allow_compile, ..small }))) {
         Reply::Ready(ready) => {
             let late = ready.jail.iter().filter(|step| step.step == "processes" && step.in_force).count();
