@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::settings::{
-    EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
+    Consistency, EvaluationSettings, LlmSettings, ModelSettings, Parts, Prices, SearchSettings, Settings,
 };
 
 /// Read if it exists and the command line names no file.
@@ -92,8 +92,10 @@ pub struct CasesConfig {
 pub struct EvaluationConfig {
     pub device: String,
     pub python: Option<PathBuf>,
+    pub loads_seed: Option<u64>,
     pub windows: Option<usize>,
     pub held_out_windows: usize,
+    pub consistency: Consistency,
     #[serde(with = "humantime_serde")]
     pub budget: Option<Duration>,
     pub weights: Weights,
@@ -326,8 +328,10 @@ impl Default for EvaluationConfig {
         Self {
             device: "auto".to_owned(),
             python: None,
+            loads_seed: None,
             windows: Some(4),
             held_out_windows: 4,
+            consistency: Consistency::default(),
             budget: Some(Duration::from_secs(15)),
             weights: Weights::default(),
         }
@@ -514,7 +518,7 @@ impl Config {
         self
     }
 
-    /// Checks every value and fills in what depends on the machine.
+    /// Checks every value, fills in what depends on the machine, and draws `loads_seed` if the file has none.
     pub fn settings(&self) -> Result<Settings, ConfigError> {
         self.checked().map_err(|Wrong { key, problem }| {
             let place = self.source.as_ref().map_or(DEFAULT_FILE.to_owned(), |source| source.place(&key));
@@ -637,10 +641,12 @@ impl Config {
             random_cases: self.cases.random,
             loads: match &self.loads {
                 Some(path) => Loads::Path(absolute(path)),
-                None => Loads::MadeUp { rng_seed: self.rng_seed },
+                None => Loads::MadeUp,
             },
+            loads_seed: self.evaluation.loads_seed.unwrap_or_else(rand::random),
             windows: self.evaluation.windows,
             held_out_windows: self.evaluation.held_out_windows,
+            consistency: self.evaluation.consistency,
             budget_seconds: self.evaluation.budget.map(|budget| budget.as_secs_f64()),
             weights: self.evaluation.weights,
             limits: Limits {

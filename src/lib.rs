@@ -34,7 +34,9 @@
 //! program was seen before. What is left is a candidate: its [`values::event::CandidateCreated`] goes through
 //! [`journal::Journal::append`] and [`search::Search::apply`], and [`archive::Writer`] makes it a commit later.
 //! [`judge::pool`] has a judge measure it; the evaluation is the next event, by which [`search`] admits the candidate to
-//! its island and the Pareto front, or not. One that looks better than the best is measured on held-out windows first.
+//! its island and the Pareto front, or not. One that looks better than the best meets it in a duel
+//! ([`values::event::Event::DuelStarted`]), on windows that are made for it; what the judge measures there
+//! ([`values::event::Event::DuelEnded`]) decides who is the best.
 //!
 //! # What always holds
 //!

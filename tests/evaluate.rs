@@ -10,8 +10,8 @@ use packevolve::values::settings::EvaluationSettings;
 use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::scores;
-use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::objective::{Pairing, Yardstick, scores};
+use packevolve_contract::protocol::EvaluateRequest;
 use packevolve_contract::rebalance::{Policy, rebalance_scores};
 use packevolve_contract::rejection::Rejection;
 use serde_json::Value;
@@ -86,14 +86,15 @@ fn a_program_compared_with_itself_is_measured_twice() {
 }
 
 #[test]
-fn rebalances_spread_and_determinism_are_reported() {
+fn rebalances_spread_and_consistency_are_reported() {
     let text = &TEXT.stdout;
-    for wanted in ["quartiles", "hierarchical ", "global ", "replicas %", "next", "deterministic: a call"] {
+    for wanted in ["quartiles", "hierarchical ", "global ", "replicas %", "next", "consistent: another process"] {
         assert!(text.contains(wanted), "{wanted:?} is missing:\n{text}");
     }
     assert!(!text.contains("as fast") && !text.contains("adrs"), "{text}");
     let scores = &JSON["scores"];
-    assert_eq!(scores["deterministic"], true);
+    assert_eq!(JSON["loads_seed"], 1);
+    assert!(JSON["half_width"].as_f64().is_some_and(|half_width| half_width > 0.0), "{}", JSON["half_width"]);
     for (place, policy) in ["hierarchical", "global"].into_iter().enumerate() {
         let score = &scores["rebalance"][place];
         assert_eq!((score["policy"].as_str(), score["windows"].as_u64()), (Some(policy), Some(2)));
@@ -110,7 +111,7 @@ fn a_program_that_answers_differently_is_scored_and_flagged() {
     judge();
     let program = repository("tests/testdata/fates/measured/other_answers_for_equal_input.py").display().to_string();
     let output = World::new().run(&["evaluate", &program]).ends(0).stdout;
-    assert!(output.contains("NOT deterministic: "), "{output}");
+    assert!(output.contains("NOT consistent: "), "{output}");
     assert!(output.contains("combined_score"), "{output}");
 }
 
@@ -217,16 +218,17 @@ fn request(program: String, rebalance: bool) -> EvaluateRequest {
         candidate: 0,
         file_name: "eplb.py".to_owned(),
         program,
-        windows: WindowSet::Search,
         budget_seconds: None,
         limits: None,
         outclassed: None,
+        measures_inconsistent: true,
+        is_baseline: false,
         rebalance,
     }
 }
 
 async fn measure(judge: &mut Judge, program: String, rebalance: bool) -> Measurement {
-    judge.evaluate(request(program, rebalance)).await.unwrap().measured().unwrap().clone()
+    judge.evaluate(request(program, rebalance)).await.unwrap().measurement().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +250,8 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
     ];
     for (program, (name, gaps)) in programs.into_iter().zip(FIELD_GAPS) {
         let measured = measure(&mut judge, program, false).await;
-        let scores = scores(&measured, &measured, settings.weights, &[], measured.clock());
+        let yardstick = Yardstick { baseline: &measured, weights: settings.weights, pairing: Pairing::Shared };
+        let scores = scores(&measured, yardstick, &[], measured.clock());
         for (case, wanted) in FIELD_CASES.into_iter().zip(gaps) {
             let gap = scores.cases.iter().find(|score| score.case == case).unwrap().gap * 100.0;
             // The published figures are rounded to three digits.

@@ -7,7 +7,7 @@ use packevolve::run::fold::Run;
 use packevolve::search::Outcome;
 use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, Proposer, StopReason};
-use packevolve_contract::objective::score_interval;
+use packevolve_contract::objective::{Pairing, Yardstick, own_interval};
 use serde_json::Value;
 
 use crate::support::finished::{self, CANDIDATES, NAME};
@@ -66,6 +66,8 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
     assert!(named("seed") && FIVE.into_iter().all(named), "{}", output.stdout);
     let best = run.search.best().unwrap();
     let known = run.search.candidate(best.candidate).unwrap();
+    let windows = best.held_out.as_ref().unwrap().measurement.rounds();
+    assert!(windows >= 8, "{windows}");
     for wanted in [
         format!(
             "best: candidate {} ({}), combined_score {:.4} on held-out windows",
@@ -73,7 +75,10 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
             known.name,
             best.reported_score()
         ),
-        format!("{} ({}) against the baseline, on 8 windows that the search never saw:", best.candidate, known.name),
+        format!(
+            "{} ({}) against the baseline, on {windows} windows that the search never saw:",
+            best.candidate, known.name
+        ),
         format!("commit {}", known.commit),
         format!("git -C runs/{NAME}/archive.git show best:eplb.py"),
     ] {
@@ -93,7 +98,8 @@ fn the_best_is_better_than_the_baseline_and_only_refuted_candidates_look_clearly
     for (id, known) in run.search.candidates().filter(|(_, known)| known.held_out.is_none()) {
         let evaluation = run.evaluation(id).unwrap().unwrap();
         if let (Some(scores), Some(measured)) = (run.search.scores_of(id), evaluation.measured()) {
-            let uncertain = best.interval.half_width + score_interval(measured, baseline, weights);
+            let yardstick = Yardstick { baseline, weights, pairing: Pairing::Shared };
+            let uncertain = best.interval.half_width + own_interval(measured, yardstick);
             assert!(
                 scores.combined_score - best.interval.score <= uncertain,
                 "{} has {}",
@@ -105,13 +111,39 @@ fn the_best_is_better_than_the_baseline_and_only_refuted_candidates_look_clearly
 }
 
 #[test]
-fn a_ruling_is_an_event_that_the_log_tells() {
+fn a_duel_is_two_events_that_the_log_tells() {
     let run = measured::run();
-    assert_eq!(count(run, |event| matches!(event, Event::BaselineHeldOut { .. })), 1);
-    let confirmed = count(run, |event| matches!(event, Event::Confirmed { .. }));
-    assert!(confirmed > 0);
+    let started = count(run, |event| matches!(event, Event::DuelStarted { .. }));
+    assert_eq!(count(run, |event| matches!(event, Event::DuelEnded { .. })), started);
     let log = measured::world().run(&["log", "--run", NAME]).ends(0).stdout;
-    assert_eq!(log.lines().filter(|line| line.contains("is the best: confirmed with 0.")).count(), confirmed, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains(" in a duel, seed ")).count(), started, "{log}");
+    let confirmed = run.search.candidates().filter(|(_, known)| known.held_out.as_ref().is_some_and(|it| it.confirmed));
+    let told = log.lines().filter(|line| line.contains(" is the best: ") && line.contains(" against candidate "));
+    assert_eq!(told.count(), confirmed.count(), "{log}");
+}
+
+#[test]
+fn the_windows_of_a_duel_are_drawn_when_it_starts() {
+    let seeds = |rng_seed: &str| {
+        let world = scripted::world();
+        world.run(&["evolve", "--run", "x", "--candidates", "9", "--rng-seed", rng_seed]).ends(0);
+        let seed = |event: &Event| if let Event::DuelStarted { seed, .. } = event { Some(*seed) } else { None };
+        world.read("x").entries().unwrap().iter().filter_map(|entry| seed(&entry.event)).collect::<Vec<_>>()
+    };
+    let (one, other) = (seeds("3"), seeds("3"));
+    assert!(!one.is_empty() && one.len() == other.len() && one != other, "{one:?} {other:?}");
+}
+
+#[test]
+fn loads_are_keyed_by_entropy_unless_the_settings_have_a_seed() {
+    let world = scripted::with("search: {slots: 1, candidates: 1}\n");
+    let loads_seed = |run: &str| {
+        world.run(&["evolve", "--run", run]).ends(0);
+        world.read(run).search.settings().evaluation.loads_seed
+    };
+    assert_eq!(loads_seed("a"), 1);
+    world.set("evaluation", "{device: cpu, windows: 2, held_out_windows: 2}");
+    assert_ne!(loads_seed("b"), loads_seed("c"));
 }
 
 #[test]

@@ -56,8 +56,8 @@ fn the_golden_run_holds_all_that_can_happen() {
     for word in [
         "run-started",
         "baseline-evaluated",
-        "baseline-held-out",
-        "confirmed",
+        "duel-started",
+        "duel-ended",
         "selected",
         "candidate-created",
         "candidate-evaluated",

@@ -36,11 +36,14 @@ fn top_lists_the_best_first_and_marks_the_best() {
 fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
     let rows = finished::world().run(&["top", "--run", NAME, "--format", "json"]).ends(0).json()["candidates"].clone();
     let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(fields(&rows[0]), "candidate commit held_out name outcome parents proposer scores");
+    assert_eq!(
+        fields(&rows[0]),
+        "candidate commit doubtful duels held_out inconsistencies name outcome parents proposer scores"
+    );
     let scores = &rows[0]["scores"];
     assert_eq!(
         fields(scores),
-        "balancedness_score cases combined_score deterministic normalised_unit_seconds quality rebalance speed_score \
+        "balancedness_score cases combined_score normalised_unit_seconds quality rebalance speed_score \
          unit_seconds"
     );
     assert_eq!(
@@ -74,7 +77,7 @@ fn show_tells_origin_scores_and_proposal_of_a_candidate() {
         "commit ",
         "balancedness_score ",
         "quartiles",
-        "deterministic: ",
+        "consistent: ",
         "<<<<<<< SEARCH",
     ] {
         assert!(output.contains(wanted), "{wanted:?} is missing:\n{output}");

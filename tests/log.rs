@@ -140,7 +140,7 @@ fn of_one_candidate_there_is_its_attempt_its_making_and_its_judgement() {
     for (id, known) in run.search.candidates().filter(|(_, known)| known.proposer.is_some()) {
         let log = world.run(&["log", "--run", NAME, "--candidate", &id.to_string()]).ends(0).stdout;
         let lines: Vec<&str> = log.lines().collect();
-        assert_eq!(lines.len(), 3 + usize::from(known.held_out.is_some()), "{log}");
+        assert_eq!(lines.len(), 3 + 2 * known.duels.len(), "{log}");
         assert!(lines[0].contains(": attempt ") || lines[0].contains("  attempt "), "{log}");
         assert!(lines[1].contains(&format!("candidate {id} [{}] made by attempt ", known.commit.short())), "{log}");
         assert!(lines[2..].iter().all(|line| line.contains(&format!("candidate {id} "))), "{log}");

@@ -313,7 +313,7 @@ fn ctrl_c_drops_open_requests_and_resume_asks_again_as_after_a_kill() {
     };
     let live = Live::start(&world, "x", &["evolve", "--run", "x", "--candidates", "4"]);
     until_arrived(1);
-    live.wait_for("baseline-held-out", 1);
+    live.wait_for("baseline-evaluated", 1);
     let began = Instant::now();
     live.signal(Signal::SIGINT);
     live.end().ends(130);

@@ -255,12 +255,13 @@ fn any_event_that_was_left_out_is_found() {
 
 /// What no decision depends on (nor of a file's name in the corpus): what the judge is, how long and under which limits
 /// it judges. The digests hold it, and a second measurement on the same machine tells whether it is true.
-const HELD_BY_DIGESTS_ONLY: [&str; 18] = [
+const HELD_BY_DIGESTS_ONLY: [&str; 19] = [
     "/data/packevolve",
     "/data/judge",
     "/data/settings/evaluation/device",
     "/data/settings/evaluation/python",
     "/data/settings/evaluation/loads",
+    "/data/settings/evaluation/loads_seed",
     "/data/settings/evaluation/windows",
     "/data/settings/evaluation/budget_seconds",
     "/data/settings/evaluation/limits",
@@ -314,11 +315,15 @@ fn any_change_to_anything_but_a_measurement_is_found() {
     let whole = Forgery::new();
     let mut all = Vec::new();
     for (at, event) in whole.events.iter().enumerate() {
-        let is_measurement = event["data"].get("measurement").or(event["data"].get("evaluation")).is_some();
+        let is_measurement = ["measurement", "evaluation", "duel"].iter().any(|part| event["data"].get(part).is_some());
         let mut paths = Vec::new();
         leaves(event, "", &mut paths);
         let has_effect = |path: &String| {
-            at > 0 || !path.ends_with("/file") && !HELD_BY_DIGESTS_ONLY.iter().any(|prefix| path.starts_with(prefix))
+            // The seed of a duel is entropy.
+            at > 0 && path != "/data/seed"
+                || at == 0
+                    && !path.ends_with("/file")
+                    && !HELD_BY_DIGESTS_ONLY.iter().any(|prefix| path.starts_with(prefix))
         };
         all.extend(paths.into_iter().filter(has_effect).filter(|_| !is_measurement).map(|path| (at, path)));
     }

@@ -22,10 +22,18 @@ pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
 
 fn verdict(known: &Candidate) -> Option<String> {
     Some(match known.outcome.as_ref()? {
-        Outcome::Measured(scores) => measured(scores, known),
+        Outcome::Measured(scores) => measured(scores, known) + &inconsistencies(known),
+        Outcome::Inconsistent(scores) => {
+            let scores = scores.as_ref().map_or(String::new(), |scores| measured(scores, known));
+            format!("{scores}{}", inconsistencies(known))
+        }
         Outcome::Outclassed => "outclassed: stopped early\n".to_owned(),
         Outcome::Rejected => "rejected\n".to_owned(),
     })
+}
+
+fn inconsistencies(known: &Candidate) -> String {
+    known.inconsistencies.iter().map(|inconsistency| format!("inconsistent: {inconsistency}\n")).collect()
 }
 
 fn measured(scores: &Scores, known: &Candidate) -> String {
@@ -36,8 +44,9 @@ fn measured(scores: &Scores, known: &Candidate) -> String {
     let gaps: Vec<String> = scores.cases.iter().filter(|case| case.quality.is_some()).map(gap).collect();
     let gaps = if gaps.is_empty() { String::new() } else { format!("gap % {}\n", gaps.join(", ")) };
     format!(
-        "combined_score {combined_score:.4}{}\n{quality}speed_score {speed_score:.4}  balancedness_score \
+        "combined_score {combined_score:.4}{}{}\n{quality}speed_score {speed_score:.4}  balancedness_score \
          {balancedness_score:.4}\n{unit}{gaps}",
+        if known.doubtful.is_empty() { "" } else { " (doubtful)" },
         ruling(known)
     )
 }
@@ -46,7 +55,10 @@ fn ruling(known: &Candidate) -> String {
     let Some(ruling) = &known.held_out else { return String::new() };
     let verdict = if ruling.confirmed { "confirmed" } else { "refuted" };
     match &ruling.scores {
-        Some(scores) => format!(", {verdict} with {:.4} on held-out windows", scores.combined_score),
+        Some(scores) => {
+            let doubtful = if ruling.is_doubtful { " (doubtful)" } else { "" };
+            format!(", {verdict} with {:.4}{doubtful} on held-out windows", scores.combined_score)
+        }
         None => ", rejected on held-out windows".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::values::candidate::CandidateId;
 use crate::values::error_kind::{Classify, ErrorKind};
 
 /// The error that ends a command: the cause first, then notes and hints.
@@ -74,6 +75,8 @@ pub enum CliError {
     Exists(PathBuf),
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    #[error("candidate {candidate} must not be deployed, its answers are inconsistent: {inconsistency}")]
+    Inconsistent { candidate: CandidateId, inconsistency: String },
     #[error("there are no loads at {}", .0.display())]
     NoLoads(PathBuf),
     #[error("SOURCE_DATE_EPOCH is {0:?}, not a number of seconds from 0 to the year 9999")]
@@ -101,6 +104,7 @@ impl Classify for CliError {
             | Self::NotText(_)
             | Self::Exists(_)
             | Self::NotEmpty(_)
+            | Self::Inconsistent { .. }
             | Self::NoLoads(_)
             | Self::Epoch(_)
             | Self::BadBaseline { .. } => ErrorKind::Input,
@@ -110,6 +114,7 @@ impl Classify for CliError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Exists(_) => Some("--force replaces it".to_owned()),
+            Self::Inconsistent { .. } => Some("--force writes it all the same".to_owned()),
             Self::NotEmpty(_) => Some("name a new folder".to_owned()),
             Self::Torn(_) => Some("if the run is live or was cut off, `packevolve resume` repairs it".to_owned()),
             _ => None,

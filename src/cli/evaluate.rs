@@ -7,8 +7,8 @@ use packevolve_contract::adrs::adrs_scores;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::comparison::compare;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::scores;
-use packevolve_contract::protocol::{EvaluateRequest, TimeLimits, WindowSet};
+use packevolve_contract::objective::{Pairing, Yardstick, score_interval, scores};
+use packevolve_contract::protocol::{EvaluateRequest, TimeLimits};
 use packevolve_contract::rebalance::rebalance_scores;
 use strum::IntoStaticStr;
 
@@ -86,7 +86,7 @@ impl Evaluate {
         status(format_args!("measuring {} ...", self.program.display()));
         let limits = baseline.as_ref().map(|baseline| settings.evaluation.limits.times(Some(baseline)));
         let evaluation = judge.evaluate(request(&self.program, &program, limits)).await?;
-        let baseline = baseline.or_else(|| evaluation.measured().cloned());
+        let baseline = baseline.or_else(|| evaluation.measurement().cloned());
         let evaluated = self.evaluated(&settings, &judge, against, evaluation, baseline.as_ref());
         self.format.print(&evaluated, |terminal| inspect::evaluated_text(&evaluated, &cases, terminal))?;
         Ok(if evaluated.evaluation.rejection().is_some() { Exit::Rejected } else { Exit::Success })
@@ -102,15 +102,18 @@ impl Evaluate {
     ) -> Evaluated {
         let unit: Vec<String> = case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect();
         let weights = settings.evaluation.weights;
-        let both = evaluation.measured().zip(baseline);
+        let both = evaluation.measurement().zip(baseline);
+        let yardstick = |baseline| Yardstick { baseline, weights, pairing: Pairing::Shared };
         let adrs = |(ours, theirs)| Some(Adrs { program: adrs_scores(ours)?, against: adrs_scores(theirs) });
         Evaluated {
             format: FORMAT,
             program: self.program.display().to_string(),
             against: against.display().to_string(),
             judge: judge.ready().clone(),
+            loads_seed: settings.evaluation.loads_seed,
             score: self.score.into(),
-            scores: both.map(|(ours, theirs)| scores(ours, theirs, weights, &unit, theirs.clock())),
+            scores: both.map(|(ours, theirs)| scores(ours, yardstick(theirs), &unit, theirs.clock())),
+            half_width: both.map(|(ours, theirs)| score_interval(ours, yardstick(theirs))),
             rebalance_against: baseline
                 .map_or(Vec::new(), |base| rebalance_scores(&base.rebalance, &base.rebalance, base.clock())),
             adrs: both.filter(|_| self.score == Score::Adrs).and_then(adrs),
@@ -131,10 +134,12 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
         candidate: 0,
         file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         program: program.to_owned(),
-        windows: WindowSet::Search,
         budget_seconds: None,
+        // What has no limits yet is the baseline.
+        is_baseline: limits.is_none(),
         limits,
         outclassed: None,
+        measures_inconsistent: true,
         rebalance: true,
     }
 }
@@ -142,7 +147,7 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
 async fn measure_baseline(judge: &mut Judge, path: &Path, program: &str) -> Result<Measurement, CommandError> {
     status(format_args!("measuring the baseline {} ...", path.display()));
     match judge.evaluate(request(path, program, None)).await? {
-        Evaluation::Measured { measurement } => Ok(measurement),
+        Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => Ok(measurement),
         Evaluation::Rejected { rejection, .. } => {
             Err(CliError::BadBaseline { path: path.to_owned(), rejection: rejection.to_string() }.into())
         }

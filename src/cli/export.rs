@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
-use crate::cli::write::write;
+use crate::cli::write::{check_consistency, write};
 use crate::view::export;
 use crate::view::output::{print, status};
 
@@ -24,7 +24,7 @@ pub struct Export {
     /// Output file; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Replace an existing file
+    /// Replace an existing file, and write an inconsistent program all the same
     #[arg(long)]
     force: bool,
 }
@@ -33,6 +33,9 @@ impl Export {
     pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
+        if !self.force {
+            check_consistency(&run, candidate)?;
+        }
         let text = export::standalone(&run, candidate)?;
         match &*self.output {
             stdout if stdout == Path::new("-") => print(text)?,

@@ -4,7 +4,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use packevolve_contract::evaluation::Evaluation;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -130,7 +129,7 @@ impl Printer {
             Format::Table => {
                 let whole = inspect::event_line(entry, self.began, search);
                 let line = if self.is_cut { self.terminal.cut(&whole) } else { whole };
-                inspect::event_tone(event).map_or(line.clone(), |tone| self.terminal.paint(tone, &line))
+                inspect::event_tone(event, search).map_or(line.clone(), |tone| self.terminal.paint(tone, &line))
             }
         };
         print(line + "\n")?;
@@ -172,11 +171,11 @@ impl Follower {
 }
 
 fn is_rejection(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::CandidateEvaluated { evaluation: Evaluation::Rejected { .. }, .. }
-            | Event::Refuted { evaluation: Evaluation::Rejected { .. }, .. }
-    )
+    match event {
+        Event::CandidateEvaluated { evaluation, .. } => evaluation.rejection().is_some(),
+        Event::DuelEnded { duel, .. } => duel.contender.rejection().or(duel.best.rejection()).is_some(),
+        _ => false,
+    }
 }
 
 fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
@@ -185,8 +184,8 @@ fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
         Event::ModelAsked(asked) => made_by.is_some_and(|attempt| asked.asking == Asking::Proposal(attempt)),
         Event::CandidateCreated(created) => created.candidate == wanted,
         Event::CandidateEvaluated { candidate, .. }
-        | Event::Confirmed { candidate, .. }
-        | Event::Refuted { candidate, .. } => *candidate == wanted,
+        | Event::DuelStarted { contender: candidate, .. }
+        | Event::DuelEnded { contender: candidate, .. } => *candidate == wanted,
         _ => false,
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
+use crate::cli::write::check_consistency;
 use crate::run::fold::Run;
 use crate::run::folder::RunError;
 use crate::run::replay::{self, Calls, Remeasured, Speed, Step};
@@ -41,6 +42,9 @@ pub struct Replay {
     /// numbered proposals, as one patch, and the program
     #[arg(long, value_name = "DIR")]
     export: Option<PathBuf>,
+    /// Export an inconsistent program all the same
+    #[arg(long, requires = "export")]
+    force: bool,
     #[command(flatten)]
     run: RunArgs,
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -60,6 +64,9 @@ impl Replay {
     pub async fn run(&self) -> Result<Exit, CommandError> {
         let run = self.open()?;
         let folder = self.export.as_deref().map(new_folder).transpose()?;
+        if folder.is_some() && !self.force {
+            check_consistency(&run, run.candidate(self.exported())?)?;
+        }
         let exit = self.replay(&run).await.map_err(not_reproduced)?;
         folder.map(|folder| self.write_series(&run, &folder)).transpose()?;
         Ok(exit)
@@ -123,8 +130,12 @@ impl Replay {
         Ok(Exit::Success)
     }
 
+    fn exported(&self) -> &str {
+        self.candidate.as_deref().unwrap_or("best")
+    }
+
     fn write_series(&self, run: &Run, folder: &Path) -> Result<(), CommandError> {
-        let candidate = run.candidate(self.candidate.as_deref().unwrap_or("best"))?;
+        let candidate = run.candidate(self.exported())?;
         let files = export::series(run, candidate)?;
         write_folder(folder, &files).map_err(|source| CliError::Write { path: folder.to_owned(), source })?;
         status(format_args!("wrote {} files to {}", files.len(), folder.display()));

@@ -9,9 +9,10 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::run::fold::Run;
+use crate::values::candidate::CandidateId;
 use crate::values::event::Selection;
 use crate::view::format;
-use crate::view::inspect::{self, Compared, FORMAT, Row};
+use crate::view::inspect::{self, Compared, FORMAT, Row, Scored};
 use crate::view::output::{harmless, print};
 use crate::view::terminal::{Terminal, Tone};
 
@@ -40,6 +41,8 @@ pub struct ShowJson {
     selection: Option<Selection>,
     proposal: Option<String>,
     evaluation: Option<Evaluation>,
+    /// Half the width of the interval of `combined_score`, two standard errors: its own and the baseline's together.
+    half_width: Option<f64>,
 }
 
 impl Show {
@@ -51,15 +54,30 @@ impl Show {
             let program = run.programs.program(candidate)?.to_string();
             return Ok(print(if Terminal::of_stdout().is_terminal { harmless(&program) } else { program })?);
         }
+        let evaluation = run.evaluation(candidate)?;
         let shown = ShowJson {
             format: FORMAT,
             row: Row::of(candidate, known),
             selection: run.selection(candidate)?,
             proposal: run.programs.proposal(candidate)?.map(|proposal| proposal.lossy().into_owned()),
-            evaluation: run.evaluation(candidate)?,
+            half_width: half_width(&run, candidate, evaluation.as_ref())?,
+            evaluation,
         };
         Ok(self.format.print(&shown, |terminal| text(&run, &shown, terminal))?)
     }
+}
+
+/// Of the measurements that the scores of a candidate follow from; `None` if it has none.
+fn half_width(run: &Run, candidate: CandidateId, evaluation: Option<&Evaluation>) -> Result<Option<f64>, CommandError> {
+    let known = run.search.candidate(candidate).filter(|known| known.scores().is_some());
+    let measured = evaluation.and_then(Evaluation::measurement);
+    let Some((known, measured)) = known.zip(measured) else { return Ok(None) };
+    let is_refuted = known.held_out.as_ref().is_some_and(|result| !result.confirmed);
+    let duels = if is_refuted { run.duels(candidate)? } else { Vec::new() };
+    Ok(match duels.last().and_then(|(_, duel)| duel.contender.measured()) {
+        Some(last) => run.search.pooled_half_width(&measured.pooled(last)),
+        None => run.search.half_width(measured),
+    })
 }
 
 fn text(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
@@ -69,9 +87,10 @@ fn text(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
     let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
     let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
     format!(
-        "{heading}\n{}commit {commit}\n{}\n{}{}{proposal}",
+        "{heading}\n{}commit {commit}\n{}\n{}{}{}{proposal}",
         origin(shown, &parents),
         outcome(run, &shown.row, terminal),
+        duels(&shown.row),
         verdict(run, shown, terminal),
         against_parent(&parents, &shown.row, terminal)
     )
@@ -93,25 +112,37 @@ fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
     });
     let best = if is_best { ", the best of the run" } else { "" };
     let tone = match row.outcome {
-        "rejected" => Tone::Bad,
+        "rejected" | "inconsistent" => Tone::Bad,
         _ if is_best => Tone::Good,
         _ => return format!("{}{held_out}", row.outcome),
     };
     terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
 }
 
+/// A line for each duel.
+fn duels(row: &Row) -> String {
+    row.duels.iter().map(|result| format!("duel: {}\n", inspect::duel_result_text(result))).collect()
+}
+
 fn verdict(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
     match (&shown.evaluation, &shown.row.scores) {
-        (Some(Evaluation::Measured { measurement }), Some(scores)) => {
+        (
+            Some(evaluation @ (Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. })),
+            Some(scores),
+        ) => {
             let cases = &run.search.origin().cases;
             let against = "the baseline program of the run";
-            let text = inspect::scores_text(scores, measurement, cases, against, terminal);
+            let scored = Scored::of(scores, shown.half_width, measurement, evaluation);
+            let text = inspect::scores_text(&scored, cases, against, terminal);
             let rebalance = format::rebalance(&[(&shown.row.name, &scores.rebalance)], terminal);
             format!("\n{text}{}{rebalance}", if rebalance.is_empty() { "" } else { "\n" })
         }
         (Some(Evaluation::Rejected { rejection, evidence }), _) => {
             let reason = terminal.paint(Tone::Bad, &format!("it {}", harmless(&rejection.to_string())));
             format!("\n{reason}\n{}", inspect::evidence_text(evidence))
+        }
+        (Some(Evaluation::Inconsistent { inconsistencies, .. }), _) => {
+            terminal.paint(Tone::Bad, &inspect::consistency_text(inconsistencies))
         }
         (Some(Evaluation::Outclassed { at_best, .. }), _) => {
             format!("stopped early: it could have scored at most {at_best:.4}\n")

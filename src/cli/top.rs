@@ -61,7 +61,7 @@ fn text(top: &TopJson, cases: &[Case], terminal: &Terminal) -> String {
 fn beaten(rows: &[Row], best: Option<CandidateId>) -> &'static str {
     match rows.first() {
         Some(first) if Some(first.candidate) != best => {
-            "* best: no candidate beat it on held-out windows; only clear\n  improvements are tested there\n"
+            "* best: no candidate beat it in a duel; only clear\n  improvements have one\n"
         }
         _ => "",
     }

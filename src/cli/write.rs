@@ -1,10 +1,24 @@
-//! Writing output files.
+//! Writing output files, and which programs may leave a run.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::cli::error::CliError;
+use crate::run::fold::Run;
+use crate::search::Outcome;
+use crate::values::candidate::CandidateId;
+
+/// Whether a candidate may be written for deployment: ranks that plan with an inconsistent program corrupt the output of
+/// the model.
+pub fn check_consistency(run: &Run, candidate: CandidateId) -> Result<(), CliError> {
+    let known = run.search.candidate(candidate).expect("BUG: the candidate was found in the run");
+    if !matches!(known.outcome, Some(Outcome::Inconsistent(_))) {
+        return Ok(());
+    }
+    let each: Vec<String> = known.inconsistencies.iter().map(ToString::to_string).collect();
+    Err(CliError::Inconsistent { candidate, inconsistency: each.join("; ") })
+}
 
 /// Writes the whole file or nothing, follows links, and keeps the permissions of an existing file.
 pub fn write(path: &Path, text: &str) -> Result<(), CliError> {

@@ -8,8 +8,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use packevolve_contract::case::Case;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Reply, Request, Session, VERSION};
+use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready, Reply, Request, Session, VERSION};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -85,6 +86,7 @@ pub fn session(settings: &EvaluationSettings, cases: &[Case], rng_seed: u64, cpu
         topology: settings.topology.clone(),
         cases: cases.to_vec(),
         loads: settings.loads.clone(),
+        loads_seed: settings.loads_seed,
         windows: settings.windows,
         held_out: settings.held_out_windows,
         rng_seed,
@@ -135,7 +137,7 @@ impl Judge {
             Ok(reply) => reply,
             Err(error) => {
                 tracing::warn!(candidate, %error, "replacing the judge");
-                *self = Box::pin(Self::open(self.session.clone(), &self.hidden)).await?;
+                self.replace().await?;
                 self.ask(&request).await?
             }
         };
@@ -143,6 +145,26 @@ impl Judge {
             Reply::Evaluated(evaluation) => Ok(*evaluation),
             other => Err(JudgeError::Answer(format!("{other:?}"))),
         }
+    }
+
+    /// Measures two programs in a duel. Replaces a broken judge, but fails: a process may have seen the windows of the
+    /// duel, so it takes another seed to try again.
+    pub async fn duel(&mut self, request: DuelRequest) -> Result<Duel, JudgeError> {
+        let contender = request.contender.candidate;
+        match self.ask(&Request::Duel(Box::new(request))).await {
+            Ok(Reply::Dueled(duel)) => Ok(*duel),
+            Ok(other) => Err(JudgeError::Answer(format!("{other:?}"))),
+            Err(error) => {
+                tracing::warn!(contender, %error, "replacing the judge");
+                self.replace().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn replace(&mut self) -> Result<(), JudgeError> {
+        *self = Box::pin(Self::open(self.session.clone(), &self.hidden)).await?;
+        Ok(())
     }
 
     async fn ask(&mut self, request: &Request) -> Result<Reply, JudgeError> {

@@ -4,24 +4,39 @@ use std::fmt;
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Ready, Session};
+use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready, Session};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::judge::client::{Judge, JudgeError};
 
+/// What a judge is asked to measure.
+#[derive(Debug)]
+pub enum Order {
+    Evaluate(Box<EvaluateRequest>),
+    Duel(Box<DuelRequest>),
+}
+
+/// The answer to an order of the same kind.
+#[derive(Debug)]
+pub enum Measured {
+    Evaluation(Evaluation),
+    Duel(Duel),
+}
+
 #[derive(Debug)]
 pub struct Finished<T> {
     pub task: T,
-    pub evaluation: Result<Evaluation, JudgeError>,
+    pub measured: Result<Measured, JudgeError>,
 }
 
 /// Dropping the pool ends its judges. `T` identifies the caller's tasks.
 #[derive(Debug)]
 pub struct JudgePool<T> {
     ready: Ready,
-    orders: Vec<mpsc::Sender<(T, EvaluateRequest)>>,
+    orders: Vec<mpsc::Sender<(T, Order)>>,
     free: Vec<usize>,
     results: mpsc::Receiver<(usize, Finished<T>)>,
     /// Dropped with the pool.
@@ -66,10 +81,10 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
         !self.free.is_empty()
     }
 
-    /// Starts an evaluation on a free judge; [`JudgePool::done`] returns the result.
-    pub fn dispatch(&mut self, task: T, request: EvaluateRequest) {
+    /// Starts a measurement on a free judge; [`JudgePool::done`] returns the result.
+    pub fn dispatch(&mut self, task: T, order: Order) {
         let slot = self.free.pop().expect("BUG: dispatched without a free slot");
-        self.orders[slot].try_send((task, request)).expect("BUG: a free slot takes an order");
+        self.orders[slot].try_send((task, order)).expect("BUG: a free slot takes an order");
     }
 
     pub async fn done(&mut self) -> Finished<T> {
@@ -82,12 +97,15 @@ impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
 async fn serve<T>(
     slot: usize,
     mut judge: Judge,
-    mut inbox: mpsc::Receiver<(T, EvaluateRequest)>,
+    mut inbox: mpsc::Receiver<(T, Order)>,
     results: mpsc::Sender<(usize, Finished<T>)>,
 ) {
-    while let Some((task, request)) = inbox.recv().await {
-        let evaluation = judge.evaluate(request).await;
-        if results.send((slot, Finished { task, evaluation })).await.is_err() {
+    while let Some((task, order)) = inbox.recv().await {
+        let measured = match order {
+            Order::Evaluate(request) => judge.evaluate(*request).await.map(Measured::Evaluation),
+            Order::Duel(request) => judge.duel(*request).await.map(Measured::Duel),
+        };
+        if results.send((slot, Finished { task, measured })).await.is_err() {
             return;
         }
     }

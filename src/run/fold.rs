@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
 
 use crate::archive::{Programs, ProgramsError};
 use crate::journal::{self, Entry, Events, JournalError, TornLine, read_each};
 use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
+use crate::search::best::OpenDuel;
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Event, Selection};
 
@@ -31,8 +33,12 @@ pub struct Run {
 struct Lines {
     /// The decision behind each candidate except the seed program.
     selected: Vec<u64>,
-    /// The evaluations of each candidate, in order; for a seed program that is the baseline, the baseline's.
-    judged: Vec<Vec<u64>>,
+    /// The evaluation of each candidate; for a seed program that is the baseline, the baseline's.
+    judged: Vec<Option<u64>>,
+    /// The duels of contenders, in order: start and end.
+    duels: Vec<(CandidateId, u64, u64)>,
+    /// The start of the latest duel.
+    duel_started: u64,
     /// Decisions of open attempts.
     open: Vec<(u64, u64)>,
 }
@@ -69,7 +75,7 @@ impl Fold {
             none => match &entry.event {
                 Event::RunStarted(started) => {
                     let programs = Programs::new(journal, started)?;
-                    let lines = Lines { judged: vec![Vec::new()], ..Lines::default() };
+                    let lines = Lines { judged: vec![None], ..Lines::default() };
                     &none.insert((Search::new((**started).clone()), programs, lines)).0
                 }
                 _ => return Err(impossible("a run begins with run-started".to_owned())),
@@ -95,14 +101,12 @@ impl Lines {
             Event::CandidateCreated(CandidateCreated { attempt, .. }) => {
                 let selected = self.close(*attempt);
                 self.selected.push(selected);
-                self.judged.push(Vec::new());
+                self.judged.push(None);
             }
-            Event::CandidateEvaluated { candidate, .. }
-            | Event::Confirmed { candidate, .. }
-            | Event::Refuted { candidate, .. } => self.judged[candidate.index()].push(entry.offset),
-            Event::BaselineEvaluated { .. } | Event::BaselineHeldOut { .. } if search.baseline_is_seed() => {
-                self.judged[0].push(entry.offset);
-            }
+            Event::CandidateEvaluated { candidate, .. } => self.judged[candidate.index()] = Some(entry.offset),
+            Event::BaselineEvaluated { .. } if search.baseline_is_seed() => self.judged[0] = Some(entry.offset),
+            Event::DuelStarted { .. } => self.duel_started = entry.offset,
+            Event::DuelEnded { contender, .. } => self.duels.push((*contender, self.duel_started, entry.offset)),
             _ => {}
         }
     }
@@ -163,27 +167,38 @@ impl Run {
         Ok(journal::read(&self.folder.journal())?.entries)
     }
 
-    /// The evaluations of a candidate, in order; held-out ones follow.
-    ///
-    /// # Errors
-    /// The journal can no longer be read.
-    pub fn judged(&self, candidate: CandidateId) -> Result<Vec<Event>, JournalError> {
-        let lines = self.lines()?;
-        self.lines.judged[candidate.index()].iter().map(|offset| lines.at(*offset)).collect()
-    }
-
     /// The evaluation of a candidate, if there is one. That of the seed program may be the baseline's.
     ///
     /// # Errors
     /// The journal can no longer be read.
     pub fn evaluation(&self, candidate: CandidateId) -> Result<Option<Evaluation>, JournalError> {
-        let first = self.lines.judged[candidate.index()].first();
-        let event = first.map(|offset| self.lines()?.at(*offset)).transpose()?;
-        Ok(event.and_then(|event| match event {
+        let Some(offset) = self.lines.judged[candidate.index()] else { return Ok(None) };
+        Ok(match self.lines()?.at(offset)? {
             Event::CandidateEvaluated { evaluation, .. } => Some(evaluation),
-            Event::BaselineEvaluated { measurement } => Some(Evaluation::Measured { measurement }),
+            Event::BaselineEvaluated { measurement, inconsistencies } if inconsistencies.is_empty() => {
+                Some(Evaluation::Measured { measurement })
+            }
+            Event::BaselineEvaluated { measurement, inconsistencies } => {
+                Some(Evaluation::Inconsistent { inconsistencies, measurement })
+            }
             _ => None,
-        }))
+        })
+    }
+
+    /// The duels of a candidate as a contender, in order.
+    ///
+    /// # Errors
+    /// The journal can no longer be read.
+    pub fn duels(&self, candidate: CandidateId) -> Result<Vec<(OpenDuel, Duel)>, JournalError> {
+        let own = self.lines.duels.iter().filter(|(contender, ..)| *contender == candidate);
+        let mut duels = Vec::new();
+        for (_, start, end) in own {
+            let (started, ended) = (self.lines()?.at(*start)?, self.lines()?.at(*end)?);
+            if let (Event::DuelStarted { contender, best, seed }, Event::DuelEnded { duel, .. }) = (started, ended) {
+                duels.push((OpenDuel { contender, best, seed }, duel));
+            }
+        }
+        Ok(duels)
     }
 
     /// The decision behind a candidate; `None` for the seed program.

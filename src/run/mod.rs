@@ -5,6 +5,7 @@ pub mod work_time;
 pub mod fold;
 pub mod declined;
 pub mod derive;
+pub mod request;
 pub mod resume;
 pub mod restore;
 pub mod driver;

@@ -58,7 +58,11 @@ impl Search {
     pub(super) fn admit(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
         self.waiting.remove(&candidate);
         let (outcome, reward) = match evaluation {
-            Evaluation::Measured { measurement } => {
+            Evaluation::Inconsistent { measurement, .. } if !self.only_reports() => {
+                self.tally.inconsistent += 1;
+                (self.place_inconsistent(candidate, measurement), Reward::Nothing)
+            }
+            Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => {
                 self.tally.measured += 1;
                 let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
                 let reward = self.place(Member::new(candidate, &scores), measurement);
@@ -79,7 +83,12 @@ impl Search {
         if outcome == Outcome::Rejected && matches!(proposer, Some(Proposer::Model(_))) {
             self.models.reject(candidate, repairs);
         }
-        self.candidates[candidate.index()].outcome = Some(outcome);
+        let known = &mut self.candidates[candidate.index()];
+        known.outcome = Some(outcome);
+        known.doubtful = evaluation.measurement().map_or(Vec::new(), |measured| measured.calibration.doubtful.clone());
+        if let Evaluation::Inconsistent { inconsistencies, .. } = evaluation {
+            known.inconsistencies.clone_from(inconsistencies);
+        }
         self.age_island(candidate);
     }
 
@@ -88,18 +97,32 @@ impl Search {
         let candidate = member.candidate;
         let contends = self.compare_with_best(candidate, member.score, measurement);
         let on_front = self.elites.admit(member);
-        let admitted = if candidate == CandidateId::SEED {
-            self.islands.found(member);
-            true
-        } else {
-            self.islands.admit(self.known(candidate).island, member)
-        };
+        let admitted = self.settle(member);
         match (contends, on_front, admitted) {
             (true, ..) => Reward::Contender,
             (_, true, _) => Reward::Front,
             (_, _, true) => Reward::Admitted,
             _ => Reward::Nothing,
         }
+    }
+
+    /// An inconsistent candidate may only be a parent, if it was measured in full.
+    fn place_inconsistent(&mut self, candidate: CandidateId, measurement: &Measurement) -> Outcome {
+        if !self.measures_inconsistent(candidate) {
+            return Outcome::Inconsistent(None);
+        }
+        let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
+        self.settle(Member::new(candidate, &scores));
+        Outcome::Inconsistent(Some(Box::new(scores)))
+    }
+
+    /// Offers a candidate to its island; the seed program founds all islands.
+    fn settle(&mut self, member: Member) -> bool {
+        if member.candidate == CandidateId::SEED {
+            self.islands.found(member);
+            return true;
+        }
+        self.islands.admit(self.known(member.candidate).island, member)
     }
 
     fn give_credit(&mut self, candidate: CandidateId, returned: Return<'_>) {

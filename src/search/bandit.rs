@@ -22,7 +22,7 @@ const SECONDS_OF_A_DOLLAR: f64 = 1000.0;
 /// The best that a candidate achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reward {
-    /// No candidate; or it was rejected, outclassed, or not admitted anywhere.
+    /// No candidate; or it was rejected, inconsistent, outclassed, or not admitted anywhere.
     Nothing,
     /// It entered the population of its island.
     Admitted,
@@ -51,6 +51,7 @@ pub struct ProposerStats {
     /// Attempts without a candidate.
     pub declined: u64,
     pub rejected: u64,
+    pub inconsistent: u64,
     pub outclassed: u64,
     /// Candidates that entered a population.
     pub admitted: u64,

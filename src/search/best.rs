@@ -1,8 +1,8 @@
 //! Best: which candidate is the best of a run.
 //!
 //! The highest of many noisy scores is partly luck. So a candidate whose score exceeds the best's by more than the
-//! uncertainty of both is a *contender*: it is measured again on windows that the search never sees, and becomes the best
-//! only if it is better there. Without windows held out, the highest score is the best.
+//! uncertainty of both is a *contender*: it meets the best in a duel, on windows that no program has ever seen, and becomes
+//! the best only if it is better there. Without windows held out there are no duels, and the highest score is the best.
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::objective::Scores;
@@ -19,36 +19,69 @@ pub struct Interval {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best {
     pub candidate: CandidateId,
-    /// On the windows of the search.
+    /// On the windows of the search. The error of the baseline, which all scores share, is not in it.
     pub interval: Interval,
-    /// `None` if no windows are held out, or it was not measured there yet.
+    /// `None` until a duel has decided something.
     pub held_out: Option<Box<HeldOut>>,
 }
 
-/// A measurement on held-out windows, and its scores against the baseline's there.
+/// What the duels of a program say about it; those that decided nothing do not count.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldOut {
+    /// The number of duels.
+    pub duels: usize,
+    /// The samples of all of them.
     pub measurement: Measurement,
+    /// The means of `combined_score`, `quality` and `speed_score` over the duels; all other figures are pooled.
     pub scores: Scores,
+}
+
+/// A duel under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenDuel {
+    pub contender: CandidateId,
+    /// The program that it has to beat.
+    pub best: CandidateId,
+    pub seed: u64,
 }
 
 /// A candidate that looks better than the best.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contender {
     pub candidate: CandidateId,
-    /// On the windows of the search.
+    /// On the windows of the search. The error of the baseline, which all scores share, is not in it.
     pub interval: Interval,
     pub measurement: Measurement,
+    /// How many of its duels decided nothing.
+    pub doubtful_duels: usize,
 }
 
 impl HeldOut {
-    pub fn score(&self) -> f64 {
-        self.scores.combined_score
+    /// Of a first duel, or of one more after those `before`: its measurement with its scores, and the scores of all
+    /// samples together.
+    pub(super) fn new(
+        before: Option<&Self>,
+        measurement: &Measurement,
+        scores: impl Fn(&Measurement) -> Scores,
+    ) -> Box<Self> {
+        let own = scores(measurement);
+        let Some(before) = before else {
+            return Box::new(Self { duels: 1, measurement: measurement.clone(), scores: own });
+        };
+        let (duels, measurement) = (before.duels + 1, before.measurement.pooled(measurement));
+        let mean = |before: f64, own: f64| before + (own - before) / duels as f64;
+        let scores = Scores {
+            combined_score: mean(before.scores.combined_score, own.combined_score),
+            quality: before.scores.quality.zip(own.quality).map(|(before, own)| mean(before, own)),
+            speed_score: mean(before.scores.speed_score, own.speed_score),
+            ..scores(&measurement)
+        };
+        Box::new(Self { duels, measurement, scores })
     }
 }
 
 impl Best {
-    /// The score to report: that on held-out windows if there is one.
+    /// The score to report: the mean over its duels if there are any.
     pub fn reported_score(&self) -> f64 {
         self.held_out.as_ref().map_or(self.interval.score, |held_out| held_out.scores.combined_score)
     }
@@ -64,6 +97,8 @@ impl Contender {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::evaluation::{CaseMeasurement, Sample};
+
     use super::*;
 
     #[test]
@@ -77,10 +112,34 @@ mod tests {
             candidate: CandidateId(2),
             interval: Interval { score, half_width },
             measurement: Measurement::default(),
+            doubtful_duels: 0,
         };
         assert!(contender(0.54, 0.02).exceeds(Some(&best(0.01))));
         assert!(!contender(0.529, 0.02).exceeds(Some(&best(0.01))));
         assert!(!contender(0.5, 0.0).exceeds(Some(&best(0.0))));
         assert!(contender(-1.0, 9.0).exceeds(None));
+    }
+
+    #[test]
+    fn the_held_out_score_is_the_mean_over_the_duels_and_the_cases_pool_their_samples() {
+        let duel = |rounds: usize, score: f64| {
+            let samples = vec![Sample { mean_load: score, ..Sample::default() }; rounds];
+            let cases = vec![CaseMeasurement { case: "8->4".to_owned(), samples }];
+            Measurement { cases, ..Measurement::default() }
+        };
+        let scores = |measurement: &Measurement| {
+            let samples = measurement.samples("8->4");
+            let pooled = samples.iter().map(|sample| sample.mean_load).sum::<f64>() / samples.len() as f64;
+            let combined_score = pooled;
+            Scores { combined_score, quality: Some(pooled), balancedness_score: pooled, ..Scores::default() }
+        };
+        let first = HeldOut::new(None, &duel(1, 0.25), scores);
+        let second = HeldOut::new(Some(&first), &duel(3, 0.75), scores);
+        assert_eq!((first.duels, first.scores.combined_score), (1, 0.25));
+        assert_eq!((second.duels, second.measurement.full_rounds()), (2, 4));
+        assert_eq!((second.scores.combined_score, second.scores.quality), (0.5, Some(0.5)));
+        assert_eq!(second.scores.balancedness_score, 0.625);
+        let third = HeldOut::new(Some(&second), &duel(2, 0.2), scores);
+        assert!((third.scores.combined_score - 0.4).abs() < 1e-12);
     }
 }

@@ -1,7 +1,11 @@
 //! Candidate: what the search knows of one program.
 
+use packevolve_contract::duel::Verdict;
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::objective::Scores;
-use strum::IntoStaticStr;
+use schemars::JsonSchema;
+use serde::Serialize;
+use strum::{Display, IntoStaticStr};
 
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::event::{CandidateCreated, Fingerprint, Proposer, RequestForm, RunStarted, Selection};
@@ -28,7 +32,13 @@ pub struct Candidate {
     pub outclassed_below: Option<f64>,
     /// `None` until its evaluation ends.
     pub outcome: Option<Outcome>,
-    /// `None` unless it was a contender and its evaluation on held-out windows has ended.
+    /// In what way its answers depend on the process or on other rows; empty if they do not.
+    pub inconsistencies: Vec<Inconsistency>,
+    /// Names of the cases in which the slot stayed disturbed, so that its times there are doubtful.
+    pub doubtful: Vec<String>,
+    /// Its duels as a contender.
+    pub duels: Vec<DuelResult>,
+    /// `None` until a duel decides about it.
     pub held_out: Option<HeldOutResult>,
     pub times_chosen: u64,
     pub form: Option<RequestForm>,
@@ -39,19 +49,48 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
-    /// Measured in full. The scores of a refuted candidate are those over both sides of the windows.
+    /// Measured in full. The scores of a refuted candidate are those of the search and of its last duel together.
     Measured(Box<Scores>),
+    /// Its answers depend on the process or on other rows, so that it can never be the best. No scores unless it was
+    /// measured in full.
+    Inconsistent(Option<Box<Scores>>),
     /// Its evaluation stopped early: it could not reach its threshold any more.
     Outclassed,
     /// It has no score.
     Rejected,
 }
 
-/// What the windows that are held out from the search say about a contender.
+/// What a duel decides about its contender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Display, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Ruling {
+    /// It is the best.
+    Confirmed,
+    /// It is not the best.
+    Refuted,
+    /// Nothing: the slot was disturbed, and they meet again.
+    Doubtful,
+}
+
+/// A duel of a contender.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct DuelResult {
+    /// The program that it had to beat.
+    pub against: CandidateId,
+    pub ruling: Ruling,
+    /// `None` if one of them was rejected.
+    pub verdict: Option<Verdict>,
+}
+
+/// What the windows of duels, which the search never sees, say about a candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldOutResult {
+    /// Whether it became the best.
     pub confirmed: bool,
-    /// Its scores there; `None` if it was rejected there.
+    /// Whether the slot stayed disturbed in its last duel, too.
+    pub is_doubtful: bool,
+    /// Its scores there, over all duels that decided something; `None` if it was rejected there.
     pub scores: Option<Box<Scores>>,
 }
 
@@ -88,6 +127,9 @@ impl Candidate {
             cut: None,
             outclassed_below: None,
             outcome: None,
+            inconsistencies: Vec::new(),
+            doubtful: Vec::new(),
+            duels: Vec::new(),
             held_out: None,
             times_chosen: 0,
             form: None,
@@ -99,6 +141,7 @@ impl Candidate {
     pub fn scores(&self) -> Option<&Scores> {
         match self.outcome.as_ref()? {
             Outcome::Measured(scores) => Some(scores),
+            Outcome::Inconsistent(scores) => scores.as_deref(),
             Outcome::Outclassed | Outcome::Rejected => None,
         }
     }

@@ -1,6 +1,5 @@
 //! Choosing: what to measure and what to try next.
 
-use packevolve_contract::protocol::WindowSet;
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 
@@ -22,19 +21,14 @@ const MAX_INSPIRATIONS: usize = 3;
 const REWRITES: f64 = 0.2;
 const CROSSOVERS: f64 = 0.2;
 
-/// A program to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// The program that scores are relative to.
-    Baseline,
-    Candidate(CandidateId),
-}
-
 /// A measurement that the search waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Task {
-    pub subject: Subject,
-    pub windows: WindowSet,
+pub enum Task {
+    /// Measures the program that scores are relative to.
+    Baseline,
+    Evaluate(CandidateId),
+    /// This contender meets its [`opponent`](Search::opponent).
+    Duel(CandidateId),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -80,13 +74,9 @@ impl Search {
 
     /// The measurements to make, the most important first. A running one stays in the list until its event.
     pub fn tasks(&self) -> impl Iterator<Item = Task> {
-        let task = |windows| move |subject| Task { subject, windows };
-        let baseline = self.baseline.is_none().then_some(Subject::Baseline).map(task(WindowSet::Search));
-        let held_out = self.holds_out() && self.baseline_held_out.is_none();
-        let held_out = held_out.then_some(Subject::Baseline).map(task(WindowSet::HeldOut));
-        let contenders = self.standing_contenders().into_iter().map(Subject::Candidate).map(task(WindowSet::HeldOut));
-        let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(|id| Subject::Candidate(*id));
-        baseline.into_iter().chain(held_out).chain(contenders).chain(waiting.map(task(WindowSet::Search)))
+        let baseline = self.baseline.is_none().then_some(Task::Baseline);
+        let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(|id| Task::Evaluate(*id));
+        baseline.into_iter().chain(self.next_duel().map(Task::Duel)).chain(waiting)
     }
 
     fn stop_or_wait(&self, reason: StopReason) -> Next {
@@ -110,10 +100,14 @@ impl Search {
         }
     }
 
+    /// Whether the best has its final score or won a duel: the baseline scores 0 by definition.
+    fn is_settled_on(&self, best: &Best) -> bool {
+        !self.holds_out() || best.held_out.is_some() || self.is_baseline(best.candidate)
+    }
+
     /// The next cut from the best. A pass begins when the best has stood for long, or when the search is at its end.
     fn next_cut(&self, is_at_end: bool) -> Option<Selection> {
-        let is_confirmed = |best: &&Best| best.held_out.is_some() || !self.holds_out();
-        let best = self.best.as_ref().filter(is_confirmed)?;
+        let best = self.best.as_ref().filter(|best| self.is_settled_on(best))?;
         let known = self.known(best.candidate);
         if self.is_busy() || known.proposer.is_none() {
             return None;
@@ -204,7 +198,7 @@ impl Search {
 
     fn has_reached_target(&self) -> bool {
         let target = self.settings().search.target_score;
-        let best = self.best.as_ref().filter(|best| best.held_out.is_some() || !self.holds_out());
+        let best = self.best.as_ref().filter(|best| self.is_settled_on(best));
         target.zip(best).is_some_and(|(target, best)| best.reported_score() >= target)
     }
 }

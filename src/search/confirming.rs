@@ -1,73 +1,82 @@
-//! Confirming: who is the best. A contender has to beat the best on windows that the search never sees.
+//! Confirming: who is the best. A contender has to beat the best in a duel.
 
+use packevolve_contract::duel::{Duel, Verdict};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::objective::Scores;
+use packevolve_contract::inconsistency::Inconsistency;
 
 use crate::search::best::{Best, Contender, HeldOut, Interval};
-use crate::search::candidate::{HeldOutResult, Outcome};
+use crate::search::candidate::{DuelResult, HeldOutResult, Outcome, Ruling};
 use crate::search::population::Member;
-use crate::search::pruning::keeps_up;
-use crate::search::rules::Refusal;
+use crate::search::pruning::{MAX_LOSS, keeps_up};
 use crate::search::state::Search;
 use crate::values::candidate::CandidateId;
-use crate::values::event::Event;
+
+/// A contender whose duels decide nothing is refuted after this many.
+pub(super) const MOST_DUELS: usize = 3;
 
 impl Search {
-    pub(super) fn know_baseline(&mut self, measurement: &Measurement) {
+    pub(super) fn know_baseline(&mut self, measurement: &Measurement, inconsistencies: &[Inconsistency]) {
+        let measurement = measurement.clone();
         self.baseline = Some(measurement.clone());
         if self.baseline_is_seed() {
-            self.admit(CandidateId::SEED, &Evaluation::Measured { measurement: measurement.clone() });
-            self.complete_seed();
+            let evaluation = match inconsistencies.to_vec() {
+                none if none.is_empty() => Evaluation::Measured { measurement },
+                inconsistencies => Evaluation::Inconsistent { inconsistencies, measurement },
+            };
+            self.admit(CandidateId::SEED, &evaluation);
         }
     }
 
-    pub(super) fn know_held_out_baseline(&mut self, measurement: &Measurement) {
-        self.baseline_held_out = Some(measurement.clone());
-        self.complete_seed();
+    pub(super) fn is_baseline(&self, candidate: CandidateId) -> bool {
+        candidate == CandidateId::SEED && self.baseline_is_seed()
     }
 
-    /// If the seed program is the baseline, the held-out measurement of the baseline is also that of the seed program.
-    fn complete_seed(&mut self) {
-        let Some(measurement) = self.baseline_held_out.clone().filter(|_| self.baseline_is_seed()) else { return };
-        let held_out = self.held_out(&measurement);
-        if let Some(best) = self.best.as_mut().filter(|best| best.candidate == CandidateId::SEED) {
-            best.held_out = Some(held_out);
-        }
-    }
-
-    fn held_out(&self, measurement: &Measurement) -> Box<HeldOut> {
-        let scores = self.held_out_scores(measurement).expect("BUG: the baseline is measured there first");
-        Box::new(HeldOut { measurement: measurement.clone(), scores })
-    }
-
-    /// The event that records what held-out windows say about a contender. The baseline must be measured there.
-    pub fn ruling(&self, candidate: CandidateId, evaluation: Evaluation) -> Event {
-        match evaluation {
-            Evaluation::Measured { measurement }
-                if self.is_confirmed_by(candidate, &measurement).expect("BUG: no baseline there") =>
-            {
-                Event::Confirmed { candidate, measurement }
-            }
-            evaluation => Event::Refuted { candidate, evaluation },
-        }
-    }
-
-    /// Whether a measurement on held-out windows makes a contender the best: it is better there, or it is the best with
-    /// something cut, and as good.
-    pub(super) fn is_confirmed_by(&self, candidate: CandidateId, measurement: &Measurement) -> Result<bool, Refusal> {
-        let scores = self.held_out_scores(measurement);
-        let scores = scores.ok_or_else(|| Refusal::new("the baseline is not known on the held-out windows"))?;
-        let best = self.to_beat(|best| best.held_out.as_ref().map_or(f64::NEG_INFINITY, |held_out| held_out.score()));
-        let best = best.and_then(|best| best.held_out.as_ref());
-        let is_better = best.is_none_or(|best| scores.combined_score > best.score());
-        Ok(is_better || self.is_cut_from_best(candidate) && self.keeps_up_held_out(&scores, measurement))
-    }
-
-    /// The best, or what it was pruned from, whichever has the higher `score`.
-    fn to_beat(&self, score: impl Fn(&Best) -> f64) -> Option<&Best> {
+    /// The program that a contender meets: the best; for a cut, what its pass began with, so that many invisible steps down
+    /// do not add up.
+    pub fn opponent(&self, contender: CandidateId) -> Option<&Best> {
         let best = self.best.as_ref()?;
-        let origin = self.pruning.origin(best.candidate).filter(|origin| score(origin) > score(best));
+        let origin = self.pruning.origin(best.candidate).filter(|_| self.is_cut_from_best(contender));
         Some(origin.unwrap_or(best))
+    }
+
+    /// The contender of the open duel, or else of the next one.
+    pub(super) fn next_duel(&self) -> Option<CandidateId> {
+        self.duel.map(|open| open.contender).or_else(|| self.standing_contenders().first().copied())
+    }
+
+    /// What a duel decides about its contender.
+    fn ruling(&self, contender: CandidateId, duel: &Duel) -> Ruling {
+        let Some(own) = duel.contender.measured() else { return Ruling::Refuted };
+        let is_decisive = |measured: &Measurement| !measured.is_doubtful() && measured.full_rounds() > 0;
+        let is_won = match (duel.best.measured(), self.verdict(duel)) {
+            (Some(other), Some(verdict)) if is_decisive(own) && is_decisive(other) => {
+                self.wins(contender, own, verdict)
+            }
+            // The best was rejected.
+            (None, _) if is_decisive(own) => true,
+            _ if self.contender_of(contender).doubtful_duels + 1 < MOST_DUELS => return Ruling::Doubtful,
+            _ => false,
+        };
+        if is_won { Ruling::Confirmed } else { Ruling::Refuted }
+    }
+
+    fn wins(&self, contender: CandidateId, measurement: &Measurement, verdict: Verdict) -> bool {
+        verdict.is_won() || self.is_cut_from_best(contender) && self.costs_nothing(contender, measurement, verdict)
+    }
+
+    /// Whether a cut is not worse than its opponent, and keeps the target score if that has it.
+    fn costs_nothing(&self, cut: CandidateId, measurement: &Measurement, verdict: Verdict) -> bool {
+        let reported = self.opponent(cut).map_or(0.0, Best::reported_score);
+        let target = self.settings().search.target_score.filter(|target| reported >= *target);
+        let score = self.pooled_scores(measurement).map_or(0.0, |scores| scores.combined_score);
+        verdict.difference >= -verdict.uncertainty.min(MAX_LOSS) && target.is_none_or(|target| score >= target)
+    }
+
+    /// The best, or what it was pruned from, whichever has the higher score on the windows of the search.
+    fn to_beat(&self) -> Option<&Best> {
+        let best = self.best.as_ref()?;
+        let is_higher = |origin: &&Best| origin.interval.score > best.interval.score;
+        Some(self.pruning.origin(best.candidate).filter(is_higher).unwrap_or(best))
     }
 
     fn is_cut_from_best(&self, candidate: CandidateId) -> bool {
@@ -83,39 +92,26 @@ impl Search {
         origin.is_some_and(|origin| keeps_up(interval, origin.interval))
     }
 
-    /// Whether a cut costs nothing that held-out windows show, and keeps the target score if its origin has it.
-    fn keeps_up_held_out(&self, scores: &Scores, measurement: &Measurement) -> bool {
-        let origin = self.best.as_ref().and_then(|best| self.pruning.origin(best.candidate));
-        let Some((origin, there)) = origin.and_then(|origin| Some((origin, origin.held_out.as_ref()?))) else {
-            return false;
-        };
-        let interval = |score, measurement| Interval {
-            score,
-            half_width: self.half_width(measurement, self.baseline_held_out.as_ref()),
-        };
-        let target = self.settings().search.target_score.filter(|target| origin.reported_score() >= *target);
-        let own = interval(scores.combined_score, measurement);
-        let keeps_up = keeps_up(own, interval(there.score(), &there.measurement));
-        keeps_up && target.is_none_or(|target| own.score >= target)
-    }
-
     /// Makes a measured candidate the best, or a contender if windows are held out, or neither. Whether it looks better
     /// than the best.
     pub(super) fn compare_with_best(&mut self, candidate: CandidateId, score: f64, measurement: &Measurement) -> bool {
-        let best = self.to_beat(|best| best.interval.score);
+        let best = self.to_beat();
         // The interval takes long to compute, and most candidates score below the best.
         if best.is_some_and(|best| score < best.interval.score) && !self.is_cut_from_best(candidate) {
             return false;
         }
-        let interval = Interval { score, half_width: self.half_width(measurement, self.baseline.as_ref()) };
+        let interval = Interval { score, half_width: self.own_half_width(measurement) };
         let keeps_up = self.keeps_up(candidate, interval);
-        // The baseline scores 0 on any windows: it needs no confirmation.
-        let is_baseline = candidate == CandidateId::SEED && self.baseline_is_seed();
-        if self.holds_out() && !is_baseline {
-            let contender = Contender { candidate, interval, measurement: measurement.clone() };
+        // What is doubtful never becomes the best without a duel. The baseline scores 0 on any windows.
+        let needs_duel = !self.is_baseline(candidate) && measurement.is_doubtful();
+        if self.holds_out() && (best.is_some() || needs_duel) {
+            let contender = Contender { candidate, interval, measurement: measurement.clone(), doubtful_duels: 0 };
             let contends = keeps_up || contender.exceeds(best);
             self.contenders.extend(contends.then_some(contender));
             return contends;
+        }
+        if needs_duel {
+            return false;
         }
         // Of equal scores the oldest is the best; but age does not bring back what was pruned.
         let is_older = |best: &Best| candidate < best.candidate && self.known(candidate).cut.is_none();
@@ -145,53 +141,115 @@ impl Search {
         self.best = Some(best);
     }
 
-    /// Contenders that still look better than the best, the highest score first; none until the baseline was measured on
-    /// held-out windows.
+    /// Contenders that still look better than the best, the highest score first.
     pub(super) fn standing_contenders(&self) -> Vec<CandidateId> {
-        let best = self.to_beat(|best| best.interval.score);
-        let standing =
-            |contender: &&Contender| contender.exceeds(best) || self.keeps_up(contender.candidate, contender.interval);
-        let can_be_judged = self.baseline_held_out.is_some();
-        let mut standing: Vec<_> = self.contenders.iter().filter(standing).filter(|_| can_be_judged).collect();
+        let Some(best) = self.to_beat() else { return Vec::new() };
+        let stands = |contender: &&Contender| {
+            contender.exceeds(Some(best)) || self.keeps_up(contender.candidate, contender.interval)
+        };
+        let mut standing: Vec<_> = self.contenders.iter().filter(stands).collect();
         standing.sort_by(|a, b| b.interval.score.total_cmp(&a.interval.score).then(a.candidate.cmp(&b.candidate)));
         standing.into_iter().map(|contender| contender.candidate).collect()
     }
 
-    fn take_contender(&mut self, candidate: CandidateId) -> Contender {
-        let at = self.contenders.iter().position(|contender| contender.candidate == candidate);
-        self.contenders.swap_remove(at.expect("BUG: only a contender is confirmed or refuted"))
+    fn place_of(&self, contender: CandidateId) -> usize {
+        let place = self.contenders.iter().position(|other| other.candidate == contender);
+        place.expect("BUG: only a contender has duels")
     }
 
-    pub(super) fn confirm(&mut self, candidate: CandidateId, measurement: &Measurement) {
-        let Contender { interval, .. } = self.take_contender(candidate);
-        let held_out = self.held_out(measurement);
+    fn contender_of(&self, candidate: CandidateId) -> &Contender {
+        &self.contenders[self.place_of(candidate)]
+    }
+
+    pub(super) fn end_duel(&mut self, contender: CandidateId, duel: &Duel) {
+        let opponent = self.duel.take().expect("BUG: a duel starts before it ends").best;
+        let (ruling, verdict) = (self.ruling(contender, duel), self.verdict(duel));
+        let place = self.place_of(contender);
+        self.candidates[contender.index()].duels.push(DuelResult { against: opponent, ruling, verdict });
+        if ruling == Ruling::Doubtful {
+            self.contenders[place].doubtful_duels += 1;
+            return;
+        }
+        let is_doubtful = [&duel.contender, &duel.best].into_iter().any(is_doubtful);
+        let own = self.contenders.swap_remove(place);
+        if verdict.is_some_and(|verdict| verdict.rounds > 0) && !is_doubtful {
+            self.add_duel(opponent, duel.best.measured());
+        }
+        match (ruling, duel.contender.measured()) {
+            (Ruling::Confirmed, Some(measurement)) => self.confirm(&own, measurement),
+            _ => self.refute(&own, &duel.contender, is_doubtful),
+        }
+        if ruling == Ruling::Confirmed && duel.best.rejection().is_some() {
+            self.reject(opponent);
+            self.pruning.end_pass();
+        }
+    }
+
+    /// Adds a duel to those of the best, or of what it was pruned from.
+    fn add_duel(&mut self, candidate: CandidateId, measurement: Option<&Measurement>) {
+        let Some(measurement) = measurement else { return };
+        let best = self.best.as_ref().filter(|best| best.candidate == candidate);
+        let known = best.or_else(|| self.pruning.origin_of(candidate));
+        let before = known.and_then(|known| known.held_out.as_deref());
+        let held_out = self.held_out(before, measurement);
+        let scores = Some(Box::new(held_out.scores.clone()));
+        let known = &mut self.candidates[candidate.index()];
+        let confirmed = known.held_out.as_ref().is_some_and(|result| result.confirmed);
+        known.held_out = Some(HeldOutResult { confirmed, is_doubtful: false, scores });
+        let best = self.best.iter_mut().filter(|best| best.candidate == candidate);
+        for known in best.chain(self.pruning.origin_mut(candidate)) {
+            known.held_out = Some(held_out.clone());
+        }
+    }
+
+    fn held_out(&self, before: Option<&HeldOut>, measurement: &Measurement) -> Box<HeldOut> {
+        let scores =
+            |measurement: &Measurement| self.pooled_scores(measurement).expect("BUG: the baseline is measured first");
+        HeldOut::new(before, measurement, scores)
+    }
+
+    fn confirm(&mut self, contender: &Contender, measurement: &Measurement) {
+        let Contender { candidate, interval, .. } = *contender;
+        let held_out = self.held_out(None, measurement);
+        let scores = Some(Box::new(held_out.scores.clone()));
         self.candidates[candidate.index()].held_out =
-            Some(HeldOutResult { confirmed: true, scores: Some(Box::new(held_out.scores.clone())) });
+            Some(HeldOutResult { confirmed: true, is_doubtful: false, scores });
         self.crown(Best { candidate, interval, held_out: Some(held_out) });
     }
 
-    /// From here on a refuted candidate goes by its score over both sides of the windows.
-    pub(super) fn refute(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
-        let contender = self.take_contender(candidate);
+    /// From here on a refuted candidate goes by its score over the windows of the search and of its last duel.
+    fn refute(&mut self, contender: &Contender, evaluation: &Evaluation, is_doubtful: bool) {
+        let candidate = contender.candidate;
+        let Some(measurement) = evaluation.measured() else { return self.reject(candidate) };
+        let pooled = contender.measurement.pooled(measurement);
+        let scores = self.pooled_scores(&pooled).expect("BUG: the baseline is measured first");
+        let member = Member::new(candidate, &scores);
         self.elites.remove(candidate);
         let homes = self.islands.remove(candidate);
-        let held_out = evaluation.measured();
-        let scores = held_out.and_then(|held_out| self.held_out_scores(held_out)).map(Box::new);
-        let outcome = held_out.map_or(Outcome::Rejected, |held_out| {
-            let pooled = self.pooled_scores(&contender.measurement.pooled(held_out));
-            let member = Member::new(candidate, &pooled);
-            self.elites.admit(member);
-            for island in homes {
-                self.islands.admit(island, member);
-            }
-            Outcome::Measured(Box::new(pooled))
-        });
-        if outcome == Outcome::Rejected {
+        self.elites.admit(member);
+        for island in homes {
+            self.islands.admit(island, member);
+        }
+        let there = self.pooled_scores(measurement).map(Box::new);
+        let known = &mut self.candidates[candidate.index()];
+        known.held_out = Some(HeldOutResult { confirmed: false, is_doubtful, scores: there });
+        known.doubtful = pooled.calibration.doubtful;
+        known.outcome = Some(Outcome::Measured(Box::new(scores)));
+    }
+
+    /// A candidate that breaks its contract in a duel is rejected after all.
+    fn reject(&mut self, candidate: CandidateId) {
+        self.elites.remove(candidate);
+        self.islands.remove(candidate);
+        let known = &mut self.candidates[candidate.index()];
+        known.held_out = Some(HeldOutResult { confirmed: false, is_doubtful: false, scores: None });
+        if known.outcome.replace(Outcome::Rejected) != Some(Outcome::Rejected) {
             self.tally.measured -= 1;
             self.tally.rejected += 1;
         }
-        let known = &mut self.candidates[candidate.index()];
-        known.held_out = Some(HeldOutResult { confirmed: false, scores });
-        known.outcome = Some(outcome);
     }
+}
+
+fn is_doubtful(evaluation: &Evaluation) -> bool {
+    evaluation.measured().is_some_and(Measurement::is_doubtful)
 }

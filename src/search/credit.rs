@@ -31,6 +31,7 @@ pub(super) struct Return<'a> {
 impl Return<'_> {
     pub(super) fn count_in(self, stats: &mut ProposerStats) {
         stats.rejected += u64::from(*self.outcome == Outcome::Rejected);
+        stats.inconsistent += u64::from(matches!(self.outcome, Outcome::Inconsistent(_)));
         stats.outclassed += u64::from(*self.outcome == Outcome::Outclassed);
         stats.admitted += u64::from(self.reward != Reward::Nothing);
         stats.contenders += u64::from(self.reward == Reward::Contender);

@@ -26,7 +26,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use candidate::{Candidate, HeldOutResult, Outcome};
-pub use choosing::{Next, Subject, Task};
+pub use candidate::{Candidate, DuelResult, HeldOutResult, Outcome, Ruling};
+pub use choosing::{Next, Task};
 pub use rules::Refusal;
 pub use state::{Attempt, Search, Tally};

@@ -3,7 +3,7 @@
 //! A *pass* tries all cuts of one best program, one per attempt. A child that is not longer, and not worse beyond the
 //! uncertainty, becomes the best, and the pass continues from it at the same place: the next thing has moved there.
 //! Children are compared with the best that the pass began with, so that a hundred invisible steps down do not add up; a
-//! later best has to beat that one, too. At its end a pass starts over with its result until no cut is left: a cut may
+//! later best has to look better than that one, too. At its end a pass starts over with its result until no cut is left: a cut may
 //! leave something unused before its place.
 
 use crate::search::bandit::ProposerStats;
@@ -15,7 +15,7 @@ use crate::values::candidate::CandidateId;
 const STANDS_AFTER: u64 = 100;
 
 /// The most that a pass gives up, however uncertain scores are: on a busy machine they separate very little.
-const MAX_LOSS: f64 = 0.005;
+pub(super) const MAX_LOSS: f64 = 0.005;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pruning {
@@ -57,6 +57,16 @@ impl Pruning {
     /// What the pass began with whose program is `best` now; `None` if there is no such pass.
     pub fn origin(&self, best: CandidateId) -> Option<&Best> {
         self.pass.as_ref().filter(|pass| pass.best == best).map(|pass| &pass.origin)
+    }
+
+    /// What the last pass began with, if it is this candidate.
+    pub(super) fn origin_of(&self, candidate: CandidateId) -> Option<&Best> {
+        self.pass.as_ref().map(|pass| &pass.origin).filter(|origin| origin.candidate == candidate)
+    }
+
+    /// The same, to change it.
+    pub(super) fn origin_mut(&mut self, candidate: CandidateId) -> Option<&mut Best> {
+        self.pass.as_mut().map(|pass| &mut pass.origin).filter(|origin| origin.candidate == candidate)
     }
 
     /// Whether the best has stood for long enough that a pass pays.
@@ -102,6 +112,11 @@ impl Pruning {
     pub(super) fn judged(&mut self, returned: Return<'_>) {
         self.stats.seconds += returned.seconds;
         returned.count_in(&mut self.stats);
+    }
+
+    /// Nothing is compared with the origin of the pass any more.
+    pub(super) fn end_pass(&mut self) {
+        self.pass = None;
     }
 
     /// There is a new best: by the cut at a place of the last one, or by the search, after this many attempts.

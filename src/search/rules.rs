@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
 use thiserror::Error;
 
-use crate::search::best::Contender;
+use crate::search::best::{Contender, OpenDuel};
 use crate::search::candidate::Candidate;
 use crate::search::state::Search;
 use crate::values::candidate::CandidateId;
@@ -32,14 +33,9 @@ impl Search {
         }
         match event {
             Event::RunStarted(_) => return Err(Refusal::new("a run starts once")),
-            Event::BaselineEvaluated { measurement } => {
+            Event::BaselineEvaluated { measurement, inconsistencies } => {
                 refuse_if(self.baseline.is_some(), "the baseline is known")?;
-                self.know_baseline(measurement);
-            }
-            Event::BaselineHeldOut { measurement } => {
-                refuse_if(!self.holds_out(), "no windows are held out")?;
-                refuse_if(self.baseline_held_out.is_some(), "the baseline is known on the held-out windows")?;
-                self.know_held_out_baseline(measurement);
+                self.know_baseline(measurement, inconsistencies);
             }
             Event::Selected { attempt, selection } => {
                 self.check_selected(*attempt, selection)?;
@@ -70,15 +66,13 @@ impl Search {
                 self.check_evaluated(*candidate, evaluation)?;
                 self.admit(*candidate, evaluation);
             }
-            Event::Confirmed { candidate, measurement } => {
-                self.contender(*candidate)?;
-                let is_confirmed = self.is_confirmed_by(*candidate, measurement)?;
-                refuse_if(!is_confirmed, format_args!("this measurement refutes candidate {candidate}"))?;
-                self.confirm(*candidate, measurement);
+            Event::DuelStarted { contender, best, seed } => {
+                self.check_duel_started(*contender, *best)?;
+                self.duel = Some(OpenDuel { contender: *contender, best: *best, seed: *seed });
             }
-            Event::Refuted { candidate, evaluation } => {
-                self.check_refuted(*candidate, evaluation)?;
-                self.refute(*candidate, evaluation);
+            Event::DuelEnded { contender, duel } => {
+                self.check_duel_ended(*contender, duel)?;
+                self.end_duel(*contender, duel);
             }
             Event::RunStopped { reason } => self.stopped = Some(*reason),
             Event::RunResumed { candidates } => {
@@ -169,16 +163,22 @@ impl Search {
         if outclassed && known.outclassed_below.is_none() { Err(stopped_early(candidate)) } else { Ok(()) }
     }
 
-    fn check_refuted(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), Refusal> {
-        self.contender(candidate)?;
-        match evaluation {
-            Evaluation::Measured { measurement } => {
-                let is_confirmed = self.is_confirmed_by(candidate, measurement)?;
-                refuse_if(is_confirmed, format_args!("this measurement confirms candidate {candidate}"))
-            }
-            Evaluation::Rejected { .. } => Ok(()),
-            Evaluation::Outclassed { .. } => Err(stopped_early(candidate)),
+    fn check_duel_started(&self, contender: CandidateId, best: CandidateId) -> Result<(), Refusal> {
+        refuse_if(!self.holds_out(), "no windows are held out")?;
+        self.contender(contender)?;
+        if let Some(open) = self.duel.filter(|open| open.contender != contender) {
+            return Err(Refusal::new(format_args!("a duel of candidate {} is under way", open.contender)));
         }
+        let is_opponent = self.opponent(contender).is_some_and(|opponent| opponent.candidate == best);
+        refuse_if(!is_opponent, format_args!("candidate {contender} does not have to beat candidate {best}"))
+    }
+
+    fn check_duel_ended(&self, contender: CandidateId, duel: &Duel) -> Result<(), Refusal> {
+        let is_open = self.duel.is_some_and(|open| open.contender == contender);
+        refuse_if(!is_open, format_args!("no duel of candidate {contender} is under way"))?;
+        let can_end_so =
+            |evaluation: &Evaluation| matches!(evaluation, Evaluation::Measured { .. } | Evaluation::Rejected { .. });
+        refuse_if(!can_end_so(&duel.contender) || !can_end_so(&duel.best), "a duel measures or rejects both programs")
     }
 
     fn contender(&self, candidate: CandidateId) -> Result<&Contender, Refusal> {

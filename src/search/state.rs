@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use packevolve_contract::case;
 use packevolve_contract::clock::Clock;
+use packevolve_contract::duel::{Duel, Verdict};
 use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::objective::{Scores, score_interval, scores};
+use packevolve_contract::objective::{Pairing, Scores, Yardstick, own_interval, score_interval, scores};
 
 use crate::search::bandit::Bandit;
-use crate::search::best::{Best, Contender};
+use crate::search::best::{Best, Contender, OpenDuel};
 use crate::search::candidate::Candidate;
 use crate::search::credit::Credit;
 use crate::search::elites::Elites;
@@ -18,7 +19,7 @@ use crate::search::pruning::Pruning;
 use crate::values::candidate::{BlobId, CandidateId};
 use crate::values::event::{Proposer, RunStarted, Selection, StopReason};
 use crate::values::operator::Operator;
-use crate::values::settings::{Parts, Settings};
+use crate::values::settings::{Consistency, Parts, Settings};
 
 /// The state of a search: a fold of its events.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,6 @@ pub struct Search {
     unit: Vec<String>,
     pub(super) candidate_limit: u64,
     pub(super) baseline: Option<Measurement>,
-    pub(super) baseline_held_out: Option<Measurement>,
     pub(super) candidates: Vec<Candidate>,
     /// Candidates without an evaluation.
     pub(super) waiting: BTreeSet<CandidateId>,
@@ -47,8 +47,9 @@ pub struct Search {
     pub(super) pruning: Pruning,
     pub(super) models: Models,
     pub(super) best: Option<Best>,
-    /// Candidates that looked better than the best, without an evaluation on held-out windows yet.
+    /// Candidates that looked better than the best, about which no duel has decided yet.
     pub(super) contenders: Vec<Contender>,
+    pub(super) duel: Option<OpenDuel>,
     pub(super) stopped: Option<StopReason>,
 }
 
@@ -62,13 +63,14 @@ pub struct Attempt {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub measured: usize,
+    pub inconsistent: usize,
     pub outclassed: usize,
     pub rejected: usize,
 }
 
 impl Tally {
     pub fn ended(self) -> usize {
-        self.measured + self.outclassed + self.rejected
+        self.measured + self.inconsistent + self.outclassed + self.rejected
     }
 }
 
@@ -79,7 +81,6 @@ impl Search {
             unit: case::unit(&settings.evaluation.topology).iter().map(ToString::to_string).collect(),
             candidate_limit: settings.search.candidates,
             baseline: None,
-            baseline_held_out: None,
             candidates: vec![Candidate::seed(&origin)],
             waiting: BTreeSet::from([CandidateId::SEED]),
             tally: Tally::default(),
@@ -96,6 +97,7 @@ impl Search {
             models: Models::new(&settings.llm),
             best: None,
             contenders: Vec::new(),
+            duel: None,
             stopped: None,
             origin,
         }
@@ -109,14 +111,9 @@ impl Search {
         &self.origin.settings
     }
 
-    /// The baseline program on the windows of the search; `None` until it was measured.
+    /// The measurement of the baseline program; `None` until it was measured.
     pub fn baseline(&self) -> Option<&Measurement> {
         self.baseline.as_ref()
-    }
-
-    /// The baseline program on the held-out windows; `None` until it was measured there.
-    pub fn baseline_held_out(&self) -> Option<&Measurement> {
-        self.baseline_held_out.as_ref()
     }
 
     /// Whether the baseline program is the seed program, so that one evaluation serves both.
@@ -124,25 +121,39 @@ impl Search {
         self.origin.baseline == self.origin.program
     }
 
+    /// Whether there are duels.
     pub fn holds_out(&self) -> bool {
         self.settings().evaluation.held_out_windows > 0
     }
 
+    /// Whether inconsistent programs are only marked.
+    pub(super) fn only_reports(&self) -> bool {
+        self.settings().evaluation.consistency == Consistency::Report
+    }
+
+    /// Whether a candidate is measured in full even if it is inconsistent: the seed program and given proposals are.
+    pub fn measures_inconsistent(&self, candidate: CandidateId) -> bool {
+        self.only_reports() || matches!(self.known(candidate).proposer, None | Some(Proposer::Corpus(_)))
+    }
+
     /// Scores of a measurement on the windows of the search; `None` until the baseline was measured.
     pub fn scores(&self, measurement: &Measurement) -> Option<Scores> {
-        self.baseline.as_ref().map(|baseline| self.scores_against(measurement, baseline))
+        self.scores_by(measurement, Pairing::Shared)
     }
 
-    /// Scores of a measurement on held-out windows; `None` until the baseline was measured there.
-    pub fn held_out_scores(&self, measurement: &Measurement) -> Option<Scores> {
-        self.baseline_held_out.as_ref().map(|baseline| self.scores_against(measurement, baseline))
+    /// Scores of a measurement on windows that the baseline never saw, all or some of them; `None` until the baseline was
+    /// measured.
+    pub fn pooled_scores(&self, measurement: &Measurement) -> Option<Scores> {
+        self.scores_by(measurement, Pairing::Pooled)
     }
 
-    /// Scores of a measurement on both sides together. The baseline must be measured on both.
-    pub fn pooled_scores(&self, measurement: &Measurement) -> Scores {
-        let baselines = self.baseline.as_ref().zip(self.baseline_held_out.as_ref());
-        let (seen, held_out) = baselines.expect("BUG: the baseline is measured first");
-        self.scores_against(measurement, &seen.pooled(held_out))
+    fn scores_by(&self, measurement: &Measurement, pairing: Pairing) -> Option<Scores> {
+        Some(scores(measurement, self.yardstick(pairing)?, &self.unit, self.clock()))
+    }
+
+    fn yardstick(&self, pairing: Pairing) -> Option<Yardstick<'_>> {
+        let weights = self.settings().evaluation.weights;
+        self.baseline.as_ref().map(|baseline| Yardstick { baseline, weights, pairing })
     }
 
     /// What normalises the times of this run.
@@ -150,14 +161,25 @@ impl Search {
         self.baseline.as_ref().map_or(Clock::RELATIVE, Measurement::clock)
     }
 
-    fn scores_against(&self, measurement: &Measurement, baseline: &Measurement) -> Scores {
-        scores(measurement, baseline, self.settings().evaluation.weights, &self.unit, self.clock())
+    /// Half the width of the interval of a measurement's score on the windows of the search.
+    pub fn half_width(&self, measurement: &Measurement) -> Option<f64> {
+        Some(score_interval(measurement, self.yardstick(Pairing::Shared)?))
     }
 
-    /// Half the width of the interval of a measurement's score; 0 without a baseline.
-    pub(super) fn half_width(&self, measurement: &Measurement, baseline: Option<&Measurement>) -> f64 {
-        let weights = self.settings().evaluation.weights;
-        baseline.map_or(0.0, |baseline| score_interval(measurement, baseline, weights))
+    /// The same on windows that the baseline never saw.
+    pub fn pooled_half_width(&self, measurement: &Measurement) -> Option<f64> {
+        Some(score_interval(measurement, self.yardstick(Pairing::Pooled)?))
+    }
+
+    /// The part of [`Search::half_width`] that is the measurement's own; 0 without a baseline.
+    pub(super) fn own_half_width(&self, measurement: &Measurement) -> f64 {
+        self.yardstick(Pairing::Shared).map_or(0.0, |yardstick| own_interval(measurement, yardstick))
+    }
+
+    /// The difference of both programs in a duel; `None` if one of them was rejected.
+    pub fn verdict(&self, duel: &Duel) -> Option<Verdict> {
+        let (contender, best) = duel.contender.measured().zip(duel.best.measured())?;
+        Some(Verdict::new(contender, best, self.yardstick(Pairing::Pooled)?))
     }
 
     pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
@@ -234,10 +256,14 @@ impl Search {
         &self.models
     }
 
-    /// The best candidate. With windows held out it is the last that was confirmed on them, or else the first that was
-    /// measured; without, it is the one with the highest `combined_score`, the oldest of equal ones.
+    /// The best candidate. With windows held out it is the last that won a duel, or else the first that was measured and is
+    /// consistent; without, it is the one with the highest `combined_score`, the oldest of equal ones.
     pub fn best(&self) -> Option<&Best> {
         self.best.as_ref()
+    }
+
+    pub fn duel(&self) -> Option<OpenDuel> {
+        self.duel
     }
 
     pub fn tally(&self) -> Tally {

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 
 use packevolve_contract::case::Case;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, Sample};
-use packevolve_contract::protocol::WindowSet;
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::search::choosing::{Next, Subject, Task};
+use crate::search::choosing::{Next, Task};
 use crate::search::state::{Attempt, Search};
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
@@ -25,7 +26,7 @@ use crate::values::event::{
 };
 use crate::values::llm_error::LlmError;
 use crate::values::raw_text::RawText;
-use crate::values::settings::{ModelSettings, Parts};
+use crate::values::settings::{Consistency, ModelSettings, Parts};
 
 /// The size of a run and the probabilities of everything that can happen in it.
 #[derive(Clone, Debug)]
@@ -44,10 +45,15 @@ pub struct Script {
     pub unanswered: f64,
     pub baseline_is_seed: bool,
     pub held_out: usize,
+    pub consistency: Consistency,
     /// The share of attempts that make no candidate.
     pub declined: f64,
     /// The share of evaluations that end in a rejection.
     pub rejected: f64,
+    /// The share of evaluations that find an inconsistent program.
+    pub inconsistent: f64,
+    /// The share of measurements in a slot that stays disturbed.
+    pub doubtful: f64,
     /// The share of evaluations with a threshold that stop early.
     pub outclassed: f64,
     /// The share of steps at which the process dies, or is interrupted, and resumes.
@@ -70,8 +76,11 @@ impl Script {
             unanswered: 0.0,
             baseline_is_seed: true,
             held_out: 3,
+            consistency: Consistency::Required,
             declined: 0.0,
             rejected: 0.0,
+            inconsistent: 0.0,
+            doubtful: 0.0,
             outclassed: 0.0,
             broken_off: 0.0,
         }
@@ -86,12 +95,16 @@ impl Script {
         let chances = (chance(), chance(), chance(), 0.0..0.1, chance());
         let prune = prop_oneof![Just(0u64), 1..30u64];
         let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize, 0..3usize, prune);
-        (sizes, kinds, chances).prop_map(|(sizes, kinds, chances)| {
+        let seldom = || prop_oneof![Just(0.0), 0.0..0.5];
+        let consistency = prop_oneof![Just(Consistency::Required), Just(Consistency::Report)];
+        let marks = (seldom(), seldom(), consistency);
+        (sizes, kinds, chances, marks).prop_map(|(sizes, kinds, chances, marks)| {
+            let (inconsistent, doubtful, consistency) = marks;
             let (mutate, baseline_is_seed, held_out, islands, models, prune) = kinds;
             let (key, candidates, population, slots, corpus) = sizes;
             let (declined, rejected, outclassed, broken_off, unanswered) = chances;
             let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
-            let sizes = Self { models, unanswered, prune, ..sizes };
+            let sizes = Self { models, unanswered, prune, inconsistent, doubtful, consistency, ..sizes };
             Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
@@ -110,6 +123,7 @@ impl Script {
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
         started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
         started.settings.evaluation.held_out_windows = self.held_out;
+        started.settings.evaluation.consistency = self.consistency;
         if !self.baseline_is_seed {
             started.baseline = "other\n".to_owned();
         }
@@ -182,6 +196,10 @@ impl World {
         }
         let task = self.search.tasks().find(|task| !self.in_flight.contains(task));
         if let Some(task) = task.filter(|_| !is_full) {
+            if let Task::Duel(contender) = task {
+                let seed = self.rng.random();
+                self.start_duel(contender, seed);
+            }
             return self.in_flight.push(task);
         }
         let next = self.search.next();
@@ -272,52 +290,67 @@ impl World {
     fn finish_one(&mut self) {
         assert!(!self.in_flight.is_empty(), "BUG: the search waits for nothing");
         let task = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
-        let event = match (task.subject, task.windows) {
-            (Subject::Baseline, windows) => self.baseline(windows),
-            (Subject::Candidate(candidate), WindowSet::Search) => {
-                let evaluation = self.evaluation(candidate, WindowSet::Search);
+        let event = match task {
+            Task::Baseline => self.baseline(),
+            Task::Evaluate(candidate) => {
+                let evaluation = self.evaluation(candidate);
                 Event::CandidateEvaluated { candidate, evaluation }
             }
-            (Subject::Candidate(candidate), WindowSet::HeldOut) => {
-                let evaluation = self.evaluation(candidate, WindowSet::HeldOut);
-                self.search.ruling(candidate, evaluation)
-            }
+            Task::Duel(contender) => Event::DuelEnded { contender, duel: self.duel() },
         };
         self.record(event);
     }
 
-    /// The baseline measured on these windows.
-    pub fn baseline(&self, windows: WindowSet) -> Event {
-        let first = first_window(windows);
-        let measurement = measurement(&self.search.origin().cases, first, |_, window| sample(window, 0.02, 0.1));
-        match windows {
-            WindowSet::Search => Event::BaselineEvaluated { measurement },
-            WindowSet::HeldOut => Event::BaselineHeldOut { measurement },
-        }
+    /// Starts a duel of a contender with the program that it has to beat.
+    pub fn start_duel(&mut self, contender: CandidateId, seed: u64) {
+        let best = self.search.opponent(contender).expect("BUG: a contender has someone to beat").candidate;
+        self.record(Event::DuelStarted { contender, best, seed });
     }
 
-    fn evaluation(&mut self, candidate: CandidateId, windows: WindowSet) -> Evaluation {
+    /// The baseline measured.
+    pub fn baseline(&self) -> Event {
+        let measurement = measurement(&self.search.origin().cases, |_, window| sample(window, 0.02, 0.1));
+        Event::BaselineEvaluated { measurement, inconsistencies: Vec::new() }
+    }
+
+    fn evaluation(&mut self, candidate: CandidateId) -> Evaluation {
         if self.chance(self.script.rejected) {
-            let rejection = Rejection::Hang { limit_seconds: 1.0 };
-            return Evaluation::Rejected { rejection, evidence: Evidence::default() };
+            return rejected();
         }
         let threshold = self.search.candidate(candidate).and_then(|known| known.outclassed_below);
-        let threshold = threshold.filter(|_| windows == WindowSet::Search);
         if let Some(threshold) = threshold
             && self.chance(self.script.outclassed)
         {
             return Evaluation::Outclassed { measurement: Measurement::default(), at_best: threshold - 0.1 };
         }
+        let measurement = self.measurement();
+        match self.chance(self.script.inconsistent) {
+            true => Evaluation::Inconsistent { inconsistencies: vec![inconsistency()], measurement },
+            false => Evaluation::Measured { measurement },
+        }
+    }
+
+    fn duel(&mut self) -> Duel {
+        let [contender, best] = [(); 2].map(|()| match self.chance(self.script.rejected) {
+            true => rejected(),
+            false => Evaluation::Measured { measurement: self.measurement() },
+        });
+        Duel { contender, best }
+    }
+
+    fn measurement(&mut self) -> Measurement {
         // Few values, so that some scores are equal.
         let gap = [0.0, 0.01, 0.02, 0.04][self.rng.random_range(0..4)];
+        let doubtful = self.chance(self.script.doubtful).then(|| "8->4".to_owned()).into_iter().collect();
         let rng = &mut self.rng;
         let time = [0.001, 0.01, 0.1, 1.0][rng.random_range(0..4)];
         // Measurements from exact to very noisy.
         let noise = [0.0, 0.01, 3.0][rng.random_range(0..3)];
-        let measurement = measurement(&self.search.origin().cases, first_window(windows), |_, window| {
+        let mut measurement = measurement(&self.search.origin().cases, |_, window| {
             sample(window, gap, time * (1.0 + noise * rng.random::<f64>()))
         });
-        Evaluation::Measured { measurement }
+        measurement.calibration.doubtful = doubtful;
+        measurement
     }
 
     /// The process dies, and another one resumes from the events.
@@ -379,18 +412,20 @@ pub fn blob(number: u64) -> BlobId {
     BlobId(bytes)
 }
 
-pub fn first_window(windows: WindowSet) -> usize {
-    match windows {
-        WindowSet::Search => 0,
-        WindowSet::HeldOut => 3,
-    }
+pub fn rejected() -> Evaluation {
+    let rejection = Rejection::Hang { limit_seconds: 1.0 };
+    Evaluation::Rejected { rejection, evidence: Evidence::default() }
+}
+
+pub fn inconsistency() -> Inconsistency {
+    Inconsistency::Rows { case: "8->4".to_owned(), rows: 1, of: 4 }
 }
 
 /// Three windows of each case.
-pub fn measurement(cases: &[Case], first: usize, mut sample: impl FnMut(&Case, usize) -> Sample) -> Measurement {
+pub fn measurement(cases: &[Case], mut sample: impl FnMut(&Case, usize) -> Sample) -> Measurement {
     let mut case = |case: &Case| CaseMeasurement {
         case: case.to_string(),
-        samples: (first..first + 3).map(|window| sample(case, window)).collect(),
+        samples: (0..3).map(|window| sample(case, window)).collect(),
     };
     Measurement { cases: cases.iter().map(&mut case).collect(), ..Measurement::default() }
 }

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::protocol::WindowSet;
-use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
 use crate::search::best::Best;
 use crate::search::choosing::EXHAUSTED_AFTER;
 use crate::search::population::Member;
 use crate::search::testing::{
-    Script, World, blob, created, exchange, first_window, is_of_a_model, measurement, sample,
+    self, Script, World, blob, created, exchange, inconsistency, is_of_a_model, measurement, sample,
 };
-use crate::search::{Attempt, Next, Outcome, Search, Subject, Tally, Task};
+use crate::search::{Attempt, Next, Outcome, Ruling, Search, Tally, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
     Asking, CandidateCreated, Declined, Event, Fingerprint, ModelAsked, Proposer, RequestForm, Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
+use crate::values::settings::Consistency;
 
 /// Selections in order, each with its attempt.
 fn with_fingerprint(mut created: CandidateCreated, change: impl FnOnce(&mut Fingerprint)) -> CandidateCreated {
@@ -86,7 +86,12 @@ proptest! {
         let measured = |id: CandidateId| search.scores_of(id).map(|scores| Member::new(id, scores));
         let all: Vec<Member> = search.candidates().filter_map(|(id, _)| measured(id)).collect();
         let tally = search.tally();
-        prop_assert_eq!((tally.measured, tally.outclassed + tally.rejected), (all.len(), search.candidates().len() - all.len()));
+        let is_measured = |id: &CandidateId| matches!(search.candidate(*id).unwrap().outcome, Some(Outcome::Measured(_)));
+        let consistent: Vec<Member> = all.iter().copied().filter(|member| is_measured(&member.candidate)).collect();
+        let without_score = search.candidates().len() - all.len();
+        let inconsistent = all.len() - consistent.len();
+        prop_assert_eq!(tally.measured, consistent.len());
+        prop_assert_eq!(tally.outclassed + tally.rejected + tally.inconsistent, without_score + inconsistent);
         // What the archive and the islands hold goes by the scores that it has now, and equal candidates are interchangeable.
         let kept = search.elites().members();
         for member in &kept {
@@ -94,7 +99,7 @@ proptest! {
         }
         let refuted = |id: CandidateId| search.candidate(id).is_some_and(|known| known.held_out.as_ref().is_some_and(|result| !result.confirmed));
         if !search.candidates().any(|(id, _)| refuted(id)) {
-            let best = all.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
+            let best = consistent.iter().copied().reduce(|a, b| if b.precedes(&a) { b } else { a });
             prop_assert!(best.is_none_or(|best| kept.contains(&best)));
         }
         for island in 0..search.islands().count() {
@@ -238,7 +243,10 @@ proptest! {
     fn without_hold_out_the_best_has_the_highest_score_and_of_equal_ones_the_lowest_number(script in Script::any()) {
         let world = World::finished(Script { held_out: 0, prune: 0, ..script });
         let scored = world.search.candidates().filter_map(|(id, known)| match &known.outcome {
-            Some(Outcome::Measured(scores)) => Some((id, scores.combined_score)),
+            // What is doubtful does not become the best without a duel; the baseline is it by definition.
+            Some(Outcome::Measured(scores)) if known.doubtful.is_empty() || world.search.is_baseline(id) => {
+                Some((id, scores.combined_score))
+            }
             _ => None,
         });
         let best = scored.reduce(|best, next| if next.1 > best.1 { next } else { best });
@@ -246,41 +254,80 @@ proptest! {
     }
 
     #[test]
-    fn with_hold_out_the_best_is_the_last_that_was_confirmed_and_every_one_was_better_there(script in Script::any()) {
-        let world = World::finished(Script { held_out: 3, prune: 0, ..script });
-        let held_out = |measurement| world.search.held_out_scores(measurement).unwrap().combined_score;
-        let mut best = world.search.baseline_is_seed().then_some((CandidateId::SEED, 0.0));
-        for event in &world.events {
-            match event {
-                Event::Confirmed { candidate, measurement } => {
-                    prop_assert!(best.is_none_or(|(_, score)| held_out(measurement) > score));
-                    best = Some((*candidate, held_out(measurement)));
+    fn with_hold_out_the_best_is_the_last_that_won_a_duel_or_the_first_that_was_measured(script in Script::any()) {
+        let mut world = World::new(Script { held_out: 3, ..script });
+        let mut best: Option<CandidateId> = None;
+        while world.search.stopped().is_none() {
+            let seen = world.events.len();
+            world.step();
+            for event in &world.events[seen..] {
+                if let Event::DuelEnded { contender, duel } = event {
+                    let result = world.search.candidate(*contender).unwrap().duels.last().unwrap();
+                    let is_doubtful = |side: &Evaluation| side.measured().is_some_and(Measurement::is_doubtful);
+                    if result.ruling == Ruling::Confirmed {
+                        prop_assert!(duel.contender.measured().is_some());
+                        prop_assert!(!is_doubtful(&duel.contender) && !is_doubtful(&duel.best), "it decides nothing");
+                        best = Some(*contender);
+                    }
+                    let is_won = result.verdict.is_some_and(|verdict| verdict.is_won());
+                    let is_decided = result.ruling != Ruling::Doubtful && !is_doubtful(&duel.contender) && !is_doubtful(&duel.best);
+                    prop_assert!(!is_won || !is_decided || result.ruling == Ruling::Confirmed);
                 }
-                Event::Refuted { evaluation: Evaluation::Measured { measurement }, .. } => {
-                    prop_assert!(best.is_some_and(|(_, score)| held_out(measurement) <= score));
-                }
-                _ => {}
             }
+            best = best.or_else(|| world.search.best().map(|best| best.candidate));
+            prop_assert_eq!(world.search.best().map(|best| best.candidate), best);
         }
-        let found = world.search.best().map(|best| (best.candidate, best.reported_score()));
-        prop_assert_eq!(found, best);
+        if let Some(best) = world.search.best() {
+            let known = world.search.candidate(best.candidate).unwrap();
+            prop_assert!(matches!(known.outcome, Some(Outcome::Measured(_))), "{:?}", known.outcome);
+            let there = known.held_out.as_ref().and_then(|there| there.scores.as_ref());
+            prop_assert_eq!(there.map(|scores| scores.combined_score), best.held_out.as_ref().map(|there| there.scores.combined_score));
+        }
     }
 
     #[test]
-    fn no_candidate_that_looks_clearly_better_than_the_best_is_left_unjudged_on_held_out_windows(script in Script::any()) {
+    fn an_inconsistent_program_is_never_the_best_on_the_front_or_a_contender(script in Script::any()) {
+        let mut world = World::new(Script { consistency: Consistency::Required, inconsistent: 0.4, ..script });
+        while world.search.stopped().is_none() {
+            world.step();
+            let search = &world.search;
+            let is_inconsistent = |id: CandidateId| !search.candidate(id).unwrap().inconsistencies.is_empty();
+            prop_assert!(!search.best().is_some_and(|best| is_inconsistent(best.candidate)));
+            prop_assert!(!search.elites().members().iter().any(|member| is_inconsistent(member.candidate)));
+            prop_assert!(!search.duel().is_some_and(|duel| is_inconsistent(duel.contender)));
+            for (id, known) in search.candidates().filter(|(id, _)| is_inconsistent(*id)) {
+                let lives = (0..search.islands().count()).any(|island| search.islands().members(island).iter().any(|member| member.candidate == id));
+                let is_given = matches!(known.proposer, None | Some(Proposer::Corpus(_)));
+                prop_assert!(is_given || !lives);
+                prop_assert_eq!(known.scores().is_some(), is_given);
+            }
+        }
+    }
+
+    #[test]
+    fn no_candidate_that_looks_clearly_better_than_the_best_is_left_without_a_duel(script in Script::any()) {
         let world = World::finished(Script { held_out: 3, ..script });
         prop_assert_eq!(world.search.tasks().next(), None);
-        let rulings = world.events.iter().filter_map(|event| match event {
-            Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => Some(*candidate),
-            _ => None,
-        });
-        let ruled: Vec<CandidateId> = rulings.collect();
-        prop_assert_eq!(ruled.iter().collect::<BTreeSet<_>>().len(), ruled.len(), "a candidate was measured there twice");
-        for (id, known) in world.search.candidates() {
-            prop_assert_eq!(known.held_out.is_some(), ruled.contains(&id));
-            let refuted = known.held_out.as_ref().is_some_and(|result| !result.confirmed);
+        prop_assert_eq!(world.search.duel(), None);
+        let mut started: Option<CandidateId> = None;
+        for event in &world.events {
+            match event {
+                Event::DuelStarted { contender, .. } => {
+                    prop_assert!(started.is_none_or(|open| open == *contender), "one duel at a time");
+                    started = Some(*contender);
+                }
+                Event::DuelEnded { contender, .. } => prop_assert_eq!(started.take(), Some(*contender)),
+                _ => {}
+            }
+        }
+        for (_, known) in world.search.candidates() {
+            prop_assert!(known.duels.len() <= 3);
+            let (last, earlier) = known.duels.split_last().map_or((None, &[][..]), |(last, rest)| (Some(last), rest));
+            prop_assert!(earlier.iter().all(|result| result.ruling == Ruling::Doubtful));
+            let is_decided = last.is_some_and(|result| result.ruling != Ruling::Doubtful);
+            prop_assert!(!is_decided || known.held_out.is_some());
             let was_rejected = known.held_out.as_ref().is_some_and(|result| result.scores.is_none());
-            prop_assert!(!was_rejected || (refuted && known.outcome == Some(Outcome::Rejected)));
+            prop_assert!(!was_rejected || known.outcome == Some(Outcome::Rejected));
         }
     }
 
@@ -361,7 +408,7 @@ proptest! {
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     world.record(selected(0, Proposer::Corpus(0), 0));
     world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
     world.record(selected(1, Proposer::Mutate, 0));
@@ -384,8 +431,7 @@ fn evaluated(candidate: u64, evaluation: Evaluation) -> Event {
 }
 
 fn rejected(candidate: u64) -> Event {
-    let rejection = Rejection::Hang { limit_seconds: 1.0 };
-    evaluated(candidate, Evaluation::Rejected { rejection, evidence: Evidence::default() })
+    evaluated(candidate, testing::rejected())
 }
 
 /// The reason for which a search refuses an event.
@@ -395,7 +441,8 @@ fn refusal(search: &Search, event: &Event) -> Option<String> {
 
 #[test]
 fn an_event_that_no_run_writes_is_refused_with_the_reason() {
-    let search = under_way().search;
+    let world = under_way();
+    let search = &world.search;
     let seed = CandidateId::SEED;
     let made = |created: CandidateCreated| Event::CandidateCreated(created);
     let with = |operator, cut, proposer| Event::Selected {
@@ -405,11 +452,14 @@ fn an_event_that_no_run_writes_is_refused_with_the_reason() {
     let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
     let refused = [
         (Event::RunStarted(Box::new(search.origin().clone())), "a run starts once"),
-        (Event::BaselineEvaluated { measurement: Measurement::default() }, "the baseline is known"),
-        (Event::Confirmed { candidate: seed, measurement: Measurement::default() }, "candidate 0 is not a contender"),
         (
-            Event::Refuted { candidate: CandidateId(1), evaluation: outclassed.clone() },
-            "candidate 1 is not a contender",
+            Event::BaselineEvaluated { measurement: Measurement::default(), inconsistencies: Vec::new() },
+            "the baseline is known",
+        ),
+        (Event::DuelStarted { contender: CandidateId(1), best: seed, seed: 1 }, "candidate 1 is not a contender"),
+        (
+            Event::DuelEnded { contender: CandidateId(1), duel: duel(scored(&world, 0.01), scored(&world, 0.01)) },
+            "no duel of candidate 1 is under way",
         ),
         (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
         (selected(3, Proposer::Mutate, 0), "attempt 3, but 2 is the next"),
@@ -448,14 +498,14 @@ fn an_event_that_no_run_writes_is_refused_with_the_reason() {
         (evaluated(1, outclassed), "the evaluation of candidate 1 must not stop early"),
     ];
     for (event, reason) in refused {
-        assert_eq!(refusal(&search, &event), Some(reason.to_owned()), "{event:?}");
+        assert_eq!(refusal(search, &event), Some(reason.to_owned()), "{event:?}");
     }
 }
 
 #[test]
 fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
     let mut world = World::new(Script { models: 1, corpus: Vec::new(), ..Script::smooth() });
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     world.record(selected(0, Proposer::Model(0), 0));
     world.record(selected(1, Proposer::Mutate, 0));
     let asked = |model, asking| {
@@ -485,7 +535,7 @@ fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
 fn while_models_pause_a_search_waits_and_when_all_are_off_it_stops() {
     let mut world =
         World::new(Script { models: 1, mutate: false, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     assert!(matches!(world.search.next(), Next::Attempt(Attempt { selection, .. }) if is_of_a_model(&selection)));
     world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
     assert_eq!(world.search.next(), Next::Wait);
@@ -504,7 +554,7 @@ fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
     origin.settings.search.target_score = Some(-1.0);
     let mut world = World::new(script);
     world.search = Search::new(origin);
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     world.record(selected(0, Proposer::Model(0), 0));
     assert_eq!(world.search.next(), Next::Stop(StopReason::Target));
     world.record(selected(1, Proposer::Mutate, 0));
@@ -514,7 +564,7 @@ fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
 #[test]
 fn models_are_asked_while_all_slots_are_busy_and_no_other_proposer_is() {
     let mut world = World::new(Script { models: 1, corpus: Vec::new(), held_out: 0, slots: 1, ..Script::smooth() });
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     world.record(selected(0, Proposer::Mutate, 0));
     world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
     for attempt in 1..=2 {
@@ -559,7 +609,6 @@ fn a_refused_event_changes_nothing() {
 #[test]
 fn a_run_stops_only_when_everything_in_flight_has_landed() {
     let mut world = under_way();
-    world.record(world.baseline(WindowSet::HeldOut));
     world.record(declined(1, Declined::NothingNew));
     let mut limited = world.search.clone();
     limited.apply(&Event::RunResumed { candidates: 2 }).unwrap();
@@ -571,61 +620,120 @@ fn a_run_stops_only_when_everything_in_flight_has_landed() {
 #[test]
 fn a_baseline_that_is_another_program_leaves_the_seed_program_to_be_judged() {
     let mut world = World::new(Script { baseline_is_seed: false, held_out: 0, ..Script::smooth() });
-    world.record(world.baseline(WindowSet::Search));
-    let judge_seed = Task { subject: Subject::Candidate(CandidateId::SEED), windows: WindowSet::Search };
-    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [judge_seed]);
+    world.record(world.baseline());
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [Task::Evaluate(CandidateId::SEED)]);
     assert_eq!(world.search.best(), None);
     assert!(world.search.baseline().is_some());
 }
 
-/// The evaluation of every case with this gap and time.
-fn measured(world: &World, windows: WindowSet, gap: f64, seconds: f64) -> Measurement {
-    measurement(&world.search.origin().cases, first_window(windows), |_, window| sample(window, gap, seconds))
+/// The measurement of every case with this gap and time.
+fn measured(world: &World, gap: f64, seconds: f64) -> Measurement {
+    measurement(&world.search.origin().cases, |_, window| sample(window, gap, seconds))
 }
 
 fn scored(world: &World, gap: f64) -> Evaluation {
-    Evaluation::Measured { measurement: measured(world, WindowSet::Search, gap, 0.1) }
+    Evaluation::Measured { measurement: measured(world, gap, 0.1) }
 }
 
-fn held_out_task(candidate: u64) -> Task {
-    Task { subject: Subject::Candidate(CandidateId(candidate)), windows: WindowSet::HeldOut }
+fn doubtful(world: &World, gap: f64) -> Evaluation {
+    let mut measurement = measured(world, gap, 0.1);
+    measurement.calibration.doubtful = vec!["8->4".to_owned()];
+    Evaluation::Measured { measurement }
+}
+
+fn inconsistent(world: &World, gap: f64) -> Evaluation {
+    Evaluation::Inconsistent { inconsistencies: vec![inconsistency()], measurement: measured(world, gap, 0.1) }
+}
+
+fn duel(contender: Evaluation, best: Evaluation) -> Duel {
+    Duel { contender, best }
+}
+
+/// A whole duel of a contender with the program that it has to beat.
+fn fight(world: &mut World, contender: u64, duel: Duel) {
+    world.start_duel(CandidateId(contender), 7);
+    world.record(Event::DuelEnded { contender: CandidateId(contender), duel });
+}
+
+fn duel_task(candidate: u64) -> Task {
+    Task::Duel(CandidateId(candidate))
+}
+
+fn best(world: &World) -> u64 {
+    world.search.best().unwrap().candidate.0
 }
 
 /// A search whose candidate 1 looks better than the seed program.
 fn challenged() -> World {
     let mut world = under_way();
-    world.record(world.baseline(WindowSet::HeldOut));
     world.record(evaluated(1, scored(&world, 0.01)));
     world
 }
 
 #[test]
-fn what_looks_best_is_judged_on_held_out_windows_before_anything_else() {
+fn what_looks_best_meets_the_best_before_anything_else() {
     let mut world = challenged();
     world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
-    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
-    assert_eq!(world.search.tasks().next(), Some(held_out_task(1)));
-    let worse = Measurement::default();
-    let measurement = measured(&world, WindowSet::HeldOut, 0.015, 0.1);
-    let wrong = Event::Refuted {
-        candidate: CandidateId(1),
-        evaluation: Evaluation::Measured { measurement: measurement.clone() },
-    };
-    assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("this measurement confirms candidate 1"));
-    let wrong = Event::Confirmed { candidate: CandidateId(1), measurement: worse };
-    assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("this measurement refutes candidate 1"));
-    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
+    assert_eq!(best(&world), 0);
+    assert_eq!(world.search.best().unwrap().reported_score(), 0.0, "the baseline scores 0 without a duel");
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [duel_task(1), Task::Evaluate(CandidateId(2))]);
+    let started =
+        |contender, best| Event::DuelStarted { contender: CandidateId(contender), best: CandidateId(best), seed: 7 };
+    let reason = refusal(&world.search, &started(1, 1));
+    assert_eq!(reason.as_deref(), Some("candidate 1 does not have to beat candidate 1"));
+    world.record(started(1, 0));
+    // The judge was lost: the duel starts again on other windows.
+    world.record(Event::DuelStarted { contender: CandidateId(1), best: CandidateId::SEED, seed: 8 });
+    assert_eq!(world.search.duel().unwrap().seed, 8);
+    assert_eq!(world.search.tasks().next(), Some(duel_task(1)));
+    let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
+    let wrong = Event::DuelEnded { contender: CandidateId(1), duel: duel(outclassed, scored(&world, 0.02)) };
+    assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("a duel measures or rejects both programs"));
+    let ended = duel(scored(&world, 0.015), scored(&world, 0.02));
+    world.record(Event::DuelEnded { contender: CandidateId(1), duel: ended });
     let best = world.search.best().unwrap();
     assert_eq!(best.candidate, CandidateId(1));
     assert!((best.reported_score() - 0.125).abs() < 1e-9 && (best.interval.score - 0.25).abs() < 1e-9, "{best:?}");
+    let known = world.search.candidate(CandidateId(1)).unwrap();
+    let verdict = known.duels[0].verdict.unwrap();
+    assert!((verdict.difference - 0.125).abs() < 1e-9 && verdict.rounds == 3, "{verdict:?}");
+}
+
+#[test]
+fn no_second_duel_starts_while_one_is_under_way() {
+    let mut world = challenged();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    world.start_duel(CandidateId(1), 7);
+    world.record(evaluated(2, scored(&world, 0.005)));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [duel_task(1)]);
+    let second = Event::DuelStarted { contender: CandidateId(2), best: CandidateId::SEED, seed: 7 };
+    assert_eq!(refusal(&world.search, &second).as_deref(), Some("a duel of candidate 1 is under way"));
+}
+
+#[test]
+fn the_best_reports_the_mean_over_all_its_duels() {
+    let mut world = challenged();
+    let first = duel(scored(&world, 0.01), scored(&world, 0.02));
+    fight(&mut world, 1, first);
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    world.record(evaluated(2, scored(&world, 0.005)));
+    let second = duel(scored(&world, 0.018), scored(&world, 0.016));
+    fight(&mut world, 2, second);
+    assert_eq!(best(&world), 1);
+    let known = world.search.best().unwrap();
+    let held_out = known.held_out.as_ref().unwrap();
+    assert!((known.reported_score() - (0.25 + 0.1) / 2.0).abs() < 1e-9, "{held_out:?}");
+    assert_eq!((held_out.duels, held_out.scores.cases[0].windows), (2, 6));
+    let shown = world.search.candidate(CandidateId(1)).unwrap().held_out.clone().unwrap();
+    assert_eq!(*shown.scores.unwrap(), held_out.scores);
 }
 
 #[test]
 fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
     let mut world = challenged();
-    let measurement = measured(&world, WindowSet::HeldOut, 0.03, 0.1);
-    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
-    assert_eq!(world.search.best().unwrap().candidate, CandidateId::SEED);
+    let lost = duel(scored(&world, 0.03), scored(&world, 0.02));
+    fight(&mut world, 1, lost);
+    assert_eq!(best(&world), 0);
     let pooled = world.search.scores_of(CandidateId(1)).unwrap();
     assert!(pooled.combined_score.abs() < 1e-9 && pooled.cases[0].windows == 6, "{pooled:?}");
     let member = world.search.islands().members(0).iter().find(|member| member.candidate == CandidateId(1));
@@ -633,16 +741,119 @@ fn a_refuted_candidate_goes_by_what_was_seen_on_all_windows() {
     assert_eq!(world.search.tasks().next(), None);
 }
 
+#[test]
+fn a_doubtful_duel_decides_nothing_and_the_third_refutes() {
+    let mut world = challenged();
+    for count in 1..=3 {
+        assert_eq!((world.search.tasks().next(), best(&world)), (Some(duel_task(1)), 0), "duel {count}");
+        let unsure = match count {
+            2 => duel(scored(&world, 0.0), doubtful(&world, 0.02)),
+            _ => duel(doubtful(&world, 0.0), scored(&world, 0.02)),
+        };
+        fight(&mut world, 1, unsure);
+    }
+    assert_eq!((world.search.tasks().next(), best(&world)), (None, 0));
+    assert!(world.search.best().unwrap().held_out.is_none(), "what is doubtful does not count for the best");
+    let known = world.search.candidate(CandidateId(1)).unwrap();
+    let rulings: Vec<Ruling> = known.duels.iter().map(|result| result.ruling).collect();
+    assert_eq!(rulings, [Ruling::Doubtful, Ruling::Doubtful, Ruling::Refuted]);
+    assert!(!known.doubtful.is_empty() && known.held_out.as_ref().unwrap().is_doubtful, "{known:?}");
+    assert_eq!(world.search, world.replayed());
+}
+
+#[test]
+fn a_doubtful_candidate_may_win_a_duel_that_is_not() {
+    let mut world = under_way();
+    world.record(evaluated(1, doubtful(&world, 0.01)));
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().doubtful, ["8->4"]);
+    let won = duel(scored(&world, 0.01), scored(&world, 0.02));
+    fight(&mut world, 1, won);
+    assert_eq!(best(&world), 1);
+}
+
+#[test]
+fn without_duels_a_doubtful_candidate_is_not_the_best() {
+    let mut world = World::new(Script { corpus: vec![None], held_out: 0, ..Script::smooth() });
+    world.record(world.baseline());
+    world.record(selected(0, Proposer::Corpus(0), 0));
+    world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    world.record(evaluated(1, doubtful(&world, 0.0)));
+    assert_eq!(best(&world), 0);
+}
+
+#[test]
+fn if_only_the_best_breaks_its_contract_in_a_duel_the_contender_is_the_best() {
+    let mut world = challenged();
+    let walkover = duel(scored(&world, 0.03), testing::rejected());
+    fight(&mut world, 1, walkover);
+    assert_eq!(best(&world), 1);
+    assert!((world.search.best().unwrap().reported_score() + 0.25).abs() < 1e-9);
+    assert_eq!(world.search.candidate(CandidateId::SEED).unwrap().outcome, Some(Outcome::Rejected));
+    assert_eq!(world.search.tally(), Tally { measured: 1, rejected: 1, ..Tally::default() });
+}
+
+#[test]
+fn if_both_break_their_contract_in_a_duel_the_best_stays() {
+    let mut world = challenged();
+    fight(&mut world, 1, duel(testing::rejected(), testing::rejected()));
+    assert_eq!(best(&world), 0);
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().outcome, Some(Outcome::Rejected));
+    assert!(matches!(world.search.candidate(CandidateId::SEED).unwrap().outcome, Some(Outcome::Measured(_))));
+}
+
+#[test]
+fn what_is_inconsistent_is_a_parent_if_it_was_given_and_else_nothing() {
+    let mut world = under_way();
+    world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
+    world.record(evaluated(1, inconsistent(&world, 0.0)));
+    world.record(evaluated(2, inconsistent(&world, 0.0)));
+    let known = |id| world.search.candidate(CandidateId(id)).unwrap();
+    assert!(known(1).scores().is_some_and(|scores| (scores.combined_score - 0.5).abs() < 1e-9), "{:?}", known(1));
+    assert_eq!(known(2).outcome, Some(Outcome::Inconsistent(None)));
+    assert_eq!(known(2).inconsistencies, [inconsistency()]);
+    let parents: Vec<u64> = world.search.islands().members(0).iter().map(|member| member.candidate.0).collect();
+    assert_eq!(parents, [1, 0]);
+    assert_eq!((best(&world), world.search.tasks().next()), (0, None));
+    assert!(world.search.elites().front().all(|member| member.candidate == CandidateId::SEED));
+    let mutate = world.search.bandit().arms().iter().find(|arm| arm.who == Proposer::Mutate).unwrap().stats;
+    assert_eq!((mutate.inconsistent, mutate.admitted, mutate.contenders), (1, 0, 0));
+}
+
+#[test]
+fn if_the_settings_only_report_an_inconsistent_program_is_treated_as_measured_and_marked() {
+    let mut world = World::new(Script { corpus: vec![None], consistency: Consistency::Report, ..Script::smooth() });
+    world.record(world.baseline());
+    world.record(selected(0, Proposer::Corpus(0), 0));
+    world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    world.record(evaluated(1, inconsistent(&world, 0.01)));
+    let won = duel(scored(&world, 0.01), scored(&world, 0.02));
+    fight(&mut world, 1, won);
+    assert_eq!(best(&world), 1);
+    assert_eq!(world.search.candidate(CandidateId(1)).unwrap().inconsistencies, [inconsistency()]);
+}
+
+#[test]
+fn an_inconsistent_seed_program_is_a_parent_and_the_first_consistent_candidate_is_the_best() {
+    let mut world = World::new(Script { corpus: vec![None], ..Script::smooth() });
+    let Event::BaselineEvaluated { measurement, .. } = world.baseline() else { unreachable!() };
+    world.record(Event::BaselineEvaluated { measurement, inconsistencies: vec![inconsistency()] });
+    assert_eq!(world.search.best(), None);
+    assert_eq!(world.search.islands().members(0).len(), 1);
+    world.record(selected(0, Proposer::Corpus(0), 0));
+    world.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    world.record(evaluated(1, scored(&world, 0.04)));
+    assert_eq!(best(&world), 1);
+    assert_eq!(world.search.tasks().next(), None, "there is nothing to beat");
+}
+
 /// A search that has its candidates, whose best, candidate 1 of 100 tokens, will be pruned.
 fn to_be_pruned(held_out: usize) -> World {
     let script = Script { held_out, prune: 9, candidates: 2, corpus: vec![None], slots: 2, ..Script::smooth() };
     let mut world = World::new(script);
-    world.record(world.baseline(WindowSet::Search));
+    world.record(world.baseline());
     world.record(selected(0, Proposer::Corpus(0), 0));
     world.record(Event::CandidateCreated(with_fingerprint(created(1, 0, CandidateId::SEED), |of| of.size = 100)));
-    if held_out > 0 {
-        world.record(world.baseline(WindowSet::HeldOut));
-    }
+    if held_out > 0 {}
     world.record(evaluated(1, scored(&world, 0.01)));
     world
 }
@@ -700,24 +911,28 @@ fn what_is_shorter_and_as_good_is_the_best_and_the_pass_continues_where_it_was_c
 }
 
 #[test]
-fn what_is_pruned_has_to_be_as_good_on_held_out_windows_too() {
+fn a_cut_meets_what_its_pass_began_with_and_must_not_be_worse() {
     let mut world = to_be_pruned(3);
-    let there =
-        |gap: f64| Evaluation::Measured { measurement: measured(&to_be_pruned(3), WindowSet::HeldOut, gap, 0.1) };
     assert_eq!(next_cut(&world), None, "what looks best is not the best yet");
-    world.record(world.search.ruling(CandidateId(1), there(0.01)));
+    let won = duel(scored(&world, 0.01), scored(&world, 0.02));
+    fight(&mut world, 1, won);
     cut(&mut world, 90);
     world.record(evaluated(2, scored(&world, 0.01)));
-    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [held_out_task(2)]);
-    world.record(world.search.ruling(CandidateId(2), there(0.012)));
-    assert_eq!(world.search.best().unwrap().candidate, CandidateId(1));
-    cut(&mut world, 90);
-    world.record(evaluated(3, scored(&world, 0.01)));
-    let ruling = world.search.ruling(CandidateId(3), there(0.01));
-    assert!(matches!(ruling, Event::Confirmed { .. }), "{ruling:?}");
-    world.record(ruling);
-    assert_eq!(world.search.best().unwrap().candidate, CandidateId(3));
-    assert_eq!(world.search.pruning().origin(CandidateId(3)).unwrap().candidate, CandidateId(1));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [duel_task(2)]);
+    let worse = duel(scored(&world, 0.012), scored(&world, 0.01));
+    fight(&mut world, 2, worse);
+    assert_eq!(best(&world), 1);
+    for (candidate, gap) in [(3, 0.01), (4, 0.01)] {
+        cut(&mut world, 90 - candidate);
+        world.record(evaluated(candidate, scored(&world, 0.01)));
+        assert_eq!(world.search.opponent(CandidateId(candidate)).unwrap().candidate, CandidateId(1));
+        let even = duel(scored(&world, gap), scored(&world, 0.01));
+        fight(&mut world, candidate, even);
+        assert_eq!(best(&world), candidate);
+        assert_eq!(world.search.pruning().origin(CandidateId(candidate)).unwrap().candidate, CandidateId(1));
+    }
+    assert_eq!(world.search.pruning().origin(CandidateId(4)).unwrap().held_out.as_ref().unwrap().duels, 4);
+    assert_eq!(world.search, world.replayed());
 }
 
 /// Makes attempts of which nothing comes, until there are `attempts`.
@@ -744,40 +959,25 @@ fn pruning_begins_when_the_best_has_stood_for_a_hundred_attempts() {
 }
 
 #[test]
-fn what_breaks_its_contract_on_held_out_windows_is_rejected_after_all() {
+fn what_breaks_its_contract_in_a_duel_is_rejected_after_all() {
     let mut world = challenged();
-    let rejection = Rejection::Hang { limit_seconds: 1.0 };
-    world
-        .record(world.search.ruling(CandidateId(1), Evaluation::Rejected { rejection, evidence: Evidence::default() }));
+    let lost = duel(testing::rejected(), scored(&world, 0.02));
+    fight(&mut world, 1, lost);
     assert_eq!(world.search.candidate(CandidateId(1)).unwrap().outcome, Some(Outcome::Rejected));
     let lives = |island| world.search.islands().members(island).iter().any(|member| member.candidate == CandidateId(1));
     assert!(!lives(0) && !lives(1));
     assert!(world.search.elites().members().iter().all(|member| member.candidate == CandidateId::SEED));
-    assert_eq!(world.search.tally(), Tally { measured: 1, outclassed: 0, rejected: 1 });
+    assert_eq!(world.search.tally(), Tally { measured: 1, rejected: 1, ..Tally::default() });
 }
 
 #[test]
-fn a_candidate_that_does_not_exceed_a_new_best_any_more_is_not_judged_there() {
+fn a_candidate_that_does_not_exceed_a_new_best_any_more_has_no_duel() {
     let mut world = challenged();
     world.record(Event::CandidateCreated(created(2, 1, CandidateId::SEED)));
     world.record(evaluated(2, scored(&world, 0.005)));
-    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [held_out_task(2), held_out_task(1)]);
-    let measurement = measured(&world, WindowSet::HeldOut, 0.005, 0.1);
-    world.record(world.search.ruling(CandidateId(2), Evaluation::Measured { measurement }));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [duel_task(2)], "the highest score first");
+    let won = duel(scored(&world, 0.005), scored(&world, 0.02));
+    fight(&mut world, 2, won);
     assert_eq!(world.search.tasks().next(), None);
-    // It may have been under way: its result still counts.
-    let measurement = measured(&world, WindowSet::HeldOut, 0.01, 0.1);
-    world.record(world.search.ruling(CandidateId(1), Evaluation::Measured { measurement }));
-    assert_eq!(world.search.best().unwrap().candidate, CandidateId(2));
-}
-
-#[test]
-fn the_baseline_may_be_known_on_held_out_windows_first() {
-    let mut world = World::new(Script::smooth());
-    world.record(world.baseline(WindowSet::HeldOut));
-    assert_eq!(world.search.best(), None);
-    world.record(world.baseline(WindowSet::Search));
-    let best = world.search.best().unwrap();
-    assert!(best.candidate == CandidateId::SEED && best.held_out.is_some(), "{best:?}");
-    assert_eq!(world.search, world.replayed());
+    assert_eq!(best(&world), 2);
 }

@@ -3,7 +3,9 @@
 //! Events hold facts and raw measurements, and nothing that follows from them, such as scores, ranks or the best.
 
 use packevolve_contract::case::Case;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::protocol::Ready;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,9 +27,12 @@ pub enum Event {
     /// The first line of every journal.
     RunStarted(Box<RunStarted>),
     /// The baseline program was measured.
-    BaselineEvaluated { measurement: Measurement },
-    /// The baseline program was measured on the held-out windows.
-    BaselineHeldOut { measurement: Measurement },
+    BaselineEvaluated {
+        measurement: Measurement,
+        /// In what way its answers depend on the process or on other rows; empty if they do not.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inconsistencies: Vec<Inconsistency>,
+    },
     /// The search chose what to try next.
     Selected {
         /// From 0.
@@ -58,12 +63,16 @@ pub enum Event {
     CandidateCreated(CandidateCreated),
     /// The judge evaluated a candidate.
     CandidateEvaluated { candidate: CandidateId, evaluation: Evaluation },
-    /// A contender was measured on the held-out windows and is the best now: it is better there, or it is a pruned
-    /// program that is as good there.
-    Confirmed { candidate: CandidateId, measurement: Measurement },
-    /// A contender was evaluated on the held-out windows and is not better there, or is a pruned program that is not as
-    /// good.
-    Refuted { candidate: CandidateId, evaluation: Evaluation },
+    /// A contender meets the best, or, if it is a cut, the program that pruning began with. A later start takes the place
+    /// of one that has not ended: no program sees its windows again.
+    DuelStarted {
+        contender: CandidateId,
+        best: CandidateId,
+        /// Entropy that is drawn for this duel, and keys its windows and calls. No earlier event allows to predict it.
+        seed: u64,
+    },
+    /// The duel of a contender ended. Who is the best follows from it.
+    DuelEnded { contender: CandidateId, duel: Duel },
     /// The run stopped in good order; `resume` can continue it.
     RunStopped { reason: StopReason },
     /// The run continues.
@@ -367,7 +376,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::edit::apply::Edit;
-    use packevolve_contract::evaluation::{CaseMeasurement, NextLoads, Sample};
+    use packevolve_contract::evaluation::{Calibration, CaseInterval, CaseMeasurement, NextLoads, Sample};
+    use packevolve_contract::inconsistency::Switch;
     use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
     use packevolve_contract::rejection::{Evidence, Rejection};
 
@@ -376,7 +386,6 @@ mod tests {
         match event {
             Event::RunStarted(_) => "run-started",
             Event::BaselineEvaluated { .. } => "baseline-evaluated",
-            Event::BaselineHeldOut { .. } => "baseline-held-out",
             Event::Selected { .. } => "selected",
             Event::ModelAsked(_) => "model-asked",
             Event::ModelPaused { .. } => "model-paused",
@@ -384,8 +393,8 @@ mod tests {
             Event::ProposalDeclined { .. } => "proposal-declined",
             Event::CandidateCreated(_) => "candidate-created",
             Event::CandidateEvaluated { .. } => "candidate-evaluated",
-            Event::Confirmed { .. } => "confirmed",
-            Event::Refuted { .. } => "refuted",
+            Event::DuelStarted { .. } => "duel-started",
+            Event::DuelEnded { .. } => "duel-ended",
             Event::RunStopped { .. } => "run-stopped",
             Event::RunResumed { .. } => "run-resumed",
         }
@@ -417,15 +426,18 @@ mod tests {
             wall_seconds: 0.3,
             reference_seconds: 0.7,
         }];
-        let differs_in = Some("8->4, window 3".to_owned());
-        Measurement {
-            cases,
-            rebalance,
-            deterministic: Some(false),
-            differs_in,
-            peak_memory_bytes: u64::MAX,
-            ..Measurement::default()
-        }
+        let doubtful = vec!["8->4".to_owned()];
+        let intervals = vec![CaseInterval { case: "8->4".to_owned(), half_width: 0.1 + 0.2 }];
+        let calibration = Calibration { doubtful, intervals, ..Calibration::default() };
+        Measurement { cases, rebalance, calibration, peak_memory_bytes: u64::MAX, ..Measurement::default() }
+    }
+
+    fn inconsistencies() -> Vec<Inconsistency> {
+        let case = || "8->4".to_owned();
+        vec![
+            Inconsistency::Elsewhere { case: case(), switch: Switch::NumpyVectors, rows: 3, of: 58 },
+            Inconsistency::Rows { case: case(), rows: 3, of: 58 },
+        ]
     }
 
     fn mismatch(search: &str) -> Mismatch {
@@ -450,9 +462,9 @@ mod tests {
         };
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
-            Event::BaselineEvaluated { measurement: measurement() },
-            Event::BaselineHeldOut { measurement: measurement() },
-            Event::Confirmed { candidate: CandidateId(7), measurement: measurement() },
+            Event::BaselineEvaluated { measurement: measurement(), inconsistencies: Vec::new() },
+            Event::BaselineEvaluated { measurement: measurement(), inconsistencies: inconsistencies() },
+            Event::DuelStarted { contender: CandidateId(7), best: CandidateId::SEED, seed: u64::MAX },
             Event::CandidateCreated(created),
             Event::RunResumed { candidates: 40 },
         ];
@@ -500,10 +512,13 @@ mod tests {
         let evidence = Evidence { during: "72->8, window 3".to_owned(), ..Evidence::default() };
         for evaluation in [
             Evaluation::Measured { measurement: measurement() },
+            Evaluation::Inconsistent { inconsistencies: inconsistencies(), measurement: measurement() },
             Evaluation::Outclassed { measurement: measurement(), at_best: -0.125 },
             Evaluation::Rejected { rejection, evidence },
         ] {
-            events.push(Event::Refuted { candidate: CandidateId(7), evaluation: evaluation.clone() });
+            let duel =
+                Duel { contender: Evaluation::Measured { measurement: measurement() }, best: evaluation.clone() };
+            events.push(Event::DuelEnded { contender: CandidateId(7), duel });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
         use StopReason::{Candidates, Dollars, Exhausted, Interrupted, StopFile, Target, Tokens, WallTime};
@@ -520,7 +535,7 @@ mod tests {
             assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
             assert!(!text.contains('\n'), "an event is one line");
         }
-        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 14, "an event of each kind");
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 13, "an event of each kind");
     }
 
     #[test]

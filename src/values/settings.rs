@@ -33,17 +33,31 @@ pub struct EvaluationSettings {
     pub global_cases: Vec<GlobalShape>,
     pub random_cases: usize,
     pub loads: Loads,
+    /// Keys the windows that are made up or derived. A program that can predict it knows the loads that it will get.
+    pub loads_seed: u64,
     /// Windows for each case; `None`: all real ones.
     pub windows: Option<usize>,
-    /// Windows for each case that the search never sees and that decide on a new best; 0: none.
+    /// Windows for each case that the search never sees, from which the windows of duels are derived; 0: no duels.
     pub held_out_windows: usize,
-    /// Seconds after which an evaluation starts no further window; `None`: no limit.
+    pub consistency: Consistency,
+    /// Seconds after which an evaluation or a duel starts no further window; `None`: no limit.
     pub budget_seconds: Option<f64>,
     pub weights: Weights,
     pub limits: Limits,
     pub sandbox: Sandbox,
     #[serde(default)]
     pub allow_compile: bool,
+}
+
+/// What becomes of a program whose answers depend on the process or on other rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// It is never the best, never on the Pareto front and never exported unless forced.
+    #[default]
+    Required,
+    /// It is marked.
+    Report,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -194,9 +208,11 @@ impl Settings {
                 topology,
                 global_cases: vec![GlobalShape { replicas: 64, gpus: 16 }],
                 random_cases: 1,
-                loads: Loads::MadeUp { rng_seed: 1 },
+                loads: Loads::MadeUp,
+                loads_seed: 1,
                 windows: Some(3),
                 held_out_windows: 3,
+                consistency: Consistency::default(),
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
                 limits,

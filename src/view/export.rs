@@ -7,7 +7,7 @@ use crate::archive::ProgramsError;
 use crate::edit::diff;
 use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
-use crate::view::format::milliseconds;
+use crate::view::format::{milliseconds, with_interval};
 use crate::view::gain::Gain;
 use crate::view::output::harmless;
 
@@ -77,6 +77,9 @@ fn header(run: &Run, candidate: CandidateId) -> String {
         format!("commit     {}", known.commit),
     ];
     lines.extend(scores(run, candidate));
+    lines.extend(known.inconsistencies.iter().map(|inconsistency| format!("NOT consistent: {inconsistency}")));
+    lines
+        .extend((!known.doubtful.is_empty()).then(|| format!("doubtful   its times of {}", known.doubtful.join(", "))));
     lines.push(format!("loads      {}", loads(run)));
     lines.push(format!("measured   on {} ({}), torch {}", judge.device, judge.device_name, judge.torch));
     lines.push(format!("replay     packevolve replay {candidate} --run {run_name}"));
@@ -100,8 +103,10 @@ fn scores(run: &Run, candidate: CandidateId) -> Vec<String> {
     let quality = scores.quality.map_or(String::new(), |quality| format!("quality {quality:.4}, "));
     let mut lines = vec![
         format!(
-            "scores     combined_score {:.4}, {quality}speed_score {:.4}, balancedness_score {:.4}",
-            scores.combined_score, scores.speed_score, scores.balancedness_score
+            "scores     combined_score {}, {quality}speed_score {:.4}, balancedness_score {:.4}",
+            with_interval(scores.combined_score, gain.as_ref().and_then(|gain| gain.half_width)),
+            scores.speed_score,
+            scores.balancedness_score
         ),
         format!("           {windows}"),
     ];
@@ -118,11 +123,12 @@ fn scores(run: &Run, candidate: CandidateId) -> Vec<String> {
 fn loads(run: &Run) -> String {
     let started = run.search.origin();
     let from = match &started.settings.evaluation.loads {
-        Loads::MadeUp { .. } => "made up after the statistics of DeepSeek-V3's".to_owned(),
+        Loads::MadeUp => "made up after the statistics of DeepSeek-V3's".to_owned(),
         Loads::Path(path) => path.display().to_string(),
     };
-    let count = started.judge.windows + started.judge.held_out_windows;
-    format!("{from}; {count} windows, digest {}", started.judge.loads_digest)
+    let (judge, loads_seed) = (&started.judge, started.settings.evaluation.loads_seed);
+    let count = judge.windows + judge.held_out_windows;
+    format!("{from}; {count} windows, loads_seed {loads_seed}, digest {}", judge.loads_digest)
 }
 
 #[cfg(test)]

@@ -17,6 +17,22 @@ pub fn percent(share: f64) -> String {
     format!("{:.3}", share * 100.0)
 }
 
+/// Marks a figure as doubtful.
+pub fn doubted(figure: String, is_doubtful: bool) -> String {
+    if is_doubtful { figure + "?" } else { figure }
+}
+
+/// The line below a table that explains its mark, if it has one.
+pub fn doubt_line(has_mark: bool) -> &'static str {
+    if has_mark { "\n? doubtful: measured while the machine was disturbed" } else { "" }
+}
+
+/// A score with four digits and half the width of its interval.
+pub fn with_interval(combined_score: f64, half_width: Option<f64>) -> String {
+    let half_width = half_width.map_or(String::new(), |half_width| format!(" ± {half_width:.4}"));
+    format!("{combined_score:.4}{half_width}")
+}
+
 /// A score with four digits; what rounds to 0 has no sign.
 pub fn score(score: f64) -> String {
     without_zero_sign(format!("{score:.4}"))

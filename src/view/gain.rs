@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
-use crate::view::format::{self, milliseconds, or_none, percent, times};
+use crate::view::format::{self, doubt_line, doubted, milliseconds, or_none, percent, times, with_interval};
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
@@ -21,8 +21,12 @@ pub struct Gain {
     pub candidate: CandidateId,
     /// NAME of its proposal.
     pub name: String,
-    /// The number of held-out windows; 0: the figures are those of the windows of the search, which flatter it.
+    /// The number of windows in its duels; 0: the figures are those of the windows of the search, which flatter it.
     pub held_out_windows: usize,
+    /// Half the width of the interval of its `combined_score`; `None` without duels.
+    pub half_width: Option<f64>,
+    /// Names of the cases in which the baseline's times are doubtful.
+    pub doubtful: Vec<String>,
     pub baseline: Scores,
     /// Relative to the baseline.
     pub best: Scores,
@@ -33,22 +37,28 @@ impl Gain {
     pub fn of(search: &Search) -> Option<Self> {
         let best = search.best()?;
         let known = search.candidate(best.candidate)?;
-        let (baseline, scores, held_out_windows) = match &best.held_out {
+        let (scores, held_out_windows, half_width) = match &best.held_out {
             Some(held_out) => {
-                let baseline = search.held_out_scores(search.baseline_held_out()?)?;
-                (baseline, held_out.scores.clone(), search.baseline_held_out()?.windows().len())
+                let half_width = search.pooled_half_width(&held_out.measurement);
+                (held_out.scores.clone(), held_out.measurement.rounds(), half_width)
             }
-            None => {
-                let measured = search.scores_of(best.candidate)?;
-                (search.scores(search.baseline()?)?, measured.clone(), 0)
-            }
+            None => (search.scores_of(best.candidate)?.clone(), 0, None),
         };
-        Some(Self { candidate: best.candidate, name: known.name.clone(), held_out_windows, baseline, best: scores })
+        let baseline = search.baseline()?;
+        Some(Self {
+            candidate: best.candidate,
+            name: known.name.clone(),
+            held_out_windows,
+            half_width,
+            doubtful: baseline.calibration.doubtful.clone(),
+            baseline: search.scores(baseline)?,
+            best: scores,
+        })
     }
 
     pub fn windows(&self) -> String {
         match self.held_out_windows {
-            0 => "on the windows of the search, which flatter it: no windows were held out".to_owned(),
+            0 => "on the windows of the search, which flatter it".to_owned(),
             1 => "on one window that the search never saw".to_owned(),
             count => format!("on {count} windows that the search never saw"),
         }
@@ -64,16 +74,17 @@ impl Gain {
             format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))
         });
         format!(
-            "{} ({}) against the baseline, {}:\n\n{}\n\n{}\n{unit}balancedness_score {:.4} -> {:.4}   \
-             combined_score {:.4}\n",
+            "{} ({}) against the baseline, {}:\n\n{}{}\n\n{}\n{unit}balancedness_score {:.4} -> {:.4}   \
+             combined_score {}\n",
             self.candidate,
             self.name,
             self.windows(),
             Table::new(CASES, self.case_rows()).draw(terminal),
+            doubt_line(!self.doubtful.is_empty()),
             format::rebalance(&self.rebalances(), terminal),
             self.baseline.balancedness_score,
             self.best.balancedness_score,
-            self.best.combined_score,
+            with_interval(self.best.combined_score, self.half_width),
         )
     }
 
@@ -91,8 +102,10 @@ impl Gain {
         let mut cells = vec![best.case.clone()];
         cells.extend(both(|case| format!("{:.4}", case.balancedness)));
         cells.extend(both(|case| percent(case.gap)));
-        cells.extend(both(|case| milliseconds(case.normalised_seconds)));
-        cells.push(times(best.speedup));
+        let is_doubtful = self.doubtful.contains(&best.case);
+        cells.push(or_none(baseline.map(|case| doubted(milliseconds(case.normalised_seconds), is_doubtful))));
+        cells.push(milliseconds(best.normalised_seconds));
+        cells.push(doubted(times(best.speedup), is_doubtful));
         cells
     }
 }

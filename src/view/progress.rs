@@ -127,8 +127,8 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     if judged_now > 0 && elapsed > Duration::from_secs(1) {
         parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));
     }
-    let Tally { rejected, outclassed, .. } = search.tally();
-    for (count, outcome) in [(rejected, "rejected"), (outclassed, "outclassed")] {
+    let Tally { rejected, inconsistent, outclassed, .. } = search.tally();
+    for (count, outcome) in [(rejected, "rejected"), (inconsistent, "inconsistent"), (outclassed, "outclassed")] {
         if count > 0 {
             parts.push(format!("{count} {outcome}"));
         }

@@ -157,8 +157,8 @@ fn continue_with(from: &Path, to: &Path, parts: Parts, seed: u64) -> anyhow::Res
 /// Seconds of judging candidates that an event tells of.
 fn judged_for(event: &Event) -> f64 {
     let measurement = match event {
-        Event::CandidateEvaluated { evaluation, .. } | Event::Refuted { evaluation, .. } => evaluation.measurement(),
-        Event::Confirmed { measurement, .. } => Some(measurement),
+        Event::CandidateEvaluated { evaluation, .. } => evaluation.measurement(),
+        Event::DuelEnded { duel, .. } => duel.contender.measurement().or(duel.best.measurement()),
         _ => None,
     };
     measurement.map_or(0.0, |measurement| measurement.evaluation_seconds)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use packevolve::judge::client::JudgeError;
 use packevolve_contract::case;
-use packevolve_contract::objective::{Weights, scores};
+use packevolve_contract::objective::{Pairing, Weights, Yardstick, scores};
 
 use crate::{Bench, evaluate, programs};
 
@@ -30,7 +30,9 @@ pub async fn table(bench: &Bench) -> anyhow::Result<()> {
         for (name, program) in &programs {
             let cell = match evaluate(&mut judge, program, Some(0.0)).await {
                 Ok(measurement) => {
-                    let scores = scores(&measurement, &measurement, Weights::default(), &unit, measurement.clock());
+                    let yardstick =
+                        Yardstick { baseline: &measurement, weights: Weights::default(), pairing: Pairing::Shared };
+                    let scores = scores(&measurement, yardstick, &unit, measurement.clock());
                     let all: f64 = scores.cases.iter().map(|case| case.seconds).sum();
                     format!("{:>10.2} {:>10.1}", 1e3 * scores.unit_seconds.unwrap_or(f64::NAN), 1e3 * all)
                 }

@@ -33,7 +33,7 @@ const FILES: f64 = 1000.0;
 fn main() -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?;
     if own.file_name().is_some_and(|name| name == JUDGE) {
-        stub::serve(|session, request| Evaluation::Measured { measurement: stub::measurement(session, request) })?;
+        stub::serve(|session, asked| Evaluation::Measured { measurement: stub::measurement(session, asked) })?;
         return Ok(ExitCode::SUCCESS);
     }
     let number = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));

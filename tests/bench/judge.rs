@@ -18,7 +18,7 @@ use packevolve::judge::client::{Judge, session};
 use packevolve::values::settings::Settings;
 use packevolve_contract::case::{self, Case};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::protocol::{EvaluateRequest, WindowSet};
+use packevolve_contract::protocol::EvaluateRequest;
 
 /// What the parts share.
 struct Bench {
@@ -87,14 +87,15 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         candidate: 0,
         file_name: "eplb.py".to_owned(),
         program: program.to_owned(),
-        windows: WindowSet::Search,
         budget_seconds,
         limits: None,
         outclassed: None,
+        measures_inconsistent: true,
+        is_baseline: false,
         rebalance: false,
     };
     match judge.evaluate(request).await? {
-        Evaluation::Measured { measurement } => Ok(measurement),
+        Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => Ok(measurement),
         other => anyhow::bail!("not measured: {other:?}"),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command};
 
 use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::objective::{Weights, scores};
+use packevolve_contract::objective::{Pairing, Weights, Yardstick, scores};
 use packevolve_contract::statistic::median;
 
 use crate::{Bench, evaluate, programs};
@@ -26,17 +26,17 @@ pub async fn repeat(bench: &mut Bench) -> anyhow::Result<()> {
     for (condition, most) in CONDITIONS {
         let _spinner = (condition != CONDITIONS[0].0).then(Spinner::start).transpose()?;
         let mut speedups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        let (mut voided, mut capped) = (0, 0);
+        let (mut voided, mut doubtful) = (0, 0);
         for _ in 0..TIMES {
             for (name, program) in &programs {
                 let measurement = evaluate(&mut judge, program, budget).await?;
                 voided += measurement.calibration.voided.len();
-                capped += usize::from(measurement.calibration.cap_reached);
+                doubtful += usize::from(measurement.is_doubtful());
                 speedups.entry(name).or_default().push(speedup(&measurement, &baseline));
             }
         }
         println!(
-            "speedup over the seed program, {TIMES} evaluations, median and widest, {condition}; {voided} pairs void, {capped} capped"
+            "speedup over the seed program, {TIMES} evaluations, median and widest, {condition}; {voided} pairs void, {doubtful} doubtful"
         );
         let mut apart = Vec::new();
         for (name, _) in &programs {
@@ -75,7 +75,8 @@ fn order<'a>(speedups: &BTreeMap<&'a str, Vec<f64>>, time: usize) -> Vec<&'a str
 
 /// Geometric mean over the cases.
 fn speedup(measurement: &Measurement, baseline: &Measurement) -> f64 {
-    let scores = scores(measurement, baseline, Weights::default(), &[], baseline.clock());
+    let yardstick = Yardstick { baseline, weights: Weights::default(), pairing: Pairing::Shared };
+    let scores = scores(measurement, yardstick, &[], baseline.clock());
     let logs: Vec<f64> = scores.cases.iter().map(|case| case.speedup.ln()).collect();
     (logs.iter().sum::<f64>() / logs.len() as f64).exp()
 }

@@ -2,6 +2,7 @@
 //! measurements that are drawn from a digest of its text, so that what is left of a run is the harness.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
@@ -10,8 +11,11 @@ use std::time::{Duration, Instant};
 use packevolve::archive::blob_id;
 use packevolve::values::candidate::BlobId;
 use packevolve_contract::case::Case;
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
-use packevolve_contract::protocol::{EvaluateRequest, JailStep, Ready, Reply, Request, Session, VERSION, WindowSet};
+use packevolve_contract::protocol::{
+    DuelRequest, Duelist, EvaluateRequest, JailStep, Ready, Reply, Request, Session, Threshold, VERSION,
+};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
@@ -24,8 +28,39 @@ const CALL: f64 = 0.02;
 /// What a call of the reference program takes, seconds.
 const REFERENCE: f64 = 0.01;
 
+/// A program to measure.
+pub struct Asked<'a> {
+    pub program: &'a str,
+    /// The numbers of its windows.
+    pub windows: Range<usize>,
+    pub is_duel: bool,
+    pub outclassed: Option<&'a Threshold>,
+    pub rebalance: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of_evaluation(session: &Session, request: &'a EvaluateRequest) -> Self {
+        let EvaluateRequest { program, outclassed, rebalance, .. } = request;
+        let (windows, outclassed) = (0..windows(session), outclassed.as_ref());
+        Self { program, windows, is_duel: false, outclassed, rebalance: *rebalance }
+    }
+
+    /// What a program is worth in a duel does not depend on its seed, so that runs come out the same.
+    fn of_duelist(session: &Session, duelist: &'a Duelist, rounds: usize, rebalance: bool) -> Self {
+        let first = windows(session) + session.held_out;
+        let windows = first..first + rounds;
+        Self { program: &duelist.program, windows, is_duel: true, outclassed: None, rebalance }
+    }
+}
+
+fn duel(session: &Session, request: &DuelRequest, judge: &impl Fn(&Session, &Asked<'_>) -> Evaluation) -> Duel {
+    let DuelRequest { contender, best, least_rounds: rounds, rebalance, .. } = request;
+    let contender = judge(session, &Asked::of_duelist(session, contender, *rounds, *rebalance));
+    Duel { contender, best: judge(session, &Asked::of_duelist(session, best, *rounds, false)) }
+}
+
 /// Answers requests on standard input, a stream that goes both ways, until it ends.
-pub fn serve(judge: impl Fn(&Session, &EvaluateRequest) -> Evaluation) -> anyhow::Result<()> {
+pub fn serve(judge: impl Fn(&Session, &Asked<'_>) -> Evaluation) -> anyhow::Result<()> {
     let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut answers = stream.try_clone()?;
     let mut session = None;
@@ -39,7 +74,11 @@ pub fn serve(judge: impl Fn(&Session, &EvaluateRequest) -> Evaluation) -> anyhow
             }
             Request::Evaluate(request) => {
                 let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("evaluate comes after open"))?;
-                Reply::Evaluated(Box::new(judge(session, &request)))
+                Reply::Evaluated(Box::new(judge(session, &Asked::of_evaluation(session, &request))))
+            }
+            Request::Duel(request) => {
+                let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("duel comes after open"))?;
+                Reply::Dueled(Box::new(duel(session, &request, &judge)))
             }
         };
         let mut line = serde_json::to_vec(&reply)?;
@@ -77,25 +116,20 @@ pub fn key(program: &str) -> u64 {
 }
 
 /// A measurement with as many numbers as a judge's, so that it takes as much room in a journal.
-pub fn measurement(session: &Session, request: &EvaluateRequest) -> Measurement {
-    let key = key(&request.program);
+pub fn measurement(session: &Session, asked: &Asked<'_>) -> Measurement {
+    let key = key(asked.program);
     // What a program is worth is the same on all windows; they differ a little.
     let mut worth = stream(key, 0, Purpose::Loads);
     let (gap, seconds) = (0.2 * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));
-    let numbers = match request.windows {
-        WindowSet::Search => 0..windows(session),
-        WindowSet::HeldOut => windows(session)..windows(session) + session.held_out,
-    };
-    let mut noise = stream(key, 1 + numbers.start as u64, Purpose::Loads);
+    let mut noise = stream(key, 1 + asked.windows.start as u64, Purpose::Loads);
     let case = |case: &Case| CaseMeasurement {
         case: case.to_string(),
-        samples: numbers.clone().map(|window| sample(window, gap, seconds, &mut noise)).collect(),
+        samples: asked.windows.clone().map(|window| sample(window, gap, seconds, &mut noise)).collect(),
     };
     let cases = session.cases.iter().map(case).collect();
     let times = vec![REFERENCE; 5];
     Measurement {
         cases,
-        deterministic: Some(true),
         calibration: Calibration { before: times.clone(), after: times, ..Calibration::default() },
         peak_memory_bytes: 50 << 20,
         evaluation_seconds: EVALUATION.as_secs_f64(),

@@ -193,7 +193,7 @@ pub fn settings(more: &str) -> String {
     let device = std::env::var(DEVICE).unwrap_or_else(|_| "cpu".to_owned());
     format!(
         "program: {program}\nbaseline: {program}\nproposers: {{corpus: {corpus}, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}\n{SMALL}\
-             evaluation: {{device: {device}, windows: 2, held_out_windows: 2}}\n{more}"
+             evaluation: {{device: {device}, windows: 2, held_out_windows: 2, loads_seed: 1}}\n{more}"
     )
 }
 

@@ -1,22 +1,24 @@
 //! Script: what the scripted judge says of a program. It depends on the text of the program alone, so a run is the same
 //! on every machine; all that can become of a program becomes of some of them.
 
+use std::fs::File;
 use std::thread;
 use std::time::Duration;
 
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
-use packevolve_contract::objective::score_at_best;
-use packevolve_contract::protocol::{EvaluateRequest, Session, Threshold, WindowSet};
+use packevolve_contract::inconsistency::{Inconsistency, Switch};
+use packevolve_contract::objective::{Pairing, Yardstick, score_at_best};
+use packevolve_contract::protocol::{Session, Threshold};
 use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
 use packevolve_contract::rejection::{Evidence, Rejection};
 
-use super::scripted::stub::{key, measurement};
+use super::scripted::stub::{Asked, key, measurement};
 
 /// How long a program takes that calls `time.sleep`: a test sees it at work.
 const SLEEP: Duration = Duration::from_millis(300);
 /// One of this many programs raises.
 const RAISES: u64 = 6;
-/// One of this many programs is worse on held-out windows than on those of the search.
+/// One of this many programs is worse in duels than on the windows of the search.
 const OVERFITS: u64 = 3;
 
 /// Begins a comment by which a program chooses its fate; without one, the fate depends on its text.
@@ -26,11 +28,22 @@ pub const GOOD: &str = "# script: good";
 /// A program with this comment is measured.
 pub const MEASURED: &str = "# script: measured";
 
+/// A program with this comment answers differently in another process.
+pub const INCONSISTENT: &str = "# script: inconsistent";
+/// A program with this comment is measured while the machine is disturbed.
+pub const DOUBTFUL: &str = "# script: doubtful";
+
+/// The judge dies in the first duel of a program with this comment.
+pub const DIES: &str = "# script: dies";
+
 /// Judges a program.
-pub fn answer(session: &Session, request: &EvaluateRequest) -> Evaluation {
-    let (program, key) = (&request.program, key(&request.program));
+pub fn answer(session: &Session, asked: &Asked<'_>) -> Evaluation {
+    let (program, key) = (asked.program, key(asked.program));
     if program.contains("time.sleep(") {
         thread::sleep(SLEEP);
+    }
+    if asked.is_duel && program.contains(DIES) && File::create_new("died").is_ok() {
+        std::process::exit(9);
     }
     if let Some(message) = raised(program) {
         return raises(message);
@@ -39,20 +52,28 @@ pub fn answer(session: &Session, request: &EvaluateRequest) -> Evaluation {
     if is_free && key % RAISES == 4 {
         return raises("RuntimeError: the script rejects it");
     }
-    let mut measured = measurement(session, request);
+    let mut measured = measurement(session, asked);
+    if program.contains(DOUBTFUL) {
+        measured.calibration.doubtful = vec![measured.cases[0].case.clone()];
+    }
     if program.contains(GOOD) {
         samples(&mut measured)
             .for_each(|sample| (sample.max_load, sample.seconds) = (sample.bound, sample.seconds / 1e4));
     }
-    if let Some(at_best) = request.outclassed.as_ref().and_then(|threshold| stopped(&mut measured, threshold)) {
+    if let Some(at_best) = asked.outclassed.and_then(|threshold| stopped(&mut measured, threshold)) {
         return Evaluation::Outclassed { measurement: measured, at_best };
     }
-    if is_free && request.windows == WindowSet::HeldOut && key % OVERFITS == 1 {
+    if is_free && asked.is_duel && key % OVERFITS == 1 {
         samples(&mut measured)
             .for_each(|sample| sample.max_load = sample.bound * (sample.max_load / sample.bound).powi(4));
     }
-    if request.rebalance {
+    if asked.rebalance {
         measured.rebalance = rebalances(session, &measured);
+    }
+    if program.contains(INCONSISTENT) && !asked.is_duel {
+        let case = measured.cases[0].case.clone();
+        let inconsistency = Inconsistency::Elsewhere { case, switch: Switch::HashSeed, rows: 2, of: 4 };
+        return Evaluation::Inconsistent { inconsistencies: vec![inconsistency], measurement: measured };
     }
     Evaluation::Measured { measurement: measured }
 }
@@ -79,7 +100,9 @@ fn raises(message: &str) -> Evaluation {
 fn stopped(measured: &mut Measurement, threshold: &Threshold) -> Option<f64> {
     let mut part = measured.clone();
     part.cases.iter_mut().for_each(|case| case.samples.truncate(1));
-    let at_best = score_at_best(&part, &threshold.baseline, threshold.weights)?;
+    let Threshold { baseline, weights, .. } = threshold;
+    let yardstick = Yardstick { baseline, weights: *weights, pairing: Pairing::Shared };
+    let at_best = score_at_best(&part, yardstick)?;
     (at_best < threshold.score).then(|| {
         *measured = part;
         at_best

@@ -83,6 +83,12 @@ pub fn tried<T>(mut all: Vec<T>, few: usize) -> Vec<T> {
     all
 }
 
+/// Whether the latest duel has not ended.
+fn is_open(events: &[Event]) -> bool {
+    let latest = |event: &&Event| matches!(event, Event::DuelStarted { .. } | Event::DuelEnded { .. });
+    matches!(events.iter().rev().find(latest), Some(Event::DuelStarted { .. }))
+}
+
 /// The parts of a run that must be equal with and without interruptions.
 #[derive(Debug, PartialEq)]
 pub struct Record {
@@ -106,6 +112,12 @@ impl Record {
                     if matches!(events.last(), Some(Event::RunStopped { .. })) {
                         events.pop();
                     }
+                }
+                // After an interruption a duel starts again.
+                Event::DuelStarted { .. } if is_open(&events) => {}
+                // Entropy, which nothing depends on here.
+                Event::DuelStarted { contender, best, .. } => {
+                    events.push(Event::DuelStarted { contender, best, seed: 0 });
                 }
                 event => events.push(event),
             }

@@ -190,7 +190,7 @@ impl PromptContext {
 mod tests {
     use packevolve_contract::case::Source;
     use packevolve_contract::evaluation::CaseMeasurement;
-    use packevolve_contract::objective::{Weights, scores};
+    use packevolve_contract::objective::{Pairing, Weights, Yardstick, scores};
 
     use super::*;
 
@@ -214,7 +214,8 @@ mod tests {
     fn figures_stand_beside_the_bounds_and_the_baselines() {
         let case = Case { source: Source::Groups, rows: 58, items: 8, packs: 4 };
         let (ours, theirs) = (measured(0.01, 0.1), measured(0.04, 1.0));
-        let score = |measurement| scores(measurement, &theirs, Weights::default(), &[], theirs.clock());
+        let yardstick = Yardstick { baseline: &theirs, weights: Weights::default(), pairing: Pairing::Shared };
+        let score = |measurement| scores(measurement, yardstick, &[], theirs.clock());
         let figures = Figures::new(&[case], &score(&ours), &ours, Some(&score(&theirs)));
         assert_eq!(figures.combined_score, score(&ours).combined_score);
         let [case] = &figures.cases[..] else { panic!("{figures:?}") };

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::objective::Scores;
 
 use crate::proposer::llm::context::{Figures, diagnosis};
@@ -81,10 +82,10 @@ impl PromptHistory {
             Event::ModelAsked(asked) => self.asked(asked),
             Event::CandidateCreated(created) => self.created(created),
             Event::ProposalDeclined { attempt, proposal, reason } => self.declined(*attempt, proposal.as_ref(), reason),
-            Event::BaselineEvaluated { measurement } => self.know_baseline(measurement, search),
+            Event::BaselineEvaluated { measurement, .. } => self.know_baseline(measurement, search),
             Event::CandidateEvaluated { candidate, evaluation } => self.judged(*candidate, evaluation, search),
-            Event::Refuted { candidate, evaluation: Evaluation::Rejected { .. } } => {
-                self.figures.remove(candidate);
+            Event::DuelEnded { contender, duel } if duel.contender.rejection().is_some() => {
+                self.figures.remove(contender);
             }
             _ => {}
         }
@@ -156,13 +157,16 @@ impl PromptHistory {
     fn judged(&mut self, candidate: CandidateId, evaluation: &Evaluation, search: &Search) {
         let Some(known) = search.candidate(candidate) else { return };
         let parent = known.parents.first().copied().unwrap_or(CandidateId::SEED);
-        let is_models = matches!(known.proposer, Some(Proposer::Model(_)));
         let is_shown = known.proposer.is_some_and(shows_failures_of);
         match evaluation {
-            Evaluation::Measured { measurement } => {
-                self.measured(candidate, measurement, search);
-                self.steps.extend(is_models.then_some(candidate));
-                self.steps.drain(..self.steps.len().saturating_sub(MOST_STEPS));
+            Evaluation::Measured { measurement } => self.measured(candidate, measurement, search),
+            Evaluation::Inconsistent { inconsistencies, measurement } => {
+                if known.scores().is_some() {
+                    self.measured(candidate, measurement, search);
+                }
+                if is_shown {
+                    self.fail(Source::Candidate(candidate), parent, inconsistencies_text(inconsistencies));
+                }
             }
             Evaluation::Outclassed { at_best, .. } if is_shown => {
                 let evidence = format!("could have scored at most {at_best}, which would not enter the population");
@@ -184,6 +188,10 @@ impl PromptHistory {
         let Some(scores) = search.scores(measurement) else { return };
         let baseline = self.baseline.as_ref().map(|(scores, _)| scores);
         self.figures.insert(candidate, Figures::new(&search.origin().cases, &scores, measurement, baseline));
+        if search.candidate(candidate).is_some_and(|known| matches!(known.proposer, Some(Proposer::Model(_)))) {
+            self.steps.push_back(candidate);
+            self.steps.drain(..self.steps.len().saturating_sub(MOST_STEPS));
+        }
     }
 
     /// Drops outdated entries once there are many.
@@ -208,6 +216,11 @@ impl PromptHistory {
             self.made.retain(|candidate, _| asked.contains(candidate) || waits(candidate));
         }
     }
+}
+
+fn inconsistencies_text(inconsistencies: &[Inconsistency]) -> String {
+    let each: Vec<String> = inconsistencies.iter().map(ToString::to_string).collect();
+    format!("its answers are inconsistent: {}", each.join("; "))
 }
 
 /// Whether prompts show failures of this proposer: only of proposals that a person or a model wrote.

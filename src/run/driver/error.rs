@@ -77,7 +77,7 @@ impl Classify for DriverError {
                 let path = path.display();
                 Some(format!("restore {path} to resume, or start a new run: `packevolve evolve --loads {path}`"))
             }
-            Self::OtherLoads(Loads::MadeUp { .. }) => {
+            Self::OtherLoads(Loads::MadeUp) => {
                 Some("this version of packevolve or of its Python makes up other loads: start a new run".to_owned())
             }
             Self::Folder { .. } | Self::Signals(_) | Self::Baseline(_) | Self::Aborted => None,

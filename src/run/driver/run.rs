@@ -4,22 +4,20 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::Evaluation;
-use packevolve_contract::protocol::{EvaluateRequest, Threshold, WindowSet};
 use tokio::sync::mpsc;
 
-use crate::judge::pool::{Finished, JudgePool};
+use crate::judge::client::JudgeError;
+use crate::judge::pool::{Finished, JudgePool, Measured, Order};
 use crate::proposer::draw::Proposers;
 use crate::proposer::llm::pool::ModelReply;
 use crate::run::driver::error::DriverError;
 use crate::run::driver::models::Models;
 use crate::run::driver::record::Record;
 use crate::run::folder::RunFolder;
-use crate::search::{Attempt, Next, Search, Subject, Task};
+use crate::run::request::{baseline_request, duel_request, evaluate_request};
+use crate::search::{Attempt, Next, Search, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Declined, Event, Proposer, Selection, StopReason};
-
-/// Number of the baseline program if it is not candidate 0; keys its order of rows and items.
-const BASELINE_NUMBER: u64 = u64::MAX;
 
 pub struct Driver<'a> {
     pub(super) record: Record<'a>,
@@ -27,6 +25,8 @@ pub struct Driver<'a> {
     pub(super) proposers: Proposers,
     pub(super) judges: JudgePool<Task>,
     pub(super) in_flight: BTreeSet<Task>,
+    /// Whether the judge broke in the latest duel.
+    pub(super) lost_duel: bool,
     pub(super) signals: mpsc::Receiver<()>,
     pub(super) began: Instant,
     /// The working time of earlier processes.
@@ -147,66 +147,58 @@ impl Driver<'_> {
     }
 
     fn dispatch(&mut self, task: Task) -> Result<(), DriverError> {
-        let request = self.request(task)?;
+        if let Task::Duel(contender) = task {
+            self.start_duel(contender)?;
+        }
+        let order = self.order(task)?;
         self.in_flight.insert(task);
-        self.judges.dispatch(task, request);
+        self.judges.dispatch(task, order);
         Ok(())
     }
 
-    fn request(&self, task: Task) -> Result<EvaluateRequest, DriverError> {
-        let search = &self.record.search;
-        let (origin, evaluation) = (search.origin(), &search.settings().evaluation);
-        let (candidate, program) = match task.subject {
-            Subject::Baseline if search.baseline_is_seed() => (CandidateId::SEED.0, origin.baseline.clone()),
-            Subject::Baseline => (BASELINE_NUMBER, origin.baseline.clone()),
-            Subject::Candidate(candidate) => (candidate.0, self.record.program(candidate)?),
-        };
-        let known = match task.subject {
-            Subject::Baseline => None,
-            Subject::Candidate(candidate) => Some(self.record.known(candidate)),
-        };
-        // Baseline and seed program run in full: the others are compared with them on the windows that both have seen.
-        let budget = evaluation.budget_seconds.filter(|_| known.is_some_and(|known| known.proposer.is_some()));
-        let threshold = known.filter(|_| task.windows == WindowSet::Search).and_then(|known| known.outclassed_below);
-        let outclassed = threshold.zip(search.baseline()).map(|(score, baseline)| Threshold {
-            score,
-            baseline: baseline.clone(),
-            weights: evaluation.weights,
-        });
-        Ok(EvaluateRequest {
-            candidate,
-            file_name: origin.file_name.clone(),
-            program,
-            windows: task.windows,
-            budget_seconds: budget,
-            limits: known.map(|_| evaluation.limits.times(search.baseline())),
-            outclassed,
-            rebalance: task.windows == WindowSet::HeldOut,
+    /// The windows of a duel exist only from here on. Its seed is on the disk before the judge knows it.
+    fn start_duel(&mut self, contender: CandidateId) -> Result<(), DriverError> {
+        let best = self.record.search.opponent(contender).expect("BUG: a contender has someone to beat").candidate;
+        self.record.add(&Event::DuelStarted { contender, best, seed: rand::random() })?;
+        self.record.sync()
+    }
+
+    fn order(&self, task: Task) -> Result<Order, DriverError> {
+        let (search, program) = (&self.record.search, |candidate| self.record.program(candidate));
+        Ok(match task {
+            Task::Baseline => Order::Evaluate(Box::new(baseline_request(search))),
+            Task::Evaluate(candidate) => {
+                Order::Evaluate(Box::new(evaluate_request(search, candidate, program(candidate)?)))
+            }
+            Task::Duel(_) => {
+                let duel = search.duel().expect("BUG: a duel starts before it is measured");
+                let (contender, best) = (program(duel.contender)?, program(duel.best)?);
+                Order::Duel(Box::new(duel_request(search, duel, contender, best)))
+            }
         })
     }
 
     fn finish(&mut self, done: Finished<Task>) -> Result<(), DriverError> {
-        let Finished { task, evaluation } = done;
+        let Finished { task, measured } = done;
         self.in_flight.remove(&task);
-        let event = match (task.subject, task.windows, evaluation?) {
-            (Subject::Candidate(candidate), WindowSet::Search, evaluation) => {
+        let is_duel = matches!(task, Task::Duel(_));
+        let measured = match measured {
+            // It starts again with another seed.
+            Err(error) if is_duel && !self.lost_duel => {
+                tracing::warn!(%error, "the duel starts again");
+                self.lost_duel = true;
+                return Ok(());
+            }
+            measured => measured?,
+        };
+        self.lost_duel &= !is_duel;
+        let event = match (task, measured) {
+            (Task::Evaluate(candidate), Measured::Evaluation(evaluation)) => {
                 Event::CandidateEvaluated { candidate, evaluation }
             }
-            (Subject::Candidate(candidate), WindowSet::HeldOut, evaluation) => {
-                self.record.search.ruling(candidate, evaluation)
-            }
-            (Subject::Baseline, WindowSet::Search, Evaluation::Measured { measurement }) => {
-                Event::BaselineEvaluated { measurement }
-            }
-            (Subject::Baseline, WindowSet::HeldOut, Evaluation::Measured { measurement }) => {
-                Event::BaselineHeldOut { measurement }
-            }
-            (Subject::Baseline, _, Evaluation::Rejected { rejection, .. }) => {
-                return Err(DriverError::Baseline(format!("it {rejection}")));
-            }
-            (Subject::Baseline, _, Evaluation::Outclassed { .. }) => {
-                unreachable!("BUG: the baseline has no threshold")
-            }
+            (Task::Duel(contender), Measured::Duel(duel)) => Event::DuelEnded { contender, duel },
+            (Task::Baseline, Measured::Evaluation(evaluation)) => baseline_evaluated(evaluation)?,
+            (_, other) => return Err(JudgeError::Answer(format!("{other:?}")).into()),
         };
         self.record.add(&event)
     }
@@ -228,6 +220,19 @@ impl Driver<'_> {
         let limit = self.record.search.settings().search.wall_seconds;
         let used = self.before.saturating_add(self.began.elapsed());
         limit.map_or(Duration::MAX, |limit| Duration::from_secs_f64(limit).saturating_sub(used))
+    }
+}
+
+fn baseline_evaluated(evaluation: Evaluation) -> Result<Event, DriverError> {
+    match evaluation {
+        Evaluation::Measured { measurement } => {
+            Ok(Event::BaselineEvaluated { measurement, inconsistencies: Vec::new() })
+        }
+        Evaluation::Inconsistent { inconsistencies, measurement } => {
+            Ok(Event::BaselineEvaluated { measurement, inconsistencies })
+        }
+        Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
+        Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
     }
 }
 

@@ -120,6 +120,7 @@ impl<'a> Driver<'a> {
             proposers: Proposers::open(record.search.origin())?,
             judges,
             in_flight: BTreeSet::new(),
+            lost_duel: false,
             signals,
             began: Instant::now(),
             before: Duration::try_from_secs_f64(record.work.seconds()).unwrap_or(Duration::MAX),

@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use packevolve_contract::case;
-use packevolve_contract::protocol::WindowSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +21,8 @@ use crate::proposer::llm::document::document;
 use crate::proposer::llm::reply;
 use crate::run::derive::{Child, Descent, new_seed, normal_form, novel};
 use crate::run::fold::Run;
-use crate::search::{Attempt, Next, Search, Subject, Task};
+use crate::search::best::Best;
+use crate::search::{Attempt, Next, Search, Task};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{
@@ -146,14 +146,10 @@ impl<'a> Again<'a> {
     fn event(&mut self, entry: &Entry<Event>) -> Result<(), Divergence> {
         match &entry.event {
             Event::RunStarted(started) => return self.started(started),
-            Event::BaselineEvaluated { .. } => self.measured(Subject::Baseline, WindowSet::Search)?,
-            Event::BaselineHeldOut { .. } => self.measured(Subject::Baseline, WindowSet::HeldOut)?,
-            Event::CandidateEvaluated { candidate, .. } => {
-                self.measured(Subject::Candidate(*candidate), WindowSet::Search)?;
-            }
-            Event::Confirmed { candidate, .. } | Event::Refuted { candidate, .. } => {
-                self.measured(Subject::Candidate(*candidate), WindowSet::HeldOut)?;
-            }
+            Event::BaselineEvaluated { .. } => self.measured(Task::Baseline)?,
+            Event::CandidateEvaluated { candidate, .. } => self.measured(Task::Evaluate(*candidate))?,
+            Event::DuelStarted { contender, best, .. } => self.duel_started(*contender, *best)?,
+            Event::DuelEnded { contender, .. } => self.measured(Task::Duel(*contender))?,
             Event::Selected { attempt, selection } => self.selected(*attempt, selection)?,
             Event::CandidateCreated(created) => self.created(created)?,
             Event::ModelAsked(asked) => self.maker.hear(asked)?,
@@ -204,15 +200,30 @@ impl<'a> Again<'a> {
         self.in_flight.extend(next);
     }
 
-    /// Only an evaluation in flight can end.
-    fn measured(&mut self, subject: Subject, windows: WindowSet) -> Result<(), Divergence> {
-        let task = Task { subject, windows };
-        if self.in_flight.remove(&task) {
-            return Ok(());
+    /// Only a measurement in flight can end.
+    fn measured(&mut self, task: Task) -> Result<(), Divergence> {
+        match self.in_flight.remove(&task) {
+            true => Ok(()),
+            false => Err(self.other_task(task)),
         }
+    }
+
+    /// A duel starts with the program that the search chooses, against the one that it has to beat. Only its seed is an
+    /// input. Nothing else tells that it starts, so a judge has it already.
+    fn duel_started(&self, contender: CandidateId, best: CandidateId) -> Result<(), Divergence> {
+        let task = Task::Duel(contender);
+        if !self.in_flight.contains(&task) {
+            return Err(self.other_task(task));
+        }
+        let opponent = self.search.opponent(contender).map(|Best { candidate, .. }| *candidate);
+        let what = || format!("what candidate {contender} has to beat");
+        same(what, &format!("candidate {best}"), &opponent.map_or("nothing".into(), |best| format!("candidate {best}")))
+    }
+
+    fn other_task(&self, task: Task) -> Divergence {
         let got: Vec<String> = self.in_flight.iter().map(|task| task_text(*task)).collect();
         let got = if got.is_empty() { "nothing".to_owned() } else { got.join(" or ") };
-        Err(Divergence::Differs { what: "what was measured".into(), expected: task_text(task), got })
+        Divergence::Differs { what: "what was measured".into(), expected: task_text(task), got }
     }
 
     fn selected(&self, attempt: u64, selection: &Selection) -> Result<(), Divergence> {
@@ -290,13 +301,10 @@ impl<'a> Again<'a> {
 }
 
 fn task_text(task: Task) -> String {
-    let subject = match task.subject {
-        Subject::Baseline => "the baseline".to_owned(),
-        Subject::Candidate(candidate) => format!("candidate {candidate}"),
-    };
-    match task.windows {
-        WindowSet::Search => subject,
-        WindowSet::HeldOut => format!("{subject} on held-out windows"),
+    match task {
+        Task::Baseline => "the baseline".to_owned(),
+        Task::Evaluate(candidate) => format!("candidate {candidate}"),
+        Task::Duel(contender) => format!("a duel of candidate {contender}"),
     }
 }
 

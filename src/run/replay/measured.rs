@@ -4,18 +4,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
-use packevolve_contract::protocol::{EvaluateRequest, Ready, WindowSet};
+use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready};
 use packevolve_contract::statistic::median;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::journal::JournalError;
 use crate::judge::client::{self, Judge};
 use crate::run::fold::Run;
 use crate::run::replay::decisions::{Divergence, same};
+use crate::run::request::{baseline_request, duel_request, evaluate_request};
+use crate::search::best::OpenDuel;
 use crate::values::candidate::CandidateId;
-use crate::values::event::Event;
 
 /// The tolerance of times beyond the recorded range: a fifth, as for the reference program in a pair.
 const TOLERANCE: f64 = 1.2;
@@ -99,28 +100,29 @@ impl Calls {
     }
 }
 
-/// Measures a candidate again as the run did, and compares.
+/// Measures a candidate again as the run did, in its evaluation and its duels, and compares.
 ///
 /// # Errors
 /// The loads or the outcome differ from the run's, or the judge fails.
 pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Divergence> {
-    let recorded = evaluations_of(run, candidate)?;
-    if recorded.is_empty() {
-        return Ok(Remeasured::NeverJudged);
-    }
+    let Some(recorded) = run.evaluation(candidate)? else { return Ok(Remeasured::NeverJudged) };
     let started = run.search.origin();
     let settings = &started.settings;
     let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
     let mut judge = Judge::open(session, &settings.llm.key_variables()).await?;
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
     let elsewhere = elsewhere(&started.judge, judge.ready());
-    let program = run.programs.program(candidate)?.to_string();
+    let again = judge.evaluate(in_full(run, candidate)?).await?;
+    let mut both = vec![(recorded, again)];
+    for (open, recorded) in run.duels(candidate)? {
+        let again = judge.duel(as_recorded(run, open, &recorded)?).await?;
+        both.push((recorded.contender, again.contender));
+    }
     let mut pairs = Vec::new();
-    for (windows, then) in recorded {
-        let again = judge.evaluate(request(run, candidate, &program, windows)).await?;
-        match (then.measurement(), again.measurement()) {
+    for (then, now) in both {
+        match (then.measurement(), now.measurement()) {
             (Some(then), Some(now)) => pairs.push((then.credited().into_owned(), now.credited().into_owned())),
-            _ => same(|| format!("how candidate {candidate} is judged"), &kind(&then), &kind(&again))?,
+            _ => same(|| format!("how candidate {candidate} is judged"), &kind(&then), &kind(&now))?,
         }
     }
     if pairs.is_empty() {
@@ -129,36 +131,23 @@ pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Di
     Ok(Remeasured::Calls(Calls { elsewhere, ..compare(&pairs)? }))
 }
 
-/// The request to measure a candidate in full, as in the run.
-fn request(run: &Run, candidate: CandidateId, program: &str, windows: WindowSet) -> EvaluateRequest {
-    let started = run.search.origin();
-    let evaluation = &started.settings.evaluation;
-    EvaluateRequest {
-        candidate: candidate.0,
-        file_name: started.file_name.clone(),
-        program: program.to_owned(),
-        windows,
-        budget_seconds: evaluation.budget_seconds,
-        limits: Some(evaluation.limits.times(run.search.baseline())),
-        outclassed: None,
-        rebalance: false,
+/// The request of the run, without a reason to stop early. Of the baseline one pass is enough to compare.
+fn in_full(run: &Run, candidate: CandidateId) -> Result<EvaluateRequest, Divergence> {
+    let search = &run.search;
+    if candidate == CandidateId::SEED && search.baseline_is_seed() {
+        return Ok(EvaluateRequest { is_baseline: false, rebalance: false, ..baseline_request(search) });
     }
+    let request = evaluate_request(search, candidate, run.programs.program(candidate)?.to_string());
+    Ok(EvaluateRequest { outclassed: None, ..request })
 }
 
-/// The recorded measurements of a candidate, with their kind of windows.
-fn evaluations_of(run: &Run, candidate: CandidateId) -> Result<Vec<(WindowSet, Evaluation)>, JournalError> {
-    let of = |event| {
-        Some(match event {
-            Event::CandidateEvaluated { evaluation, .. } => (WindowSet::Search, evaluation),
-            Event::BaselineEvaluated { measurement } => (WindowSet::Search, Evaluation::Measured { measurement }),
-            Event::Confirmed { measurement, .. } | Event::BaselineHeldOut { measurement } => {
-                (WindowSet::HeldOut, Evaluation::Measured { measurement })
-            }
-            Event::Refuted { evaluation, .. } => (WindowSet::HeldOut, evaluation),
-            _ => return None,
-        })
-    };
-    Ok(run.judged(candidate)?.into_iter().filter_map(of).collect())
+/// The request of a recorded duel, which ends after as many rounds.
+fn as_recorded(run: &Run, open: OpenDuel, recorded: &Duel) -> Result<DuelRequest, Divergence> {
+    let program = |candidate| run.programs.program(candidate).map(|program| program.to_string());
+    let request = duel_request(&run.search, open, program(open.contender)?, program(open.best)?);
+    let measured = [&recorded.contender, &recorded.best].map(|side| side.measured().map_or(0, Measurement::rounds));
+    let rounds = measured[0].max(measured[1]).max(1);
+    Ok(DuelRequest { least_rounds: rounds, most_rounds: rounds, budget_seconds: None, rebalance: false, ..request })
 }
 
 fn elsewhere(then: &Ready, now: &Ready) -> Vec<Elsewhere> {

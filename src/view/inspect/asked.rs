@@ -54,7 +54,7 @@ pub fn asked(search: &Search) -> Vec<Asked> {
 /// Statistics as a table, with the operators in use below their proposer; tokens and money if there are language models.
 pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
     let has_models = asked.iter().any(|asked| matches!(asked.proposer, Proposer::Model(_)));
-    let header = "proposer|tried#|declined#|rejected#|outclassed#|admitted#|contenders#|judge s#";
+    let header = "proposer|tried#|declined#|rejected#|incon-\nsistent#|outclassed#|admitted#|contenders#|judge s#";
     let header = if has_models { &format!("{header}|tokens#|$#") } else { header };
     let mut rows = Vec::new();
     for asked in asked {
@@ -63,13 +63,14 @@ pub fn asked_table(asked: &[Asked], terminal: &Terminal) -> String {
         rows.extend(used.map(|one| stats_cells(format!("  {}", one.operator), &one.stats, has_models)));
     }
     // Early ends and contenders say least.
-    Table::new(header, rows).expendable([6, 4, 2]).draw(terminal)
+    Table::new(header, rows).expendable([7, 5, 4, 2]).draw(terminal)
 }
 
 fn stats_cells(name: String, stats: &ProposerStats, has_models: bool) -> Vec<String> {
-    let ProposerStats { tried, declined, rejected, outclassed, admitted, contenders, .. } = *stats;
+    let ProposerStats { tried, declined, rejected, inconsistent, outclassed, admitted, contenders, .. } = *stats;
     let mut cells = vec![name];
-    cells.extend([tried, declined, rejected, outclassed, admitted, contenders].map(|count| count.to_string()));
+    let counts = [tried, declined, rejected, inconsistent, outclassed, admitted, contenders];
+    cells.extend(counts.map(|count| count.to_string()));
     cells.push(format!("{:.1}", stats.seconds));
     if has_models {
         cells.extend([stats.tokens.to_string(), format!("{:.4}", stats.nanodollars as f64 / 1e9)]);

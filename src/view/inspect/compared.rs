@@ -33,7 +33,9 @@ pub fn compared_table(compared: &Compared, terminal: &Terminal) -> String {
     let who = |row: &Row| {
         let Row { candidate, proposer, commit, outcome, .. } = row;
         let origin = proposer.map_or(String::new(), |proposer| format!(", {proposer}"));
-        terminal.cut(&format!("{candidate} {} [{}]{origin}, {outcome}", harmless(&row.name), commit.short()))
+        let doubtful = if row.doubtful.is_empty() { "" } else { ", doubtful times" };
+        let text = format!("{candidate} {} [{}]{origin}, {outcome}{doubtful}", harmless(&row.name), commit.short());
+        terminal.cut(&text)
     };
     let heading = terminal.paint(Tone::Heading, &format!("{}\n{}", who(a), who(b)));
     match (&a.scores, &b.scores) {
@@ -97,7 +99,7 @@ fn case_line(case: &CaseScore, before: &Scores) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use packevolve_contract::evaluation::{CaseMeasurement, Measurement, Sample};
-    use packevolve_contract::objective::{Weights, scores};
+    use packevolve_contract::objective::{Pairing, Weights, Yardstick, scores};
     use packevolve_contract::rebalance::{PlanLoads, Policy, RebalanceSample};
     use proptest::prelude::*;
 
@@ -170,7 +172,9 @@ mod tests {
         ) {
             let [baseline, one, other] = sides.map(|cases| measured(&cases));
             let unit = ["0->1", "1->1"].map(str::to_owned);
-            let scored = |of| scores(of, &baseline, Weights::default(), &unit, baseline.clock());
+            let yardstick =
+                Yardstick { baseline: &baseline, weights: Weights::default(), pairing: Pairing::Shared };
+            let scored = |of| scores(of, yardstick, &unit, baseline.clock());
             let terminal = Terminal::default();
 
             let search = World::finished(Script::smooth()).search;

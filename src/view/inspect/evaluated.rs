@@ -4,6 +4,7 @@ use packevolve_contract::adrs::AdrsScores;
 use packevolve_contract::case::Case;
 use packevolve_contract::comparison::Comparison;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::objective::{CaseScore, Scores};
 use packevolve_contract::protocol::Ready;
 use packevolve_contract::rebalance::RebalanceScore;
@@ -11,7 +12,7 @@ use packevolve_contract::rejection::Evidence;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::view::format::{self, milliseconds, or_none, percent, quartiles, times};
+use crate::view::format::{self, doubt_line, doubted, milliseconds, or_none, percent, quartiles, times, with_interval};
 use crate::view::output::harmless;
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
@@ -26,10 +27,14 @@ pub struct Evaluated {
     pub against: String,
     /// The judge that measured it.
     pub judge: Ready,
+    /// The seed of the windows that are made up or derived.
+    pub loads_seed: u64,
     /// The score preset: `packevolve` or `adrs`.
     pub score: &'static str,
     /// `None` if it was rejected.
     pub scores: Option<Scores>,
+    /// Half the width of the interval of `combined_score`, two standard errors: its own and the baseline's together.
+    pub half_width: Option<f64>,
     /// Figures of `rebalance_experts` of the program that scores are relative to.
     pub rebalance_against: Vec<RebalanceScore>,
     /// The published scores of both; `None` if not asked for, or if they need more windows.
@@ -54,13 +59,15 @@ pub struct Adrs {
 pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal) -> String {
     let Ready { device, device_name, torch, windows, real_windows, .. } = &evaluated.judge;
     let head = format!(
-        "{} on {device} ({device_name}, torch {torch}), {windows} windows of loads, {real_windows} of them as given\n\n",
-        evaluated.program
+        "{} on {device} ({device_name}, torch {torch}), {windows} windows of loads, {real_windows} of them as given, \
+         loads_seed {}\n\n",
+        evaluated.program, evaluated.loads_seed
     );
     match (&evaluated.scores, &evaluated.evaluation) {
-        (Some(scores), Evaluation::Measured { measurement }) => {
+        (Some(scores), Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. }) => {
+            let scored = Scored::of(scores, evaluated.half_width, measurement, &evaluated.evaluation);
             let parts = [
-                scores_text(scores, measurement, cases, &evaluated.against, terminal),
+                scores_text(&scored, cases, &evaluated.against, terminal),
                 rebalance_text(evaluated, scores, terminal),
                 evaluated.comparison.as_ref().map_or(String::new(), |comparison| {
                     format::comparison(comparison, &evaluated.program, &evaluated.against, terminal)
@@ -99,45 +106,65 @@ fn adrs_text(evaluated: &Evaluated, terminal: &Terminal) -> String {
     }
 }
 
-/// Scores as a table of cases and a line of totals.
-pub fn scores_text(
-    scores: &Scores,
-    measurement: &Measurement,
-    cases: &[Case],
-    against: &str,
-    terminal: &Terminal,
-) -> String {
-    let header = "case|rows#|windows#|balanced-\nness#|on the next\nwindow#|gap %#|worst\nrow %#|\
-                  time ms,\nmean#|\nquartiles#|speedup#|quality#";
-    let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases)).collect();
-    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
-    let unit = scores.normalised_unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
-    format!(
-        "{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {:.4}\n\
-         unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}\
-         quality and speed are relative to {against}; times are normalised by the reference program timed beside each call\n",
-        Table::new(header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
-        scores.balancedness_score,
-        scores.speed_score,
-        scores.combined_score,
-        milliseconds(measurement.first_call_seconds),
-        measurement.peak_memory_bytes >> 20,
-        determinism_text(measurement),
-    )
+/// Scores with what they follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored<'a> {
+    pub scores: &'a Scores,
+    pub half_width: Option<f64>,
+    pub measurement: &'a Measurement,
+    /// Empty if the program is consistent.
+    pub inconsistencies: &'a [Inconsistency],
 }
 
-fn determinism_text(measurement: &Measurement) -> String {
-    match (measurement.deterministic, &measurement.differs_in) {
-        (Some(false), call) => {
-            let call = call.as_deref().unwrap_or("a call");
-            format!("NOT deterministic: {call} was answered differently when it was made again with the same seed\n")
-        }
-        (Some(true), _) => "deterministic: a call that was made again was answered as before\n".to_owned(),
-        (None, _) => String::new(),
+impl<'a> Scored<'a> {
+    pub fn of(
+        scores: &'a Scores,
+        half_width: Option<f64>,
+        measurement: &'a Measurement,
+        evaluation: &'a Evaluation,
+    ) -> Self {
+        let inconsistencies = match evaluation {
+            Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies,
+            _ => &[][..],
+        };
+        Self { scores, half_width, measurement, inconsistencies }
     }
 }
 
-fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
+/// Scores as a table of cases and a line of totals.
+pub fn scores_text(scored: &Scored<'_>, cases: &[Case], against: &str, terminal: &Terminal) -> String {
+    let Scored { scores, half_width, measurement, inconsistencies } = *scored;
+    let header = "case|rows#|windows#|balanced-\nness#|on the next\nwindow#|gap %#|worst\nrow %#|\
+                  time ms,\nmean#|\nquartiles#|speedup#|quality#";
+    let doubtful = &measurement.calibration.doubtful;
+    let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases, doubtful)).collect();
+    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
+    let unit = scores.normalised_unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
+    format!(
+        "{}{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {}\n\
+         unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}\
+         quality and speed are relative to {against}; times are normalised by the reference program timed beside each call\n",
+        Table::new(header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
+        doubt_line(!doubtful.is_empty()),
+        scores.balancedness_score,
+        scores.speed_score,
+        doubted(with_interval(scores.combined_score, half_width), !doubtful.is_empty()),
+        milliseconds(measurement.first_call_seconds),
+        measurement.peak_memory_bytes >> 20,
+        consistency_text(inconsistencies),
+    )
+}
+
+/// A line for each way in which a program is inconsistent.
+pub fn consistency_text(inconsistencies: &[Inconsistency]) -> String {
+    match inconsistencies {
+        [] => "consistent: another process answers alike, and a row is packed alike beside any other rows\n".to_owned(),
+        each => each.iter().map(|inconsistency| format!("NOT consistent: {inconsistency}\n")).collect(),
+    }
+}
+
+fn case_cells(score: &CaseScore, cases: &[Case], doubtful: &[String]) -> Vec<String> {
+    let is_doubtful = doubtful.contains(&score.case);
     let rows = cases.iter().find(|case| case.to_string() == score.case).map_or(String::new(), |c| c.rows.to_string());
     vec![
         score.case.clone(),
@@ -147,9 +174,9 @@ fn case_cells(score: &CaseScore, cases: &[Case]) -> Vec<String> {
         or_none(score.next_balancedness.map(|next| format!("{next:.6}"))),
         format!("{:.4}", score.gap * 100.0),
         percent(score.worst_row_gap),
-        milliseconds(score.normalised_seconds),
+        doubted(milliseconds(score.normalised_seconds), is_doubtful),
         quartiles(score.normalised_quartiles),
-        times(score.speedup),
+        doubted(times(score.speedup), is_doubtful),
         or_none(score.quality.map(format::score)),
     ]
 }

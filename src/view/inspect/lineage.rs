@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::edit::blame::Lines;
 use crate::search::Candidate;
 use crate::values::candidate::CandidateId;
-use crate::view::format::{count, milliseconds, or_none, score, signed};
+use crate::view::format::{count, doubt_line, milliseconds, or_none, score, signed};
 use crate::view::inspect::row::{Row, gap_cells, gap_headings, shown_cases};
 use crate::view::output::harmless;
 use crate::view::table::Table;
@@ -92,7 +92,8 @@ impl Lineage {
         let gaps = 7..7 + names.len();
         let expendable = gaps.clone().rev().chain([6, gaps.end + 1, gaps.end, 3, 4]);
         let table = Table::new(&header, lines).expendable(expendable).tones(self.steps.iter().map(tone));
-        format!("{}\n{}", table.draw(terminal), self.largest_gain_text(run))
+        let doubt = doubt_line(rows.iter().any(|row| !row.doubtful.is_empty()));
+        format!("{}{doubt}\n{}", table.draw(terminal), self.largest_gain_text(run))
     }
 
     fn largest_gain_text(&self, run: &str) -> String {
@@ -122,7 +123,7 @@ fn largest_gain(steps: &[Ancestor]) -> Option<CandidateId> {
 
 impl Ancestor {
     fn cells(&self, cases: &[String]) -> Vec<String> {
-        let Row { candidate, name, proposer, outcome, scores, .. } = &self.row;
+        let Row { candidate, proposer, outcome, scores, .. } = &self.row;
         let mut cells = vec![candidate.to_string()];
         match scores {
             None => {
@@ -131,7 +132,8 @@ impl Ancestor {
             }
             Some(scores) => {
                 let gain = self.gain.as_ref().map(|gain| signed(gain.combined_score, 4));
-                cells.extend([format!("{:.4}", scores.combined_score), gain.unwrap_or_default()]);
+                let combined = self.row.marked(format!("{:.4}", scores.combined_score));
+                cells.extend([combined, gain.unwrap_or_default()]);
                 cells.extend([
                     or_none(scores.quality.map(score)),
                     format!("{:.4}", scores.speed_score),
@@ -146,7 +148,7 @@ impl Ancestor {
         cells.push(proposer.map_or(String::new(), |proposer| proposer.to_string()));
         let merges: Vec<String> = self.merges.iter().map(ToString::to_string).collect();
         let merges = if merges.is_empty() { String::new() } else { format!(" (merges {})", merges.join(", ")) };
-        cells.push(harmless(name) + &merges);
+        cells.push(self.row.marked_name() + &merges);
         cells
     }
 }

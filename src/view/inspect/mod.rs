@@ -11,10 +11,10 @@ mod compared;
 
 pub use asked::{Asked, asked, asked_table};
 pub use compared::{Compared, compared_table};
-pub use evaluated::{Adrs, Evaluated, evaluated_text, evidence_text, scores_text};
+pub use evaluated::{Adrs, Evaluated, Scored, consistency_text, evaluated_text, evidence_text, scores_text};
 pub use lineage::{Ancestor, Lineage, ScoreGain};
 pub use row::{HeldOutRow, Row, closing, rows_table, top};
-pub use words::{charge_text, event_line, event_text, event_tone, proposer_name};
+pub use words::{charge_text, duel_result_text, event_line, event_text, event_tone, proposer_name};
 
 /// Version of the shape of all JSON documents. It rises when a field goes or changes its meaning; fields may be added at any
 /// time.

@@ -1,14 +1,15 @@
 //! Row: a candidate with its scores, and lists of them.
 
 use packevolve_contract::case::Case;
+use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::objective::{CaseScore, Scores};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::search::{Candidate, Search};
+use crate::search::{Candidate, DuelResult, Search};
 use crate::values::candidate::{CandidateId, CommitId};
 use crate::values::event::Proposer;
-use crate::view::format::{milliseconds, or_none, percent, score};
+use crate::view::format::{doubt_line, doubted, milliseconds, or_none, percent, score};
 use crate::view::output::harmless;
 use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
@@ -24,12 +25,18 @@ pub struct Row {
     /// The program that was edited first.
     pub parents: Vec<CandidateId>,
     pub commit: CommitId,
-    /// `waiting`, `measured`, `outclassed` or `rejected`.
+    /// `waiting`, `measured`, `inconsistent`, `outclassed` or `rejected`.
     pub outcome: &'static str,
-    /// `None` unless it was measured in full; after a refutation those of all windows together.
+    /// In what way its answers depend on the process or on other rows; empty if they do not.
+    pub inconsistencies: Vec<Inconsistency>,
+    /// `None` unless it was measured in full; after a refutation those of the search and of its last duel together.
     pub scores: Option<Scores>,
-    /// The result on held-out windows, if it looked like the best.
+    /// Names of the cases whose times are doubtful, because the machine was disturbed for too long.
+    pub doubtful: Vec<String>,
+    /// The result on held-out windows, if a duel has decided about it.
     pub held_out: Option<HeldOutRow>,
+    /// Its duels with the best of that time.
+    pub duels: Vec<DuelResult>,
 }
 
 /// The result of a candidate on the held-out windows.
@@ -37,7 +44,9 @@ pub struct Row {
 pub struct HeldOutRow {
     /// Whether it became the best.
     pub confirmed: bool,
-    /// `None` if it was rejected there.
+    /// Whether its times there are doubtful.
+    pub doubtful: bool,
+    /// The means over its duels, its cases pooled; `None` if it was rejected there.
     pub scores: Option<Scores>,
 }
 
@@ -50,12 +59,26 @@ impl Row {
             parents: known.parents.clone(),
             commit: known.commit,
             outcome: known.outcome.as_ref().map_or("waiting", Into::into),
+            inconsistencies: known.inconsistencies.clone(),
             scores: known.scores().cloned(),
-            held_out: known
-                .held_out
-                .as_ref()
-                .map(|result| HeldOutRow { confirmed: result.confirmed, scores: result.scores.as_deref().cloned() }),
+            doubtful: known.doubtful.clone(),
+            held_out: known.held_out.as_ref().map(|result| HeldOutRow {
+                confirmed: result.confirmed,
+                doubtful: result.is_doubtful,
+                scores: result.scores.as_deref().cloned(),
+            }),
+            duels: known.duels.clone(),
         }
+    }
+
+    /// Its name, and whether it is inconsistent.
+    pub(super) fn marked_name(&self) -> String {
+        harmless(&self.name) + if self.inconsistencies.is_empty() { "" } else { " (inconsistent)" }
+    }
+
+    /// Marks a figure that depends on its times, if they are doubtful.
+    pub(super) fn marked(&self, figure: String) -> String {
+        doubted(figure, !self.doubtful.is_empty())
     }
 }
 
@@ -95,16 +118,18 @@ pub fn rows_table(rows: &[Row], cases: &[Case], best: Option<CandidateId>, termi
     let lines: Vec<Vec<String>> = rows.iter().map(|row| row_cells(row, &names, best, held_out)).collect();
     let tone = |row: &Row| match row.outcome {
         _ if Some(row.candidate) == best => Some(Tone::Good),
-        "rejected" => Some(Tone::Bad),
+        "rejected" | "inconsistent" => Some(Tone::Bad),
         _ => None,
     };
     // Gaps go first, those of the last cases before the others; the parts of the score go last.
     let gaps = 2..2 + names.len();
     let (quality, speed) = (gaps.end + 1, gaps.end + 2);
-    Table::new(&header, lines)
+    let is_doubtful = |row: &Row| !row.doubtful.is_empty() || row.held_out.as_ref().is_some_and(|there| there.doubtful);
+    let table = Table::new(&header, lines)
         .expendable(gaps.rev().chain([1, quality, speed]))
         .tones(rows.iter().map(tone))
-        .draw(terminal)
+        .draw(terminal);
+    table + doubt_line(rows.iter().any(is_doubtful))
 }
 
 /// The cases in which the baseline leaves a gap to close.
@@ -137,22 +162,19 @@ fn row_cells(row: &Row, cases: &[String], best: Option<CandidateId>, held_out: b
             cells.extend(gap_cells(row, cases));
             cells.push(scores.normalised_unit_seconds.map_or(String::new(), milliseconds));
             cells.push(or_none(scores.quality.map(score)));
-            cells.extend([scores.speed_score, scores.combined_score].map(|score| format!("{score:.4}")));
+            cells.push(format!("{:.4}", scores.speed_score));
+            cells.push(row.marked(format!("{:.4}", scores.combined_score)));
         }
     }
     cells.extend(held_out.then(|| held_out_cell(row)));
-    let is_random = row.scores.as_ref().is_some_and(|scores| scores.deterministic == Some(false));
-    cells.push(harmless(&row.name) + if is_random { " (not deterministic)" } else { "" });
+    cells.push(row.marked_name());
     cells
 }
 
 fn held_out_cell(row: &Row) -> String {
-    match &row.held_out {
-        None => String::new(),
-        Some(HeldOutRow { scores: None, .. }) => "rejected".to_owned(),
-        Some(HeldOutRow { scores: Some(scores), confirmed: true }) => format!("{:.4}", scores.combined_score),
-        Some(HeldOutRow { scores: Some(scores), confirmed: false }) => format!("{:.4} refuted", scores.combined_score),
-    }
+    let Some(HeldOutRow { confirmed, doubtful, scores }) = &row.held_out else { return String::new() };
+    let Some(scores) = scores else { return "rejected".to_owned() };
+    doubted(format!("{:.4}", scores.combined_score), *doubtful) + if *confirmed { "" } else { " refuted" }
 }
 
 fn case_of<'a>(row: &'a Row, name: &str) -> Option<&'a CaseScore> {
@@ -169,7 +191,7 @@ mod tests {
         let search = World::finished(Script { held_out: 3, ..Script::smooth() }).search;
         let mut rows = top(&search, usize::MAX);
         for (row, confirmed) in rows.iter_mut().zip([true, false]) {
-            row.held_out = Some(HeldOutRow { confirmed, scores: row.scores.clone() });
+            row.held_out = Some(HeldOutRow { confirmed, doubtful: false, scores: row.scores.clone() });
         }
         let best = Some(rows[0].candidate);
         let terminal = Terminal { width: Some(60), ..Terminal::default() };
@@ -177,5 +199,29 @@ mod tests {
         assert!(drawn.contains(" refuted") && drawn.contains("combined"), "{drawn}");
         let widest = drawn.lines().map(|line| line.chars().count()).max();
         assert!(widest <= Some(60), "{drawn}");
+    }
+
+    #[test]
+    fn a_figure_that_is_doubtful_is_marked_and_the_mark_is_explained() {
+        let search = World::finished(Script { held_out: 3, ..Script::smooth() }).search;
+        let mut rows = top(&search, usize::MAX);
+        let drawn = |rows: &[Row]| rows_table(rows, &search.origin().cases, None, &Terminal::default());
+        assert!(!drawn(&rows).contains('?'), "{}", drawn(&rows));
+        rows[0].doubtful = vec!["72->8".to_owned()];
+        let marked = format!("{:.4}? ", rows[0].scores.as_ref().unwrap().combined_score);
+        assert!(drawn(&rows).contains(&marked), "{}", drawn(&rows));
+        assert!(drawn(&rows).contains("? doubtful: "), "{}", drawn(&rows));
+        rows[0].doubtful.clear();
+        rows[1].held_out = Some(HeldOutRow { confirmed: false, doubtful: true, scores: rows[1].scores.clone() });
+        assert!(drawn(&rows).contains("? refuted"), "{}", drawn(&rows));
+    }
+
+    #[test]
+    fn an_inconsistent_program_is_marked_by_its_name() {
+        let search = World::finished(Script::smooth()).search;
+        let mut rows = top(&search, 1);
+        rows[0].inconsistencies = vec![Inconsistency::Rows { case: "8->4".to_owned(), rows: 1, of: 2 }];
+        let drawn = rows_table(&rows, &search.origin().cases, None, &Terminal::default());
+        assert!(drawn.contains(&format!("{} (inconsistent)", rows[0].name)), "{drawn}");
     }
 }

@@ -1,13 +1,17 @@
 //! Words: an event as a line of text.
 
-use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::duel::{Duel, Verdict};
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::inconsistency::Inconsistency;
+use packevolve_contract::objective::Scores;
 
 use crate::journal::Entry;
-use crate::search::Search;
+use crate::search::{DuelResult, Ruling, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::{Asking, Event, ModelAsked, Proposer};
 use crate::values::llm_error::Scope;
+use crate::view::format;
 use crate::view::output::harmless;
 use crate::view::terminal::Tone;
 
@@ -17,14 +21,22 @@ pub fn event_line(entry: &Entry<Event>, began: f64, search: &Search) -> String {
     format!("{:>5}  {:>9.2}s  {text}", entry.seq, entry.time - began)
 }
 
-pub fn event_tone(event: &Event) -> Option<Tone> {
+pub fn event_tone(event: &Event, search: &Search) -> Option<Tone> {
     match event {
         Event::RunStarted(_) | Event::RunStopped { .. } | Event::RunResumed { .. } => Some(Tone::Heading),
-        Event::Confirmed { .. } => Some(Tone::Good),
-        Event::CandidateEvaluated { evaluation: Evaluation::Rejected { .. }, .. }
-        | Event::Refuted { .. }
+        Event::DuelEnded { contender, duel } => match result_of(*contender, duel, search)?.ruling {
+            Ruling::Confirmed => Some(Tone::Good),
+            Ruling::Refuted => Some(Tone::Bad),
+            Ruling::Doubtful => None,
+        },
+        Event::CandidateEvaluated {
+            evaluation: Evaluation::Rejected { .. } | Evaluation::Inconsistent { .. }, ..
+        }
         | Event::ModelPaused { .. } => Some(Tone::Bad),
-        Event::Selected { .. } | Event::CandidateCreated(_) | Event::ProposalDeclined { .. } => Some(Tone::Faint),
+        Event::Selected { .. }
+        | Event::CandidateCreated(_)
+        | Event::ProposalDeclined { .. }
+        | Event::DuelStarted { .. } => Some(Tone::Faint),
         _ => None,
     }
 }
@@ -37,7 +49,6 @@ pub fn event_text(event: &Event, search: &Search) -> String {
 
 fn text(event: &Event, search: &Search) -> String {
     let name = |id: CandidateId| search.candidate(id).map_or("?", |known| known.name.as_str());
-    let held_out = |measurement| search.held_out_scores(measurement).map_or(0.0, |scores| scores.combined_score);
     match event {
         Event::RunStarted(started) => format!(
             "started from {} on {} ({}), rng_seed {}, {} proposals in the corpus",
@@ -47,11 +58,10 @@ fn text(event: &Event, search: &Search) -> String {
             started.settings.rng_seed,
             started.corpus.len()
         ),
-        Event::BaselineEvaluated { measurement } => {
-            format!("baseline measured in {:.1} s", measurement.evaluation_seconds)
-        }
-        Event::BaselineHeldOut { measurement } => {
-            format!("baseline measured on the held-out windows in {:.1} s", measurement.evaluation_seconds)
+        Event::BaselineEvaluated { measurement, inconsistencies } => {
+            let doubtful = if measurement.is_doubtful() { ", its times are doubtful" } else { "" };
+            let inconsistent = inconsistent_text(inconsistencies);
+            format!("baseline measured in {:.1} s{doubtful}{inconsistent}", measurement.evaluation_seconds)
         }
         Event::Selected { attempt, selection } => {
             let operator = selection.operator.map_or_else(String::new, |operator| format!(" ({operator})"));
@@ -74,17 +84,11 @@ fn text(event: &Event, search: &Search) -> String {
         Event::CandidateEvaluated { candidate, evaluation } => {
             format!("candidate {candidate} {} ({})", outcome_text(evaluation, search), name(*candidate))
         }
-        Event::Confirmed { candidate, measurement } => {
-            let text = confirmed_text(*candidate, held_out(measurement), search);
-            format!("candidate {candidate} {text} ({})", name(*candidate))
+        Event::DuelStarted { contender, best, seed } => {
+            format!("candidate {contender} meets candidate {best} in a duel, seed {seed}")
         }
-        Event::Refuted { candidate, evaluation: Evaluation::Rejected { rejection, .. } } => {
-            format!("candidate {candidate} is rejected on the held-out windows: it {rejection} ({})", name(*candidate))
-        }
-        Event::Refuted { candidate, evaluation } => {
-            let score = evaluation.measurement().map_or(0.0, held_out);
-            let name = name(*candidate);
-            format!("candidate {candidate} is not the best: refuted with {score:.4} on the held-out windows ({name})")
+        Event::DuelEnded { contender, duel } => {
+            format!("{} ({})", duel_text(*contender, duel, search), name(*contender))
         }
         Event::RunStopped { reason } => format!("stopped: {reason}"),
         Event::RunResumed { candidates } => format!("resumed, up to {candidates} candidates"),
@@ -118,24 +122,64 @@ pub fn charge_text(charge: Charge) -> String {
     format!("{} tokens, ${:.4}", charge.tokens(), charge.dollars())
 }
 
-fn confirmed_text(candidate: CandidateId, score: f64, search: &Search) -> String {
-    let size = |id: CandidateId| search.candidate(id).map_or(0, |known| known.size);
-    match search.candidate(candidate).filter(|known| known.cut.is_some()) {
-        Some(known) => {
-            let (before, after) = (known.parents.first().map_or(0, |parent| size(*parent)), known.size);
-            format!("is the best: {after} tokens in place of {before}, and {score:.4} on the held-out windows")
+/// The result of a duel. Those of one contender differ in their verdicts.
+fn result_of<'a>(contender: CandidateId, duel: &Duel, search: &'a Search) -> Option<&'a DuelResult> {
+    let verdict = search.verdict(duel);
+    search.candidate(contender)?.duels.iter().find(|result| result.verdict == verdict)
+}
+
+fn duel_text(contender: CandidateId, duel: &Duel, search: &Search) -> String {
+    if let Evaluation::Rejected { rejection, .. } = &duel.contender {
+        return format!("candidate {contender} is rejected in its duel: it {rejection}");
+    }
+    let Some(result) = result_of(contender, duel, search) else { return format!("the duel of {contender} ended") };
+    let shortened = match search.candidate(contender) {
+        Some(known) if known.cut.is_some() => {
+            let before = known.parents.first().and_then(|parent| search.candidate(*parent));
+            format!("{} tokens in place of {}, ", known.size, before.map_or(0, |parent| parent.size))
         }
-        None => format!("is the best: confirmed with {score:.4} on the held-out windows"),
+        _ => String::new(),
+    };
+    let result_text = duel_result_text(result);
+    match result.ruling {
+        Ruling::Confirmed => format!("candidate {contender} is the best: {shortened}{result_text}"),
+        Ruling::Refuted => format!("candidate {contender} is not the best: {result_text}"),
+        Ruling::Doubtful => format!("the duel of candidate {contender} decides nothing: {result_text}"),
+    }
+}
+
+/// The result of a duel, without the contender.
+pub fn duel_result_text(result: &DuelResult) -> String {
+    let DuelResult { against, ruling, verdict } = result;
+    let what = match verdict {
+        None => return format!("{ruling} against candidate {against}, which was rejected"),
+        Some(Verdict { rounds, difference, uncertainty }) => {
+            format!("{difference:+.4} ± {uncertainty:.4} in {}", format::count(*rounds, "window", "windows"))
+        }
+    };
+    format!("{ruling} against candidate {against} with {what}")
+}
+
+fn inconsistent_text(inconsistencies: &[Inconsistency]) -> String {
+    match inconsistencies.split_first() {
+        None => String::new(),
+        Some((first, [])) => format!(", inconsistent: {first}"),
+        Some((first, more)) => format!(", inconsistent: {first}, and {} more", more.len()),
     }
 }
 
 fn outcome_text(evaluation: &Evaluation, search: &Search) -> String {
     match evaluation {
-        Evaluation::Measured { measurement } => {
-            let scores = search.scores(measurement);
-            scores.map_or("measured".to_owned(), |scores| format!("scores {:.4}", scores.combined_score))
+        Evaluation::Measured { measurement } => scored_text(measurement, search),
+        Evaluation::Inconsistent { inconsistencies, measurement } => {
+            format!("{}{}", scored_text(measurement, search), inconsistent_text(inconsistencies))
         }
         Evaluation::Outclassed { at_best, .. } => format!("outclassed: {at_best:.4} was to be expected at best"),
         Evaluation::Rejected { rejection, .. } => format!("rejected: it {rejection}"),
     }
+}
+
+fn scored_text(measurement: &Measurement, search: &Search) -> String {
+    let score = |scores: Scores| format!("scores {:.4}", scores.combined_score);
+    format::doubted(search.scores(measurement).map_or("measured".to_owned(), score), measurement.is_doubtful())
 }

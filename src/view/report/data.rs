@@ -1,5 +1,6 @@
 //! Data: the run that a report shows, and the candidates that it names.
 
+use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::objective::Scores;
 
 use crate::journal::Entry;
@@ -62,6 +63,14 @@ impl<'a> ReportData<'a> {
         Name { long: cut(&self.known(id).name, LONGEST), short }
     }
 
+    /// NAME of its proposal with the marks of its measurement.
+    pub fn marked_name(&self, id: CandidateId) -> String {
+        let known = self.known(id);
+        let marks = [("inconsistent", known.inconsistencies.is_empty()), ("doubtful times", known.doubtful.is_empty())];
+        let marks: Vec<&str> = marks.into_iter().filter(|(_, is_not)| !is_not).map(|(mark, _)| mark).collect();
+        if marks.is_empty() { known.name.clone() } else { format!("{} ({})", known.name, marks.join(", ")) }
+    }
+
     pub fn proposer(&self, id: CandidateId) -> String {
         match self.known(id).proposer {
             None => "the program that the search started from".to_owned(),
@@ -105,12 +114,12 @@ impl<'a> ReportData<'a> {
 
 /// The seconds that a judge spent on the measurement that an event records; 0 for other events.
 pub fn judge_seconds(event: &Event) -> f64 {
-    let measurement = match event {
-        Event::BaselineEvaluated { measurement }
-        | Event::BaselineHeldOut { measurement }
-        | Event::Confirmed { measurement, .. } => Some(measurement),
-        Event::CandidateEvaluated { evaluation, .. } | Event::Refuted { evaluation, .. } => evaluation.measurement(),
-        _ => None,
-    };
-    measurement.map_or(0.0, |measurement| measurement.evaluation_seconds)
+    let of = |evaluation: &Evaluation| evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds);
+    match event {
+        Event::BaselineEvaluated { measurement, .. } => measurement.evaluation_seconds,
+        Event::CandidateEvaluated { evaluation, .. } => of(evaluation),
+        // Each side has the time of the whole duel.
+        Event::DuelEnded { duel, .. } => of(&duel.contender).max(of(&duel.best)),
+        _ => 0.0,
+    }
 }

@@ -45,7 +45,7 @@ fn table(data: &ReportData<'_>, line: &[CandidateId], lines: &[Lines]) -> Table 
         let scores = data.scores(*id);
         let cells = [
             id.to_string(),
-            data.known(*id).name.clone(),
+            data.marked_name(*id),
             or_none(scores.and_then(|scores| data.mean_gap(scores)).map(percent)),
             or_none(scores.and_then(|scores| scores.normalised_unit_seconds).map(milliseconds)),
             or_none(scores.map(|scores| score(scores.combined_score))),

@@ -1,5 +1,6 @@
 //! Front: quality against time for every candidate, with the Pareto front and the named candidates.
 
+use crate::search::Outcome;
 use crate::values::candidate::CandidateId;
 use crate::view::format::{count, milliseconds, or_none, percent, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Path, Scale};
@@ -65,12 +66,18 @@ fn caption(data: &ReportData<'_>, measured: usize, left_out: usize) -> String {
     let bands = data.search.settings().search.pareto_bins;
     format!(
         "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
-         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early and {} rejected are \
-         not shown.{thin}",
+         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early, {} inconsistent and {} \
+         rejected are not shown.{thin}",
         count(measured, "candidate was", "candidates were"),
         tally.outclassed,
+        hidden(data),
         tally.rejected,
     )
+}
+
+/// Inconsistent candidates whose measurement stopped early.
+fn hidden(data: &ReportData<'_>) -> usize {
+    data.search.candidates().filter(|(_, known)| known.outcome == Some(Outcome::Inconsistent(None))).count()
 }
 
 fn layers(data: &ReportData<'_>, others: Vec<(f64, f64)>) -> Vec<Layer> {
@@ -98,7 +105,7 @@ fn table(data: &ReportData<'_>, mut shown: Vec<CandidateId>) -> Table {
         let on_front = if data.front.contains(&id) { "yes" } else { "" };
         let cells = [
             id.to_string(),
-            data.known(id).name.clone(),
+            data.marked_name(id),
             on_front.to_owned(),
             or_none(scores.normalised_unit_seconds.map(milliseconds)),
             or_none(data.mean_gap(scores).map(percent)),

@@ -162,7 +162,7 @@ fn table(data: &ReportData<'_>, compared: &CaseFigure, cases: &[String]) -> Tabl
     }
     for id in data.best.into_iter().chain(data.corpus.iter().copied()).chain([CandidateId::SEED]) {
         let Some(scores) = data.scores(id) else { continue };
-        let mut cells = vec![data.known(id).name.clone()];
+        let mut cells = vec![data.marked_name(id)];
         cells.extend(cases.iter().map(|case| case_of(scores, case).map_or(String::new(), compared.written)));
         cells.push(or_none(scores.normalised_unit_seconds.map(milliseconds)));
         cells.push(score(scores.combined_score));

@@ -60,6 +60,7 @@ fn machine(data: &ReportData<'_>) -> Table {
         ("windows of loads", windows),
         ("digest of the loads", judge.loads_digest.clone()),
         ("rng_seed", started.settings.rng_seed.to_string()),
+        ("loads_seed", started.settings.evaluation.loads_seed.to_string()),
         ("seed program", format!("{}, blob {}", started.file_name, started.program)),
         ("baseline", format!("blob {}", started.baseline)),
     ];

@@ -159,7 +159,7 @@ fn table(data: &ReportData<'_>, progress: &Progress) -> Table {
             judged.to_string(),
             format!("{seconds:.0}"),
             new.candidate.to_string(),
-            data.known(new.candidate).name.clone(),
+            data.marked_name(new.candidate),
             score(new.score),
             or_none(new.held_out.map(score)),
         ];

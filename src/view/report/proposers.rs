@@ -28,6 +28,7 @@ pub fn section(data: &ReportData<'_>) -> Section {
 struct Record {
     tried: usize,
     outclassed: usize,
+    inconsistent: usize,
     measured: usize,
     front: usize,
     confirmed: usize,
@@ -48,11 +49,10 @@ impl Record {
             Event::ModelAsked(asked) => self.charge += asked.charge,
             Event::CandidateEvaluated { evaluation, .. } => match evaluation {
                 Evaluation::Measured { .. } => self.measured += 1,
+                Evaluation::Inconsistent { .. } => self.inconsistent += 1,
                 Evaluation::Outclassed { .. } => self.outclassed += 1,
                 Evaluation::Rejected { rejection, .. } => *self.rejected.entry(rejection.into()).or_default() += 1,
             },
-            Event::Confirmed { .. } => self.confirmed += 1,
-            Event::Refuted { .. } => self.refuted += 1,
             _ => {}
         }
     }
@@ -73,6 +73,13 @@ fn records(data: &ReportData<'_>) -> Vec<(Proposer, Record)> {
     for proposer in data.front.iter().filter_map(|id| data.known(*id).proposer) {
         records.entry(whole_corpus(proposer)).or_default().front += 1;
     }
+    for (_, known) in data.search.candidates() {
+        if let (Some(proposer), Some(result)) = (known.proposer, &known.held_out) {
+            let record = records.entry(whole_corpus(proposer)).or_default();
+            record.confirmed += usize::from(result.confirmed);
+            record.refuted += usize::from(!result.confirmed);
+        }
+    }
     let bandit = data.search.bandit().arms().iter().map(|arm| arm.who);
     let order = [Proposer::Corpus(0)].into_iter().chain(bandit).chain([Proposer::Prune]);
     order.filter_map(|proposer| Some((proposer, records.remove(&proposer)?))).collect()
@@ -88,17 +95,16 @@ fn proposer_of(event: &Event, data: &ReportData<'_>, attempts: &BTreeMap<u64, Pr
         Event::Selected { selection, .. } => Some(selection.proposer),
         Event::ProposalDeclined { attempt, .. } => attempts.get(attempt).copied(),
         Event::ModelAsked(asked) => Some(Proposer::Model(asked.model)),
-        Event::CandidateEvaluated { candidate, .. }
-        | Event::Confirmed { candidate, .. }
-        | Event::Refuted { candidate, .. } => data.known(*candidate).proposer,
+        Event::CandidateEvaluated { candidate, .. } | Event::DuelEnded { contender: candidate, .. } => {
+            data.known(*candidate).proposer
+        }
         _ => None,
     }
 }
 
 fn attempts(data: &ReportData<'_>, records: &[(Proposer, Record)]) -> Table {
     let has_models = !data.search.settings().llm.models.is_empty();
-    let columns =
-        "proposer|tried#|declined#|rejected#|outclassed#|measured#|admitted#|on the front#|confirmed#|refuted#";
+    let columns = "proposer|tried#|declined#|rejected#|inconsistent#|outclassed#|measured#|admitted#|on the front#|confirmed#|refuted#";
     let costs = if has_models { "judge s#|tokens#|$#" } else { "judge s#" };
     let caption = "The attempts of each proposer and their outcomes: admitted counts candidates with a place in a population, \
                    confirmed those that became the best";
@@ -106,8 +112,8 @@ fn attempts(data: &ReportData<'_>, records: &[(Proposer, Record)]) -> Table {
     for (proposer, record) in records {
         let arm = data.search.bandit().arms().iter().find(|arm| arm.who == *proposer);
         let sum = |reasons: &BTreeMap<&str, usize>| reasons.values().sum::<usize>();
-        let Record { tried, outclassed, measured, front, confirmed, refuted, charge, .. } = *record;
-        let counts = [tried, sum(&record.declined), sum(&record.rejected), outclassed, measured];
+        let Record { tried, outclassed, inconsistent, measured, front, confirmed, refuted, charge, .. } = *record;
+        let counts = [tried, sum(&record.declined), sum(&record.rejected), inconsistent, outclassed, measured];
         let mut cells = vec![proposer_name(*proposer, data.search)];
         cells.extend(counts.map(|count| count.to_string()));
         // The bandit does not draw from the corpus.

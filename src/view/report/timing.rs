@@ -27,7 +27,8 @@ struct Timed {
 
 impl Timed {
     fn of(data: &ReportData<'_>, id: CandidateId) -> Option<Self> {
-        let seconds: Vec<f64> = measurements(data, id).flat_map(|measurement| units(data, measurement)).collect();
+        let seconds: Vec<f64> =
+            measurements(data, id).into_iter().flat_map(|measurement| units(data, measurement)).collect();
         (!seconds.is_empty()).then_some(Self { id, seconds })
     }
 
@@ -52,19 +53,23 @@ fn units(data: &ReportData<'_>, measurement: &Measurement) -> Vec<f64> {
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
-/// The full measurements of a candidate: on the windows of the search, then on those held out.
-fn measurements<'a>(data: &ReportData<'a>, id: CandidateId) -> impl Iterator<Item = &'a Measurement> {
+/// The full measurements of a candidate, in order: on the windows of the search, and in its duels.
+fn measurements<'a>(data: &ReportData<'a>, id: CandidateId) -> Vec<&'a Measurement> {
     let is_baseline = id == CandidateId::SEED && data.search.baseline_is_seed();
-    data.entries.iter().filter_map(move |entry| match &entry.event {
-        Event::CandidateEvaluated { candidate, evaluation } | Event::Refuted { candidate, evaluation } => {
-            evaluation.measured().filter(|_| *candidate == id)
+    let (mut all, mut opponent) = (Vec::new(), None);
+    for entry in data.entries {
+        match &entry.event {
+            Event::BaselineEvaluated { measurement, .. } if is_baseline => all.push(measurement),
+            Event::CandidateEvaluated { candidate, evaluation } if *candidate == id => {
+                all.extend(evaluation.measurement());
+            }
+            Event::DuelStarted { best, .. } => opponent = Some(*best),
+            Event::DuelEnded { contender, duel } if *contender == id => all.extend(duel.contender.measured()),
+            Event::DuelEnded { duel, .. } if opponent == Some(id) => all.extend(duel.best.measured()),
+            _ => {}
         }
-        Event::Confirmed { candidate, measurement } => (*candidate == id).then_some(measurement),
-        Event::BaselineEvaluated { measurement } | Event::BaselineHeldOut { measurement } => {
-            is_baseline.then_some(measurement)
-        }
-        _ => None,
-    })
+    }
+    all
 }
 
 /// Some of them, evenly, the first and the last among them.
@@ -100,7 +105,7 @@ fn figure(data: &ReportData<'_>, all: &[Timed]) -> Figure {
     };
     figure.caption = format!(
         "All samples that were taken of the front, the fastest first, and of the seed program, on the windows of the search \
-         and, where there are some, on those held out; beside each the median. Windows differ in their loads, so part of the spread is \
+         and of duels; beside each the median. Windows differ in their loads, so part of the spread is \
          theirs.{part}"
     );
     figure
@@ -121,7 +126,7 @@ fn table(data: &ReportData<'_>, all: &[Timed]) -> Table {
         let least = extreme(f64::min, f64::INFINITY);
         let times = [timed.median(), lower, upper, least, extreme(f64::max, 0.0)].map(milliseconds);
         let spread = format!("{:.1}", (upper - lower) / timed.median() * 100.0);
-        let first = [timed.id.to_string(), data.known(timed.id).name.clone(), timed.seconds.len().to_string()];
+        let first = [timed.id.to_string(), data.marked_name(timed.id), timed.seconds.len().to_string()];
         table.row(first.into_iter().chain(times).chain([spread])).is_best = Some(timed.id) == data.best;
     }
     table

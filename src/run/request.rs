@@ -1,0 +1,70 @@
+//! Requests: what a judge is asked to measure for a run. Live runs and replay ask alike.
+
+use packevolve_contract::duel::{LEAST_ROUNDS, MOST_ROUNDS};
+use packevolve_contract::protocol::{DuelRequest, Duelist, EvaluateRequest, Threshold};
+
+use crate::search::Search;
+use crate::search::best::OpenDuel;
+use crate::values::candidate::CandidateId;
+
+/// Number of the baseline program if it is not candidate 0; keys its order of rows and items.
+const BASELINE_NUMBER: u64 = u64::MAX;
+
+/// Measures the baseline in full.
+pub fn baseline_request(search: &Search) -> EvaluateRequest {
+    let origin = search.origin();
+    EvaluateRequest {
+        candidate: if search.baseline_is_seed() { CandidateId::SEED.0 } else { BASELINE_NUMBER },
+        file_name: origin.file_name.clone(),
+        program: origin.baseline.clone(),
+        budget_seconds: None,
+        limits: None,
+        outclassed: None,
+        measures_inconsistent: true,
+        is_baseline: true,
+        rebalance: search.holds_out(),
+    }
+}
+
+/// Measures a candidate with this program. The seed program runs in full: others are compared with it on the windows that
+/// both have seen.
+pub fn evaluate_request(search: &Search, candidate: CandidateId, program: String) -> EvaluateRequest {
+    let evaluation = &search.settings().evaluation;
+    let known = search.candidate(candidate).expect("BUG: only candidates are measured");
+    let outclassed = known.outclassed_below.zip(search.baseline()).map(|(score, baseline)| Threshold {
+        score,
+        baseline: baseline.clone(),
+        weights: evaluation.weights,
+    });
+    EvaluateRequest {
+        candidate: candidate.0,
+        file_name: search.origin().file_name.clone(),
+        program,
+        budget_seconds: evaluation.budget_seconds.filter(|_| known.proposer.is_some()),
+        limits: Some(evaluation.limits.times(search.baseline())),
+        outclassed,
+        measures_inconsistent: search.measures_inconsistent(candidate),
+        is_baseline: false,
+        rebalance: false,
+    }
+}
+
+/// Measures contender and best, with these programs, in a duel. A cut ends after the fewest rounds: it does not have to be
+/// better.
+pub fn duel_request(search: &Search, duel: OpenDuel, contender: String, best: String) -> DuelRequest {
+    let evaluation = &search.settings().evaluation;
+    let is_cut = search.candidate(duel.contender).is_some_and(|known| known.cut.is_some());
+    DuelRequest {
+        contender: Duelist { candidate: duel.contender.0, program: contender },
+        best: Duelist { candidate: duel.best.0, program: best },
+        file_name: search.origin().file_name.clone(),
+        seed: duel.seed,
+        least_rounds: LEAST_ROUNDS,
+        most_rounds: if is_cut { LEAST_ROUNDS } else { MOST_ROUNDS },
+        budget_seconds: evaluation.budget_seconds,
+        limits: evaluation.limits.times(search.baseline()),
+        baseline: search.baseline().expect("BUG: the baseline is measured first").clone(),
+        weights: evaluation.weights,
+        rebalance: true,
+    }
+}
