@@ -1,5 +1,6 @@
 # block: assign_chunked
 # kind: assign
+# needs: rising
 # says: chunks of 1/{parts} of the packs' number to the least loaded packs with room
 # parts: 1 2 3 4 6 8
 def _assign_chunked(items, num_packs, parts):
@@ -20,7 +21,7 @@ def _assign_chunked(items, num_packs, parts):
         # Every row has this many packs with room, however the earlier items were dealt.
         end = start + min(chunk, -((start - count) // (size - 1)))
         item = items[:, start:end]
-        pack = by_row.argsort(1)[:, :end - start] + first
+        pack = _rising(by_row)[:, :end - start] + first
         rank = filled[pack]
         slots[rank * width + pack] = item
         load = loads[pack] + item

@@ -1,5 +1,6 @@
 # block: assign_rounds
 # kind: assign
+# needs: rising
 # says: a round of items to all packs, the first of them to the least loaded
 def _assign_rounds(items, num_packs):
     """Give every pack an item in each round, the heaviest to the least loaded pack."""
@@ -10,7 +11,7 @@ def _assign_rounds(items, num_packs):
     loads = packs[0].copy()
     by_row = loads.reshape(rows, num_packs)
     for rank in range(1, len(packs)):
-        pack = by_row.argsort(1)
+        pack = _rising(by_row)
         pack += first
         item = items[:, rank * num_packs:(rank + 1) * num_packs]
         packs[rank][pack] = item

@@ -1,6 +1,6 @@
 # block: refine_matched
 # kind: refine
-# needs: best_swap
+# needs: best_swap rising
 # says: up to {steps} steps of swaps between the 1/{share} heaviest packs and the lightest, all pairs compared
 # steps: 1 2 3 4 6 8 12
 # share: 2 3 4 6 8
@@ -12,7 +12,7 @@ def _refine_matched(packs, loads, bound, steps, share):
     first = (np.arange(rows) * num_packs)[:, None]
     slots, flat, width = packs.ravel(), loads.ravel(), rows * num_packs
     for _ in range(steps):
-        order = loads.argsort(1) + first
+        order = _rising(loads) + first
         heavy = order[:, num_packs - pairs:].repeat(pairs, 1).ravel()
         light = np.tile(order[:, :pairs], pairs).ravel()
         half = (flat[heavy] - flat[light]) * 0.5

@@ -1,6 +1,6 @@
 # block: refine_opposite
 # kind: refine
-# needs: best_swap
+# needs: best_swap rising
 # says: {steps} steps of swaps between the 1/{share} heaviest packs and the lightest, each with its opposite
 # steps: 1 2 3 4 6 8 12 16 24 32
 # share: 2 3 4 6 8
@@ -15,7 +15,7 @@ def _refine_opposite(packs, loads, bound, steps, share):
     slots, flat, width = packs.ravel(), loads.ravel(), rows * num_packs
     each = np.arange(rows * pairs)
     for step in range(steps):
-        order = loads.argsort(1) + first
+        order = _rising(loads) + first
         heavy = order[:, num_packs - pairs:][:, ::-1].ravel()
         light = np.roll(order[:, :pairs], -(step % pairs), 1).ravel()
         items, others = packs.take(heavy, 1), packs.take(light, 1)

@@ -1,6 +1,6 @@
 # block: restart_boosted
 # kind: restart
-# needs: unfinished put_back select_lowest
+# needs: unfinished put_back select_lowest rising
 # says: {attempts} further attempts with the heaviest pack's items {boost} heavier in the order, for rows that are {tolerance} above the bound
 # attempts: 1 2 3 4
 # boost: 0.02 0.05 0.1 0.2
@@ -17,6 +17,6 @@ def _restart_boosted(items, packs, loads, bound, num_packs, attempts, boost, tol
         factor = np.ones(again.shape)  # Indexed by the item's number, which is in its tag.
         factor[rows[:, None], heaviest.view(np.int64) & (2**29 - 1)] = 1 + boost
         factor = np.take_along_axis(factor, again.copy().view(np.int64) & (2**29 - 1), 1)
-        again = np.take_along_axis(again, (again * -factor).argsort(1), 1)
+        again = np.take_along_axis(again, _rising(again * factor)[:, ::-1], 1)
         _select_lowest(part, part_loads, *_pack(again, bound[which], num_packs))
         _put_back(packs, loads, which, part, part_loads)

@@ -1,6 +1,6 @@
 # block: restart_noisy
 # kind: restart
-# needs: unfinished put_back select_lowest
+# needs: unfinished put_back select_lowest rising
 # says: {attempts} further attempts with {noise} noise on the order, for rows that are {tolerance} above the bound
 # attempts: 1 2 3 4
 # noise: 0.01 0.02 0.05 0.1 0.2
@@ -14,6 +14,6 @@ def _restart_noisy(items, packs, loads, bound, num_packs, attempts, noise, toler
             break
         again = items[which]
         factor = 1 + noise * random.random(again.shape)
-        again = np.take_along_axis(again, (again * -factor).argsort(1), 1)
+        again = np.take_along_axis(again, _rising(again * factor)[:, ::-1], 1)
         _select_lowest(part, part_loads, *_pack(again, bound[which], num_packs))
         _put_back(packs, loads, which, part, part_loads)

@@ -162,6 +162,13 @@ def check_best_swap(weight, num_packs, blocks):
     assert (chosen <= best + close).all() and (np.abs(distance - best) <= close).all()
 
 
+def check_rising(weight, blocks):
+    """Against a stable sort, with few ties and with many."""
+    for values in (weight, weight.sqrt().round(), weight % 5):
+        values = np.maximum(values.numpy(), LEAST).astype(np.float64)
+        assert (blocks["_rising"](values) == values.argsort(1, kind="stable")).all(), values
+
+
 def main():
     blocks, headers = read_blocks(Path(sys.argv[1]))
     blocks["_pack"] = lambda items, bound, num_packs: blocks["_assign_rounds"](items, num_packs)
@@ -176,6 +183,8 @@ def main():
                         check_frame(weight, num_packs, blocks)
                     elif name == "best_swap":
                         check_best_swap(weight, num_packs, blocks)
+                    elif name == "rising":
+                        check_rising(weight, blocks)
                     elif kind != "helper":  # The other helpers are checked by what needs them.
                         check(kind, blocks[f"_{name}"], chosen, weight, num_packs, blocks)
                     print("ok", told)
