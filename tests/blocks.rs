@@ -118,9 +118,9 @@ fn programs_that_are_assembled_or_varied_keep_the_contract() {
 
 /// Every rank of a deployment plans for itself.
 #[test]
-fn programs_that_are_assembled_or_varied_answer_the_same_elsewhere() {
+fn programs_that_are_assembled_or_varied_answer_the_same_elsewhere_and_for_each_row_alone() {
     let folder = tempfile::tempdir().unwrap();
     let programs = written(&catalogue(), folder.path(), 0, 3);
     let held = held(&python("tests/testdata/blocks/check_consistent.py", &programs));
-    assert!(held.len() >= 5 * programs.len(), "only {} checks were made", held.len());
+    assert!(held.len() >= 10 * programs.len(), "only {} checks were made", held.len());
 }

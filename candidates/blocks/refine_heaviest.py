@@ -7,8 +7,8 @@
 def _refine_heaviest(packs, loads, bound, steps, tolerance):
     """Swap an item of the heaviest pack for one of the other pack that leaves the least load in the heavier of the two.
 
-    Rows within `tolerance` of their bound are done, and so are those that gain nothing; every few steps the others
-    are taken together, so that a step costs what is left to do.
+    Rows that gain nothing are done and, after every fourth step, those within `tolerance` of their bound: they do not
+    change any more. Now and then the others are taken together, so that a step costs what is left to do.
     """
     which, part, part_loads = _unfinished(packs, loads, bound, tolerance)
     limit = bound[which] * (1 + tolerance)
@@ -20,6 +20,7 @@ def _refine_heaviest(packs, loads, bound, steps, tolerance):
                 which, limit = which[alive], limit[alive]
                 part = packs.reshape(len(packs), *loads.shape).take(which, 1).reshape(len(packs), -1)
                 part_loads = loads[which]
+                alive = alive[alive]
             rows, num_packs = part_loads.shape
             first = np.arange(rows) * num_packs
             slots, flat, width = part.ravel(), part_loads.ravel(), rows * num_packs
@@ -31,13 +32,13 @@ def _refine_heaviest(packs, loads, bound, steps, tolerance):
         light = gains.argmax(1) + first
         place, other_place = ranks[light] * width + heavy, other_ranks[light] * width + light
         item, other = slots[place], slots[other_place]
-        better = gains.ravel()[light] > load * 1e-6
+        better = alive & (gains.ravel()[light] > load * 1e-6)
         slots[place] = np.where(better, other, item)
         slots[other_place] = np.where(better, item, other)
         moved = (item - other) * better
         flat[heavy] -= moved
         flat[light] += moved
-        alive = better & (part_loads.max(1) > limit)
+        alive = better & (part_loads.max(1) > limit) if step % 4 == 3 else better
         if not alive.any():
             break
     _put_back(packs, loads, which, part, part_loads)

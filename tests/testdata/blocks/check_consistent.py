@@ -1,9 +1,10 @@
-"""Checks that programs give the same answer in another process.
+"""Checks that programs give the same answer in another process, and for each row the same as among other rows.
 
     python check_consistent.py PROGRAM...
 
-Every rank of a deployment plans for itself, so its answer must not depend on the processor, the number of threads or a
-seed. Prints one line per program and input. Exit status: 0 if all hold, 1 if one does not.
+Every rank of a deployment plans for itself, so its answer must not depend on the processor, the number of threads, a
+seed, or on what else is planned in the same call. Prints one line per program, input and check. Exit status: 0 if all
+hold, 1 if one does not.
 """
 
 import functools
@@ -87,19 +88,39 @@ def print_answers(paths):
     json.dump([answers(path) for path in paths], sys.stdout)
 
 
+def parts(rows):
+    """Selections of the rows: turned around, halves, each alone."""
+    every = np.arange(rows)
+    yield "turned around", every[::-1].copy()
+    yield "first half", every[:rows // 2]
+    yield "second half", every[rows // 2:]
+    yield from ((f"row {row} alone", every[row:row + 1]) for row in every)
+
+
+def row_by_row(program, weight, num_packs):
+    """What of a program's answer depends on which other rows are there, or on their order."""
+    whole = answer(program, weight, num_packs)
+    for name, rows in parts(len(weight)):
+        if not (answer(program, weight[rows].contiguous(), num_packs) == whole[rows]).all():
+            yield name
+
+
 def checks(paths):
     """(what is checked, what is wrong with it) of everything."""
     usual, other = elsewhere(paths, {}), elsewhere(paths, SWITCHES)
     alone = {name: elsewhere(paths, {name: value}) for name, value in SWITCHES.items()} if other != usual else {}
     for number, path in enumerate(paths):
-        for place, (name, _, _) in enumerate(inputs()):
+        program = load_program(path)
+        for place, (name, weight, num_packs) in enumerate(inputs()):
             about = f"{Path(path).name} on {name}"
             one, two, *each = (some[number][place] for some in (usual, other, *alone.values()))
             culprits = [switch for switch, answer in zip(alone, each) if answer != one]
             yield f"{about}: the same elsewhere", one != two and (culprits or "with all switches together")
+            yield f"{about}: a row is a row", list(row_by_row(program, weight, num_packs))
 
 
 def main(paths):
+    torch.set_num_threads(1)
     failed = 0
     for what, wrong in checks(paths):
         print(f"FAILED {what}: {wrong}" if wrong else f"ok {what}")
