@@ -1,5 +1,5 @@
-//! What judging costs and how well it repeats: `cargo bench`, some minutes. `cargo bench -- overhead` and `-- repeat`
-//! are its two parts; `-- devices` shows all programs on the CPU and, if there is one, the GPU.
+//! What judging costs and how far its scores can be trusted: `cargo bench`, some minutes. `cargo bench -- overhead`,
+//! `-- repeat` and `-- trust` are its parts; `-- devices` shows all programs on the CPU and, if there is one, the GPU.
 //!
 //! Times are of one machine and one moment; costs are in CPU time, of which other programs take none. A figure that is
 //! missed is marked, and makes the bench fail. Needs both programs: `cargo build --release --workspace` first.
@@ -9,6 +9,7 @@ mod devices;
 mod overhead;
 mod programs;
 mod repeat;
+mod trust;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if parts.is_empty() || runs("repeat") {
         repeat::repeat(&mut bench).await?;
+    }
+    if parts.is_empty() || runs("trust") {
+        trust::trust(&mut bench).await?;
     }
     Ok(if bench.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -83,7 +87,16 @@ impl Bench {
 
 /// Has a program judged; `None`: on all windows.
 async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>) -> anyhow::Result<Measurement> {
-    let request = EvaluateRequest {
+    measured(judge, request(program, budget_seconds)).await
+}
+
+/// Has the baseline judged, as at the start of a run.
+async fn evaluate_baseline(judge: &mut Judge, program: &str) -> anyhow::Result<Measurement> {
+    measured(judge, EvaluateRequest { is_baseline: true, ..request(program, None) }).await
+}
+
+fn request(program: &str, budget_seconds: Option<f64>) -> EvaluateRequest {
+    EvaluateRequest {
         candidate: 0,
         file_name: "eplb.py".to_owned(),
         program: program.to_owned(),
@@ -93,7 +106,10 @@ async fn evaluate(judge: &mut Judge, program: &str, budget_seconds: Option<f64>)
         measures_inconsistent: true,
         is_baseline: false,
         rebalance: false,
-    };
+    }
+}
+
+async fn measured(judge: &mut Judge, request: EvaluateRequest) -> anyhow::Result<Measurement> {
     match judge.evaluate(request).await? {
         Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => Ok(measurement),
         other => anyhow::bail!("not measured: {other:?}"),

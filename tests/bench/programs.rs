@@ -41,6 +41,11 @@ def balanced_packing(weight, num_packs):
     return pack_index, rank_in_pack
 "#;
 
+/// A fast program, whose time is the hardest to take.
+pub fn fast() -> String {
+    ROUNDS.to_owned()
+}
+
 /// The seed program and all that the corpus makes of it, by name.
 pub fn all() -> anyhow::Result<Vec<(String, String)>> {
     let seed = std::fs::read_to_string(root().join("candidates/eplb.py"))?;

@@ -82,10 +82,10 @@ fn speedup(measurement: &Measurement, baseline: &Measurement) -> f64 {
 }
 
 /// A process that spins on the judge's CPU until it is dropped.
-struct Spinner(Child);
+pub struct Spinner(Child);
 
 impl Spinner {
-    fn start() -> anyhow::Result<Self> {
+    pub fn start() -> anyhow::Result<Self> {
         Ok(Self(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn()?))
     }
 }
