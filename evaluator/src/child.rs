@@ -37,7 +37,7 @@ pub struct Child {
     on_cpu: bool,
     /// The clock at the end of the previous call.
     done_at: Duration,
-    /// The number of threads that torch uses in the child.
+    /// The number of threads that torch uses in the child; until it is prepared, the number that is wanted.
     pub torch_threads: u32,
     fresh_memory: u64,
     /// Largest memory seen above that of the fresh child, bytes.
@@ -66,7 +66,7 @@ impl Child {
             clock,
             on_cpu,
             done_at: Duration::ZERO,
-            torch_threads: 0,
+            torch_threads: 1,
             fresh_memory: process::usage(forked.pid).memory,
             peak_memory: 0,
             peak_threads: 0,
@@ -80,7 +80,8 @@ impl Child {
     /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.
     pub fn prepare(&mut self, device: &str) -> Result<Duration, JudgeError> {
         let started = Instant::now();
-        self.send(&json!({"op": "prepare", "device": device, "memory_bytes": self.limits.memory_bytes}));
+        let (memory_bytes, threads) = (self.limits.memory_bytes, self.torch_threads);
+        self.send(&json!({"op": "prepare", "device": device, "memory_bytes": memory_bytes, "threads": threads}));
         let unprepared = match self.receive(PREPARE_LIMIT) {
             Ok(Message::Prepared { threads }) => {
                 self.torch_threads = threads;

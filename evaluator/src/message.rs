@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[serde(tag = "reply", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Message {
     // from the nursery
-    Ready { pid: i32, python: String, torch: String, cuda: Vec<String> },
+    Ready { pid: i32, python: String, torch: String, numpy_vectors: Vec<String>, cuda: Vec<String> },
     Forked { pid: i32 },
     Sealed {},
     Reaped { status: i32 },

@@ -5,7 +5,8 @@ judge that carries one JSON object in each packet. The nursery never initialises
 broken: each child initialises its own.
 
 Judge to nursery, and the replies. A pid is the child's pid in the nursery's namespace, unless it says otherwise:
-    (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V, "cuda": [NAME]}
+    (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V,
+                            "numpy_vectors": [NAME that NPY_DISABLE_CPU_FEATURES takes], "cuda": [NAME]}
     {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
      "on_cpu": BOOL, "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
                         -> {"reply": "forked", "pid": N}
@@ -19,7 +20,7 @@ If a step of the jail cannot be taken, the nursery or the child sends this as it
 
 Judge to child over the channel, and the replies. `memory` is shared with the judge and holds the current call only:
     (it is in its jail) -> {"reply": "jailed"}; the kernel tells the judge its pid
-    {"op": "prepare", "device": D, "memory_bytes": N}
+    {"op": "prepare", "device": D, "memory_bytes": N, "threads": N that torch should compute with}
                         -> {"reply": "prepared", "threads": N that torch computes with}
     {"op": "load", "file": NAME, "code": CODE | null}
                         -> {"reply": "compiled", "code": CODE, or null if it is too long}, if no code was sent; then
@@ -151,6 +152,8 @@ class Child:
     def prepare(self, request):
         """Runs before the program arrives, so a failure here is not the program's fault."""
         self.device = request["device"]
+        if request["threads"] != torch.get_num_threads():
+            torch.set_num_threads(request["threads"])
         if self.device != "cpu":
             self.stopwatch = Stopwatch(self.device)
             # The judge cannot see GPU memory. This limits programs that allocate through torch.
@@ -485,6 +488,15 @@ def cuda_names():
     return json.loads(names or b"[]")
 
 
+def numpy_vectors():
+    """Returns the vector instructions of this CPU that NumPy chooses between when it is imported."""
+    try:
+        from numpy._core import _multiarray_umath as core
+    except ImportError:  # before NumPy 2
+        from numpy.core import _multiarray_umath as core
+    return [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
+
+
 def warm_up():
     """Triggers the imports and set-up of torch's first use (CPU detection, dispatch, generators) once for all
     children. They take 12 ms."""
@@ -517,7 +529,8 @@ def main():
     gc.collect()
     gc.freeze()
     jail.collapse_memory()
-    send(CONTROL, "ready", pid=pid, python=sys.version.split()[0], torch=torch.__version__, cuda=names)
+    versions = {"python": sys.version.split()[0], "torch": torch.__version__}
+    send(CONTROL, "ready", pid=pid, numpy_vectors=numpy_vectors(), cuda=names, **versions)
     nursery.serve()
 
 

@@ -24,9 +24,12 @@ use crate::shared::{SharedMemory, sealed_copy};
 /// The text that the interpreter reads from standard input follows from these; no file could be edited or go missing.
 const JAIL: &str = include_str!("jail.py");
 const NURSERY: &str = include_str!("nursery.py");
-/// Runs the list `sources`: the last one as the module `jail`, then the first one as the main program.
+/// Runs the list `sources`: the last one as the module `jail`, then the first one as the main program. Python before 3.11
+/// looks for modules in the current folder first.
 const START: &str = "
-import sys, types
+import sys
+sys.path[:] = filter(None, sys.path)
+import types
 sys.modules['jail'] = types.ModuleType('jail')
 exec(compile(sources.pop(), 'jail.py', 'exec'), sys.modules['jail'].__dict__)
 exec(compile(sources.pop(), 'nursery.py', 'exec'))
@@ -41,7 +44,9 @@ const COMPILERS_SCRATCH: u64 = 512 << 20;
 
 /// Single-threaded and hermetic: one thread is timed, and the threads of a pool do not survive a fork. NVML lets torch
 /// count GPUs without initialising CUDA.
-const ENVIRONMENT: [(&str, &str); 7] = [
+const ENVIRONMENT: [(&str, &str); 9] = [
+    ("PYTHONHASHSEED", "0"),
+    ("PYTHONSAFEPATH", "1"),
     ("OPENBLAS_NUM_THREADS", "1"),
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
@@ -50,6 +55,9 @@ const ENVIRONMENT: [(&str, &str); 7] = [
     ("LANG", "C.UTF-8"),
     ("HOME", "/nonexistent"),
 ];
+
+/// Names and values of environment variables.
+pub type Variables = Vec<(&'static str, String)>;
 
 /// The judge's own machinery broke; no candidate is to blame.
 #[derive(Debug, Error)]
@@ -78,6 +86,8 @@ pub enum NurseryError {
 pub struct Interpreter {
     pub python: String,
     pub torch: String,
+    /// The vector instructions of this CPU that NumPy uses and could do without, by its own names.
+    pub numpy_vectors: Vec<String>,
     /// Names of the CUDA devices.
     pub cuda: Vec<String>,
 }
@@ -112,17 +122,20 @@ pub struct Forked {
 }
 
 impl Nursery {
-    /// Starts `python` and waits until it has imported torch. Children run in `jail`.
-    pub fn start(python: &Path, jail: &Jail) -> Result<Self, NurseryError> {
+    /// Starts `python` and waits until it has imported torch. Children run in `jail`, with these `variables` in their
+    /// environment beside those that all have, or in place of them.
+    pub fn start(python: &Path, jail: &Jail, variables: &Variables) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
         let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allow_compile}).to_string();
         // A JSON array of strings is also a Python list of strings.
         let program = format!("sources = {}{START}", json!([NURSERY, JAIL]));
         let process = Command::new(python)
-            .args(["-I", "-B", "-u", "-", &settings])
+            // Not isolated (-I), because Python would ignore PYTHONHASHSEED. No other variable comes from outside.
+            .args(["-s", "-B", "-u", "-", &settings])
             .env_clear()
             .envs(ENVIRONMENT)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .process_group(0)
             .stdin(sealed_copy(program.as_bytes())?)
@@ -134,9 +147,9 @@ impl Nursery {
         let interpreter = Interpreter::default();
         let mut nursery = Self { process, pid: None, control, jail: jail.clone(), filters, interpreter };
         match receive(&nursery.control, START_LIMIT) {
-            Ok(Message::Ready { pid, python, torch, cuda }) => {
+            Ok(Message::Ready { pid, python, torch, numpy_vectors, cuda }) => {
                 nursery.pid = Some(Pid::from_raw(pid));
-                nursery.interpreter = Interpreter { python, torch, cuda };
+                nursery.interpreter = Interpreter { python, torch, numpy_vectors, cuda };
                 Ok(nursery)
             }
             Ok(other) => Err(unexpected(&other)),

@@ -8,7 +8,7 @@ use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
 use packevolve_contract::rejection::Rejection;
 use packevolve_evaluator::call::Call;
 use packevolve_evaluator::child::Child;
-use packevolve_evaluator::nursery::{Nursery, NurseryError};
+use packevolve_evaluator::nursery::{Nursery, NurseryError, Variables};
 use packevolve_evaluator::sandbox::Jail;
 
 use crate::client::skip::skip;
@@ -37,7 +37,7 @@ fn a_step_protects_without_the_others() {
         for step in left_out {
             assert!(jail.leave_out(step, "left out by a test"));
         }
-        let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail) {
+        let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail, &Variables::new()) {
             Ok(nursery) => nursery,
             Err(NurseryError::Unavailable { step, reason }) => {
                 skip("jail", format_args!("without {left_out:?}: {step}: {reason}"));

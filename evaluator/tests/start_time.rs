@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use packevolve_contract::protocol::Sandbox;
 use packevolve_evaluator::child::Child;
-use packevolve_evaluator::nursery::Nursery;
+use packevolve_evaluator::nursery::{Nursery, Variables};
 use packevolve_evaluator::sandbox::Jail;
 
 use crate::client::{program, session};
@@ -22,7 +22,7 @@ fn print_times(jail: &Jail) {
     let python = std::path::PathBuf::from(env!("PACKEVOLVE_PYTHON"));
     let limits = session().limits;
     let text = program("measured/honest.py");
-    let mut nursery = Nursery::start(&python, jail).unwrap();
+    let mut nursery = Nursery::start(&python, jail, &Variables::new()).unwrap();
     let mut times = Vec::new();
     for _ in 0..50 {
         let started = Instant::now();

@@ -7,7 +7,7 @@ use nix::sched::sched_getcpu;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
 
 use crate::error::JudgeError;
-use crate::nursery::{Nursery, NurseryError};
+use crate::nursery::{Nursery, NurseryError, Variables};
 use crate::process;
 use crate::sandbox::Jail;
 use crate::score::CaseInput;
@@ -84,7 +84,7 @@ impl Judge {
 
 /// Starts a nursery and the reference program in it, and returns them with the name of the device.
 fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Slot, String), JudgeError> {
-    let mut nursery = Nursery::start(python, jail)?;
+    let mut nursery = Nursery::start(python, jail, &Variables::new())?;
     let (device, device_name) = choose_device(&session.device, &nursery.interpreter.cuda)?;
     let slot = Slot::open(&mut nursery, &session.limits, &device)?;
     Ok((nursery, slot, device_name))
