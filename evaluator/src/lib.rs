@@ -6,6 +6,9 @@
 //!                                    \--- control channel ---> nursery (Python with torch) --- fork ---^
 //! ```
 //!
+//! Programs must answer alike in children of a second nursery, whose processes have other settings; more nurseries tell
+//! which setting an answer depends on. Nothing is measured there.
+//!
 //! A file imports only from the files above it:
 //!
 //! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`],

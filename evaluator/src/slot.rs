@@ -65,6 +65,11 @@ impl Slot {
         Ok(times)
     }
 
+    /// Lets the next pair time the reference program on both sides, because another program has run since the last pair.
+    pub fn interrupt(&mut self) {
+        self.last = None;
+    }
+
     /// Whether a pair is to be repeated: the reference time on one of its sides is too far from the calibrated one.
     pub fn is_off(&self, sides: [f64; 2]) -> bool {
         let calibrated = median(self.calibrations.iter().copied());

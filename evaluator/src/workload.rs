@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use packevolve_contract::loads::Loads;
-use packevolve_contract::stream::{Purpose, stream};
+use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
 use rand::RngExt;
 use rand::seq::index;
@@ -110,6 +110,11 @@ impl Pool {
         let first = self.search.windows.len();
         let (split, at) = if number < first { (&self.search, number) } else { (&self.held_out, number - first) };
         PoolWindow { number, now: &split.windows[at], next: split.windows.get(at + 1) }
+    }
+
+    /// A window that is none of the run, derived from one of the search.
+    pub fn check_window(&self, rng: &mut Stream) -> Window {
+        derived(&self.search.windows[rng.random_range(0..self.search.windows.len())], rng)
     }
 
     /// A window that is none of the pool, derived from a held-out window, or from one of the search if there are none. It

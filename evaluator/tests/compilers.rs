@@ -3,12 +3,12 @@
 use std::process::Command;
 use std::time::Instant;
 
-use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{Limits, Reply, Request, Session};
 use tempfile::TempDir;
 
 use crate::client::skip::skip;
 use crate::client::{Client, session};
+use crate::fates::kind;
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
 
@@ -55,6 +55,8 @@ fn they_meet_their_fates_where_an_ordinary_user_runs_the_judge() {
 }
 
 fn meet_their_fates(client: &mut Client, programs: &[(&str, &[&str])]) {
+    // Starts the nursery in which programs must answer alike, which stays.
+    client.measure(&text("fates/measured/honest.py"));
     let ours = descendants(client.process.id());
     for (name, fates) in programs {
         let began = Instant::now();
@@ -116,8 +118,4 @@ fn open(mut client: Client, allow_compile: bool) -> Option<Client> {
 fn text(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn kind(evaluation: &Evaluation) -> &'static str {
-    evaluation.rejection().map_or("measured", Into::into)
 }

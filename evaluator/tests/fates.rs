@@ -37,6 +37,17 @@ const NEED_A_JAIL: [&str; 15] = [
     "measured/tries_every_system_call.py",
     "measured/writes_outside_its_scratch_folder.py",
 ];
+/// Only another process on a CPU differs in this.
+const NEED_A_CPU: [&str; 8] = [
+    "inconsistent/exits_elsewhere.py",
+    "inconsistent/hash_seed.py",
+    "inconsistent/memory_addresses.py",
+    "inconsistent/numpy_vectors.py",
+    "inconsistent/raises_at_import_elsewhere.py",
+    "inconsistent/threads.py",
+    "inconsistent/torch_vectors.py",
+    "inconsistent/two_settings_together.py",
+];
 /// The name of the files that programs try to write, and the folders in which they try.
 const LEFT_BEHIND: &str = "packevolve-left-behind";
 const FOLDERS: [&str; 8] = ["/", "/tmp", "/var/tmp", "/dev/shm", "/root", "/usr/lib", "/run", "."];
@@ -98,12 +109,21 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
     let is_jailed = open(client, secrets);
     let honest = program("measured/honest.py");
     let honest_loads = loads(&client.measure(&honest));
+    // The search for its cause starts all nurseries, which stay.
+    client.evaluate(&program("inconsistent/two_settings_together.py"));
     let ours = descendants(client.process.id());
     let folder_of = |at: usize| programs.get(at).map(|(name, _)| name.split('/').next());
     let mut wrong = Vec::new();
     for (at, (name, text)) in programs.iter().enumerate() {
         if !is_jailed && NEED_A_JAIL.contains(&name.as_str()) {
             skip("jail", format_args!("{name} needs a jail"));
+            continue;
+        }
+        if session().device != "cpu" && NEED_A_CPU.contains(&name.as_str()) {
+            continue;
+        }
+        if without_its_vectors(name) {
+            skip("vectors", format_args!("{name} needs vector units"));
             continue;
         }
         let started = Instant::now();
@@ -131,6 +151,12 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     let replaced: BTreeSet<_> = &ours - &descendants(client.process.id());
     assert!(replaced.is_empty(), "the nursery or the reference was replaced: {replaced:?}");
+}
+
+/// Whether a program depends on vector instructions that this CPU lacks.
+pub fn without_its_vectors(name: &str) -> bool {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    name.ends_with("_vectors.py") && !info.split_whitespace().any(|word| word == "avx2")
 }
 
 /// Opens a session on the loads among `secrets`, in a jail; without one, and false, if this machine has none.
@@ -203,7 +229,7 @@ fn files_left() -> Vec<PathBuf> {
     FOLDERS.map(|folder| Path::new(folder).join(LEFT_BEHIND)).into_iter().filter(|path| path.exists()).collect()
 }
 
-fn kind(evaluation: &Evaluation) -> &'static str {
+pub fn kind(evaluation: &Evaluation) -> &'static str {
     match evaluation {
         Evaluation::Measured { .. } => "measured",
         Evaluation::Inconsistent { .. } => "inconsistent",

@@ -5,6 +5,7 @@
 mod cheats;
 mod client;
 mod compilers;
+mod consistency;
 mod cuda;
 mod duel;
 mod fates;

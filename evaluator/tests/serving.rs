@@ -1,5 +1,6 @@
 //! The judge as a server: its answers to invalid requests, and the end of its processes when a process around it dies.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -34,13 +35,20 @@ fn an_invalid_request_is_answered_with_failed_and_the_next_request_is_served() {
 #[test]
 fn a_nursery_killed_from_outside_is_replaced_and_the_evaluation_succeeds() {
     let (mut client, _) = Client::open();
-    let before = descendants(client.process.id());
-    for process in &before {
-        kill(Pid::from_raw(process.pid as i32), Signal::SIGKILL).unwrap();
-    }
+    let first = descendants(client.process.id());
     client.measure(&program("measured/honest.py"));
-    let left = left_of(&before);
-    assert!(left.is_empty(), "{left:?}");
+    // The nursery in which programs must answer alike; then all that replace it and the first one.
+    for spared in [first, BTreeSet::new()] {
+        let killed: BTreeSet<_> = &descendants(client.process.id()) - &spared;
+        assert!(!killed.is_empty());
+        for process in &killed {
+            // A keeper exits with its nursery.
+            let _ = kill(Pid::from_raw(process.pid as i32), Signal::SIGKILL);
+        }
+        client.measure(&program("measured/honest.py"));
+        let left = left_of(&killed);
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 #[test]

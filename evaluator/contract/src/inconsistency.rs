@@ -14,7 +14,7 @@ use strum::{Display, IntoStaticStr};
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Switch {
-    /// Nothing: the same call is answered differently.
+    /// Nothing: the same call is answered differently in a process with the same settings.
     #[strum(to_string = "nothing but the process")]
     Process,
     /// The seed of the generators of torch, numpy and random.
@@ -32,8 +32,8 @@ pub enum Switch {
     /// `NPY_DISABLE_CPU_FEATURES`: the vector instructions that NumPy uses.
     #[strum(to_string = "NPY_DISABLE_CPU_FEATURES")]
     NumpyVectors,
-    /// Several of these together, none alone.
-    #[strum(to_string = "several settings of the process together")]
+    /// Several of these together, or one that could not be tried alone.
+    #[strum(to_string = "settings of the process that were not told apart")]
     Several,
 }
 

@@ -1,6 +1,6 @@
 //! Evaluate: an evaluation from its request to its outcome.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use packevolve_contract::case::Case;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, GpuTimes, Measurement};
@@ -51,6 +51,7 @@ impl Judge {
     }
 
     fn evaluate_once(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        self.start_elsewhere()?;
         let started = Instant::now();
         let before = self.slot.settle()?;
         let mut progress = self.enter(request);
@@ -87,6 +88,7 @@ impl Judge {
             current: 0,
             during: "loading".to_owned(),
             limits: limits.unwrap_or_else(|| self.session.limits.times(None)),
+            aside: Duration::ZERO,
             measurement: Measurement {
                 cases: self.session.cases.iter().map(empty).collect(),
                 gpu: on_gpu.then(|| GpuTimes { context_seconds: Vec::new(), reported: Vec::new() }),
@@ -107,7 +109,12 @@ impl Judge {
         started: Instant,
     ) -> Result<Ended, Halt> {
         let ended = self.measure_cases(progress, request, started)?;
-        if matches!(ended, Ended::Outclassed { .. }) {
+        let stops_here = match &ended {
+            Ended::Completed => false,
+            Ended::Inconsistent(_) => !request.measures_inconsistent,
+            Ended::Outclassed { .. } => true,
+        };
+        if stops_here {
             return Ok(ended);
         }
         if request.is_baseline {
@@ -126,6 +133,7 @@ impl Judge {
         started: Instant,
     ) -> Result<Ended, Halt> {
         let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
+        let mut inconsistencies = Vec::new();
         for round in progress.schedule.rounds() {
             // Charged time counts, so a program that sleeps is not measured on fewer windows.
             if round > 0 && progress.charged_seconds() > budget {
@@ -138,12 +146,20 @@ impl Judge {
                 let window = progress.schedule.window(case, round);
                 let sample = self.sample(progress, WindowCall { case, window, first_attempt: 0, around })?;
                 progress.measurement.cases[case].samples.push(sample);
-                if let Some(at_best) = outclassed(&progress.measurement, request.outclassed.as_ref()) {
+                let threshold = request.outclassed.as_ref().filter(|_| inconsistencies.is_empty());
+                if let Some(at_best) = outclassed(&progress.measurement, threshold) {
                     return Ok(Ended::Outclassed { at_best });
                 }
             }
+            // Here, so that no program pays for it that is plainly outclassed.
+            if round == 0 {
+                inconsistencies = self.inconsistencies(progress, request.candidate)?;
+            }
+            if !inconsistencies.is_empty() && !request.measures_inconsistent {
+                break;
+            }
         }
-        Ok(Ended::Completed)
+        Ok(if inconsistencies.is_empty() { Ended::Completed } else { Ended::Inconsistent(inconsistencies) })
     }
 
     /// Ends the children; the evaluation lacks only what [`Judge::close`] adds.
@@ -261,7 +277,7 @@ mod tests {
     }
 
     /// Raises if it is called on loads that it has seen before.
-    const RECOGNISES: &str = include_str!("../../../tests/testdata/fates/measured/raises_at_loads_seen_before.py");
+    const RECOGNISES: &str = include_str!("../../../tests/testdata/fates/inconsistent/raises_at_loads_seen_before.py");
 
     /// An evaluation in which the first `times` times of the reference program are doubled.
     fn beside_a_slowed_reference(judge: &mut Judge, times: usize) -> Measurement {
@@ -274,7 +290,8 @@ mod tests {
         judge.slot.reference.doubled = 0;
         let mut evaluation = judge.end(progress, measured).unwrap();
         judge.close(&mut [&mut evaluation], Instant::now()).unwrap();
-        evaluation.measured().unwrap().clone()
+        // It is inconsistent, because the check shows rows again, but to another child.
+        evaluation.measurement().unwrap().clone()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Judge: an evaluation from the request to the reply.
 
+mod elsewhere;
 mod session;
 mod progress;
 mod verify;
@@ -7,6 +8,8 @@ mod warm_up;
 mod sample;
 mod rebalance;
 mod baseline;
+mod question;
+mod consistency;
 mod evaluate;
 mod duel;
 

@@ -1,6 +1,6 @@
 //! Progress: the measurement of one program under way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::TimeLimits;
@@ -33,6 +33,8 @@ pub(super) struct Progress<'a> {
     /// What the current child is doing, for the evidence.
     pub during: String,
     pub limits: TimeLimits,
+    /// Time in which the judge started processes of its own, which no limit counts.
+    pub aside: Duration,
     pub order: Stream,
     pub seeds: Stream,
     /// Keys the streams of repeated calls.
@@ -58,7 +60,7 @@ impl Progress<'_> {
     /// Rejects a program that has waited too long: waiting is not charged, but it ends.
     pub fn check_time(&self, started: Instant) -> Result<(), Rejection> {
         let limit_seconds = self.limits.evaluation_seconds;
-        if started.elapsed().as_secs_f64() > limit_seconds {
+        if started.elapsed().saturating_sub(self.aside).as_secs_f64() > limit_seconds {
             return Err(Rejection::Hang { limit_seconds });
         }
         Ok(())

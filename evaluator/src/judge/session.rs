@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::sched::sched_getcpu;
+use packevolve_contract::inconsistency::Switch;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
 
 use crate::error::JudgeError;
+use crate::judge::elsewhere::{Elsewhere, variables};
 use crate::nursery::{Nursery, NurseryError, Variables};
 use crate::process;
 use crate::sandbox::Jail;
@@ -19,6 +21,7 @@ use crate::workload::{Pool, PoolSize};
 pub struct Judge {
     pub(super) session: Session,
     pub(super) nursery: Nursery,
+    pub(super) elsewhere: Elsewhere,
     pub(super) slot: Slot,
     pub(super) pool: Pool,
     /// By window and case; made on first use.
@@ -57,7 +60,8 @@ impl Judge {
         };
         let inputs = vec![vec![None; session.cases.len()]; pool.len()];
         let warm_up_inputs = vec![None; session.cases.len()];
-        Ok(Self { session, nursery, slot, pool, inputs, warm_up_inputs, python, device_name, jail })
+        let elsewhere = Elsewhere::default();
+        Ok(Self { session, nursery, elsewhere, slot, pool, inputs, warm_up_inputs, python, device_name, jail })
     }
 
     pub fn ready(&self) -> Ready {
@@ -76,7 +80,19 @@ impl Judge {
         }
     }
 
+    /// The nursery whose processes differ from those of the first one by `switches`; the first one itself if that makes no
+    /// difference. Started on first use.
+    pub(super) fn nursery_with(&mut self, switches: &[Switch]) -> Result<&mut Nursery, NurseryError> {
+        let Self { nursery, elsewhere, python, jail, .. } = self;
+        match variables(switches, &nursery.interpreter.numpy_vectors) {
+            none if none.is_empty() => Ok(nursery),
+            variables => elsewhere.nursery(python, jail, variables),
+        }
+    }
+
+    /// Replaces all nurseries; those beside the first one start again on first use.
     pub(super) fn replace_nursery(&mut self) -> Result<(), JudgeError> {
+        self.elsewhere = Elsewhere::default();
         (self.nursery, self.slot, self.device_name) = start(&self.python, &self.jail, &self.session)?;
         Ok(())
     }

@@ -30,7 +30,7 @@ const EDGE_CASES: [(&str, usize, usize, usize, Weight); 6] = [
 /// The calls of a fast program take less than this. For longer ones it matters little what the caches hold.
 const FAST: Duration = Duration::from_millis(20);
 /// How many calls of a case may still compile: the first may be traced, the second compiled.
-const COMPILING_CALLS: u64 = 3;
+pub(super) const COMPILING_CALLS: u64 = 3;
 
 impl Judge {
     /// Forks a child with `bytes` of memory for its calls, prepares its device and loads the program. It becomes the
@@ -130,17 +130,21 @@ impl Progress<'_> {
         self.during = format!("a first call of {case}");
         for seed in 0..count {
             let call = Call { rows, items, packs, seed };
-            let weights: Vec<f32> = (0..rows * items).map(|at| ((at * 7919 + seed as usize) % 1009) as f32).collect();
-            let returned = self.unscored_call(call, &weights)?;
+            let returned = self.unscored_call(call, &first_weights(rows * items, seed))?;
             self.is_fast = returned.wall.max(returned.time) < FAST;
         }
         Ok(())
     }
 
-    fn unscored_call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
+    pub(super) fn unscored_call(&mut self, call: Call, weights: &[f32]) -> Result<Returned, Halt> {
         let returned = self.child().call(call, weights)?;
         self.measurement.trial_seconds += returned.time.as_secs_f64();
         check_placement(&returned.outputs, weights, call)?;
         Ok(returned)
     }
+}
+
+/// The weights of a first call, which are in no window.
+pub(super) fn first_weights(count: usize, number: u64) -> Vec<f32> {
+    (0..count).map(|at| ((at * 7919 + number as usize) % 1009) as f32).collect()
 }

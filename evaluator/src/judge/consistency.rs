@@ -1,0 +1,392 @@
+//! Consistency: whether a program answers alike in every process, and packs each row alike whatever rows come with it.
+//!
+//! Every rank of an inference engine plans for itself, and ranks that differ corrupt the model's output. So after the
+//! first round the program answers one more call of each case, on loads that are in no window of the run and have many
+//! ties. Then another child answers the same call, with everything different that must make no difference: the hash seed
+//! of Python, the vector instructions of torch and NumPy, the number of threads and the seed of the generators. There the
+//! rows are also packed in reversed order in two halves, and some of them alone. A row is packed differently if the pack of
+//! an item differs, or its place in the pack: engines number their slots by both.
+//!
+//! If the answers differ elsewhere, the settings are tried one by one, so that the evidence names the one that matters.
+//! Vector instructions and hash seed need nurseries of their own ([`elsewhere`](crate::judge::elsewhere)). On a GPU, whose
+//! context a nursery cannot hold, only the process and the seed differ.
+//!
+//! The number of rows follows from the times of the first round: a fast program is checked on all rows of all cases, a
+//! slow one on a few rows of the cases that cost least. One that is slow on any two rows is asked three calls at least.
+//! Where programs may compile, a call of another shape may need a compiler, so the other child answers the smallest case
+//! only, once in order and once reversed.
+
+use std::time::Instant;
+
+use packevolve_contract::case::Case;
+use packevolve_contract::inconsistency::{Inconsistency, Switch};
+use packevolve_contract::protocol::Limits;
+use packevolve_contract::stream::{Purpose, Stream, stream};
+use rand::RngExt;
+
+use crate::call::Call;
+use crate::child::Child;
+use crate::error::{Halt, JudgeError};
+use crate::judge::elsewhere::variables;
+use crate::judge::progress::Progress;
+use crate::judge::question::{Answer, PASS, Question, Spent, ask_alone, ask_elsewhere, ask_in_reverse, figures};
+use crate::judge::session::Judge;
+use crate::judge::warm_up::{COMPILING_CALLS, first_weights};
+use crate::nursery::Nursery;
+use crate::rows::{Items, Permutation, Rows};
+use crate::window::PoolWindow;
+
+/// How many threads torch uses in the other child; everywhere else it uses one.
+const THREADS: u32 = 2;
+/// How many items of a row in which ties are made weigh as much as the item before them: about as many as replication
+/// gives.
+const TIES: f64 = 0.25;
+
+const ON_CPU: [Switch; 5] =
+    [Switch::Seed, Switch::Threads, Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors];
+const ON_GPU: [Switch; 1] = [Switch::Seed];
+/// The switches that are tried in children of the first nursery, in this order.
+const OF_A_CHILD: [Switch; 3] = [Switch::Process, Switch::Seed, Switch::Threads];
+/// The switches that need a nursery.
+const OF_A_NURSERY: [Switch; 3] = [Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors];
+
+/// What a call of a case costs.
+#[derive(Clone, Copy)]
+struct Cost {
+    case: usize,
+    rows: usize,
+    row_seconds: f64,
+}
+
+impl Judge {
+    /// Starts the nursery of the other child, once a session. It takes seconds, which count for no program.
+    pub(super) fn start_elsewhere(&mut self) -> Result<(), JudgeError> {
+        self.nursery_with(self.switches())?;
+        Ok(())
+    }
+
+    /// What differs in the other child; it is another process in any case.
+    fn switches(&self) -> &'static [Switch] {
+        if self.slot.device == "cpu" { &ON_CPU } else { &ON_GPU }
+    }
+
+    /// The ways in which the program is inconsistent. What fails in another child is one, what fails in its own a
+    /// rejection.
+    pub(super) fn inconsistencies(
+        &mut self,
+        progress: &mut Progress<'_>,
+        candidate: u64,
+    ) -> Result<Vec<Inconsistency>, Halt> {
+        let mut questions = self.questions(progress, candidate);
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut spent = Spent::default();
+        self.ask_here(progress, &mut questions, &mut spent)?;
+        let calls: Vec<Call> = questions.iter().map(Question::call).collect();
+        let keeps_shape = self.session.allow_compile;
+        let asked = self.in_another_child(progress, &calls, self.switches(), |child| {
+            ask_elsewhere(child, &mut questions, &mut spent)?;
+            ask_in_reverse(child, &mut questions, &mut spent, keeps_shape)?;
+            if keeps_shape { Ok(()) } else { ask_alone(child, &mut questions, &mut spent) }
+        });
+        match asked {
+            Err(Halt::Broken(error)) => return Err(error.into()),
+            // It did not get as far as its first call.
+            Err(Halt::Rejected { .. }) if questions.iter().all(|question| question.elsewhere[0].is_none()) => {
+                questions[0].elsewhere.fill(Some(true));
+            }
+            _ => {}
+        }
+        self.slot.interrupt();
+        questions.sort_by_key(|question| question.case);
+        self.report(progress, &questions)
+    }
+
+    fn report(&mut self, progress: &mut Progress<'_>, questions: &[Question]) -> Result<Vec<Inconsistency>, Halt> {
+        let differing: Vec<&Question> =
+            questions.iter().filter(|question| figures(&question.elsewhere).is_some()).collect();
+        let mut switches = self.find_switches(progress, &differing)?.into_iter();
+        let mut found = Vec::new();
+        for question in questions {
+            let case = || question.name.clone();
+            if let Some((rows, of)) = figures(&question.elsewhere) {
+                let switch = switches.next().expect("BUG: a switch for each case that differs");
+                found.push(Inconsistency::Elsewhere { case: case(), switch, rows, of });
+            }
+            if let Some((rows, of)) = figures(&question.among_others) {
+                found.push(Inconsistency::Rows { case: case(), rows, of });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The calls of the check, the cheapest first.
+    fn questions(&self, progress: &Progress<'_>, candidate: u64) -> Vec<Question> {
+        let cases = &self.session.cases;
+        let seconds = progress.measurement.cases.iter().map(|case| case.samples[0].wall_seconds);
+        let costs = cases.iter().zip(seconds).enumerate().map(|(case, (Case { rows, .. }, seconds))| Cost {
+            case,
+            rows: *rows,
+            row_seconds: seconds / *rows as f64,
+        });
+        let chosen = if self.session.allow_compile {
+            let smallest = cases.iter().enumerate().min_by_key(|(_, case)| case.rows * case.items);
+            smallest.map(|(case, of_case)| (case, of_case.rows)).into_iter().collect()
+        } else {
+            affordable(costs.collect(), PASS.as_secs_f64())
+        };
+        chosen.into_iter().map(|(case, rows)| self.question(case, rows, candidate)).collect()
+    }
+
+    fn question(&self, case: usize, rows: usize, candidate: u64) -> Question {
+        let mut rng = stream(self.session.loads_seed, candidate << 16 | case as u64, Purpose::Consistency);
+        let of_case = &self.session.cases[case];
+        let window = self.pool.check_window(&mut rng);
+        let window = PoolWindow { number: 0, now: &window, next: None };
+        let all = Items::of_case(of_case, &self.session.topology, window, rng.random()).weigh(window.now);
+        let mut all = all.permuted(&Permutation::draw(all.rows, all.items, &mut rng));
+        make_ties(&mut all, &mut rng);
+        all.weights.truncate(rows * all.items);
+        Question {
+            case,
+            name: of_case.to_string(),
+            rows: Rows { rows, ..all },
+            packs: of_case.packs,
+            seeds: [rng.random(), rng.random()],
+            here: Answer::default(),
+            there: None,
+            elsewhere: vec![None; rows],
+            among_others: vec![None; rows],
+        }
+    }
+
+    /// Asks the children that are measured. Leaves only the questions that they answer in time.
+    fn ask_here(
+        &mut self,
+        progress: &mut Progress<'_>,
+        questions: &mut Vec<Question>,
+        spent: &mut Spent,
+    ) -> Result<(), Halt> {
+        let mut answered = 0;
+        for question in questions.iter_mut() {
+            if answered > 0 && spent.exceeds(1) {
+                break;
+            }
+            progress.during = format!("{}, a call to be repeated elsewhere", question.name);
+            progress.current = progress.schedule.child(question.case);
+            progress.child().unpause();
+            let returned = progress.unscored_call(question.call(), &question.rows.to_f32())?;
+            progress.child().pause();
+            spent.0 += returned.wall;
+            question.here = returned.outputs.arrays;
+            answered += 1;
+        }
+        questions.truncate(answered);
+        Ok(())
+    }
+
+    /// What the answers of each of these cases depend on.
+    fn find_switches(&mut self, progress: &mut Progress<'_>, cases: &[&Question]) -> Result<Vec<Switch>, JudgeError> {
+        let mut found = vec![None; cases.len()];
+        let all = self.switches();
+        for switch in OF_A_CHILD.into_iter().filter(|switch| *switch == Switch::Process || all.contains(switch)) {
+            if found.iter().all(Option::is_some) {
+                break;
+            }
+            let differs = self.differs_by(progress, cases, switch)?;
+            // What is drawn anew in every process may be equal by chance in some cases.
+            if switch == Switch::Process && differs.contains(&true) {
+                return Ok(vec![switch; cases.len()]);
+            }
+            found.iter_mut().zip(differs).filter(|(_, differs)| *differs).for_each(|(found, _)| {
+                found.get_or_insert(switch);
+            });
+        }
+        let mut tried = Vec::new();
+        for switch in OF_A_NURSERY.into_iter().filter(|switch| all.contains(switch)) {
+            if found.iter().any(Option::is_none) {
+                tried.extend(self.differs_by_nursery(progress, cases, switch).map(|differs| (switch, differs)));
+            }
+        }
+        let explained = |(case, found): (usize, Option<Switch>)| found.unwrap_or_else(|| explanation(&tried, case));
+        Ok(found.into_iter().enumerate().map(explained).collect())
+    }
+
+    /// As [`differs_by`](Self::differs_by); `None` if there is no such nursery, which breaks nothing but this search.
+    fn differs_by_nursery(
+        &mut self,
+        progress: &mut Progress<'_>,
+        cases: &[&Question],
+        switch: Switch,
+    ) -> Option<Vec<bool>> {
+        let variables = variables(&[switch], &self.nursery.interpreter.numpy_vectors);
+        if variables.is_empty() {
+            return None;
+        }
+        self.differs_by(progress, cases, switch)
+            .inspect_err(|error| {
+                tracing::warn!(%error, ?variables, "no such nursery");
+                self.elsewhere.drop_nursery(&variables);
+            })
+            .ok()
+    }
+
+    /// Whether the answers to these cases differ in a process that differs by one switch.
+    fn differs_by(
+        &mut self,
+        progress: &mut Progress<'_>,
+        cases: &[&Question],
+        switch: Switch,
+    ) -> Result<Vec<bool>, JudgeError> {
+        // What a failure leaves unanswered differs.
+        let mut differs = vec![true; cases.len()];
+        let calls: Vec<Call> = cases.iter().map(|question| question.call()).collect();
+        let asked = self.in_another_child(progress, &calls, &[switch], |child| {
+            for (question, differs) in cases.iter().zip(&mut differs) {
+                let seed = question.seeds[usize::from(switch == Switch::Seed)];
+                let answer = question.ask(child, &question.in_order(), seed)?.outputs.arrays;
+                *differs =
+                    question.in_order().into_iter().any(|row| question.differs([&question.here, &answer], [row; 2]));
+            }
+            Ok(())
+        });
+        match asked {
+            Err(Halt::Broken(error)) => Err(error),
+            _ => Ok(differs),
+        }
+    }
+
+    /// Has a child that differs by `switches` load the program and do some `work`, which consists of such `calls`, and
+    /// ends it.
+    fn in_another_child(
+        &mut self,
+        progress: &mut Progress<'_>,
+        calls: &[Call],
+        switches: &[Switch],
+        work: impl FnOnce(&mut Child) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
+        let device = self.slot.device.clone();
+        let bytes = calls.iter().map(|call| call.layout().end()).max().unwrap_or(0);
+        let started = Instant::now();
+        let nursery = self.nursery_with(switches)?;
+        progress.aside += started.elapsed();
+        let mut child = Child::fork(nursery, progress.program.text, bytes, &limits, &device)?;
+        if switches.contains(&Switch::Threads) {
+            child.torch_threads = THREADS;
+        }
+        child.prepare(&device)?;
+        let worked = child
+            .load(progress.program.file_name, &mut progress.code)
+            .and_then(|()| warm_up(&mut child, nursery, calls))
+            .and_then(|()| work(&mut child));
+        child.end(nursery, "", String::new())?;
+        worked
+    }
+}
+
+/// Where programs may compile, lets the child do so for these calls, and ends that.
+fn warm_up(child: &mut Child, nursery: &mut Nursery, calls: &[Call]) -> Result<(), Halt> {
+    if !child.may_compile() {
+        return Ok(());
+    }
+    for call in calls {
+        for seed in 0..COMPILING_CALLS {
+            child.call(Call { seed, ..*call }, &first_weights(call.rows * call.items, seed))?;
+        }
+    }
+    child.seal(nursery)
+}
+
+/// In every second row lets some items weigh as much as the one before.
+fn make_ties(rows: &mut Rows, rng: &mut Stream) {
+    for row in rows.weights.chunks_exact_mut(rows.items).step_by(2) {
+        for item in 1..row.len() {
+            if rng.random_bool(TIES) {
+                row[item] = row[item - 1];
+            }
+        }
+    }
+}
+
+/// How many rows of which cases can be packed in this time, in the order of the cost of two rows: two rows at least of as
+/// many cases as possible, and of the cheapest one in any case; then equal shares of what is left.
+fn affordable(mut costs: Vec<Cost>, seconds: f64) -> Vec<(usize, usize)> {
+    let least = |cost: &Cost| cost.rows.min(2) as f64 * cost.row_seconds;
+    costs.sort_by(|a, b| least(a).total_cmp(&least(b)));
+    let mut of_others = 0.0;
+    let fitting = costs.iter().take_while(|cost| {
+        of_others += least(cost);
+        of_others <= seconds
+    });
+    let count = fitting.count().max(1).min(costs.len());
+    costs.truncate(count);
+    of_others = costs.iter().map(least).sum();
+    let mut left = seconds;
+    let mut chosen = Vec::new();
+    for (place, cost) in costs.iter().enumerate() {
+        of_others -= least(cost);
+        let share = (left / (count - place) as f64).min(left - of_others);
+        let rows = ((share / cost.row_seconds) as usize).clamp(cost.rows.min(2), cost.rows);
+        left -= rows as f64 * cost.row_seconds;
+        chosen.push((cost.case, rows));
+    }
+    chosen
+}
+
+/// What explains a case that differs in the nurseries of these switches or not. If it differs in each of several, then
+/// by what all of them have in common: another process, whose memory lies elsewhere.
+fn explanation(tried: &[(Switch, Vec<bool>)], case: usize) -> Switch {
+    let differing: Vec<Switch> = tried.iter().filter(|(_, differs)| differs[case]).map(|(switch, _)| *switch).collect();
+    match differing[..] {
+        [] => Switch::Several,
+        [_, _, ..] if differing.len() == tried.len() => Switch::Process,
+        [first, ..] => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(case: usize, rows: usize, row_seconds: f64) -> Cost {
+        Cost { case, rows, row_seconds }
+    }
+
+    #[test]
+    fn a_fast_program_is_checked_on_all_rows_and_a_slow_one_on_two_rows_of_the_cheapest_case() {
+        let fast = vec![cost(0, 58, 1e-5), cost(1, 232, 1e-5)];
+        assert_eq!(affordable(fast, 0.06), [(0, 58), (1, 232)]);
+        let slow = vec![cost(0, 58, 9.0), cost(1, 232, 5.0), cost(2, 1, 11.0)];
+        assert_eq!(affordable(slow, 0.06), [(1, 2)]);
+        assert!(affordable(Vec::new(), 0.06).is_empty());
+    }
+
+    #[test]
+    fn what_two_rows_of_every_case_leave_is_shared() {
+        let costs = vec![cost(0, 58, 0.02), cost(1, 58, 0.0001), cost(2, 232, 0.0005), cost(3, 58, 0.03)];
+        let chosen = affordable(costs.clone(), 0.06);
+        assert_eq!(chosen, [(1, 58), (2, 28), (0, 2)]);
+        let seconds = |(case, rows): &(usize, usize)| costs[*case].row_seconds * *rows as f64;
+        assert!(chosen.iter().map(seconds).sum::<f64>() <= 0.06);
+    }
+
+    #[test]
+    fn a_difference_in_every_nursery_comes_from_none_of_their_settings() {
+        let tried =
+            |differs: [[bool; 2]; 3]| -> Vec<_> { OF_A_NURSERY.into_iter().zip(differs.map(Vec::from)).collect() };
+        let found = |differs| [0, 1].map(|case| explanation(&tried(differs), case));
+        assert_eq!(found([[true, false], [true, false], [true, true]]), [Switch::Process, Switch::NumpyVectors]);
+        assert_eq!(found([[false, true], [false, true], [false, false]]), [Switch::Several, Switch::HashSeed]);
+    }
+
+    #[test]
+    fn every_second_row_has_ties() {
+        let weights: Vec<f64> = (0..400).map(f64::from).collect();
+        let mut rows = Rows::new(100, &weights);
+        make_ties(&mut rows, &mut stream(1, 0, Purpose::Consistency));
+        let ties = |row: usize| rows.row(row).windows(2).filter(|pair| pair[0] == pair[1]).count();
+        assert!(ties(0) > 10 && ties(2) > 10 && ties(1) + ties(3) == 0);
+    }
+}
