@@ -152,7 +152,7 @@ fn replies() -> Vec<Reply> {
 
 /// One message of each kind that a child can send.
 const FROM_CHILDREN: [&str; 9] = [
-    r#"{"reply": "jailed", "pid": 12}"#,
+    r#"{"reply": "jailed"}"#,
     r#"{"reply": "prepared", "threads": 1}"#,
     r#"{"reply": "loaded"}"#,
     r#"{"reply": "raised", "message": "SyntaxError: x", "traceback": "", "memory": false}"#,

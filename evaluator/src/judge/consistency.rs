@@ -177,7 +177,7 @@ impl Judge {
             progress.current = progress.schedule.child(question.case);
             progress.child().unpause();
             let returned = progress.unscored_call(question.call(), &question.rows.to_f32())?;
-            progress.child().pause();
+            progress.child().pause()?;
             spent.0 += returned.wall;
             question.here = returned.outputs.arrays;
             answered += 1;
