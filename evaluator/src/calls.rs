@@ -12,6 +12,7 @@ macro_rules! newer {
 }
 newer! {
     SYS_CACHESTAT = 451,
+    SYS_FCHMODAT2 = 452,
     SYS_MAP_SHADOW_STACK = 453,
     SYS_FUTEX_WAKE = 454,
     SYS_FUTEX_WAIT = 455,
@@ -173,7 +174,7 @@ pub const GROUPS: &[Group] = &[
     Group::new(
         Compilers,
         "locks (they always succeed), modes and times of files",
-        calls! { SYS_flock SYS_fchmod SYS_fchmodat SYS_fchmodat2 SYS_utimensat },
+        calls! { SYS_flock SYS_fchmod SYS_fchmodat SYS_FCHMODAT2 SYS_utimensat },
         x86! { SYS_chmod SYS_utime SYS_utimes SYS_futimesat },
     ),
     Group::new(
@@ -237,8 +238,8 @@ pub const GROUPS: &[Group] = &[
     ),
     Group::new(
         Denied,
-        "what one child could leave for another: watches, hints and attributes of files, pages in the cache, queues with \
-         a limit for the whole machine, new files with a number that counts up",
+        "what one child could leave for another: watches, hints and attributes of files, pages in the cache, queues \
+         with a limit for the whole machine, new files with a number that counts up",
         calls! {
             SYS_inotify_init1 SYS_inotify_add_watch SYS_inotify_rm_watch SYS_fanotify_init SYS_fanotify_mark
             SYS_fadvise64 SYS_readahead SYS_mincore SYS_CACHESTAT SYS_preadv2 SYS_pwritev2 SYS_sync SYS_syncfs

@@ -32,7 +32,7 @@ import sysconfig
 
 CHANNEL, MEMORY, PROGRAM, SUPERVISOR = 3, 4, 5, 6
 SCRATCH = "/scratch"
-# To start so many takes long enough for the judge to see it.
+# Starting this many takes long enough for the judge to see it.
 MOST_THREADS = 1 << 14
 
 # Where the loader finds libraries, and where GPU drivers keep theirs. Python's own paths come in addition.
@@ -46,7 +46,7 @@ COMPILERS = (
 )  # fmt: skip
 COMPILERS_PATH = "/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin"
 COMPILERS_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR")
-# No /dev/zero: a shared mapping of it is memory that counts for nobody once it is unmapped.
+# No /dev/zero: a shared mapping of it is memory that counts for no process once it is unmapped.
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dxg")
 # What a child sees of /proc, and what a child on a GPU sees besides. Nearly everything else there counts something for
@@ -127,6 +127,13 @@ def adopt_orphans():
     call("prctl", PR_SET_CHILD_SUBREAPER, 1)
 
 
+def reap(pid):
+    """Reaps a child without its status: later children copy this memory, and the child may have chosen it."""
+    while True:
+        with contextlib.suppress(InterruptedError):
+            return call("waitpid", pid, None, 0)
+
+
 def pid_outside():
     """Returns this process's pid in the judge's namespace, while /proc is still the judge's. Not for children: pids
     count up with every thread of every process."""
@@ -203,7 +210,7 @@ class Jail:
         """Forks a child as pid 1 of its own namespace, so that its descendants die with it."""
         if self.pid_namespace is None:
             return os.fork()
-        # Pids begin anew, so that this memory, which children copy, does not tell how many threads earlier ones made.
+        # Pids start at 1 again, so that this memory, which children copy, does not tell how many threads there were.
         with contextlib.suppress(OSError):
             write("/proc/sys/kernel/ns_last_pid", "1")
         call("unshare", CLONE_NEWPID)
@@ -239,7 +246,7 @@ class Jail:
                 drop_privileges()
         if "landlock" in self.steps:
             with step("landlock"):
-                self.restrict_files()
+                self.restrict_files(request["on_cpu"])
         # Dropping privileges resets this.
         die_with_parent()
         if "processes" in self.steps:
@@ -266,7 +273,7 @@ class Jail:
         if self.own_user_namespace and os.getuid() != 0:
             limit(resource.RLIMIT_NPROC, MOST_THREADS)
 
-    def restrict_files(self):
+    def restrict_files(self, on_cpu):
         """Landlock: forbids everything that this kernel's version knows, except for the rules."""
         version = call("syscall", SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)
         ruleset = create_ruleset(version)
@@ -282,6 +289,10 @@ class Jail:
                 allow(ruleset, "/proc/1/task", FILE_READ | FILE_READ_FOLDER | FILE_WRITE)
                 allow(ruleset, "/sys", FILE_READ | FILE_READ_FOLDER)
                 allow(ruleset, SCRATCH, scratch_access(version) | run)
+            elif not on_cpu:
+                for path in ("/sys", "/proc/self", *(f"/proc/{name}" for name in PROC + GPU_PROC if name != "1")):
+                    allow(ruleset, path, FILE_READ | FILE_READ_FOLDER)
+                allow(ruleset, "/proc/self/task", FILE_WRITE)
             call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
             call("syscall", SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
         finally:
@@ -451,20 +462,22 @@ def data_used():
 def mount_own(names):
     """Mounts a /proc that holds only these files and folders, of the child itself."""
     call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
-    # Read-only, because root can change much of /proc/sys from any namespace.
+    names_threads = "1" in names
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
-    call("mount", b"proc", b"/proc", b"proc", flags | MS_RDONLY, None)
+    call("mount", b"proc", b"/proc", b"proc", flags | (0 if names_threads else MS_RDONLY), None)
     # Put together where the scratch folder comes later.
     call("mount", b"tmpfs", SCRATCH.encode(), b"tmpfs", flags, b"size=1m,mode=0755")
     for name in names:
         if os.path.exists(f"/proc/{name}"):
             bind(f"/proc/{name}", f"{SCRATCH}/{name}")
-    if "1" in names:
+    if names_threads:
         os.symlink("1", f"{SCRATCH}/self")
+    # Read-only, because root can change much of /proc/sys from any namespace.
+    protect(SCRATCH, flags | MS_RDONLY)
+    if names_threads:
         task = f"{SCRATCH}/1/task".encode()
         call("mount", task, task, None, MS_BIND, None)
         call("mount", None, task, None, MS_BIND | MS_REMOUNT | flags, None)
-    call("mount", None, SCRATCH.encode(), None, MS_BIND | MS_REMOUNT | flags | MS_RDONLY, None)
     call("mount", SCRATCH.encode(), b"/proc", None, MS_MOVE, None)
 
 

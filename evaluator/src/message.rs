@@ -9,7 +9,7 @@ pub enum Message {
     Ready { pid: i32, python: String, torch: String, numpy_vectors: Vec<String>, cuda: Vec<String> },
     Forked { pid: i32 },
     Sealed {},
-    Reaped { status: i32 },
+    Reaped {},
     // from either
     Unavailable { step: String, reason: String },
     // from a child

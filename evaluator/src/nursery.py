@@ -13,7 +13,7 @@ Judge to nursery, and the replies. A pid is the child's pid in the nursery's nam
     {"op": "seal", "pid": N}
                         -> {"reply": "sealed"}: the child can start no more processes
     {"op": "reap", "pid": N}
-                        -> {"reply": "reaped", "status": N}, as waitpid reports it
+                        -> {"reply": "reaped"}; the judge has read the status
 
 If a step of the jail cannot be taken, the nursery or the child sends this as its first message, and exits:
     {"reply": "unavailable", "step": STEP, "reason": TEXT}
@@ -431,10 +431,10 @@ class Nursery:
     def reap(self, request, _):
         self.seal(request, _)
         self.living.discard(request["pid"])
-        _, status = os.waitpid(request["pid"], 0)
+        jail.reap(request["pid"])
         if JAIL.pid_namespace is None:
             self.end_orphans()
-        return {"reply": "reaped", "status": status}
+        return {"reply": "reaped"}
 
     def end_orphans(self):
         """Kills processes that ended children left behind; the children of a killed orphan become orphans in turn.

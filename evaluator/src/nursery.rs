@@ -203,16 +203,25 @@ impl Nursery {
     /// Forbids a child to start more processes and kills those that it started. False if they cannot all be killed.
     pub fn seal(&mut self, child: &Forked) -> Result<bool, NurseryError> {
         match self.ask(&json!({"op": "seal", "pid": child.number}))? {
-            Message::Sealed {} => Ok(process::kill_below(child.pid)),
-            other => Err(unexpected(&other)),
+            Message::Sealed {} => {}
+            other => return Err(unexpected(&other)),
         }
+        // A fork that was allowed may wait long for the CPU. Once all threads are stopped, none is under way: it has
+        // happened, or is denied when the child continues. A thread may stop only once what it started has ended.
+        process::signal_group(child.pid, Signal::SIGSTOP);
+        let is_alone = process::kill_below(child.pid)
+            && process::running_after_stop(child.pid) == 0
+            && process::kill_below(child.pid);
+        process::signal_group(child.pid, Signal::SIGCONT);
+        Ok(is_alone)
     }
 
     /// Kills a child with its process group and everything that it left behind; returns how the child had ended.
     pub fn end(&mut self, child: &Forked) -> Result<String, NurseryError> {
         process::signal_group(child.pid, Signal::SIGKILL);
+        let status = process::wait_status(child.pid);
         match self.ask(&json!({"op": "reap", "pid": child.number}))? {
-            Message::Reaped { status } => Ok(process::describe_status(child.pid, status)),
+            Message::Reaped {} => Ok(process::describe_status(child.pid, status.unwrap_or(Signal::SIGKILL as i32))),
             other => Err(unexpected(&other)),
         }
     }

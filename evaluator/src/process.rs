@@ -39,7 +39,7 @@ pub fn has_ended(pid: Pid) -> bool {
     states(pid).into_iter().all(|state| matches!(state, 'Z' | 'X'))
 }
 
-/// Waits until no thread of a stopped process runs. Returns how many go on, which is none for a process that obeys.
+/// Waits until no thread of a stopped process runs. Returns how many keep running: none if the process obeys.
 pub fn running_after_stop(pid: Pid) -> usize {
     let until = Instant::now() + STOP_LIMIT;
     loop {
@@ -97,8 +97,8 @@ fn field(status: &str, name: &str) -> Option<u64> {
 }
 
 fn resident_kib(status: &str) -> Option<u64> {
-    let fields = ["RssAnon:", "RssShmem:", "VmPTE:", "VmSwap:"];
-    fields.into_iter().map(|name| field(status, name)).sum()
+    let resident = field(status, "RssAnon:")? + field(status, "RssShmem:")? + field(status, "VmPTE:")?;
+    Some(resident + field(status, "VmSwap:").unwrap_or(0))
 }
 
 /// The running descendants of a process.
@@ -140,6 +140,19 @@ fn children(parent: Pid) -> Vec<Pid> {
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .map(Pid::from_raw)
         .collect()
+}
+
+/// Waits for a killed process to end, and returns its status as waitpid(2) reports it; `None` if it does not end.
+pub fn wait_status(pid: Pid) -> Option<i32> {
+    let until = Instant::now() + KILL_LIMIT;
+    while !has_ended(pid) {
+        if Instant::now() > until {
+            return None;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.split_whitespace().last()?.parse().ok()
 }
 
 /// A wait status as text: `signal SIGSEGV` or `exit status 1`.
@@ -194,14 +207,23 @@ mod tests {
     }
 
     #[test]
+    fn the_status_of_an_ended_process_is_known_before_it_is_reaped() {
+        on_python("import os; print(1, flush=True); os._exit(3)", |pid| assert_eq!(wait_status(pid), Some(0x300)));
+        on_python("print(1, flush=True); import time; time.sleep(60)", |pid| {
+            signal_group(pid, Signal::SIGKILL);
+            assert_eq!(wait_status(pid), Some(9));
+        });
+    }
+
+    #[test]
     fn a_process_has_not_ended_while_one_of_its_threads_runs() {
         const ENDS_FIRST: &str = "
 import ctypes, threading, time
-def go_on():
+def stay():
     time.sleep(0.1)
     print('ended', flush=True)
     time.sleep(60)
-threading.Thread(target=go_on).start()
+threading.Thread(target=stay).start()
 ctypes.CDLL(None).syscall(ctypes.c_long(EXIT), 0)";
         let program = ENDS_FIRST.replace("EXIT", &nix::libc::SYS_exit.to_string());
         on_python(&program, |pid| {

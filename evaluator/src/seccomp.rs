@@ -36,7 +36,7 @@ const NOT_FOR_COMPILERS: i32 = CLONE_NEWUSER
     | CLONE_PTRACE;
 
 /// Commands of `fcntl`. No locks, leases, hints and notifications, which other processes can notice; no pipe of another
-/// size, which holds memory that counts for nobody.
+/// size, which holds memory that counts for no process.
 const FCNTL: [i32; 7] = [F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GET_SEALS];
 /// Commands of `fcntl` that set and drop locks.
 const LOCKS: [i32; 4] = [F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW];
@@ -146,8 +146,8 @@ fn conditions(setting: Setting) -> BTreeMap<c_long, Vec<SeccompRule>> {
     rules
 }
 
-/// Mappings of files, and private ones without a file. Pages of a shared mapping without a file count for nobody while
-/// they are not mapped; huge pages are files whose number counts up, and have a limit for the whole machine.
+/// Mappings of files, and private ones without a file. Pages of a shared mapping without a file count for no process
+/// while they are not mapped; huge pages are files whose number counts up, and have a limit for the whole machine.
 fn mappings() -> Vec<SeccompRule> {
     let kinds = (MAP_HUGETLB | MAP_ANONYMOUS | MAP_TYPE) as u32;
     let of_a_file = masked(3, (MAP_HUGETLB | MAP_ANONYMOUS) as u32, 0);

@@ -14,9 +14,10 @@ use crate::users::ordinary_user;
 
 /// Programs under `tests/testdata` and their fates with compilers. The limit that stops a fork bomb depends on the
 /// machine.
-const WITH: [(&str, &[&str]); 12] = [
+const WITH: [(&str, &[&str]); 13] = [
     ("compilers/c_by_subprocess.py", &["measured"]),
     ("compilers/compiles_too_late.py", &["exception"]),
+    ("compilers/forks_late.py", &["measured"]),
     ("compilers/helper_without_a_main_thread.py", &["measured"]),
     ("compilers/leaves_a_daemon.py", &["measured"]),
     ("compilers/supervises_itself.py", &["measured"]),

@@ -55,7 +55,7 @@ fn a_step_protects_without_the_others() {
 }
 
 #[test]
-fn a_child_that_goes_on_when_it_is_stopped_is_rejected() {
+fn a_child_that_keeps_running_when_it_is_stopped_is_rejected() {
     let mut jail = Jail::new(Sandbox::BestEffort, false);
     assert!(jail.leave_out("seccomp", "left out by a test"));
     let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail, &Vec::new()) {

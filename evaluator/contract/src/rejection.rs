@@ -41,8 +41,8 @@ pub enum Rejection {
     /// The child ran too many threads.
     #[error("runs more threads than allowed: {used}, limit {limit}")]
     Threads { used: u32, limit: u32 },
-    /// Threads of the child go on while it is stopped.
-    #[error("does not stop while another program is timed: {running} of its threads go on")]
+    /// Threads of the child keep running while it is stopped.
+    #[error("does not stop while another program is timed: {running} of its threads keep running")]
     Unstoppable { running: u32 },
     /// The child printed too much.
     #[error("prints more than allowed: limit {limit_bytes} bytes")]

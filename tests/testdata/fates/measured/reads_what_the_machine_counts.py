@@ -9,8 +9,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 SYSINFO, GETRUSAGE, TIMES, STATFS, STATX, FSTATFS = 99, 98, 100, 137, 332, 138
 CHANNEL, MEMORY = 3, 4
 SO_PEERCRED, SO_PEERPIDFD = 17, 77
-OF_THE_MACHINE = "loadavg meminfo stat uptime vmstat interrupts softirqs diskstats buddyinfo slabinfo zoneinfo locks timer_list"
-OF_A_PROCESS = "stat status io schedstat sched maps smaps limits fd fdinfo task net mountinfo timers timerslack_ns cgroup ns"
+OF_THE_MACHINE = "loadavg meminfo stat uptime vmstat interrupts softirqs diskstats buddyinfo slabinfo zoneinfo locks"
+OF_A_PROCESS = "stat status io schedstat sched maps smaps limits fd fdinfo task net mountinfo timers cgroup ns"
 PATHS = [
     *(f"/proc/{name}" for name in OF_THE_MACHINE.split()),
     *(f"/proc/{process}/{name}" for process in ("self", "1", "thread-self") for name in OF_A_PROCESS.split()),
