@@ -118,8 +118,8 @@ fn a_duel_is_two_events_that_the_log_tells() {
     let log = measured::world().run(&["log", "--run", NAME]).ends(0).stdout;
     assert_eq!(log.lines().filter(|line| line.contains(" in a duel, seed ")).count(), started, "{log}");
     let confirmed = run.search.candidates().filter(|(_, known)| known.held_out.as_ref().is_some_and(|it| it.confirmed));
-    let told = log.lines().filter(|line| line.contains(" is the best: ") && line.contains(" against candidate "));
-    assert_eq!(told.count(), confirmed.count(), "{log}");
+    let shown = log.lines().filter(|line| line.contains(" is the best: ") && line.contains(" against candidate "));
+    assert_eq!(shown.count(), confirmed.count(), "{log}");
 }
 
 #[test]

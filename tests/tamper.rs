@@ -214,7 +214,7 @@ fn settings_that_anything_was_decided_by_diverge_where_it_was() {
         ("/settings/evaluation/weights/quality", json!(0.1), "the record has"),
         ("/settings/search/candidates", json!(25), "the end of the run"),
         ("/settings/search/candidates", json!(9), "the selection"),
-        ("/settings/search/islands", json!(1), "event 6 contradicts the events before it: there is no island 1"),
+        ("/settings/search/islands", json!(1), "event 5 contradicts the events before it: there is no island 1"),
         ("/settings/search/proposers/compose", json!(false), "the selection"),
         ("/settings/search/target_score", json!(0.001), "the selection"),
         (

@@ -22,8 +22,8 @@ pub enum Order {
 /// The answer to an order of the same kind.
 #[derive(Debug)]
 pub enum Measured {
-    Evaluation(Evaluation),
-    Duel(Duel),
+    Evaluation(Box<Evaluation>),
+    Duel(Box<Duel>),
 }
 
 #[derive(Debug)]
@@ -102,8 +102,8 @@ async fn serve<T>(
 ) {
     while let Some((task, order)) = inbox.recv().await {
         let measured = match order {
-            Order::Evaluate(request) => judge.evaluate(*request).await.map(Measured::Evaluation),
-            Order::Duel(request) => judge.duel(*request).await.map(Measured::Duel),
+            Order::Evaluate(request) => judge.evaluate(*request).await.map(|done| Measured::Evaluation(Box::new(done))),
+            Order::Duel(request) => judge.duel(*request).await.map(|done| Measured::Duel(Box::new(done))),
         };
         if results.send((slot, Finished { task, measured })).await.is_err() {
             return;

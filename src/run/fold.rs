@@ -195,7 +195,7 @@ impl Run {
         for (_, start, end) in own {
             let (started, ended) = (self.lines()?.at(*start)?, self.lines()?.at(*end)?);
             if let (Event::DuelStarted { contender, best, seed }, Event::DuelEnded { duel, .. }) = (started, ended) {
-                duels.push((OpenDuel { contender, best, seed }, duel));
+                duels.push((OpenDuel { contender, best, seed }, *duel));
             }
         }
         Ok(duels)

@@ -296,7 +296,7 @@ impl World {
                 let evaluation = self.evaluation(candidate);
                 Event::CandidateEvaluated { candidate, evaluation }
             }
-            Task::Duel(contender) => Event::DuelEnded { contender, duel: self.duel() },
+            Task::Duel(contender) => Event::DuelEnded { contender, duel: Box::new(self.duel()) },
         };
         self.record(event);
     }

@@ -645,12 +645,12 @@ fn inconsistent(world: &World, gap: f64) -> Evaluation {
     Evaluation::Inconsistent { inconsistencies: vec![inconsistency()], measurement: measured(world, gap, 0.1) }
 }
 
-fn duel(contender: Evaluation, best: Evaluation) -> Duel {
-    Duel { contender, best }
+fn duel(contender: Evaluation, best: Evaluation) -> Box<Duel> {
+    Box::new(Duel { contender, best })
 }
 
 /// A whole duel of a contender with the program that it has to beat.
-fn fight(world: &mut World, contender: u64, duel: Duel) {
+fn fight(world: &mut World, contender: u64, duel: Box<Duel>) {
     world.start_duel(CandidateId(contender), 7);
     world.record(Event::DuelEnded { contender: CandidateId(contender), duel });
 }
@@ -853,7 +853,6 @@ fn to_be_pruned(held_out: usize) -> World {
     world.record(world.baseline());
     world.record(selected(0, Proposer::Corpus(0), 0));
     world.record(Event::CandidateCreated(with_fingerprint(created(1, 0, CandidateId::SEED), |of| of.size = 100)));
-    if held_out > 0 {}
     world.record(evaluated(1, scored(&world, 0.01)));
     world
 }

@@ -72,7 +72,7 @@ pub enum Event {
         seed: u64,
     },
     /// The duel of a contender ended. Who is the best follows from it.
-    DuelEnded { contender: CandidateId, duel: Duel },
+    DuelEnded { contender: CandidateId, duel: Box<Duel> },
     /// The run stopped in good order; `resume` can continue it.
     RunStopped { reason: StopReason },
     /// The run continues.
@@ -518,7 +518,7 @@ mod tests {
         ] {
             let duel =
                 Duel { contender: Evaluation::Measured { measurement: measurement() }, best: evaluation.clone() };
-            events.push(Event::DuelEnded { contender: CandidateId(7), duel });
+            events.push(Event::DuelEnded { contender: CandidateId(7), duel: Box::new(duel) });
             events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
         }
         use StopReason::{Candidates, Dollars, Exhausted, Interrupted, StopFile, Target, Tokens, WallTime};

@@ -194,10 +194,10 @@ impl Driver<'_> {
         self.lost_duel &= !is_duel;
         let event = match (task, measured) {
             (Task::Evaluate(candidate), Measured::Evaluation(evaluation)) => {
-                Event::CandidateEvaluated { candidate, evaluation }
+                Event::CandidateEvaluated { candidate, evaluation: *evaluation }
             }
             (Task::Duel(contender), Measured::Duel(duel)) => Event::DuelEnded { contender, duel },
-            (Task::Baseline, Measured::Evaluation(evaluation)) => baseline_evaluated(evaluation)?,
+            (Task::Baseline, Measured::Evaluation(evaluation)) => baseline_evaluated(*evaluation)?,
             (_, other) => return Err(JudgeError::Answer(format!("{other:?}")).into()),
         };
         self.record.add(&event)
