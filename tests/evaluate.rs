@@ -109,7 +109,8 @@ fn rebalances_spread_and_consistency_are_reported() {
 #[test]
 fn a_program_that_answers_differently_is_scored_and_flagged() {
     judge();
-    let program = repository("tests/testdata/fates/inconsistent/other_answers_for_equal_input.py").display().to_string();
+    let program =
+        repository("tests/testdata/fates/inconsistent/other_answers_for_equal_input.py").display().to_string();
     let output = World::new().run(&["evaluate", &program]).ends(0).stdout;
     assert!(output.contains("NOT consistent: "), "{output}");
     assert!(output.contains("combined_score"), "{output}");

@@ -37,7 +37,9 @@ fn all_five_proposals_and_their_bridges_are_applied_and_judged_in_full() {
     let run = measured::run();
     let corpus: Vec<_> = run.search.candidates().filter(|(_, known)| is_corpus(known.proposer)).collect();
     for (_, known) in &corpus {
-        assert!(matches!(known.outcome, Some(Outcome::Measured(_))), "{}: {:?}", known.name, known.outcome);
+        // Two of them draw random numbers.
+        let is_scored = matches!(known.outcome, Some(Outcome::Measured(_) | Outcome::Inconsistent(Some(_))));
+        assert!(is_scored, "{}: {:?}", known.name, known.outcome);
     }
     for name in FIVE {
         assert!(corpus.iter().any(|(_, known)| known.name == name), "{name} made no candidate");
@@ -62,7 +64,7 @@ fn declined(run: &Run) -> String {
 #[test]
 fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
     let (run, output) = (measured::run(), measured::output());
-    let named = |name: &str| output.stdout.lines().any(|line| line.split_whitespace().last() == Some(name));
+    let named = |name: &str| output.stdout.lines().any(|line| line.split_whitespace().any(|word| word == name));
     assert!(named("seed") && FIVE.into_iter().all(named), "{}", output.stdout);
     let best = run.search.best().unwrap();
     let known = run.search.candidate(best.candidate).unwrap();

@@ -62,6 +62,7 @@ fn the_golden_run_holds_all_that_can_happen() {
         "candidate-created",
         "candidate-evaluated",
         "measured",
+        "inconsistent",
         "outclassed",
         "rejected",
         "exception",

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use packevolve::run::fold::Run;
+use packevolve::search::Outcome;
+use packevolve::values::candidate::CandidateId;
 use packevolve::values::cost::Charge;
 use packevolve::values::event::{Asking, Event, ModelAsked, Proposer, Selection, StopReason};
 use serde_json::{Value, json};
 
 use crate::support::endpoint::{Act, Endpoint};
 use crate::support::live::Live;
-use crate::support::script::MEASURED;
+use crate::support::script::{INCONSISTENT, MEASURED};
 use crate::support::{World, count, repository, scripted};
 
 const KEY: &str = "sk-hunter2-and-more";
@@ -296,6 +298,22 @@ fn a_run_whose_models_are_all_switched_off_ends() {
     let stranger = Endpoint::playing(vec![Act::refuse(401, "", "wrong key")]);
     let world = world_of(&[model("stranger", &stranger.base_url())], &json!({}));
     world.run(&["evolve", "--run", "x"]).ends(0).tells(&["stopped: nothing new is found any more"]);
+}
+
+#[test]
+fn a_model_reads_in_what_way_its_program_was_inconsistent() {
+    let unsteady = insert(&format!("_IDEA = {{n}}  {INCONSISTENT}"));
+    let endpoint = Endpoint::playing(vec![unsteady, idea()]);
+    let mut model = model("one", &endpoint.base_url());
+    model["max_concurrent"] = json!(1);
+    let world = world_of(&[model], &json!({}));
+    world.run(&["evolve", "--run", "x", "--candidates", "4"]).ends(0);
+    let known = world.read("x").search.candidate(CandidateId(1)).unwrap().clone();
+    assert_eq!(known.outcome, Some(Outcome::Inconsistent(None)), "{known:?}");
+    let said: Vec<String> = endpoint.arrived().iter().map(|arrived| arrived.said().concat()).collect();
+    let wanted = "its answers are inconsistent: another process packs 2 of 4 rows of ";
+    assert!(said.iter().any(|said| said.contains(wanted)), "{said:?}");
+    is_made_again(&world);
 }
 
 #[test]
