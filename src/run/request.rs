@@ -49,18 +49,16 @@ pub fn evaluate_request(search: &Search, candidate: CandidateId, program: String
     }
 }
 
-/// Measures contender and best, with these programs, in a duel. A cut ends after the fewest rounds: it does not have to be
-/// better.
+/// Measures contender and best, with these programs, in a duel.
 pub fn duel_request(search: &Search, duel: OpenDuel, contender: String, best: String) -> DuelRequest {
     let evaluation = &search.settings().evaluation;
-    let is_cut = search.candidate(duel.contender).is_some_and(|known| known.cut.is_some());
     DuelRequest {
         contender: Duelist { candidate: duel.contender.0, program: contender },
         best: Duelist { candidate: duel.best.0, program: best },
         file_name: search.origin().file_name.clone(),
         seed: duel.seed,
         least_rounds: LEAST_ROUNDS,
-        most_rounds: if is_cut { LEAST_ROUNDS } else { MOST_ROUNDS },
+        most_rounds: MOST_ROUNDS,
         budget_seconds: evaluation.budget_seconds,
         limits: evaluation.limits.times(search.baseline()),
         baseline: search.baseline().expect("BUG: the baseline is measured first").clone(),
