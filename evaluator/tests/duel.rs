@@ -101,3 +101,12 @@ fn a_slow_pair_meets_once() {
     assert_eq!((measured(&met.contender).rounds(), measured(&met.best).rounds()), (1, 1));
     assert!(measured(&met.contender).rebalance.is_empty());
 }
+
+#[test]
+fn a_pair_without_time_for_all_rounds_ends_once_it_is_decided() {
+    let mut client = open();
+    let baseline = client.measure(&program("measured/heaviest_together.py"));
+    let request = request("measured/honest.py", "measured/heaviest_together.py", &baseline);
+    let met = duel(&mut client, DuelRequest { budget_seconds: Some(1e-4), ..request });
+    assert_eq!(measured(&met.contender).rounds(), 1);
+}

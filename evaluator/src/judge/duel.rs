@@ -67,11 +67,7 @@ impl Judge {
     /// Measures both programs round by round, until one is better, fails, or the time is used up.
     fn rounds(&mut self, request: &DuelRequest, sides: &mut [Side<'_>; 2], started: Instant) -> Result<(), JudgeError> {
         for round in 0..request.most_rounds {
-            let verdict = verdict(request, sides);
-            let is_decided = round >= request.least_rounds && (verdict.is_won() || verdict.is_lost());
-            let charged: f64 = sides.iter().map(|side| side.progress.charged_seconds()).sum();
-            let is_late = round > 0 && request.budget_seconds.is_some_and(|budget| charged > budget);
-            if is_decided || is_late || sides.iter().any(|side| side.failure.is_some()) {
+            if round > 0 && is_over(request, sides, round) {
                 break;
             }
             for case in 0..self.session.cases.len() {
@@ -147,6 +143,18 @@ impl Judge {
     fn leave(&mut self, Side { progress, failure, .. }: Side<'_>) -> Result<Evaluation, JudgeError> {
         self.end(progress, failure.map_or(Ok(Ended::Completed), Err))
     }
+}
+
+/// Whether no round follows the first `rounds`. A pair that has no time for the least number of rounds ends as soon as it
+/// is decided.
+fn is_over(request: &DuelRequest, sides: &[Side<'_>; 2], rounds: usize) -> bool {
+    let verdict = verdict(request, sides);
+    let is_decided = verdict.is_won() || verdict.is_lost();
+    let charged: f64 = sides.iter().map(|side| side.progress.charged_seconds()).sum();
+    let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
+    let is_slow = charged / rounds as f64 * request.least_rounds as f64 > budget;
+    let has_failed = sides.iter().any(|side| side.failure.is_some());
+    has_failed || charged > budget || is_decided && (is_slow || rounds >= request.least_rounds)
 }
 
 fn verdict(request: &DuelRequest, [contender, best]: &[Side<'_>; 2]) -> Verdict {
