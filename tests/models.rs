@@ -307,7 +307,7 @@ fn a_model_reads_in_what_way_its_program_was_inconsistent() {
     let mut model = model("one", &endpoint.base_url());
     model["max_concurrent"] = json!(1);
     let world = world_of(&[model], &json!({}));
-    world.run(&["evolve", "--run", "x", "--candidates", "4"]).ends(0);
+    world.run(&["evolve", "--run", "x", "--candidates", "8"]).ends(0);
     let known = world.read("x").search.candidate(CandidateId(1)).unwrap().clone();
     assert_eq!(known.outcome, Some(Outcome::Inconsistent(None)), "{known:?}");
     let said: Vec<String> = endpoint.arrived().iter().map(|arrived| arrived.said().concat()).collect();
