@@ -27,7 +27,7 @@ impl Call {
         let Self { rows, items, packs, seed } = self;
         let layout = self.layout();
         let numbers = [rows as u64, items as u64, packs as u64, seed, layout.offset(0), layout.offset(1)];
-        [&b"C"[..], bytemuck::cast_slice(&numbers)].concat()
+        std::iter::once(b'C').chain(numbers.into_iter().flat_map(u64::to_ne_bytes)).collect()
     }
 
     /// Of `weight`, and of `pack_index` and `rank_in_pack`, all `[rows, items]`.

@@ -27,7 +27,7 @@ Judge to child over the channel, and the replies. `memory` is shared with the ju
                            {"reply": "loaded"} | raised
     "C" and six numbers of 64 bits: X, n, m, seed, pack_at, rank_at
                         -> {"reply": "returned", "device_seconds": SECONDS on a GPU} | wrong-result | raised
-A call of `balanced_packing`. It is no JSON, because the child is timed while it reads it. The input float32 [X, n] lies
+A call of `balanced_packing`. It has no JSON, because the child is timed while it reads. The input float32 [X, n] lies
 at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes pack_at and rank_at.
     {"op": "rebalance", "layers": L, "experts": E, "replicas": R, "groups": G, "nodes": N, "gpus": M, "seed": S,
      "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}

@@ -18,7 +18,7 @@ const CALIBRATION_CALLS: usize = 5;
 const AGREEING: usize = 3;
 /// How far agreeing calibrations may be apart.
 const AGREEMENT: f64 = 0.03;
-/// A slot that never settles is used as it is after this many calibrations.
+/// After this many calibrations the judge also uses a slot that has not settled.
 const MOST_CALIBRATIONS: usize = 30;
 
 /// A device with the reference program on it.
@@ -70,7 +70,7 @@ impl Slot {
         self.last = None;
     }
 
-    /// Whether a pair is to be repeated: the reference time on one of its sides is too far from the calibrated one.
+    /// Whether the judge repeats a pair: the reference time on one of its sides is too far from the calibrated one.
     pub fn is_off(&self, sides: [f64; 2]) -> bool {
         let calibrated = median(self.calibrations.iter().copied());
         sides.into_iter().any(|seconds| (seconds / calibrated - 1.0).abs() > TOLERANCE)

@@ -103,8 +103,8 @@ pub struct CaseMeasurement {
 pub struct Voided {
     /// Name of the case.
     pub case: String,
-    /// What was measured. The first voided sample of a case and window was its first attempt, and so on; the sample
-    /// that counts came after all of them.
+    /// What was measured. The first voided sample of a case and window was its first attempt, and so on. The sample
+    /// that counts came after all of them, unless the case was measured several times on its windows, as the baseline is.
     pub sample: Sample,
 }
 
@@ -196,7 +196,7 @@ pub enum Evaluation {
     Inconsistent {
         /// In what way, at least one.
         inconsistencies: Vec<Inconsistency>,
-        /// What was measured: everything, or, where the request says so, until the inconsistency was found.
+        /// What was measured: everything, or, if the request wants no more, what came before the check.
         measurement: Measurement,
     },
     /// Stopped early: by a generous estimate it would have scored below the threshold of the request.

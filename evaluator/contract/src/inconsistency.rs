@@ -1,7 +1,7 @@
 //! Inconsistency: the ways in which the answers of a program depend on what they must not depend on.
 //!
 //! Every rank of an inference engine plans for itself. Ranks whose plans differ corrupt the output of the model, so a
-//! program must answer alike in every process, and pack each row alike whatever other rows are packed with it.
+//! program must answer alike in every process, and pack each row alike beside any other rows.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub enum Switch {
     #[strum(to_string = "NPY_DISABLE_CPU_FEATURES")]
     NumpyVectors,
     /// Several of these together, or one that could not be tried alone.
-    #[strum(to_string = "settings of the process that were not told apart")]
+    #[strum(to_string = "one of the settings of the process, or several together")]
     Several,
 }
 

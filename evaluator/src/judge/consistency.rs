@@ -1,4 +1,4 @@
-//! Consistency: whether a program answers alike in every process, and packs each row alike whatever rows come with it.
+//! Consistency: whether a program answers alike in every process, and packs each row alike beside any other rows.
 //!
 //! Every rank of an inference engine plans for itself, and ranks that differ corrupt the model's output. So after the
 //! first round the program answers one more call of each case, on loads that are in no window of the run and have many
@@ -195,7 +195,7 @@ impl Judge {
                 break;
             }
             let differs = self.differs_by(progress, cases, switch)?;
-            // What is drawn anew in every process may be equal by chance in some cases.
+            // What every process draws for itself may be equal by chance in some cases.
             if switch == Switch::Process && differs.contains(&true) {
                 return Ok(vec![switch; cases.len()]);
             }

@@ -2,7 +2,7 @@
 //!
 //! Both programs get the same windows, each with rows and items in an order of its own: the difference of two programs on
 //! one window varies a third as much as on two windows. The contender is always the first that sees a window, so that it
-//! gains nothing from the best's child, whatever may join the two.
+//! gains nothing from the best's child, even if something joins the two.
 
 use std::time::Instant;
 
@@ -34,12 +34,19 @@ struct Side<'a> {
 }
 
 impl Judge {
-    /// Lets two programs meet. If the nursery or the reference program breaks, starts new ones and tries once more.
+    /// Lets two programs meet.
+    ///
+    /// # Errors
+    /// The nursery or the reference program broke. The duel needs another seed now, because its windows were seen.
     pub fn duel(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
-        self.twice(|judge| judge.duel_once(request))
+        let met = self.meet(request);
+        if let Err(JudgeError::Nursery(_) | JudgeError::Reference(_)) = met {
+            self.replace_nursery()?;
+        }
+        met
     }
 
-    fn duel_once(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
+    fn meet(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
         let started = Instant::now();
         let before = self.slot.settle()?;
         let mut sides = [self.side(request, CONTENDER, &before), self.side(request, BEST, &before)];
@@ -145,8 +152,8 @@ impl Judge {
     }
 }
 
-/// Whether no round follows the first `rounds`. A pair that has no time for the least number of rounds ends as soon as it
-/// is decided.
+/// Whether no round follows the first `rounds`. A pair that has no time for the least number of rounds ends once it is
+/// decided.
 fn is_over(request: &DuelRequest, sides: &[Side<'_>; 2], rounds: usize) -> bool {
     let verdict = verdict(request, sides);
     let is_decided = verdict.is_won() || verdict.is_lost();

@@ -35,16 +35,11 @@ pub(super) struct Streams {
 impl Judge {
     /// Evaluates one program. If the nursery or the reference program breaks, starts new ones and tries once more.
     pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
-        self.twice(|judge| judge.evaluate_once(request))
-    }
-
-    /// Tries again with a new nursery if it or the reference program breaks.
-    pub(super) fn twice<T>(&mut self, work: impl Fn(&mut Self) -> Result<T, JudgeError>) -> Result<T, JudgeError> {
-        match work(self) {
+        match self.evaluate_once(request) {
             Err(error @ (JudgeError::Nursery(_) | JudgeError::Reference(_))) => {
-                tracing::warn!(%error, "replacing the nursery");
+                tracing::warn!(%error, candidate = request.candidate, "replacing the nursery");
                 self.replace_nursery()?;
-                work(self)
+                self.evaluate_once(request)
             }
             other => other,
         }

@@ -107,7 +107,7 @@ pub(super) fn ask_elsewhere(child: &mut Child, questions: &mut [Question], spent
     Ok(())
 }
 
-/// Has the other child pack the rows in reversed order: at once if the shape of calls is to be kept, or in two halves.
+/// Has the other child pack the rows in reversed order: at once if calls must keep their shape, or in two halves.
 pub(super) fn ask_in_reverse(
     child: &mut Child,
     questions: &mut [Question],

@@ -63,7 +63,7 @@ impl Judge {
         unreachable!("BUG: the number of void pairs is limited")
     }
 
-    /// Makes a call; `None` if it is void and is to be repeated. Before a pair is given up, the reference program is
+    /// Makes a call; `None` if it is void and must be repeated. Before a pair is given up, the reference program is
     /// calibrated again: the calibration may be what was disturbed, or the slot has another speed now. Once too many pairs
     /// of a case were void, its later ones count, and the case is doubtful.
     pub(super) fn valid_sample(
