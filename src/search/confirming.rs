@@ -31,11 +31,13 @@ impl Search {
         candidate == CandidateId::SEED && self.baseline_is_seed()
     }
 
-    /// The program that a contender meets: the best; for a cut, what its pass began with, so that many invisible steps down
-    /// do not add up.
+    /// The program that a contender meets: the best. For a cut, or if it is better there, it is what the pass of cuts began
+    /// with, so that many invisible steps down do not add up.
     pub fn opponent(&self, contender: CandidateId) -> Option<&Best> {
         let best = self.best.as_ref()?;
-        let origin = self.pruning.origin(best.candidate).filter(|_| self.is_cut_from_best(contender));
+        let is_met =
+            |origin: &&Best| self.is_cut_from_best(contender) || origin.reported_score() > best.reported_score();
+        let origin = self.pruning.origin(best.candidate).filter(is_met);
         Some(origin.unwrap_or(best))
     }
 
@@ -52,8 +54,8 @@ impl Search {
             (Some(other), Some(verdict)) if is_decisive(own) && is_decisive(other) => {
                 self.wins(contender, own, verdict)
             }
-            // The best was rejected.
-            (None, _) if is_decisive(own) => true,
+            // The best was rejected, twice: a busy machine may stop a program once.
+            (None, _) if is_decisive(own) && self.contender_of(contender).doubtful_duels > 0 => true,
             _ if self.contender_of(contender).doubtful_duels + 1 < MOST_DUELS => return Ruling::Doubtful,
             _ => false,
         };

@@ -2,10 +2,10 @@
 //!
 //! Every rank of an inference engine plans for itself, and ranks that differ corrupt the model's output. So after the
 //! first round the program answers one more call of each case, on loads that are in no window of the run and have many
-//! ties. Then another child answers the same call, with everything different that must make no difference: the hash seed
-//! of Python, the vector instructions of torch and NumPy, the number of threads and the seed of the generators. There the
-//! rows are also packed in reversed order in two halves, and some of them alone. A row is packed differently if the pack of
-//! an item differs, or its place in the pack: engines number their slots by both.
+//! ties. Then another child answers the same call, and the first one that was scored, with everything different that must
+//! make no difference: the hash seed of Python, the vector instructions of torch and NumPy, the number of threads and the
+//! seed of the generators. A third child packs the rows in reversed order in two halves, and some of them alone. A row is
+//! packed differently if the pack of an item differs, or its place in the pack: engines number their slots by both.
 //!
 //! If the answers differ elsewhere, the settings are tried one by one, so that the evidence names the one that matters.
 //! Vector instructions and hash seed need nurseries of their own ([`elsewhere`](crate::judge::elsewhere)). On a GPU, whose
@@ -16,6 +16,7 @@
 //! Where programs may compile, a call of another shape may need a compiler, so the other child answers the smallest case
 //! only, once in order and once reversed.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use packevolve_contract::case::Case;
@@ -28,7 +29,7 @@ use crate::call::Call;
 use crate::child::Child;
 use crate::error::{Halt, JudgeError};
 use crate::judge::elsewhere::variables;
-use crate::judge::progress::Progress;
+use crate::judge::progress::{Progress, Scored};
 use crate::judge::question::{Answer, PASS, Question, Spent, ask_alone, ask_elsewhere, ask_in_reverse, figures};
 use crate::judge::session::Judge;
 use crate::judge::warm_up::{COMPILING_CALLS, first_weights};
@@ -87,8 +88,7 @@ impl Judge {
         let keeps_shape = self.session.allow_compile;
         let asked = self.in_another_child(progress, &calls, self.switches(), |child| {
             ask_elsewhere(child, &mut questions, &mut spent)?;
-            ask_in_reverse(child, &mut questions, &mut spent, keeps_shape)?;
-            if keeps_shape { Ok(()) } else { ask_alone(child, &mut questions, &mut spent) }
+            if keeps_shape { ask_in_reverse(child, &mut questions, &mut spent, true) } else { Ok(()) }
         });
         match asked {
             Err(Halt::Broken(error)) => return Err(error.into()),
@@ -97,6 +97,16 @@ impl Judge {
                 questions[0].elsewhere.fill(Some(true));
             }
             _ => {}
+        }
+        if !keeps_shape {
+            // A third child, which has not packed the rows together and so cannot repeat what it answered then.
+            let asked = self.in_another_child(progress, &calls, self.switches(), |child| {
+                ask_in_reverse(child, &mut questions, &mut spent, false)?;
+                ask_alone(child, &mut questions, &mut spent)
+            });
+            if let Err(Halt::Broken(error)) = asked {
+                return Err(error.into());
+            }
         }
         self.slot.interrupt();
         questions.sort_by_key(|question| question.case);
@@ -107,15 +117,17 @@ impl Judge {
         let differing: Vec<&Question> =
             questions.iter().filter(|question| figures(&question.elsewhere).is_some()).collect();
         let mut switches = self.find_switches(progress, &differing)?.into_iter();
-        let mut found = Vec::new();
+        let (mut found, mut known) = (Vec::new(), BTreeSet::new());
         for question in questions {
             let case = || question.name.clone();
             if let Some((rows, of)) = figures(&question.elsewhere) {
                 let switch = switches.next().expect("BUG: a switch for each case that differs");
-                found.push(Inconsistency::Elsewhere { case: case(), switch, rows, of });
+                let is_new = known.insert((question.case, "elsewhere"));
+                found.extend(is_new.then(|| Inconsistency::Elsewhere { case: case(), switch, rows, of }));
             }
             if let Some((rows, of)) = figures(&question.among_others) {
-                found.push(Inconsistency::Rows { case: case(), rows, of });
+                let is_new = known.insert((question.case, "rows"));
+                found.extend(is_new.then(|| Inconsistency::Rows { case: case(), rows, of }));
             }
         }
         Ok(found)
@@ -136,7 +148,27 @@ impl Judge {
         } else {
             affordable(costs.collect(), PASS.as_secs_f64())
         };
-        chosen.into_iter().map(|(case, rows)| self.question(case, rows, candidate)).collect()
+        let of_own = chosen.iter().map(|&(case, rows)| self.question(case, rows, candidate));
+        let scored = chosen.iter().filter_map(|&(case, rows)| self.scored_question(progress, case, rows));
+        scored.chain(of_own).collect()
+    }
+
+    /// The first scored call of a case, if all its rows can be asked. A program can recognise the calls that only the check
+    /// makes, but not these.
+    fn scored_question(&self, progress: &Progress<'_>, case: usize, rows: usize) -> Option<Question> {
+        let of_case = &self.session.cases[case];
+        let Scored { rows: known, seed, answer } = progress.scored[case].as_ref().filter(|_| rows == of_case.rows)?;
+        Some(Question {
+            case,
+            name: of_case.to_string(),
+            rows: known.clone(),
+            packs: of_case.packs,
+            seeds: [*seed, !*seed],
+            here: answer.clone(),
+            there: None,
+            elsewhere: vec![None; rows],
+            among_others: vec![None; rows],
+        })
     }
 
     fn question(&self, case: usize, rows: usize, candidate: u64) -> Question {
@@ -170,6 +202,10 @@ impl Judge {
     ) -> Result<(), Halt> {
         let mut answered = 0;
         for question in questions.iter_mut() {
+            if !question.here[0].is_empty() {
+                answered += 1;
+                continue;
+            }
             if answered > 0 && spent.exceeds(1) {
                 break;
             }

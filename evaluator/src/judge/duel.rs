@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use packevolve_contract::duel::{Duel, Verdict};
 use packevolve_contract::evaluation::{Evaluation, Sample};
-use packevolve_contract::objective::{Pairing, Yardstick};
+use packevolve_contract::objective::{Pairing, SOLVED_GAP, Yardstick, gap};
 use packevolve_contract::protocol::DuelRequest;
 use packevolve_contract::stream::{Purpose, stream};
 
@@ -78,8 +78,11 @@ impl Judge {
                 break;
             }
             for case in 0..self.session.cases.len() {
-                for side in sides.iter_mut() {
-                    self.turn(request, side, [round, case], started)?;
+                for place in [CONTENDER, BEST] {
+                    let began = Instant::now();
+                    self.turn(request, &mut sides[place], [round, case], started)?;
+                    // A program that waits uses up no time of the other one.
+                    sides[1 - place].progress.aside += began.elapsed();
                 }
             }
         }
@@ -157,7 +160,9 @@ impl Judge {
 fn is_over(request: &DuelRequest, sides: &[Side<'_>; 2], rounds: usize) -> bool {
     let verdict = verdict(request, sides);
     let is_decided = verdict.is_won() || verdict.is_lost();
-    let charged: f64 = sides.iter().map(|side| side.progress.charged_seconds()).sum();
+    // Cases that no score counts would let a program end the duel at no cost.
+    let counts = |case: &str| gap(request.baseline.samples(case)) >= SOLVED_GAP;
+    let charged: f64 = sides.iter().map(|side| side.progress.charged_seconds(counts)).sum();
     let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
     let is_slow = charged / rounds as f64 * request.least_rounds as f64 > budget;
     let has_failed = sides.iter().any(|side| side.failure.is_some());

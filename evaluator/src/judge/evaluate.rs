@@ -81,6 +81,7 @@ impl Judge {
             children: Vec::new(),
             schedule,
             current: 0,
+            scored: self.session.cases.iter().map(|_| None).collect(),
             during: "loading".to_owned(),
             limits: limits.unwrap_or_else(|| self.session.limits.times(None)),
             aside: Duration::ZERO,
@@ -131,7 +132,7 @@ impl Judge {
         let mut inconsistencies = Vec::new();
         for round in progress.schedule.rounds() {
             // Charged time counts, so a program that sleeps is not measured on fewer windows.
-            if round > 0 && progress.charged_seconds() > budget {
+            if round > 0 && progress.charged_seconds(|_| true) > budget {
                 break;
             }
             for case in 0..self.session.cases.len() {

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use packevolve_contract::evaluation::Measurement;
+use packevolve_contract::evaluation::{CaseMeasurement, Measurement};
 use packevolve_contract::protocol::TimeLimits;
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
 use crate::child::Child;
+use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::score::CaseInput;
 
@@ -18,6 +19,14 @@ pub(super) struct Program<'a> {
     pub text: &'a str,
     /// The file name that tracebacks show.
     pub file_name: &'a str,
+}
+
+/// The first scored call of a case and its answer.
+pub(super) struct Scored {
+    pub rows: Rows,
+    pub seed: u32,
+    /// `pack_index` and `rank_in_pack`.
+    pub answer: [Vec<i64>; 2],
 }
 
 /// The state of one measurement, shared by the files of this folder.
@@ -30,6 +39,8 @@ pub(super) struct Progress<'a> {
     /// The index of the child that was called last.
     pub current: usize,
     pub measurement: Measurement,
+    /// By case.
+    pub scored: Vec<Option<Scored>>,
     /// What the current child is doing, for the evidence.
     pub during: String,
     pub limits: TimeLimits,
@@ -50,11 +61,12 @@ impl Progress<'_> {
         &mut self.children[self.current]
     }
 
-    /// The time that the program was charged so far, seconds. Void pairs cost time as well.
-    pub fn charged_seconds(&self) -> f64 {
-        let scored = self.measurement.cases.iter().flat_map(|case| &case.samples);
-        let voided = self.measurement.calibration.voided.iter().map(|voided| &voided.sample);
-        scored.chain(voided).map(|sample| sample.seconds).sum()
+    /// The time that the program was charged so far in the cases that count, seconds. Void pairs cost time as well.
+    pub fn charged_seconds(&self, counts: impl Fn(&str) -> bool) -> f64 {
+        let of_case = |case: &CaseMeasurement| case.samples.iter().map(|sample| sample.seconds).sum::<f64>();
+        let scored = self.measurement.cases.iter().filter(|case| counts(&case.case)).map(of_case);
+        let voided = self.measurement.calibration.voided.iter().filter(|voided| counts(&voided.case));
+        scored.chain(voided.map(|voided| voided.sample.seconds)).sum()
     }
 
     /// Rejects a program that has waited too long: waiting is not charged, but it ends.

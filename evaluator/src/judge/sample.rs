@@ -9,12 +9,14 @@ use rand::RngExt;
 
 use crate::call::Call;
 use crate::error::Halt;
-use crate::judge::progress::Progress;
+use crate::judge::progress::{Progress, Scored};
 use crate::judge::session::Judge;
 use crate::judge::verify::check_placement;
 use crate::score::CaseInput;
 use crate::window::PoolWindow;
 
+/// An untimed call of an honest program takes at most this many times as long as the timed call after it.
+const MOST_COLD: f64 = 4.0;
 /// How many calls at most come before a timed call.
 const MOST_WARM_UPS: usize = 2;
 /// How many pairs of a case may be repeated.
@@ -99,17 +101,22 @@ impl Judge {
         progress.during = format!("{of_case}, window {window}");
         progress.current = progress.schedule.child(case);
         let warm_ups = self.warm_ups(progress, case, wanted.number());
-        let mut untimed = 0.0;
+        let mut untimed = Vec::new();
         let (returned, sides) = self.slot.pair(progress.child(), around, |child| {
             for (seed, weights) in &warm_ups {
-                untimed += child.call(Call { seed: *seed, ..call }, weights)?.time.as_secs_f64();
+                untimed.push(child.call(Call { seed: *seed, ..call }, weights)?.time.as_secs_f64());
             }
             child.call(call, &weights)
         })?;
-        progress.measurement.trial_seconds += untimed;
+        progress.measurement.trial_seconds += untimed.iter().sum::<f64>();
+        let seconds = charged(returned.time.as_secs_f64(), &untimed);
         check_placement(&returned.outputs, &weights, call)?;
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
             gpu.reported.push(ReportedTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
+        }
+        if progress.measurement.cases[case].samples.is_empty() {
+            progress.scored[case] =
+                Some(Scored { rows: input.rows.clone(), seed, answer: returned.outputs.arrays.clone() });
         }
         let [pack_index, _] = &returned.outputs.arrays;
         let score = input.score(pack_index);
@@ -120,7 +127,7 @@ impl Judge {
             bound: score.bound,
             worst_row_gap: score.worst_row_gap,
             next: input.next_loads(pack_index),
-            seconds: returned.time.as_secs_f64(),
+            seconds,
             wall_seconds: returned.wall.as_secs_f64(),
             reference_seconds: f64::midpoint(sides[0], sides[1]),
         };
@@ -131,7 +138,8 @@ impl Judge {
     ///
     /// While a program was stopped, others used the caches: the first call after that takes 0.1 ms more on a busy machine.
     /// The reference program makes an untimed call first, too. The number of calls varies and their loads are like those
-    /// of any window, so a program cannot know which calls are not timed and leave work to them.
+    /// of any window. A program may still find out which calls are not timed, so it is [`charged`] for what it does in
+    /// them beyond a call.
     fn warm_ups(&mut self, progress: &Progress<'_>, case: usize, number: u64) -> Vec<(u64, Vec<f32>)> {
         if !progress.is_fast {
             return Vec::new();
@@ -164,5 +172,23 @@ impl Judge {
         let make =
             || CaseInput::of_case(&session.cases[case], &session.topology, pool.window(window), session.rng_seed);
         Rc::clone(inputs[window][case].get_or_insert_with(|| Rc::new(make())))
+    }
+}
+
+/// What a program is charged for a call of this many seconds after `untimed` ones: more if it did more in those than a
+/// call with cold caches takes.
+fn charged(seconds: f64, untimed: &[f64]) -> f64 {
+    seconds + untimed.iter().map(|call| (call - MOST_COLD * seconds).max(0.0)).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_untimed_call_takes_beyond_cold_caches_is_charged() {
+        assert_eq!(charged(1.0, &[]), 1.0);
+        assert_eq!(charged(1.0, &[2.0, 4.0]), 1.0);
+        assert_eq!(charged(1.0, &[10.0, 1.0]), 7.0);
     }
 }
