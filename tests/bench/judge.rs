@@ -81,7 +81,7 @@ impl Bench {
         let met = value <= at_most;
         self.passed &= met;
         let verdict = if met { "ok" } else { "MISSED" };
-        println!("{verdict:<7} {name}: {value:.3} {unit}, at most {at_most} {unit}");
+        println!("{verdict:<7} {name}: {value:.4} {unit}, at most {at_most} {unit}");
     }
 }
 

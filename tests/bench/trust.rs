@@ -58,7 +58,9 @@ pub async fn trust(bench: &mut Bench) -> anyhow::Result<()> {
             }
             let deviation = standard_error(&taken) * (TIMES as f64).sqrt();
             bench.figure(&format!("{name}, {condition}: standard deviation of {TIMES} scores"), deviation, 0.002, "");
-            means.push(mean(taken.into_iter()).unwrap_or(0.0));
+            let mean = mean(taken.into_iter()).unwrap_or(0.0);
+            println!("        their mean: {mean:.4}");
+            means.push(mean);
         }
         bench.figure(&format!("{name}: between the two means"), (means[0] - means[1]).abs(), 0.002, "");
     }
