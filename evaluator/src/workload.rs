@@ -112,18 +112,21 @@ impl Pool {
         PoolWindow { number, now: &split.windows[at], next: split.windows.get(at + 1) }
     }
 
-    /// A window that is none of the run, derived from one of the search.
-    pub fn check_window(&self, rng: &mut Stream) -> Window {
-        derived(&self.search.windows[rng.random_range(0..self.search.windows.len())], rng)
+    /// A window that is none of the run, derived from one of the search, for calls that are not scored.
+    pub fn unscored_window(&self, rng: &mut Stream) -> Window {
+        one_derived_from(&self.search.windows, rng)
     }
 
-    /// A window that is none of the pool, derived from a held-out window, or from one of the search if there are none. It
-    /// depends on the key alone.
-    pub fn derived_window(&self, seed: u64, number: usize, purpose: Purpose) -> Window {
+    /// Window `number` of the duel with this `seed`, derived from a held-out window, or from one of the search if there are
+    /// none. It depends on both alone.
+    pub fn duel_window(&self, seed: u64, number: usize) -> Window {
         let bases = if self.held_out.windows.is_empty() { &self.search.windows } else { &self.held_out.windows };
-        let mut rng = stream(seed, number as u64, purpose);
-        derived(&bases[rng.random_range(0..bases.len())], &mut rng)
+        one_derived_from(bases, &mut stream(seed, number as u64, Purpose::DuelLoads))
     }
+}
+
+fn one_derived_from(bases: &[Window], rng: &mut Stream) -> Window {
+    derived(&bases[rng.random_range(0..bases.len())], rng)
 }
 
 fn made_up(topology: &Topology, loads_seed: u64, size: PoolSize) -> (Split, Split) {
@@ -347,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_window_follows_its_key_and_comes_from_a_held_out_one() {
+    fn the_windows_of_a_duel_follow_its_seed_and_come_from_the_held_out_ones() {
         let (_folder, loads) = files(8);
         let pool = Pool::open(&loads, &small(), wanted(Some(2), 2), 1).unwrap();
-        let window = |seed, number| pool.derived_window(seed, number, Purpose::DuelLoads);
+        let window = |seed, number| pool.duel_window(seed, number);
         assert_eq!(window(7, 0), window(7, 0));
         assert!(window(7, 0) != window(7, 1) && window(7, 0) != window(8, 0));
         assert!((0..pool.len()).all(|known| *pool.window(known).now != window(7, 0)));

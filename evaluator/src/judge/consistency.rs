@@ -30,7 +30,7 @@ use crate::child::Child;
 use crate::error::{Halt, JudgeError};
 use crate::judge::elsewhere::variables;
 use crate::judge::progress::{Progress, Scored};
-use crate::judge::question::{Answer, PASS, Question, Spent, ask_alone, ask_elsewhere, ask_in_reverse, figures};
+use crate::judge::question::{PASS, Question, Spent, ask_alone, ask_elsewhere, ask_in_reverse, figures};
 use crate::judge::session::Judge;
 use crate::judge::warm_up::{COMPILING_CALLS, first_weights};
 use crate::nursery::Nursery;
@@ -158,39 +158,20 @@ impl Judge {
     fn scored_question(&self, progress: &Progress<'_>, case: usize, rows: usize) -> Option<Question> {
         let of_case = &self.session.cases[case];
         let Scored { rows: known, seed, answer } = progress.scored[case].as_ref().filter(|_| rows == of_case.rows)?;
-        Some(Question {
-            case,
-            name: of_case.to_string(),
-            rows: known.clone(),
-            packs: of_case.packs,
-            seeds: [*seed, !*seed],
-            here: answer.clone(),
-            there: None,
-            elsewhere: vec![None; rows],
-            among_others: vec![None; rows],
-        })
+        let question = Question::new((case, of_case), known.clone(), [*seed, !*seed]);
+        Some(Question { here: answer.clone(), ..question })
     }
 
     fn question(&self, case: usize, rows: usize, candidate: u64) -> Question {
         let mut rng = stream(self.session.loads_seed, candidate << 16 | case as u64, Purpose::Consistency);
         let of_case = &self.session.cases[case];
-        let window = self.pool.check_window(&mut rng);
+        let window = self.pool.unscored_window(&mut rng);
         let window = PoolWindow { number: 0, now: &window, next: None };
         let all = Items::of_case(of_case, &self.session.topology, window, rng.random()).weigh(window.now);
         let mut all = all.permuted(&Permutation::draw(all.rows, all.items, &mut rng));
         make_ties(&mut all, &mut rng);
         all.weights.truncate(rows * all.items);
-        Question {
-            case,
-            name: of_case.to_string(),
-            rows: Rows { rows, ..all },
-            packs: of_case.packs,
-            seeds: [rng.random(), rng.random()],
-            here: Answer::default(),
-            there: None,
-            elsewhere: vec![None; rows],
-            among_others: vec![None; rows],
-        }
+        Question::new((case, of_case), Rows { rows, ..all }, [rng.random(), rng.random()])
     }
 
     /// Asks the children that are measured. Leaves only the questions that they answer in time.

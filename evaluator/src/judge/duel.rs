@@ -131,7 +131,7 @@ impl Judge {
     }
 
     fn duel_input(&self, seed: u64, case: usize, number: usize) -> CaseInput {
-        let window = self.pool.derived_window(seed, number, Purpose::DuelLoads);
+        let window = self.pool.duel_window(seed, number);
         let window = PoolWindow { number, now: &window, next: None };
         CaseInput::of_case(&self.session.cases[case], &self.session.topology, window, seed)
     }

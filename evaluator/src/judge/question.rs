@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use packevolve_contract::case::Case;
+
 use crate::call::{Call, Returned};
 use crate::child::Child;
 use crate::error::Halt;
@@ -30,8 +32,8 @@ pub(super) struct Question {
     pub there: Option<Answer>,
     /// For each row whether the other child packs it in another way than the first one; `None` if it was not asked.
     pub elsewhere: Vec<Option<bool>>,
-    /// For each row whether the other child packs it in another way than before if other rows are packed with it; `None`
-    /// if it was not asked.
+    /// For each row whether it is packed in another way than `there` if other rows are packed with it; `None` if that was
+    /// not asked.
     pub among_others: Vec<Option<bool>>,
 }
 
@@ -47,6 +49,21 @@ impl Spent {
 }
 
 impl Question {
+    /// Not answered yet.
+    pub fn new((case, of_case): (usize, &Case), rows: Rows, seeds: [u32; 2]) -> Self {
+        Self {
+            case,
+            name: of_case.to_string(),
+            packs: of_case.packs,
+            seeds,
+            here: Answer::default(),
+            there: None,
+            elsewhere: vec![None; rows.rows],
+            among_others: vec![None; rows.rows],
+            rows,
+        }
+    }
+
     pub fn call(&self) -> Call {
         Call { rows: self.rows.rows, items: self.rows.items, packs: self.packs, seed: self.seeds[0].into() }
     }
@@ -67,7 +84,7 @@ impl Question {
         one.iter().zip(other).any(|(one, other)| one[at * items..][..items] != other[row * items..][..items])
     }
 
-    /// Has the other child pack rows that it has packed before, with others or in another order.
+    /// Has a child pack some of the rows, which were packed `there` with others or in another order.
     fn ask_again(&mut self, child: &mut Child, rows: &[usize], spent: &mut Spent) -> Result<(), Halt> {
         let Some(known) = &self.there else { return Ok(()) };
         let answer = match self.ask(child, rows, self.seeds[1]) {
@@ -107,7 +124,7 @@ pub(super) fn ask_elsewhere(child: &mut Child, questions: &mut [Question], spent
     Ok(())
 }
 
-/// Has the other child pack the rows in reversed order: at once if calls must keep their shape, or in two halves.
+/// Has a child pack the rows in reversed order: at once if calls must keep their shape, or in two halves.
 pub(super) fn ask_in_reverse(
     child: &mut Child,
     questions: &mut [Question],
@@ -127,7 +144,7 @@ pub(super) fn ask_in_reverse(
     Ok(())
 }
 
-/// Has the other child pack some rows alone. A half of two rows is already one.
+/// Has a child pack some rows alone. A half of two rows is already one.
 pub(super) fn ask_alone(child: &mut Child, questions: &mut [Question], spent: &mut Spent) -> Result<(), Halt> {
     for question in questions.iter_mut().filter(|question| question.rows.rows > 2) {
         let rows = question.rows.rows;

@@ -160,7 +160,7 @@ impl Judge {
         let Self { pool, session, warm_up_inputs, .. } = self;
         let seed = session.loads_seed;
         let make = || {
-            let window = pool.derived_window(seed, case, Purpose::WarmUp);
+            let window = pool.unscored_window(&mut stream(seed, case as u64, Purpose::WarmUp));
             let window = PoolWindow { number: case, now: &window, next: None };
             Rc::new(CaseInput::of_case(&session.cases[case], &session.topology, window, seed))
         };
