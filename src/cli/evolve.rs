@@ -51,7 +51,7 @@ pub struct Evolve {
     /// Candidates to make, including the seed program and the corpus
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     candidates: Option<u64>,
-    /// Key of all random numbers
+    /// Seed of all random numbers but those of loads and duels
     #[arg(long, value_name = "N")]
     rng_seed: Option<u64>,
     /// Loads: a .csv, .npy or .json file, or a folder of such files
