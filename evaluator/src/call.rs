@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use packevolve_contract::maps::Maps;
+use packevolve_contract::planning::InForce;
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 use serde_json::{Value, json};
 
 use crate::error::Halt;
 use crate::message::Message;
-use crate::plan::Plan;
-use crate::shared::{Layout, Outputs};
+use crate::shared::{Layout, Outputs, as_floats};
 
 /// The arguments of a `balanced_packing` call except its weights.
 #[derive(Clone, Copy, Debug)]
@@ -45,24 +46,54 @@ pub struct PlanCall<'a> {
     pub nodes: usize,
     /// Seeds torch, numpy and random.
     pub seed: u64,
+    /// The number of earlier windows, if there is a plan in force.
+    pub history: Option<usize>,
+}
+
+/// The input of a rebalance as the child receives it: the loads of the window and of earlier ones in float32, and then the
+/// plan in force, if there is one, whose int64 take the place of two float32 each and begin at an even one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanInput(pub Vec<f32>);
+
+impl PlanInput {
+    /// The loads of one window, and what a planner may start from.
+    pub fn new(loads: &[f64], in_force: Option<&InForce>) -> Self {
+        let history = in_force.into_iter().flat_map(|in_force| &in_force.history);
+        let mut values: Vec<f32> = loads.iter().chain(history).map(|&load| load as f32).collect();
+        if let Some(InForce { old_phy2log, .. }) = in_force {
+            values.resize(values.len().next_multiple_of(2), 0.0);
+            values.extend_from_slice(as_floats(old_phy2log));
+        }
+        Self(values)
+    }
 }
 
 impl PlanCall<'_> {
     pub fn request(self) -> Value {
-        let Self { topology, groups, nodes, seed } = self;
-        let most_columns = Plan::most_columns(topology);
+        let Self { topology, groups, nodes, seed, history } = self;
+        let old_at = history.map(|windows| 4 * self.loads(windows).next_multiple_of(2));
+        let most_columns = Maps::most_columns(topology);
         let layout = self.layout(most_columns);
         json!({"op": "rebalance", "layers": topology.layers, "experts": topology.experts,
                "replicas": topology.replicas, "groups": groups, "nodes": nodes, "gpus": topology.gpus, "seed": seed,
-               "most_columns": most_columns, "phy2log_at": layout.offset(0), "logcnt_at": layout.offset(1),
+               "history": history.unwrap_or(0), "old_at": old_at, "most_columns": most_columns, "phy2log_at": layout.offset(0), "logcnt_at": layout.offset(1),
                "log2phy_at": layout.offset(2)})
     }
 
-    /// Of the loads `[layers, experts]`, and of `phy2log` `[layers, replicas]`, `logcnt` `[layers, experts]` and
+    /// The loads of a window and of that many earlier ones.
+    fn loads(self, history: usize) -> usize {
+        self.topology.layers * self.topology.experts * (1 + history)
+    }
+
+    /// Of the [`PlanInput`], and of `phy2log` `[layers, replicas]`, `logcnt` `[layers, experts]` and
     /// `log2phy` `[layers, experts, columns]`.
     pub fn layout(&self, columns: usize) -> Layout<3> {
         let (layers, count) = (self.topology.layers, self.topology.layers * self.topology.experts);
-        Layout { input: count, outputs: [layers * self.topology.replicas, count, count * columns] }
+        let input = match self.history {
+            Some(windows) => self.loads(windows).next_multiple_of(2) + 2 * layers * self.topology.replicas,
+            None => count,
+        };
+        Layout { input, outputs: [layers * self.topology.replicas, count, count * columns] }
     }
 }
 
@@ -76,6 +107,8 @@ pub struct Returned<T = Outputs<2>> {
     pub wall: Duration,
     /// GPU time as the child reports it, seconds. Not trusted.
     pub reported_seconds: Option<f64>,
+    /// How many functions Numba compiled during the call, as the child reports it. Not trusted.
+    pub compiled: u32,
 }
 
 /// The failure that `reply` reports; `raised` makes the rejection for an exception.

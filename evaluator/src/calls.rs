@@ -3,6 +3,8 @@
 
 use nix::libc::*;
 
+use crate::numbers::Arch;
+
 /// The newest call of the list. What a newer kernel adds fails with ENOSYS, as on an older one.
 pub const NEWEST: c_long = SYS_FILE_SETATTR;
 
@@ -39,6 +41,19 @@ newer! {
     SYS_URETPROBE = 335,
     SYS_UPROBE = 336,
 }
+/// These the C library's list lacks there; the kernel has them.
+#[cfg(target_arch = "aarch64")]
+#[allow(non_upper_case_globals)]
+mod unlisted {
+    use nix::libc::c_long;
+
+    pub const SYS_renameat: c_long = 38;
+    pub const SYS_sync_file_range: c_long = 84;
+    pub const SYS_getrlimit: c_long = 163;
+    pub const SYS_setrlimit: c_long = 164;
+}
+#[cfg(target_arch = "aarch64")]
+use unlisted::{SYS_getrlimit, SYS_renameat, SYS_setrlimit, SYS_sync_file_range};
 
 /// A call of the list: its constant's name and its number.
 pub type Call = (&'static str, c_long);
@@ -90,10 +105,11 @@ impl Group {
     }
 }
 
-/// The numbers of all calls with a verdict.
-pub fn numbers(verdict: Verdict) -> impl Iterator<Item = c_long> {
+/// The numbers of all calls with a verdict, on an architecture.
+pub fn numbers(arch: Arch, verdict: Verdict) -> impl Iterator<Item = c_long> {
     let groups = GROUPS.iter().filter(move |group| group.verdict == verdict);
-    groups.flat_map(Group::calls).map(|(_, number)| number)
+    // What only x86 has is not listed elsewhere, and may be listed here.
+    groups.flat_map(Group::calls).filter_map(move |(name, _)| arch.number(name))
 }
 
 use Verdict::{Allowed, Compilers, Denied, Gpu, Judged};
@@ -193,6 +209,12 @@ pub const GROUPS: &[Group] = &[
         x86! {},
     ),
     Group::new(
+        Gpu,
+        "the local socket on which a GPU driver listens while it starts, and no other kind; nothing can connect to it",
+        calls! { SYS_socket SYS_bind SYS_listen },
+        x86! {},
+    ),
+    Group::new(
         Denied,
         "fork and clone whose flags a filter cannot read; the C library uses clone instead",
         calls! { SYS_clone3 },
@@ -222,8 +244,7 @@ pub const GROUPS: &[Group] = &[
         Denied,
         "sockets, and what comes with a packet",
         calls! {
-            SYS_socket SYS_bind SYS_connect SYS_listen SYS_accept SYS_accept4 SYS_shutdown SYS_getpeername
-            SYS_setsockopt SYS_sendmmsg SYS_recvmmsg
+            SYS_connect SYS_accept SYS_accept4 SYS_shutdown SYS_getpeername SYS_setsockopt SYS_sendmmsg SYS_recvmmsg
         },
         x86! {},
     ),

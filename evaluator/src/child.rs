@@ -7,18 +7,19 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use packevolve_contract::maps::Maps;
 use packevolve_contract::protocol::Limits;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::call::{Call, PlanCall, Returned, failure, protocol, shortened};
+use crate::call::{Call, PlanCall, PlanInput, Returned, failure, protocol, shortened};
 use crate::captured::Captured;
 use crate::channel::Received;
 use crate::error::{Halt, JudgeError};
+use crate::kernels::Kernels;
 use crate::message::Message;
 use crate::nursery::{Forked, Nursery, NurseryError};
-use crate::plan::Plan;
 use crate::process;
 use crate::shared::{Outputs, SharedMemory};
 use crate::timing::Clock;
@@ -40,26 +41,43 @@ pub struct Child {
     /// The number of threads that torch uses in the child; until it is prepared, the number that is wanted.
     pub torch_threads: u32,
     fresh_memory: u64,
+    /// The threads of the driver of a GPU.
+    fresh_threads: u32,
     /// Largest memory seen above that of the fresh child, bytes.
     pub peak_memory: u64,
+    /// Memory of the GPU that its calls have taken, and not given back, bytes.
+    pub gpu_memory: i64,
     peak_threads: u32,
     output: Captured,
     pub limits: Limits,
     /// Whether it runs the judge's own program, whose usage needs no check after each call.
     pub is_trusted: bool,
+    /// Whether the nursery has reaped it: its pid may be another process's by now.
+    has_ended: bool,
+    /// Whether it may compile functions in its own process until it is warm.
+    compiles: bool,
+}
+
+/// However work on a candidate stops, its process ends.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            process::signal_group(self.forked.pid, Signal::SIGKILL);
+        }
+    }
 }
 
 impl Child {
-    /// Forks a child for `program`, with `bytes` of memory for its calls.
+    /// Forks a child for `program` and its `kernels`, with `bytes` of memory for its calls.
     pub fn fork(
         nursery: &mut Nursery,
         program: &str,
+        kernels: &Kernels,
         bytes: u64,
         limits: &Limits,
-        device: &str,
     ) -> Result<Self, NurseryError> {
-        let on_cpu = device == "cpu";
-        let forked = nursery.fork(program, bytes, limits, on_cpu)?;
+        let on_cpu = !nursery.is_on_gpu();
+        let forked = nursery.fork(program, kernels, bytes, limits)?;
         fcntl(&forked.output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         let clock = if on_cpu { Clock::cpu(forked.pid)? } else { Clock::Wall(Instant::now()) };
         Ok(Self {
@@ -68,39 +86,87 @@ impl Child {
             done_at: Duration::ZERO,
             torch_threads: 1,
             fresh_memory: process::usage(forked.pid).memory,
+            fresh_threads: 0,
             peak_memory: 0,
+            gpu_memory: 0,
             peak_threads: 0,
             output: Captured::default(),
             limits: limits.clone(),
             is_trusted: false,
+            has_ended: false,
+            compiles: kernels.may_compile,
             forked,
         })
     }
 
-    /// Prepares `device` before the program arrives: creates the context of a GPU. Returns how long that took.
-    pub fn prepare(&mut self, device: &str) -> Result<Duration, JudgeError> {
-        let started = Instant::now();
+    /// Prepares the device before the program arrives: makes the context of a GPU. Returns how long that took, too. A child
+    /// that cannot be prepared ends.
+    pub fn prepared(mut self, nursery: &mut Nursery) -> Result<(Self, Duration), JudgeError> {
         let (memory_bytes, threads) = (self.limits.memory_bytes, self.torch_threads);
-        self.send(&json!({"op": "prepare", "device": device, "memory_bytes": memory_bytes, "threads": threads}));
-        let unprepared = match self.receive(PREPARE_LIMIT) {
+        match self.prepare_by(&json!({"op": "prepare", "memory_bytes": memory_bytes, "threads": threads})) {
+            Ok(took) => Ok((self, took)),
+            Err(error) => {
+                self.end(nursery, "", String::new())?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the context of a GPU by its driver alone, without torch.
+    pub fn make_context(&mut self) -> Result<(), JudgeError> {
+        self.prepare_by(&json!({"op": "context"})).map(drop)
+    }
+
+    fn prepare_by(&mut self, request: &Value) -> Result<Duration, JudgeError> {
+        let started = Instant::now();
+        self.send(request);
+        let unprepared = match self.receive_unlimited() {
             Ok(Message::Prepared { threads }) => {
                 self.torch_threads = threads;
-                // The context of a GPU does not count as memory of the program.
-                self.fresh_memory = self.fresh_memory.max(process::usage(self.forked.pid).memory);
+                // The context of a GPU and the threads of its driver are not the program's.
+                let usage = process::usage(self.forked.pid);
+                self.fresh_memory = self.fresh_memory.max(usage.memory);
+                (self.peak_memory, self.peak_threads) = (0, 0);
+                self.fresh_threads = if self.on_cpu { 0 } else { usage.threads.saturating_sub(1) };
                 return Ok(started.elapsed());
             }
+            Ok(Message::Raised { message, .. }) => message,
             Ok(other) => format!("unexpected reply {other:?}"),
             Err(Halt::Rejected { rejection, .. }) => format!("it {rejection}"),
             Err(Halt::Broken(error)) => return Err(error),
         };
         self.output.drain(&mut self.forked.output);
-        Err(NurseryError::Unprepared(format!("{unprepared}: {}", self.output.text())).into())
+        let printed = self.output.text();
+        Err(NurseryError::Unprepared([unprepared.as_str(), printed.trim()].join("\n").trim().to_owned()).into())
     }
 
-    /// Loads the program under the name `file`: from its compiled `code` if there is any. Otherwise the child compiles
+    /// Receives a reply of the judge's own code, which no limit of the program holds for.
+    fn receive_unlimited(&mut self) -> Result<Message, Halt> {
+        let of_program = self.limits.clone();
+        (self.limits.memory_bytes, self.limits.threads) = (u64::MAX, u32::MAX);
+        let received = self.receive(PREPARE_LIMIT);
+        self.limits = of_program;
+        received
+    }
+
+    /// Has the GPU do an empty task of the child, so that a call does not wait for the GPU's turn. Returns how much memory of
+    /// the GPU is free, bytes, which may be believed of the judge's own program only. On the CPU nothing happens.
+    pub fn wake(&mut self) -> Result<Option<u64>, Halt> {
+        if self.on_cpu {
+            return Ok(None);
+        }
+        self.check_silence()?;
+        self.send(&json!({"op": "wake"}));
+        match self.receive(self.limit(self.limits.times(None).call_seconds))? {
+            Message::Awake { free_bytes } => Ok(Some(free_bytes)),
+            other => Err(self.failed_call(other)),
+        }
+    }
+
+    /// Loads the program, which must have the function `required`, under the name `file`: from its compiled `code` if there is any. Otherwise the child compiles
     /// the program, and `code` receives the result unless it is too long.
-    pub fn load(&mut self, file: &str, code: &mut Option<String>) -> Result<(), Halt> {
-        self.send(&json!({"op": "load", "file": file, "code": code}));
+    pub fn load(&mut self, file: &str, required: Option<&str>, code: &mut Option<String>) -> Result<(), Halt> {
+        self.send(&json!({"op": "load", "file": file, "required": required, "code": code}));
         let limit = self.limit(self.limits.load_seconds);
         let mut reply = self.receive(limit)?;
         // The child sends this before any code of the program runs, so the program cannot have forged it.
@@ -133,28 +199,28 @@ impl Child {
 
     fn returned<T>(&self, (returned, reply): (Returned<T>, Message)) -> Result<Returned<T>, Halt> {
         match reply {
-            Message::Returned { device_seconds: reported_seconds, columns: None } => {
-                Ok(Returned { reported_seconds, ..returned })
+            Message::Returned { device_seconds: reported_seconds, columns: None, compiled } => {
+                Ok(Returned { reported_seconds, compiled: compiled.unwrap_or(0), ..returned })
             }
             other => Err(self.failed_call(other)),
         }
     }
 
     /// Calls `rebalance_experts`; `None` if the program does not define it.
-    pub fn plan(&mut self, call: PlanCall<'_>, loads: &[f32]) -> Result<Option<Returned<Outputs<3>>>, Halt> {
-        let most = Plan::most_columns(call.topology);
+    pub fn plan(&mut self, call: PlanCall<'_>, input: &PlanInput) -> Result<Option<Returned<Outputs<3>>>, Halt> {
+        let most = Maps::most_columns(call.topology);
         self.forked.memory.blank_outputs(&call.layout(most))?;
         let columns = |reply: &Message| match reply {
             Message::Returned { columns: Some(columns), .. } => (*columns).clamp(1, most),
             _ => 1,
         };
         let (returned, reply) = self.exchange(
-            |memory| memory.write_input(loads),
+            |memory| memory.write_input(&input.0),
             call.request().to_string().as_bytes(),
             |memory, reply| memory.copy(&call.layout(columns(reply))),
         )?;
         match reply {
-            Message::Returned { device_seconds: None, columns: Some(columns) } if (1..=most).contains(&columns) => {
+            Message::Returned { device_seconds: None, columns: Some(columns), .. } if (1..=most).contains(&columns) => {
                 Ok(Some(returned))
             }
             Message::Absent {} => Ok(None),
@@ -180,7 +246,7 @@ impl Child {
         self.done_at = self.clock.now()?;
         let (time, wall) = (self.done_at.saturating_sub(before), started.elapsed());
         self.check_after_reply()?;
-        Ok((Returned { outputs, time, wall, reported_seconds: None }, reply))
+        Ok((Returned { outputs, time, wall, reported_seconds: None, compiled: 0 }, reply))
     }
 
     /// Forbids a warm child to start more processes, and kills those that it started.
@@ -196,13 +262,37 @@ impl Child {
         Err(Rejection::Threads { used: self.peak_threads, limit: self.limits.threads }.into())
     }
 
+    /// Ends the time in which the child may compile functions, whose limit is another one. If its `kernels` are wanted, it
+    /// writes them first. Returns how many functions it has compiled and how long that took, seconds, as it reports them.
+    pub fn finish_compiling(&mut self, kernels: &mut Kernels) -> Result<Option<(u32, f64)>, Halt> {
+        if !self.compiles {
+            return Ok(None);
+        }
+        let kept = if kernels.are_wanted() { Some(self.keep(kernels)?) } else { None };
+        self.compiles = false;
+        Ok(kept)
+    }
+
+    fn keep(&mut self, kernels: &mut Kernels) -> Result<(u32, f64), Halt> {
+        self.check_silence()?;
+        self.send(&json!({"op": "keep"}));
+        let reply = self.receive(self.limit(self.limits.load_seconds))?;
+        self.done_at = self.clock.now()?;
+        kernels.seal()?;
+        match reply {
+            Message::Kept { compiled, seconds } => Ok((compiled, seconds)),
+            other => Err(self.failed_call(other)),
+        }
+    }
+
     /// Whether the child may still run compilers.
     pub fn may_compile(&self) -> bool {
         self.forked.may_start
     }
 
     fn limit(&self, seconds: f64) -> Duration {
-        let seconds = if self.forked.may_start { seconds.max(self.limits.compile_seconds) } else { seconds };
+        let may_compile = self.forked.may_start || self.compiles;
+        let seconds = if may_compile { seconds.max(self.limits.compile_seconds) } else { seconds };
         Duration::from_secs_f64(seconds)
     }
 
@@ -228,8 +318,9 @@ impl Child {
         traceback: String,
     ) -> Result<(String, Evidence), NurseryError> {
         let status = nursery.end(&self.forked)?;
+        self.has_ended = true;
         self.output.drain(&mut self.forked.output);
-        Ok((status, Evidence { during: during.to_owned(), traceback, output: self.output.text() }))
+        Ok((status, Evidence { during: during.to_owned(), traceback, output: self.output.text(), seconds: 0.0 }))
     }
 
     /// Ignores errors: waiting for the reply shows whether the child exited or does not read.
@@ -279,8 +370,9 @@ impl Child {
         if self.peak_memory > memory_bytes {
             return Err(self.out_of_memory());
         }
-        if self.peak_threads > threads {
-            return Err(Rejection::Threads { used: self.peak_threads, limit: threads });
+        let used = self.peak_threads.saturating_sub(self.fresh_threads);
+        if used > threads {
+            return Err(Rejection::Threads { used, limit: threads });
         }
         if elapsed > limit {
             return Err(Rejection::Hang { limit_seconds: limit.as_secs_f64() });

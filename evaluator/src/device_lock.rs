@@ -1,56 +1,72 @@
-//! Device lock: one judge at a time measures on a GPU. All judges of a machine share one lock file for each GPU.
+//! Device lock: one judge at a time uses a GPU, from the start of a child to its end, because contexts that are made or
+//! ended, and memory that is filled, slow down what others measure. All judges of a machine share one lock file a GPU.
 
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
 use crate::error::JudgeError;
 
 /// The lock of a device; a CPU needs none.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DeviceLock {
     device: String,
-    file: Option<File>,
+    file: Option<Rc<File>>,
 }
 
 /// Unlocks the device when dropped.
 #[derive(Debug)]
-pub struct Held<'a>(Option<&'a File>);
+pub struct Held(Option<Rc<File>>);
 
 impl DeviceLock {
-    pub fn open(device: &str) -> Result<Self, JudgeError> {
-        let open = |gpu: &str| open_shared(&lock_path(gpu));
-        let file = device.strip_prefix("cuda:").map(open).transpose();
-        let file = file.map_err(|source| JudgeError::Lock { device: device.to_owned(), source })?;
-        Ok(Self { device: device.to_owned(), file })
+    /// The lock of the GPU with this UUID; numbers of GPUs depend on what a process may see.
+    pub fn open(uuid: Option<&str>) -> Result<Self, JudgeError> {
+        let Some(uuid) = uuid else { return Ok(Self::default()) };
+        let file = open_shared(&lock_path(uuid));
+        let file = file.map_err(|source| JudgeError::Lock { device: uuid.to_owned(), source })?;
+        Ok(Self { device: uuid.to_owned(), file: Some(Rc::new(file)) })
     }
 
     /// Waits until no other judge holds the device.
-    pub fn hold(&self) -> Result<Held<'_>, JudgeError> {
+    pub fn hold(&self) -> Result<Held, JudgeError> {
         if let Some(file) = &self.file {
+            if file.try_lock().is_ok() {
+                return Ok(Held(self.file.clone()));
+            }
+            tracing::info!(gpu = self.device, "waiting for another judge");
             file.lock().map_err(|source| JudgeError::Lock { device: self.device.clone(), source })?;
         }
-        Ok(Held(self.file.as_ref()))
+        Ok(Held(self.file.clone()))
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(file) = self.0 {
+        if let Some(file) = &self.0 {
             let _ = file.unlock();
         }
     }
 }
 
-fn lock_path(gpu: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("packevolve-cuda-{gpu}.lock"))
+/// Not in the user's own temporary folder: other users must find it.
+fn lock_path(uuid: &str) -> PathBuf {
+    Path::new("/tmp").join(format!("packevolve-{uuid}.lock"))
 }
 
 /// Opens a file that another user may have created. Read access is enough to lock it, and all that other users have.
 fn open_shared(path: &Path) -> io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path).or_else(|_| File::open(path)),
+    // In a folder where everybody may write, it may be a link or a pipe.
+    let open = || {
+        let file = File::options().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;
+        let is_file = file.metadata()?.is_file();
+        is_file.then_some(file).ok_or_else(|| io::Error::other(format!("{} is not a file", path.display())))
+    };
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path).or_else(|_| open()),
         opened => opened,
     }
 }
@@ -69,7 +85,7 @@ mod tests {
     use super::*;
 
     fn open(gpu: &str) -> DeviceLock {
-        DeviceLock::open(&format!("cuda:{gpu}")).unwrap()
+        DeviceLock::open(Some(gpu)).unwrap()
     }
 
     fn is_free(lock: &DeviceLock) -> bool {
@@ -88,7 +104,16 @@ mod tests {
         assert!(!is_free(&other));
         drop(held);
         assert!(is_free(&other));
-        assert!(DeviceLock::open("cpu").unwrap().file.is_none());
+        assert!(DeviceLock::open(None).unwrap().file.is_none());
+        fs::remove_file(lock_path(&gpu)).unwrap();
+    }
+
+    #[test]
+    fn a_lock_must_be_a_file() {
+        let gpu = format!("pipe-{}", std::process::id());
+        nix::unistd::mkfifo(&lock_path(&gpu), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = DeviceLock::open(Some(&gpu)).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().ends_with("is not a file"), "{error:?}");
         fs::remove_file(lock_path(&gpu)).unwrap();
     }
 

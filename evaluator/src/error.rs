@@ -4,10 +4,11 @@ use std::io;
 
 use packevolve_contract::protocol::VERSION;
 use packevolve_contract::rejection::Rejection;
+use packevolve_loads::error::LoadsError;
 use thiserror::Error;
 
+use crate::delivery::DeliveryError;
 use crate::nursery::NurseryError;
-use crate::window::LoadsError;
 
 /// The judge broke, or it cannot serve a request; no candidate is to blame.
 #[derive(Debug, Error)]
@@ -16,10 +17,14 @@ pub enum JudgeError {
     Nursery(#[from] NurseryError),
     #[error(transparent)]
     Loads(#[from] LoadsError),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
     #[error("no device {device}: this machine has {available}")]
     Device { device: String, available: String },
     #[error("the harness speaks version {theirs} of the protocol, this judge version {VERSION}")]
     Version { theirs: u32 },
+    #[error("no program can be asked for plan {number}: {problem}")]
+    Plan { number: usize, problem: String },
     #[error("there is no python to run candidates with")]
     NoPython,
     #[error("the reference program fails: it {0}")]
@@ -32,17 +37,22 @@ pub enum JudgeError {
 
 impl JudgeError {
     pub fn hint(&self) -> Option<&'static str> {
+        if let Self::Nursery(error) = self
+            && let Some(hint) = error.lacking()
+        {
+            return Some(hint);
+        }
         Some(match self {
             Self::Device { .. } => "set `device` in config.yaml to one of them, or to auto",
             Self::Version { .. } => "rebuild both",
-            Self::NoPython => "set `python` in config.yaml to an interpreter that has torch",
+            Self::NoPython => "set `evaluation.python` in config.yaml to an interpreter that has torch",
             Self::Nursery(NurseryError::Start { .. } | NurseryError::NotReady { .. }) => {
-                "`make` sets up .venv with torch and numpy; `python` in config.yaml selects another interpreter"
+                "`make` sets up .venv with torch and numpy; `evaluation.python` in config.yaml selects another interpreter"
             }
             Self::Nursery(NurseryError::Unavailable { .. }) => {
                 "`sandbox: best-effort` runs candidates without that protection"
             }
-            Self::Loads(LoadsError::UnknownFormat { .. }) => "use a *.csv, *.json or *.npy file",
+            Self::Loads(LoadsError::UnknownFormat { .. }) => "`packevolve help loads` lists the formats",
             _ => return None,
         })
     }

@@ -13,12 +13,14 @@ use packevolve_contract::evaluation::{
     Voided,
 };
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
-use packevolve_contract::loads::Loads;
+use packevolve_contract::loads::LoadsFile;
 use packevolve_contract::objective::Weights;
+use packevolve_contract::planning::{InForce, Planned, Rebalance, TimedPlan};
 use packevolve_contract::protocol::{
-    DuelRequest, Duelist, EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, Threshold, TimeLimits,
-    VERSION,
+    Chunk, DuelRequest, Duelist, EvaluateRequest, Limits, PlanRequest, Ready, Reply, Request, Sandbox, Session,
+    Threshold, TimeLimits, VERSION,
 };
+use packevolve_contract::rebalance::Policy;
 use packevolve_contract::rejection::{Evidence, Rejection};
 use packevolve_contract::topology::Topology;
 use proptest::collection::vec;
@@ -32,7 +34,11 @@ use crate::call::failure;
 use crate::channel::{Channel, Received};
 use crate::error::Halt;
 use crate::message::Message;
-use crate::trace::fuzz::{change, changed};
+
+#[path = "../../tests/support/changed.rs"]
+mod changed;
+
+use changed::{change, changed};
 
 fn measurement() -> Measurement {
     let sample = Sample {
@@ -74,8 +80,9 @@ fn requests() -> Vec<Request> {
         cpu: Some(1),
         python: Some("/usr/bin/python3".into()),
         cases: cases(&topology, &[], 1, 1).unwrap(),
+        chain_windows: None,
         topology,
-        loads: Loads::Path("ä".into()),
+        loads: Some(vec![LoadsFile { path: "ä".into(), bytes: u64::MAX, digest: "0".repeat(32) }]),
         loads_seed: u64::MAX,
         windows: Some(4),
         held_out: 2,
@@ -100,7 +107,7 @@ fn requests() -> Vec<Request> {
         program: "x = \"\\\n\u{2028}\"".to_owned(),
         budget_seconds: Some(15.0),
         limits: Some(TimeLimits::LEAST),
-        outclassed: Some(Threshold { score: 0.5, baseline: measurement(), weights: Weights::default() }),
+        outclassed: Some(Threshold { score: 0.5, baseline: measurement(), objective: Weights::default().into() }),
         measures_inconsistent: true,
         is_baseline: false,
         rebalance: true,
@@ -116,15 +123,36 @@ fn requests() -> Vec<Request> {
         budget_seconds: None,
         limits: TimeLimits::LEAST,
         baseline: measurement(),
-        weights: Weights::default(),
+        objective: Weights::default().into(),
         rebalance: false,
     };
-    vec![Request::Open(Box::new(session)), Request::Evaluate(Box::new(evaluate)), Request::Duel(Box::new(duel))]
+    let call = Rebalance {
+        topology: Topology::deepseek_v3(),
+        policy: Policy::Hierarchical,
+        loads: vec![0.0, 1e15, 1.0 / 3.0],
+        in_force: Some(InForce { old_phy2log: vec![0, -1], history: vec![0.5] }),
+    };
+    let plan = PlanRequest {
+        file_name: "eplb.py".to_owned(),
+        program: "\u{1}".to_owned(),
+        limits: Some(TimeLimits::LEAST),
+        calls: vec![call],
+        repeats: 3,
+        checks_consistency: true,
+    };
+    let chunk = Chunk { digest: "0".repeat(32), offset: u64::MAX, bytes: "00ff".to_owned() };
+    vec![
+        Request::Open(Box::new(session)),
+        Request::Chunk(chunk),
+        Request::Evaluate(Box::new(evaluate)),
+        Request::Duel(Box::new(duel)),
+        Request::Plan(Box::new(plan)),
+    ]
 }
 
 fn replies() -> Vec<Reply> {
     let rejection = Rejection::Crash { status: "signal SIGSEGV".to_owned() };
-    let evidence = Evidence { during: "loading".to_owned(), traceback: "\u{1}".to_owned(), output: String::new() };
+    let evidence = Evidence { during: "loading".to_owned(), traceback: "\u{1}".to_owned(), ..Evidence::default() };
     let evaluations = [
         Evaluation::Measured { measurement: measurement() },
         Evaluation::Inconsistent {
@@ -142,10 +170,23 @@ fn replies() -> Vec<Reply> {
         contender: Evaluation::Measured { measurement: measurement() },
         best: Evaluation::Measured { measurement: measurement() },
     };
+    let plan = "global, 20 replicas on 4 GPUs".to_owned();
+    let planned = Planned::Plans {
+        plans: vec![TimedPlan { phy2log: vec![0, -1, i64::MAX], seconds: vec![0.1, 5e-324] }],
+        inconsistencies: vec![
+            Inconsistency::PlansElsewhere { plan: plan.clone(), switch: Switch::HashSeed, layers: 1, of: 2 },
+            Inconsistency::Layers { plan, layers: 1, of: 2 },
+        ],
+    };
     let others = [
+        Reply::Hello { version: VERSION },
+        Reply::Alive,
+        Reply::Wants { digest: "0".repeat(32), offset: u64::MAX },
         Reply::Ready(Box::default()),
         Reply::Failed { error: "no".to_owned(), hint: None },
         Reply::Dueled(Box::new(duel)),
+        Reply::Planned(Box::new(Planned::Absent)),
+        Reply::Planned(Box::new(planned)),
     ];
     evaluated.into_iter().chain(others).collect()
 }

@@ -5,7 +5,8 @@ assumes that the steps before it failed. If a step cannot be taken, the nursery 
 reason and exits; the judge decides whether to continue without it.
 
 The steps, in the order in which a child takes them:
-    descriptors       only /dev/null, a pipe for output, the channel, the memory of the calls and the program
+    descriptors       only /dev/null, a pipe for output, the channel, the memory of the calls, the program, and the
+                      file with what it has compiled
     environment       inherits nothing (the judge clears it); HOME and TMPDIR are the scratch folder
     resource-limits   kernel limits as a backstop: no core, few descriptors, data, file size, threads
     namespaces        user, pid, mount, network, ipc, host name: the child is pid 1 and sees no other process
@@ -20,8 +21,8 @@ The steps, in the order in which a child takes them:
 
 import contextlib
 import ctypes
+import errno
 import fcntl
-import glob
 import os
 import resource
 import signal
@@ -30,7 +31,9 @@ import struct
 import sys
 import sysconfig
 
-CHANNEL, MEMORY, PROGRAM, SUPERVISOR = 3, 4, 5, 6
+CHANNEL, MEMORY, PROGRAM, KERNELS, SUPERVISOR = 3, 4, 5, 6, 7
+# Above the descriptors that the nursery has open.
+HIGH = 64
 SCRATCH = "/scratch"
 # Starting this many takes long enough for the judge to see it.
 MOST_THREADS = 1 << 14
@@ -48,11 +51,14 @@ COMPILERS_PATH = "/usr/local/cuda/bin:/usr/local/bin:/usr/bin:/bin"
 COMPILERS_CACHES = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR")
 # No /dev/zero: a shared mapping of it is memory that counts for no process once it is unmapped.
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")
-GPU_DEVICES = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dxg")
+# A GPU driver maps it.
+GPU_DEVICES = ("/dev/zero",)
 # What a child sees of /proc, and what a child on a GPU sees besides. Nearly everything else there counts something for
 # the whole machine, or shows numbers that the kernel counts up for all processes.
 PROC = ("cpuinfo",)
 GPU_PROC = ("1", "devices", "driver", "filesystems", "meminfo", "modules", "stat", "sys/vm")
+# What a driver pins counts against this limit on some systems; it is too little for a child to hold much.
+GPU_LOCKED = 64 << 10
 # Of which CPUs there are; the rest of the folder counts what they do.
 CPUS = tuple(f"/sys/devices/system/cpu/{name}" for name in ("online", "possible", "present", "kernel_max"))
 
@@ -160,11 +166,16 @@ def collapse_memory():
 
 
 class Jail:
-    """The wanted steps, and the state that the nursery prepares for them."""
+    """The wanted steps, and the state that the nursery prepares for them.
 
-    def __init__(self, steps, allow_compile):
+    `gpu` is the GPU that children may use: its device `files`, and the `folders` of the driver's libraries. Without one,
+    a child finds no GPU, because work there would cost it no CPU time.
+    """
+
+    def __init__(self, steps, allow_compile, gpu):
         self.steps = set(steps)
         self.allow_compile = allow_compile
+        self.gpu = gpu
         self.own_user_namespace = False
         self.readable = ()
         self.devices = ()
@@ -180,9 +191,16 @@ class Jail:
                 self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def unshare(self):
-        """Uses a user namespace, as an ordinary user must; root can do without one."""
+        """Uses a user namespace, as an ordinary user must; root can do without one. Where something is mounted below
+        /proc, as GPU containers do, no process of a new user namespace may mount a /proc of its own."""
         flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS
         uid, gid = os.getuid(), os.getgid()
+        try:
+            if uid == 0 and not can_mount_proc(flags | CLONE_NEWUSER):
+                call("unshare", flags)
+                return
+        except OSError:
+            pass  # The user namespace is the better one; a later step says what it lacks.
         try:
             call("unshare", flags | CLONE_NEWUSER)
             self.own_user_namespace = True
@@ -200,11 +218,14 @@ class Jail:
 
     def prepare(self):
         """Builds the root that all children see. Runs after the import of torch, when its files are known."""
-        self.readable = readable_paths(compiler_paths() if self.allow_compile else ())
-        self.devices = tuple(path for path in DEVICES + gpu_devices() if os.path.exists(path))
+        more = (*(compiler_paths() if self.allow_compile else ()), *(self.gpu["folders"] if self.gpu else ()))
+        self.readable = readable_paths(more)
+        wanted = (*DEVICES, *GPU_DEVICES, *self.gpu["files"]) if self.gpu else DEVICES
+        self.devices = tuple(path for path in wanted if os.path.exists(path))
         if "filesystem" in self.steps:
             with step("filesystem"):
-                build_root(self.readable, self.devices)
+                # torch counts the CPUs in /sys; a GPU driver also needs the buses.
+                build_root((*self.readable, *(("/sys",) if self.gpu else CPUS)), self.devices)
 
     def fork(self):
         """Forks a child as pid 1 of its own namespace, so that its descendants die with it."""
@@ -239,14 +260,15 @@ class Jail:
             self.limit_resources(request)
         if "filesystem" in self.steps:
             with step("filesystem"):
-                mount_own(PROC if request["on_cpu"] else PROC + GPU_PROC)
+                self.unshare_own()
+                mount_proc(PROC + GPU_PROC if self.gpu else PROC)
                 mount_scratch(request["scratch_bytes"], request["scratch_files"], self.allow_compile)
         if "privileges" in self.steps:
             with step("privileges"):
                 drop_privileges()
         if "landlock" in self.steps:
             with step("landlock"):
-                self.restrict_files(request["on_cpu"])
+                self.restrict_files()
         # Dropping privileges resets this.
         die_with_parent()
         if "processes" in self.steps:
@@ -256,24 +278,28 @@ class Jail:
             with step("seccomp"):
                 filter_calls(bytes.fromhex(request["filter"]))
 
+    def unshare_own(self):
+        """A GPU driver listens on a name that all processes of a network namespace see, so each child gets its own."""
+        call("unshare", CLONE_NEWNS | CLONE_NEWIPC | (CLONE_NEWNET if self.gpu else 0))
+
     def limit_resources(self, request):
         """Sets kernel limits as a backstop; the judge checks the actual usage."""
         # If core dumps go to a program, a limit of 0 still starts it, and 1 does not.
         limit(resource.RLIMIT_CORE, 1)
         limit(resource.RLIMIT_NOFILE, 256)
-        limit(resource.RLIMIT_FSIZE, request["scratch_bytes"])
+        limit(resource.RLIMIT_FSIZE, request["file_bytes"])
         limit(resource.RLIMIT_MSGQUEUE, 0)
-        limit(resource.RLIMIT_MEMLOCK, 0)
+        limit(resource.RLIMIT_MEMLOCK, GPU_LOCKED if self.gpu else 0)
         # Queued signals count for all processes of a user; without a queue, signals still arrive.
         limit(resource.RLIMIT_SIGPENDING, 0)
-        if request["memory_bytes"] is not None:
-            limit(resource.RLIMIT_DATA, data_used() + request["memory_bytes"])
+        if request["data_bytes"] is not None:
+            limit(resource.RLIMIT_DATA, data_used() + request["data_bytes"])
         # The kernel counts per user of a user namespace, and not at all for root; without the namespace it would count
         # all processes of the user. A limit near the judge's own would tell a child how many threads its siblings have.
         if self.own_user_namespace and os.getuid() != 0:
             limit(resource.RLIMIT_NPROC, MOST_THREADS)
 
-    def restrict_files(self, on_cpu):
+    def restrict_files(self):
         """Landlock: forbids everything that this kernel's version knows, except for the rules."""
         version = call("syscall", SYS_LANDLOCK_CREATE_RULESET, None, 0, 1)
         ruleset = create_ruleset(version)
@@ -289,10 +315,13 @@ class Jail:
                 allow(ruleset, "/proc/1/task", FILE_READ | FILE_READ_FOLDER | FILE_WRITE)
                 allow(ruleset, "/sys", FILE_READ | FILE_READ_FOLDER)
                 allow(ruleset, SCRATCH, scratch_access(version) | run)
-            elif not on_cpu:
+            elif self.gpu:
                 for path in ("/sys", "/proc/self", *(f"/proc/{name}" for name in PROC + GPU_PROC if name != "1")):
                     allow(ruleset, path, FILE_READ | FILE_READ_FOLDER)
                 allow(ruleset, "/proc/self/task", FILE_WRITE)
+                # A rule is for an inode, and /proc makes a new one unless a descriptor holds the folder.
+                for path in ("/proc/self", "/proc/self/task"):
+                    os.open(path, os.O_PATH | os.O_CLOEXEC)
             call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
             call("syscall", SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
         finally:
@@ -303,6 +332,20 @@ def write(path, text):
     """Writes to a file in /proc."""
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
+
+
+def can_mount_proc(flags):
+    """Tries to mount a /proc in namespaces like those of a child, in a process of its own."""
+    trial = os.fork()
+    if trial == 0:
+        with contextlib.suppress(OSError):
+            call("unshare", flags)
+            if (mounts := os.fork()) == 0:
+                call("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+                os._exit(0)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(mounts, 0)[1]) & 0xFF)
+        os._exit(1)
+    return os.waitpid(trial, 0)[1] == 0
 
 
 def keep_child():
@@ -358,21 +401,12 @@ def mapped_libraries():
     return {name for name in names if ".so" in name and os.path.exists(name)}
 
 
-def gpu_devices():
-    """Returns the device files of the GPU driver, and what it may use besides."""
-    found = tuple(path for pattern in GPU_DEVICES for path in sorted(glob.glob(pattern)) if not os.path.isdir(path))
-    return (*found, "/dev/zero") if found else ()
-
-
 def build_root(readable, devices):
     """Builds a new root from `readable` and `devices` and detaches the old one.
 
     /tmp serves only as a mount point; the old root, including the content of /tmp, is bound from inside it.
     """
-    gpu = any(device not in DEVICES for device in devices)
-    # torch counts the CPUs in /sys; a GPU driver also needs the buses.
-    sources = [*readable, *(("/sys",) if gpu else CPUS)]
-    sources = [(path, os.path.realpath(path)) for path in sources if os.path.exists(path)]
+    sources = [(path, os.path.realpath(path)) for path in readable if os.path.exists(path)]
     call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
     call("mount", b"tmpfs", b"/tmp", b"tmpfs", MS_NOSUID | MS_NODEV, b"size=1m,mode=0755")
     os.mkdir("/tmp/old")
@@ -418,14 +452,16 @@ def protect(path, attributes):
     call("syscall", SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), AT_RECURSIVE, request, len(request))
 
 
-def place_descriptors(channel, memory, program, output, supervisor=None):
+def place_descriptors(channel, memory, program, kernels, output, supervisor=None):
     """Leaves the child only /dev/null, its output pipe and its own descriptors."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < HIGH + 7:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     null = os.open(os.devnull, os.O_RDONLY)
     # Moved to high numbers first, out of the way of the final ones.
-    wanted = {0: null, 1: output, CHANNEL: channel, MEMORY: memory, PROGRAM: program}
+    wanted = {0: null, 1: output, CHANNEL: channel, MEMORY: memory, PROGRAM: program, KERNELS: kernels}
     if supervisor is not None:
         wanted[SUPERVISOR] = supervisor
-    held = {at: fcntl.fcntl(fd, fcntl.F_DUPFD, 64) for at, fd in wanted.items()}
+    held = {at: fcntl.fcntl(fd, fcntl.F_DUPFD, HIGH) for at, fd in wanted.items()}
     for at, fd in held.items():
         os.dup2(fd, at, inheritable=False)
     # Programs that the child starts, where allowed, share its output.
@@ -459,9 +495,8 @@ def data_used():
         return next(int(line.split()[1]) for line in status if line.startswith("VmData:")) * 1024
 
 
-def mount_own(names):
+def mount_proc(names):
     """Mounts a /proc that holds only these files and folders, of the child itself."""
-    call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     names_threads = "1" in names
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
     call("mount", b"proc", b"/proc", b"proc", flags | (0 if names_threads else MS_RDONLY), None)

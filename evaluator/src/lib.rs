@@ -11,32 +11,37 @@
 //!
 //! A file imports only from the files above it:
 //!
-//! * numbers, no processes: [`window`], [`trace`], [`made_up`], [`workload`], [`schedule`], [`rows`],
-//!   [`placement`], [`plan`], [`tensor`] (the only file that names tch), [`score`]
-//! * processes, no numbers: [`timing`], [`process`], [`channel`], [`shared`], [`calls`], [`seccomp`], [`sandbox`],
-//!   [`message`], [`nursery`] (with `jail.py` and `nursery.py`), [`error`], [`call`], [`captured`], [`child`],
-//!   [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
+//! * numbers, no processes: [`window`], [`delivery`], [`made_up`], [`workload`], [`chains`], [`schedule`], [`rows`],
+//!   [`placement`], [`tensor`] (the only file that names tch), [`score`], [`planner`]
+//! * processes, no numbers: [`timing`], [`process`], [`interpreter`], [`channel`], [`shared`], [`kernels`], [`numbers`], [`calls`], [`seccomp`],
+//!   [`message`], [`gpu`] (with `gpus.py`), [`sandbox`], [`nursery`] (with `jail.py`, `kernels.py` and `nursery.py`),
+//!   [`error`], [`call`], [`captured`], [`child`], [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
 //! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`, `fuzz`
 
 mod window;
-mod trace;
+pub mod delivery;
 mod made_up;
 mod workload;
+mod chains;
 mod schedule;
 mod rows;
 mod placement;
-mod plan;
 mod tensor;
 mod score;
+mod planner;
 mod timing;
 pub mod process;
+mod interpreter;
 mod channel;
 mod shared;
+pub mod kernels;
+pub mod numbers;
 pub mod calls;
 mod seccomp;
-pub mod sandbox;
 mod message;
+pub mod gpu;
+pub mod sandbox;
 pub mod nursery;
 pub mod error;
 pub mod call;

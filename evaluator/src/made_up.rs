@@ -3,10 +3,9 @@
 
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
+use packevolve_loads::window::Window;
 use rand::RngExt;
 use rand_distr::{Binomial, Distribution, StandardNormal};
-
-use crate::window::Window;
 
 /// Standard deviation of the log loads of a layer, over all its experts.
 ///
@@ -32,6 +31,14 @@ const TOP: usize = 8;
 
 /// Rms log ratio of a derived window to its base: from the same workload to a nearby one.
 const DRIFT: (f64, f64) = (0.02, 0.19);
+
+/// Rms log ratio of two windows in a row of a chain: while the workload stays the same, when it becomes a nearby one, and
+/// when it changes (from prefill to decode).
+const SAME: f64 = 0.02;
+const NEARBY: (f64, f64) = (0.07, 0.19);
+const CHANGE: f64 = 0.47;
+/// How often a step of a chain leads to a nearby workload.
+const NEARBY_STEPS: f64 = 0.3;
 
 /// A series of windows that drift around one base, as those of one deployment do. The rms log ratio of any two windows
 /// is within [`DRIFT`]; in a random walk it would grow with their distance.
@@ -66,6 +73,40 @@ impl Series {
     }
 }
 
+impl Series {
+    /// Consecutive windows, in which loads wander from the base, and change once, without becoming more uneven.
+    pub fn chain(&self, windows: usize, rng: &mut Stream) -> Vec<Window> {
+        let mut layers = self.base.clone();
+        let change = rng.random_range(1..windows.max(2));
+        let mut chain = Vec::with_capacity(windows);
+        for number in 0..windows {
+            let distance = match number {
+                _ if number == change => CHANGE,
+                _ if rng.random::<f64>() < NEARBY_STEPS => between(NEARBY, rng),
+                _ => SAME,
+            };
+            layers.iter_mut().for_each(|layer| wander(layer, distance, rng));
+            let tokens = TOKENS.0 * (TOKENS.1 / TOKENS.0).powf(rng.random());
+            let routed = tokens as u64 * TOP.min(self.experts) as u64;
+            let counts = layers.iter().flat_map(|layer| multinomial(routed, layer, rng)).collect();
+            chain.push(Window::new(self.experts, counts));
+        }
+        chain
+    }
+}
+
+/// Moves the loads of a layer by an rms log ratio of `distance`, and a little back to their mean, so that their spread
+/// stays what it is.
+fn wander(layer: &mut [f64], distance: f64, rng: &mut Stream) {
+    let count = layer.len() as f64;
+    let mean = layer.iter().map(|load| load.ln()).sum::<f64>() / count;
+    let variance = layer.iter().map(|load| (load.ln() - mean).powi(2)).sum::<f64>() / count;
+    // The ratio of x and kept x + sqrt(1 - kept²) spread z has the variance 2 spread² (1 - kept).
+    let kept = (1.0 - distance.powi(2) / (2.0 * variance.max(distance.powi(2)))).max(0.0);
+    let fresh = (variance * (1.0 - kept * kept)).sqrt();
+    layer.iter_mut().for_each(|load| *load = (mean + kept * (load.ln() - mean) + fresh * normal(rng)).exp());
+}
+
 /// Derives a window: the loads drift by a drawn amount and are counted again. Layers keep their totals. Loads that are
 /// not whole numbers (averages, shares) only drift.
 pub fn derived(window: &Window, rng: &mut Stream) -> Window {
@@ -87,7 +128,7 @@ fn derived_layer(loads: &[f64], drift: f64, rng: &mut Stream) -> Vec<f64> {
 /// One layer of a base, as shares of any scale.
 fn base_layer(topology: &Topology, rng: &mut Stream) -> Vec<f64> {
     loop {
-        let layer = any_layer(topology.experts, topology.groups, rng);
+        let layer = any_layer(topology.experts, topology.even_groups(), rng);
         if peak(&layer) <= HIGHEST_PEAK {
             return layer;
         }
@@ -229,6 +270,21 @@ mod tests {
         assert_eq!(window, Series::new(&topology, 3).window(5));
         assert_ne!(window, Series::new(&topology, 3).window(6));
         assert_ne!(window, Series::new(&topology, 4).window(5));
+    }
+
+    #[test]
+    fn a_chain_wanders_changes_once_and_stays_as_uneven_as_it_was() {
+        let topology = Topology { layers: 20, ..Topology::deepseek_v3() };
+        let series = Series::new(&topology, 7);
+        for number in 0..8 {
+            let chain = series.chain(9, &mut stream(1, number, Purpose::Loads));
+            let steps: Vec<f64> = chain.windows(2).map(|pair| rms_log_ratio(&pair[0], &pair[1])).collect();
+            assert_eq!(steps.iter().filter(|step| (0.4..0.55).contains(*step)).count(), 1, "{steps:?}");
+            assert!(steps.iter().all(|step| (0.02..0.55).contains(step)), "{steps:?}");
+            assert!(steps.iter().any(|step| *step < 0.06), "{steps:?}");
+            let spreads = [&chain[0], &chain[8]].map(|window| median(of_layers(window, gini)));
+            assert!((spreads[1] / spreads[0] - 1.0).abs() < 0.15, "{spreads:?}");
+        }
     }
 
     #[test]

@@ -1,39 +1,50 @@
 """The nursery: imports torch once and forks one child for each candidate.
 
-The judge sends this program and `jail.py` to the interpreter's standard input. File descriptor 1 is a socket to the
+The judge sends this program, `jail.py`, `gpus.py` and `kernels.py` to the interpreter's standard input. File descriptor 1 is a socket to the
 judge that carries one JSON object in each packet. The nursery never initialises CUDA, because a forked CUDA context is
 broken: each child initialises its own.
 
 Judge to nursery, and the replies. A pid is the child's pid in the nursery's namespace, unless it says otherwise:
     (start)             -> {"reply": "ready", "pid": N as the judge sees it, "python": V, "torch": V,
-                            "numpy_vectors": [NAME that NPY_DISABLE_CPU_FEATURES takes], "cuda": [NAME]}
-    {"op": "fork", "memory_bytes": N | null, "threads": N, "scratch_bytes": N, "scratch_files": N,
-     "on_cpu": BOOL, "filter": HEX | null, "supervised": HEX | null}, with descriptors [channel, memory, program, output]
+                            "numpy": V, "numba": V | null,
+                            "numpy_vectors": [NAME that NPY_DISABLE_CPU_FEATURES takes]}
+    {"op": "fork", "data_bytes": N | null, "file_bytes": N, "scratch_bytes": N, "scratch_files": N, "filter": HEX | null,
+     "supervised": HEX | null}, with descriptors [channel, memory, program, kernels, output]
                         -> {"reply": "forked", "pid": N}
+    {"op": "import-numba"}
+                        -> {"reply": "imported"}: for later children, if Python has it
     {"op": "seal", "pid": N}
                         -> {"reply": "sealed"}: the child can start no more processes
     {"op": "reap", "pid": N}
                         -> {"reply": "reaped"}; the judge has read the status
+    (any of these)      -> {"reply": "failed", "reason": TEXT}: the system lacks what it needs, and it was not done
 
 If a step of the jail cannot be taken, the nursery or the child sends this as its first message, and exits:
     {"reply": "unavailable", "step": STEP, "reason": TEXT}
 
 Judge to child over the channel, and the replies. `memory` is shared with the judge and holds the current call only:
     (it is in its jail) -> {"reply": "jailed"}; the kernel tells the judge its pid
-    {"op": "prepare", "device": D, "memory_bytes": N, "threads": N that torch should compute with}
-                        -> {"reply": "prepared", "threads": N that torch computes with}
-    {"op": "load", "file": NAME, "code": CODE | null}
+    {"op": "prepare", "memory_bytes": N, "threads": N that torch should compute with}
+                        -> {"reply": "prepared", "threads": N that torch computes with} | raised
+    {"op": "context"}   -> {"reply": "prepared", "threads": N} | raised: whether the GPU's driver alone can make a context
+    {"op": "wake"}      -> {"reply": "awake", "free_bytes": N of the GPU's memory}: the GPU does an empty task
+    {"op": "load", "file": NAME, "required": the function that the program must have | null, "code": CODE | null}
                         -> {"reply": "compiled", "code": CODE, or null if it is too long}, if no code was sent; then
                            {"reply": "loaded"} | raised
+    {"op": "keep"}      -> {"reply": "kept", "compiled": N functions so far, "seconds": S that it took} | raised: what was
+                           compiled is in the file `kernels`
     "C" and six numbers of 64 bits: X, n, m, seed, pack_at, rank_at
-                        -> {"reply": "returned", "device_seconds": SECONDS on a GPU} | wrong-result | raised
+                        -> {"reply": "returned", "device_seconds": SECONDS on a GPU, "compiled": N functions if any}
+                         | wrong-result | raised
 A call of `balanced_packing`. It has no JSON, because the child is timed while it reads. The input float32 [X, n] lies
 at byte 0; the child puts pack_index and rank_in_pack, int64 [X, n], at the bytes pack_at and rank_at.
     {"op": "rebalance", "layers": L, "experts": E, "replicas": R, "groups": G, "nodes": N, "gpus": M, "seed": S,
-     "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
+     "history": S, "old_at": BYTE | null, "most_columns": C, "phy2log_at": BYTE, "logcnt_at": BYTE, "log2phy_at": BYTE}
                         -> {"reply": "returned", "columns": K} | wrong-result | raised
                          | {"reply": "absent"}: the program has no `rebalance_experts`
-The input float32 [L, E] lies at byte 0; the child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], int64, with
+The input float32 [L, E] lies at byte 0, and behind it [S, L, E], the loads of earlier windows; the plan in force, int64
+[L, R], lies at byte old_at if there is one. A program whose function has the keywords `old_phy2log` and `history` gets them.
+The child puts phy2log [L, R], logcnt [L, E] and log2phy [L, E, K], int64, with
 K at most C, at the given bytes.
     wrong-result: {"reply": "wrong-result", "message": TEXT}
     raised: {"reply": "raised", "message": LINE, "traceback": TEXT, "memory": whether memory ran out}
@@ -45,6 +56,7 @@ import base64
 import contextlib
 import errno
 import gc
+import inspect
 import json
 import linecache
 import marshal
@@ -60,7 +72,9 @@ import sys
 import traceback
 import types
 
+import gpus
 import jail
+import kernels
 
 PACKET = 1 << 16
 CALL, CALL_MARK = struct.Struct("=6Q"), ord("C")
@@ -71,6 +85,8 @@ DRAWS = re.compile(
     "|getattr|eval|exec|import_|importlib|__dict__|globals|locals|vars"
 )
 TEXT = 1 << 13
+# A child sees one GPU at most.
+GPU = "cuda:0"
 # The parts of torch that run compilers.
 STARTERS = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/triton/")
 
@@ -105,6 +121,7 @@ def enter_jail():
 
 CONTROL = take_control()
 JAIL = enter_jail()
+KERNELS = kernels.Kernels()
 
 import numpy  # noqa: E402
 import torch  # noqa: E402
@@ -127,11 +144,20 @@ class Child:
         self.stopwatch = None
         self.packing = None
         self.rebalancing = None
+        # The keywords that `rebalance_experts` has, of those that it can get.
+        self.keywords = frozenset()
         # Whether the program may draw random numbers.
         self.draws = True
         # The inputs and outputs of calls in the shared memory, by shape and place.
         self.arrays = {}
-        self.operations = {"prepare": self.prepare, "load": self.load, "rebalance": self.rebalance}
+        self.operations = {
+            "context": self.context,
+            "prepare": self.prepare,
+            "wake": self.wake,
+            "load": self.load,
+            "keep": self.keep,
+            "rebalance": self.rebalance,
+        }
 
     def serve(self):
         """Answers requests. What this takes in a call is charged to the program, so it does no more than it must."""
@@ -151,43 +177,79 @@ class Child:
 
     def prepare(self, request):
         """Runs before the program arrives, so a failure here is not the program's fault."""
-        self.device = request["device"]
         if request["threads"] != torch.get_num_threads():
             torch.set_num_threads(request["threads"])
-        if self.device != "cpu":
-            self.stopwatch = Stopwatch(self.device)
-            # The judge cannot see GPU memory. This limits programs that allocate through torch.
-            total = torch.cuda.get_device_properties(self.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, request["memory_bytes"] / total), self.device)
+        if JAIL.gpu:
+            try:
+                self.prepare_gpu(request["memory_bytes"])
+            except BaseException as error:
+                return raised(error)
         return {"reply": "prepared", "threads": torch.get_num_threads()}
+
+    def prepare_gpu(self, memory_bytes):
+        """Makes the context, and loads the kernels that most programs use: CUDA loads each at its first use, which takes
+        milliseconds, and from a cold disk seconds."""
+        self.device = GPU
+        self.stopwatch = Stopwatch(self.device)
+        # This limits programs that allocate through torch, with a better message than the judge's own check.
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, memory_bytes / total), self.device)
+        warm_up(self.device)
+        torch.cuda.empty_cache()
+        self.stopwatch.synchronize()
+
+    def context(self, _):
+        try:
+            gpus.make_context()
+        except BaseException as error:
+            return {**raised(error), "message": str(error)}
+        return {"reply": "prepared", "threads": torch.get_num_threads()}
+
+    def wake(self, _):
+        """After another process used the GPU, the first task waits until it is this one's turn."""
+        torch.zeros(1, device=self.device)
+        self.stopwatch.synchronize()
+        return {"reply": "awake", "free_bytes": torch.cuda.mem_get_info(self.device)[0]}
 
     def load(self, request):
         try:
             with os.fdopen(jail.PROGRAM, "rb") as program:
-                text = program.read().decode()
+                source = program.read()
             name = request["file"]
             # The file does not exist; the traceback module finds its lines here.
-            linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+            text = source.decode("utf-8-sig")
+            linecache.cache[name] = (len(source), None, text.splitlines(True), name)
             module = types.ModuleType("candidate")
             module.__file__ = name
             sys.modules["candidate"] = module
-            code = self.compiled(text, name, request["code"])
+            KERNELS.open(source, name, jail.KERNELS)
+            code = self.compiled(source, name, request["code"])
             self.draws = any(DRAWS.search(name) for name in names(code))
             exec(code, module.__dict__)
-            self.packing = module.balanced_packing
-            if not callable(self.packing):
-                raise TypeError("balanced_packing is not a function")
+            required = request["required"]
+            if required is not None and not callable(getattr(module, required)):
+                raise TypeError(f"{required} is not a function")
+            self.packing = getattr(module, "balanced_packing", None)
             self.rebalancing = getattr(module, "rebalance_experts", None)
+            self.keywords = keywords(self.rebalancing)
         except BaseException as error:
             return raised(error)
         return {"reply": "loaded"}
 
-    def compiled(self, text, name, known):
+    def keep(self, _):
+        try:
+            KERNELS.keep(jail.KERNELS)
+        except BaseException as error:
+            return raised(error)
+        return {"reply": "kept", "compiled": KERNELS.compiled, "seconds": KERNELS.seconds}
+
+    def compiled(self, source, name, known):
         """Returns the program's code. Compiling takes longer than everything else before the first call, so only the
-        first child of an evaluation compiles."""
+        first child of an evaluation compiles. It compiles bytes, as Python does with a file: a byte order mark and a
+        declared encoding count."""
         if known is not None:
             return marshal.loads(base64.b64decode(known))
-        code = compile(text, name, "exec")
+        code = compile(source, name, "exec")
         packed = base64.b64encode(marshal.dumps(code)).decode()
         # Always sent, and before any code of the program runs, so that the program cannot forge this reply.
         send(jail.CHANNEL, "compiled", code=packed if len(packed) <= PACKET // 2 else None)
@@ -200,6 +262,7 @@ class Child:
             weight = arrays[0] if self.device == "cpu" else arrays[0].to(self.device)
             if self.draws:
                 self.seed(seed)
+            compiled = KERNELS.compiled
             if self.stopwatch:
                 self.stopwatch.start()
             result = self.packing(weight, packs)
@@ -213,7 +276,11 @@ class Child:
                 return wrong_result(wrong_tensor("rank_in_pack", rank_in_pack, shape))
             arrays[2].copy_(rank_in_pack)
             if self.stopwatch:
+                # The program had a copy; the judge sees in this memory whether it changed it.
+                arrays[0].copy_(weight)
                 return {"reply": "returned", "device_seconds": self.stopwatch.stop()}
+            if KERNELS.compiled != compiled:
+                return {"reply": "returned", "compiled": KERNELS.compiled - compiled}
         except BaseException as error:
             return raised(error)
         return RETURNED
@@ -223,10 +290,11 @@ class Child:
             return {"reply": "absent"}
         layers, experts, replicas = request["layers"], request["experts"], request["replicas"]
         try:
-            weight = self.at(torch.float32, (layers, experts), 0)
-            weight = weight if self.device == "cpu" else weight.to(self.device)
+            loads = self.at(torch.float32, (layers, experts), 0)
+            weight = loads if self.device == "cpu" else loads.to(self.device)
             self.seed(request["seed"])
-            result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"])
+            given = self.in_force(request)
+            result = self.rebalancing(weight, replicas, request["groups"], request["nodes"], request["gpus"], **given)
             if not isinstance(result, (tuple, list)) or len(result) != 3:
                 return wrong_result(f"{type(result).__name__}, not phy2log, log2phy and logcnt")
             phy2log, log2phy, logcnt = result
@@ -240,9 +308,25 @@ class Child:
                 if not is_right(tensor, shape):
                     return wrong_result(wrong_tensor(name, tensor, shape))
                 self.at(torch.int64, shape, request[name + "_at"]).copy_(tensor)
+            if self.stopwatch:
+                loads.copy_(weight)
+                self.stopwatch.synchronize()
         except BaseException as error:
             return raised(error)
         return {"reply": "returned", "columns": columns}
+
+    def in_force(self, request):
+        """Returns the keywords of a rebalance: the plan in force and the loads of earlier windows."""
+        given = {}
+        if request["old_at"] is None:
+            return given
+        layers, experts = request["layers"], request["experts"]
+        if "old_phy2log" in self.keywords:
+            given["old_phy2log"] = self.at(torch.int64, (layers, request["replicas"]), request["old_at"])
+        if "history" in self.keywords and request["history"]:
+            windows = request["history"]
+            given["history"] = self.at(torch.float32, (windows, layers, experts), layers * experts * 4)
+        return {name: value if self.device == "cpu" else value.to(self.device) for name, value in given.items()}
 
     def map(self, shape, places):
         """Returns the input and the outputs of the calls with this shape and these places."""
@@ -299,6 +383,19 @@ def raised(error):
     return {"reply": "raised", "message": describe(error), "traceback": trace(error), "memory": memory}
 
 
+def keywords(function):
+    """Returns which of the keywords that a rebalance can get this function has, if there is a function."""
+    offered = {"old_phy2log", "history"}
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return frozenset(offered)
+    by_name = {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
+    return frozenset(offered & by_name)
+
+
 def is_right(tensor, shape):
     """Whether a returned value is an int64 tensor of this shape."""
     return isinstance(tensor, torch.Tensor) and tensor.dtype is torch.int64 and tensor.shape == shape
@@ -335,6 +432,8 @@ def describe(error):
     if not is_short(error):
         return f"{type(error).__name__}, with a message that is too long to show"
     line = cut("".join(traceback.format_exception_only(error)).strip())[:1000]
+    if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+        line += f" (the judge's Python, {sys.executable}, has none: `pip install numba`)"
     if not JAIL.allow_compile and starts_programs(error):
         line += " (compilers and other programs run only with `allow_compile: true`)"
     return line
@@ -383,12 +482,19 @@ class Nursery:
                     self.supervise(fd, events)
 
     def answer(self):
-        packet, descriptors, _, _ = socket.recv_fds(self.control, PACKET, 4)
+        packet, descriptors, flags, _ = socket.recv_fds(self.control, PACKET, 5)
         if not packet:
             return False
         request = json.loads(packet)
-        answers = {"fork": self.fork, "seal": self.seal, "reap": self.reap}
-        reply = answers[request["op"]](request, descriptors)
+        answers = {"fork": self.fork, "import-numba": self.import_numba, "seal": self.seal, "reap": self.reap}
+        try:
+            if flags & socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            reply = answers[request["op"]](request, descriptors)
+        except OSError as error:
+            reply = {"reply": "failed", "reason": str(error)}
+            for descriptor in descriptors:
+                os.close(descriptor)
         self.control.send(json.dumps(reply).encode())
         return True
 
@@ -400,8 +506,8 @@ class Nursery:
         if pid == 0:
             self.control.close()
             run_child(request, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        while descriptors:
+            os.close(descriptors.pop())
         self.living.add(pid)
         if ours:
             with ours:
@@ -418,6 +524,11 @@ class Nursery:
             jail.allow_call(fd)
         else:
             self.poll.unregister(fd)
+
+    def import_numba(self, *_):
+        KERNELS.start()
+        settle_memory()
+        return {"reply": "imported"}
 
     def seal(self, request, _):
         """Closes the listener: pending and future attempts to start a process fail."""
@@ -453,7 +564,9 @@ def run_child(request, descriptors):
         try:
             JAIL.lock_up(request, descriptors)
         except jail.Unavailable as error:
-            send(jail.CHANNEL, "unavailable", step=error.step, reason=error.reason)
+            # The first step is the one that puts the channel in its place.
+            channel = descriptors[0] if error.step == "descriptors" else jail.CHANNEL
+            send(channel, "unavailable", step=error.step, reason=error.reason)
             os._exit(1)
         send(jail.CHANNEL, "jailed")
         Child().serve()
@@ -471,23 +584,6 @@ def children():
         return set(map(int, pids.read().split()))
 
 
-def cuda_names():
-    """Returns the names of the CUDA devices. Asks in a fork, so that this process never initialises CUDA."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-            os.write(writer, json.dumps(names).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as answer:
-        names = answer.read()
-    os.waitpid(pid, 0)
-    return json.loads(names or b"[]")
-
-
 def numpy_vectors():
     """Returns the vector instructions of this CPU that NumPy chooses between when it is imported."""
     try:
@@ -497,18 +593,26 @@ def numpy_vectors():
     return [name for name in core.__cpu_dispatch__ if core.__cpu_features__.get(name)]
 
 
-def warm_up():
+def warm_up(device="cpu"):
     """Triggers the imports and set-up of torch's first use (CPU detection, dispatch, generators) once for all
     children. They take 12 ms."""
     torch.default_generator.manual_seed(0)
     numpy.random.seed(0)
     random.seed(0)
-    weight = torch.frombuffer(bytearray(256), dtype=torch.float32).view(8, 8)
+    weight = torch.frombuffer(bytearray(256), dtype=torch.float32).view(8, 8).to(device)
     order = weight.argsort(-1, descending=True)
-    load = torch.zeros(8, 8).scatter_add_(1, order, weight.gather(1, order))
+    load = torch.zeros(8, 8, device=device).scatter_add_(1, order, weight.gather(1, order))
     pack = torch.where(load > 0, load, weight).argmin(1, keepdim=True)
-    torch.empty_like(order).scatter_(1, order, pack.expand(8, 8)).copy_(torch.arange(8).expand(8, 8))
+    places = torch.arange(8, device=device).expand(8, 8)
+    torch.empty_like(order).scatter_(1, order, pack.expand(8, 8)).copy_(places)
     weight.sort(-1).values.sum().item()
+
+
+def settle_memory():
+    """Makes forks cheap."""
+    gc.collect()
+    gc.freeze()
+    jail.collapse_memory()
 
 
 def main():
@@ -518,7 +622,6 @@ def main():
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     warm_up()
-    names = cuda_names() if torch.backends.cuda.is_built() else []
     pid = jail.pid_outside()
     nursery = Nursery()
     try:
@@ -526,11 +629,10 @@ def main():
     except jail.Unavailable as error:
         send(CONTROL, "unavailable", step=error.step, reason=error.reason)
         return
-    gc.collect()
-    gc.freeze()
-    jail.collapse_memory()
+    settle_memory()
     versions = {"python": sys.version.split()[0], "torch": torch.__version__}
-    send(CONTROL, "ready", pid=pid, numpy_vectors=numpy_vectors(), cuda=names, **versions)
+    versions |= {"numpy": numpy.__version__, "numba": KERNELS.version}
+    send(CONTROL, "ready", pid=pid, numpy_vectors=numpy_vectors(), **versions)
     nursery.serve()
 
 

@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::channel::{Channel, Received};
+use crate::gpu::{GPUS, Gpu, no_gpu};
+use crate::kernels::Kernels;
 use crate::message::Message;
 use crate::process;
 use crate::sandbox::Jail;
@@ -23,15 +25,17 @@ use crate::shared::{SharedMemory, sealed_copy};
 
 /// The text that the interpreter reads from standard input follows from these; no file could be edited or go missing.
 const JAIL: &str = include_str!("jail.py");
+const KERNELS: &str = include_str!("kernels.py");
 const NURSERY: &str = include_str!("nursery.py");
-/// Runs the list `sources`: the last one as the module `jail`, then the first one as the main program. Python before 3.11
-/// looks for modules in the current folder first.
+/// Runs the list `sources`: the last three as modules, then the first one as the main program. Python before 3.11 looks for
+/// modules in the current folder first.
 const START: &str = "
 import sys
 sys.path[:] = filter(None, sys.path)
 import types
-sys.modules['jail'] = types.ModuleType('jail')
-exec(compile(sources.pop(), 'jail.py', 'exec'), sys.modules['jail'].__dict__)
+for name in ('jail', 'gpus', 'kernels'):
+    sys.modules[name] = types.ModuleType(name)
+    exec(compile(sources.pop(), name + '.py', 'exec'), sys.modules[name].__dict__)
 exec(compile(sources.pop(), 'nursery.py', 'exec'))
 ";
 
@@ -42,16 +46,13 @@ const REPLY_LIMIT: Duration = Duration::from_secs(60);
 /// torch.compile alone writes a header of 123 MB.
 const COMPILERS_SCRATCH: u64 = 512 << 20;
 
-/// Single-threaded and hermetic: one thread is timed, and the threads of a pool do not survive a fork. NVML lets torch
-/// count GPUs without initialising CUDA.
-const ENVIRONMENT: [(&str, &str); 9] = [
+/// Single-threaded and hermetic: one thread is timed, and the threads of a pool do not survive a fork.
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("PYTHONHASHSEED", "0"),
     ("PYTHONSAFEPATH", "1"),
     ("OPENBLAS_NUM_THREADS", "1"),
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
-    ("PYTORCH_NVML_BASED_CUDA_CHECK", "1"),
-    ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
     ("LANG", "C.UTF-8"),
     ("HOME", "/nonexistent"),
 ];
@@ -72,8 +73,10 @@ pub enum NurseryError {
     Exited,
     #[error("the nursery sent an unexpected reply: {0}")]
     Unexpected(String),
-    #[error("a child exited before it was in its jail")]
-    Unjailed,
+    #[error("the nursery cannot do its work: {0}")]
+    Failed(String),
+    #[error("a child exited before it was in its jail: {0}")]
+    Unjailed(String),
     #[error("a child cannot prepare its device: {0}")]
     Unprepared(String),
     #[error("the jail lacks {step}: {reason}")]
@@ -82,14 +85,37 @@ pub enum NurseryError {
     Io(#[from] io::Error),
 }
 
+/// What a message of the system or of Python says that a process lacks, and where that may be limited.
+const LACKING: [(&str, &str); 6] = [
+    ("Too many open files", "open files are limited: `ulimit -n`"),
+    ("Resource temporarily unavailable", "processes are limited: `ulimit -u`, or the limit of a container"),
+    ("Cannot allocate memory", "memory is lacking: see `free`, `ulimit -v` and the limit of a container"),
+    ("failed to map segment", "memory is limited: `ulimit -v`, or the limit of a container"),
+    ("No space left on device", "a disk or its quota is full: see `df`"),
+    ("File too large", "the size of files is limited: `ulimit -f`"),
+];
+
+impl NurseryError {
+    /// What the machine lacks, if that is the reason.
+    pub fn lacking(&self) -> Option<&'static str> {
+        let reason = match self {
+            Self::Start { source, .. } => source.to_string(),
+            Self::Io(source) => source.to_string(),
+            other => other.to_string(),
+        };
+        LACKING.iter().find(|(said, _)| reason.contains(said)).map(|(_, hint)| *hint)
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Interpreter {
     pub python: String,
     pub torch: String,
+    pub numpy: String,
+    /// The version of Numba, if there is one.
+    pub numba: Option<String>,
     /// The vector instructions of this CPU that NumPy uses and could do without, by its own names.
     pub numpy_vectors: Vec<String>,
-    /// Names of the CUDA devices.
-    pub cuda: Vec<String>,
 }
 
 /// A running nursery. Dropping it kills the nursery and its children.
@@ -101,9 +127,11 @@ pub struct Nursery {
     pid: Option<Pid>,
     control: Channel,
     jail: Jail,
-    /// The seccomp filters for children on a GPU and on the CPU.
-    filters: [Option<String>; 2],
+    /// The seccomp filter of children.
+    filter: Option<String>,
     pub interpreter: Interpreter,
+    /// Whether it has imported Numba, if Python has it.
+    has_numba: bool,
 }
 
 /// A forked child, with the judge's ends of its descriptors.
@@ -127,14 +155,17 @@ impl Nursery {
     pub fn start(python: &Path, jail: &Jail, variables: &Variables) -> Result<Self, NurseryError> {
         let (control, theirs) = Channel::pair()?;
         let (mut errors, errors_in) = io::pipe()?;
-        let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allow_compile}).to_string();
+        let gpu = jail.gpu.as_ref().map(|gpu| json!({"files": gpu.files, "folders": gpu.folders}));
+        let settings = json!({"steps": jail.wanted(), "allow_compile": jail.allow_compile, "gpu": gpu}).to_string();
+        let of_device = jail.gpu.as_ref().map_or_else(|| no_gpu().to_vec(), Gpu::variables);
         // A JSON array of strings is also a Python list of strings.
-        let program = format!("sources = {}{START}", json!([NURSERY, JAIL]));
+        let program = format!("sources = {}{START}", json!([NURSERY, KERNELS, GPUS, JAIL]));
         let process = Command::new(python)
             // Not isolated (-I), because Python would ignore PYTHONHASHSEED. No other variable comes from outside.
             .args(["-s", "-B", "-u", "-", &settings])
             .env_clear()
             .envs(ENVIRONMENT)
+            .envs(of_device)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .process_group(0)
@@ -143,13 +174,14 @@ impl Nursery {
             .stderr(errors_in)
             .spawn()
             .map_err(|source| NurseryError::Start { path: python.to_owned(), source })?;
-        let filters = [false, true].map(|on_cpu| jail.filter(on_cpu).map(hex::encode));
+        let filter = jail.filter().map(hex::encode);
         let interpreter = Interpreter::default();
-        let mut nursery = Self { process, pid: None, control, jail: jail.clone(), filters, interpreter };
+        let mut nursery =
+            Self { process, pid: None, control, jail: jail.clone(), filter, interpreter, has_numba: false };
         match receive(&nursery.control, START_LIMIT) {
-            Ok(Message::Ready { pid, python, torch, numpy_vectors, cuda }) => {
+            Ok(Message::Ready { pid, python, torch, numpy, numba, numpy_vectors }) => {
                 nursery.pid = Some(Pid::from_raw(pid));
-                nursery.interpreter = Interpreter { python, torch, numpy_vectors, cuda };
+                nursery.interpreter = Interpreter { python, torch, numpy, numba, numpy_vectors };
                 Ok(nursery)
             }
             Ok(other) => Err(unexpected(&other)),
@@ -160,28 +192,45 @@ impl Nursery {
         }
     }
 
-    /// Forks a child with `program` and `bytes` of memory for its calls; waits until it is in its jail.
-    pub fn fork(&mut self, program: &str, bytes: u64, limits: &Limits, on_cpu: bool) -> Result<Forked, NurseryError> {
+    /// Forks a child with `program`, its `kernels` and `bytes` of memory for its calls; waits until it is in its jail.
+    pub fn fork(
+        &mut self,
+        program: &str,
+        kernels: &Kernels,
+        bytes: u64,
+        limits: &Limits,
+    ) -> Result<Forked, NurseryError> {
+        if kernels.may_compile && !self.has_numba {
+            self.import_numba()?;
+        }
         let (channel, theirs) = Channel::pair()?;
         channel.tell_senders()?;
         let memory = SharedMemory::new(bytes)?;
         let program = sealed_copy(program.as_bytes())?;
-        let (output, output_in) = io::pipe()?;
+        let (mut output, output_in) = io::pipe()?;
         let may_start = self.jail.allow_compile;
-        // CUDA maps far more address space than it uses, so on a GPU only the judge's own checks limit memory.
-        let data_limit = on_cpu.then_some(limits.memory_bytes);
+        let scratch_bytes = limits.scratch_bytes.max(if may_start { COMPILERS_SCRATCH } else { 0 });
+        // CUDA maps far more address space than it uses, so on a GPU only the judge's own checks limit memory. Its driver
+        // keeps memory in files without a name, which the limit of a file's size holds for, too.
+        let (data_bytes, file_bytes) = match self.jail.gpu {
+            None => (Some(limits.memory_bytes), scratch_bytes),
+            Some(_) => (None, scratch_bytes.max(limits.memory_bytes)),
+        };
         let request = json!({
             "op": "fork",
-            "memory_bytes": data_limit,
-            "threads": limits.threads,
-            "scratch_bytes": limits.scratch_bytes.max(if may_start { COMPILERS_SCRATCH } else { 0 }),
+            "data_bytes": data_bytes,
+            "file_bytes": file_bytes,
+            "scratch_bytes": scratch_bytes,
             "scratch_files": limits.scratch_files,
-            "on_cpu": on_cpu,
-            "filter": self.filters[usize::from(on_cpu)],
+            "filter": self.filter,
             "supervised": self.jail.supervised().map(hex::encode),
         });
-        self.control.send(&request, &[theirs.as_fd(), memory.file.as_fd(), program.as_fd(), output_in.as_fd()])?;
-        drop(theirs);
+        self.control.send(
+            &request,
+            &[theirs.as_fd(), memory.file.as_fd(), program.as_fd(), kernels.as_fd(), output_in.as_fd()],
+        )?;
+        // The child alone holds the other ends, so that their closing shows its end.
+        drop((theirs, output_in));
         let number = match receive(&self.control, REPLY_LIMIT)? {
             Message::Forked { pid } => pid,
             other => return Err(unexpected(&other)),
@@ -190,14 +239,30 @@ impl Nursery {
         let sender = channel.sender()?;
         match receive(&channel, REPLY_LIMIT) {
             Ok(Message::Jailed {}) => {
-                let pid = sender.ok_or(NurseryError::Unjailed)?;
+                let pid = sender.ok_or_else(|| NurseryError::Unjailed("its message has no sender".to_owned()))?;
                 channel.tell_no_senders()?;
                 Ok(Forked { number, pid, channel, memory, output, may_start })
             }
             Ok(other) => Err(unexpected(&other)),
-            Err(NurseryError::Exited) => Err(NurseryError::Unjailed),
+            Err(NurseryError::Exited) => Err(NurseryError::Unjailed(last_lines(&mut output))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Imports Numba for later children, which takes seconds.
+    fn import_numba(&mut self) -> Result<(), NurseryError> {
+        self.control.send(&json!({"op": "import-numba"}), &[])?;
+        match receive(&self.control, START_LIMIT)? {
+            Message::Imported {} => {
+                self.has_numba = true;
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub fn is_on_gpu(&self) -> bool {
+        self.jail.gpu.is_some()
     }
 
     /// Forbids a child to start more processes and kills those that it started. False if they cannot all be killed.
@@ -219,7 +284,7 @@ impl Nursery {
     /// Kills a child with its process group and everything that it left behind; returns how the child had ended.
     pub fn end(&mut self, child: &Forked) -> Result<String, NurseryError> {
         process::signal_group(child.pid, Signal::SIGKILL);
-        let status = process::wait_status(child.pid);
+        let status = process::wait_status(child.pid)?;
         match self.ask(&json!({"op": "reap", "pid": child.number}))? {
             Message::Reaped {} => Ok(process::describe_status(child.pid, status.unwrap_or(Signal::SIGKILL as i32))),
             other => Err(unexpected(&other)),
@@ -234,6 +299,13 @@ impl Nursery {
 
 impl Drop for Nursery {
     fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+impl Nursery {
+    /// Kills the nursery and its children, and waits until they are gone.
+    pub fn shut_down(&mut self) {
         // The nursery first: its keeper exits once every process below it has.
         match self.pid {
             Some(pid) => process::signal_group(pid, Signal::SIGKILL),
@@ -251,6 +323,7 @@ fn receive(channel: &Channel, limit: Duration) -> Result<Message, NurseryError> 
             Received::Message(message) => {
                 return match Message::deserialize(&message) {
                     Ok(Message::Unavailable { step, reason }) => Err(NurseryError::Unavailable { step, reason }),
+                    Ok(Message::Failed { reason }) => Err(NurseryError::Failed(reason)),
                     Ok(message) => Ok(message),
                     Err(_) => Err(NurseryError::Unexpected(message.to_string())),
                 };
@@ -279,4 +352,22 @@ fn last_lines(errors: &mut impl Read) -> String {
     let _ = errors.take(1 << 16).read_to_string(&mut text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_lacks_is_named() {
+        for (error, wanted) in [
+            (NurseryError::Io(io::Error::from_raw_os_error(24)), "ulimit -n"),
+            (NurseryError::Start { path: "python".into(), source: io::Error::from_raw_os_error(11) }, "ulimit -u"),
+            (NurseryError::Failed("[Errno 12] Cannot allocate memory".to_owned()), "ulimit -v"),
+            (NurseryError::Unjailed("OSError: [Errno 28] No space left on device".to_owned()), "df"),
+        ] {
+            assert!(error.lacking().is_some_and(|hint| hint.contains(wanted)), "{error}");
+        }
+        assert_eq!(NurseryError::Exited.lacking(), None);
+    }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
+use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::WaitStatus;
@@ -14,6 +15,20 @@ use nix::unistd::Pid;
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// How long a process may take to stop; a busy machine lets its threads wait for the CPU.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The CPU at a place among those that the calling process may use, counted round; without a place the one on which it
+/// runs.
+pub fn own_cpu(place: Option<usize>) -> Option<usize> {
+    let Some(place) = place else { return sched_getcpu().ok() };
+    let set = sched_getaffinity(Pid::from_raw(0)).ok()?;
+    let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect();
+    allowed.get(place.checked_rem(allowed.len())?).copied()
+}
+
+/// Kills the calling process at once, with all that ends with it.
+pub fn kill_self() {
+    let _ = kill(Pid::this(), Signal::SIGKILL);
+}
 
 /// Pins the calling process, and the processes that it starts later, to one CPU.
 pub fn pin_to(cpu: usize) -> io::Result<()> {
@@ -36,14 +51,16 @@ pub fn signal_group(leader: Pid, signal: Signal) {
 /// Whether all threads of a process have ended; it may not have been reaped yet. If only the first one has, the process
 /// looks ended and runs on.
 pub fn has_ended(pid: Pid) -> bool {
-    states(pid).into_iter().all(|state| matches!(state, 'Z' | 'X'))
+    // What cannot be read, for lack of descriptors, may run on.
+    states(pid).is_ok_and(|states| states.into_iter().all(|state| matches!(state, 'Z' | 'X')))
 }
 
 /// Waits until no thread of a stopped process runs. Returns how many keep running: none if the process obeys.
 pub fn running_after_stop(pid: Pid) -> usize {
     let until = Instant::now() + STOP_LIMIT;
     loop {
-        let running = states(pid).into_iter().filter(|state| !matches!(state, 'T' | 't' | 'Z' | 'X')).count();
+        let states = states(pid).unwrap_or_default();
+        let running = states.into_iter().filter(|state| !matches!(state, 'T' | 't' | 'Z' | 'X')).count();
         if running == 0 || Instant::now() > until {
             return running;
         }
@@ -52,12 +69,30 @@ pub fn running_after_stop(pid: Pid) -> usize {
     }
 }
 
-/// The states of the threads of a process, as proc(5) names them.
-fn states(pid: Pid) -> Vec<char> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
-    // The state follows the command in parentheses, which may itself hold parentheses.
-    stats.filter_map(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())).collect()
+/// The states of the threads of a process, as proc(5) names them; none if there is no such process.
+///
+/// # Errors
+/// They cannot be read.
+fn states(pid: Pid) -> io::Result<Vec<char>> {
+    let Some(threads) = unless_gone(fs::read_dir(format!("/proc/{pid}/task")))? else { return Ok(Vec::new()) };
+    let mut states = Vec::new();
+    for thread in threads {
+        let Some(thread) = unless_gone(thread)? else { continue };
+        let Some(stat) = unless_gone(fs::read_to_string(thread.path().join("stat")))? else { continue };
+        // The state follows the command in parentheses, which may itself hold parentheses.
+        states.extend(stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
+    }
+    Ok(states)
+}
+
+/// `None` if a process or thread has disappeared.
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,16 +178,19 @@ fn children(parent: Pid) -> Vec<Pid> {
 }
 
 /// Waits for a killed process to end, and returns its status as waitpid(2) reports it; `None` if it does not end.
-pub fn wait_status(pid: Pid) -> Option<i32> {
+///
+/// # Errors
+/// The status cannot be read.
+pub fn wait_status(pid: Pid) -> io::Result<Option<i32>> {
     let until = Instant::now() + KILL_LIMIT;
     while !has_ended(pid) {
         if Instant::now() > until {
-            return None;
+            return Ok(None);
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.split_whitespace().last()?.parse().ok()
+    let stat = unless_gone(fs::read_to_string(format!("/proc/{pid}/stat")))?.unwrap_or_default();
+    Ok(stat.split_whitespace().last().and_then(|status| status.parse().ok()))
 }
 
 /// A wait status as text: `signal SIGSEGV` or `exit status 1`.
@@ -208,10 +246,12 @@ mod tests {
 
     #[test]
     fn the_status_of_an_ended_process_is_known_before_it_is_reaped() {
-        on_python("import os; print(1, flush=True); os._exit(3)", |pid| assert_eq!(wait_status(pid), Some(0x300)));
+        on_python("import os; print(1, flush=True); os._exit(3)", |pid| {
+            assert_eq!(wait_status(pid).unwrap(), Some(0x300));
+        });
         on_python("print(1, flush=True); import time; time.sleep(60)", |pid| {
             signal_group(pid, Signal::SIGKILL);
-            assert_eq!(wait_status(pid), Some(9));
+            assert_eq!(wait_status(pid).unwrap(), Some(9));
         });
     }
 
@@ -227,8 +267,8 @@ threading.Thread(target=stay).start()
 ctypes.CDLL(None).syscall(ctypes.c_long(EXIT), 0)";
         let program = ENDS_FIRST.replace("EXIT", &nix::libc::SYS_exit.to_string());
         on_python(&program, |pid| {
-            assert_eq!(states(pid).len(), 2);
-            assert!(states(pid).contains(&'Z') && !has_ended(pid));
+            assert_eq!(states(pid).unwrap().len(), 2);
+            assert!(states(pid).unwrap().contains(&'Z') && !has_ended(pid));
             signal_group(pid, Signal::SIGKILL);
             let until = Instant::now() + KILL_LIMIT;
             while !has_ended(pid) {
@@ -249,7 +289,7 @@ time.sleep(60)";
         on_python(THREADS, |pid| {
             signal_group(pid, Signal::SIGSTOP);
             assert_eq!(running_after_stop(pid), 0);
-            assert_eq!(states(pid), ['T'; 4]);
+            assert_eq!(states(pid).unwrap(), ['T'; 4]);
         });
     }
 }

@@ -5,13 +5,14 @@
 use std::path::{Path, PathBuf};
 
 use packevolve_contract::case::{Case, Source};
-use packevolve_contract::loads::Loads;
 use packevolve_contract::topology::Topology;
+use packevolve_loads::read;
+use packevolve_loads::source::LoadsAt;
 
+use crate::placement;
 use crate::score::{CaseInput, Scores};
 use crate::tensor::tests::plain_bounds;
 use crate::workload::{Pool, PoolSize};
-use crate::{placement, trace};
 
 #[path = "../../tests/support/skip.rs"]
 mod skip;
@@ -31,7 +32,8 @@ fn real_loads() -> Option<PathBuf> {
 #[test]
 fn what_sglang_dumped_is_what_its_csv_copies_hold() {
     let Some(folder) = real_loads() else { return };
-    let read = |name: String| trace::read(&folder.join(name), &Topology::deepseek_v3()).unwrap();
+    let read =
+        |name: String| read::read(&[LoadsAt::here(folder.join(name))], Some(&Topology::deepseek_v3())).unwrap().windows;
     for name in ["decode_in1000out1000", "prefill_in1024"] {
         assert_eq!(read(format!("raw_json/{name}.json")), read(format!("{name}.csv")));
     }
@@ -97,8 +99,13 @@ fn gap(case: &Case, topology: &Topology, pool: &Pool) -> f64 {
 fn the_baseline_has_the_published_gaps_on_real_loads() {
     let Some(folder) = real_loads() else { return };
     let topology = Topology::deepseek_v3();
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut loads: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "csv")).map(LoadsAt::here).collect();
+    loads.sort_by(|a, b| a.name.cmp(&b.name));
     let pool =
-        Pool::open(&Loads::Path(folder), &topology, PoolSize { search: None, held_out: 0, cases: 1 }, 1).unwrap();
+        Pool::open(Some(&loads), &topology, PoolSize { search: None, held_out: 0, cases: 1, in_order: false }, 1)
+            .unwrap();
     assert_eq!(pool.search.windows.len(), 8);
     for (case, published) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);
@@ -110,7 +117,8 @@ fn the_baseline_has_the_published_gaps_on_real_loads() {
 #[test]
 fn made_up_loads_are_about_as_hard_to_pack_as_real_ones() {
     let topology = Topology::deepseek_v3();
-    let pool = Pool::open(&Loads::MadeUp, &topology, PoolSize { search: Some(4), held_out: 0, cases: 1 }, 1).unwrap();
+    let pool =
+        Pool::open(None, &topology, PoolSize { search: Some(4), held_out: 0, cases: 1, in_order: false }, 1).unwrap();
     for (case, real) in cases().iter().zip(PUBLISHED) {
         let gap = gap(case, &topology, &pool);
         println!("{case}: gap {gap:.4} %, on real loads {real} %");

@@ -6,10 +6,11 @@
 use packevolve_contract::case::{Case, Source};
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
+use packevolve_loads::window::Window;
 use rand::RngExt;
 use rand::seq::{SliceRandom, index};
 
-use crate::window::{PoolWindow, Window};
+use crate::window::PoolWindow;
 
 /// The items of a call: experts, groups of experts, or replicas of experts. They are chosen on one window and can be
 /// weighed on any.
@@ -101,6 +102,11 @@ impl Items {
         };
         assert_eq!(origins.len(), case.rows * case.items, "BUG: case {case} does not fit its topology");
         Self { per_row: case.items, origins }
+    }
+
+    /// The expert of each item; of a group the first one.
+    pub fn experts(&self) -> Vec<usize> {
+        self.origins.iter().map(|origin| origin.first_expert).collect()
     }
 
     /// The weights of the items on a window of the same shape.

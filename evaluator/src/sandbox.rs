@@ -5,6 +5,7 @@
 
 use packevolve_contract::protocol::{JailStep, Sandbox};
 
+use crate::gpu::Gpu;
 use crate::seccomp::{self, Setting};
 
 /// The steps in the order in which a child takes them, and whether the judge needs the step even without a sandbox.
@@ -33,6 +34,8 @@ pub struct Jail {
     pub steps: Vec<JailStep>,
     /// Whether a program may run compilers until it is sealed.
     pub allow_compile: bool,
+    /// The GPU that children may use. Without one they find none.
+    pub gpu: Option<Gpu>,
 }
 
 impl Jail {
@@ -44,7 +47,11 @@ impl Jail {
             let reason = if in_force { String::new() } else { "sandbox is off".to_owned() };
             JailStep { step: name.to_owned(), in_force, reason }
         };
-        Self { sandbox, steps: STEPS.into_iter().chain(late).map(step).collect(), allow_compile }
+        Self { sandbox, steps: STEPS.into_iter().chain(late).map(step).collect(), allow_compile, gpu: None }
+    }
+
+    pub fn on(self, gpu: Option<Gpu>) -> Self {
+        Self { gpu, ..self }
     }
 
     pub fn wanted(&self) -> Vec<&str> {
@@ -74,8 +81,28 @@ impl Jail {
         true
     }
 
+    /// The steps that it could do without.
+    pub fn optional(&self) -> Vec<&'static str> {
+        STEPS.iter().filter(|(step, is_needed)| !is_needed && self.wants(step)).map(|(step, _)| *step).collect()
+    }
+
+    /// The same jail without these steps and those that need them, whether it is required or not.
+    #[must_use]
+    pub fn without(&self, steps: &[&str], reason: &str) -> Self {
+        let mut jail = Self { sandbox: Sandbox::BestEffort, ..self.clone() };
+        for step in steps {
+            jail.leave_out(step, reason);
+        }
+        Self { sandbox: self.sandbox, ..jail }
+    }
+
+    pub fn is_required(&self) -> bool {
+        self.sandbox == Sandbox::Required
+    }
+
     /// The seccomp filter of a child in the kernel's format; `None` if that step is left out.
-    pub fn filter(&self, on_cpu: bool) -> Option<Vec<u8>> {
+    pub fn filter(&self) -> Option<Vec<u8>> {
+        let on_cpu = self.gpu.is_none();
         let setting = Setting { alone: self.wants("namespaces"), on_cpu, compilers: self.allow_compile };
         self.wants("seccomp").then(|| seccomp::filter(setting))
     }
@@ -115,7 +142,17 @@ mod tests {
     fn without_a_sandbox_only_what_judging_needs_is_done() {
         let jail = Jail::new(Sandbox::Off, false);
         assert_eq!(jail.wanted(), ["descriptors", "environment", "resource-limits"]);
-        assert!(jail.filter(true).is_none());
+        assert!(jail.filter().is_none());
+    }
+
+    #[test]
+    fn even_a_required_jail_has_forms_without_steps() {
+        let jail = Jail::new(Sandbox::Required, false);
+        assert_eq!(jail.optional(), ["namespaces", "filesystem", "privileges", "landlock", "seccomp"]);
+        assert_eq!(left_out(&jail.without(&["landlock", "seccomp"], "a trial")), ["landlock", "seccomp"]);
+        assert_eq!(left_out(&jail.without(&["namespaces"], "a trial")), ["namespaces", "filesystem"]);
+        assert!(jail.without(&["seccomp"], "a trial").is_required());
+        assert!(Jail::new(Sandbox::Off, false).optional().is_empty());
     }
 
     #[test]

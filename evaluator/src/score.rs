@@ -89,9 +89,9 @@ impl Scores {
 mod tests {
     use packevolve_contract::case::Source;
     use packevolve_contract::stream::{Purpose, stream};
+    use packevolve_loads::window::Window;
 
     use super::*;
-    use crate::window::Window;
 
     #[test]
     fn sums_and_the_worst_row_follow_from_the_rows() {

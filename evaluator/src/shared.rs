@@ -82,15 +82,26 @@ impl SharedMemory {
     }
 }
 
+/// The bits of int64 values as pairs of float32, to put both into one input.
+pub fn as_floats(values: &[i64]) -> &[f32] {
+    bytemuck::cast_slice(values)
+}
+
 /// A read-only memory file with these bytes, which hands a program to a child without a path.
 pub fn sealed_copy(bytes: &[u8]) -> io::Result<File> {
     let file = memory_file("packevolve-program")?;
     file.write_all_at(bytes, 0)?;
-    seal(&file, SealFlag::F_SEAL_WRITE)?;
+    seal_content(&file)?;
     Ok(file)
 }
 
-fn memory_file(name: &str) -> io::Result<File> {
+/// Makes the content of a memory file final. Fails while a process has it mapped for writing.
+pub fn seal_content(file: &File) -> io::Result<()> {
+    seal(file, SealFlag::F_SEAL_WRITE)
+}
+
+/// An empty memory file that can be sealed.
+pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?))
 }
 

@@ -1,12 +1,14 @@
 //! Slot: the CPU or GPU on which calls are timed. A call of a candidate forms a pair with the calls of the reference
 //! program right before and right after it. While one of the two programs runs, the other is stopped.
 
+use std::time::{Duration, Instant};
+
 use packevolve_contract::protocol::Limits;
+use packevolve_contract::rejection::Rejection;
 use packevolve_contract::statistic::median;
 
 use crate::call::Returned;
 use crate::child::Child;
-use crate::device_lock::DeviceLock;
 use crate::error::{Halt, JudgeError};
 use crate::nursery::Nursery;
 use crate::reference::Reference;
@@ -14,6 +16,13 @@ use crate::reference::Reference;
 /// How far a reference time may be from the calibrated one, relative to it.
 const TOLERANCE: f64 = 0.2;
 const CALIBRATION_CALLS: usize = 5;
+/// By how much work that is left on a GPU must delay the reference program, seconds. A GPU that an honest program did not
+/// use has lowered its clock, which costs less.
+const LEFT_WORK: f64 = 0.05;
+/// How long a child may take to become ready for its call on a GPU: the slices of time of two processes, and an empty task.
+const WAKE: Duration = Duration::from_millis(10);
+/// What the kernels that a program loads may take of a GPU's memory beyond the limit, bytes.
+const KERNELS: u64 = 256 << 20;
 /// A slot has settled once this many calibrations in a row agree.
 const AGREEING: usize = 3;
 /// How far agreeing calibrations may be apart.
@@ -27,7 +36,8 @@ pub struct Slot {
     /// `cpu` or `cuda:N`.
     pub device: String,
     pub reference: Reference,
-    lock: DeviceLock,
+    /// Free memory of the GPU when a child was last charged for it, bytes.
+    free: Option<u64>,
     /// The medians of the last calibrations, the latest one last.
     calibrations: Vec<f64>,
     /// The reference time right after the last pair, which is right before the next one.
@@ -35,19 +45,22 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Starts the reference program on `device`.
+    /// Starts the reference program on `device`, the one of the nursery.
     pub fn open(nursery: &mut Nursery, limits: &Limits, device: &str) -> Result<Self, JudgeError> {
-        let reference = Reference::start(nursery, limits, device)?;
-        let lock = DeviceLock::open(device)?;
-        Ok(Self { device: device.to_owned(), reference, lock, calibrations: Vec::new(), last: None })
+        let reference = Reference::start(nursery, limits)?;
+        Ok(Self { device: device.to_owned(), reference, free: None, calibrations: Vec::new(), last: None })
+    }
+
+    pub fn is_on_gpu(&self) -> bool {
+        self.device != "cpu"
     }
 
     /// Times of the reference program alone, seconds.
     pub fn calibrate(&mut self) -> Result<Vec<f64>, JudgeError> {
-        let _held = self.lock.hold()?;
         let times = self.reference.times(CALIBRATION_CALLS)?;
         self.calibrations.push(median(times.iter().copied()));
         self.calibrations.drain(..self.calibrations.len().saturating_sub(AGREEING));
+        self.reference.usual = median(self.calibrations.iter().copied());
         self.last = None;
         Ok(times)
     }
@@ -84,17 +97,48 @@ impl Slot {
         around: usize,
         call: impl FnOnce(&mut Child) -> Result<Returned<T>, Halt>,
     ) -> Result<(Returned<T>, [f64; 2]), Halt> {
-        let _held = self.lock.hold()?;
-        let before = match self.last.take() {
+        // On a GPU these calls also keep the clock up for the candidate's.
+        let before = match self.last.take().filter(|_| !self.is_on_gpu()) {
             Some(before) => before,
             None => median(self.reference.times(around)?.into_iter()),
         };
         child.unpause();
-        let returned = call(child)?;
+        let woken = Instant::now();
+        child.wake()?;
+        let woken = woken.elapsed();
+        let mut returned = call(child)?;
+        // The child could work there, too.
+        returned.time += woken.saturating_sub(WAKE);
         child.pause()?;
         let after = median(self.reference.times(around)?.into_iter());
         self.last = Some(after);
+        self.charge_memory(child)?;
         Ok((returned, [before, after]))
+    }
+
+    /// By how much the GPU, which still worked for the child after its call, delayed the reference program after the last
+    /// pair, seconds. Such work would keep the clock up for the next call.
+    pub fn left_work(&self) -> Option<f64> {
+        Some(self.reference.late).filter(|late| self.is_on_gpu() && *late > LEFT_WORK)
+    }
+
+    /// Charges a child for the memory of the GPU that is gone since the last look: it was the only one that ran.
+    pub fn charge_memory(&mut self, child: &mut Child) -> Result<(), Halt> {
+        let (before, after) = (self.free, self.look_at_memory()?);
+        let (Some(before), Some(after)) = (before, after) else { return Ok(()) };
+        child.gpu_memory += i64::try_from(before).unwrap_or(i64::MAX) - i64::try_from(after).unwrap_or(i64::MAX);
+        let limit_bytes = child.limits.memory_bytes;
+        let used_bytes = u64::try_from(child.gpu_memory).unwrap_or(0);
+        if used_bytes > limit_bytes + KERNELS {
+            return Err(Rejection::Memory { used_bytes, limit_bytes }.into());
+        }
+        Ok(())
+    }
+
+    /// Charges no child for what is gone: one was prepared, or has ended.
+    pub fn look_at_memory(&mut self) -> Result<Option<u64>, JudgeError> {
+        self.free = self.reference.look_at_memory()?;
+        Ok(self.free)
     }
 }
 

@@ -4,20 +4,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use packevolve_contract::case::{Case, GlobalShape, cases};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::loads::Loads;
 use packevolve_contract::protocol::{EvaluateRequest, Limits, Ready, Reply, Request, Sandbox, Session, VERSION};
 use packevolve_contract::topology::Topology;
 
 #[path = "../../tests/support/skip.rs"]
 pub mod skip;
 
-/// A judge that takes longer for a reply hangs.
+/// A judge that takes longer to read a request or to reply hangs.
 const REPLY_LIMIT: Duration = Duration::from_secs(900);
 
 /// A judge process; killed when dropped.
@@ -36,10 +35,15 @@ impl Client {
     pub fn start_as(mut command: Command) -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_read_timeout(Some(REPLY_LIMIT)).unwrap();
-        let process = command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).spawn().unwrap();
+        ours.set_write_timeout(Some(REPLY_LIMIT)).unwrap();
+        let replies = theirs.try_clone().unwrap();
+        command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::from(OwnedFd::from(replies)));
+        let process = command.spawn().unwrap();
         // The command holds the judge's end of the stream; while it is open, the stream does not end with the judge.
         drop(command);
-        Self { process, stream: BufReader::new(ours) }
+        let mut client = Self { process, stream: BufReader::new(ours) };
+        assert_eq!(client.reply(), Reply::Hello { version: VERSION });
+        client
     }
 
     /// Starts a judge with [`session`] open.
@@ -74,7 +78,10 @@ impl Client {
     pub fn reply(&mut self) -> Reply {
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("the judge answers in time");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        match serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}")) {
+            Reply::Alive => self.reply(),
+            reply => reply,
+        }
     }
 
     /// Closes the stream and waits for the judge to exit.
@@ -107,8 +114,24 @@ impl Drop for Client {
     }
 }
 
-pub fn judge_program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_packevolve-judge"))
+/// The place of something that the tests need: as they were built, unless a variable names another one, as where they
+/// run that cannot build.
+fn place(variable: &str, built: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| built.into(), PathBuf::from)
+}
+
+pub fn judge_program() -> PathBuf {
+    place("PACKEVOLVE_TEST_JUDGE", env!("CARGO_BIN_EXE_packevolve-judge"))
+}
+
+/// The interpreter with torch.
+pub fn python() -> PathBuf {
+    place("PACKEVOLVE_TEST_PYTHON", env!("PACKEVOLVE_PYTHON"))
+}
+
+/// The folder of test data.
+pub fn testdata() -> PathBuf {
+    place("PACKEVOLVE_TEST_DATA", concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/testdata"))
 }
 
 pub fn evaluate_request(program: &str) -> Request {
@@ -126,7 +149,7 @@ pub fn evaluate_request(program: &str) -> Request {
 }
 
 /// The variable that names the device of the tests; `make gpu-check` sets it.
-const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
+pub const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
 
 /// A session of small cases and short limits on the device of the tests.
 pub fn session() -> Session {
@@ -145,10 +168,11 @@ pub fn session_on(device: &str) -> Session {
         version: VERSION,
         device: device.to_owned(),
         cpu: None,
-        python: None,
+        python: Some(python()),
         topology: topology(),
         cases: small_cases(),
-        loads: Loads::MadeUp,
+        chain_windows: None,
+        loads: None,
         loads_seed: 1,
         windows: Some(3),
         held_out: 0,
@@ -158,7 +182,8 @@ pub fn session_on(device: &str) -> Session {
             evaluation_seconds: Some(60.0 * f64::from(patience)),
             load_seconds: 3.0 * f64::from(patience),
             compile_seconds: 60.0,
-            memory_bytes: 128 << 20,
+            // The kernels of a GPU take some.
+            memory_bytes: if device == "cpu" { 128 << 20 } else { 1 << 30 },
             output_bytes: 4 << 20,
             threads: 16,
             scratch_bytes: 8 << 20,
@@ -180,7 +205,7 @@ fn small_cases() -> Vec<Case> {
 
 /// The folder of hostile programs; its subfolders name their fates.
 pub fn fates() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata/fates")
+    testdata().join("fates")
 }
 
 /// The text of a program, such as `measured/honest.py`.

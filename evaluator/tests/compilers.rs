@@ -3,11 +3,12 @@
 use std::process::Command;
 use std::time::Instant;
 
+use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{Limits, Reply, Request, Session};
 use tempfile::TempDir;
 
 use crate::client::skip::skip;
-use crate::client::{Client, session};
+use crate::client::{Client, session, testdata};
 use crate::fates::kind;
 use crate::processes::{descendants, left_of};
 use crate::users::ordinary_user;
@@ -82,6 +83,32 @@ fn without_allow_compile_the_error_of_a_program_that_compiles_names_the_option()
     }
 }
 
+/// Shows a program for each compiler.
+const TOPIC: &str = include_str!("../../src/cli/help/compile.md");
+/// Triton comes with torch only for some platforms.
+const MAY_LACK: &str = "No module named 'triton'";
+
+#[test]
+fn the_examples_of_the_topic_are_measured() {
+    let Some(mut client) = open(Client::start(), true) else { return };
+    let examples: Vec<&str> =
+        TOPIC.split("```python\n").skip(1).map(|part| part.split_once("```").unwrap().0).collect();
+    assert_eq!(examples.len(), 3, "Numba, C++ and Triton");
+    let mut loads = Vec::new();
+    for example in examples {
+        let evaluation = client.evaluate(example);
+        if evaluation.rejection().is_some_and(|rejection| rejection.to_string().contains(MAY_LACK)) {
+            skip("triton", "torch came without it");
+            continue;
+        }
+        let Evaluation::Measured { measurement } = evaluation else { panic!("{example}: {evaluation:?}") };
+        loads.push(measurement.all_samples().map(|sample| sample.max_load).collect::<Vec<f64>>());
+    }
+    // They pack alike, apart from the roundings of their sums.
+    let is_close = |these: &Vec<f64>| these.iter().zip(&loads[0]).all(|(one, other)| (one / other - 1.0).abs() < 0.01);
+    assert!(loads.iter().all(is_close), "{loads:?}");
+}
+
 /// A session with a single case, because every child compiles for itself; `None` if this machine cannot run the test.
 fn open(mut client: Client, allow_compile: bool) -> Option<Client> {
     for compiler in ["cc", "c++"] {
@@ -117,6 +144,6 @@ fn open(mut client: Client, allow_compile: bool) -> Option<Client> {
 }
 
 fn text(name: &str) -> String {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/testdata").join(name);
+    let path = testdata().join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

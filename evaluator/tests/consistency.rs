@@ -6,7 +6,6 @@ use std::time::Instant;
 use packevolve_contract::case::{GlobalShape, cases};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
-use packevolve_contract::loads::Loads;
 use packevolve_contract::protocol::{EvaluateRequest, Limits, Reply, Request, Sandbox, Session};
 use packevolve_contract::topology::Topology;
 
@@ -73,6 +72,7 @@ fn switch(inconsistency: &Inconsistency) -> Option<Switch> {
             Some(*switch)
         }
         Inconsistency::Rows { .. } => None,
+        other => panic!("of a plan: {other}"),
     }
 }
 
@@ -121,7 +121,7 @@ mod long {
             cases: cases(&topology, &shapes, 3, 1).unwrap(),
             topology,
             limits,
-            loads: Loads::MadeUp,
+            loads: None,
             windows: Some(1),
             sandbox: Sandbox::BestEffort,
             ..session()

@@ -28,7 +28,7 @@ fn request(contender: &str, best: &str, baseline: &Measurement) -> DuelRequest {
         budget_seconds: None,
         limits: TimeLimits { call_seconds: 2.0, evaluation_seconds: 60.0 },
         baseline: baseline.clone(),
-        weights: Weights::default(),
+        objective: Weights::default().into(),
         rebalance: true,
     }
 }
@@ -57,7 +57,7 @@ fn both_programs_meet_the_same_loads_and_the_better_one_wins() {
     let baseline = client.measure(&program("measured/heaviest_together.py"));
     let met = duel(&mut client, request("measured/deals_replicas_out.py", "measured/heaviest_together.py", &baseline));
     let (contender, best) = (measured(&met.contender), measured(&met.best));
-    let yardstick = Yardstick { baseline: &baseline, weights: Weights::default(), pairing: Pairing::Pooled };
+    let yardstick = Yardstick { baseline: &baseline, objective: Weights::default().into(), pairing: Pairing::Pooled };
     let verdict = Verdict::new(contender, best, yardstick);
     assert!(verdict.is_won() && (LEAST_ROUNDS..=MOST_ROUNDS).contains(&verdict.rounds), "{verdict:?}");
     assert!(!contender.rebalance.is_empty() && best.rebalance.is_empty());

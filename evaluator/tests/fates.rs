@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::loads::Loads;
+use packevolve_contract::loads::LoadsFile;
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::client::skip::skip;
@@ -20,7 +21,7 @@ use crate::users::ordinary_user;
 /// No program may delay the judge much longer than the limits of a session, even with void pairs and a busy machine.
 const EVALUATION_LIMIT: Duration = Duration::from_secs(20);
 /// Only the jail stops these programs: without it they meet another fate, and may do harm.
-const NEED_A_JAIL: [&str; 15] = [
+const NEED_A_JAIL: [&str; 16] = [
     "exception/fork_bomb.py",
     "exception/runs_a_program.py",
     "hang/stops_itself.py",
@@ -30,6 +31,7 @@ const NEED_A_JAIL: [&str; 15] = [
     "measured/fills_its_scratch_folder.py",
     "measured/hides_memory.py",
     "measured/leaves_marks_for_later_children.py",
+    "measured/numba_calls_c.py",
     "measured/opens_a_socket.py",
     "measured/reads_what_is_not_its_own.py",
     "measured/reads_what_the_machine_counts.py",
@@ -37,16 +39,36 @@ const NEED_A_JAIL: [&str; 15] = [
     "measured/tries_every_system_call.py",
     "measured/writes_outside_its_scratch_folder.py",
 ];
-/// Only another process on a CPU differs in this.
-const NEED_A_CPU: [&str; 8] = [
+/// These differ in what only another process on a CPU does, or raise about what a GPU's driver needs: `gpu_jail` has what
+/// the jail refuses there.
+const NEED_A_CPU: [&str; 15] = [
     "inconsistent/exits_elsewhere.py",
     "inconsistent/hash_seed.py",
     "inconsistent/memory_addresses.py",
+    "inconsistent/numba_cpu.py",
     "inconsistent/numpy_vectors.py",
     "inconsistent/raises_at_import_elsewhere.py",
     "inconsistent/threads.py",
     "inconsistent/torch_vectors.py",
     "inconsistent/two_settings_together.py",
+    "measured/hides_memory.py",
+    "measured/leaves_marks_for_later_children.py",
+    "measured/reads_what_the_machine_counts.py",
+    "measured/tries_every_system_call.py",
+    "measured/uses_a_gpu_on_the_cpu.py",
+    "mutated-input/numba_writes_into_its_input.py",
+];
+/// What only a GPU makes possible.
+pub const NEED_A_GPU: [&str; 9] = [
+    "left-work/works_after_its_call.py",
+    "measured/compiles_for_the_gpu.py",
+    "measured/keeps_the_cache_of_the_gpu.py",
+    "measured/sees_one_gpu.py",
+    "measured/sets_the_clock_of_the_gpu.py",
+    "measured/skips_the_wait_for_the_gpu.py",
+    "memory/gpu_memory_of_torch.py",
+    "memory/gpu_memory_outside_torch.py",
+    "memory/lifts_the_limit_of_torch.py",
 ];
 /// The name of the files that programs try to write, and the folders in which they try.
 const LEFT_BEHIND: &str = "packevolve-left-behind";
@@ -109,8 +131,10 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
     let is_jailed = open(client, secrets);
     let honest = program("measured/honest.py");
     let honest_loads = loads(&client.measure(&honest));
-    // The search for its cause starts all nurseries, which stay.
-    client.evaluate(&program("inconsistent/two_settings_together.py"));
+    // The searches for their causes start all nurseries, which stay: that for Numba only for a program that uses it.
+    for name in ["inconsistent/two_settings_together.py", "inconsistent/numba_cpu.py"] {
+        client.evaluate(&program(name));
+    }
     let ours = descendants(client.process.id());
     let folder_of = |at: usize| programs.get(at).map(|(name, _)| name.split('/').next());
     let mut wrong = Vec::new();
@@ -119,7 +143,7 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
             skip("jail", format_args!("{name} needs a jail"));
             continue;
         }
-        if session().device != "cpu" && NEED_A_CPU.contains(&name.as_str()) {
+        if (if session().device == "cpu" { &NEED_A_GPU[..] } else { &NEED_A_CPU }).contains(&name.as_str()) {
             continue;
         }
         if without_its_vectors(name) {
@@ -134,6 +158,11 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
         }
         if took > EVALUATION_LIMIT * patience(&session().device) {
             wrong.push(format!("{name}: took {took:?}"));
+        }
+        // What its proposer pays.
+        let seconds = evaluation.seconds();
+        if seconds <= 0.0 || seconds > took.as_secs_f64() {
+            wrong.push(format!("{name}: {seconds} s of {took:?}"));
         }
         let left = left_of(&(&descendants(client.process.id()) - &ours));
         if !left.is_empty() {
@@ -156,13 +185,17 @@ fn fates_of(programs: &[(String, String)], client: &mut Client, secrets: &Path, 
 /// Whether a program depends on vector instructions that this CPU lacks.
 pub fn without_its_vectors(name: &str) -> bool {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    name.ends_with("_vectors.py") && !info.split_whitespace().any(|word| word == "avx2")
+    let lacks = |vectors: &str| !info.split_whitespace().any(|word| word == vectors);
+    (name.ends_with("_vectors.py") && lacks("avx2")) || (name.ends_with("numba_cpu.py") && lacks("fma"))
 }
 
 /// Opens a session on the loads among `secrets`, in a jail; without one, and false, if this machine has none.
 fn open(client: &mut Client, secrets: &Path) -> bool {
-    let loads = Loads::Path(secrets.join("loads"));
-    let jailed = Session { loads, ..session() };
+    let path = secrets.join("loads/window.csv");
+    let content = fs::read(&path).unwrap();
+    let digest = hex::encode(&Sha256::digest(&content)[..16]);
+    let loads = LoadsFile { path, bytes: content.len() as u64, digest };
+    let jailed = Session { loads: Some(vec![loads]), ..session() };
     match client.ask(&Request::Open(Box::new(jailed.clone()))) {
         Reply::Failed { error, .. } if error.starts_with("the jail lacks") => {
             eprintln!("no jail: {error}");

@@ -1,18 +1,18 @@
 //! Layers: each step of the jail assumes that the steps before it failed, so it protects without the others too. If a
 //! step cannot be taken, the judge refuses or records the reason.
 
-use std::path::Path;
 use std::process::Command;
 
 use packevolve_contract::protocol::{Reply, Request, Sandbox, Session};
 use packevolve_contract::rejection::Rejection;
 use packevolve_evaluator::call::Call;
 use packevolve_evaluator::child::Child;
+use packevolve_evaluator::kernels::Kernels;
 use packevolve_evaluator::nursery::{Nursery, NurseryError, Variables};
 use packevolve_evaluator::sandbox::Jail;
 
 use crate::client::skip::skip;
-use crate::client::{Client, judge_program, program, session};
+use crate::client::{Client, judge_program, program, python, session};
 
 const READS: &str = "measured/reads_what_is_not_its_own.py";
 const WRITES: &str = "measured/writes_outside_its_scratch_folder.py";
@@ -37,7 +37,7 @@ fn a_step_protects_without_the_others() {
         for step in left_out {
             assert!(jail.leave_out(step, "left out by a test"));
         }
-        let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail, &Variables::new()) {
+        let mut nursery = match Nursery::start(&python(), &jail, &Variables::new()) {
             Ok(nursery) => nursery,
             Err(NurseryError::Unavailable { step, reason }) => {
                 skip("jail", format_args!("without {left_out:?}: {step}: {reason}"));
@@ -58,15 +58,16 @@ fn a_step_protects_without_the_others() {
 fn a_child_that_keeps_running_when_it_is_stopped_is_rejected() {
     let mut jail = Jail::new(Sandbox::BestEffort, false);
     assert!(jail.leave_out("seccomp", "left out by a test"));
-    let mut nursery = match Nursery::start(Path::new(env!("PACKEVOLVE_PYTHON")), &jail, &Vec::new()) {
+    let mut nursery = match Nursery::start(&python(), &jail, &Vec::new()) {
         Ok(nursery) => nursery,
         Err(error) => return skip("jail", error),
     };
     for (name, is_stopped) in
         [("measured/stops_like_any_other.py", false), ("measured/leaves_a_thread_running.py", true)]
     {
-        let mut child = Child::fork(&mut nursery, &program(name), 1 << 12, &session().limits, "cpu").unwrap();
-        child.load("eplb.py", &mut None).unwrap();
+        let mut child =
+            Child::fork(&mut nursery, &program(name), &Kernels::none().unwrap(), 1 << 12, &session().limits).unwrap();
+        child.load("eplb.py", Some("balanced_packing"), &mut None).unwrap();
         let paused = child.pause();
         child.end(&mut nursery, "", String::new()).unwrap();
         match paused {
@@ -108,11 +109,30 @@ fn a_step_that_cannot_be_taken_is_refused_or_recorded_with_the_reason() {
     client.measure(&program("measured/honest.py"));
 }
 
+/// Mounts something below /proc, as containers with GPUs do, and runs a judge.
+const OVER_MOUNTED: &str = "mount -t tmpfs none /proc/irq && exec \"$0\"";
+
+#[test]
+fn root_has_a_whole_jail_where_something_is_mounted_below_proc() {
+    let probe = Command::new("unshare").args(["--mount", "sh", "-c", "mount -t tmpfs none /proc/irq"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return skip("root", "only root can mount below /proc");
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", OVER_MOUNTED]).arg(judge_program());
+    let mut client = Client::start_as(command);
+    let ready = client.ready(session());
+    assert!(ready.jail.iter().all(|step| step.in_force), "{:?}", ready.jail);
+    client.measure(&program("measured/honest.py"));
+}
+
 /// Loads a program and makes one call.
 fn run(nursery: &mut Nursery, text: &str) -> Result<(), String> {
     let call = Call { rows: 2, items: 8, packs: 4, seed: 0 };
-    let mut child = Child::fork(nursery, text, 1 << 12, &session().limits, "cpu").map_err(|error| error.to_string())?;
-    let outcome = child.load("eplb.py", &mut None).and_then(|()| child.call(call, &[1.0; 16]));
+    let mut child = Child::fork(nursery, text, &Kernels::none().unwrap(), 1 << 12, &session().limits)
+        .map_err(|error| error.to_string())?;
+    let outcome =
+        child.load("eplb.py", Some("balanced_packing"), &mut None).and_then(|()| child.call(call, &[1.0; 16]));
     child.end(nursery, "", String::new()).unwrap();
     outcome.map(drop).map_err(|halt| format!("{halt:?}"))
 }

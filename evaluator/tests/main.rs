@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // all code here is test code
 
+mod chains;
 mod cheats;
 mod client;
 mod compilers;
@@ -9,7 +10,10 @@ mod consistency;
 mod cuda;
 mod duel;
 mod fates;
+mod gpu_jail;
 mod layers;
+mod numba;
+mod plans;
 mod processes;
 mod serving;
 mod start_time;

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use packevolve_contract::protocol::{Reply, Request};
+use packevolve_contract::loads::LoadsFile;
+use packevolve_contract::protocol::{Chunk, Reply, Request, Session};
+use sha2::{Digest, Sha256};
 
 use crate::client::{Client, evaluate_request, judge_program, program, session};
 use crate::processes::{descendants, left_of};
@@ -30,6 +32,12 @@ fn an_invalid_request_is_answered_with_failed_and_the_next_request_is_served() {
     assert!(failure(client.ask(&Request::Open(Box::new(older)))).contains("version 0"));
     client.ready(session());
     client.measure(&program("measured/honest.py"));
+}
+
+#[test]
+fn a_long_request_is_read_although_the_harness_reads_no_sign_of_life_meanwhile() {
+    let mut client = Client::start();
+    assert_eq!(failure(client.ask(&evaluate_request(&"x = 1\n".repeat(8_000_000)))), "no session is open");
 }
 
 #[test]
@@ -64,6 +72,40 @@ fn a_judge_whose_harness_is_killed_leaves_no_process_behind() {
     client.process.wait().unwrap();
     let left = left_of(&below);
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_judge_whose_input_ends_while_it_measures_leaves_no_process_behind() {
+    let (mut client, _) = Client::open();
+    client.send_line(&serde_json::to_string(&evaluate_request(&program("hang/endless_loop.py"))).unwrap());
+    // The child is in its call, which has two seconds.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let below = descendants(client.process.id());
+    let began = std::time::Instant::now();
+    assert_eq!(client.hang_up().code(), None, "killed");
+    assert!(began.elapsed().as_secs_f64() < 1.0);
+    let left = left_of(&below);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn loads_that_the_judge_does_not_see_are_asked_for_and_read() {
+    let mut client = Client::start();
+    // Of this test alone, so that no judge has kept it.
+    let row = |layer: u32| (0..16).map(move |expert| (std::process::id() + layer + expert * 3).to_string());
+    let window = (0..4).map(|layer| row(layer).collect::<Vec<_>>().join(",")).collect::<Vec<_>>().join("\n");
+    let digest = hex::encode(&Sha256::digest(&window)[..16]);
+    let file = LoadsFile { path: "/nowhere/w.csv".into(), bytes: window.len() as u64, digest: digest.clone() };
+    let session = Session { loads: Some(vec![file]), ..session() };
+    let open = Request::Open(Box::new(session));
+    assert_eq!(client.ask(&open), Reply::Wants { digest: digest.clone(), offset: 0 });
+    assert!(failure(client.ask(&evaluate_request("x = 1"))).contains("no session is open"));
+    let chunk = |bytes: &str| Request::Chunk(Chunk { digest: digest.clone(), offset: 0, bytes: hex::encode(bytes) });
+    assert!(failure(client.ask(&chunk(&window.repeat(2)))).contains("not asked for"));
+    let Reply::Ready(first) = client.ask(&chunk(&window)) else { panic!("not ready") };
+    assert_eq!(first.real_windows, 1);
+    let Reply::Ready(again) = client.ask(&open) else { panic!("they travel once") };
+    assert_eq!(again.loads_digest, first.loads_digest);
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use packevolve_contract::protocol::Sandbox;
 use packevolve_evaluator::child::Child;
+use packevolve_evaluator::kernels::Kernels;
 use packevolve_evaluator::nursery::{Nursery, Variables};
 use packevolve_evaluator::sandbox::Jail;
 
-use crate::client::{program, session};
+use crate::client::{program, python, session};
 
 #[test]
 #[ignore = "prints times"]
@@ -19,16 +20,16 @@ fn start_time_of_a_child() {
 }
 
 fn print_times(jail: &Jail) {
-    let python = std::path::PathBuf::from(env!("PACKEVOLVE_PYTHON"));
+    let python = python();
     let limits = session().limits;
     let text = program("measured/honest.py");
     let mut nursery = Nursery::start(&python, jail, &Variables::new()).unwrap();
     let mut times = Vec::new();
     for _ in 0..50 {
         let started = Instant::now();
-        let mut child = Child::fork(&mut nursery, &text, 1 << 17, &limits, "cpu").unwrap();
+        let mut child = Child::fork(&mut nursery, &text, &Kernels::none().unwrap(), 1 << 17, &limits).unwrap();
         let forked = started.elapsed();
-        child.load("eplb.py", &mut None).unwrap();
+        child.load("eplb.py", Some("balanced_packing"), &mut None).unwrap();
         let loaded = started.elapsed();
         child.end(&mut nursery, "", String::new()).unwrap();
         times.push((loaded, forked, started.elapsed()));

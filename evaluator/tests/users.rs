@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::unistd::geteuid;
 
-use crate::client::judge_program;
+use crate::client::{judge_program, python};
 
 /// Runs a judge as an unprivileged user. A mount namespace shows it the folders that it needs, because Python or the
 /// checkout is often in root's home folder.
@@ -49,10 +49,10 @@ pub fn ordinary_user(aside: &Path) -> Result<Command, String> {
 
 /// The folders of the judge and of its Python.
 fn needed_folders() -> Vec<PathBuf> {
-    let python = Path::new(env!("PACKEVOLVE_PYTHON"));
-    let output = Command::new(python).args(["-c", "import sys; print(sys.base_prefix)"]).output().unwrap();
+    let python = python();
+    let output = Command::new(&python).args(["-c", "import sys; print(sys.base_prefix)"]).output().unwrap();
     let base = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
     let environment = python.ancestors().nth(2).unwrap();
-    let judge = judge_program().parent().unwrap();
-    [base.as_path(), environment, judge].map(|folder| folder.canonicalize().unwrap()).to_vec()
+    let judge = judge_program();
+    [base.as_path(), environment, judge.parent().unwrap()].map(|folder| folder.canonicalize().unwrap()).to_vec()
 }

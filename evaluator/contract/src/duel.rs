@@ -86,7 +86,8 @@ mod tests {
 
     fn verdict(contender: &[f64], best: &[f64]) -> Verdict {
         let baseline = measurement(&[1000.0]);
-        let yardstick = Yardstick { baseline: &baseline, weights: Weights::default(), pairing: Pairing::Pooled };
+        let yardstick =
+            Yardstick { baseline: &baseline, objective: Weights::default().into(), pairing: Pairing::Pooled };
         Verdict::new(&measurement(contender), &measurement(best), yardstick)
     }
 

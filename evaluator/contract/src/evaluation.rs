@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::{ChainMeasurement, Step};
 use crate::clock::Clock;
 use crate::inconsistency::Inconsistency;
 use crate::rebalance::RebalanceSample;
@@ -167,6 +168,9 @@ pub struct Measurement {
     /// The calls of `rebalance_experts`, window after window; empty if they were not asked for, or if the program has
     /// no such function.
     pub rebalance: Vec<RebalanceSample>,
+    /// The chains of rebalances of a run whose target is the whole policy; there are no cases then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<ChainMeasurement>,
     /// Time of the very first call in the child, on a small shape, by the device's clock.
     pub first_call_seconds: f64,
     /// Wall time of that call, in which a compiler may have been at work.
@@ -177,10 +181,24 @@ pub struct Measurement {
     pub calibration: Calibration,
     /// `None` on a CPU.
     pub gpu: Option<GpuTimes>,
+    /// What the program compiled with Numba; `None` if it does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compilation: Option<Compilation>,
     /// Largest memory seen above what a fresh child uses.
     pub peak_memory_bytes: u64,
-    /// Wall time of the whole evaluation.
+    /// Wall time of the whole evaluation: with all that the program compiles, and with all that it waits for.
     pub evaluation_seconds: f64,
+}
+
+/// What a program compiled in its own process, as that process reports it: no score uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Compilation {
+    /// How many functions the first child compiled before it saw a scored load.
+    pub functions: u32,
+    /// How long that took, seconds.
+    pub seconds: f64,
+    /// The number of scored calls that compiled again, and were charged for it.
+    pub in_scored_calls: u32,
 }
 
 /// How an evaluation ended.
@@ -241,6 +259,16 @@ impl Evaluation {
         }
     }
 
+    /// How long a judge was busy with it, seconds of wall time, however it ended.
+    pub fn seconds(&self) -> f64 {
+        match self {
+            Self::Rejected { evidence, .. } => evidence.seconds,
+            Self::Measured { measurement }
+            | Self::Inconsistent { measurement, .. }
+            | Self::Outclassed { measurement, .. } => measurement.evaluation_seconds,
+        }
+    }
+
     pub fn rejection(&self) -> Option<&Rejection> {
         if let Self::Rejected { rejection, .. } = self { Some(rejection) } else { None }
     }
@@ -256,14 +284,32 @@ impl Measurement {
         self.cases.iter().flat_map(|case| &case.samples)
     }
 
-    /// The numbers of all windows that it has samples of, in order.
-    pub fn windows(&self) -> Vec<usize> {
-        BTreeSet::from_iter(self.all_samples().map(|sample| sample.window)).into_iter().collect()
+    /// The steps of all chains.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.chains.iter().flat_map(|chain| &chain.steps)
     }
 
-    /// How many samples its cases have, the most of them. The samples of one place in their cases are a round.
+    /// The numbers of all windows, or of all chains, that it has samples of, in order.
+    pub fn windows(&self) -> Vec<usize> {
+        let windows = self.all_samples().map(|sample| sample.window);
+        BTreeSet::from_iter(windows.chain(self.chains.iter().map(|chain| chain.chain))).into_iter().collect()
+    }
+
+    /// How many samples its cases have, the most of them. The samples of one place in their cases are a round; so is a
+    /// chain.
     pub fn rounds(&self) -> usize {
-        self.cases.iter().map(|case| case.samples.len()).max().unwrap_or(0)
+        self.cases.iter().map(|case| case.samples.len()).max().unwrap_or(self.chains.len())
+    }
+
+    /// The reference times beside its calls.
+    pub fn references(&self) -> impl Iterator<Item = f64> {
+        let of_steps = self.all_steps().map(|step| step.reference_seconds);
+        self.all_samples().map(|sample| sample.reference_seconds).chain(of_steps)
+    }
+
+    /// The wall times of its calls, seconds.
+    pub fn walls(&self) -> impl Iterator<Item = f64> {
+        self.all_samples().map(|sample| sample.wall_seconds).chain(self.all_steps().map(|step| step.wall_seconds))
     }
 
     /// The same with the reference times that count.
@@ -275,20 +321,28 @@ impl Measurement {
     pub fn credited(&self) -> Cow<'_, Self> {
         let Calibration { before, after, .. } = &self.calibration;
         let calibrated = median(before.iter().copied()).max(median(after.iter().copied()));
-        let during = median(self.all_samples().map(|sample| sample.reference_seconds));
-        if self.gpu.is_none() || calibrated == 0.0 || during <= calibrated {
+        let credit = |during: f64| if during > calibrated { calibrated / during } else { 1.0 };
+        let of_cases = credit(median(self.references()));
+        let of_rebalances = credit(median(self.rebalance.iter().map(|sample| sample.reference_seconds)));
+        if self.gpu.is_none() || calibrated == 0.0 || (of_cases == 1.0 && of_rebalances == 1.0) {
             return Cow::Borrowed(self);
         }
         let mut credited = self.clone();
         for sample in credited.cases.iter_mut().flat_map(|case| &mut case.samples) {
-            sample.reference_seconds *= calibrated / during;
+            sample.reference_seconds *= of_cases;
+        }
+        for step in credited.chains.iter_mut().flat_map(|chain| &mut chain.steps) {
+            step.reference_seconds *= of_cases;
+        }
+        for sample in &mut credited.rebalance {
+            sample.reference_seconds *= of_rebalances;
         }
         Cow::Owned(credited)
     }
 
     /// How many rounds all its cases have.
     pub fn full_rounds(&self) -> usize {
-        self.cases.iter().map(|case| case.samples.len()).min().unwrap_or(0)
+        self.cases.iter().map(|case| case.samples.len()).min().unwrap_or(self.chains.len())
     }
 
     /// The same with the samples of one round only.
@@ -300,6 +354,7 @@ impl Measurement {
         };
         Self {
             cases: self.cases.iter().map(of_round).collect(),
+            chains: self.chains.get(round).cloned().into_iter().collect(),
             calibration: self.calibration.clone(),
             ..Self::default()
         }
@@ -312,6 +367,9 @@ impl Measurement {
         for case in rest.cases.iter_mut().filter(|case| round < case.samples.len()) {
             case.samples.remove(round);
         }
+        if round < rest.chains.len() {
+            rest.chains.remove(round);
+        }
         rest
     }
 
@@ -319,8 +377,13 @@ impl Measurement {
     /// right before it; without a calibration, the median of what it took beside its calls.
     pub fn clock(&self) -> Clock {
         let before = &self.calibration.before;
-        let beside = || self.all_samples().map(|sample| sample.reference_seconds);
-        Clock { reference_seconds: if before.is_empty() { median(beside()) } else { median(before.iter().copied()) } }
+        Clock {
+            reference_seconds: if before.is_empty() {
+                median(self.references())
+            } else {
+                median(before.iter().copied())
+            },
+        }
     }
 
     /// Whether the slot stayed disturbed while a case was measured.
@@ -339,6 +402,7 @@ impl Measurement {
             case.samples.extend_from_slice(other.samples(&case.case));
         }
         both.rebalance.extend_from_slice(&other.rebalance);
+        both.chains.extend_from_slice(&other.chains);
         both
     }
 }
@@ -346,6 +410,7 @@ impl Measurement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rebalance::{PlanLoads, Policy};
 
     #[test]
     fn a_sample_is_an_array_and_reads_back_as_it_was() {
@@ -405,6 +470,26 @@ mod tests {
     fn a_gpu_that_became_slow_for_everybody_is_credited_as_it_was() {
         assert_eq!(credited(&measured(&[4.0, 4.0, 8.0], 2.0, 4.0)), [4.0, 4.0, 8.0]);
         assert_eq!(credited(&measured(&[1.0, 1.0, 1.0], 2.0, 2.0)), [1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn rebalances_beside_a_slowed_reference_are_credited_like_calls() {
+        let rebalance = |reference_seconds| RebalanceSample {
+            policy: Policy::Global,
+            window: 0,
+            now: PlanLoads::default(),
+            next: None,
+            moved: None,
+            replicas: 8,
+            seconds: 0.01,
+            wall_seconds: 0.01,
+            reference_seconds,
+        };
+        let slowed =
+            Measurement { rebalance: [4.0, 8.0].map(rebalance).to_vec(), ..measured(&[2.0, 2.0, 2.0], 2.0, 2.0) };
+        let times: Vec<f64> = slowed.credited().rebalance.iter().map(|sample| sample.reference_seconds).collect();
+        assert_eq!(times, [4.0 / 3.0, 8.0 / 3.0]);
+        assert_eq!(credited(&slowed), [2.0, 2.0, 2.0]);
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub enum Switch {
     /// `NPY_DISABLE_CPU_FEATURES`: the vector instructions that NumPy uses.
     #[strum(to_string = "NPY_DISABLE_CPU_FEATURES")]
     NumpyVectors,
+    /// `NUMBA_CPU_NAME`: the processor that Numba compiles for.
+    #[strum(to_string = "NUMBA_CPU_NAME")]
+    NumbaCpu,
     /// Several of these together, or one that could not be tried alone.
     #[strum(to_string = "one of the settings of the process, or several together")]
     Several,
@@ -60,6 +63,25 @@ pub enum Inconsistency {
         /// The number of rows that were compared.
         of: usize,
     },
+    /// Another process plans the same rebalance differently, or raises.
+    PlansElsewhere {
+        /// The rebalance: its policy and shape.
+        plan: String,
+        switch: Switch,
+        /// How many layers are planned differently.
+        layers: usize,
+        /// The number of layers that were compared.
+        of: usize,
+    },
+    /// The plan of a layer depends on the layers that are planned with it, or on their order.
+    Layers {
+        /// The rebalance: its policy and shape.
+        plan: String,
+        /// How many layers are planned differently.
+        layers: usize,
+        /// The number of layers that were compared.
+        of: usize,
+    },
 }
 
 impl fmt::Display for Inconsistency {
@@ -70,6 +92,18 @@ impl fmt::Display for Inconsistency {
             }
             Self::Rows { case, rows, of } => {
                 write!(f, "{rows} of {of} rows of {case} are packed differently if other rows are packed with them")
+            }
+            Self::PlansElsewhere { plan, switch, layers, of } => {
+                write!(
+                    f,
+                    "another process plans {layers} of {of} layers differently ({plan}); what differs is {switch}"
+                )
+            }
+            Self::Layers { plan, layers, of } => {
+                write!(
+                    f,
+                    "{layers} of {of} layers are planned differently if other layers are planned with them ({plan})"
+                )
             }
         }
     }

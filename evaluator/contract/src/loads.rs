@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 pub enum Loads {
     /// Made up with the statistics of real loads (FIELD.md section 7).
     MadeUp,
-    /// A file, or all files of a folder with these extensions, in the order of their names:
-    /// * `*.csv`: a window, a line per layer;
-    /// * `*.json`: `{"logical_count": [[E counts] x L]}`, a window (SGLang), or
-    ///   `{"load_history": [{"logical_expert_load": [[E counts] x L]}, ...]}`, a window for each 100 steps (ADRS);
-    /// * `*.npy`: `[L, E]`, a window, or `[W, L, E]`, of f4, f8, i4 or i8.
+    /// A file, or all files with loads of a folder, in the order of their names: what `packevolve-loads` reads.
     Path(PathBuf),
+}
+
+/// A file of loads of a session. A judge that does not find it where it runs asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadsFile {
+    /// Its path on the harness's machine. Its extension selects the format.
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// The first 32 digits of the SHA-256 of its content.
+    pub digest: String,
 }

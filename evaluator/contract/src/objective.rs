@@ -5,9 +5,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::{ChainMeasurement, Step};
 use crate::clock::Clock;
-use crate::evaluation::{CaseMeasurement, Measurement, Sample};
-use crate::rebalance::{RebalanceScore, rebalance_scores};
+use crate::evaluation::{Calibration, CaseMeasurement, Measurement, Sample};
+use crate::policy::{PolicyScore, policy_score};
+use crate::rebalance::{RebalanceSample, RebalanceScore, rebalance_scores};
+use crate::serving::Serving;
 use crate::statistic::{Quartiles, balance, mean, median, quartiles, two_standard_errors};
 
 /// Cases in which the baseline's gap is smaller leave nothing to gain. `quality` and `speed_score` omit them, and so
@@ -29,6 +32,22 @@ impl Default for Weights {
     }
 }
 
+/// What a score counts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// The balance and the speed of packing.
+    Packing(Weights),
+    /// The time that a whole policy loses, at these prices.
+    Policy(Serving),
+}
+
+impl From<Weights> for Objective {
+    fn from(weights: Weights) -> Self {
+        Self::Packing(weights)
+    }
+}
+
 /// The windows of the baseline with which a program is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairing {
@@ -38,11 +57,14 @@ pub enum Pairing {
     Pooled,
 }
 
+/// By how much the scores of a policy on two chains may differ.
+const CHAINS_DIFFER: f64 = 0.1;
+
 /// What scores are relative to.
 #[derive(Clone, Copy, Debug)]
 pub struct Yardstick<'a> {
     pub baseline: &'a Measurement,
-    pub weights: Weights,
+    pub objective: Objective,
     pub pairing: Pairing,
 }
 
@@ -79,11 +101,13 @@ pub struct CaseScore {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scores {
     /// Weighted sum of `quality` and `speed_score`. The baseline scores 0; provably optimal packing at a thousand times
-    /// its speed scores 1.
+    /// its speed scores 1. Of a policy: [`PolicyScore::combined_score`].
     pub combined_score: f64,
-    /// Mean of the cases' qualities; `None` if no case counts, and then speed alone decides.
+    /// Mean of the cases' qualities; `None` if no case counts, and then speed alone decides. Of a policy:
+    /// [`PolicyScore::balance_won`].
     pub quality: Option<f64>,
-    /// Mean over the same cases of log10(speedup) / 3, cut to [-1, 1].
+    /// Mean over the same cases of log10(speedup) / 3, cut to [-1, 1]. Of a policy, whose front is one of balance and of
+    /// bytes moved: [`PolicyScore::stayed`], cut alike.
     pub speed_score: f64,
     /// Mean of the cases' balancedness.
     pub balancedness_score: f64,
@@ -96,11 +120,18 @@ pub struct Scores {
     pub cases: Vec<CaseScore>,
     /// The figures of `rebalance_experts`, which affect no score; empty if it was not measured.
     pub rebalance: Vec<RebalanceScore>,
+    /// The figures of a policy; `None` if the target is packing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyScore>,
 }
 
 /// The scores of `measurement`. `unit` names the cases whose times add up to the unit; `clock` is that of the run.
 pub fn scores(measurement: &Measurement, yardstick: Yardstick<'_>, unit: &[String], clock: Clock) -> Scores {
-    let Yardstick { baseline, weights, pairing } = yardstick;
+    let Yardstick { baseline, objective, pairing } = yardstick;
+    let weights = match objective {
+        Objective::Packing(weights) => weights,
+        Objective::Policy(serving) => return policy_scores(measurement, yardstick, &serving),
+    };
     let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
         .cases
@@ -122,23 +153,61 @@ pub fn scores(measurement: &Measurement, yardstick: Yardstick<'_>, unit: &[Strin
         normalised_unit_seconds: in_unit(|case| case.normalised_seconds),
         cases,
         rebalance: rebalance_scores(&measurement.rebalance, &baseline.rebalance, clock),
+        policy: None,
     }
+}
+
+/// Planning costs seconds, so its times are normalised by the clock of the baseline, also where relative times are wanted.
+fn policy_scores(
+    measurement: &Measurement,
+    Yardstick { baseline, pairing, .. }: Yardstick<'_>,
+    serving: &Serving,
+) -> Scores {
+    let clock = baseline.clock();
+    let (measurement, baseline) = (measurement.credited(), baseline.credited());
+    let (ours, theirs) = match pairing {
+        Pairing::Shared => {
+            (same_chains(&measurement.chains, &baseline.chains), same_chains(&baseline.chains, &measurement.chains))
+        }
+        Pairing::Pooled => (measurement.chains.clone(), baseline.chains.clone()),
+    };
+    policy_score(&ours, &theirs, serving, clock).map_or_else(Scores::default, |policy| Scores {
+        combined_score: policy.combined_score,
+        quality: policy.balance_won,
+        speed_score: policy.stayed.clamp(-1.0, 1.0),
+        balancedness_score: policy.served_balancedness,
+        unit_seconds: Some(policy.seconds),
+        normalised_unit_seconds: Some(policy.normalised_seconds),
+        policy: Some(policy),
+        ..Scores::default()
+    })
+}
+
+/// The chains that `others` has, too.
+fn same_chains(chains: &[ChainMeasurement], others: &[ChainMeasurement]) -> Vec<ChainMeasurement> {
+    chains.iter().filter(|chain| others.iter().any(|other| other.chain == chain.chain)).cloned().collect()
 }
 
 /// A generous estimate of the `combined_score` of a program from its cases so far: it assumes that each further case is
 /// perfectly balanced and as fast, relative to the baseline, as the fastest case so far. It is not a bound, because
 /// further cases may be faster.
 ///
+/// Of a policy: as much more than the score so far as chains differ.
+///
 /// `None` until a case counts.
 pub fn score_at_best(measurement: &Measurement, yardstick: Yardstick<'_>) -> Option<f64> {
     let so_far = scores(measurement, yardstick, &[], Clock::RELATIVE);
+    let weights = match yardstick.objective {
+        Objective::Packing(weights) => weights,
+        Objective::Policy(_) => return Some(so_far.policy?.combined_score + CHAINS_DIFFER),
+    };
     let counting = yardstick.baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
     let fastest = counted.iter().map(|case| speed_of(case.speedup)).reduce(f64::max)?;
     let to_come = (counting - counted.len()) as f64;
     let quality = (counted.iter().filter_map(|case| case.quality).sum::<f64>() + to_come) / counting as f64;
     let speed = counted.iter().map(|case| speed_of(case.speedup)).sum::<f64>() + to_come * fastest;
-    Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), yardstick.weights))
+    Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
 }
 
 /// Half the width of the interval of a `combined_score`: two standard errors of the program's own measurement and of the
@@ -160,8 +229,42 @@ pub fn own_interval(measurement: &Measurement, yardstick: Yardstick<'_>) -> f64 
     two_standard_errors(&left_out)
 }
 
+/// A measurement on one device, so that it compares with measurements on another: each case, and each policy, takes the same
+/// part of the time of the baseline there as of the time of the baseline here. `own` is the baseline on the measurement's
+/// device, `other` that on the other one. Loads stay as they are, and so do times in seconds.
+#[must_use]
+pub fn as_on(measurement: &Measurement, own: &Measurement, other: &Measurement) -> Measurement {
+    let (mut compared, own, other) = (measurement.credited().into_owned(), own.credited(), other.credited());
+    // The reference times are credited and no longer those of a slot.
+    let doubtful = compared.calibration.doubtful;
+    compared.calibration = Calibration { doubtful, ..Calibration::default() };
+    for case in &mut compared.cases {
+        let factor = relative_time(own.samples(&case.case)) / relative_time(other.samples(&case.case));
+        case.samples.iter_mut().for_each(|sample| sample.reference_seconds *= known(factor));
+    }
+    let of_chains = |baseline: &Measurement| median(baseline.all_steps().map(Step::relative_time));
+    let factor = known(of_chains(&own) / of_chains(&other));
+    compared.chains.iter_mut().flat_map(|chain| &mut chain.steps).for_each(|step| step.reference_seconds *= factor);
+    for sample in &mut compared.rebalance {
+        let time = |baseline: &Measurement| {
+            let of_policy = baseline.rebalance.iter().filter(|other| other.policy == sample.policy);
+            median(of_policy.map(RebalanceSample::relative_time))
+        };
+        sample.reference_seconds *= known(time(&own) / time(&other));
+    }
+    compared
+}
+
+/// A factor between two devices; none if one of them did not measure what it is the factor of.
+fn known(factor: f64) -> f64 {
+    if factor.is_finite() && factor > 0.0 { factor } else { 1.0 }
+}
+
 /// What the error of the baseline's times adds to the interval of every score. Its balance has no error.
-fn baseline_interval(Yardstick { baseline, weights, .. }: Yardstick<'_>) -> f64 {
+///
+/// Of a policy: nothing, because its time is a small part of its score, and the loads are the same for both.
+pub fn baseline_interval(Yardstick { baseline, objective, .. }: Yardstick<'_>) -> f64 {
+    let Objective::Packing(weights) = objective else { return 0.0 };
     let counts = |case: &&CaseMeasurement| gap(&case.samples) >= SOLVED_GAP;
     let counting: Vec<&CaseMeasurement> = baseline.cases.iter().filter(counts).collect();
     let (counting, weight) =
@@ -280,7 +383,7 @@ mod tests {
     }
 
     fn against(baseline: &Measurement) -> Yardstick<'_> {
-        Yardstick { baseline, weights: Weights::default(), pairing: Pairing::Shared }
+        Yardstick { baseline, objective: Weights::default().into(), pairing: Pairing::Shared }
     }
 
     fn unit() -> Vec<String> {
@@ -327,6 +430,33 @@ mod tests {
         let scores = scores(&slow_there, against(&baseline()), &unit(), CLOCK);
         assert_eq!(scores.cases[0].quality, None);
         assert_close(scores.speed_score, 0.0);
+    }
+
+    #[test]
+    fn a_measurement_on_another_device_is_compared_with_the_baseline_there() {
+        // The other device takes a third of the time of the one case, and half of that of the other.
+        let on_other = |mut measurement: Measurement| {
+            for (case, factor) in measurement.cases.iter_mut().zip([3.0, 2.0, 2.0]) {
+                case.samples.iter_mut().for_each(|sample| sample.seconds /= factor);
+            }
+            measurement
+        };
+        let mut program = baseline();
+        program.cases.iter_mut().flat_map(|case| &mut case.samples).for_each(|sample| sample.seconds /= 10.0);
+        let here = scores(&program, against(&baseline()), &unit(), CLOCK);
+        let elsewhere = on_other(program);
+        let compared = as_on(&elsewhere, &on_other(baseline()), &baseline());
+        let there = scores(&compared, against(&baseline()), &unit(), CLOCK);
+        assert_close(there.combined_score, here.combined_score);
+        assert_close(there.normalised_unit_seconds.unwrap(), here.normalised_unit_seconds.unwrap());
+        for (there, here) in there.cases.iter().zip(&here.cases) {
+            assert_close(there.speedup, 10.0);
+            assert_close(there.normalised_seconds, here.normalised_seconds);
+            assert_eq!((there.gap, there.balancedness), (here.gap, here.balancedness));
+        }
+        assert_close(there.cases[0].seconds, 0.1 / 30.0);
+        // Without its own baseline it would seem faster than it is.
+        assert!(scores(&elsewhere, against(&baseline()), &unit(), CLOCK).speed_score > here.speed_score + 0.05);
     }
 
     #[test]

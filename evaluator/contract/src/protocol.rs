@@ -1,8 +1,12 @@
-//! The protocol between harness and judge: JSON lines over one stream, one request and one reply at a time.
+//! The protocol between harness and judge: JSON lines over the judge's standard input and output, one request and one
+//! reply at a time. The judge may run on another machine, below programs such as `srun` or `ssh`, so nothing else passes
+//! between the two.
 //!
-//! The first request is [`Request::Open`], which sets device, cases and loads; all others are [`Request::Evaluate`] and
-//! [`Request::Duel`].
-//! Both processes come from one build, so the judge rejects any other [`VERSION`].
+//! The judge begins with [`Reply::Hello`]; what comes before that line is not the judge's. The first request is
+//! [`Request::Open`], which sets device, cases and loads. The judge asks for the loads that it does not find
+//! ([`Reply::Wants`]), chunk by chunk, and is then [`Reply::Ready`] for [`Request::Evaluate`], [`Request::Duel`] and
+//! [`Request::Plan`].
+//! Harness and judge reject any other [`VERSION`] than their own.
 
 use std::path::PathBuf;
 
@@ -12,30 +16,57 @@ use serde::{Deserialize, Serialize};
 use crate::case::Case;
 use crate::duel::Duel;
 use crate::evaluation::{Evaluation, Measurement};
-use crate::loads::Loads;
-use crate::objective::Weights;
+use crate::loads::LoadsFile;
+use crate::objective::Objective;
+use crate::planning::{Planned, Rebalance};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 7;
+
+/// Between two signs of life of a judge at work.
+pub const ALIVE_SECONDS: u64 = 10;
+
+/// The most bytes of loads in one request.
+pub const CHUNK: usize = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", content = "data", rename_all = "kebab-case")]
 pub enum Request {
     Open(Box<Session>),
+    /// Answers [`Reply::Wants`].
+    Chunk(Chunk),
     Evaluate(Box<EvaluateRequest>),
     Duel(Box<DuelRequest>),
+    Plan(Box<PlanRequest>),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", content = "data", rename_all = "kebab-case")]
 pub enum Reply {
-    /// To [`Request::Open`].
+    /// The first line, to no request.
+    Hello {
+        /// [`VERSION`] of the judge.
+        version: u32,
+    },
+    /// To no request, every [`ALIVE_SECONDS`] while one has no answer: so the harness hears of a machine or a network that
+    /// is gone.
+    Alive,
+    /// To [`Request::Open`] and [`Request::Chunk`]: a part of a file of the session.
+    Wants {
+        /// The digest of the file.
+        digest: String,
+        /// Where the part begins, bytes.
+        offset: u64,
+    },
+    /// To [`Request::Open`], or to the last [`Request::Chunk`].
     Ready(Box<Ready>),
     /// To [`Request::Evaluate`].
     Evaluated(Box<Evaluation>),
     /// To [`Request::Duel`].
     Dueled(Box<Duel>),
+    /// To [`Request::Plan`].
+    Planned(Box<Planned>),
     /// The judge broke, or cannot serve the request; the candidate is not to blame.
     Failed {
         /// The error with its causes.
@@ -52,14 +83,20 @@ pub struct Session {
     pub version: u32,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
-    /// The CPU of this slot, to which judge, nursery and children are pinned. `None`: the current one.
+    /// The CPU of this slot, to which judge, nursery and children are pinned: its place among those that the judge may
+    /// use, counted round. `None`: the one on which the judge runs.
     pub cpu: Option<usize>,
     /// An interpreter with torch; `None`: the one that the judge was built with.
     pub python: Option<PathBuf>,
     pub topology: Topology,
-    /// In the order of evaluation.
+    /// In the order of evaluation; none if whole policies are measured.
     pub cases: Vec<Case>,
-    pub loads: Loads,
+    /// The number of windows of a chain, if whole policies are measured, on chains of windows: `windows` and `held_out` are
+    /// numbers of chains then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_windows: Option<usize>,
+    /// `None`: made up.
+    pub loads: Option<Vec<LoadsFile>>,
     /// Keys the windows that are made up or derived, and draws those that are held out.
     pub loads_seed: u64,
     /// The number of the search's windows on which each case is called; `None`: all real ones.
@@ -72,6 +109,17 @@ pub struct Session {
     pub sandbox: Sandbox,
     /// Whether a program may run compilers while it warms up.
     pub allow_compile: bool,
+}
+
+/// A part of a file of loads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The digest of the file.
+    pub digest: String,
+    /// Where the part begins, bytes.
+    pub offset: u64,
+    /// At most [`CHUNK`] bytes, in hex.
+    pub bytes: String,
 }
 
 /// What the judge does if the machine cannot take a step of the jail.
@@ -135,8 +183,8 @@ impl Limits {
         let least = TimeLimits::LEAST;
         let derived = baseline.map_or(TimeLimits::GENEROUS, |baseline| TimeLimits {
             call_seconds: baseline
-                .all_samples()
-                .map(|sample| TimeLimits::CALL_FACTOR * sample.wall_seconds)
+                .walls()
+                .map(|seconds| TimeLimits::CALL_FACTOR * seconds)
                 .fold(least.call_seconds, f64::max),
             evaluation_seconds: least
                 .evaluation_seconds
@@ -153,13 +201,25 @@ impl Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ready {
     pub version: u32,
+    /// Architecture and system, such as `x86_64-linux`.
+    pub target: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// The name of the processor or GPU.
     pub device_name: String,
     /// The version of Python.
     pub python: String,
+    /// The version of torch that programs use.
     pub torch: String,
+    /// The version of torch that the judge itself uses; empty if it does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub judge_torch: String,
+    /// The version of NumPy that programs use; empty if the judge does not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub numpy: String,
+    /// The version of Numba; `None` if Python has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numba: Option<String>,
     /// The number of threads that torch uses, as torch reports it.
     pub torch_threads: u32,
     /// The number of the search's windows. If there are enough, cases have windows of their own.
@@ -170,8 +230,27 @@ pub struct Ready {
     pub held_out_windows: usize,
     /// Digest over shapes and counts of the windows.
     pub loads_digest: String,
+    /// What the reader of the loads left out or assumed, and what contradicts the topology.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads_notes: Vec<String>,
     /// The steps of the jail, in the order in which a child takes them.
     pub jail: Vec<JailStep>,
+    /// The GPUs that CUDA offers, whether the session is on one of them or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<Gpu>,
+    /// Why `auto` is the CPU although the machine has a GPU, or should have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_gpu: Option<String>,
+}
+
+/// A GPU of the judge's machine, or a slice of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Gpu {
+    /// `cuda:N`
+    pub device: String,
+    pub name: String,
+    /// The versions of driver and CUDA.
+    pub driver: String,
 }
 
 /// A step of the jail.
@@ -226,7 +305,7 @@ pub struct DuelRequest {
     pub limits: TimeLimits,
     /// The measurement that scores are relative to.
     pub baseline: Measurement,
-    pub weights: Weights,
+    pub objective: Objective,
     /// Whether to measure `rebalance_experts` of the contender too, unless it loses, as in an [`EvaluateRequest`].
     pub rebalance: bool,
 }
@@ -239,6 +318,24 @@ pub struct Duelist {
     pub program: String,
 }
 
+/// Calls of a program's `rebalance_experts` for their plans. Nothing is compared with a baseline, and the calls bring their
+/// own loads and topologies: the session needs no cases and no loads, and a single window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanRequest {
+    /// The file name that tracebacks show.
+    pub file_name: String,
+    pub program: String,
+    /// Wall-time limits; `None`: those of a baseline.
+    pub limits: Option<TimeLimits>,
+    /// At least one.
+    pub calls: Vec<Rebalance>,
+    /// How often each call is timed, at least once.
+    pub repeats: usize,
+    /// Whether to ask other processes for the same plans, and one for layers in another order and alone: of the first
+    /// call in any case, of the others as far as time allows.
+    pub checks_consistency: bool,
+}
+
 /// A program is outclassed if its estimated score cannot reach this one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
@@ -246,7 +343,7 @@ pub struct Threshold {
     pub score: f64,
     /// The measurement that scores are relative to.
     pub baseline: Measurement,
-    pub weights: Weights,
+    pub objective: Objective,
 }
 
 #[cfg(test)]

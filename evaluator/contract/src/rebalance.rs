@@ -56,6 +56,16 @@ pub struct PlanLoads {
 }
 
 impl PlanLoads {
+    /// Of all these layers.
+    pub fn sum(layers: &[Self]) -> Self {
+        layers.iter().fold(Self::default(), |sum, layer| Self {
+            mean_gpu: sum.mean_gpu + layer.mean_gpu,
+            max_gpu: sum.max_gpu + layer.max_gpu,
+            mean_replica: sum.mean_replica + layer.mean_replica,
+            max_replica: sum.max_replica + layer.max_replica,
+        })
+    }
+
     /// Mean over heaviest GPU; 1 is perfect.
     pub fn balancedness(&self) -> f64 {
         balance(self.mean_gpu, self.max_gpu)

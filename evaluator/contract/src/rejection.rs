@@ -44,6 +44,9 @@ pub enum Rejection {
     /// Threads of the child keep running while it is stopped.
     #[error("does not stop while another program is timed: {running} of its threads keep running")]
     Unstoppable { running: u32 },
+    /// The GPU still works for the child after its call returned.
+    #[error("leaves work on the GPU: it delays the next program by {seconds:.3} s")]
+    LeftWork { seconds: f64 },
     /// The child printed too much.
     #[error("prints more than allowed: limit {limit_bytes} bytes")]
     Output { limit_bytes: u64 },
@@ -82,6 +85,13 @@ pub struct Evidence {
     /// The candidate's output to stdout and stderr, shortened.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output: String,
+    /// Wall time of the evaluation until then, seconds; 0 in a duel.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seconds: f64,
+}
+
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ pub fn quartiles(values: impl Iterator<Item = f64>) -> Quartiles {
     Quartiles { lower: quantile(&sorted, 0.25), upper: quantile(&sorted, 0.75) }
 }
 
+/// The value below which this share of the values lies, by linear interpolation; 0 without values.
+pub fn percentile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
+    quantile(&sorted(values), share)
+}
+
 /// The mean; `None` without values.
 pub fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
@@ -82,6 +87,12 @@ mod tests {
         assert_eq!(quartiles([5.0, 1.0, 2.0, 4.0, 3.0].into_iter()), Quartiles { lower: 2.0, upper: 4.0 });
         assert_eq!(quartiles([0.0, 1.0, 2.0, 3.0].into_iter()), Quartiles { lower: 0.75, upper: 2.25 });
         assert_eq!(quartiles(std::iter::once(7.0)), Quartiles { lower: 7.0, upper: 7.0 });
+    }
+
+    #[test]
+    fn a_share_of_the_values_lies_below_a_percentile() {
+        assert_eq!(percentile((0..=10).map(f64::from), 0.9), 9.0);
+        assert_eq!((percentile([3.0].into_iter(), 0.9), percentile(std::iter::empty(), 0.9)), (3.0, 0.0));
     }
 
     #[test]

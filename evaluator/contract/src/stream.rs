@@ -35,6 +35,8 @@ pub enum Purpose {
     Consistency = 11,
     /// The calls that come before a timed call, and their loads.
     WarmUp = 12,
+    /// The loads on which a call is timed that is made for its plan.
+    PlanLoads = 13,
 }
 
 /// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.

@@ -7,9 +7,7 @@
 //! seed of the generators. A third child packs the rows in reversed order in two halves, and some of them alone. A row is
 //! packed differently if the pack of an item differs, or its place in the pack: engines number their slots by both.
 //!
-//! If the answers differ elsewhere, the settings are tried one by one, so that the evidence names the one that matters.
-//! Vector instructions and hash seed need nurseries of their own ([`elsewhere`](crate::judge::elsewhere)). On a GPU, whose
-//! context a nursery cannot hold, only the process and the seed differ.
+//! If the answers differ elsewhere, [`switches`](crate::judge::switches) finds the setting that matters.
 //!
 //! The number of rows follows from the times of the first round: a fast program is checked on all rows of all cases, a
 //! slow one on a few rows of the cases that cost least. One that is slow on any two rows is asked three calls at least.
@@ -17,39 +15,27 @@
 //! only, once in order and once reversed.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use packevolve_contract::case::Case;
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
-use packevolve_contract::protocol::Limits;
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
 use crate::call::Call;
 use crate::child::Child;
 use crate::error::{Halt, JudgeError};
-use crate::judge::elsewhere::variables;
 use crate::judge::progress::{Progress, Scored};
 use crate::judge::question::{PASS, Question, Spent, ask_alone, ask_elsewhere, ask_in_reverse, figures};
 use crate::judge::session::Judge;
 use crate::judge::warm_up::{COMPILING_CALLS, first_weights};
+use crate::kernels::Kernels;
 use crate::nursery::Nursery;
 use crate::rows::{Items, Permutation, Rows};
 use crate::window::PoolWindow;
 
-/// How many threads torch uses in the other child; everywhere else it uses one.
-const THREADS: u32 = 2;
 /// How many items of a row in which ties are made weigh as much as the item before them: about as many as replication
 /// gives.
 const TIES: f64 = 0.25;
-
-const ON_CPU: [Switch; 5] =
-    [Switch::Seed, Switch::Threads, Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors];
-const ON_GPU: [Switch; 1] = [Switch::Seed];
-/// The switches that are tried in children of the first nursery, in this order.
-const OF_A_CHILD: [Switch; 3] = [Switch::Process, Switch::Seed, Switch::Threads];
-/// The switches that need a nursery.
-const OF_A_NURSERY: [Switch; 3] = [Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors];
 
 /// What a call of a case costs.
 #[derive(Clone, Copy)]
@@ -60,17 +46,6 @@ struct Cost {
 }
 
 impl Judge {
-    /// Starts the nursery of the other child, once a session. It takes seconds, which count for no program.
-    pub(super) fn start_elsewhere(&mut self) -> Result<(), JudgeError> {
-        self.nursery_with(self.switches())?;
-        Ok(())
-    }
-
-    /// What differs in the other child; it is another process in any case.
-    fn switches(&self) -> &'static [Switch] {
-        if self.slot.device == "cpu" { &ON_CPU } else { &ON_GPU }
-    }
-
     /// The ways in which the program is inconsistent. What fails in another child is one, what fails in its own a
     /// rejection.
     pub(super) fn inconsistencies(
@@ -86,7 +61,11 @@ impl Judge {
         self.ask_here(progress, &mut questions, &mut spent)?;
         let calls: Vec<Call> = questions.iter().map(Question::call).collect();
         let keeps_shape = self.session.allow_compile;
-        let asked = self.in_another_child(progress, &calls, self.switches(), |child| {
+        let bytes = bytes_of(&calls);
+        // What the first of these children compiles, before it is asked, serves the second one.
+        let mut kernels = Kernels::of(progress.program.text)?;
+        let asked = self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
+            warm_up(child, nursery, kernels, &calls)?;
             ask_elsewhere(child, &mut questions, &mut spent)?;
             if keeps_shape { ask_in_reverse(child, &mut questions, &mut spent, true) } else { Ok(()) }
         });
@@ -100,10 +79,12 @@ impl Judge {
         }
         if !keeps_shape {
             // A third child, which has not packed the rows together and so cannot repeat what it answered then.
-            let asked = self.in_another_child(progress, &calls, self.switches(), |child| {
-                ask_in_reverse(child, &mut questions, &mut spent, false)?;
-                ask_alone(child, &mut questions, &mut spent)
-            });
+            let asked =
+                self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
+                    warm_up(child, nursery, kernels, &calls)?;
+                    ask_in_reverse(child, &mut questions, &mut spent, false)?;
+                    ask_alone(child, &mut questions, &mut spent)
+                });
             if let Err(Halt::Broken(error)) = asked {
                 return Err(error.into());
             }
@@ -116,7 +97,9 @@ impl Judge {
     fn report(&mut self, progress: &mut Progress<'_>, questions: &[Question]) -> Result<Vec<Inconsistency>, Halt> {
         let differing: Vec<&Question> =
             questions.iter().filter(|question| figures(&question.elsewhere).is_some()).collect();
-        let mut switches = self.find_switches(progress, &differing)?.into_iter();
+        let mut differs_by =
+            |judge: &mut Self, progress: &mut Progress<'_>, switch| judge.differs_by(progress, &differing, switch);
+        let mut switches = self.find_switches(progress, differing.len(), &mut differs_by)?.into_iter();
         let (mut found, mut known) = (Vec::new(), BTreeSet::new());
         for question in questions {
             let case = || question.name.clone();
@@ -203,52 +186,6 @@ impl Judge {
         Ok(())
     }
 
-    /// What the answers of each of these cases depend on.
-    fn find_switches(&mut self, progress: &mut Progress<'_>, cases: &[&Question]) -> Result<Vec<Switch>, JudgeError> {
-        let mut found = vec![None; cases.len()];
-        let all = self.switches();
-        for switch in OF_A_CHILD.into_iter().filter(|switch| *switch == Switch::Process || all.contains(switch)) {
-            if found.iter().all(Option::is_some) {
-                break;
-            }
-            let differs = self.differs_by(progress, cases, switch)?;
-            // What every process draws for itself may be equal by chance in some cases.
-            if switch == Switch::Process && differs.contains(&true) {
-                return Ok(vec![switch; cases.len()]);
-            }
-            found.iter_mut().zip(differs).filter(|(_, differs)| *differs).for_each(|(found, _)| {
-                found.get_or_insert(switch);
-            });
-        }
-        let mut tried = Vec::new();
-        for switch in OF_A_NURSERY.into_iter().filter(|switch| all.contains(switch)) {
-            if found.iter().any(Option::is_none) {
-                tried.extend(self.differs_by_nursery(progress, cases, switch).map(|differs| (switch, differs)));
-            }
-        }
-        let explained = |(case, found): (usize, Option<Switch>)| found.unwrap_or_else(|| explanation(&tried, case));
-        Ok(found.into_iter().enumerate().map(explained).collect())
-    }
-
-    /// As [`differs_by`](Self::differs_by); `None` if there is no such nursery, which breaks nothing but this search.
-    fn differs_by_nursery(
-        &mut self,
-        progress: &mut Progress<'_>,
-        cases: &[&Question],
-        switch: Switch,
-    ) -> Option<Vec<bool>> {
-        let variables = variables(&[switch], &self.nursery.interpreter.numpy_vectors);
-        if variables.is_empty() {
-            return None;
-        }
-        self.differs_by(progress, cases, switch)
-            .inspect_err(|error| {
-                tracing::warn!(%error, ?variables, "no such nursery");
-                self.elsewhere.drop_nursery(&variables);
-            })
-            .ok()
-    }
-
     /// Whether the answers to these cases differ in a process that differs by one switch.
     fn differs_by(
         &mut self,
@@ -259,7 +196,11 @@ impl Judge {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; cases.len()];
         let calls: Vec<Call> = cases.iter().map(|question| question.call()).collect();
-        let asked = self.in_another_child(progress, &calls, &[switch], |child| {
+        // It compiles by itself: what the compiler saw may be what differs.
+        let mut kernels = Kernels::of(progress.program.text)?;
+        let bytes = bytes_of(&calls);
+        let asked = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
+            warm_up(child, nursery, kernels, &calls)?;
             for (question, differs) in cases.iter().zip(&mut differs) {
                 let seed = question.seeds[usize::from(switch == Switch::Seed)];
                 let answer = question.ask(child, &question.in_order(), seed)?.outputs.arrays;
@@ -273,46 +214,26 @@ impl Judge {
             _ => Ok(differs),
         }
     }
-
-    /// Has a child that differs by `switches` load the program and do some `work`, which consists of such `calls`, and
-    /// ends it.
-    fn in_another_child(
-        &mut self,
-        progress: &mut Progress<'_>,
-        calls: &[Call],
-        switches: &[Switch],
-        work: impl FnOnce(&mut Child) -> Result<(), Halt>,
-    ) -> Result<(), Halt> {
-        let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
-        let device = self.slot.device.clone();
-        let bytes = calls.iter().map(|call| call.layout().end()).max().unwrap_or(0);
-        let started = Instant::now();
-        let nursery = self.nursery_with(switches)?;
-        progress.aside += started.elapsed();
-        let mut child = Child::fork(nursery, progress.program.text, bytes, &limits, &device)?;
-        if switches.contains(&Switch::Threads) {
-            child.torch_threads = THREADS;
-        }
-        child.prepare(&device)?;
-        let worked = child
-            .load(progress.program.file_name, &mut progress.code)
-            .and_then(|()| warm_up(&mut child, nursery, calls))
-            .and_then(|()| work(&mut child));
-        child.end(nursery, "", String::new())?;
-        worked
-    }
 }
 
-/// Where programs may compile, lets the child do so for these calls, and ends that.
-fn warm_up(child: &mut Child, nursery: &mut Nursery, calls: &[Call]) -> Result<(), Halt> {
-    if !child.may_compile() {
-        return Ok(());
+/// The memory that the largest of these calls needs.
+fn bytes_of(calls: &[Call]) -> u64 {
+    calls.iter().map(|call| call.layout().end()).max().unwrap_or(0)
+}
+
+/// Where programs may run compilers, lets the child do so for these calls; one call has Numba compile. Then ends that.
+fn warm_up(child: &mut Child, nursery: &mut Nursery, kernels: &mut Kernels, calls: &[Call]) -> Result<(), Halt> {
+    let first_calls = if child.may_compile() {
+        calls.iter().flat_map(|call| (0..COMPILING_CALLS).map(|seed| Call { seed, ..*call })).collect()
+    } else if kernels.may_compile {
+        calls.first().map(|call| Call { seed: 0, ..*call }).into_iter().collect()
+    } else {
+        Vec::new()
+    };
+    for call in first_calls {
+        child.call(call, &first_weights(call.rows * call.items, call.seed))?;
     }
-    for call in calls {
-        for seed in 0..COMPILING_CALLS {
-            child.call(Call { seed, ..*call }, &first_weights(call.rows * call.items, seed))?;
-        }
-    }
+    child.finish_compiling(kernels)?;
     child.seal(nursery)
 }
 
@@ -352,17 +273,6 @@ fn affordable(mut costs: Vec<Cost>, seconds: f64) -> Vec<(usize, usize)> {
     chosen
 }
 
-/// What explains a case that differs in the nurseries of these switches or not. If it differs in each of several, then
-/// by what all of them have in common: another process, whose memory lies elsewhere.
-fn explanation(tried: &[(Switch, Vec<bool>)], case: usize) -> Switch {
-    let differing: Vec<Switch> = tried.iter().filter(|(_, differs)| differs[case]).map(|(switch, _)| *switch).collect();
-    match differing[..] {
-        [] => Switch::Several,
-        [_, _, ..] if differing.len() == tried.len() => Switch::Process,
-        [first, ..] => first,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,15 +297,6 @@ mod tests {
         assert_eq!(chosen, [(1, 58), (2, 28), (0, 2)]);
         let seconds = |(case, rows): &(usize, usize)| costs[*case].row_seconds * *rows as f64;
         assert!(chosen.iter().map(seconds).sum::<f64>() <= 0.06);
-    }
-
-    #[test]
-    fn a_difference_in_every_nursery_comes_from_none_of_their_settings() {
-        let tried =
-            |differs: [[bool; 2]; 3]| -> Vec<_> { OF_A_NURSERY.into_iter().zip(differs.map(Vec::from)).collect() };
-        let found = |differs| [0, 1].map(|case| explanation(&tried(differs), case));
-        assert_eq!(found([[true, false], [true, false], [true, true]]), [Switch::Process, Switch::NumpyVectors]);
-        assert_eq!(found([[false, true], [false, true], [false, false]]), [Switch::Several, Switch::HashSeed]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ impl Judge {
     /// # Errors
     /// The nursery or the reference program broke. The duel needs another seed now, because its windows were seen.
     pub fn duel(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
+        let _held = self.place.lock.hold()?;
         let met = self.meet(request);
         if let Err(JudgeError::Nursery(_) | JudgeError::Reference(_)) = met {
             self.replace_nursery()?;
@@ -49,7 +50,7 @@ impl Judge {
     fn meet(&mut self, request: &DuelRequest) -> Result<Duel, JudgeError> {
         let started = Instant::now();
         let before = self.slot.settle()?;
-        let mut sides = [self.side(request, CONTENDER, &before), self.side(request, BEST, &before)];
+        let mut sides = [self.side(request, CONTENDER, &before)?, self.side(request, BEST, &before)?];
         self.rounds(request, &mut sides, started)?;
         self.rebalance_contender(request, &mut sides)?;
         let [contender, best] = sides;
@@ -59,16 +60,17 @@ impl Judge {
     }
 
     /// The contender or the best; `place` keys its orders and seeds.
-    fn side<'a>(&self, request: &'a DuelRequest, place: usize, before: &[f64]) -> Side<'a> {
+    fn side<'a>(&self, request: &'a DuelRequest, place: usize, before: &[f64]) -> Result<Side<'a>, JudgeError> {
         let duelist = if place == CONTENDER { &request.contender } else { &request.best };
         let key = |number: usize| stream(request.seed, (2 * number + place) as u64, Purpose::DuelCalls);
         let streams = Streams { order: key(0), seeds: key(1), repeats: key(2) };
         let cases = self.session.cases.len();
-        let schedule = Schedule::new(0..request.most_rounds * cases, request.most_rounds, cases);
+        // Without cases there are chains, and no window has a number.
+        let schedule = Schedule::new(0..request.most_rounds * cases.max(1), request.most_rounds, cases);
         let program = Program { text: &duelist.program, file_name: &request.file_name };
-        let mut progress = self.start(program, Some(request.limits), schedule, streams);
+        let mut progress = self.start(program, Some(request.limits), schedule, streams)?;
         progress.measurement.calibration.before = before.to_vec();
-        Side { progress, failure: None }
+        Ok(Side { progress, failure: None })
     }
 
     /// Measures both programs round by round, until one is better, fails, or the time is used up.
@@ -76,6 +78,10 @@ impl Judge {
         for round in 0..request.most_rounds {
             if round > 0 && is_over(request, sides, round) {
                 break;
+            }
+            if self.session.chain_windows.is_some() {
+                self.round_of_chains(request, sides, round, started)?;
+                continue;
             }
             for case in 0..self.session.cases.len() {
                 for place in [CONTENDER, BEST] {
@@ -85,6 +91,29 @@ impl Judge {
                     sides[1 - place].progress.aside += began.elapsed();
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A chain of both programs, one after the other.
+    fn round_of_chains(
+        &mut self,
+        request: &DuelRequest,
+        sides: &mut [Side<'_>; 2],
+        round: usize,
+        started: Instant,
+    ) -> Result<(), JudgeError> {
+        let chain = self.duel_chain(request.seed, round);
+        for place in [CONTENDER, BEST] {
+            let began = Instant::now();
+            let side = &mut sides[place];
+            if side.failure.is_none() {
+                match self.walk(&mut side.progress, round, &chain, started) {
+                    Err(Halt::Broken(error)) => return Err(error),
+                    walked => side.failure = walked.err(),
+                }
+            }
+            sides[1 - place].progress.aside += began.elapsed();
         }
         Ok(())
     }
@@ -140,7 +169,8 @@ impl Judge {
     fn rebalance_contender(&mut self, request: &DuelRequest, sides: &mut [Side<'_>; 2]) -> Result<(), JudgeError> {
         let is_lost = verdict(request, sides).is_lost();
         let side = &mut sides[CONTENDER];
-        if !request.rebalance || is_lost || side.failure.is_some() {
+        let has_chains = self.session.chain_windows.is_some();
+        if !request.rebalance || has_chains || is_lost || side.failure.is_some() {
             return Ok(());
         }
         match self.rebalance(&mut side.progress, request.budget_seconds) {
@@ -170,6 +200,6 @@ fn is_over(request: &DuelRequest, sides: &[Side<'_>; 2], rounds: usize) -> bool 
 }
 
 fn verdict(request: &DuelRequest, [contender, best]: &[Side<'_>; 2]) -> Verdict {
-    let yardstick = Yardstick { baseline: &request.baseline, weights: request.weights, pairing: Pairing::Pooled };
+    let yardstick = Yardstick { baseline: &request.baseline, objective: request.objective, pairing: Pairing::Pooled };
     Verdict::new(&contender.progress.measurement, &best.progress.measurement, yardstick)
 }

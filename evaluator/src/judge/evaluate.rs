@@ -16,6 +16,7 @@ use crate::error::{Halt, JudgeError};
 use crate::judge::progress::{Program, Progress};
 use crate::judge::sample::WindowCall;
 use crate::judge::session::Judge;
+use crate::kernels::Kernels;
 use crate::schedule::Schedule;
 
 /// How a measurement without a failure ended.
@@ -32,14 +33,35 @@ pub(super) struct Streams {
     pub repeats: Stream,
 }
 
+impl Streams {
+    pub fn of(rng_seed: u64, candidate: u64) -> Self {
+        let key = |purpose| stream(rng_seed, candidate, purpose);
+        Self { order: key(Purpose::Permutation), seeds: key(Purpose::CallSeed), repeats: key(Purpose::Repeat) }
+    }
+}
+
 impl Judge {
     /// Evaluates one program. If the nursery or the reference program breaks, starts new ones and tries once more.
     pub fn evaluate(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        let _held = self.place.lock.hold()?;
         match self.evaluate_once(request) {
             Err(error @ (JudgeError::Nursery(_) | JudgeError::Reference(_))) => {
                 tracing::warn!(%error, candidate = request.candidate, "replacing the nursery");
                 self.replace_nursery()?;
-                self.evaluate_once(request)
+                self.evaluate_again(request)
+            }
+            other => other,
+        }
+    }
+
+    /// A reference program that hangs a second time on a GPU waits for the work of the program.
+    fn evaluate_again(&mut self, request: &EvaluateRequest) -> Result<Evaluation, JudgeError> {
+        match self.evaluate_once(request) {
+            Err(JudgeError::Reference(Rejection::Hang { limit_seconds })) if self.slot.is_on_gpu() => {
+                self.replace_nursery()?;
+                let rejection = Rejection::LeftWork { seconds: limit_seconds };
+                let evidence = Evidence { seconds: limit_seconds, ..Evidence::default() };
+                Ok(Evaluation::Rejected { rejection, evidence })
             }
             other => other,
         }
@@ -49,18 +71,19 @@ impl Judge {
         self.start_elsewhere()?;
         let started = Instant::now();
         let before = self.slot.settle()?;
-        let mut progress = self.enter(request);
+        let mut progress = self.enter(request)?;
         progress.measurement.calibration.before = before;
         let outcome = self.measure(&mut progress, request, started);
         let mut evaluation = self.end(progress, outcome)?;
+        if let Evaluation::Rejected { evidence, .. } = &mut evaluation {
+            evidence.seconds = started.elapsed().as_secs_f64();
+        }
         self.close(&mut [&mut evaluation], started)?;
         Ok(evaluation)
     }
 
-    fn enter<'a>(&self, request: &'a EvaluateRequest) -> Progress<'a> {
-        let key = |purpose| stream(self.session.rng_seed, request.candidate, purpose);
-        let streams =
-            Streams { order: key(Purpose::Permutation), seeds: key(Purpose::CallSeed), repeats: key(Purpose::Repeat) };
+    fn enter<'a>(&self, request: &'a EvaluateRequest) -> Result<Progress<'a>, JudgeError> {
+        let streams = Streams::of(self.session.rng_seed, request.candidate);
         let schedule = Schedule::new(self.pool.of_search(), self.pool.search.rounds, self.session.cases.len());
         let program = Program { text: &request.program, file_name: &request.file_name };
         self.start(program, request.limits, schedule, streams)
@@ -73,10 +96,10 @@ impl Judge {
         limits: Option<TimeLimits>,
         schedule: Schedule,
         mut streams: Streams,
-    ) -> Progress<'a> {
+    ) -> Result<Progress<'a>, JudgeError> {
         let empty = |case: &Case| CaseMeasurement { case: case.to_string(), samples: Vec::new() };
-        let on_gpu = self.slot.device != "cpu";
-        Progress {
+        let on_gpu = self.slot.is_on_gpu();
+        Ok(Progress {
             program,
             children: Vec::new(),
             schedule,
@@ -94,8 +117,10 @@ impl Judge {
             seeds: streams.seeds,
             repeats: streams.repeats.random(),
             is_fast: false,
+            left_work: false,
             code: None,
-        }
+            kernels: Kernels::of(program.text)?,
+        })
     }
 
     fn measure(
@@ -104,6 +129,9 @@ impl Judge {
         request: &EvaluateRequest,
         started: Instant,
     ) -> Result<Ended, Halt> {
+        if self.session.chain_windows.is_some() {
+            return self.measure_chains(progress, request, started);
+        }
         let ended = self.measure_cases(progress, request, started)?;
         let stops_here = match &ended {
             Ended::Completed => false,
@@ -180,6 +208,7 @@ impl Judge {
                 last = ended;
             }
         }
+        self.slot.look_at_memory()?;
         let (status, evidence) = last;
         Ok(match outcome {
             Ok(Ended::Completed) => Evaluation::Measured { measurement },
@@ -202,7 +231,7 @@ impl Judge {
             measurement.calibration.after.clone_from(&after);
             measurement.evaluation_seconds = started.elapsed().as_secs_f64();
             // The reference program had another speed beside this program than without it.
-            let during = median(measurement.all_samples().map(|sample| sample.reference_seconds));
+            let during = median(measurement.references());
             if during > 0.0 && self.slot.is_off([during; 2]) {
                 measurement.calibration.doubtful = measurement.cases.iter().map(|case| case.case.clone()).collect();
             }
@@ -211,15 +240,15 @@ impl Judge {
     }
 }
 
-fn outclassed(measurement: &Measurement, threshold: Option<&Threshold>) -> Option<f64> {
-    let Threshold { score, baseline, weights } = threshold?;
-    let yardstick = Yardstick { baseline, weights: *weights, pairing: Pairing::Shared };
+/// The estimate of a program that cannot reach the threshold.
+pub(super) fn outclassed(measurement: &Measurement, threshold: Option<&Threshold>) -> Option<f64> {
+    let Threshold { score, baseline, objective } = threshold?;
+    let yardstick = Yardstick { baseline, objective: *objective, pairing: Pairing::Shared };
     score_at_best(measurement, yardstick).filter(|at_best| at_best < score)
 }
 #[cfg(test)]
 mod tests {
     use packevolve_contract::case::cases;
-    use packevolve_contract::loads::Loads;
     use packevolve_contract::protocol::{Limits, Sandbox, Session, VERSION};
     use packevolve_contract::topology::Topology;
 
@@ -229,14 +258,15 @@ mod tests {
 
     fn small_judge() -> Judge {
         let topology = Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16 };
-        Judge::open(Session {
+        let session = Session {
             version: VERSION,
             device: "cpu".to_owned(),
             cpu: None,
             python: None,
             cases: cases(&topology, &[], 0, 1).unwrap(),
+            chain_windows: None,
             topology,
-            loads: Loads::MadeUp,
+            loads: None,
             windows: Some(3),
             loads_seed: 1,
             held_out: 0,
@@ -254,8 +284,8 @@ mod tests {
             },
             sandbox: Sandbox::BestEffort,
             allow_compile: false,
-        })
-        .unwrap()
+        };
+        Judge::open(session, None).unwrap()
     }
 
     fn request() -> EvaluateRequest {
@@ -280,7 +310,7 @@ mod tests {
         let request = EvaluateRequest { program: RECOGNISES.to_owned(), ..request() };
         judge.slot.settle().unwrap();
         judge.slot.reference.doubled = times;
-        let mut progress = judge.enter(&request);
+        let mut progress = judge.enter(&request).unwrap();
         let measured = judge.measure_cases(&mut progress, &request, Instant::now());
         assert!(measured.is_ok(), "a child was given loads that it had seen: {:?}", measured.err());
         judge.slot.reference.doubled = 0;
@@ -318,10 +348,10 @@ mod tests {
     fn a_repeated_call_has_an_order_of_its_own_and_changes_no_other() {
         let mut judge = small_judge();
         let (input, request) = (judge.input(1, 0), request());
-        let mut progress = judge.enter(&request);
+        let mut progress = judge.enter(&request).unwrap();
         let (first, _) = progress.draw(&input, 1 << 16, 0);
         let second = progress.draw(&input, 1 << 32, 0);
-        let mut progress = judge.enter(&request);
+        let mut progress = judge.enter(&request).unwrap();
         assert_eq!(progress.draw(&input, 1 << 16, 0).0, first);
         let again = [1, 2].map(|attempt| progress.draw(&input, 1 << 16 | u64::from(attempt), attempt));
         assert_ne!(again[0], again[1]);

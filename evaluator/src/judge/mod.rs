@@ -1,5 +1,6 @@
 //! Judge: an evaluation from the request to the reply.
 
+mod device;
 mod elsewhere;
 mod session;
 mod progress;
@@ -9,8 +10,11 @@ mod sample;
 mod rebalance;
 mod baseline;
 mod question;
+mod switches;
 mod consistency;
 mod evaluate;
+mod plans;
+mod chain;
 mod duel;
 
 pub use session::Judge;

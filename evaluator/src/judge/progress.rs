@@ -9,6 +9,7 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use rand::RngExt;
 
 use crate::child::Child;
+use crate::kernels::Kernels;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::score::CaseInput;
@@ -52,8 +53,12 @@ pub(super) struct Progress<'a> {
     pub repeats: u64,
     /// Whether its calls are so short that it matters what the caches hold.
     pub is_fast: bool,
+    /// Whether the GPU once still worked for a child after its call.
+    pub left_work: bool,
     /// The program as the first child compiled it.
     pub code: Option<String>,
+    /// What the first child compiled while it warmed up.
+    pub kernels: Kernels,
 }
 
 impl Progress<'_> {
@@ -66,7 +71,8 @@ impl Progress<'_> {
         let of_case = |case: &CaseMeasurement| case.samples.iter().map(|sample| sample.seconds).sum::<f64>();
         let scored = self.measurement.cases.iter().filter(|case| counts(&case.case)).map(of_case);
         let voided = self.measurement.calibration.voided.iter().filter(|voided| counts(&voided.case));
-        scored.chain(voided.map(|voided| voided.sample.seconds)).sum()
+        let of_chains = self.measurement.all_steps().map(|step| step.seconds);
+        scored.chain(voided.map(|voided| voided.sample.seconds)).chain(of_chains).sum()
     }
 
     /// Rejects a program that has waited too long: waiting is not charged, but it ends.

@@ -4,17 +4,22 @@
 
 use std::time::Instant;
 
+use packevolve_contract::maps::Maps;
+use packevolve_contract::moves::Moves;
+use packevolve_contract::plan::Plan;
+use packevolve_contract::planning::{InForce, Rebalance};
 use packevolve_contract::rebalance::{Policy, RebalanceSample};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 use rand::RngExt;
 
-use crate::call::PlanCall;
+use crate::call::{PlanCall, PlanInput, Returned};
+use crate::child::Child;
 use crate::error::Halt;
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
-use crate::judge::verify::check_plan;
-use crate::plan::Plan;
+use crate::judge::verify::{check_groups, check_plan};
+use crate::shared::Outputs;
 use crate::window::PoolWindow;
 
 /// The windows that are planned regardless of the budget: moved replicas need two.
@@ -27,13 +32,64 @@ const SMALL: [Topology; 2] = [
     Topology { layers: 3, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 8 },
 ];
 
-/// Loads of the small rebalances: an uneven layer, an empty one, and one of equal loads.
-fn small_load(at: usize) -> f32 {
-    match at / 8 % 3 {
-        0 => (at * at) as f32,
+/// The memory that the largest of these calls needs, each with its number of earlier windows if there is a plan in force.
+pub(super) fn bytes_of_plans<'t>(calls: impl Iterator<Item = (&'t Topology, Option<usize>)>) -> u64 {
+    // The first calls have a history of one window.
+    let call = |(topology, history): (_, Option<usize>)| PlanCall {
+        topology,
+        groups: 1,
+        nodes: 1,
+        seed: 0,
+        history: history.map(|windows| windows.max(1)),
+    };
+    calls.map(|of: (&Topology, _)| call(of).layout(Maps::most_columns(of.0)).end()).max().unwrap_or(0)
+}
+
+/// The first call of a child for a topology: on loads that are in no window, and if it starts from a plan, from the one
+/// that engines start with, in which the groups of a node are not together.
+pub(super) fn first_call(topology: &Topology, policy: Policy, has_plan: bool) -> Rebalance {
+    let loads = first_loads(topology);
+    let in_force = has_plan.then(|| InForce {
+        old_phy2log: Plan::identity(topology).phy2log(),
+        history: loads.iter().rev().copied().collect(),
+    });
+    Rebalance { in_force, ..Rebalance::fresh(topology.clone(), policy, loads) }
+}
+
+/// Loads of the first rebalances: by turns eight uneven loads, eight times none, and eight equal ones.
+fn first_loads(topology: &Topology) -> Vec<f64> {
+    let load = |at: usize| match at / 8 % 3 {
+        0 => (at * at) as f64,
         1 => 0.0,
         _ => 5.0,
-    }
+    };
+    (0..topology.layers * topology.experts).map(load).collect()
+}
+
+/// What a program does that a call before proved to have `rebalance_experts`.
+fn no_longer_there() -> Halt {
+    Rejection::Protocol { message: "rebalance_experts no longer exists".to_owned() }.into()
+}
+
+/// Asks a child for a plan; `None` if the program does not define `rebalance_experts`. Returns what it was given, too.
+fn planned(child: &mut Child, call: &Rebalance, seed: u32) -> Result<Option<(Returned<Outputs<3>>, PlanInput)>, Halt> {
+    let input = PlanInput::new(&call.loads, call.in_force.as_ref());
+    Ok(child.plan(plan_call(call, seed), &input)?.map(|returned| (returned, input)))
+}
+
+/// Asks a child for a plan of a program that has made one.
+pub(super) fn ask(
+    child: &mut Child,
+    call: &Rebalance,
+    input: &PlanInput,
+    seed: u32,
+) -> Result<Returned<Outputs<3>>, Halt> {
+    child.plan(plan_call(call, seed), input)?.ok_or_else(no_longer_there)
+}
+
+fn plan_call(call: &Rebalance, seed: u32) -> PlanCall<'_> {
+    let (groups, nodes) = call.policy.groups_and_nodes(&call.topology);
+    PlanCall { topology: &call.topology, groups, nodes, seed: seed.into(), history: call.history() }
 }
 
 struct Planner {
@@ -62,7 +118,7 @@ impl Judge {
             }
             for planner in &mut planners {
                 progress.check_time(started)?;
-                let sample = self.plan(progress, planner, window)?;
+                let sample = self.planned(progress, planner, window)?;
                 progress.measurement.rebalance.push(sample);
             }
         }
@@ -71,53 +127,67 @@ impl Judge {
 
     /// Starts the child of a policy and warms it up; `None` if the program does not define `rebalance_experts`.
     fn start_planner(&mut self, progress: &mut Progress<'_>, policy: Policy) -> Result<Option<Planner>, Halt> {
-        let topologies = SMALL.iter().chain([&self.session.topology]);
-        let bytes = topologies.map(|topology| {
-            PlanCall { topology, groups: 1, nodes: 1, seed: 0 }.layout(Plan::most_columns(topology)).end()
-        });
-        self.start_child(progress, bytes.max().unwrap_or(0))?;
-        // A child that may compile also gets the real shape, with loads that are in no window.
-        let real = progress.child().may_compile().then_some(&self.session.topology);
-        for topology in SMALL.iter().chain(real) {
-            let (replicas, gpus) = (topology.replicas, topology.gpus);
-            progress.during = format!("a first {} rebalance, {replicas} replicas on {gpus} GPUs", policy.name());
-            let loads: Vec<f32> = (0..topology.layers * topology.experts).map(small_load).collect();
-            let (groups, nodes) = policy.groups_and_nodes(topology);
-            let planned = progress.child().plan(PlanCall { topology, groups, nodes, seed: 0 }, &loads)?;
-            let Some(returned) = planned else { return Ok(None) };
-            check_plan(returned.outputs, &loads, topology)?;
+        let topology = self.session.topology.clone();
+        if !self.start_planning(progress, &[(policy, &topology)], None)? {
+            return Ok(None);
         }
-        progress.child().seal(&mut self.nursery)?;
         progress.child().pause()?;
+        self.slot.charge_memory(progress.child())?;
         Ok(Some(Planner { policy, child: progress.current, previous: None }))
     }
 
-    fn plan(
+    /// Starts a child for rebalances of these topologies, at least one, and makes its first calls: from no plan, and, with
+    /// `history`, the most windows of a history, from a plan; false if the program does not define `rebalance_experts`.
+    pub(super) fn start_planning(
+        &mut self,
+        progress: &mut Progress<'_>,
+        rebalances: &[(Policy, &Topology)],
+        history: Option<usize>,
+    ) -> Result<bool, Halt> {
+        let topologies = SMALL.iter().chain(rebalances.iter().map(|(_, topology)| *topology));
+        self.start_child(progress, bytes_of_plans(topologies.map(|topology| (topology, history))))?;
+        // A child that may compile, or load kernels, also gets the real shapes, with loads that are in no window.
+        let prepares = progress.child().may_compile() || self.slot.is_on_gpu();
+        let small = SMALL.iter().map(|topology| (rebalances[0].0, topology));
+        let real = rebalances.iter().copied().take(if prepares { rebalances.len() } else { 0 });
+        for (policy, topology) in small.chain(real) {
+            let (replicas, gpus) = (topology.replicas, topology.gpus);
+            progress.during = format!("a first {} rebalance, {replicas} replicas on {gpus} GPUs", policy.name());
+            for has_plan in [false, true].into_iter().filter(|has_plan| !has_plan || history.is_some()) {
+                let call = first_call(topology, policy, has_plan);
+                let Some((returned, input)) = planned(progress.child(), &call, 0)? else { return Ok(false) };
+                let plan = check_plan(returned.outputs, &input, topology)?;
+                if has_plan {
+                    check_groups(&plan, policy, topology)?;
+                }
+            }
+        }
+        progress.finish_compiling()?;
+        progress.child().seal(&mut self.nursery)?;
+        Ok(true)
+    }
+
+    fn planned(
         &mut self,
         progress: &mut Progress<'_>,
         planner: &mut Planner,
         window: usize,
     ) -> Result<RebalanceSample, Halt> {
         let topology = &self.session.topology;
-        let (groups, nodes) = planner.policy.groups_and_nodes(topology);
         progress.during = format!("{} rebalance, window {window}", planner.policy.name());
         progress.current = planner.child;
         let PoolWindow { now, next, .. } = self.pool.window(window);
-        let loads: Vec<f32> = now.counts.iter().map(|&load| load as f32).collect();
-        let call = PlanCall { topology, groups, nodes, seed: progress.seeds.random::<u32>().into() };
-        let (returned, [before, after]) = self.slot.pair(progress.child(), 1, |child| {
-            child.plan(call, &loads)?.ok_or_else(|| {
-                let message = "rebalance_experts no longer exists".to_owned();
-                Rejection::Protocol { message }.into()
-            })
-        })?;
-        let plan = check_plan(returned.outputs, &loads, topology)?;
+        let call = Rebalance::fresh(topology.clone(), planner.policy, now.counts.clone());
+        let (input, seed) = (PlanInput::new(&call.loads, None), progress.seeds.random());
+        let (returned, [before, after]) =
+            self.slot.pair(progress.child(), 1, |child| ask(child, &call, &input, seed))?;
+        let plan = check_plan(returned.outputs, &input, topology)?;
         let sample = RebalanceSample {
             policy: planner.policy,
             window,
-            now: plan.loads(now),
-            next: next.map(|next| plan.loads(next)),
-            moved: planner.previous.as_ref().map(|previous| plan.moved_since(previous)),
+            now: plan.loads(&now.counts),
+            next: next.map(|next| plan.loads(&next.counts)),
+            moved: planner.previous.as_ref().map(|previous| Moves::between(previous, &plan).slots),
             replicas: plan.replicas(),
             seconds: returned.time.as_secs_f64(),
             wall_seconds: returned.wall.as_secs_f64(),

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use packevolve_contract::evaluation::{ReportedTime, Sample, Voided};
+use packevolve_contract::rejection::Rejection;
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
 
@@ -74,13 +75,19 @@ impl Judge {
         wanted: Wanted<'_>,
     ) -> Result<Option<Sample>, Halt> {
         let (sample, sides) = self.attempt(progress, wanted)?;
-        if !self.slot.is_off(sides) {
+        let left_work = self.slot.left_work();
+        if left_work.is_none() && !self.slot.is_off(sides) {
             return Ok(Some(sample));
         }
         progress.measurement.calibration.again.extend(self.slot.settle()?);
-        if !self.slot.is_off(sides) {
+        if left_work.is_none() && !self.slot.is_off(sides) {
             return Ok(Some(sample));
         }
+        // Once may be the machine's fault.
+        if let (Some(seconds), true) = (left_work, progress.left_work) {
+            return Err(Rejection::LeftWork { seconds }.into());
+        }
+        progress.left_work |= left_work.is_some();
         let case = progress.measurement.cases[wanted.case].case.clone();
         let voided = &mut progress.measurement.calibration.voided;
         if voided.iter().filter(|voided| voided.case == case).count() < MOST_VOIDS {
@@ -113,6 +120,9 @@ impl Judge {
         check_placement(&returned.outputs, &weights, call)?;
         if let (Some(gpu), Some(seconds)) = (&mut progress.measurement.gpu, returned.reported_seconds) {
             gpu.reported.push(ReportedTime { case: progress.measurement.cases[case].case.clone(), window, seconds });
+        }
+        if let Some(compilation) = &mut progress.measurement.compilation {
+            compilation.in_scored_calls += u32::from(returned.compiled > 0);
         }
         if progress.measurement.cases[case].samples.is_empty() {
             progress.scored[case] =

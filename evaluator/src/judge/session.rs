@@ -1,17 +1,20 @@
 //! Session: a judge with its windows, its nursery and its slot.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use nix::sched::sched_getcpu;
 use packevolve_contract::inconsistency::Switch;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
+use packevolve_loads::source::LoadsAt;
 
+use crate::chains::Chain;
 use crate::error::JudgeError;
+use crate::interpreter;
+use crate::judge::device::{self, Place, Started};
 use crate::judge::elsewhere::{Elsewhere, variables};
-use crate::nursery::{Nursery, NurseryError, Variables};
+use crate::made_up::Series;
+use crate::nursery::{Nursery, NurseryError};
 use crate::process;
-use crate::sandbox::Jail;
 use crate::score::CaseInput;
 use crate::slot::Slot;
 use crate::tensor;
@@ -24,115 +27,107 @@ pub struct Judge {
     pub(super) elsewhere: Elsewhere,
     pub(super) slot: Slot,
     pub(super) pool: Pool,
+    /// Of which chains are made up.
+    pub(super) series: Option<Series>,
+    /// Of the search, in order; made on first use.
+    pub(super) known_chains: Vec<Rc<Chain>>,
     /// By window and case; made on first use.
     pub(super) inputs: Vec<Vec<Option<Rc<CaseInput>>>>,
     /// By case; made on first use.
     pub(super) warm_up_inputs: Vec<Option<Rc<CaseInput>>>,
+    pub(super) place: Place,
     python: PathBuf,
-    device_name: String,
-    jail: Jail,
 }
 
 impl Judge {
-    /// Pins the judge to its CPU, prepares the windows, and starts the nursery and the reference program.
-    pub fn open(session: Session) -> Result<Self, JudgeError> {
+    /// Pins the judge to its CPU, prepares the windows, from the session's files of loads if it has some, and starts the
+    /// nursery and the reference program.
+    pub fn open(session: Session, loads: Option<&[LoadsAt]>) -> Result<Self, JudgeError> {
         if session.version != VERSION {
             return Err(JudgeError::Version { theirs: session.version });
         }
         // Times are those of one CPU: the session's, or the one that the judge happens to run on.
-        if let Some(cpu) = session.cpu.or_else(|| sched_getcpu().ok()) {
+        if let Some(cpu) = process::own_cpu(session.cpu) {
             process::pin_to(cpu).map_err(|source| JudgeError::Pin { cpu, source })?;
         }
         tensor::set_single_thread();
         // `packevolve doctor` opens a session without cases and still wants to know the windows.
-        let cases = session.cases.len().max(1);
-        let size = PoolSize { search: session.windows, held_out: session.held_out, cases };
-        let pool = Pool::open(&session.loads, &session.topology, size, session.loads_seed)?;
-        let built_with = || Some(PathBuf::from(env!("PACKEVOLVE_PYTHON"))).filter(|python| python.exists());
-        let python = session.python.clone().or_else(built_with).ok_or(JudgeError::NoPython)?;
-        let mut jail = Jail::new(session.sandbox, session.allow_compile);
-        let (nursery, slot, device_name) = loop {
-            match start(&python, &jail, &session) {
-                Err(JudgeError::Nursery(NurseryError::Unavailable { step, reason }))
-                    if jail.leave_out(&step, &reason) => {}
-                started => break started?,
-            }
-        };
+        let cases = session.chain_windows.unwrap_or(session.cases.len()).max(1);
+        let in_order = session.chain_windows.is_some();
+        let size = PoolSize { search: session.windows, held_out: session.held_out, cases, in_order };
+        let pool = Pool::open(loads, &session.topology, size, session.loads_seed)?;
+        let series = (in_order && loads.is_none()).then(|| Series::new(&session.topology, session.loads_seed));
+        let python = session.python.clone().or_else(interpreter::own).ok_or(JudgeError::NoPython)?;
+        let (place, Started { nursery, slot }) = device::open(&python, &session)?;
         let inputs = vec![vec![None; session.cases.len()]; pool.len()];
         let warm_up_inputs = vec![None; session.cases.len()];
         let elsewhere = Elsewhere::default();
-        Ok(Self { session, nursery, elsewhere, slot, pool, inputs, warm_up_inputs, python, device_name, jail })
+        let known_chains = Vec::new();
+        Ok(Self {
+            session,
+            nursery,
+            elsewhere,
+            slot,
+            pool,
+            series,
+            known_chains,
+            inputs,
+            warm_up_inputs,
+            place,
+            python,
+        })
     }
 
     pub fn ready(&self) -> Ready {
         Ready {
             version: VERSION,
-            device: self.slot.device.clone(),
-            device_name: self.device_name.clone(),
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            device: self.place.device.clone(),
+            device_name: self.place.name.clone(),
             python: self.nursery.interpreter.python.clone(),
             torch: self.nursery.interpreter.torch.clone(),
+            judge_torch: interpreter::TORCH.to_owned(),
+            numpy: self.nursery.interpreter.numpy.clone(),
+            numba: self.nursery.interpreter.numba.clone(),
             torch_threads: self.slot.reference.child.torch_threads,
             windows: self.pool.search.windows.len(),
             real_windows: self.pool.search.real,
             held_out_windows: self.pool.held_out.windows.len(),
             loads_digest: self.pool.digest.clone(),
-            jail: self.jail.steps.clone(),
+            loads_notes: self.pool.notes.clone(),
+            jail: self.place.jail.steps.clone(),
+            gpus: self.place.gpus.clone(),
+            no_gpu: self.place.no_gpu.clone(),
+        }
+    }
+
+    /// The function that a program must have. A judge that is asked for plans alone sees in its calls what there is.
+    pub(super) fn required(&self) -> Option<&'static str> {
+        match (self.session.chain_windows, &self.session.cases[..]) {
+            (Some(_), _) => Some("rebalance_experts"),
+            (None, []) => None,
+            _ => Some("balanced_packing"),
         }
     }
 
     /// The nursery whose processes differ from those of the first one by `switches`; the first one itself if that makes no
     /// difference. Started on first use.
     pub(super) fn nursery_with(&mut self, switches: &[Switch]) -> Result<&mut Nursery, NurseryError> {
-        let Self { nursery, elsewhere, python, jail, .. } = self;
+        let Self { nursery, elsewhere, python, place, .. } = self;
         match variables(switches, &nursery.interpreter.numpy_vectors) {
             none if none.is_empty() => Ok(nursery),
-            variables => elsewhere.nursery(python, jail, variables),
+            variables => elsewhere.nursery(python, &place.jail, variables),
         }
     }
 
-    /// Replaces all nurseries; those beside the first one start again on first use.
+    /// Replaces all nurseries; those beside the first one start again on first use. The jail stays what the harness was
+    /// shown. The old processes end first, because they may hold the memory of a GPU.
     pub(super) fn replace_nursery(&mut self) -> Result<(), JudgeError> {
         self.elsewhere = Elsewhere::default();
-        (self.nursery, self.slot, self.device_name) = start(&self.python, &self.jail, &self.session)?;
+        self.nursery.shut_down();
+        let Place { jail, device, .. } = &self.place;
+        let started = device::try_to_start(&self.python, jail, &self.session, device)?;
+        (self.nursery, self.slot) = (started.nursery, started.slot);
         Ok(())
-    }
-}
-
-/// Starts a nursery and the reference program in it, and returns them with the name of the device.
-fn start(python: &Path, jail: &Jail, session: &Session) -> Result<(Nursery, Slot, String), JudgeError> {
-    let mut nursery = Nursery::start(python, jail, &Variables::new())?;
-    let (device, device_name) = choose_device(&session.device, &nursery.interpreter.cuda)?;
-    let slot = Slot::open(&mut nursery, &session.limits, &device)?;
-    Ok((nursery, slot, device_name))
-}
-
-/// The device and its name. `auto` is the first GPU, or the CPU if there is no GPU.
-fn choose_device(wanted: &str, gpus: &[String]) -> Result<(String, String), JudgeError> {
-    let number = match wanted {
-        "cpu" => None,
-        "auto" => (!gpus.is_empty()).then_some(0),
-        _ => Some(wanted.strip_prefix("cuda:").and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)),
-    };
-    let Some(number) = number else { return Ok(("cpu".to_owned(), process::cpu_name())) };
-    if let Some(name) = gpus.get(number) {
-        return Ok((format!("cuda:{number}"), name.clone()));
-    }
-    let named = gpus.iter().enumerate().map(|(number, name)| format!(", cuda:{number} ({name})"));
-    Err(JudgeError::Device { device: wanted.to_owned(), available: format!("cpu{}", named.collect::<String>()) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn auto_prefers_a_gpu_and_a_missing_one_is_named() {
-        let gpus = ["H200".to_owned()];
-        assert_eq!(choose_device("auto", &gpus).unwrap().0, "cuda:0");
-        assert_eq!(choose_device("auto", &[]).unwrap().0, "cpu");
-        let error = choose_device("cuda:1", &gpus).unwrap_err();
-        assert_eq!(error.to_string(), "no device cuda:1: this machine has cpu, cuda:0 (H200)");
-        assert!(error.hint().is_some());
-        assert!(choose_device("gpu", &gpus).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! Verify: whether the outputs of a call keep the contract, and its input is unchanged.
 
+use packevolve_contract::maps::Maps;
+use packevolve_contract::plan::Plan;
+use packevolve_contract::rebalance::Policy;
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
 
-use crate::call::Call;
+use crate::call::{Call, PlanInput};
 use crate::placement;
-use crate::plan::{Maps, Plan};
 use crate::shared::Outputs;
 
 /// Checks the placement of a call with these `weights`.
@@ -17,13 +19,26 @@ pub(super) fn check_placement(outputs: &Outputs<2>, weights: &[f32], call: Call)
         .map_err(|error| Rejection::InvalidPlacement { message: error.to_string() })
 }
 
-/// Checks the plan of a rebalance with these `loads`.
-pub(super) fn check_plan(outputs: Outputs<3>, loads: &[f32], topology: &Topology) -> Result<Plan, Rejection> {
-    let experts = topology.experts;
-    check_input(&outputs.input, loads, |at| format!("layer {}, expert {}", at / experts, at % experts))?;
+/// Checks the plan of a rebalance with this input.
+pub(super) fn check_plan(outputs: Outputs<3>, input: &PlanInput, topology: &Topology) -> Result<Plan, Rejection> {
+    let (experts, window) = (topology.experts, topology.layers * topology.experts);
+    check_input(&outputs.input, &input.0, |at| match at < window {
+        true => format!("layer {}, expert {}", at / experts, at % experts),
+        false => "history or old_phy2log".to_owned(),
+    })?;
     let [phy2log, logcnt, log2phy] = outputs.arrays;
     let maps = Maps { columns: log2phy.len() / logcnt.len(), phy2log, log2phy, logcnt };
-    Plan::verify(&maps, topology).map_err(|error| Rejection::InvalidRebalance { message: error.to_string() })
+    maps.verify(topology).map_err(|error| Rejection::InvalidRebalance { message: error.to_string() })
+}
+
+/// Checks that the groups of a node stay together, where the topology asks for it.
+pub(super) fn check_groups(plan: &Plan, policy: Policy, topology: &Topology) -> Result<(), Rejection> {
+    match policy {
+        Policy::Global => Ok(()),
+        Policy::Hierarchical => {
+            plan.check_groups(topology).map_err(|error| Rejection::InvalidRebalance { message: error.to_string() })
+        }
+    }
 }
 
 /// Checks that the input is unchanged, to the bit; `place` names an index. The message names no load, because language

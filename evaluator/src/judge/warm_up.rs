@@ -4,14 +4,17 @@ use std::ops::Range;
 use std::time::Duration;
 
 use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::Compilation;
 use packevolve_contract::protocol::{Limits, TimeLimits};
+use packevolve_contract::rejection::Rejection;
 
 use crate::call::{Call, Returned};
 use crate::child::Child;
-use crate::error::Halt;
+use crate::error::{Halt, JudgeError};
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
 use crate::judge::verify::check_placement;
+use crate::nursery::NurseryError;
 
 /// The weight of the item at an index.
 type Weight = fn(usize) -> f32;
@@ -31,19 +34,24 @@ const EDGE_CASES: [(&str, usize, usize, usize, Weight); 6] = [
 const FAST: Duration = Duration::from_millis(20);
 /// How many calls of a case may still compile: the first may be traced, the second compiled.
 pub(super) const COMPILING_CALLS: u64 = 3;
+/// How many calls of a case load its kernels on a GPU.
+const LOADING_CALLS: u64 = 2;
+/// Part of torch's and CUDA's error.
+const OUT_OF_MEMORY: &str = "out of memory";
 
 impl Judge {
     /// Forks a child with `bytes` of memory for its calls, prepares its device and loads the program. It becomes the
     /// current child. Returns the seconds that the device took.
     pub(super) fn start_child(&mut self, progress: &mut Progress<'_>, bytes: u64) -> Result<f64, Halt> {
         let limits = Limits { call_seconds: Some(progress.limits.call_seconds), ..self.session.limits.clone() };
-        let device = &self.slot.device;
-        let mut child = Child::fork(&mut self.nursery, progress.program.text, bytes, &limits, device)?;
-        let prepared = child.prepare(device)?;
+        let child = Child::fork(&mut self.nursery, progress.program.text, &progress.kernels, bytes, &limits)?;
+        let (child, prepared) = progress.beside(child.prepared(&mut self.nursery))?;
+        self.slot.look_at_memory()?;
         progress.current = progress.children.len();
         progress.children.push(child);
         "loading".clone_into(&mut progress.during);
-        progress.children[progress.current].load(progress.program.file_name, &mut progress.code)?;
+        let required = self.required();
+        progress.children[progress.current].load(progress.program.file_name, required, &mut progress.code)?;
         Ok(prepared.as_secs_f64())
     }
 
@@ -72,8 +80,9 @@ impl Judge {
         progress.edge_cases(edge_cases)?;
         progress.child().limits.call_seconds = Some(call_seconds);
         self.warm_up(progress, shared)?;
+        progress.finish_compiling()?;
         progress.child().pause()?;
-        Ok(())
+        self.slot.charge_memory(progress.child())
     }
 
     /// Replaces the child of a case by one that has seen no loads. The old child ends first, so that it cannot tell the
@@ -83,6 +92,7 @@ impl Judge {
         let old = progress.children.remove(place);
         progress.measurement.peak_memory_bytes = progress.measurement.peak_memory_bytes.max(old.peak_memory);
         old.end(&mut self.nursery, "", String::new())?;
+        self.slot.look_at_memory()?;
         let started = self.start_case(progress, case);
         if let Err(Halt::Broken(_)) = started {
             return started;
@@ -94,9 +104,13 @@ impl Judge {
     }
 
     /// Makes a first call as large as the largest one to come, on weights that are in no window, so that no timed call
-    /// pays for its set-up. A child that may compile does so now for each of its cases, and is sealed.
+    /// pays for its set-up. On a GPU each case gets calls: other sizes need other kernels, which load at their first use.
+    /// A child that may compile does so now for each of its cases, and is sealed.
     fn warm_up(&mut self, progress: &mut Progress<'_>, cases: Range<usize>) -> Result<(), Halt> {
         let cases = &self.session.cases[cases];
+        if self.slot.is_on_gpu() && !progress.child().may_compile() {
+            return cases.iter().try_for_each(|case| progress.unscored_calls(case, LOADING_CALLS));
+        }
         if !progress.child().may_compile() {
             let largest = cases.iter().max_by_key(|case| case.rows * case.items);
             let Some(largest) = largest else { return Ok(()) };
@@ -110,6 +124,29 @@ impl Judge {
 }
 
 impl Progress<'_> {
+    /// The result of preparing another child. If the GPU has no memory for it, the children that run hold it, and all of
+    /// them are the program's.
+    pub(super) fn beside<T>(&self, prepared: Result<T, JudgeError>) -> Result<T, Halt> {
+        match prepared {
+            Err(JudgeError::Nursery(NurseryError::Unprepared(reason)))
+                if reason.contains(OUT_OF_MEMORY) && !self.children.is_empty() =>
+            {
+                let limit_bytes = self.children[0].limits.memory_bytes;
+                Err(Rejection::Memory { used_bytes: limit_bytes, limit_bytes }.into())
+            }
+            prepared => Ok(prepared?),
+        }
+    }
+
+    /// The current child is warm: it is charged for what it compiles from here on.
+    pub(super) fn finish_compiling(&mut self) -> Result<(), Halt> {
+        let Self { children, current, kernels, measurement, .. } = self;
+        if let Some((functions, seconds)) = children[*current].finish_compiling(kernels)? {
+            measurement.compilation = Some(Compilation { functions, seconds, in_scored_calls: 0 });
+        }
+        Ok(())
+    }
+
     fn edge_cases(&mut self, count: usize) -> Result<(), Halt> {
         for (name, rows, items, packs, weight) in EDGE_CASES.into_iter().take(count) {
             self.during = format!("a small call, {name}: {items}->{packs}");

@@ -1,39 +1,83 @@
-//! JSON: loads of steps, which are summed to windows (ADRS publishes these), or the sums that SGLang's recorder dumps.
+//! JSON: loads of steps, which are summed to windows (ADRS publishes these), or what SGLang's recorder dumps: sums, or the
+//! rows of its ring; or a plain list of one of the two.
 //!
 //! ```json
 //! {"load_history": [{"logical_expert_load": [[1, 2], [3, 4]]}, {"logical_expert_load": [[5, 6], [7, 8]]}]}
 //! {"logical_count": [[1, 2], [3, 4]]}
+//! {"logical_count": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]}
+//! [[1, 2], [3, 4]]
 //! ```
 //!
 //! The reader streams: it needs memory for the windows only. It skips members with other names.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, BufReader, Read};
 use std::mem;
 use std::path::Path;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
-use crate::window::{LoadsError, MOST_LOADS, Window, checked, quoted, too_many_loads};
+use crate::error::LoadsError;
+use crate::recording::{Part, Timed};
+use crate::steps::{Order, Steps};
+use crate::window::{MOST_LOADS, Window, checked, quoted, too_many_loads};
 
 /// The number of steps that are summed to a window, as in the published evaluators. The last window may have fewer.
 const STEPS_OF_WINDOW: usize = 100;
+
+/// Far longer than any name or number.
+const LONGEST_ELEMENT: usize = 64 << 20;
+/// The size of a read, bytes.
+const CHUNK: usize = 1 << 16;
 
 /// The most members of a document that an error names.
 const MOST_NAMED: usize = 5;
 
 /// Reads the `text` of the file at `path`.
-pub fn windows(path: &Path, text: impl Read) -> Result<Vec<Window>, LoadsError> {
+pub fn part(path: &Path, text: impl Read) -> Result<Part, LoadsError> {
     let mut state = State::default();
-    let mut json = serde_json::Deserializer::from_reader(text);
+    let text = Bounded { text, unbroken: 0 };
+    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(CHUNK, text));
     let read = Node { state: &mut state, level: Level::Document }.deserialize(&mut json).and_then(|()| json.end());
     read.map_err(|error| state.explained(path, error))?;
-    state.end_window();
-    if state.windows.is_empty() {
-        return Err(LoadsError::Empty { path: path.to_owned() });
+    if state.has_rows == Some(true) {
+        let order = if state.is_bare { Order::AsWritten } else { Order::Ring };
+        let (windows, notes) = state.rows.finish(order);
+        let mut part = Part::new(path, windows)?;
+        notes.into_iter().for_each(|note| part.note(note));
+        return Ok(part);
     }
-    Ok(state.windows)
+    let is_history = state.is_history;
+    state.end_window();
+    let windows = state.windows.into_iter().map(|(window, steps)| Timed { window, steps, passes: None });
+    let mut part = Part::new(path, windows.collect())?;
+    if is_history {
+        part.note(format!("{STEPS_OF_WINDOW} steps are summed in a window"));
+    }
+    Ok(part)
+}
+
+/// Fails at a text or number that is so long that the parser, which keeps it, could use up the memory.
+struct Bounded<R> {
+    text: R,
+    /// Bytes since the last sign that stands between two elements.
+    unbroken: usize,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.text.read(buffer)?;
+        let is_between = |byte: &u8| b",:[]{}".contains(byte);
+        self.unbroken = match buffer[..length].iter().rposition(is_between) {
+            Some(last) => length - last,
+            None => self.unbroken + length,
+        };
+        if self.unbroken > LONGEST_ELEMENT {
+            return Err(io::Error::other(format!("a text or number of more than {} MiB", LONGEST_ELEMENT >> 20)));
+        }
+        Ok(length)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +85,12 @@ enum Level {
     Document,
     History,
     Step,
+    /// A list of layers, or of rows of layers.
+    Counts,
+    /// An element of that.
+    LayerOrRow,
+    /// An element of that: a load or a layer.
+    LoadOrLayer,
     Layers,
     Layer,
     Load,
@@ -48,7 +98,15 @@ enum Level {
 
 #[derive(Debug, Default)]
 struct State {
-    windows: Vec<Window>,
+    /// With the number of their steps.
+    windows: Vec<(Window, usize)>,
+    /// Of counts by row.
+    rows: Steps,
+    /// Whether counts have rows; their first load decides.
+    has_rows: Option<bool>,
+    /// The document is a list.
+    is_bare: bool,
+    is_history: bool,
     /// The sums of the current window. The first layer and the first step determine its shape.
     sums: Vec<f64>,
     experts: usize,
@@ -94,7 +152,15 @@ impl State {
     fn end_layers(&mut self, found: usize) -> Result<(), String> {
         let wanted = *self.layers.get_or_insert(found);
         if found != wanted {
-            return Err(format!("{found} layers, but the first step has {wanted}"));
+            let first = if self.has_rows == Some(true) { "row" } else { "step" };
+            return Err(format!("{found} layers, but the first {first} has {wanted}"));
+        }
+        if self.has_rows == Some(true) {
+            let zeros = vec![0.0; self.sums.len()];
+            if !self.sums.is_empty() {
+                self.rows.add(Window::new(self.experts, mem::replace(&mut self.sums, zeros)), None);
+            }
+            return Ok(());
         }
         self.steps += 1;
         if self.steps == STEPS_OF_WINDOW {
@@ -105,16 +171,30 @@ impl State {
 
     fn end_window(&mut self) {
         let zeros = vec![0.0; self.sums.len()];
-        if mem::take(&mut self.steps) > 0 && !self.sums.is_empty() {
-            self.windows.push(Window::new(self.experts, mem::replace(&mut self.sums, zeros)));
+        let steps = mem::take(&mut self.steps);
+        if steps > 0 && !self.sums.is_empty() {
+            self.windows.push((Window::new(self.experts, mem::replace(&mut self.sums, zeros)), steps));
         }
     }
 
-    fn explained(&mut self, path: &Path, error: serde_json::Error) -> LoadsError {
-        if error.classify() == Category::Io {
-            return LoadsError::Read { path: path.to_owned(), error: error.into() };
+    /// Notes that counts have rows, or not, by one of their elements.
+    fn has_rows(&mut self, has_rows: bool) -> Result<(), String> {
+        match *self.has_rows.get_or_insert(has_rows) {
+            known if known == has_rows => {}
+            true => return Err("a load, but the first row has layers".to_owned()),
+            false => return Err("a list, but the first layer has loads".to_owned()),
         }
+        if let ([(outer, _), (inner, _)], true) = (&mut self.path[..], has_rows) {
+            (*outer, *inner) = ("row", "layer");
+        }
+        Ok(())
+    }
+
+    fn explained(&mut self, path: &Path, error: serde_json::Error) -> LoadsError {
         let mut spot = format!("line {}, column {}", error.line(), error.column());
+        if error.classify() == Category::Io {
+            return LoadsError::at(path, spot, error.into());
+        }
         if !self.path.is_empty() {
             let within: Vec<String> = self.path.iter().map(|(name, number)| format!("{name} {number}")).collect();
             spot = format!("{spot} ({})", within.join(", "));
@@ -153,8 +233,10 @@ impl Node<'_> {
     }
 
     fn number<E: Error>(mut self, load: f64, text: impl fmt::Display, what: Unexpected<'_>) -> Result<(), E> {
-        if !matches!(self.level, Level::Load) {
-            return Err(E::invalid_type(what, &self));
+        match self.level {
+            Level::Load => {}
+            Level::LoadOrLayer => self.state.has_rows(false).map_err(|problem| self.stop(problem))?,
+            _ => return Err(E::invalid_type(what, &self)),
         }
         self.state.add(load, text).map_err(|problem| self.stop(problem))
     }
@@ -163,7 +245,10 @@ impl Node<'_> {
     fn object<'de, A: MapAccess<'de>>(mut self, wanted: &[(&str, Level)], mut members: A) -> Result<(), A::Error> {
         let (mut is_found, mut others) = (false, Vec::new());
         while let Some(name) = members.next_key::<String>()? {
-            let Some((_, level)) = wanted.iter().find(|(known, _)| *known == name) else {
+            // pandas writes the columns before the data.
+            let is_table = name == "data" && others.iter().any(|other| other == "columns");
+            let known = wanted.iter().find(|(known, _)| *known == name).map(|(_, level)| *level);
+            let Some(level) = known.or_else(|| is_table.then_some(Level::Counts)) else {
                 others.push(quoted(&name));
                 others.truncate(MOST_NAMED);
                 members.next_value::<IgnoredAny>()?;
@@ -172,7 +257,7 @@ impl Node<'_> {
             if mem::replace(&mut is_found, true) {
                 return Err(self.stop(format!("{name:?} is not the only member with loads")));
             }
-            members.next_value_seed(self.below(*level))?;
+            members.next_value_seed(self.below(level))?;
         }
         if is_found {
             return Ok(());
@@ -195,7 +280,10 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.level {
-            Level::Document => "an object with loads",
+            Level::Document => "an object or a list of layers",
+            Level::Counts => "a list of layers, or of rows of layers",
+            Level::LayerOrRow => "a list of loads",
+            Level::LoadOrLayer => "a load",
             Level::History => "a list of steps",
             Level::Step => "a step, an object",
             Level::Layers => "a list of layers",
@@ -218,12 +306,28 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
         let (name, below) = match self.level {
-            Level::History => ("step", Level::Step),
+            Level::Document => {
+                self.state.is_bare = true;
+                ("layer", Level::LayerOrRow)
+            }
+            Level::Counts => ("layer", Level::LayerOrRow),
+            Level::LayerOrRow => ("expert", Level::LoadOrLayer),
+            Level::LoadOrLayer => {
+                self.state.has_rows(true).map_err(|problem| self.stop(problem))?;
+                ("expert", Level::Load)
+            }
+            Level::History => {
+                self.state.is_history = true;
+                ("step", Level::Step)
+            }
             Level::Layers => ("layer", Level::Layer),
             Level::Layer => ("expert", Level::Load),
-            Level::Document | Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+            Level::Step | Level::Load => return Err(A::Error::invalid_type(Unexpected::Seq, &self)),
         };
         self.state.path.push((name, 0));
+        if self.state.has_rows == Some(true) && matches!(self.level, Level::LayerOrRow) {
+            self.state.path.last_mut().expect("BUG: a list is left twice").0 = "layer";
+        }
         let mut found = 0;
         while elements.next_element_seed(self.below(below))?.is_some() {
             found += 1;
@@ -231,9 +335,12 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         // After an error, the path still names the element.
         self.state.path.pop();
+        let has_rows = self.state.has_rows == Some(true);
         let ended = match self.level {
             Level::Layers => self.state.end_layers(found),
-            Level::Layer => self.state.end_layer(found),
+            Level::LayerOrRow if has_rows => self.state.end_layers(found),
+            Level::Counts | Level::Document if !has_rows => self.state.end_layers(found),
+            Level::Layer | Level::LayerOrRow | Level::LoadOrLayer => self.state.end_layer(found),
             _ => Ok(()),
         };
         ended.map_err(|problem| self.stop(problem))
@@ -242,7 +349,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<(), A::Error> {
         match self.level {
             Level::Document => {
-                self.object(&[("load_history", Level::History), ("logical_count", Level::Layers)], members)
+                self.object(&[("load_history", Level::History), ("logical_count", Level::Counts)], members)
             }
             Level::Step => self.object(&[("logical_expert_load", Level::Layers)], members),
             _ => Err(A::Error::invalid_type(Unexpected::Map, &self)),
@@ -252,14 +359,22 @@ impl<'de> Visitor<'de> for Node<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::BufReader;
-
     use nix::time::ClockId;
 
     use super::*;
 
+    #[test]
+    fn an_endless_name_or_number_is_refused_in_bounded_memory() {
+        for start in ["{\"", "{\"logical_count\": [[1"] {
+            let text = start.as_bytes().chain(io::repeat(b'1'));
+            let error = part(Path::new("w.json"), text).unwrap_err().to_string();
+            assert!(error.ends_with(": a text or number of more than 64 MiB"), "{error}");
+        }
+    }
+
     fn read(text: &str) -> Result<Vec<Window>, String> {
-        windows(Path::new("w.json"), text.as_bytes()).map_err(|error| error.to_string())
+        let read = part(Path::new("w.json"), text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(read.windows.into_iter().map(|timed| timed.window).collect())
     }
 
     fn history(steps: usize) -> String {
@@ -287,6 +402,25 @@ mod tests {
     }
 
     #[test]
+    fn counts_by_row_are_a_window_each_without_the_rows_that_were_never_filled() {
+        let text = r#"{"rank": 0, "logical_count": [[[5, 6], [0, 0]], [[0, 0], [0, 0]], [[1, 2], [3, 4]]]}"#;
+        let read_part = part(Path::new("w.json"), text.as_bytes()).unwrap();
+        let loads: Vec<_> = read_part.windows.iter().map(|timed| &timed.window.counts[..]).collect();
+        assert_eq!(loads, [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 0.0, 0.0]], "{:?}", read_part.notes);
+        assert_eq!(read_part.notes.len(), 2, "{:?}", read_part.notes);
+        assert_eq!(read(r#"{"logical_count": [[[0]]]}"#).unwrap_err(), "w.json holds no loads");
+    }
+
+    #[test]
+    fn lists_and_pandas_tables_are_read() {
+        let wanted = [Window::new(2, vec![1.0, 2.0, 3.0, 4.0])];
+        assert_eq!(read("[[1, 2], [3, 4]]").unwrap(), wanted);
+        assert_eq!(read("[[[1, 2], [3, 4]]]").unwrap(), wanted);
+        assert_eq!(read(r#"{"columns": [0, 1], "index": [0, 1], "data": [[1, 2], [3, 4]]}"#).unwrap(), wanted);
+        assert!(read(r#"{"data": [[1, 2], [3, 4]]}"#).is_err());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_line_column_and_expert() {
         let cases = [
             (
@@ -307,8 +441,24 @@ mod tests {
                 "w.json, line 1, column 26 (layer 0, expert 1): invalid type: string \"2\", expected a load",
             ),
             (
-                r#"{"logical_count": [[[1]]]}"#,
-                "w.json, line 1, column 22 (layer 0, expert 0): invalid type: sequence, expected a load",
+                r#"{"logical_count": [[[[1]]]]}"#,
+                "w.json, line 1, column 23 (row 0, layer 0, expert 0): invalid type: sequence, expected a load",
+            ),
+            (
+                r#"{"logical_count": [[[1, 2]], [[3]]]}"#,
+                "w.json, line 1, column 33 (row 1, layer 0): 1 loads, but the first layer has 2",
+            ),
+            (
+                r#"{"logical_count": [[[1], [2]], [[3]]]}"#,
+                "w.json, line 1, column 36 (row 1): 1 layers, but the first row has 2",
+            ),
+            (
+                r#"{"logical_count": [[[1], 2]]}"#,
+                "w.json, line 1, column 27 (row 0, layer 1): a load, but the first row has layers",
+            ),
+            (
+                r#"{"logical_count": [[1, [2]]]}"#,
+                "w.json, line 1, column 25 (layer 0, expert 1): a list, but the first layer has loads",
             ),
             (
                 r#"{"logical_count": [[1, 2], [3]]}"#,
@@ -338,7 +488,8 @@ mod tests {
                 r#"{"logical_count": [[1]], "load_history": []}"#,
                 "w.json, line 1, column 40: \"load_history\" is not the only member with loads",
             ),
-            ("[[1]]", "w.json, line 1, column 2: invalid type: sequence, expected an object with loads"),
+            (r#"[{"0": 1}]"#, "w.json, line 1, column 3 (layer 0): invalid type: map, expected a list of loads"),
+            ("null", "w.json, line 1, column 4: invalid type: null, expected an object or a list of layers"),
             (r#"{"load_history": []}"#, "w.json holds no loads"),
             (r#"{"logical_count": [[], []]}"#, "w.json holds no loads"),
             (
@@ -382,7 +533,7 @@ mod tests {
     }
 
     impl Read for Published {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let text = &self.text[self.at % self.text.len()..];
             let length = text.len().min(buffer.len()).min(self.end - self.at);
             buffer[..length].copy_from_slice(&text[..length]);
@@ -398,7 +549,8 @@ mod tests {
         let text = "{\n  \"load_history\": [".as_bytes().chain(steps).chain("\n  ]\n}\n".as_bytes());
         let clock = ClockId::CLOCK_THREAD_CPUTIME_ID; // other tests run at the same time
         let start = clock.now().unwrap().tv_sec();
-        let windows = windows(Path::new("w.json"), BufReader::with_capacity(1 << 16, text)).unwrap();
+        let part = part(Path::new("w.json"), BufReader::with_capacity(1 << 16, text)).unwrap();
+        let windows: Vec<Window> = part.windows.into_iter().map(|timed| timed.window).collect();
         let seconds = clock.now().unwrap().tv_sec() - start;
         assert!(seconds <= 4, "{seconds} s");
         assert_eq!(windows.len(), 12);

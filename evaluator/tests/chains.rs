@@ -1,0 +1,168 @@
+//! Chains: how whole policies are measured, and the fates of hostile ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use packevolve_contract::chain::Step;
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::inconsistency::Inconsistency;
+use packevolve_contract::objective::{Objective, Pairing, Scores, Yardstick, scores};
+use packevolve_contract::policy::PolicyScore;
+use packevolve_contract::protocol::{DuelRequest, Duelist, Reply, Request, Session, TimeLimits};
+use packevolve_contract::rejection::Rejection;
+use packevolve_contract::serving::Serving;
+use packevolve_contract::topology::Topology;
+
+use crate::client::{Client, session, testdata};
+
+const SEED: &str = include_str!("../../candidates/policy.py");
+const BASELINE: &str = include_str!("../../candidates/eplb.py");
+
+fn topology() -> Topology {
+    Topology { layers: 6, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20 }
+}
+
+fn open() -> Client {
+    let mut client = Client::start();
+    let policies = Session { cases: Vec::new(), chain_windows: Some(6), windows: Some(2), held_out: 1, ..session() };
+    client.ready(Session { topology: topology(), ..policies });
+    client
+}
+
+/// The seed program with an ending.
+fn ending(fate: &str, name: &str) -> String {
+    let path = testdata().join("policies").join(fate).join(format!("{name}.py"));
+    format!("{SEED}\n\n{}", fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+fn scored(ours: &Measurement, baseline: &Measurement) -> Scores {
+    let objective = Objective::Policy(Serving::default());
+    scores(ours, Yardstick { baseline, objective, pairing: Pairing::Shared }, &[], baseline.clock())
+}
+
+fn policy(ours: &Measurement, baseline: &Measurement) -> PolicyScore {
+    scored(ours, baseline).policy.unwrap()
+}
+
+#[test]
+fn deepseeks_planner_is_walked_through_chains_and_moves_most_of_what_there_is() {
+    let mut client = open();
+    let baseline = client.measure(BASELINE);
+    assert_eq!(
+        baseline.chains.iter().map(|chain| (chain.chain, chain.steps.len())).collect::<Vec<_>>(),
+        [(0, 4), (1, 4)]
+    );
+    let score = policy(&baseline, &baseline);
+    assert_eq!((score.combined_score, score.windows), (0.0, 8));
+    assert!(score.moved > 0.2 && score.cross_node_bytes > 0.0, "{score:?}");
+    assert!(score.balancedness > score.served_balancedness && score.floor_seconds < score.lost.imbalance, "{score:?}");
+    // The same planner, with keywords that it does not use.
+    let seed = client.measure(SEED);
+    let again = policy(&seed, &baseline);
+    assert!((again.without_planning).abs() < 0.1, "{again:?}");
+    let of_all = |measured: &Measurement, figure: fn(&Step) -> f64| measured.all_steps().map(figure).sum::<f64>();
+    // Names differ, so ties may fall in another way.
+    let close = |figure| (of_all(&seed, figure) / of_all(&baseline, figure) - 1.0).abs() < 0.05;
+    assert!(close(|step| step.served.max) && close(|step| step.floor), "{again:?}");
+}
+
+#[test]
+fn a_plan_that_is_kept_moves_nothing_and_a_fresh_one_does_not_pass_for_it() {
+    let mut client = open();
+    let baseline = client.measure(BASELINE);
+    let kept = policy(&client.measure(&ending("measured", "keeps_the_plan")), &baseline);
+    assert_eq!((kept.moved, kept.busiest_bytes, kept.stayed), (0.0, 0.0, 1.0));
+    assert!(kept.served_balancedness < policy(&baseline, &baseline).served_balancedness, "{kept:?}");
+    let fresh = ending("measured", "says_that_a_fresh_plan_is_the_kept_one");
+    assert!(policy(&client.measure(&fresh), &baseline).moved > 0.2);
+    let blind = client.measure(&ending("measured", "looks_for_the_next_window"));
+    assert!(policy(&blind, &baseline).served_balancedness < 0.97, "it found the window that it serves");
+}
+
+/// The folders of endings with their files.
+fn endings() -> BTreeMap<String, Vec<String>> {
+    let folders = fs::read_dir(testdata().join("policies")).unwrap().map(|entry| entry.unwrap().path());
+    let named = |path: std::path::PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let folder = |folder: std::path::PathBuf| {
+        let files = fs::read_dir(&folder).unwrap().map(|entry| named(entry.unwrap().path())).collect();
+        (named(folder), files)
+    };
+    folders.filter(|path| path.is_dir()).map(folder).collect()
+}
+
+fn fate(evaluation: &Evaluation) -> &'static str {
+    match evaluation {
+        Evaluation::Measured { .. } => "measured",
+        Evaluation::Inconsistent { .. } => "inconsistent",
+        Evaluation::Outclassed { .. } => "outclassed",
+        Evaluation::Rejected { rejection: Rejection::InvalidRebalance { .. }, .. } => "invalid-rebalance",
+        Evaluation::Rejected { rejection: Rejection::MutatedInput { .. }, .. } => "mutated-input",
+        Evaluation::Rejected { rejection: Rejection::Exception { .. }, .. } => "exception",
+        Evaluation::Rejected { .. } => "rejected",
+    }
+}
+
+#[test]
+fn every_ending_has_the_fate_of_its_folder() {
+    let mut client = open();
+    for (folder, names) in endings() {
+        for name in names {
+            let evaluation = client.evaluate(&ending(&folder, &name));
+            assert_eq!(fate(&evaluation), folder, "{name}: {evaluation:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_between_calls_and_what_other_layers_change_are_two_faults() {
+    let mut client = open();
+    let mut found = |name: &str| match client.evaluate(&ending("inconsistent", name)) {
+        Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies,
+        other => panic!("{other:?}"),
+    };
+    let kept = found("keeps_what_it_saw");
+    assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{kept:?}");
+    let layers = found("balances_layers_against_each_other");
+    assert!(matches!(layers[..], [Inconsistency::Layers { .. }]), "{layers:?}");
+}
+
+#[test]
+fn a_program_without_a_rebalance_is_rejected_and_one_without_packing_is_not() {
+    let mut client = open();
+    let alone = "def balanced_packing(weight, num_packs):\n    return weight, weight\n";
+    let Evaluation::Rejected { rejection: Rejection::Load { message }, .. } = client.evaluate(alone) else {
+        panic!("not refused")
+    };
+    assert!(message.contains("rebalance_experts"), "{message}");
+    let renamed = SEED.replace("balanced_packing", "packing_in_balance");
+    assert_eq!(client.measure(&renamed).chains.len(), 2);
+}
+
+#[test]
+fn a_duel_has_chains_of_its_own_and_the_program_that_loses_less_wins() {
+    let mut client = open();
+    let baseline = client.measure(BASELINE);
+    let duelist = |candidate, program: &str| Duelist { candidate, program: program.to_owned() };
+    let request = DuelRequest {
+        contender: duelist(2, SEED),
+        best: duelist(1, &ending("measured", "keeps_the_plan")),
+        file_name: "policy.py".to_owned(),
+        seed: 5,
+        least_rounds: 3,
+        most_rounds: 4,
+        budget_seconds: None,
+        limits: TimeLimits { call_seconds: 5.0, evaluation_seconds: 60.0 },
+        baseline: baseline.clone(),
+        objective: Objective::Policy(Serving::default()),
+        rebalance: true,
+    };
+    let Reply::Dueled(duel) = client.ask(&Request::Duel(Box::new(request))) else { panic!("no duel") };
+    let (contender, best) = (duel.contender.measured().unwrap(), duel.best.measured().unwrap());
+    assert!((3..=4).contains(&contender.rounds()) && contender.rounds() == best.rounds());
+    assert!(contender.rebalance.is_empty());
+    let floors = |measured: &Measurement| measured.all_steps().map(|step| step.floor.round()).collect::<Vec<_>>();
+    let known = floors(&baseline);
+    assert!(floors(contender).iter().all(|floor| !known.contains(floor)), "windows of the search in a duel");
+    let sum = |measured: &Measurement| floors(measured).iter().sum::<f64>();
+    assert!((sum(contender) / sum(best) - 1.0).abs() < 0.01, "both meet the same chains");
+}

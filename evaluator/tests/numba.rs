@@ -1,0 +1,95 @@
+//! Numba: what a program compiles in its own process, how its children share that, and what is charged.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use packevolve_contract::evaluation::{Compilation, Evaluation};
+use packevolve_contract::inconsistency::{Inconsistency, Switch};
+use packevolve_contract::protocol::Session;
+use packevolve_contract::rejection::Rejection;
+use tempfile::TempDir;
+
+use crate::client::skip::skip;
+use crate::client::{Client, program, python, session};
+
+#[test]
+fn only_the_first_child_compiles_and_no_scored_call_does() {
+    let (mut client, ready) = Client::open();
+    assert!(ready.numba.is_some(), "{ready:?}");
+    let measurement = client.measure(&program("measured/numba_honest.py"));
+    let Some(Compilation { functions, seconds, in_scored_calls }) = measurement.compilation else { panic!() };
+    assert_eq!((functions, in_scored_calls), (1, 0));
+    assert!(seconds > 0.0 && measurement.evaluation_seconds > seconds, "compiling is a part of its cost");
+    client.measure(&program("measured/numba_takes_over_what_was_compiled.py"));
+    assert_eq!(client.measure(&program("measured/honest.py")).compilation, None);
+}
+
+#[test]
+fn a_program_that_compiles_in_a_scored_call_is_charged_and_this_is_reported() {
+    let (mut client, _) = Client::open();
+    let measurement = client.measure(&program("measured/numba_compiles_for_its_loads.py"));
+    let compilation = measurement.compilation.unwrap();
+    let samples: Vec<f64> = measurement.all_samples().map(|sample| sample.seconds).collect();
+    // Void pairs are more calls.
+    assert!(compilation.in_scored_calls as usize >= samples.len(), "{compilation:?}");
+    // Any compilation takes longer.
+    assert!(samples.iter().all(|&seconds| seconds > 0.005), "{samples:?}");
+}
+
+#[test]
+fn work_in_threads_of_numba_is_charged() {
+    let (mut client, _) = Client::open();
+    let measurement = client.measure(&program("measured/numba_threads.py"));
+    let samples: Vec<f64> = measurement.all_samples().map(|sample| sample.seconds).collect();
+    assert!(samples.iter().all(|&seconds| seconds >= 0.03), "{samples:?}");
+}
+
+#[test]
+fn an_answer_that_depends_on_the_processor_is_found_and_named() {
+    if !fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains(" fma ") {
+        return skip("vectors", "this CPU does not multiply and add at once");
+    }
+    let (mut client, _) = Client::open();
+    match client.evaluate(&program("inconsistent/numba_cpu.py")) {
+        Evaluation::Inconsistent { inconsistencies, .. } => {
+            let named =
+                |found: &Inconsistency| matches!(found, Inconsistency::Elsewhere { switch: Switch::NumbaCpu, .. });
+            assert!(inconsistencies.iter().any(named), "{inconsistencies:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn where_python_lacks_numba_a_program_that_needs_it_is_rejected_with_the_reason() {
+    let folder = TempDir::new().unwrap();
+    let mut client = Client::start();
+    let ready = client.ready(Session { python: Some(without_numba(folder.path())), ..session() });
+    assert_eq!(ready.numba, None);
+    client.measure(&program("measured/honest.py"));
+    match client.evaluate(&program("measured/numba_honest.py")) {
+        Evaluation::Rejected { rejection: Rejection::Load { message }, .. } => {
+            assert!(message.contains("has none: `pip install numba`"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An environment with everything that the tests' Python has except Numba.
+fn without_numba(folder: &Path) -> PathBuf {
+    let ask = "import sys, sysconfig; print(sys._base_executable, sysconfig.get_path('purelib'), \
+               f'python{sys.version_info[0]}.{sys.version_info[1]}')";
+    let output = Command::new(python()).args(["-c", ask]).output().unwrap();
+    let answer = String::from_utf8(output.stdout).unwrap();
+    let [base, packages, name] = answer.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{answer}") };
+    let [programs, library] = [folder.join("bin"), folder.join("lib").join(name).join("site-packages")];
+    fs::create_dir_all(&programs).unwrap();
+    fs::create_dir_all(&library).unwrap();
+    symlink(base, programs.join("python")).unwrap();
+    let home = Path::new(base).parent().unwrap().display();
+    fs::write(folder.join("pyvenv.cfg"), format!("home = {home}\n")).unwrap();
+    fs::write(library.join("others.pth"), format!("{packages}\nimport sys; sys.modules['numba'] = None\n")).unwrap();
+    programs.join("python")
+}
