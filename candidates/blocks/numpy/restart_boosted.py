@@ -14,7 +14,7 @@ def _restart_boosted(items, packs, loads, bound, num_packs, attempts, boost, tol
         again = items[which]
         rows = np.arange(len(which))
         heaviest = part.reshape(len(part), *part_loads.shape)[:, rows, part_loads.argmax(1)].T.copy()
-        factor = np.ones(again.shape)  # Indexed by the item's number, which is in its tag.
+        factor = np.ones(again.shape)  # Indexed by the item's tag.
         factor[rows[:, None], heaviest.view(np.int64) & (2**29 - 1)] = 1 + boost
         factor = np.take_along_axis(factor, again.copy().view(np.int64) & (2**29 - 1), 1)
         again = np.take_along_axis(again, _rising(again * factor)[:, ::-1], 1)

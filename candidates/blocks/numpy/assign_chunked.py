@@ -1,6 +1,6 @@
 # block: assign_chunked
 # kind: assign
-# needs: rising
+# needs: rising untagged
 # says: chunks of 1/{parts} of the packs' number to the least loaded packs with room
 # parts: 1 2 3 4 6 8
 def _assign_chunked(items, num_packs, parts):
@@ -10,7 +10,8 @@ def _assign_chunked(items, num_packs, parts):
     first = (np.arange(rows) * num_packs)[:, None]
     packs = np.empty((size, width))
     packs[0] = items[:, :num_packs].ravel()
-    loads = packs[0].copy()
+    weights = _untagged(items)
+    loads = weights[:, :num_packs].ravel()
     open_loads = loads.copy()  # Infinite for packs that are full.
     by_row = open_loads.reshape(rows, num_packs)
     filled = np.ones(width, np.int64)
@@ -20,11 +21,10 @@ def _assign_chunked(items, num_packs, parts):
     while start < count:
         # Every row has this many packs with room, however the earlier items were dealt.
         end = start + min(chunk, -((start - count) // (size - 1)))
-        item = items[:, start:end]
         pack = _rising(by_row)[:, :end - start] + first
         rank = filled[pack]
-        slots[rank * width + pack] = item
-        load = loads[pack] + item
+        slots[rank * width + pack] = items[:, start:end]
+        load = loads[pack] + weights[:, start:end]
         loads[pack] = load
         rank += 1
         filled[pack] = rank

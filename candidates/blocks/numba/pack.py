@@ -1,0 +1,7 @@
+# block: pack
+# kind: frame
+# import: from numba import njit
+def _pack(items, bound, num_packs):
+    """One attempt at all rows: `items` in order, into packs, and those refined."""
+    ...
+    return packs, loads
