@@ -23,7 +23,8 @@
 //! * [`proposer`]: corpus, compose, cross, mutate, prune and language models
 //! * [`judge`]: processes that measure
 //! * [`run`]: a run's folder, its fold, and the commands that work on a whole run
-//! * [`view`]: tables, diffs, plots and pages
+//! * [`view`]: tables, diffs, plots and pages; programs as they leave a run, packages for engines included
+//! * [`serve`]: the pages over HTTP, and figures for Prometheus
 //! * [`cli`]: arguments, exit codes, dispatch
 //!
 //! # One proposal, hop by hop
@@ -33,7 +34,8 @@
 //! the document to its parent's program, which [`archive::programs`] reads from the journal, and turns it away if the
 //! program was seen before. What is left is a candidate: its [`values::event::CandidateCreated`] goes through
 //! [`journal::Journal::append`] and [`search::Search::apply`], and [`archive::Writer`] makes it a commit later.
-//! [`judge::pool`] has a judge measure it; the evaluation is the next event, by which [`search`] admits the candidate to
+//! [`judge::pool`] has a judge measure it, a given proposal on one window of each case first, and in full later
+//! ([`values::task::Task::Complete`]); the evaluation is the next event, by which [`search`] admits the candidate to
 //! its island and the Pareto front, or not. One that looks better than the best meets it in a duel
 //! ([`values::event::Event::DuelStarted`]), on windows that are made for it; what the judge measures there
 //! ([`values::event::Event::DuelEnded`]) decides who is the best.
@@ -49,6 +51,7 @@
 //! * Every program is made by [`archive::programs::derive`] from its parent and a document as received, byte for byte.
 //! * The journal is the truth, and the only one: only what is in it happened. The archive is made from it, and made again
 //!   by `resume` and `fsck --repair` with the same commit ids.
+//! * A judge can be lost at any moment, wherever it is. What it measured is measured again, and the loss is an event.
 //! * [`journal::exchanges`] keeps what a language model was sent and what it answered, on the disk before the journal names
 //!   it. A key is in one header and nowhere else, and in no judge's environment.
 //! * `resume` continues correctly no matter when a process or the machine died: `tests/crash.rs` stops the harness after
@@ -64,4 +67,5 @@ pub mod proposer;
 pub mod judge;
 pub mod run;
 pub mod view;
+pub mod serve;
 pub mod cli;

@@ -46,6 +46,15 @@ pub enum ArchiveError {
     /// Not a bare git repository.
     #[error("{path}: not an archive (a bare git repository)")]
     NotAnArchive { path: PathBuf, source: git2::Error },
+    /// A copy dropped empty folders; git keeps refs in one file once it has packed them.
+    #[error("{path}: the archive has no refs/ folder, which a copy without empty folders loses")]
+    NoRefs { path: PathBuf },
+    /// Git can read it, libgit2 cannot.
+    #[error("{path}: the archive is in a format of git that packevolve does not read")]
+    Format { path: PathBuf, source: git2::Error },
+    /// The operating system fails; nothing is known of the archive.
+    #[error("{path}: cannot open the archive")]
+    Open { path: PathBuf, source: git2::Error },
     /// The user's or the system's git settings cannot be read; git2 reads them on opening.
     #[error("{path}: cannot open the archive: git settings are malformed")]
     Settings {
@@ -105,12 +114,16 @@ impl std::fmt::Display for ObjectId {
 impl Classify for ArchiveError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotAnArchive { .. } | Self::Settings { .. } | Self::FileName { .. } | Self::CommitTime { .. } => {
-                ErrorKind::Input
-            }
-            Self::Io { .. } | Self::Git { .. } | Self::Ref { .. } | Self::Missing { .. } | Self::Damaged { .. } => {
-                ErrorKind::Failure
-            }
+            Self::NotAnArchive { .. }
+            | Self::NoRefs { .. }
+            | Self::Format { .. }
+            | Self::Settings { .. }
+            | Self::FileName { .. }
+            | Self::CommitTime { .. }
+            | Self::Missing { .. }
+            | Self::Damaged { .. } => ErrorKind::Input,
+            Self::Ref { .. } if self.is_damage() => ErrorKind::Input,
+            Self::Io { .. } | Self::Open { .. } | Self::Git { .. } | Self::Ref { .. } => ErrorKind::Failure,
             Self::Programs(error) => error.kind(),
         }
     }
@@ -118,6 +131,16 @@ impl Classify for ArchiveError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Programs(error) => error.hint(),
+            Self::Format { path, source } if source.message().contains("refstorage") => {
+                let path = path.display();
+                Some(format!("`git --git-dir {path} refs migrate --ref-format=files` makes it readable"))
+            }
+            Self::Format { path, .. } => {
+                let path = path.display();
+                Some(format!("move {path} away; `packevolve fsck --repair` makes the archive again from the journal"))
+            }
+            Self::NoRefs { .. } => Some("`packevolve fsck --repair` makes it".to_owned()),
+            _ if self.is_damage() => Some("`packevolve fsck --repair` makes it again from the journal".to_owned()),
             _ => None,
         }
     }
@@ -128,10 +151,12 @@ impl ArchiveError {
     /// a lock are no damage.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::NotAnArchive { .. } | Self::Missing { .. } | Self::Damaged { .. } => true,
+            Self::NotAnArchive { .. } | Self::NoRefs { .. } | Self::Missing { .. } | Self::Damaged { .. } => true,
             Self::Ref { source, .. } => source.class() != ErrorClass::Os && source.code() != ErrorCode::Locked,
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
             Self::Settings { .. }
+            | Self::Format { .. }
+            | Self::Open { .. }
             | Self::Git { .. }
             | Self::FileName { .. }
             | Self::CommitTime { .. }
@@ -139,9 +164,13 @@ impl ArchiveError {
         }
     }
 
-    pub(super) fn not_an_archive(path: &Path) -> impl FnOnce(git2::Error) -> Self {
+    /// Of the archive's own settings.
+    pub(super) fn own_settings(path: &Path) -> impl FnOnce(git2::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::NotAnArchive { path, source }
+        move |source| match source.class() {
+            ErrorClass::Os if source.code() != ErrorCode::NotFound => Self::Open { path, source },
+            _ => Self::NotAnArchive { path, source },
+        }
     }
 
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
@@ -156,8 +185,11 @@ impl ArchiveError {
 
     pub(super) fn opening(path: &Path) -> impl FnOnce(git2::Error) -> Self {
         let path = path.to_owned();
+        let is_format = |message: &str| message.contains("unsupported extension") || message.contains("object format");
         move |source| match source.class() {
             ErrorClass::Config => Self::Settings { path, source },
+            ErrorClass::Os if source.code() != ErrorCode::NotFound => Self::Open { path, source },
+            _ if is_format(source.message()) => Self::Format { path, source },
             _ => Self::NotAnArchive { path, source },
         }
     }

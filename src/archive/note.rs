@@ -6,6 +6,7 @@ use packevolve_contract::objective::{CaseScore, Scores};
 
 use crate::search::{Candidate, Outcome, Search};
 use crate::values::candidate::CommitId;
+use crate::values::figure::score;
 
 /// The notes of all evaluated candidates.
 pub fn notes(search: &Search) -> BTreeMap<CommitId, String> {
@@ -38,16 +39,29 @@ fn inconsistencies(known: &Candidate) -> String {
 
 fn measured(scores: &Scores, known: &Candidate) -> String {
     let Scores { combined_score, speed_score, balancedness_score, .. } = scores;
-    let quality = scores.quality.map_or(String::new(), |quality| format!("quality {quality:.4}  "));
+    let quality = scores.quality.map_or(String::new(), |quality| format!("quality {}  ", score(quality)));
     let unit = scores.normalised_unit_seconds.map_or(String::new(), |unit| format!("unit {:.3} ms\n", unit * 1e3));
     let gap = |case: &CaseScore| format!("{} {:.3}", case.case, case.gap * 100.0);
     let gaps: Vec<String> = scores.cases.iter().filter(|case| case.quality.is_some()).map(gap).collect();
+    if let Some(policy) = &scores.policy {
+        return format!(
+            "combined_score {}{}{}\nlost {:.3} s a window of {} s  balancedness served {balancedness_score:.4}  moved {:.1} %\nplanning {:.3} ms\n",
+            score(*combined_score),
+            if known.doubtful.is_empty() { "" } else { " (doubtful)" },
+            ruling(known),
+            policy.lost.total(),
+            policy.prices.window,
+            policy.moved * 100.0,
+            policy.normalised_seconds * 1e3,
+        );
+    }
     let gaps = if gaps.is_empty() { String::new() } else { format!("gap % {}\n", gaps.join(", ")) };
     format!(
-        "combined_score {combined_score:.4}{}{}\n{quality}speed_score {speed_score:.4}  balancedness_score \
-         {balancedness_score:.4}\n{unit}{gaps}",
+        "combined_score {}{}{}\n{quality}speed_score {}  balancedness_score {balancedness_score:.4}\n{unit}{gaps}",
+        score(*combined_score),
         if known.doubtful.is_empty() { "" } else { " (doubtful)" },
-        ruling(known)
+        ruling(known),
+        score(*speed_score)
     )
 }
 
@@ -57,7 +71,7 @@ fn ruling(known: &Candidate) -> String {
     match &ruling.scores {
         Some(scores) => {
             let doubtful = if ruling.is_doubtful { " (doubtful)" } else { "" };
-            format!(", {verdict} with {:.4}{doubtful} on held-out windows", scores.combined_score)
+            format!(", {verdict} with {}{doubtful} on held-out windows", score(scores.combined_score))
         }
         None => ", rejected on held-out windows".to_owned(),
     }

@@ -11,7 +11,7 @@ use crate::journal::{Events, JournalError};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{CandidateCreated, Declined, Event, RunStarted};
 use crate::values::memo::Memo;
-use crate::values::raw_text::RawText;
+use crate::values::raw_text::{RawText, text_of};
 
 /// Cached programs: about the number of parents in most runs.
 const REMEMBERED: usize = 128;
@@ -22,7 +22,7 @@ const REMEMBERED: usize = 128;
 /// The proposal does not apply.
 pub fn derive(parent: &str, proposal: &[u8]) -> Result<(Proposal, String), Declined> {
     let unreadable = |error: String| Declined::Unreadable { error };
-    let text = std::str::from_utf8(proposal).map_err(|error| unreadable(error.to_string()))?;
+    let text = text_of(proposal).map_err(|error| unreadable(format!("it is {error}")))?;
     let proposal = Proposal::parse(text).map_err(|error| unreadable(error.to_string()))?;
     let program = proposal.edit.apply(parent).map_err(|mismatch| Declined::DoesNotApply { mismatch })?;
     Ok((proposal, program))

@@ -23,6 +23,8 @@ pub(super) const FRONT: &str = "refs/packevolve/front";
 pub(super) const ISLANDS: &str = "refs/packevolve/islands";
 pub(super) const NOTES: &str = "refs/notes/packevolve";
 
+/// The folder of refs, which makes a folder a repository to git.
+const REFS: &str = "refs";
 /// The folder in which packs are built; among the objects, git would take them for garbage.
 const PACK_DRAFTS: &str = "packevolve.packing";
 /// The longest time that a live `git gc` holds the lock of a ref, with a large margin.
@@ -47,7 +49,17 @@ impl Archive {
     /// # Errors
     /// There is no archive.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let own = own_config(path).map_err(ArchiveError::not_an_archive(path))?;
+        match fs::read_dir(path) {
+            // What it is instead, git says.
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(ArchiveError::io(path, "look into it")(error));
+            }
+            Ok(_) if ["HEAD", "objects"].iter().all(|part| path.join(part).exists()) && !path.join(REFS).exists() => {
+                return Err(ArchiveError::NoRefs { path: path.to_owned() });
+            }
+            _ => {}
+        }
+        let own = own_config(path).map_err(ArchiveError::own_settings(path))?;
         let opened = git2::Repository::open_bare(path).and_then(|git| {
             git.set_config(&own)?;
             Ok(git)
@@ -55,13 +67,27 @@ impl Archive {
         Ok(Self { path: path.to_owned(), git: opened.map_err(ArchiveError::opening(path))? })
     }
 
-    /// Opens an archive for writing. Creates a missing one, and moves anything else in its place aside. The caller
-    /// holds the lock of the run.
+    /// Whether an archive can be opened for writing, or made in its place. Only looks.
+    ///
+    /// # Errors
+    /// The archive is in a format that cannot be read here, or the operating system fails.
+    pub fn check_writable(path: &Path) -> Result<(), ArchiveError> {
+        match Self::open(path) {
+            Err(error) if !error.is_damage() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens an archive for writing. Creates a missing one or its lost folder of refs, and moves anything else in its
+    /// place aside. The caller holds the lock of the run.
     pub(super) fn open_or_create(path: &Path) -> Result<Self, ArchiveError> {
         match Self::open(path) {
             Err(ArchiveError::NotAnArchive { .. }) => {
                 Self::move_aside(path)?;
                 create(path)?;
+            }
+            Err(ArchiveError::NoRefs { .. }) => {
+                fs::create_dir(path.join(REFS)).map_err(ArchiveError::io(path, "make refs/ in it"))?;
             }
             Err(error) => return Err(error),
             Ok(archive) => archive.clear_refs()?,
@@ -69,19 +95,20 @@ impl Archive {
         Self::open(path)
     }
 
-    /// Moves the archive to `archive.git.damaged`, and deletes an earlier one there.
+    /// Moves the archive to `archive.git.damaged`, or to the first free one of `archive.git.damaged-2`, `-3`, ...
     ///
     /// # Errors
     /// The operating system fails.
     pub fn move_aside(path: &Path) -> Result<(), ArchiveError> {
-        let aside = path.with_added_extension("damaged");
-        let removed = match fs::symlink_metadata(&aside) {
-            Ok(data) if data.is_dir() => fs::remove_dir_all(&aside),
-            Ok(_) => fs::remove_file(&aside),
-            Err(_) => Ok(()),
+        let damaged = path.with_added_extension("damaged");
+        let numbered = |number: usize| {
+            let mut name = damaged.clone().into_os_string();
+            name.push(format!("-{number}"));
+            PathBuf::from(name)
         };
-        let moved = removed.and_then(|()| fs::rename(path, &aside));
-        gone(moved).map_err(ArchiveError::io(path, "move it aside"))
+        let mut places = std::iter::once(damaged.clone()).chain((2..).map(numbered));
+        let free = places.find(|place| fs::symlink_metadata(place).is_err()).expect("BUG: numbers do not end");
+        gone(fs::rename(path, &free)).map_err(ArchiveError::io(path, "move it aside"))
     }
 
     pub fn path(&self) -> &Path {

@@ -14,6 +14,7 @@ use crate::archive::notes;
 use crate::archive::object::Object;
 use crate::archive::refs::Refs;
 use crate::archive::store::{Archive, KEPT, NOTES};
+use crate::values::error_kind::in_one_line;
 
 /// The fewest candidates and the shortest time between two packs. Both grow with the run, so that a run of any length
 /// has some hundred packs.
@@ -175,7 +176,7 @@ impl Writer {
     fn wait(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         if let Err(error) = thread.join().expect("BUG: archiving does not panic") {
-            tracing::warn!(%error, "the archive is not up to date");
+            tracing::warn!(error = in_one_line(&error), "the archive is not up to date");
             // Refs move later if the objects are there.
             if !matches!(error, ArchiveError::Ref { .. }) {
                 self.is_behind = true;

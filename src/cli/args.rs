@@ -10,6 +10,7 @@ use crate::journal::TornLine;
 use crate::run::fold::Run;
 use crate::run::folder::RunFolder;
 use crate::run::resume::LiveRun;
+use crate::serve::Where;
 use crate::view::output::status;
 
 /// Which run a command reads.
@@ -31,6 +32,19 @@ impl RunArgs {
             Some(name) => RunFolder::find(&self.runs()?, name)?,
             None => RunFolder::newest(&self.runs()?)?,
         })
+    }
+
+    /// The named run, or else all of the folder of runs.
+    pub fn place(&self) -> Result<Where, CommandError> {
+        match &self.run {
+            Some(_) => self.folder().map(Where::Run),
+            None => self.runs().map(Where::Folder),
+        }
+    }
+
+    /// Whether the command line names no run.
+    pub fn is_empty(&self) -> bool {
+        self.run.is_none() && self.runs.is_none()
     }
 
     fn runs(&self) -> Result<PathBuf, CommandError> {

@@ -10,7 +10,7 @@ use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::edit::diff;
 use crate::run::fold::Run;
-use crate::values::candidate::CandidateId;
+use crate::run::folder::RunError;
 use crate::view::inspect::{Compared, FORMAT, Row, compared_table};
 use crate::view::output::harmless;
 use crate::view::terminal::{Terminal, Tone};
@@ -42,8 +42,8 @@ pub struct DiffJson {
 impl Diff {
     pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
-        let row = |id: CandidateId| Row::of(id, run.search.candidate(id).expect("BUG: it was found in the run"));
-        let compared = Compared::new(row(run.candidate(&self.a)?), row(run.candidate(&self.b)?));
+        let row = |wanted: &str| Ok::<_, RunError>(Row::of(&run.search, run.candidate(wanted)?));
+        let compared = Compared::new(row(&self.a)?, row(&self.b)?);
         let json = DiffJson { format: FORMAT, diff: diff(&run, &compared)?, compared };
         let table = |terminal: &_| compared_table(&json.compared, terminal) + "\n" + &shown(&json.diff, terminal);
         Ok(self.format.print(&json, table)?)

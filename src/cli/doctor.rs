@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use packevolve_contract::protocol::{JailStep, Ready};
+use packevolve_contract::protocol::{Gpu, JailStep, Ready, Session};
+use serde::Serialize;
 
 use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::cli::input::check_loads;
 use crate::config::Config;
-use crate::judge::client::{self, Judge};
+use crate::judge::client::{self, Judge, JudgeError};
+use crate::view::inspect::torch_text;
 
 /// Show what this machine offers: judge, Python, torch, GPU, jail
 ///
@@ -28,27 +30,83 @@ impl Doctor {
         let config = Config::read(self.config.as_deref())?;
         let settings = config.settings()?;
         check_loads(&config)?;
-        let session = client::session(&settings.evaluation, &[], settings.rng_seed, None);
-        let judge = Judge::open(session, &settings.llm.key_variables()).await?;
-        Ok(self.format.print(judge.ready(), |_| text(judge.ready(), settings.search.slots))?)
+        let hidden = settings.llm.key_variables();
+        let session = client::session(&settings.evaluation, &[], settings.rng_seed, None)?;
+        let judge = Judge::open(session.clone(), &hidden).await?;
+        let ready = judge.ready().clone();
+        drop(judge);
+        let mut gpus = Vec::new();
+        for gpu in &ready.gpus {
+            gpus.push(try_gpu(gpu, &ready, session.clone(), &hidden).await?);
+        }
+        let report = Report { ready, gpus };
+        Ok(self.format.print(&report, |_| text(&report, settings.slots()))?)
     }
 }
 
-fn text(ready: &Ready, slots: usize) -> String {
-    let Ready { device, device_name, python, torch, windows, real_windows, jail, .. } = ready;
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    ready: Ready,
+    gpus: Vec<Tried>,
+}
+
+/// A GPU, and whether programs can be measured on it.
+#[derive(Serialize)]
+struct Tried {
+    #[serde(flatten)]
+    gpu: Gpu,
+    /// Why it cannot be used; null if it can.
+    error: Option<String>,
+    /// The steps of the jail that are in force there.
+    jail: Vec<JailStep>,
+}
+
+/// Opens a session on a GPU, unless the one that is open was on it.
+async fn try_gpu(gpu: &Gpu, ready: &Ready, session: Session, hidden: &[String]) -> Result<Tried, JudgeError> {
+    let tried = |error, jail| Tried { gpu: gpu.clone(), error, jail };
+    if ready.device == gpu.device {
+        return Ok(tried(None, ready.jail.clone()));
+    }
+    match Judge::open(Session { device: gpu.device.clone(), ..session }, hidden).await {
+        Ok(judge) => Ok(tried(None, judge.ready().jail.clone())),
+        Err(JudgeError::Refused { error, .. }) => Ok(tried(Some(error), Vec::new())),
+        Err(error) => Err(error),
+    }
+}
+
+fn text(Report { ready, gpus }: &Report, slots: usize) -> String {
+    let Ready { device, device_name, python, numba, windows, real_windows, jail, no_gpu, .. } = ready;
+    let numba = numba.as_deref().unwrap_or("none: programs that use it are rejected");
     let step = |JailStep { step, in_force, reason }: &JailStep| match in_force {
         true => format!("  {step:<18}yes\n"),
         false => format!("  {step:<18}no: {reason}\n"),
     };
     let jail: String = jail.iter().map(step).collect();
+    let no_gpu = no_gpu.as_ref().map(|reason| format!("            no GPU: {reason}\n")).unwrap_or_default();
+    let gpus: String = gpus.iter().map(line_of_gpu).collect();
     format!(
         "packevolve  {}\n\
          python      {python}\n\
-         torch       {torch}\n\
-         device      {device} ({device_name})\n\
+         torch       {}\n\
+         numpy       {}\n\
+         numba       {numba}\n\
+         device      {device} ({device_name})\n{no_gpu}{gpus}\
          slots       {slots}\n\
          loads       {windows} windows, {real_windows} of them as given or made up\n\
          jail\n{jail}",
         env!("CARGO_PKG_VERSION"),
+        torch_text(ready),
+        if ready.numpy.is_empty() { "unknown" } else { &ready.numpy },
     )
+}
+
+fn line_of_gpu(Tried { gpu: Gpu { device, name, driver }, error, jail }: &Tried) -> String {
+    let left_out: Vec<&str> = jail.iter().filter(|step| !step.in_force).map(|step| step.step.as_str()).collect();
+    let verdict = match error {
+        Some(error) => format!("cannot be used: {error}"),
+        None if left_out.is_empty() => "works in the jail".to_owned(),
+        None => format!("works without {}", left_out.join(", ")),
+    };
+    format!("{device:<12}{name}, driver {driver}: {verdict}\n")
 }

@@ -11,9 +11,9 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
-use crate::cli::input::{check_loads, read_text};
+use crate::cli::input::{check_loads, note_groups, read_asset};
 use crate::cli::logging;
-use crate::config::{Config, ProposersConfig};
+use crate::config::{Asset, Config, ProposersConfig};
 use crate::proposer::catalogue::{self, Catalogue};
 use crate::proposer::corpus;
 use crate::run::declined::declined_documents;
@@ -25,6 +25,7 @@ use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
 use crate::values::event::StopReason;
 use crate::values::settings::Settings;
+use crate::view::format::score;
 use crate::view::gain::Gain;
 use crate::view::inspect::{self, Asked, FORMAT, Row};
 use crate::view::output::status;
@@ -54,7 +55,7 @@ pub struct Evolve {
     /// Seed of all random numbers but those of loads and duels
     #[arg(long, value_name = "N")]
     rng_seed: Option<u64>,
-    /// Loads: a .csv, .npy or .json file, or a folder of such files
+    /// Loads: a file, or a folder of files; `packevolve help loads` lists the formats
     #[arg(long, value_name = "PATH")]
     loads: Option<PathBuf>,
     /// Device to measure on: auto, cpu, cuda:0, ...
@@ -88,6 +89,7 @@ impl Evolve {
         config.evaluation.device = self.device.unwrap_or(config.evaluation.device);
         let settings = config.settings()?;
         check_loads(&config)?;
+        note_groups(&settings.evaluation.topology);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let folder = new_folder(&config.runs, &self.run.unwrap_or_else(|| date_and_time(now)))?;
         let start = start(&config, settings, now)?;
@@ -95,9 +97,10 @@ impl Evolve {
         let logs = folder.log();
         let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::start(folder, start, &mut observer).await?;
+        note_torch(driver.search());
         write_log(&logs)?;
         let outcome = driver.run().await;
-        finish(driver, outcome, self.format)
+        finish(driver, outcome, self.format).await
     }
 }
 
@@ -117,12 +120,12 @@ fn new_folder(runs: &Path, name: &str) -> Result<RunFolder, CommandError> {
 fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, CommandError> {
     let ProposersConfig { corpus, compose, .. } = &config.proposers;
     Ok(Start {
+        catalogues: if compose.enabled { catalogues(&compose.blocks, &settings)? } else { Vec::new() },
         settings,
-        file_name: config.program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        program: read_text(&config.program)?,
-        baseline: read_text(&config.baseline)?,
-        corpus: corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?,
-        catalogue: compose.enabled.then(|| catalogue_text(&compose.blocks)).transpose()?,
+        file_name: config.program.file_name(),
+        program: read_asset(&config.program)?,
+        baseline: read_asset(&config.baseline)?,
+        corpus: corpus.as_ref().map_or(Ok(Vec::new()), corpus::read)?,
         epoch: epoch(now)?,
     })
 }
@@ -136,7 +139,15 @@ impl Resume {
         let mut observer = |update: RunUpdate<'_>, search: &Search| progress.saw(update, search);
         let mut driver = Driver::resume(run, self.candidates, &mut observer).await?;
         let outcome = driver.run().await;
-        finish(driver, outcome, self.format)
+        finish(driver, outcome, self.format).await
+    }
+}
+
+/// Says which torch is whose, where they differ.
+fn note_torch(search: &Search) {
+    let judge = &search.origin().judge;
+    if !judge.judge_torch.is_empty() && judge.judge_torch != judge.torch {
+        status(format_args!("note: torch {}", inspect::torch_text(judge)));
     }
 }
 
@@ -144,28 +155,48 @@ fn write_log(folder: &Path) -> Result<(), CliError> {
     logging::write_to(folder).map_err(|source| CliError::Log { path: folder.to_owned(), source })
 }
 
-fn catalogue_text(folder: &Path) -> Result<String, CommandError> {
-    let text = catalogue::gather(folder)?;
-    Catalogue::parse(&text)?;
-    Ok(text)
+/// The catalogues of this target; an error in one of another target is an error, too.
+fn catalogues(folder: &Asset, settings: &Settings) -> Result<Vec<String>, CommandError> {
+    let mut fitting = Vec::new();
+    for text in catalogue::gather(folder)? {
+        let fits = Catalogue::parse(&text)?.fits(&settings.evaluation);
+        fitting.extend(fits.then_some(text));
+    }
+    Ok(fitting)
 }
 
-fn finish(driver: Driver<'_>, outcome: Result<StopReason, DriverError>, format: Format) -> Result<Exit, CommandError> {
+async fn finish(
+    driver: Driver<'_>,
+    outcome: Result<StopReason, DriverError>,
+    format: Format,
+) -> Result<Exit, CommandError> {
     let path = driver.folder().path().to_owned();
-    // This ends the judges, before anything is printed.
-    let search = driver.into_search();
+    let search = driver.close().await;
     let reason = match outcome {
         Ok(reason) => reason,
-        Err(error) => return Err(CommandError::from(error).note("the run is kept").hint(resume_hint(&path))),
+        Err(error) => return Err(ended(error, &path)),
     };
     status(format_args!("stopped: {reason}"));
     report_declined(&path)?;
     format.print(&EvolveJson::of(&search), |terminal| closing(&search, &path, terminal))?;
-    if reason == StopReason::Interrupted {
-        status(format_args!("hint: {}", resume_hint(&path)));
-        return Ok(Exit::Interrupted);
+    let exit = match reason {
+        StopReason::Interrupted => Exit::Interrupted,
+        StopReason::NoProposer => Exit::NoProposer,
+        _ => return Ok(Exit::Success),
+    };
+    status(format_args!("hint: {}", resume_hint(&path)));
+    Ok(exit)
+}
+
+/// The error that ended a run, with what is left to do about it.
+fn ended(error: DriverError, run: &Path) -> CommandError {
+    match &error {
+        DriverError::Rejected { evidence, .. } => {
+            let evidence = inspect::evidence_text(evidence);
+            CommandError::from(error).note(evidence.trim_end())
+        }
+        _ => CommandError::from(error).note("the run is kept").hint(resume_hint(run)),
     }
-    Ok(Exit::Success)
 }
 
 fn resume_hint(run: &Path) -> String {
@@ -216,14 +247,14 @@ fn closing(search: &Search, run: &Path, terminal: &Terminal) -> String {
     let known = search.candidate(best.candidate).expect("BUG: the best is a candidate");
     format!(
         "{table}\n\
-         best: candidate {} ({}), combined_score {:.4}{}\n      \
+         best: candidate {} ({}), combined_score {}{}\n      \
          {}commit {}\n      \
          packevolve show best --run {run}\n      \
          packevolve export --run {run} -o eplb.py\n      \
-         git -C {run}/archive.git show best:{}\n\n{gain}",
+         git --git-dir {run}/archive.git show best:{}\n\n{gain}",
         best.candidate,
         known.name,
-        best.reported_score(),
+        score(best.reported_score()),
         if best.held_out.is_some() { " on held-out windows" } else { "" },
         pruned(search, best),
         known.commit,
@@ -239,11 +270,11 @@ fn pruned(search: &Search, best: &Best) -> String {
     };
     let size = |best: &Best| search.candidate(best.candidate).map_or(0, |known| known.size);
     format!(
-        "pruned from candidate {}, {} to {} tokens; that has {:.4}\n      ",
+        "pruned from candidate {}, {} to {} tokens; that has {}\n      ",
         origin.candidate,
         size(origin),
         size(best),
-        origin.reported_score()
+        score(origin.reported_score())
     )
 }
 

@@ -26,6 +26,8 @@ pub enum Exit {
     TimingDiffers = 6,
     #[strum(to_string = "fsck: the record is damaged and not repaired")]
     Damaged = 7,
+    #[strum(to_string = "evolve, resume: every language model is switched off, and there is no other proposer")]
+    NoProposer = 8,
     /// As a shell reports a process that SIGINT ended.
     #[strum(to_string = "stopped by Ctrl-C; `packevolve resume` continues the run")]
     Interrupted = 130,

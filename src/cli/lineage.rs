@@ -40,8 +40,7 @@ impl Lineage {
         let run = self.run.open()?;
         let line = run.search.line_to(run.candidate(&self.candidate)?);
         let lines = lines(&run, &line);
-        let known = |id| (id, run.search.candidate(id).expect("BUG: a parent is a candidate").clone());
-        let lineage = inspect::Lineage::of(&line.into_iter().map(known).collect::<Vec<_>>(), &lines);
+        let lineage = inspect::Lineage::of(&run.search, &line, &lines);
         let json = LineageJson { format: FORMAT, lineage };
         let path = run.folder.path().display().to_string();
         Ok(self.format.print(&json, |terminal| json.lineage.text(&run.search.origin().cases, &path, terminal))?)

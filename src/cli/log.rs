@@ -7,15 +7,18 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::archive::Programs;
 use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::journal::{self, Entry, Reader};
+use crate::run::answered::Answers;
 use crate::run::fold::Fold;
 use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Asking, Event};
+use crate::values::task::Task;
 use crate::view::inspect::{self, FORMAT};
 use crate::view::output::{is_read, print, status};
 use crate::view::terminal::Terminal;
@@ -59,14 +62,14 @@ impl Log {
             return self.follow();
         }
         let run = self.run.open()?;
-        let mut printer = self.printer();
+        let mut printer = self.printer(&run.folder);
         if let Some(wanted) = &self.candidate {
             let candidate = run.candidate(wanted)?;
             let created = run.programs.created(candidate)?;
             printer.wanted = Some((candidate, created.map(|created| created.attempt)));
         }
         for entry in Reader::<Event>::open(&run.folder.journal())? {
-            printer.print(&entry?, &run.search)?;
+            printer.print(&entry?, &run.search, &run.programs)?;
             if printer.is_unread {
                 break;
             }
@@ -74,17 +77,24 @@ impl Log {
         Ok(())
     }
 
-    fn printer(&self) -> Printer {
-        let is_cut = !self.rejected && self.candidate.is_none();
-        let (format, terminal) = (self.format, Terminal::of_stdout());
-        Printer { format, terminal, is_cut, rejected: self.rejected, wanted: None, began: 0.0, is_unread: false }
+    fn printer(&self, folder: &RunFolder) -> Printer {
+        Printer {
+            format: self.format,
+            terminal: Terminal::of_stdout(),
+            is_cut: !self.rejected && self.candidate.is_none(),
+            rejected: self.rejected,
+            wanted: None,
+            answers: Answers::of(folder),
+            began: 0.0,
+            is_unread: false,
+        }
     }
 
     /// Prints events as they are written, until one says that the run has stopped.
     fn follow(&self) -> Result<(), CommandError> {
         let folder = self.run.folder()?;
         let mut reader: Reader<Event> = Reader::open(&folder.journal()).map_err(RunError::from)?;
-        let (printer, fold) = (self.printer(), Fold::new(folder.journal()));
+        let (printer, fold) = (self.printer(&folder), Fold::new(folder.journal()));
         let mut follower = Follower { folder, printer, fold, is_over: false, last_event: Instant::now(), noted: false };
         loop {
             for entry in reader.by_ref() {
@@ -107,6 +117,7 @@ struct Printer {
     rejected: bool,
     /// The candidate whose events to print, and the attempt that made it.
     wanted: Option<(CandidateId, Option<u64>)>,
+    answers: Answers,
     /// Time of the first event.
     began: f64,
     /// Whether the reader of stdout is gone.
@@ -114,8 +125,9 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, entry: &Entry<Event>, search: &Search) -> Result<(), CommandError> {
+    fn print(&mut self, entry: &Entry<Event>, search: &Search, programs: &Programs) -> Result<(), CommandError> {
         let Entry { seq, time, event, .. } = entry;
+        let problem = self.answers.problem(event, programs);
         if *seq == 0 {
             self.began = *time;
         }
@@ -127,7 +139,9 @@ impl Printer {
             Format::Json => serde_json::to_string(&LogJson { format: FORMAT, seq: *seq, time: *time, event })
                 .expect("BUG: events are JSON in the journal"),
             Format::Table => {
-                let whole = inspect::event_line(entry, self.began, search);
+                let problem =
+                    problem.map_or(String::new(), |problem| format!(", {}", inspect::unusable_text(&problem)));
+                let whole = inspect::event_line(entry, self.began, search) + &problem;
                 let line = if self.is_cut { self.terminal.cut(&whole) } else { whole };
                 inspect::event_tone(event, search).map_or(line.clone(), |tone| self.terminal.paint(tone, &line))
             }
@@ -152,9 +166,10 @@ struct Follower {
 
 impl Follower {
     fn take(&mut self, entry: &Entry<Event>) -> Result<(), CommandError> {
-        let search = self.fold.step(entry)?;
+        self.fold.step(entry)?;
+        let (search, programs) = self.fold.state();
         (self.last_event, self.noted, self.is_over) = (Instant::now(), false, search.stopped().is_some());
-        self.printer.print(entry, search)
+        self.printer.print(entry, search, programs)
     }
 
     /// Notes that the process of the run has died: its journal will not say so.
@@ -185,7 +200,11 @@ fn concerns(event: &Event, wanted: CandidateId, made_by: Option<u64>) -> bool {
         Event::CandidateCreated(created) => created.candidate == wanted,
         Event::CandidateEvaluated { candidate, .. }
         | Event::DuelStarted { contender: candidate, .. }
-        | Event::DuelEnded { contender: candidate, .. } => *candidate == wanted,
+        | Event::DuelEnded { contender: candidate, .. }
+        | Event::SlotLost {
+            task: Some(Task::Evaluate(candidate) | Task::Complete(candidate) | Task::Duel(candidate)),
+            ..
+        } => *candidate == wanted,
         _ => false,
     }
 }

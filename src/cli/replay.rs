@@ -1,7 +1,5 @@
 //! `packevolve replay`.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,15 +10,15 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
 use crate::cli::exit::Exit;
 use crate::cli::format::Format;
-use crate::cli::write::check_consistency;
+use crate::cli::write::{check_consistency, new_folder, write_folder};
 use crate::run::fold::Run;
 use crate::run::folder::RunError;
 use crate::run::replay::{self, Calls, Remeasured, Speed, Step};
 use crate::values::candidate::CandidateId;
 use crate::values::error_kind::ErrorKind;
-use crate::view::export;
+use crate::view::export::series;
 use crate::view::inspect::FORMAT;
-use crate::view::output::{print, status};
+use crate::view::output::{harmless, print, status};
 use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
@@ -114,8 +112,9 @@ impl Replay {
             false => Some(replay::measure(run, candidate).await?),
         };
         let json = ReplayJson { format: FORMAT, candidates: &steps, measured: measured.as_ref() };
-        self.format
-            .print(&json, |terminal| json.measured.map_or(String::new(), |again| measured_text(again, terminal)))?;
+        let is_mixed = run.search.places().are_mixed();
+        let text = |terminal: &_| json.measured.map_or(String::new(), |again| measured_text(again, is_mixed, terminal));
+        self.format.print(&json, text)?;
         Ok(measured.as_ref().map_or(Exit::Success, exit_of))
     }
 
@@ -136,8 +135,8 @@ impl Replay {
 
     fn write_series(&self, run: &Run, folder: &Path) -> Result<(), CommandError> {
         let candidate = run.candidate(self.exported())?;
-        let files = export::series(run, candidate)?;
-        write_folder(folder, &files).map_err(|source| CliError::Write { path: folder.to_owned(), source })?;
+        let files = series::series(run, candidate)?;
+        write_folder(folder, &files)?;
         status(format_args!("wrote {} files to {}", files.len(), folder.display()));
         Ok(())
     }
@@ -164,8 +163,11 @@ fn steps_text(steps: &[Step]) -> String {
     steps.iter().map(line).collect::<String>() + "programs and commit ids are reproduced\n"
 }
 
-fn measured_text(again: &Remeasured, terminal: &Terminal) -> String {
+fn measured_text(again: &Remeasured, is_mixed: bool, terminal: &Terminal) -> String {
     match again {
+        Remeasured::Calls(calls) if is_mixed => {
+            format!("recorded on {}\n{}", harmless(&calls.recorded_on), calls_text(calls, terminal))
+        }
         Remeasured::Calls(calls) => calls_text(calls, terminal),
         Remeasured::Rejected => "it is rejected again\n".to_owned(),
         Remeasured::NeverJudged => "this run did not judge it, so there is nothing to compare with\n".to_owned(),
@@ -207,21 +209,6 @@ fn speed_text(calls: &Calls, terminal: &Terminal) -> String {
     let table = Table::new("case#|fastest\nthen#|slowest\nthen#|median\nnow#", moved.iter().map(cells).collect())
         .draw(terminal);
     format!("{}; {ratio}; in times of the reference program:\n{table}\n", terminal.paint(Tone::Bad, &heading))
-}
-
-/// A folder that does not exist or is empty.
-fn new_folder(path: &Path) -> Result<PathBuf, CliError> {
-    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(path.to_owned()),
-        Ok(false) => Err(CliError::NotEmpty(path.to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
-        Err(source) => Err(CliError::Write { path: path.to_owned(), source }),
-    }
-}
-
-fn write_folder(folder: &Path, files: &[(String, Vec<u8>)]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    files.iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
 }
 
 fn is_tampered(error: &RunError) -> bool {

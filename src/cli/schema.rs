@@ -13,11 +13,15 @@ use crate::cli::evolve::EvolveJson;
 use crate::cli::format::print_json;
 use crate::cli::fsck::FsckJson;
 use crate::cli::lineage::LineageJson;
+use crate::cli::loads::LoadsJson;
 use crate::cli::log::LogJson;
+use crate::cli::presets::PresetsJson;
 use crate::cli::replay::ReplayJson;
 use crate::cli::show::ShowJson;
 use crate::cli::top::TopJson;
 use crate::view::inspect::Evaluated;
+use crate::view::plans::Planning;
+use crate::view::worth::WorthJson;
 
 /// Print the JSON Schema of a command's JSON output
 #[derive(Debug, Args)]
@@ -29,7 +33,7 @@ pub struct Schema {
 type MakeSchema = fn() -> JsonShape;
 
 /// The commands that print JSON.
-const PRINTING: [(&str, MakeSchema); 10] = [
+const PRINTING: [(&str, MakeSchema); 14] = [
     ("evolve", schema::<EvolveJson>),
     ("resume", schema::<EvolveJson>),
     ("replay", schema::<ReplayJson<'_>>),
@@ -40,6 +44,10 @@ const PRINTING: [(&str, MakeSchema); 10] = [
     ("lineage", schema::<LineageJson>),
     ("diff", schema::<DiffJson>),
     ("log", schema::<LogJson<'_>>),
+    ("loads", schema::<LoadsJson>),
+    ("plan", schema::<Planning>),
+    ("presets", schema::<PresetsJson>),
+    ("worth", schema::<WorthJson>),
 ];
 
 impl Schema {

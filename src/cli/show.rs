@@ -9,6 +9,7 @@ use crate::cli::args::RunArgs;
 use crate::cli::error::CommandError;
 use crate::cli::format::Format;
 use crate::run::fold::Run;
+use crate::search::DuelResult;
 use crate::values::candidate::CandidateId;
 use crate::values::event::Selection;
 use crate::view::format;
@@ -49,7 +50,6 @@ impl Show {
     pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let candidate = run.candidate(&self.candidate)?;
-        let known = run.search.candidate(candidate).expect("BUG: it was found in the run");
         if self.program {
             let program = run.programs.program(candidate)?.to_string();
             return Ok(print(if Terminal::of_stdout().is_terminal { harmless(&program) } else { program })?);
@@ -57,7 +57,7 @@ impl Show {
         let evaluation = run.evaluation(candidate)?;
         let shown = ShowJson {
             format: FORMAT,
-            row: Row::of(candidate, known),
+            row: Row::of(&run.search, candidate),
             selection: run.selection(candidate)?,
             proposal: run.programs.proposal(candidate)?.map(|proposal| proposal.lossy().into_owned()),
             half_width: half_width(&run, candidate, evaluation.as_ref())?,
@@ -69,28 +69,30 @@ impl Show {
 
 /// Of the measurements that the scores of a candidate follow from; `None` if it has none.
 fn half_width(run: &Run, candidate: CandidateId, evaluation: Option<&Evaluation>) -> Result<Option<f64>, CommandError> {
-    let known = run.search.candidate(candidate).filter(|known| known.scores().is_some());
+    // One window tells nothing about the spread.
+    let known = run.search.candidate(candidate).filter(|known| known.scores().is_some() && !known.is_partial);
     let measured = evaluation.and_then(Evaluation::measurement);
     let Some((known, measured)) = known.zip(measured) else { return Ok(None) };
     let is_refuted = known.held_out.as_ref().is_some_and(|result| !result.confirmed);
     let duels = if is_refuted { run.duels(candidate)? } else { Vec::new() };
+    let measured = run.search.compared(known.device, measured);
+    let in_duel = known.duels.last().map(|result| result.device);
     Ok(match duels.last().and_then(|(_, duel)| duel.contender.measured()) {
-        Some(last) => run.search.pooled_half_width(&measured.pooled(last)),
-        None => run.search.half_width(measured),
+        Some(last) => run.search.pooled_half_width(&measured.pooled(&run.search.compared(in_duel, last))),
+        None => run.search.half_width(&measured),
     })
 }
 
 fn text(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
     let Row { candidate, name, commit, .. } = &shown.row;
-    let known = |id| run.search.candidate(id).expect("BUG: a parent is a candidate");
-    let parents: Vec<Row> = shown.row.parents.iter().map(|id| Row::of(*id, known(*id))).collect();
+    let parents: Vec<Row> = shown.row.parents.iter().map(|id| Row::of(&run.search, *id)).collect();
     let heading = terminal.paint(Tone::Heading, &format!("candidate {candidate}: {}", harmless(name)));
     let proposal = shown.proposal.as_ref().map_or(String::new(), |text| proposal_text(text, terminal));
     format!(
         "{heading}\n{}commit {commit}\n{}\n{}{}{}{proposal}",
         origin(shown, &parents),
         outcome(run, &shown.row, terminal),
-        duels(&shown.row),
+        duels(run, &shown.row),
         verdict(run, shown, terminal),
         against_parent(&parents, &shown.row, terminal)
     )
@@ -110,18 +112,24 @@ fn outcome(run: &Run, row: &Row, terminal: &Terminal) -> String {
         true => ", confirmed on held-out windows",
         false => ", refuted on held-out windows",
     });
+    let on_device = row.device.as_ref().map_or(String::new(), |device| format!(" on {}", harmless(device)));
     let best = if is_best { ", the best of the run" } else { "" };
+    let partly = if row.partial { ", partial: on one window of each case so far" } else { "" };
     let tone = match row.outcome {
         "rejected" | "inconsistent" => Tone::Bad,
         _ if is_best => Tone::Good,
-        _ => return format!("{}{held_out}", row.outcome),
+        _ => return format!("{}{partly}{on_device}{held_out}", row.outcome),
     };
-    terminal.paint(tone, &format!("{}{held_out}{best}", row.outcome))
+    terminal.paint(tone, &format!("{}{partly}{on_device}{held_out}{best}", row.outcome))
 }
 
 /// A line for each duel.
-fn duels(row: &Row) -> String {
-    row.duels.iter().map(|result| format!("duel: {}\n", inspect::duel_result_text(result))).collect()
+fn duels(run: &Run, row: &Row) -> String {
+    let device = |result| {
+        inspect::device_name(&run.search, Some(result)).map_or(String::new(), |name| format!(" on {}", harmless(name)))
+    };
+    let line = |result: &DuelResult| format!("duel{}: {}\n", device(result.device), inspect::duel_result_text(result));
+    row.duels.iter().map(line).collect()
 }
 
 fn verdict(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
@@ -145,7 +153,7 @@ fn verdict(run: &Run, shown: &ShowJson, terminal: &Terminal) -> String {
             terminal.paint(Tone::Bad, &inspect::consistency_text(inconsistencies))
         }
         (Some(Evaluation::Outclassed { at_best, .. }), _) => {
-            format!("stopped early: it could have scored at most {at_best:.4}\n")
+            format!("stopped early: it could have scored at most {}\n", format::score(*at_best))
         }
         _ => String::new(),
     }

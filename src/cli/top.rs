@@ -1,15 +1,20 @@
 //! `packevolve top`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Args;
 use packevolve_contract::case::Case;
+use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::serving::Serving;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::args::RunArgs;
-use crate::cli::error::CommandError;
+use crate::cli::error::{CliError, CommandError};
 use crate::cli::format::Format;
+use crate::config::Config;
+use crate::run::fold::Run;
 use crate::values::candidate::CandidateId;
 use crate::view::inspect::{self, FORMAT, Row};
 use crate::view::terminal::Terminal;
@@ -28,6 +33,9 @@ pub struct Top {
     /// List all candidates with a score; rejected ones and those stopped early have none
     #[arg(long, conflicts_with = "count")]
     all: bool,
+    /// Of a run whose target is policy: settings whose `deployment` prices what was measured, instead of the run's
+    #[arg(long, value_name = "FILE")]
+    deployment: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -45,9 +53,32 @@ impl Top {
         let run = self.run.open()?;
         let best = run.search.best().map(|best| best.candidate);
         let count = if self.all { usize::MAX } else { self.count.get() };
-        let json = TopJson { format: FORMAT, best, candidates: inspect::top(&run.search, count) };
+        let candidates = match &self.deployment {
+            Some(path) => priced(&run, &Config::read(Some(path))?.serving()?, count)?,
+            None => inspect::top(&run.search, count),
+        };
+        let json = TopJson { format: FORMAT, best, candidates };
         Ok(self.format.print(&json, |terminal| text(&json, &run.search.origin().cases, terminal))?)
     }
+}
+
+/// The candidates with the highest scores at other prices, on the chains of the search alone.
+fn priced(run: &Run, serving: &Serving, count: usize) -> Result<Vec<Row>, CommandError> {
+    if run.search.settings().evaluation.policy.is_none() {
+        return Err(CliError::NotPolicy.into());
+    }
+    let mut rows = inspect::top(&run.search, usize::MAX);
+    for row in &mut rows {
+        let evaluation = run.evaluation(row.candidate)?;
+        let device = run.search.candidate(row.candidate).and_then(|known| known.device);
+        let measured = evaluation.as_ref().and_then(Evaluation::measurement);
+        row.scores = measured.and_then(|measured| run.search.priced(&run.search.compared(device, measured), serving));
+        row.held_out = None;
+    }
+    let score = |row: &Row| row.scores.as_ref().map_or(f64::NEG_INFINITY, |scores| scores.combined_score);
+    rows.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.candidate.cmp(&b.candidate)));
+    rows.truncate(count);
+    Ok(rows)
 }
 
 fn text(top: &TopJson, cases: &[Case], terminal: &Terminal) -> String {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
 use crate::run::fold::Run;
@@ -23,6 +23,25 @@ pub fn check_consistency(run: &Run, candidate: CandidateId) -> Result<(), CliErr
 /// Writes the whole file or nothing, follows links, and keeps the permissions of an existing file.
 pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
     replace(path, text).map_err(|source| CliError::Write { path: path.to_owned(), source })
+}
+
+/// A folder that does not exist or is empty.
+pub fn new_folder(path: &Path) -> Result<PathBuf, CliError> {
+    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(path.to_owned()),
+        Ok(false) => Err(CliError::NotEmpty(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(source) => Err(CliError::Write { path: path.to_owned(), source }),
+    }
+}
+
+/// Files by their paths in the folder, which is made, as are the folders in it.
+pub fn write_folder(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
+    files.iter().try_for_each(|(name, bytes)| {
+        let path = folder.join(name);
+        let written = fs::create_dir_all(path.parent().unwrap_or(folder)).and_then(|()| fs::write(&path, bytes));
+        written.map_err(|source| CliError::Write { path: folder.to_owned(), source })
+    })
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {

@@ -8,11 +8,24 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('\n')
 }
 
+/// The lines of `text`, each with the offset of its first byte.
+pub(crate) fn lines_with_starts(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    lines(text).scan(0, |offset, line| {
+        *offset += line.len();
+        Some((*offset - line.len(), line))
+    })
+}
+
 pub(crate) fn content(line: &str) -> &str {
     match line.strip_suffix('\n') {
         Some(line) => line.strip_suffix('\r').unwrap_or(line),
         None => line,
     }
+}
+
+/// The end of a line: LF, CRLF or nothing.
+pub(crate) fn line_end(line: &str) -> &str {
+    &line[content(line).len()..]
 }
 
 /// What a line says when markers and tags are read: without its line end and trailing blanks.

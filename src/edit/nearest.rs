@@ -79,7 +79,16 @@ pub(crate) fn nearest(program: &str, region: &Region, search: &str) -> Vec<NearM
     if starts.is_empty() {
         starts.extend(most_similar_line(&spans, &wanted));
     }
-    starts.into_iter().map(|(span, start)| spans[span].place(start, &wanted)).collect()
+    // Two votes may be for the same place, with another line left out before it.
+    let mut found: Vec<(usize, Range<usize>)> = Vec::new();
+    for (span, start) in starts {
+        let place = spans[span].found(start, &wanted);
+        let overlaps = |other: &Range<usize>| place.start < other.end && other.start < place.end;
+        if !found.iter().any(|(other, range)| *other == span && overlaps(range)) {
+            found.push((span, place));
+        }
+    }
+    found.into_iter().map(|(span, place)| spans[span].place(place, &wanted)).collect()
 }
 
 struct EditableSpan<'a> {
@@ -93,15 +102,14 @@ impl<'a> EditableSpan<'a> {
         Self { first: number(program, span.start), lines: lines(&program[span.clone()]).collect() }
     }
 
-    /// The place whose first line is about `start`, which may lie before the span.
-    fn place(&self, start: isize, wanted: &[&str]) -> NearMatch {
-        let found = self.found(start, wanted);
+    fn place(&self, found: Range<usize>, wanted: &[&str]) -> NearMatch {
         let (line, lines) = (self.first + found.start, &self.lines[found]);
         NearMatch { line, difference: difference(wanted, lines), diff: diff(wanted, lines, line) }
     }
 
-    /// The lines opposite the wanted ones. Where lines were left out or put in, more lines agree when some before and
-    /// after `start` are looked at too; where they do not, a place nearby would only be mixed in.
+    /// The lines opposite the wanted ones, of which the first is about line `start`, which may lie before the span. Where
+    /// lines were left out or put in, more lines agree when some before and after that are looked at too; where they do
+    /// not, a place nearby would only be mixed in.
     fn found(&self, start: isize, wanted: &[&str]) -> Range<usize> {
         let slack = SLACK.min(wanted.len());
         let exact = self.window(start, wanted.len());
@@ -253,11 +261,17 @@ fn diff(wanted: &[&str], lines: &[&str], number: usize) -> String {
     rows.iter().map(|row| format!("{}\n", row.trim_end())).collect()
 }
 
-/// A line cut to a bounded length, with its control characters written out: it may reach a terminal.
+/// A line cut to a bounded length, with control characters and invisible ones written out: it may reach a terminal, and
+/// a difference must be seen.
 fn printed(line: &str) -> String {
     let line = line.strip_suffix('\n').unwrap_or(line);
     let shown = |char: char| match char {
-        '\u{2028}' | '\u{2029}' => char.escape_default().to_string(),
+        '\u{a0}'
+        | '\u{ad}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{feff}' => char.escape_unicode().to_string(),
         _ if char.is_control() && char != '\t' => char.escape_default().to_string(),
         _ => char.to_string(),
     };
@@ -316,6 +330,22 @@ mod tests {
         let place = &places(program, "def balanced_paking(weights, num_packs):\n")[0];
         assert_eq!(place.line, 3);
         assert_eq!(places(program, "class Unrelated:\n"), []);
+    }
+
+    #[test]
+    fn lines_left_out_in_the_middle_do_not_make_one_place_two() {
+        let program = "zero\nalpha = first()\nx = 1\ny = 2\nz = 3\nw = 4\nomega = last()\nend\n";
+        for search in ["alpha = first()\n...\nomega = last()\n", "alpha = first()\n    ...\n\nomega = last()\n"] {
+            let places = places(program, search);
+            assert_eq!(places.iter().map(|place| place.line).collect::<Vec<_>>(), [2], "{places:?}");
+            assert!(places[0].diff.contains("    7   omega = last()"), "{}", places[0].diff);
+        }
+    }
+
+    #[test]
+    fn an_invisible_character_is_shown() {
+        let place = &places("\u{feff}import torch\nx\u{a0}= 1\n", "import torch\nx = 1\n")[0];
+        assert!(place.diff.contains("\\u{feff}import") && place.diff.contains("x\\u{a0}= 1"), "{}", place.diff);
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// The sections of a document: the bytes between the tags of each.
+/// The sections of a document: the bytes between the tags of each. An editor may have put a byte order mark before the
+/// first.
 fn sections(text: &str) -> Result<Vec<(Tag, Range<usize>)>, ProposalError> {
     let mut sections: Vec<(Tag, Range<usize>)> = Vec::new();
     let mut open: Option<(Tag, usize, usize)> = None;
@@ -140,7 +141,7 @@ fn sections(text: &str) -> Result<Vec<(Tag, Range<usize>)>, ProposalError> {
     for (line, content) in (1..).zip(lines(text)) {
         let start = offset;
         offset += content.len();
-        let Some((tag, opens)) = Tag::of(content) else { continue };
+        let Some((tag, opens)) = Tag::of(content.trim_start_matches('\u{feff}')) else { continue };
         open = match open {
             None if opens && sections.iter().any(|(found, _)| *found == tag) => {
                 return Err(ProposalError::Twice { tag, line });
@@ -216,6 +217,13 @@ mod tests {
     }
 
     const DIFF: &str = "\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n\n";
+
+    #[test]
+    fn a_document_may_begin_with_a_byte_order_mark() {
+        let text = "<NAME>\nn\n</NAME>\n<DESCRIPTION>\nd\n</DESCRIPTION>\n<DIFF>\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n</DIFF>\n";
+        assert_eq!(Proposal::parse(&format!("\u{feff}{text}")), Proposal::parse(text));
+        assert_eq!(Proposal::parse(text).unwrap().name, "n");
+    }
 
     #[test]
     fn a_proposal_is_printed_as_a_document() {

@@ -22,7 +22,8 @@ impl RegionMarker {
     ///
     /// Text after the word is allowed: `# EVOLVE-BLOCK-START: packing` taken for code would open the whole program.
     pub(crate) fn of(line: &str) -> Option<Self> {
-        let line = line.trim_start();
+        // Python takes a byte order mark for no part of the first line.
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim_start();
         let comment = line.strip_prefix('#').or_else(|| line.strip_prefix("//"))?;
         let words = comment.trim_start_matches(['#', '/', ' ', '\t']).strip_prefix("EVOLVE-BLOCK-")?;
         let (marker, rest) = match words.strip_prefix("START") {
@@ -109,6 +110,11 @@ mod tests {
     fn a_program_without_markers_is_editable_throughout() {
         assert_eq!(texts("a\nb"), ["a\nb"]);
         assert_eq!(texts(""), [""]);
+    }
+
+    #[test]
+    fn a_marker_may_follow_the_byte_order_mark_of_the_program() {
+        assert_eq!(texts("\u{feff}# EVOLVE-BLOCK-START\na\n# EVOLVE-BLOCK-END\n"), ["a\n"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and means nothing.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -87,10 +87,9 @@ impl Exchanges {
     /// # Errors
     /// The file cannot be read, or it was changed.
     pub fn read(&self, wanted: ExchangeRef) -> Result<Exchange, ExchangeError> {
-        let line = line_at(&self.path, wanted.offset);
+        let line = line_at(&self.path, wanted);
         let line = line.map_err(|source| ExchangeError::Io { path: self.path.clone(), doing: "read", source })?;
-        let is_it = Digest::of(&line) == wanted.digest;
-        let exchange = is_it.then(|| serde_json::from_slice(&line).ok()).flatten();
+        let exchange = line.and_then(|line| serde_json::from_slice(&line).ok());
         exchange.ok_or_else(|| ExchangeError::Damaged { path: self.path.clone(), offset: wanted.offset })
     }
 }
@@ -113,14 +112,17 @@ fn open_to_append(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-/// The line at `offset`, without its newline.
-fn line_at(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+/// The line at the place of an exchange, without its newline, if it has the digest; a long line of another is not kept.
+fn line_at(path: &Path, wanted: ExchangeRef) -> io::Result<Option<Vec<u8>>> {
     let mut file = BufReader::new(File::open(path)?);
-    file.seek(SeekFrom::Start(offset))?;
-    let mut line = Vec::new();
-    file.read_until(b'\n', &mut line)?;
-    line.pop_if(|last| *last == b'\n');
-    Ok(line)
+    file.seek(SeekFrom::Start(wanted.offset))?;
+    let (digest, length) = Digest::of_line(&mut file)?;
+    if digest != wanted.digest {
+        return Ok(None);
+    }
+    let mut line = vec![0; length as usize];
+    file.get_ref().read_exact_at(&mut line, wanted.offset)?;
+    Ok(Some(line))
 }
 
 #[cfg(test)]

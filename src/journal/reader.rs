@@ -144,7 +144,9 @@ impl<E: DeserializeOwned> Events<E> {
     pub fn at(&self, offset: u64) -> Result<E, JournalError> {
         let mut file = BufReader::with_capacity(1 << 14, &self.file);
         let mut line = Vec::new();
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_until(b'\n', &mut line));
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.by_ref().take(MAX_LINE as u64).read_until(b'\n', &mut line));
         read.map_err(JournalError::io(&self.path, "read"))?;
         let event = parse(line.strip_suffix(b"\n").unwrap_or(&line));
         event.map_err(|source| JournalError::Changed { path: self.path.clone(), offset, source })

@@ -1,9 +1,9 @@
-//! The pool of judges that evaluate in parallel, each on a CPU of its own.
+//! The pool of judges that measure in parallel, one a slot, each at the place of its slot. Decides nothing: it opens a slot
+//! when it is asked to, and reports what becomes of it.
 
 use std::fmt;
+use std::time::Duration;
 
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
 use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready, Session};
@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::judge::client::{Judge, JudgeError};
+use crate::values::place::Place;
+use crate::values::settings::Settings;
 
 /// What a judge is asked to measure.
 #[derive(Debug)]
@@ -26,94 +28,159 @@ pub enum Measured {
     Duel(Box<Duel>),
 }
 
+/// What became of a slot.
 #[derive(Debug)]
-pub struct Finished<T> {
-    pub task: T,
-    pub measured: Result<Measured, JudgeError>,
+pub struct Report<T> {
+    pub slot: usize,
+    pub news: News<T>,
 }
 
-/// Dropping the pool ends its judges. `T` identifies the caller's tasks.
+#[derive(Debug)]
+pub enum News<T> {
+    /// A judge is ready.
+    Opened(Box<Ready>),
+    Measured(T, Measured),
+    /// The judge is gone, or did not start, with the task that it had.
+    Lost(Option<T>, JudgeError),
+}
+
+enum Command<T> {
+    /// Starts a judge after this time.
+    Open(Duration),
+    Measure(T, Order),
+}
+
+/// Dropping the pool kills what it has started on this machine; [`JudgePool::close`] ends judges everywhere. `T`
+/// identifies the caller's tasks.
 #[derive(Debug)]
 pub struct JudgePool<T> {
-    ready: Ready,
-    orders: Vec<mpsc::Sender<(T, Order)>>,
-    free: Vec<usize>,
-    results: mpsc::Receiver<(usize, Finished<T>)>,
-    /// Dropped with the pool.
-    _tasks: JoinSet<()>,
+    /// By slot; `None` once it is retired.
+    slots: Vec<Option<mpsc::Sender<Command<T>>>>,
+    reports: mpsc::Receiver<Report<T>>,
+    keepers: JoinSet<()>,
 }
 
 impl<T: fmt::Debug + Send + 'static> JudgePool<T> {
-    /// Starts `count` judges in parallel, each with the session for its CPU and without the `hidden` environment
-    /// variables, and waits until all are ready.
-    pub async fn open(
-        count: usize,
-        hidden: &[String],
-        session: impl Fn(Option<usize>) -> Session,
-    ) -> Result<Self, JudgeError> {
-        let cpus = own_cpus(count);
-        let mut opening = JoinSet::new();
-        for slot in 0..count {
-            let (session, hidden) = (session(cpus.get(slot).copied()), hidden.to_vec());
-            opening.spawn(async move { Judge::open(session, &hidden).await });
+    /// A closed slot for each slot of the settings. Judges start without the `hidden` environment variables.
+    pub fn new(settings: &Settings, session: &Session, hidden: &[String]) -> Self {
+        let (sender, reports) = mpsc::channel(settings.slots());
+        let mut keepers = JoinSet::new();
+        let mut slots = Vec::new();
+        for place in &settings.judges {
+            for number in 0..place.slots {
+                let (commands, inbox) = mpsc::channel(1);
+                let session = Session { cpu: Some(number), ..session.clone() };
+                let keeper = Keeper { place: place.clone(), session, hidden: hidden.to_vec(), judge: None };
+                keepers.spawn(keep(slots.len(), keeper, inbox, sender.clone()));
+                slots.push(Some(commands));
+            }
         }
-        let mut judges = Vec::new();
-        while let Some(judge) = opening.join_next().await {
-            judges.push(judge.expect("BUG: opening a judge does not panic")?);
+        Self { slots, reports, keepers }
+    }
+
+    /// Starts a judge in a closed slot after this time; [`JudgePool::next`] reports what becomes of it.
+    pub fn open(&self, slot: usize, after: Duration) {
+        self.command(slot, Command::Open(after));
+    }
+
+    /// Starts a measurement in an open slot; [`JudgePool::next`] reports what becomes of it.
+    pub fn dispatch(&self, slot: usize, task: T, order: Order) {
+        self.command(slot, Command::Measure(task, order));
+    }
+
+    fn command(&self, slot: usize, command: Command<T>) {
+        let commands = self.slots[slot].as_ref().expect("BUG: a retired slot is not used");
+        assert!(commands.try_send(command).is_ok(), "BUG: a slot has one command at a time");
+    }
+
+    /// Ends the judge of a slot for good.
+    pub fn retire(&mut self, slot: usize) {
+        self.slots[slot] = None;
+    }
+
+    /// Waits for what becomes of a slot next.
+    pub async fn next(&mut self) -> Report<T> {
+        match self.reports.recv().await {
+            Some(report) => report,
+            // All slots are retired.
+            None => std::future::pending().await,
         }
-        let ready = judges.first().expect("BUG: there is at least one slot").ready().clone();
-        let (sender, results) = mpsc::channel(count);
-        let mut tasks = JoinSet::new();
-        let mut orders = Vec::new();
-        for (slot, judge) in judges.into_iter().enumerate() {
-            let (order, inbox) = mpsc::channel(1);
-            tasks.spawn(serve(slot, judge, inbox, sender.clone()));
-            orders.push(order);
-        }
-        Ok(Self { ready, orders, free: (0..count).rev().collect(), results, _tasks: tasks })
     }
 
-    pub fn ready(&self) -> &Ready {
-        &self.ready
-    }
-
-    pub fn has_free(&self) -> bool {
-        !self.free.is_empty()
-    }
-
-    /// Starts a measurement on a free judge; [`JudgePool::done`] returns the result.
-    pub fn dispatch(&mut self, task: T, order: Order) {
-        let slot = self.free.pop().expect("BUG: dispatched without a free slot");
-        self.orders[slot].try_send((task, order)).expect("BUG: a free slot takes an order");
-    }
-
-    pub async fn done(&mut self) -> Finished<T> {
-        let (slot, done) = self.results.recv().await.expect("BUG: slots outlive their results");
-        self.free.push(slot);
-        done
+    /// Ends all judges, here and elsewhere, and waits until they have ended.
+    pub async fn close(mut self) {
+        self.slots.clear();
+        self.reports.close();
+        while self.keepers.join_next().await.is_some() {}
     }
 }
 
-async fn serve<T>(
+/// What a slot needs to start its judge.
+struct Keeper {
+    place: Place,
+    session: Session,
+    hidden: Vec<String>,
+    judge: Option<Judge>,
+}
+
+/// Carries out the commands of a slot, until there are no more or none can be heard.
+async fn keep<T>(
     slot: usize,
-    mut judge: Judge,
-    mut inbox: mpsc::Receiver<(T, Order)>,
-    results: mpsc::Sender<(usize, Finished<T>)>,
+    mut keeper: Keeper,
+    mut inbox: mpsc::Receiver<Command<T>>,
+    reports: mpsc::Sender<Report<T>>,
 ) {
-    while let Some((task, order)) = inbox.recv().await {
-        let measured = match order {
-            Order::Evaluate(request) => judge.evaluate(*request).await.map(|done| Measured::Evaluation(Box::new(done))),
-            Order::Duel(request) => judge.duel(*request).await.map(|done| Measured::Duel(Box::new(done))),
+    while let Some(command) = inbox.recv().await {
+        let news = tokio::select! {
+            news = keeper.obey(command) => news,
+            // Only the end comes while a command is carried out.
+            _ = inbox.recv() => break,
         };
-        if results.send((slot, Finished { task, measured })).await.is_err() {
-            return;
+        if reports.send(Report { slot, news }).await.is_err() {
+            break;
         }
+    }
+    if let Some(judge) = keeper.judge.take() {
+        judge.close().await;
     }
 }
 
-/// A CPU for each slot, from those that this process may use; none if there are too few.
-fn own_cpus(slots: usize) -> Vec<usize> {
-    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    let allowed: Vec<usize> = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect();
-    if allowed.len() < slots { Vec::new() } else { allowed }
+impl Keeper {
+    async fn obey<T>(&mut self, command: Command<T>) -> News<T> {
+        match command {
+            Command::Open(after) => {
+                tokio::time::sleep(after).await;
+                match self.start().await {
+                    Ok(ready) => News::Opened(ready),
+                    Err(error) => self.lost(None, error).await,
+                }
+            }
+            Command::Measure(task, order) => match self.measure(order).await {
+                Ok(measured) => News::Measured(task, measured),
+                Err(error) => self.lost(Some(task), error).await,
+            },
+        }
+    }
+
+    async fn start(&mut self) -> Result<Box<Ready>, JudgeError> {
+        let judge = self.judge.insert(Judge::start(&self.place, &self.hidden)?);
+        judge.greet(self.session.clone()).await?;
+        Ok(Box::new(judge.ready().clone()))
+    }
+
+    async fn measure(&mut self, order: Order) -> Result<Measured, JudgeError> {
+        let judge = self.judge.as_mut().expect("BUG: a slot opens before it measures");
+        Ok(match order {
+            Order::Evaluate(request) => Measured::Evaluation(Box::new(judge.evaluate_once(*request).await?)),
+            Order::Duel(request) => Measured::Duel(Box::new(judge.duel(*request).await?)),
+        })
+    }
+
+    /// Ends what is left of the judge.
+    async fn lost<T>(&mut self, task: Option<T>, error: JudgeError) -> News<T> {
+        if let Some(judge) = self.judge.take() {
+            judge.close().await;
+        }
+        News::Lost(task, error)
+    }
 }

@@ -1,24 +1,27 @@
-//! The catalogue of building blocks from which `compose` assembles programs. `candidates/blocks/README.md` describes
-//! the blocks and their headers.
+//! Catalogues of building blocks from which `compose` assembles programs. `candidates/blocks/README.md` describes the blocks
+//! and their headers.
 //!
-//! A catalogue is one text, the files joined, so that the record holds one object.
+//! A catalogue is one text, its name and the files of its folder joined, so that the record holds one object.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
-use strum::{Display, EnumIter, EnumString};
 use thiserror::Error;
 
+use crate::config::Asset;
 use crate::edit::line::{bare, lines};
-use crate::proposer::folder::{FolderError, files};
+use crate::proposer::folder::{FolderError, asset_files, asset_folders, utf8};
+use crate::proposer::frame::{BlockKind, Frame, FrameBlocks};
 use crate::proposer::syntax::functions;
 use crate::values::error_kind::{Classify, ErrorKind};
+use crate::values::settings::EvaluationSettings;
 
+const BLOCKS: &str = "building blocks";
+const NAMED: &str = "# catalogue: ";
 const BEGINS: &str = "# block: ";
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Catalogue {
+    name: String,
     blocks: BTreeMap<String, Block>,
 }
 
@@ -32,30 +35,23 @@ pub(crate) struct Block {
     pub(crate) needs: Vec<String>,
     /// A description with parameters in braces.
     pub(crate) says: String,
+    /// How often it is drawn, compared with the others of its kind.
+    pub(crate) weight: u32,
+    /// The import that it needs besides NumPy and torch, a line of Python; empty for most.
+    pub(crate) import: String,
     /// Each parameter with its possible values, in order.
     pub(crate) parameters: Vec<(String, Vec<String>)>,
     /// The source of its function, ending with a newline.
     pub(crate) text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumIter, EnumString)]
-#[strum(serialize_all = "lowercase")]
-pub(crate) enum BlockKind {
-    Frame,
-    Helper,
-    Order,
-    Assign,
-    Select,
-    Refine,
-    Bound,
-    Restart,
-}
-
-/// Blocks that every program needs, so every catalogue must have them.
-pub(crate) const FRAME: [&str; 2] = ["sorted", "placement"];
+/// The line that the calls of the other blocks replace.
+pub(crate) const CALLS: &str = "    ...\n";
 
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CatalogueError {
+    #[error("it does not begin with `{NAMED}` and its name")]
+    Unnamed,
     /// Something stands before the first block.
     #[error("line {line}: a block begins with `{BEGINS}` and its name")]
     Stray { line: usize },
@@ -71,16 +67,27 @@ impl Classify for CatalogueError {
     }
 }
 
-/// Joins the `*.py` files of `folder`, sorted by name.
-pub fn gather(folder: &Path) -> Result<String, FolderError> {
-    let files = files("building blocks", folder, "py", |path| fs::read_to_string(path))?;
-    Ok(files.into_iter().map(|(_, text)| text).collect())
+/// The catalogues in the folders of `folder`, sorted by name: the `*.py` files of each, sorted by name and joined.
+pub fn gather(folder: &Asset) -> Result<Vec<String>, FolderError> {
+    let catalogues = asset_folders(BLOCKS, folder)?.into_iter().map(|(name, folder)| {
+        let files = asset_files(BLOCKS, &folder, "py", utf8)?;
+        Ok(joined(&name, files.iter().map(|(_, text)| text.as_str())))
+    });
+    catalogues.collect()
+}
+
+/// The text of a catalogue.
+pub fn joined<'a>(name: &str, files: impl IntoIterator<Item = &'a str>) -> String {
+    files.into_iter().fold(format!("{NAMED}{name}\n"), |text, file| text + file)
 }
 
 impl Catalogue {
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
         let mut parts: Vec<(&str, String)> = Vec::new();
-        for (number, line) in (1..).zip(lines(text)) {
+        let mut all = (1..).zip(lines(text));
+        let (_, first) = all.next().ok_or(CatalogueError::Unnamed)?;
+        let name = bare(first).strip_prefix(NAMED).ok_or(CatalogueError::Unnamed)?.to_owned();
+        for (number, line) in all {
             match (line.strip_prefix(BEGINS), parts.last_mut()) {
                 (Some(name), _) => parts.push((bare(name), String::new())),
                 (None, Some((_, part))) => *part += line,
@@ -95,19 +102,22 @@ impl Catalogue {
                 return Err(wrong("defined twice".to_owned()));
             }
         }
-        let catalogue = Self { blocks };
+        let catalogue = Self { name, blocks };
         catalogue.check()?;
         Ok(catalogue)
     }
 
     fn check(&self) -> Result<(), CatalogueError> {
         let of_frame = |name: &str| self.get(name).is_some_and(|block| block.kind == BlockKind::Frame);
-        if let Some(missing) = FRAME.iter().find(|name| !of_frame(name)) {
+        let FrameBlocks { first, last, caller } = self.frame().blocks();
+        if let Some(missing) = [first, last, caller].into_iter().find(|name| !of_frame(name)) {
             return Err(CatalogueError::Missing { missing: format!("block `{missing}` of kind frame") });
         }
-        if let Some(kind) =
-            [BlockKind::Assign, BlockKind::Bound].into_iter().find(|kind| self.of_kind(*kind).count() == 0)
-        {
+        if !self.blocks[caller].text.contains(CALLS) {
+            let problem = "it has no line `    ...`, which the calls of the other blocks replace".to_owned();
+            return Err(CatalogueError::Block { block: caller.to_owned(), problem });
+        }
+        if let Some(kind) = self.frame().required().iter().find(|kind| self.of_kind(**kind).count() == 0) {
             return Err(CatalogueError::Missing { missing: format!("block of kind {kind}") });
         }
         for block in self.blocks.values() {
@@ -117,6 +127,31 @@ impl Catalogue {
             }
         }
         Ok(())
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its programs are: policies, if it has the block that begins them.
+    pub(crate) fn frame(&self) -> Frame {
+        let begins = |frame: Frame| self.get(frame.blocks().first).is_some();
+        if begins(Frame::Policy) { Frame::Policy } else { Frame::Packing }
+    }
+
+    /// Whether its programs are for runs with these settings.
+    pub fn fits(&self, settings: &EvaluationSettings) -> bool {
+        self.frame() == Frame::of(settings)
+    }
+
+    /// The imports of its programs besides NumPy and torch, each a line of Python.
+    pub(crate) fn imports(&self) -> BTreeSet<&str> {
+        self.blocks.values().map(|block| block.import.as_str()).filter(|import| !import.is_empty()).collect()
+    }
+
+    /// Whether its programs are compiled by Numba.
+    pub fn needs_numba(&self) -> bool {
+        self.imports().iter().any(|import| import.contains("numba"))
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -156,7 +191,8 @@ impl Block {
     fn parse(name: &str, part: &str) -> Result<Self, String> {
         let header: Vec<&str> = lines(part).take_while(|line| line.starts_with('#')).collect();
         let text = part[header.concat().len()..].trim_end().to_owned() + "\n";
-        let (mut kind, mut needs, mut says) = (None, Vec::new(), String::new());
+        let (mut kind, mut needs, mut says, mut import) = (None, Vec::new(), String::new(), String::new());
+        let mut weight = 1;
         let mut parameters: Vec<(String, Vec<String>)> = Vec::new();
         for line in header {
             let (key, value) =
@@ -167,10 +203,15 @@ impl Block {
                 "kind" => kind = Some(value.parse().map_err(|_| format!("{value:?} is not a kind"))?),
                 "needs" => needs = words().collect(),
                 "says" => says = value.to_owned(),
+                "weight" => {
+                    weight = value.parse().map_err(|_| format!("its weight, {value:?}, is not a whole number"))?;
+                }
+                "import" => import = value.to_owned(),
                 _ => parameters.push((key.to_owned(), words().collect())),
             }
         }
-        let block = Self { name: name.to_owned(), kind: kind.ok_or("it has no kind")?, needs, says, parameters, text };
+        let kind = kind.ok_or("it has no kind")?;
+        let block = Self { name: name.to_owned(), kind, needs, says, weight, import, parameters, text };
         block.check()?;
         Ok(block)
     }
@@ -199,7 +240,9 @@ mod tests {
 
     fn least() -> String {
         let kinds = [("sorted", "frame"), ("placement", "frame"), ("deal", "assign"), ("mean", "bound")];
-        kinds.map(|(name, kind)| block(name, &format!("# kind: {kind}\n"))).concat()
+        let blocks = kinds.map(|(name, kind)| block(name, &format!("# kind: {kind}\n")));
+        let pack = "# block: pack\n# kind: frame\ndef _pack(items):\n    ...\n    return packs\n";
+        joined("own", blocks.iter().map(String::as_str).chain([pack]))
     }
 
     fn problem(header: &str) -> String {
@@ -211,11 +254,14 @@ mod tests {
         let text =
             least() + &block("b", "# kind: refine\n# needs: deal mean\n# says: {steps} steps\n# steps: 1 2.5 4\n");
         let catalogue = Catalogue::parse(&text).unwrap();
-        let block = catalogue.get("b").unwrap();
-        assert_eq!((block.kind, block.needs.len(), block.says.as_str()), (BlockKind::Refine, 2, "{steps} steps"));
-        assert_eq!(block.parameters, [("steps".to_owned(), ["1", "2.5", "4"].map(str::to_owned).to_vec())]);
-        assert_eq!(block.text, "def _b(items):\n    return items\n");
-        assert_eq!(catalogue.names().count(), 5);
+        let read = catalogue.get("b").unwrap();
+        assert_eq!((read.kind, read.needs.len(), read.says.as_str()), (BlockKind::Refine, 2, "{steps} steps"));
+        assert_eq!(read.parameters, [("steps".to_owned(), ["1", "2.5", "4"].map(str::to_owned).to_vec())]);
+        assert_eq!(read.text, "def _b(items):\n    return items\n");
+        assert_eq!((catalogue.name(), catalogue.names().count(), catalogue.needs_numba()), ("own", 6, false));
+        let compiled = least() + &block("c", "# kind: helper\n# import: from numba import njit\n");
+        let compiled = Catalogue::parse(&compiled).unwrap();
+        assert_eq!((compiled.imports(), compiled.needs_numba()), (BTreeSet::from(["from numba import njit"]), true));
     }
 
     #[test]
@@ -232,6 +278,7 @@ mod tests {
     fn an_error_in_a_header_names_the_block() {
         assert_eq!(problem("# says: x\n"), "block b: it has no kind");
         assert_eq!(problem("# kind: x\n"), "block b: \"x\" is not a kind");
+        assert_eq!(problem("# kind: helper\n# weight: x\n"), "block b: its weight, \"x\", is not a whole number");
         assert_eq!(problem("# kind: helper\n# what\n"), "block b: \"# what\" is not a header line");
         assert_eq!(problem("# kind: helper\n# steps: 1 few\n"), "block b: the values of steps must be numbers");
         assert_eq!(problem("# kind: helper\n# needs: x\n"), "block b: it needs x, which does not exist");
@@ -241,9 +288,13 @@ mod tests {
     #[test]
     fn an_incomplete_catalogue_is_refused() {
         let error = |text: &str| Catalogue::parse(text).unwrap_err().to_string();
-        assert_eq!(error("\n"), "line 1: a block begins with `# block: ` and its name");
-        assert_eq!(error(""), "there is no block `sorted` of kind frame");
+        let unnamed = "it does not begin with `# catalogue: ` and its name";
+        assert_eq!([error(""), error("\n")], [unnamed; 2]);
+        assert_eq!(error("# catalogue: own\n\n"), "line 2: a block begins with `# block: ` and its name");
+        assert_eq!(error("# catalogue: own\n"), "there is no block `sorted` of kind frame");
         assert_eq!(error(&least().replace("bound", "helper")), "there is no block of kind bound");
-        assert_eq!(error(&(least() + &least())), "block sorted: defined twice");
+        assert_eq!(error(&(least() + &block("sorted", "# kind: frame\n"))), "block sorted: defined twice");
+        let filled = error(&least().replace("    ...\n", ""));
+        assert_eq!(filled, "block pack: it has no line `    ...`, which the calls of the other blocks replace");
     }
 }

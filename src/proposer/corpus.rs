@@ -1,11 +1,9 @@
 //! The corpus: a folder of proposals, each with the program that it edits.
 
-use std::fs;
-use std::path::Path;
-
+use crate::config::Asset;
 use crate::edit::apply::Edit;
 use crate::edit::proposal::Proposal;
-use crate::proposer::folder::{FolderError, files};
+use crate::proposer::folder::{FolderError, asset_files};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -22,8 +20,8 @@ pub struct Planned {
 }
 
 /// Reads all `*.txt` files of a folder, sorted by name.
-pub fn read(folder: &Path) -> Result<Vec<Document>, FolderError> {
-    let files = files("corpus", folder, "txt", |path| fs::read(path))?;
+pub fn read(folder: &Asset) -> Result<Vec<Document>, FolderError> {
+    let files = asset_files("corpus", folder, "txt", Ok)?;
     Ok(files.into_iter().map(|(file, bytes)| Document { file, bytes }).collect())
 }
 

@@ -11,7 +11,7 @@ use crate::edit::merge::merged;
 use crate::edit::proposal::Proposal;
 use crate::proposer::change::{self, replaced};
 use crate::proposer::dead_code::without_dead_code;
-use crate::proposer::recipe::{ENTRY, region_with_entry};
+use crate::proposer::recipe::region_with_entry;
 use crate::proposer::syntax::{Function, assignments, holds, imports, is_sound};
 use crate::values::operator::Operator;
 
@@ -22,6 +22,8 @@ pub struct SecondParent<'a> {
     pub program: &'a str,
     /// The program of the latest common ancestor.
     pub ancestor: Option<&'a str>,
+    /// The function that the judge calls.
+    pub entry: &'a str,
 }
 
 /// Proposes an edit of `parent` that takes code from `second` and leads to a program not yet `seen`: by the operator
@@ -52,7 +54,7 @@ fn merge(parent: &str, second: SecondParent<'_>, seen: &dyn Fn(&str) -> bool) ->
 
 /// Replaces one function of the parent by the function of that name in the second parent, with its helpers.
 fn graft(parent: &str, second: SecondParent<'_>, rng: &mut Stream, seen: &dyn Fn(&str) -> bool) -> Option<Proposal> {
-    let (recipient, donor) = (Side::of(parent)?, Side::of(second.program)?);
+    let (recipient, donor) = (Side::of(parent, second.entry)?, Side::of(second.program, second.entry)?);
     let mut names: Vec<&str> = donor.functions.iter().map(|function| function.name.as_str()).collect();
     names.retain(|name| recipient.text(name).is_some() && recipient.text(name) != donor.text(name));
     names.shuffle(rng);
@@ -107,6 +109,7 @@ fn grafted(parent: &str, recipient: &Side<'_>, donor: &Side<'_>, name: &str) -> 
 /// One of the two programs, with its editable region.
 struct Side<'a> {
     program: &'a str,
+    entry: &'a str,
     span: Range<usize>,
     functions: Vec<Function>,
     imports: BTreeSet<&'a str>,
@@ -114,13 +117,13 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(program: &'a str) -> Option<Self> {
-        let (span, functions) = region_with_entry(program)?;
+    fn of(program: &'a str, entry: &'a str) -> Option<Self> {
+        let (span, functions) = region_with_entry(program, entry)?;
         let imports = imports(program).into_iter().map(|import| import.span).filter(|import| holds(&span, import));
         let imports = imports.map(|import| program[import].trim_end()).collect();
         let assigned = assignments(program).into_iter().filter(|assignment| holds(&span, &assignment.span));
         let assigned = assigned.flat_map(|assignment| assignment.names).collect();
-        Some(Self { program, span, functions, imports, assigned })
+        Some(Self { program, entry, span, functions, imports, assigned })
     }
 
     fn text(&self, name: &str) -> Option<&'a str> {
@@ -137,7 +140,7 @@ impl<'a> Side<'a> {
             let known = names.len();
             let mentioned = taken.iter().flat_map(|function| &function.mentions).map(String::as_str);
             // The entry is never a helper: in another function its name means something else.
-            names.extend(mentioned.filter(|name| *name != ENTRY && self.text(name).is_some()));
+            names.extend(mentioned.filter(|name| *name != self.entry && self.text(name).is_some()));
             if names.len() == known {
                 return taken;
             }
@@ -151,6 +154,8 @@ mod tests {
 
     use super::*;
 
+    const ENTRY: &str = "balanced_packing";
+
     fn program(imports: &str, functions: &[(&str, &str)]) -> String {
         let function = |(name, body): &(&str, &str)| format!("def {name}(x):\n    return {body}\n");
         let functions: Vec<String> = functions.iter().map(function).collect();
@@ -158,7 +163,7 @@ mod tests {
     }
 
     fn crossed(parent: &str, other: &str, ancestor: Option<&str>, number: u64) -> Option<(Proposal, String)> {
-        let second = SecondParent { label: "7", program: other, ancestor };
+        let second = SecondParent { label: "7", program: other, ancestor, entry: ENTRY };
         let asked = Some(Operator::CROSS[number as usize % 2]);
         let (_, proposal) = propose(parent, second, asked, &mut stream(2, number, Purpose::Proposal), &|_| false)?;
         let child = proposal.edit.apply(parent).unwrap();
@@ -191,8 +196,12 @@ mod tests {
         let merged = (0..20).filter_map(|number| crossed(&parent, &other, Some(&ancestor), number));
         let (proposal, _) = merged.into_iter().find(|(proposal, _)| proposal.name == "cross_merge_with_7").unwrap();
         assert_eq!(proposal.edit.apply(&parent).unwrap(), both);
-        let conflict =
-            SecondParent { label: "7", program: &ancestor.replace("return 1", "return 11"), ancestor: Some(&ancestor) };
+        let conflict = SecondParent {
+            label: "7",
+            program: &ancestor.replace("return 1", "return 11"),
+            ancestor: Some(&ancestor),
+            entry: ENTRY,
+        };
         assert_eq!(merge(&parent, conflict, &|_| false), None);
     }
 

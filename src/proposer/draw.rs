@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::archive::{ProgramsError, blob_id};
 use crate::proposer::catalogue::{Catalogue, CatalogueError};
 use crate::proposer::cross::SecondParent;
+use crate::proposer::frame::Frame;
 use crate::proposer::prune::{Ancestor, Cuts};
 use crate::proposer::{compose, cross, mutate, prune};
 use crate::search::{Attempt, Search};
@@ -29,7 +30,8 @@ impl Classify for ProposeError {
 /// The proposers of a run, without the language models.
 #[derive(Debug)]
 pub struct Proposers {
-    catalogue: Option<Catalogue>,
+    /// Those whose programs the machine can run.
+    catalogues: Vec<Catalogue>,
     /// The cuts of the candidate that was pruned last: finding them costs more than all else here.
     cuts: RefCell<Option<(CandidateId, Cuts)>>,
 }
@@ -45,8 +47,12 @@ pub struct ProposalDraft {
 impl Proposers {
     /// With the building blocks in the first event of the run.
     pub fn open(started: &RunStarted) -> Result<Self, ProposeError> {
-        let catalogue = started.catalogue.as_deref().map(Catalogue::parse).transpose()?;
-        Ok(Self { catalogue, cuts: RefCell::new(None) })
+        let parsed = started.catalogues.iter().map(|text| Catalogue::parse(text));
+        let mut catalogues = parsed.collect::<Result<Vec<_>, _>>()?;
+        let evaluation = &started.settings.evaluation;
+        catalogues.retain(|catalogue| started.judge.numba.is_some() || !catalogue.needs_numba());
+        catalogues.retain(|catalogue| catalogue.fits(evaluation));
+        Ok(Self { catalogues, cuts: RefCell::new(None) })
     }
 
     /// Draws the proposal of a selection; `None` if its proposer finds none. `program` gives the programs of
@@ -62,16 +68,16 @@ impl Proposers {
             let document = started.corpus[place].document.0.clone();
             return Ok(Some(ProposalDraft { document, operator: None }));
         }
+        if let Proposer::Person(place) = selection.proposer {
+            let document = search.given()[place].document.0.clone();
+            return Ok(Some(ProposalDraft { document, operator: None }));
+        }
         let parent = program(selection.parent)?;
         let mut rng = stream(started.settings.rng_seed, attempt.number, Purpose::Proposal);
         let seen = |program: &str| search.seen(&blob_id(program.as_bytes())).is_some();
         let proposal = match selection.proposer {
             Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),
-            Proposer::Compose => {
-                let catalogue = self.catalogue.as_ref();
-                let asked = selection.operator;
-                catalogue.and_then(|catalogue| compose::propose(&parent, catalogue, asked, &mut rng, &seen))
-            }
+            Proposer::Compose => compose::propose(&parent, &self.catalogues, selection.operator, &mut rng, &seen),
             Proposer::Prune => {
                 let best = selection.parent;
                 if self.cuts.borrow().as_ref().is_none_or(|(of, _)| *of != best) {
@@ -88,11 +94,12 @@ impl Proposers {
                 let ancestor = ancestor.filter(|ancestor| ![selection.parent, second].contains(ancestor));
                 let (label, text, ancestor) =
                     (second.to_string(), program(second)?, ancestor.map(&program).transpose()?);
-                let second = SecondParent { label: &label, program: &text, ancestor: ancestor.as_deref() };
+                let entry = Frame::of(&started.settings.evaluation).entry();
+                let second = SecondParent { label: &label, program: &text, ancestor: ancestor.as_deref(), entry };
                 cross::propose(&parent, second, selection.operator, &mut rng, &seen)
             }
             // The proposal of a model is in its answer.
-            Proposer::Corpus(_) | Proposer::Model(_) => None,
+            Proposer::Corpus(_) | Proposer::Person(_) | Proposer::Model(_) => None,
         };
         Ok(proposal.map(|(operator, proposal)| ProposalDraft {
             document: proposal.to_string().into_bytes(),

@@ -1,5 +1,5 @@
 //! Mutate: changes numeric constants of the parent, usually one, sometimes two or three, and now and then its
-//! structure: a statement, an operator, an early exit, the type of a tensor.
+//! structure: a statement, an operator, an early exit, the type of a tensor, how a function is compiled.
 //!
 //! Most programs have a few untuned numbers: rounds, attempts, thresholds. Mutate tries defaults of parameters and
 //! bounds of loops first; 0, 1, -1 and shapes of tensors last. It draws only from the caller's stream, so a proposal
@@ -13,6 +13,7 @@ use rand::seq::IndexedRandom;
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
 use crate::proposer::change::{proposal, replaced};
+use crate::proposer::compiled;
 use crate::proposer::dead_code::without_dead_code;
 use crate::proposer::structural::{Alteration, alterations};
 use crate::proposer::syntax::{Number, Role, is_sound, numbers};
@@ -73,7 +74,11 @@ impl Ground<'_> {
         }
         let parent = self.parent;
         if !self.found.iter().any(|(known, _)| *known == operator) {
-            self.found.push((operator, alterations(parent, operator)));
+            let alterations = match operator {
+                Operator::JitOption | Operator::LoopOrder => compiled::alterations(parent, operator),
+                _ => alterations(parent, operator),
+            };
+            self.found.push((operator, alterations));
         }
         let (_, all) = self.found.iter().find(|(known, _)| *known == operator)?;
         let Alteration { replacements, name, description, .. } = all.choose(rng)?;

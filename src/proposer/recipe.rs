@@ -9,22 +9,23 @@ use rand::seq::IndexedRandom;
 use strum::IntoEnumIterator;
 
 use crate::edit::region::Region;
-use crate::proposer::catalogue::{Block, BlockKind, Catalogue};
+use crate::proposer::catalogue::{Block, Catalogue};
+use crate::proposer::frame::{BlockKind, Frame};
 use crate::proposer::syntax::{Function, functions, functions_in};
 use crate::values::operator::Operator;
-
-pub(crate) const PACK: &str = "_pack";
-/// The function that the judge calls.
-pub(crate) const ENTRY: &str = "balanced_packing";
 
 /// Numbers of refinements with their weights.
 const REFINEMENTS: [(usize, u32); 4] = [(0, 5), (1, 35), (2, 45), (3, 15)];
 /// Percentage of drawn recipes with an unusual order.
-const REORDERED: u32 = 30;
+const REORDERED: u32 = 15;
 /// Percentage with two assignments.
 const SELECTED: u32 = 10;
 /// Percentage with a restart.
 const RESTARTED: u32 = 15;
+/// Numbers of moves of a policy with their weights.
+const MOVES: [(usize, u32); 3] = [(1, 60), (2, 35), (3, 5)];
+/// Percentage of policies that may make a layer's plan afresh.
+const RENEWED: u32 = 20;
 /// Operators of variations with their weights.
 const STEPS: [(Operator, u32); 4] =
     [(Operator::Tune, 50), (Operator::Swap, 25), (Operator::Add, 12), (Operator::Drop, 13)];
@@ -36,6 +37,7 @@ const DRAWS: usize = 64;
 /// The blocks of a program, sorted by kind; refinements in the order in which they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
+    frame: Frame,
     parts: Vec<Part>,
 }
 
@@ -57,31 +59,19 @@ pub(crate) struct Variation {
     pub(crate) description: String,
 }
 
-/// The editable region of a program and its functions; `None` unless exactly one region holds the function that the
-/// judge calls.
-pub(crate) fn region_with_entry(program: &str) -> Option<(Range<usize>, Vec<Function>)> {
+/// The editable region of a program and its functions; `None` unless exactly one region holds the function `entry`.
+pub(crate) fn region_with_entry(program: &str, entry: &str) -> Option<(Range<usize>, Vec<Function>)> {
     let region = Region::of(program).ok()?;
     let [span] = region.spans() else { return None };
     let functions = functions_in(program, span);
-    functions.iter().any(|function| function.name == ENTRY).then(|| (span.clone(), functions))
-}
-
-/// The least and the greatest number of blocks of a kind.
-fn allowed(kind: BlockKind) -> (usize, usize) {
-    match kind {
-        BlockKind::Order | BlockKind::Restart | BlockKind::Select => (0, 1),
-        BlockKind::Assign => (1, 2),
-        BlockKind::Refine => (0, 4),
-        BlockKind::Bound => (1, 1),
-        BlockKind::Frame | BlockKind::Helper => (0, 0),
-    }
+    functions.iter().any(|function| function.name == entry).then(|| (span.clone(), functions))
 }
 
 impl Part {
     /// One of these blocks with values of its parameters.
     fn drawn<'a>(blocks: impl Iterator<Item = &'a Block>, rng: &mut Stream) -> Option<Self> {
         let blocks: Vec<&Block> = blocks.collect();
-        let block = blocks.choose(rng)?;
+        let block = blocks.choose_weighted(rng, |block| block.weight).ok()?;
         let value = |(name, values): &(String, Vec<String>)| {
             let value = values.choose(rng).cloned().unwrap_or_default();
             (name.clone(), value)
@@ -105,24 +95,46 @@ impl Recipe {
         self.parts.iter().filter(move |part| part.kind == kind)
     }
 
+    pub(crate) fn frame(&self) -> Frame {
+        self.frame
+    }
+
     pub(crate) fn drawn(catalogue: &Catalogue, rng: &mut Stream) -> Self {
-        let refinements = REFINEMENTS.choose_weighted(rng, |(_, weight)| *weight).map_or(0, |(number, _)| *number);
-        let selected = catalogue.of_kind(BlockKind::Select).next().is_some() && rng.random_ratio(SELECTED, 100);
-        let kinds = [
-            (BlockKind::Order, usize::from(rng.random_ratio(REORDERED, 100))),
-            (BlockKind::Assign, 1 + usize::from(selected)),
-            (BlockKind::Select, usize::from(selected)),
-            (BlockKind::Refine, refinements),
-            (BlockKind::Bound, 1),
-            (BlockKind::Restart, usize::from(rng.random_ratio(RESTARTED, 100))),
-        ];
+        let frame = catalogue.frame();
+        let kinds = match frame {
+            Frame::Packing => Self::drawn_packing(catalogue, rng),
+            Frame::Policy => Self::drawn_policy(rng),
+        };
         let mut parts = Vec::new();
         for (kind, number) in kinds {
             for _ in 0..number {
                 parts.extend(Part::drawn(catalogue.of_kind(kind), rng));
             }
         }
-        Self { parts }
+        Self { frame, parts }
+    }
+
+    fn drawn_policy(rng: &mut Stream) -> Vec<(BlockKind, usize)> {
+        let moves = MOVES.choose_weighted(rng, |(_, weight)| *weight).map_or(0, |(number, _)| *number);
+        vec![
+            (BlockKind::Forecast, 1),
+            (BlockKind::Fresh, 1),
+            (BlockKind::Move, moves),
+            (BlockKind::Renew, usize::from(rng.random_ratio(RENEWED, 100))),
+        ]
+    }
+
+    fn drawn_packing(catalogue: &Catalogue, rng: &mut Stream) -> Vec<(BlockKind, usize)> {
+        let refinements = REFINEMENTS.choose_weighted(rng, |(_, weight)| *weight).map_or(0, |(number, _)| *number);
+        let selected = catalogue.of_kind(BlockKind::Select).next().is_some() && rng.random_ratio(SELECTED, 100);
+        vec![
+            (BlockKind::Order, usize::from(rng.random_ratio(REORDERED, 100))),
+            (BlockKind::Assign, 1 + usize::from(selected)),
+            (BlockKind::Select, usize::from(selected)),
+            (BlockKind::Refine, refinements),
+            (BlockKind::Bound, 1),
+            (BlockKind::Restart, usize::from(rng.random_ratio(RESTARTED, 100))),
+        ]
     }
 
     /// The recipe of a composed program, even if its functions and numbers were changed since; `None` if the program is
@@ -130,12 +142,15 @@ impl Recipe {
     pub(crate) fn of(program: &str, catalogue: &Catalogue) -> Option<Self> {
         let functions = functions(program);
         let function = |name: &str| functions.iter().find(|function| function.name == name);
-        let calls = [PACK, ENTRY].iter().map(|name| function(name).map(|function| &function.calls));
+        let frame = catalogue.frame();
+        let caller = format!("_{}", frame.blocks().caller);
+        let calls = [caller.as_str(), frame.entry()];
+        let calls = calls.iter().map(|name| function(name).map(|function| &function.calls));
         let calls = calls.collect::<Option<Vec<_>>>()?;
         let mut parts = Vec::new();
         for call in calls.into_iter().flatten() {
             let block = call.function.strip_prefix('_').and_then(|name| catalogue.get(name));
-            let Some(block) = block.filter(|block| allowed(block.kind).1 > 0) else { continue };
+            let Some(block) = block.filter(|block| frame.allowed(block.kind).1 > 0) else { continue };
             let value = |(parameter, _): &(String, _)| {
                 let given = call.keywords.iter().find(|(name, _)| name == parameter)?;
                 given.1.parse::<f64>().is_ok().then(|| given.clone())
@@ -144,7 +159,7 @@ impl Recipe {
             parts.push(Part { block: block.name.clone(), kind: block.kind, values });
         }
         parts.sort_by_key(|part| part.kind);
-        let recipe = Self { parts };
+        let recipe = Self { frame, parts };
         recipe.is_whole().then_some(recipe)
     }
 
@@ -154,8 +169,36 @@ impl Recipe {
 
     /// Whether the recipe has the right number of blocks of each kind, and a select block if there are two assignments.
     fn is_whole(&self) -> bool {
-        let fits = |kind| (allowed(kind).0..=allowed(kind).1).contains(&self.number_of(kind));
-        BlockKind::iter().all(fits) && self.number_of(BlockKind::Assign) == 1 + self.number_of(BlockKind::Select)
+        let fits = |kind| {
+            let (least, most) = self.frame.allowed(kind);
+            (least..=most).contains(&self.number_of(kind))
+        };
+        let selects = self.number_of(BlockKind::Select);
+        BlockKind::iter().all(fits)
+            && (selects == 0 || self.number_of(BlockKind::Assign) == 1 + selects)
+            && (selects == 1 || self.number_of(BlockKind::Assign) < 2)
+    }
+
+    /// This recipe in the blocks of another catalogue: blocks of the same name and values of the same parameters stay, as far
+    /// as there are any; the others are drawn. `None` if that makes no whole recipe.
+    pub(crate) fn translated(&self, to: &Catalogue, rng: &mut Stream) -> Option<Self> {
+        let mut parts = Vec::new();
+        for part in &self.parts {
+            let same = to.get(&part.block).filter(|block| block.kind == part.kind);
+            let mut new = match same {
+                Some(block) => Part::drawn(std::iter::once(block), rng),
+                None => Part::drawn(to.of_kind(part.kind), rng),
+            }?;
+            for ((name, value), (_, values)) in
+                new.values.iter_mut().zip(same.map_or(&[][..], |block| &block.parameters))
+            {
+                let known = part.values.iter().find(|(known, value)| known == name && values.contains(value));
+                known.into_iter().for_each(|(_, known)| value.clone_from(known));
+            }
+            parts.push(new);
+        }
+        let recipe = Self { frame: to.frame(), parts };
+        recipe.is_whole().then_some(recipe)
     }
 
     /// This recipe after one step, and the step; `None` if a bounded number of draws finds none.
@@ -206,8 +249,8 @@ impl Recipe {
     }
 
     fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
-        let kind = *[BlockKind::Order, BlockKind::Refine, BlockKind::Restart, BlockKind::Select].choose(rng)?;
-        if self.number_of(kind) >= allowed(kind).1 {
+        let kind = *self.frame.optional().choose(rng)?;
+        if self.number_of(kind) >= self.frame.allowed(kind).1 {
             return None;
         }
         let mut new = Part::drawn(catalogue.of_kind(kind), rng)?;
@@ -252,12 +295,14 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
+    use crate::proposer::catalogue::joined;
 
     pub(crate) fn catalogue() -> Catalogue {
         let block = |name: &str, header: &str| format!("# block: {name}\n# kind: {header}\ndef _{name}():\n    pass\n");
         let text = [
             block("sorted", "frame"),
             block("placement", "frame"),
+            "# block: pack\n# kind: frame\ndef _pack():\n    ...\n    return packs\n".to_owned(),
             block("order_snake", "order"),
             block("assign_dealt", "assign"),
             block("assign_chunked", "assign\n# parts: 1 2 4 8 16"),
@@ -267,7 +312,7 @@ mod tests {
             block("bound_mean", "bound"),
             block("restart_noisy", "restart\n# noise: 0.1 0.2"),
         ];
-        Catalogue::parse(&text.concat()).unwrap()
+        Catalogue::parse(&joined("own", text.iter().map(String::as_str))).unwrap()
     }
 
     fn rng(number: u64) -> Stream {
@@ -329,6 +374,31 @@ mod tests {
         let values = |place: usize| recipe.parts()[place].values.clone();
         assert_eq!(values(1), [("parts".to_owned(), "5".to_owned())]);
         assert_eq!(values(4), [("steps".to_owned(), "9".to_owned()), ("share".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn a_recipe_in_other_blocks_keeps_what_they_have_too() {
+        let block = |name: &str, header: &str| format!("# block: {name}\n# kind: {header}\ndef _{name}():\n    pass\n");
+        let text = [
+            block("sorted", "frame"),
+            block("placement", "frame"),
+            "# block: pack\n# kind: frame\ndef _pack():\n    ...\n".to_owned(),
+            block("assign_heap", "assign"),
+            block("assign_chunked", "assign\n# width: 16\n# parts: 4 8"),
+            block("refine_top", "refine\n# steps: 8"),
+            block("bound_mean", "bound"),
+        ];
+        let other = Catalogue::parse(&joined("other", text.iter().map(String::as_str))).unwrap();
+        let program = "def _pack():\n    _assign_chunked(items, parts=8)\n    _refine_all()\n\ndef balanced_packing():\n    \
+            _bound_mean()\n";
+        let recipe = Recipe::of(program, &catalogue()).unwrap();
+        let translated = recipe.translated(&other, &mut rng(1)).unwrap();
+        assert_eq!(short_names(&translated), ["chunked", "top", "mean"]);
+        let given = [("width", "16"), ("parts", "8")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(translated.parts()[0].values, given);
+        let restarted = program.replace("_bound_mean()", "_bound_mean()\n    _restart_noisy(noise=0.1)");
+        let restarted = Recipe::of(&restarted, &catalogue()).unwrap();
+        assert_eq!(restarted.translated(&other, &mut rng(1)), None, "it has no block of that kind");
     }
 
     #[test]

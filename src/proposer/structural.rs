@@ -16,7 +16,7 @@ const SHOWN: usize = 80;
 pub(crate) struct Alteration {
     /// In program order.
     pub(crate) replacements: Vec<(Range<usize>, String)>,
-    operator: Operator,
+    pub(crate) operator: Operator,
     /// The changed part, for a name.
     pub(crate) name: String,
     /// The change, as a sentence.
@@ -25,7 +25,6 @@ pub(crate) struct Alteration {
 
 /// All changes by an operator in the editable region of `program`.
 pub(crate) fn alterations(program: &str, operator: Operator) -> Vec<Alteration> {
-    let Ok(region) = Region::of(program) else { return Vec::new() };
     let places = Places::of(program);
     let mut all = match operator {
         Operator::Delete | Operator::Repeat | Operator::Exchange => of_statements(&places),
@@ -34,6 +33,12 @@ pub(crate) fn alterations(program: &str, operator: Operator) -> Vec<Alteration> 
         _ => Vec::new(),
     };
     all.retain(|one| one.operator == operator);
+    within_region(program, all)
+}
+
+/// Those changes that leave alone what must not be edited.
+pub(crate) fn within_region(program: &str, mut all: Vec<Alteration>) -> Vec<Alteration> {
+    let Ok(region) = Region::of(program) else { return Vec::new() };
     all.retain(|one| one.replacements.iter().all(|(span, _)| region.around(span).is_some()));
     all
 }
@@ -136,7 +141,7 @@ fn of_loops(places: &Places<'_>) -> Vec<Alteration> {
 
 /// Names of places in a program. Finds the functions once, because every alteration is named.
 pub(crate) struct Places<'a> {
-    program: &'a str,
+    pub(crate) program: &'a str,
     functions: Vec<(RangeInclusive<usize>, Function)>,
 }
 
@@ -157,6 +162,10 @@ impl<'a> Places<'a> {
             format!("{}_", name.collect::<String>())
         });
         format!("{name}{line}")
+    }
+
+    pub(crate) fn name_at_offset(&self, offset: usize) -> String {
+        self.name_at(number(self.program, offset))
     }
 
     pub(crate) fn place(&self, offset: usize) -> String {

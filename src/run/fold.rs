@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use packevolve_contract::case::Case;
 use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::Evaluation;
 
@@ -12,7 +13,8 @@ use crate::run::folder::{RunError, RunFolder};
 use crate::search::Search;
 use crate::search::best::OpenDuel;
 use crate::values::candidate::{CandidateId, CommitId};
-use crate::values::event::{CandidateCreated, Event, Selection};
+use crate::values::event::{CandidateCreated, Event, RunStarted, Selection};
+use crate::values::settings::LARGEST_CALL;
 
 /// A run. It reads events again on demand, because a long run has more of them than memory may hold.
 #[derive(Debug)]
@@ -65,15 +67,14 @@ impl Fold {
         let impossible = |reason| RunError::Impossible { path: journal.clone(), seq: entry.seq, reason };
         let search = match state {
             Some((search, programs, lines)) => {
-                search.apply(&entry.event).map_err(|refusal| impossible(refusal.to_string()))?;
-                lines.add(entry, search);
-                if let Event::CandidateCreated(created) = &entry.event {
-                    programs.add(created, entry.offset);
-                }
+                advance(search, programs, lines, entry).map_err(impossible)?;
                 search
             }
             none => match &entry.event {
                 Event::RunStarted(started) => {
+                    if let Some(absurd) = absurdity(started) {
+                        return Err(impossible(format!("these settings make no run: {absurd}")));
+                    }
                     let programs = Programs::new(journal, started)?;
                     let lines = Lines { judged: vec![None], ..Lines::default() };
                     &none.insert((Search::new((**started).clone()), programs, lines)).0
@@ -85,12 +86,40 @@ impl Fold {
         Ok(search)
     }
 
+    /// The state after the latest event, of which there is at least one.
+    pub fn state(&self) -> (&Search, &Programs) {
+        let (search, programs, _) = self.state.as_ref().expect("BUG: asked before the first event");
+        (search, programs)
+    }
+
     /// # Errors
     /// The journal has no events.
     pub fn finish(self, folder: RunFolder, torn: Option<TornLine>) -> Result<Run, RunError> {
         let (search, programs, lines) = self.state.ok_or(RunError::Empty(self.journal))?;
         Ok(Run { folder, search, programs, events: self.events, torn, lines })
     }
+}
+
+/// Applies an event that is not the first; the reason if it contradicts the events before it.
+fn advance(
+    search: &mut Search,
+    programs: &mut Programs,
+    lines: &mut Lines,
+    entry: &Entry<Event>,
+) -> Result<(), String> {
+    search.apply(&entry.event).map_err(|refusal| refusal.to_string())?;
+    lines.add(entry, search);
+    if let Event::CandidateCreated(created) = &entry.event {
+        programs.add(created, entry.offset);
+    }
+    Ok(())
+}
+
+/// Why no harness wrote this first event, if it did not.
+fn absurdity(started: &RunStarted) -> Option<String> {
+    let large = |case: &&Case| case.rows.saturating_mul(case.items) > LARGEST_CALL;
+    let case = started.cases.iter().find(large).map(|case| format!("a case of {} rows, {case}", case.rows));
+    started.settings.absurdity().or(case)
 }
 
 impl Lines {
@@ -159,6 +188,17 @@ impl Run {
         Ok((fold.finish(folder, torn)?, impossible))
     }
 
+    /// Applies the next event of a journal that is being written.
+    ///
+    /// # Errors
+    /// The event contradicts the events before it.
+    pub fn step(&mut self, entry: &Entry<Event>) -> Result<(), RunError> {
+        let impossible = |reason| RunError::Impossible { path: self.folder.journal(), seq: entry.seq, reason };
+        advance(&mut self.search, &mut self.programs, &mut self.lines, entry).map_err(impossible)?;
+        self.events += 1;
+        Ok(())
+    }
+
     /// All events, in order.
     ///
     /// # Errors
@@ -175,10 +215,10 @@ impl Run {
         let Some(offset) = self.lines.judged[candidate.index()] else { return Ok(None) };
         Ok(match self.lines()?.at(offset)? {
             Event::CandidateEvaluated { evaluation, .. } => Some(evaluation),
-            Event::BaselineEvaluated { measurement, inconsistencies } if inconsistencies.is_empty() => {
+            Event::BaselineEvaluated { measurement, inconsistencies, .. } if inconsistencies.is_empty() => {
                 Some(Evaluation::Measured { measurement })
             }
-            Event::BaselineEvaluated { measurement, inconsistencies } => {
+            Event::BaselineEvaluated { measurement, inconsistencies, .. } => {
                 Some(Evaluation::Inconsistent { inconsistencies, measurement })
             }
             _ => None,

@@ -129,6 +129,12 @@ impl RunFolder {
         &self.0
     }
 
+    /// The name of the run, for people.
+    pub fn name(&self) -> String {
+        let folder = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
+        folder.file_name().map_or("?".into(), |name| name.to_string_lossy().into_owned())
+    }
+
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal.jsonl")
     }

@@ -5,6 +5,7 @@
 //! For a live run it checks the settled part. `--repair` does what `resume` does first and makes the archive again; it
 //! removes nothing that the journal names.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -21,6 +22,7 @@ use crate::run::restore::repair_archive;
 use crate::run::resume::LiveRun;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
+use crate::values::error_kind::{Classify, in_one_line};
 use crate::values::event::{Event, ExchangeRef};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -139,14 +141,14 @@ impl Concern {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Cure {
     /// `--repair` does this.
     Repair(&'static str),
-    None(&'static str),
+    None(Cow<'static, str>),
 }
 
-const BACKUP: Cure = Cure::None("no harness wrote this: take a backup");
+const BACKUP: Cure = Cure::None(Cow::Borrowed("no harness wrote this: take a backup"));
 const ARCHIVE: Cure = Cure::Repair("makes it again from the journal");
 
 #[derive(Default)]
@@ -162,7 +164,7 @@ impl Check {
     fn found(&mut self, kind: FindingKind, concern: Concern, what: String, cure: Cure) {
         let (repairable, cure) = match cure {
             Cure::Repair(does) => (true, format!("`packevolve fsck --repair` {does}")),
-            Cure::None(why) => (false, why.to_owned()),
+            Cure::None(why) => (false, why.into_owned()),
         };
         let Concern { line, candidate } = concern;
         self.findings.push(Finding { kind, line, candidate, what, repairable, cure });
@@ -181,7 +183,7 @@ impl Check {
                 }
                 Err(error) => {
                     let Some(line) = error.damaged_line() else { return Err(error.into()) };
-                    let cure = Cure::None("nothing after the line before it can be vouched for: take a backup");
+                    let cure = Cure::None("nothing after the line before it can be vouched for: take a backup".into());
                     self.found(FindingKind::DamagedLine, Concern::line(line), in_one_line(&error), cure);
                     break;
                 }
@@ -195,7 +197,7 @@ impl Check {
         match fold.finish(folder.clone(), torn) {
             Ok(run) => Ok(Some(run)),
             Err(RunError::Empty(_)) => {
-                let cure = Cure::None("the run ended before it began: remove its folder, or take a backup");
+                let cure = Cure::None("the run ended before it began: remove its folder, or take a backup".into());
                 if self.findings.is_empty() {
                     self.found(FindingKind::ImpossibleEvent, Concern::line(1), "there is no event".into(), cure);
                 }
@@ -227,7 +229,7 @@ impl Check {
         let exchanges = Exchanges::new(folder.exchanges());
         for (line, exchange) in std::mem::take(&mut self.exchanges) {
             if let Err(error) = exchanges.read(exchange) {
-                let cure = Cure::None("only a copy has it: take a backup of exchanges.jsonl");
+                let cure = Cure::None("only a copy has it: take a backup of exchanges.jsonl".into());
                 self.found(FindingKind::Exchange, Concern::line(line), in_one_line(&error), cure);
             }
         }
@@ -238,8 +240,10 @@ impl Check {
         let (archive, reachable) = match open(run) {
             Ok(opened) => opened,
             Err(error) => {
+                let cure = archive_cure(&error);
+                let Some(cure) = cure else { return Err(error) };
                 self.candidates(run, None);
-                self.found(FindingKind::Archive, Concern::default(), in_one_line(&error), ARCHIVE);
+                self.found(FindingKind::Archive, Concern::default(), in_one_line(&error), cure);
                 return Ok(());
             }
         };
@@ -268,7 +272,7 @@ impl Check {
         for (candidate, _) in search.candidates() {
             match derived(search, programs, candidate) {
                 Err(what) => {
-                    let cure = Cure::None("its line was changed, or another version made it: take a backup");
+                    let cure = Cure::None("its line was changed, or another version made it: take a backup".into());
                     self.found(FindingKind::Candidate, Concern::candidate(candidate), what, cure);
                 }
                 Ok(ids) => {
@@ -322,6 +326,15 @@ fn open(run: &Run) -> Result<(Archive, Reachable), ArchiveError> {
     Ok((archive, reachable))
 }
 
+/// What helps an archive that cannot be opened; `None` if the machine must be helped first.
+fn archive_cure(error: &ArchiveError) -> Option<Cure> {
+    match error {
+        ArchiveError::NoRefs { .. } => Some(Cure::Repair("makes it")),
+        ArchiveError::Format { .. } => error.hint().map(|hint| Cure::None(hint.into())),
+        error => error.is_damage().then_some(ARCHIVE),
+    }
+}
+
 /// The ids of a candidate derived from the journal, or the difference to the recorded ones.
 fn derived(
     search: &Search,
@@ -335,12 +348,4 @@ fn derived(
         return Ok(ids);
     }
     Err(format!("its proposal makes commit {}, the journal has {recorded}", ids.commit))
-}
-
-/// An error and its cause in one line.
-fn in_one_line(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

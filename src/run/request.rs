@@ -1,6 +1,7 @@
 //! Requests: what a judge is asked to measure for a run. Live runs and replay ask alike.
 
 use packevolve_contract::duel::{LEAST_ROUNDS, MOST_ROUNDS};
+use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{DuelRequest, Duelist, EvaluateRequest, Threshold};
 
 use crate::search::Search;
@@ -26,22 +27,30 @@ pub fn baseline_request(search: &Search) -> EvaluateRequest {
     }
 }
 
-/// Measures a candidate with this program. The seed program runs in full: others are compared with it on the windows that
-/// both have seen.
-pub fn evaluate_request(search: &Search, candidate: CandidateId, program: String) -> EvaluateRequest {
+/// Measures a candidate with this program, in a slot that compares it with this `baseline`. The seed program runs in full:
+/// others are compared with it on the windows that both have seen. A given proposal has one window of each case at first.
+pub fn evaluate_request(
+    search: &Search,
+    baseline: Option<&Measurement>,
+    candidate: CandidateId,
+    program: String,
+) -> EvaluateRequest {
     let evaluation = &search.settings().evaluation;
     let known = search.candidate(candidate).expect("BUG: only candidates are measured");
-    let outclassed = known.outclassed_below.zip(search.baseline()).map(|(score, baseline)| Threshold {
+    let outclassed = known.outclassed_below.zip(baseline).map(|(score, baseline)| Threshold {
         score,
         baseline: baseline.clone(),
-        weights: evaluation.weights,
+        objective: evaluation.objective(),
     });
     EvaluateRequest {
         candidate: candidate.0,
         file_name: search.origin().file_name.clone(),
         program,
-        budget_seconds: evaluation.budget_seconds.filter(|_| known.proposer.is_some()),
-        limits: Some(evaluation.limits.times(search.baseline())),
+        budget_seconds: match search.is_measured_partially(candidate) {
+            true => Some(0.0),
+            false => evaluation.budget_seconds.filter(|_| known.proposer.is_some()),
+        },
+        limits: Some(evaluation.limits.times(baseline)),
         outclassed,
         measures_inconsistent: search.measures_inconsistent(candidate),
         is_baseline: false,
@@ -49,8 +58,14 @@ pub fn evaluate_request(search: &Search, candidate: CandidateId, program: String
     }
 }
 
-/// Measures contender and best, with these programs, in a duel.
-pub fn duel_request(search: &Search, duel: OpenDuel, contender: String, best: String) -> DuelRequest {
+/// Measures contender and best, with these programs, in a duel in a slot that compares them with this `baseline`.
+pub fn duel_request(
+    search: &Search,
+    baseline: &Measurement,
+    duel: OpenDuel,
+    contender: String,
+    best: String,
+) -> DuelRequest {
     let evaluation = &search.settings().evaluation;
     DuelRequest {
         contender: Duelist { candidate: duel.contender.0, program: contender },
@@ -60,9 +75,9 @@ pub fn duel_request(search: &Search, duel: OpenDuel, contender: String, best: St
         least_rounds: LEAST_ROUNDS,
         most_rounds: MOST_ROUNDS,
         budget_seconds: evaluation.budget_seconds,
-        limits: evaluation.limits.times(search.baseline()),
-        baseline: search.baseline().expect("BUG: the baseline is measured first").clone(),
-        weights: evaluation.weights,
+        limits: evaluation.limits.times(Some(baseline)),
+        baseline: baseline.clone(),
+        objective: evaluation.objective(),
         rebalance: true,
     }
 }

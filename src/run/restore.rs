@@ -7,6 +7,7 @@ use crate::run::folder::RunFolder;
 use crate::run::resume::LiveRun;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
+use crate::values::error_kind::in_one_line;
 
 /// Opens the archive of a run for writing, and adds those of the run's candidates that it lacks.
 ///
@@ -33,7 +34,7 @@ pub fn open_archive(
 pub fn finish_archive(writer: &mut Writer, search: &Search, programs: &Programs) -> Result<(), ArchiveError> {
     match bring_up_to_date(writer, search, programs) {
         Err(error) if error.is_damage() => {
-            tracing::warn!(%error, "the archive is damaged and is made again");
+            tracing::warn!(error = in_one_line(&error), "the archive is damaged and is made again");
             Archive::move_aside(writer.path())?;
             *writer = Writer::open(writer.path(), search.origin().epoch)?;
             search.candidates().for_each(|(_, candidate)| writer.add(candidate.commit, None));

@@ -1,7 +1,7 @@
 //! Opens a run to continue it. It writes nothing before it has checked the whole journal; a run that cannot be resumed
 //! stays unchanged.
 
-use crate::archive::{CandidateIds, Programs};
+use crate::archive::{Archive, CandidateIds, Programs};
 use crate::journal::exchanges::Exchanges;
 use crate::journal::{Entry, Journal, Reader, TornLine};
 use crate::proposer::llm::history::PromptHistory;
@@ -87,6 +87,7 @@ impl LiveRun {
         if !path.is_file() {
             return Err(RunError::NotARun(folder.path().to_owned()));
         }
+        Archive::check_writable(&folder.archive())?;
         let (mut fold, mut carried) = (Fold::new(path.clone()), Carried::default());
         let (journal, torn) = Journal::open(&path, |entry| {
             check(&entry.event)?;

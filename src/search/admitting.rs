@@ -15,6 +15,7 @@ use crate::values::event::{CandidateCreated, Declined, Proposer, Selection};
 impl Search {
     pub(super) fn open_attempt(&mut self, attempt: u64, selection: &Selection) {
         self.attempts += 1;
+        self.given_tried += usize::from(matches!(selection.proposer, Proposer::Person(_)));
         match (selection.cut, &self.best) {
             (Some(place), Some(best)) => self.pruning.tried(best, place),
             _ => self.candidates[selection.parent.index()].times_chosen += 1,
@@ -34,7 +35,12 @@ impl Search {
         if proposer == Proposer::Prune {
             return self.pruning.declined(parent, *reason == Declined::NothingNew);
         }
-        self.declined_in_a_row += 1;
+        match proposer {
+            // Its failures say nothing about what others find.
+            Proposer::Model(model) => self.models.declined(model),
+            Proposer::Person(_) => {}
+            _ => self.declined_in_a_row += 1,
+        }
         self.credit.declined(proposer, operator);
     }
 
@@ -45,8 +51,10 @@ impl Search {
             None => self.declined_in_a_row = 0,
         }
         self.credit.made(selection.proposer, selection.operator, created.operator);
-        if let Proposer::Corpus(place) = selection.proposer {
-            self.corpus[place] = Some(created.candidate);
+        match selection.proposer {
+            Proposer::Corpus(place) => self.corpus[place] = Some(created.candidate),
+            Proposer::Model(model) => self.models.made_candidate(model),
+            _ => {}
         }
         self.by_program.insert(created.fingerprint.program, created.candidate);
         self.by_normalised.insert(created.fingerprint.normalised, created.candidate);
@@ -55,29 +63,21 @@ impl Search {
         self.candidates.push(Candidate::new(created, &selection, repairs));
     }
 
-    pub(super) fn admit(&mut self, candidate: CandidateId, evaluation: &Evaluation) {
+    pub(super) fn admit(&mut self, candidate: CandidateId, slot: usize, evaluation: &Evaluation, is_partial: bool) {
         self.waiting.remove(&candidate);
-        let (outcome, reward) = match evaluation {
-            Evaluation::Inconsistent { measurement, .. } if !self.only_reports() => {
-                self.tally.inconsistent += 1;
-                (self.place_inconsistent(candidate, measurement), Reward::Nothing)
-            }
-            Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => {
-                self.tally.measured += 1;
-                let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
-                let reward = self.place(Member::new(candidate, &scores), measurement);
-                (Outcome::Measured(Box::new(scores)), reward)
-            }
-            Evaluation::Outclassed { .. } => {
-                self.tally.outclassed += 1;
-                (Outcome::Outclassed, Reward::Nothing)
-            }
-            Evaluation::Rejected { .. } => {
-                self.tally.rejected += 1;
-                (Outcome::Rejected, Reward::Nothing)
-            }
-        };
-        let seconds = evaluation.measurement().map_or(0.0, |measurement| measurement.evaluation_seconds);
+        let completes = self.partial.remove(&candidate).is_some();
+        if completes {
+            self.withdraw(candidate);
+        }
+        let device = self.places.measured(slot);
+        let known = &mut self.candidates[candidate.index()];
+        (known.device, known.is_partial) = (Some(device), is_partial);
+        let seconds = evaluation.seconds();
+        self.partial.extend(is_partial.then_some((candidate, seconds)));
+        let baseline = self.baseline.as_ref().expect("BUG: the baseline is measured first");
+        let evaluation = &*self.places.compared_evaluation(device, evaluation, baseline);
+        let (outcome, reward) = self.outcome(candidate, evaluation);
+        self.tally.count(&outcome, 1);
         self.give_credit(candidate, Return { outcome: &outcome, reward, seconds });
         let Candidate { proposer, repairs, .. } = *self.known(candidate);
         if outcome == Outcome::Rejected && matches!(proposer, Some(Proposer::Model(_))) {
@@ -86,15 +86,45 @@ impl Search {
         let known = &mut self.candidates[candidate.index()];
         known.outcome = Some(outcome);
         known.doubtful = evaluation.measurement().map_or(Vec::new(), |measured| measured.calibration.doubtful.clone());
-        if let Evaluation::Inconsistent { inconsistencies, .. } = evaluation {
-            known.inconsistencies.clone_from(inconsistencies);
+        known.inconsistencies = match evaluation {
+            Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies.clone(),
+            _ => Vec::new(),
+        };
+        if !completes {
+            self.age_island(candidate);
         }
-        self.age_island(candidate);
+    }
+
+    /// Takes back what the partial outcome of a candidate led to. It was never a contender or on the front.
+    fn withdraw(&mut self, candidate: CandidateId) {
+        self.islands.remove(candidate);
+        let before = self.candidates[candidate.index()].outcome.take();
+        self.tally.count(&before.expect("BUG: a partial outcome is one"), -1);
+    }
+
+    /// What becomes of a candidate, and the best that it achieved.
+    fn outcome(&mut self, candidate: CandidateId, evaluation: &Evaluation) -> (Outcome, Reward) {
+        match evaluation {
+            Evaluation::Inconsistent { measurement, .. } if !self.only_reports() => {
+                (self.place_inconsistent(candidate, measurement), Reward::Nothing)
+            }
+            Evaluation::Measured { measurement } | Evaluation::Inconsistent { measurement, .. } => {
+                let scores = self.scores(measurement).expect("BUG: the baseline is measured first");
+                let reward = self.place(Member::new(candidate, &scores), measurement);
+                (Outcome::Measured(Box::new(scores)), reward)
+            }
+            Evaluation::Outclassed { .. } => (Outcome::Outclassed, Reward::Nothing),
+            Evaluation::Rejected { .. } => (Outcome::Rejected, Reward::Nothing),
+        }
     }
 
     /// Offers a candidate to the contenders, the elites and its island; the best of what it achieved.
     fn place(&mut self, member: Member, measurement: &Measurement) -> Reward {
         let candidate = member.candidate;
+        // One window is enough for a parent. On the front a lucky one would displace others for good.
+        if self.partial.contains_key(&candidate) {
+            return if self.settle(member) { Reward::Admitted } else { Reward::Nothing };
+        }
         let contends = self.compare_with_best(candidate, member.score, measurement);
         let on_front = self.elites.admit(member);
         let admitted = self.settle(member);

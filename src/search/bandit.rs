@@ -56,7 +56,7 @@ pub struct ProposerStats {
     /// Candidates that entered a population.
     pub admitted: u64,
     pub contenders: u64,
-    /// Judge seconds of its candidates.
+    /// Judge seconds of its candidates, however their evaluations ended.
     pub seconds: f64,
     /// Tokens of all requests to it, both ways.
     pub tokens: u64,

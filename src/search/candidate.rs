@@ -32,6 +32,10 @@ pub struct Candidate {
     pub outclassed_below: Option<f64>,
     /// `None` until its evaluation ends.
     pub outcome: Option<Outcome>,
+    /// Whether its outcome comes from one window of each case, and the others are still to be measured.
+    pub is_partial: bool,
+    /// What its evaluation was measured with, as a place in [`Places::devices`](crate::search::places::Places::devices).
+    pub device: Option<usize>,
     /// In what way its answers depend on the process or on other rows; empty if they do not.
     pub inconsistencies: Vec<Inconsistency>,
     /// Names of the cases in which the slot stayed disturbed, so that its times there are doubtful.
@@ -79,6 +83,9 @@ pub struct DuelResult {
     /// The program that it had to beat.
     pub against: CandidateId,
     pub ruling: Ruling,
+    /// What it was measured with, as a place in [`Places::devices`](crate::search::places::Places::devices).
+    #[serde(skip)]
+    pub device: usize,
     /// `None` if one of them was rejected.
     pub verdict: Option<Verdict>,
 }
@@ -127,6 +134,8 @@ impl Candidate {
             cut: None,
             outclassed_below: None,
             outcome: None,
+            is_partial: false,
+            device: None,
             inconsistencies: Vec::new(),
             doubtful: Vec::new(),
             duels: Vec::new(),

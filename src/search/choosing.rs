@@ -10,8 +10,10 @@ use crate::search::select;
 use crate::search::state::{Attempt, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Proposer, RequestForm, Selection, StopReason};
+use crate::values::settings::Parts;
+use crate::values::task::Task;
 
-/// The search gives up after this many attempts in a row that made no candidate.
+/// The proposers other than language models are given up after this many of their attempts in a row made no candidate.
 pub(super) const EXHAUSTED_AFTER: u64 = 100;
 
 /// How many other candidates a language model sees at most.
@@ -20,16 +22,6 @@ const MAX_INSPIRATIONS: usize = 3;
 /// an edit.
 const REWRITES: f64 = 0.2;
 const CROSSOVERS: f64 = 0.2;
-
-/// A measurement that the search waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Task {
-    /// Measures the program that scores are relative to.
-    Baseline,
-    Evaluate(CandidateId),
-    /// This contender meets its [`opponent`](Search::opponent).
-    Duel(CandidateId),
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -44,8 +36,19 @@ impl Search {
     ///
     /// While every slot has something to measure, only language models are selected: their answers take time.
     pub fn next(&self) -> Next {
+        match self.decided() {
+            Next::Stop(_) if self.next_partial().is_some() => Next::Wait,
+            decided => decided,
+        }
+    }
+
+    /// What to do next, apart from completing partial verdicts at the end.
+    fn decided(&self) -> Next {
         if self.baseline.is_none() {
             return Next::Wait;
+        }
+        if let Some(selection) = self.next_given() {
+            return Next::Attempt(Attempt { number: self.attempts, selection });
         }
         if self.searched() >= self.candidate_limit {
             return self.prune_or(|| self.stop_or_wait(StopReason::Candidates));
@@ -53,13 +56,13 @@ impl Search {
         if self.has_reached_target() {
             // The end does not wait for models that have not answered yet.
             let is_settled =
-                self.tasks().next().is_none() && self.open.iter().all(|open| open.selection.form.is_some());
+                self.usual_tasks().next().is_none() && self.open.iter().all(|open| open.selection.form.is_some());
             return self.prune_or(|| if is_settled { Next::Stop(StopReason::Target) } else { Next::Wait });
         }
         if self.searched() + self.open.len() as u64 >= self.candidate_limit {
             return Next::Wait;
         }
-        if self.declined_in_a_row >= EXHAUSTED_AFTER {
+        if self.is_exhausted() && self.models.ready().next().is_none() {
             return self.prune_or(|| self.stop_or_wait(StopReason::Exhausted));
         }
         let number = self.attempts;
@@ -68,15 +71,47 @@ impl Search {
             Some(selection) => Next::Attempt(Attempt { number, selection }),
             // A paused model comes back.
             None if self.models.is_any_paused() => Next::Wait,
+            None if self.has_no_proposer() => self.stop_or_wait(StopReason::NoProposer),
             None => self.stop_or_wait(StopReason::Exhausted),
         }
     }
 
+    /// Whether the proposers other than language models find nothing new.
+    fn is_exhausted(&self) -> bool {
+        self.declined_in_a_row >= EXHAUSTED_AFTER
+    }
+
+    /// Whether there were only language models, and none of them can be asked.
+    fn has_no_proposer(&self) -> bool {
+        let Parts { compose, cross, mutate } = self.settings().search.proposers;
+        self.models.count() > 0 && self.models.ready().next().is_none() && !(compose || cross || mutate)
+    }
+
     /// The measurements to make, the most important first. A running one stays in the list until its event.
     pub fn tasks(&self) -> impl Iterator<Item = Task> {
+        let is_end = !self.partial.is_empty() && matches!(self.decided(), Next::Stop(_));
+        let last = self.next_partial().filter(|_| is_end && !self.is_completing());
+        self.usual_tasks().chain(last.map(Task::Complete))
+    }
+
+    /// The same without what is measured only because nothing else is left. Verdicts are completed one at a time: the
+    /// other slots search.
+    fn usual_tasks(&self) -> impl Iterator<Item = Task> {
         let baseline = self.baseline.is_none().then_some(Task::Baseline);
+        let partial = self.next_partial().filter(|_| self.is_completing()).map(Task::Complete);
+        let (first, second) = if self.limit_near { (partial, None) } else { (None, partial) };
         let waiting = self.waiting.iter().filter(|_| self.baseline.is_some()).map(|id| Task::Evaluate(*id));
-        baseline.into_iter().chain(self.next_duel().map(Task::Duel)).chain(waiting)
+        let duel = self.next_duel().map(Task::Duel);
+        baseline.into_iter().chain(first).chain(duel).chain(second).chain(waiting)
+    }
+
+    fn next_partial(&self) -> Option<CandidateId> {
+        self.partial.keys().next().copied()
+    }
+
+    /// Whether partial verdicts are completed now: when half of the candidates are judged, or a limit is near.
+    fn is_completing(&self) -> bool {
+        self.limit_near || 2 * self.tally.ended() as u64 >= self.candidate_limit
     }
 
     fn stop_or_wait(&self, reason: StopReason) -> Next {
@@ -84,7 +119,7 @@ impl Search {
     }
 
     fn is_settled(&self) -> bool {
-        self.open.is_empty() && self.tasks().next().is_none()
+        self.open.is_empty() && self.usual_tasks().next().is_none()
     }
 
     /// Candidates that count against the limit of the run: all but the pruned ones.
@@ -118,10 +153,19 @@ impl Search {
         Some(Selection { cut, outclassed_below, ..Selection::of(Proposer::Prune, known.island, best.candidate) })
     }
 
+    /// The first proposal of a person that was not tried. It comes before everything else, even if the run has its number
+    /// of candidates, and is measured in full.
+    fn next_given(&self) -> Option<Selection> {
+        let given = self.given.get(self.given_tried)?;
+        let island = self.known(given.parent).island;
+        Some(Selection::of(Proposer::Person(self.given_tried), island, given.parent))
+    }
+
     /// The first document of the corpus without an attempt. If the document that it builds on made no program, it goes
     /// to the seed program, where its mismatch is reported.
     fn next_of_corpus(&self) -> Option<Selection> {
-        let place = usize::try_from(self.attempts).ok().filter(|place| *place < self.corpus.len())?;
+        let before = self.attempts - self.given_tried as u64;
+        let place = usize::try_from(before).ok().filter(|place| *place < self.corpus.len())?;
         let parent = self.origin.corpus[place].parent.and_then(|parent| *self.corpus.get(parent)?);
         let island = place % self.islands.count();
         Some(Selection::of(Proposer::Corpus(place), island, parent.unwrap_or(CandidateId::SEED)))
@@ -148,14 +192,19 @@ impl Search {
     /// slot than there are slots.
     fn can_request(&self, proposer: Proposer) -> bool {
         let Proposer::Model(model) = proposer else { return false };
-        let slots = self.settings().search.slots;
+        let slots = self.slots();
         let open = self.open.iter().filter(|open| open.selection.proposer == proposer).count();
         let is_backed_up = self.waiting.len().saturating_sub(slots) > slots;
         self.models.is_ready(model) && open < self.settings().llm.models[model].max_concurrent && !is_backed_up
     }
 
     fn is_busy(&self) -> bool {
-        self.tasks().count() >= self.settings().search.slots
+        self.usual_tasks().count() >= self.slots()
+    }
+
+    /// The slots to find work for. While there is none, something should be ready for the first that opens.
+    fn slots(&self) -> usize {
+        self.places.open().max(1)
     }
 
     /// A selection by chance: the islands take turns, the bandit chooses the proposer, the parent is drawn.
@@ -167,7 +216,7 @@ impl Search {
         let times_chosen = |id: CandidateId| self.known(id).times_chosen;
         let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
         let others = select::inspirations(&self.ranked(), parent, MAX_INSPIRATIONS, &mut rng);
-        let is_busy = self.is_busy();
+        let is_busy = self.is_busy() || self.is_exhausted();
         let can = |proposer| match proposer {
             Proposer::Model(_) => self.can_request(proposer),
             Proposer::Cross => !is_busy && !others.is_empty(),
@@ -207,6 +256,6 @@ fn shown(proposer: Proposer) -> usize {
     match proposer {
         Proposer::Cross => 1,
         Proposer::Model(_) => MAX_INSPIRATIONS,
-        Proposer::Corpus(_) | Proposer::Mutate | Proposer::Compose | Proposer::Prune => 0,
+        Proposer::Corpus(_) | Proposer::Person(_) | Proposer::Mutate | Proposer::Compose | Proposer::Prune => 0,
     }
 }

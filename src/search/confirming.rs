@@ -15,7 +15,7 @@ use crate::values::candidate::CandidateId;
 pub(super) const MOST_DUELS: usize = 3;
 
 impl Search {
-    pub(super) fn know_baseline(&mut self, measurement: &Measurement, inconsistencies: &[Inconsistency]) {
+    pub(super) fn know_baseline(&mut self, slot: usize, measurement: &Measurement, inconsistencies: &[Inconsistency]) {
         let measurement = measurement.clone();
         self.baseline = Some(measurement.clone());
         if self.baseline_is_seed() {
@@ -23,7 +23,7 @@ impl Search {
                 none if none.is_empty() => Evaluation::Measured { measurement },
                 inconsistencies => Evaluation::Inconsistent { inconsistencies, measurement },
             };
-            self.admit(CandidateId::SEED, &evaluation);
+            self.admit(CandidateId::SEED, slot, &evaluation, false);
         }
     }
 
@@ -47,10 +47,10 @@ impl Search {
     }
 
     /// What a duel decides about its contender.
-    fn ruling(&self, contender: CandidateId, duel: &Duel) -> Ruling {
+    fn ruling(&self, contender: CandidateId, duel: &Duel, verdict: Option<Verdict>) -> Ruling {
         let Some(own) = duel.contender.measured() else { return Ruling::Refuted };
         let is_decisive = |measured: &Measurement| !measured.is_doubtful() && measured.full_rounds() > 0;
-        let is_won = match (duel.best.measured(), self.verdict(duel)) {
+        let is_won = match (duel.best.measured(), verdict) {
             (Some(other), Some(verdict)) if is_decisive(own) && is_decisive(other) => {
                 self.wins(contender, own, verdict)
             }
@@ -102,7 +102,8 @@ impl Search {
         if best.is_some_and(|best| score < best.interval.score) && !self.is_cut_from_best(candidate) {
             return false;
         }
-        let interval = Interval { score, half_width: self.own_half_width(measurement) };
+        let baselines = self.baselines_error(self.known(candidate).device);
+        let interval = Interval { score, half_width: self.own_half_width(measurement).hypot(baselines) };
         let keeps_up = self.keeps_up(candidate, interval);
         // What is doubtful never becomes the best without a duel. The baseline scores 0 on any windows.
         let needs_duel = !self.is_baseline(candidate) && measurement.is_doubtful();
@@ -163,11 +164,14 @@ impl Search {
         &self.contenders[self.place_of(candidate)]
     }
 
-    pub(super) fn end_duel(&mut self, contender: CandidateId, duel: &Duel) {
+    pub(super) fn end_duel(&mut self, contender: CandidateId, slot: usize, duel: &Duel) {
         let opponent = self.duel.take().expect("BUG: a duel starts before it ends").best;
-        let (ruling, verdict) = (self.ruling(contender, duel), self.verdict(duel));
+        let device = self.places.measured(slot);
+        let verdict = self.verdict(device, duel);
+        let duel = &self.compared_duel(device, duel);
+        let ruling = self.ruling(contender, duel, verdict);
         let place = self.place_of(contender);
-        self.candidates[contender.index()].duels.push(DuelResult { against: opponent, ruling, verdict });
+        self.candidates[contender.index()].duels.push(DuelResult { against: opponent, ruling, device, verdict });
         if ruling == Ruling::Doubtful {
             self.contenders[place].doubtful_duels += 1;
             return;
@@ -185,6 +189,12 @@ impl Search {
             self.reject(opponent);
             self.pruning.end_pass();
         }
+    }
+
+    fn compared_duel(&self, device: usize, duel: &Duel) -> Duel {
+        let baseline = self.baseline.as_ref().expect("BUG: the baseline is measured first");
+        let compared = |side| self.places.compared_evaluation(device, side, baseline).into_owned();
+        Duel { contender: compared(&duel.contender), best: compared(&duel.best) }
     }
 
     /// Adds a duel to those of the best, or of what it was pruned from.

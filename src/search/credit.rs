@@ -7,9 +7,9 @@ use crate::values::event::Proposer;
 use crate::values::operator::Operator;
 
 /// How often `mutate` uses each operator while their statistics are equal.
-const MUTATE: [u32; 10] = [20, 12, 12, 8, 6, 6, 6, 6, 8, 8];
+const MUTATE: [u32; 12] = [20, 12, 12, 8, 6, 6, 6, 6, 8, 8, 4, 4];
 /// The same for `compose`, which always replaces a parent that it did not make.
-const COMPOSE: [u32; 5] = [15, 42, 21, 11, 11];
+const COMPOSE: [u32; 6] = [15, 40, 20, 10, 10, 5];
 /// The same for `cross`.
 const CROSS: [u32; 2] = [50, 50];
 
@@ -20,7 +20,8 @@ pub struct Credit {
     operators: Vec<(Proposer, Bandit<Operator>)>,
 }
 
-/// What a candidate returned to its proposer, and the judge seconds that it cost.
+/// What a candidate returned to its proposer, and the seconds for which it kept a judge: compiling, waiting and the way to
+/// a rejection cost as much as calls do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Return<'a> {
     pub(super) outcome: &'a Outcome,
@@ -103,7 +104,7 @@ fn operators(proposer: Proposer) -> Option<Vec<(Operator, u32)>> {
         Proposer::Compose => &COMPOSE,
         Proposer::Cross => &CROSS,
         // The operators of prune take turns in a fixed order.
-        Proposer::Corpus(_) | Proposer::Prune | Proposer::Model(_) => return None,
+        Proposer::Corpus(_) | Proposer::Person(_) | Proposer::Prune | Proposer::Model(_) => return None,
     };
     Some(proposer.operators().iter().copied().zip(shares.iter().copied()).collect())
 }

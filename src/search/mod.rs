@@ -13,6 +13,7 @@ mod candidate;
 pub(crate) mod credit;
 pub(crate) mod elites;
 pub(crate) mod models;
+pub(crate) mod places;
 pub(crate) mod pruning;
 mod select;
 pub(crate) mod island;
@@ -27,6 +28,8 @@ pub(crate) mod testing;
 mod tests;
 
 pub use candidate::{Candidate, DuelResult, HeldOutResult, Outcome, Ruling};
-pub use choosing::{Next, Task};
+pub use choosing::Next;
 pub use rules::Refusal;
 pub use state::{Attempt, Search, Tally};
+
+pub use crate::values::task::Task;

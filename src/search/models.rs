@@ -3,8 +3,10 @@
 
 use crate::values::candidate::CandidateId;
 use crate::values::cost::Charge;
-use crate::values::llm_error::{LlmError, Scope};
 use crate::values::settings::LlmSettings;
+
+/// A model gets no further request after this many in a row of its attempts that made no candidate.
+pub(super) const WORN_AFTER: u64 = 100;
 
 /// Rejected candidates that may wait for their model. A longer queue waits for a model that is never free.
 const MAX_REJECTED: usize = 100;
@@ -22,6 +24,8 @@ enum Availability {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Models {
     availability: Vec<Availability>,
+    /// Attempts in a row that made no candidate, for any reason.
+    declined_in_a_row: Vec<u64>,
     pub(super) spent: Charge,
     repairs: u32,
     /// The oldest first.
@@ -30,8 +34,14 @@ pub struct Models {
 
 impl Models {
     pub fn new(settings: &LlmSettings) -> Self {
-        let availability = vec![Availability::Ready; settings.models.len()];
-        Self { availability, spent: Charge::NONE, repairs: settings.repairs, rejected: Vec::new() }
+        let count = settings.models.len();
+        Self {
+            availability: vec![Availability::Ready; count],
+            declined_in_a_row: vec![0; count],
+            spent: Charge::NONE,
+            repairs: settings.repairs,
+            rejected: Vec::new(),
+        }
     }
 
     pub fn count(&self) -> usize {
@@ -40,7 +50,12 @@ impl Models {
 
     /// Whether a model exists and takes requests.
     pub fn is_ready(&self, model: usize) -> bool {
-        self.availability.get(model) == Some(&Availability::Ready)
+        self.availability.get(model) == Some(&Availability::Ready) && !self.is_worn(model)
+    }
+
+    /// Whether too many of its attempts in a row have made no candidate.
+    pub fn is_worn(&self, model: usize) -> bool {
+        self.declined_in_a_row.get(model).is_some_and(|declined| *declined >= WORN_AFTER)
     }
 
     /// Whether a model exists and will take requests again later.
@@ -49,7 +64,7 @@ impl Models {
     }
 
     pub fn is_any_paused(&self) -> bool {
-        self.availability.contains(&Availability::Paused)
+        (0..self.count()).any(|model| self.is_paused(model) && !self.is_worn(model))
     }
 
     pub fn ready(&self) -> impl Iterator<Item = usize> {
@@ -65,9 +80,25 @@ impl Models {
         &self.rejected
     }
 
-    pub(super) fn pause(&mut self, model: usize, error: &LlmError) {
-        self.availability[model] =
-            if error.scope() == Scope::Settings { Availability::Off } else { Availability::Paused };
+    /// Whether it can be paused: it exists, and is neither paused nor off.
+    pub fn is_on(&self, model: usize) -> bool {
+        self.availability.get(model) == Some(&Availability::Ready)
+    }
+
+    pub(super) fn pause(&mut self, model: usize) {
+        self.availability[model] = Availability::Paused;
+    }
+
+    pub(super) fn switch_off(&mut self, model: usize) {
+        self.availability[model] = Availability::Off;
+    }
+
+    pub(super) fn declined(&mut self, model: usize) {
+        self.declined_in_a_row[model] += 1;
+    }
+
+    pub(super) fn made_candidate(&mut self, model: usize) {
+        self.declined_in_a_row[model] = 0;
     }
 
     pub(super) fn resume(&mut self, model: usize) {
@@ -76,6 +107,7 @@ impl Models {
 
     pub(super) fn resume_all(&mut self) {
         self.availability.fill(Availability::Ready);
+        self.declined_in_a_row.fill(0);
     }
 
     pub(super) fn reject(&mut self, candidate: CandidateId, repairs: u32) {
@@ -101,13 +133,29 @@ mod tests {
         let example = ModelSettings::example();
         let settings = LlmSettings { models: vec![example.clone(), example], ..LlmSettings::default() };
         let mut models = Models::new(&settings);
-        models.pause(0, &LlmError::Empty);
-        models.pause(1, &LlmError::NoKey { variable: "A_KEY".to_owned() });
+        models.pause(0);
+        models.switch_off(1);
         assert!(models.is_paused(0) && models.is_any_paused() && models.ready().count() == 0);
         models.resume(0);
         assert!(models.ready().eq([0]) && !models.is_any_paused() && !models.is_paused(1));
         models.resume_all();
         assert!(models.ready().eq([0, 1]) && !models.is_ready(2));
+    }
+
+    #[test]
+    fn a_model_without_candidates_gets_no_request_until_the_run_is_resumed() {
+        let mut models = Models::new(&LlmSettings { models: vec![ModelSettings::example()], ..LlmSettings::default() });
+        (1..WORN_AFTER).for_each(|_| models.declined(0));
+        assert!(models.is_ready(0) && models.is_on(0));
+        models.declined(0);
+        assert!(!models.is_ready(0) && models.is_on(0) && models.is_worn(0));
+        models.pause(0);
+        assert!(models.is_paused(0) && !models.is_any_paused());
+        models.resume_all();
+        assert!(models.is_ready(0));
+        models.declined(0);
+        models.made_candidate(0);
+        assert_eq!(models.declined_in_a_row, [0]);
     }
 
     #[test]

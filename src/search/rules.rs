@@ -33,9 +33,26 @@ impl Search {
         }
         match event {
             Event::RunStarted(_) => return Err(Refusal::new("a run starts once")),
-            Event::BaselineEvaluated { measurement, inconsistencies } => {
+            Event::SlotOpened { slot, judge, baseline } => {
+                self.places.check_opened(*slot).map_err(Refusal::new)?;
+                let is_early = baseline.is_some() && self.baseline.is_none();
+                refuse_if(is_early, "there is no baseline yet")?;
+                self.places.opened(*slot, judge.as_deref(), baseline.as_deref());
+            }
+            Event::SlotLost { slot, task, refused, .. } => {
+                self.places.check_lost(*slot, task.is_some()).map_err(Refusal::new)?;
+                self.places.lost(*slot, *refused);
+            }
+            Event::BaselineEvaluated { slot, measurement, inconsistencies } => {
                 refuse_if(self.baseline.is_some(), "the baseline is known")?;
-                self.know_baseline(measurement, inconsistencies);
+                self.places.check_measured(*slot).map_err(Refusal::new)?;
+                self.places.measured_baseline(*slot);
+                self.know_baseline(*slot, measurement, inconsistencies);
+            }
+            Event::ProposalGiven(given) => {
+                self.existing(given.parent)?;
+                refuse_if(self.was_given(&given.letter), format_args!("{} was given before", given.letter))?;
+                self.given.push(given.clone());
             }
             Event::Selected { attempt, selection } => {
                 self.check_selected(*attempt, selection)?;
@@ -46,9 +63,12 @@ impl Search {
                 self.models.spent += asked.charge;
                 self.credit.proposers.charged(Proposer::Model(asked.model), asked.charge);
             }
-            Event::ModelPaused { model, error } => {
-                refuse_if(!self.models.is_ready(*model), format_args!("language model {model} is not in use"))?;
-                self.models.pause(*model, error);
+            Event::ModelPaused { model, seconds, .. } => {
+                refuse_if(!self.models.is_on(*model), format_args!("language model {model} is not in use"))?;
+                match seconds {
+                    Some(_) => self.models.pause(*model),
+                    None => self.models.switch_off(*model),
+                }
             }
             Event::ModelResumed { model } => {
                 refuse_if(!self.models.is_paused(*model), format_args!("language model {model} is not paused"))?;
@@ -62,23 +82,30 @@ impl Search {
                 self.check_created(created)?;
                 self.add(created);
             }
-            Event::CandidateEvaluated { candidate, evaluation } => {
-                self.check_evaluated(*candidate, evaluation)?;
-                self.admit(*candidate, evaluation);
+            Event::CandidateEvaluated { candidate, slot, evaluation, partial } => {
+                self.check_evaluated(*candidate, evaluation, *partial)?;
+                self.places.check_measured(*slot).map_err(Refusal::new)?;
+                self.admit(*candidate, *slot, evaluation, *partial);
+            }
+            Event::LimitNear { .. } => {
+                refuse_if(self.limit_near, "a limit was near before")?;
+                self.limit_near = true;
             }
             Event::DuelStarted { contender, best, seed } => {
                 self.check_duel_started(*contender, *best)?;
                 self.duel = Some(OpenDuel { contender: *contender, best: *best, seed: *seed });
             }
-            Event::DuelEnded { contender, duel } => {
+            Event::DuelEnded { contender, slot, duel } => {
                 self.check_duel_ended(*contender, duel)?;
-                self.end_duel(*contender, duel);
+                self.places.check_measured(*slot).map_err(Refusal::new)?;
+                self.end_duel(*contender, *slot, duel);
             }
             Event::RunStopped { reason } => self.stopped = Some(*reason),
             Event::RunResumed { candidates } => {
-                self.stopped = None;
+                (self.stopped, self.limit_near) = (None, false);
                 self.candidate_limit = *candidates;
                 self.models.resume_all();
+                self.places.close_all();
             }
         }
         Ok(())
@@ -97,6 +124,14 @@ impl Search {
                     is_used,
                     format_args!("the document at place {place} of the corpus made a candidate before"),
                 )?;
+            }
+            Proposer::Person(place) => {
+                let next = self.given_tried;
+                refuse_if(place != next, format_args!("proposal {place} of a person, but {next} is the next"))?;
+                let given = self.given.get(place);
+                refuse_if(given.is_none(), format_args!("no proposal {place} was given"))?;
+                let is_its = given.is_some_and(|given| given.parent == selection.parent);
+                refuse_if(!is_its, "a proposal was given for another parent")?;
             }
             Proposer::Model(model) => self.check_model(model)?,
             _ => {}
@@ -117,7 +152,15 @@ impl Search {
         }
         refuse_if(island >= self.islands.count(), format_args!("there is no island {island}"))?;
         selection.parents().try_for_each(|parent| self.existing(parent).map(drop))?;
-        selection.inspirations.iter().try_for_each(|other| self.existing(*other).map(drop))
+        selection.inspirations.iter().try_for_each(|other| self.existing(*other).map(drop))?;
+        // Only models take their time: all others propose, or give up, at once.
+        let open = self.open.iter().find(|open| !matches!(open.selection.proposer, Proposer::Model(_)));
+        open.map_or(Ok(()), |open| Err(Refusal::new(format_args!("attempt {} is still open", open.number))))
+    }
+
+    /// Whether a letter of the inbox was taken before.
+    pub fn was_given(&self, letter: &str) -> bool {
+        self.given.iter().any(|given| given.letter == letter)
     }
 
     fn check_asked(&self, asked: &ModelAsked) -> Result<(), Refusal> {
@@ -155,10 +198,13 @@ impl Search {
         }
     }
 
-    fn check_evaluated(&self, candidate: CandidateId, evaluation: &Evaluation) -> Result<(), Refusal> {
+    fn check_evaluated(&self, candidate: CandidateId, evaluation: &Evaluation, partial: bool) -> Result<(), Refusal> {
         refuse_if(self.baseline.is_none(), "there is no baseline yet")?;
         let known = self.existing(candidate)?;
-        refuse_if(known.outcome.is_some(), format_args!("candidate {candidate} was evaluated before"))?;
+        let is_over = known.outcome.is_some() && !known.is_partial;
+        refuse_if(is_over, format_args!("candidate {candidate} was evaluated before"))?;
+        let can_be_partial = self.is_measured_partially(candidate) && evaluation.measurement().is_some();
+        refuse_if(partial && !can_be_partial, format_args!("candidate {candidate} is measured in full at once"))?;
         let outclassed = matches!(evaluation, Evaluation::Outclassed { .. });
         if outclassed && known.outclassed_below.is_none() { Err(stopped_early(candidate)) } else { Ok(()) }
     }

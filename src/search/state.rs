@@ -1,23 +1,28 @@
 //! State: all that a search knows, and how others read it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use packevolve_contract::case;
 use packevolve_contract::clock::Clock;
 use packevolve_contract::duel::{Duel, Verdict};
-use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::objective::{Pairing, Scores, Yardstick, own_interval, score_interval, scores};
+use packevolve_contract::evaluation::{CaseMeasurement, Measurement};
+use packevolve_contract::objective::{
+    Objective, Pairing, Scores, Yardstick, baseline_interval, own_interval, score_interval, scores,
+};
+use packevolve_contract::serving::Serving;
 
 use crate::search::bandit::Bandit;
 use crate::search::best::{Best, Contender, OpenDuel};
-use crate::search::candidate::Candidate;
+use crate::search::candidate::{Candidate, Outcome};
 use crate::search::credit::Credit;
 use crate::search::elites::Elites;
 use crate::search::island::Islands;
 use crate::search::models::Models;
+use crate::search::places::Places;
 use crate::search::pruning::Pruning;
 use crate::values::candidate::{BlobId, CandidateId};
-use crate::values::event::{Proposer, RunStarted, Selection, StopReason};
+use crate::values::event::{GivenProposal, Proposer, RunStarted, Selection, StopReason};
 use crate::values::operator::Operator;
 use crate::values::settings::{Consistency, Parts, Settings};
 
@@ -32,11 +37,18 @@ pub struct Search {
     pub(super) candidates: Vec<Candidate>,
     /// Candidates without an evaluation.
     pub(super) waiting: BTreeSet<CandidateId>,
+    /// Candidates with a partial outcome, and the seconds that it took.
+    pub(super) partial: BTreeMap<CandidateId, f64>,
+    /// Whether a limit is near that the search does not see.
+    pub(super) limit_near: bool,
     pub(super) tally: Tally,
     pub(super) by_program: HashMap<BlobId, CandidateId>,
     pub(super) by_normalised: HashMap<BlobId, CandidateId>,
     /// For each document of the corpus the candidate that it made.
     pub(super) corpus: Vec<Option<CandidateId>>,
+    /// What a person handed to the run, in order, and how much of it was tried.
+    pub(super) given: Vec<GivenProposal>,
+    pub(super) given_tried: usize,
     pub(super) attempts: u64,
     /// Attempts that have made no candidate and were not declined yet.
     pub(super) open: Vec<Attempt>,
@@ -46,6 +58,7 @@ pub struct Search {
     pub(super) credit: Credit,
     pub(super) pruning: Pruning,
     pub(super) models: Models,
+    pub(super) places: Places,
     pub(super) best: Option<Best>,
     /// Candidates that looked better than the best, about which no duel has decided yet.
     pub(super) contenders: Vec<Contender>,
@@ -72,6 +85,17 @@ impl Tally {
     pub fn ended(self) -> usize {
         self.measured + self.inconsistent + self.outclassed + self.rejected
     }
+
+    /// Counts an outcome once more, or once less.
+    pub(super) fn count(&mut self, outcome: &Outcome, times: isize) {
+        let count = match outcome {
+            Outcome::Measured(_) => &mut self.measured,
+            Outcome::Inconsistent(_) => &mut self.inconsistent,
+            Outcome::Outclassed => &mut self.outclassed,
+            Outcome::Rejected => &mut self.rejected,
+        };
+        *count = count.checked_add_signed(times).expect("BUG: only what was counted is taken back");
+    }
 }
 
 impl Search {
@@ -83,10 +107,14 @@ impl Search {
             baseline: None,
             candidates: vec![Candidate::seed(&origin)],
             waiting: BTreeSet::from([CandidateId::SEED]),
+            partial: BTreeMap::new(),
+            limit_near: false,
             tally: Tally::default(),
             by_program: HashMap::from([(origin.seed.program, CandidateId::SEED)]),
             by_normalised: HashMap::from([(origin.seed.normalised, CandidateId::SEED)]),
             corpus: vec![None; origin.corpus.len()],
+            given: Vec::new(),
+            given_tried: 0,
             attempts: 0,
             open: Vec::new(),
             declined_in_a_row: 0,
@@ -95,6 +123,7 @@ impl Search {
             credit: Credit::new(proposers(settings)),
             pruning: Pruning::new(settings.search.prune_attempts),
             models: Models::new(&settings.llm),
+            places: Places::new(settings, &origin.judge),
             best: None,
             contenders: Vec::new(),
             duel: None,
@@ -133,7 +162,35 @@ impl Search {
 
     /// Whether a candidate is measured in full even if it is inconsistent: the seed program and given proposals are.
     pub fn measures_inconsistent(&self, candidate: CandidateId) -> bool {
-        self.only_reports() || matches!(self.known(candidate).proposer, None | Some(Proposer::Corpus(_)))
+        self.only_reports()
+            || matches!(self.known(candidate).proposer, None | Some(Proposer::Corpus(_) | Proposer::Person(_)))
+    }
+
+    /// Whether the next evaluation of a candidate measures one window of each case, and the others later. Given proposals
+    /// are slow programs as a rule: the first verdict needs little, and other proposers have better programs to measure
+    /// meanwhile.
+    pub fn is_measured_partially(&self, candidate: CandidateId) -> bool {
+        let known = self.known(candidate);
+        let is_given = matches!(known.proposer, Some(Proposer::Corpus(_)));
+        is_given
+            && known.outcome.is_none()
+            && self.baseline.as_ref().is_some_and(|baseline| windows_of_a_case(baseline) > 1)
+    }
+
+    /// The candidates whose outcome is partial.
+    pub fn partial(&self) -> impl ExactSizeIterator<Item = CandidateId> {
+        self.partial.keys().copied()
+    }
+
+    /// How long it takes to complete the partial outcomes, one after the other, seconds: as long as their first windows,
+    /// for each window.
+    pub fn completion_seconds(&self) -> f64 {
+        self.partial.values().sum::<f64>() * self.baseline.as_ref().map_or(0, windows_of_a_case) as f64
+    }
+
+    /// Whether a limit was said to be near that the search does not see.
+    pub fn is_limit_near(&self) -> bool {
+        self.limit_near
     }
 
     /// Scores of a measurement on the windows of the search; `None` until the baseline was measured.
@@ -147,13 +204,19 @@ impl Search {
         self.scores_by(measurement, Pairing::Pooled)
     }
 
+    /// Scores of a policy on the chains of the search, at other prices; `None` until the baseline was measured.
+    pub fn priced(&self, measurement: &Measurement, serving: &Serving) -> Option<Scores> {
+        let yardstick = Yardstick { objective: Objective::Policy(*serving), ..self.yardstick(Pairing::Shared)? };
+        Some(scores(measurement, yardstick, &self.unit, self.clock()))
+    }
+
     fn scores_by(&self, measurement: &Measurement, pairing: Pairing) -> Option<Scores> {
         Some(scores(measurement, self.yardstick(pairing)?, &self.unit, self.clock()))
     }
 
     fn yardstick(&self, pairing: Pairing) -> Option<Yardstick<'_>> {
-        let weights = self.settings().evaluation.weights;
-        self.baseline.as_ref().map(|baseline| Yardstick { baseline, weights, pairing })
+        let objective = self.settings().evaluation.objective();
+        self.baseline.as_ref().map(|baseline| Yardstick { baseline, objective, pairing })
     }
 
     /// What normalises the times of this run.
@@ -176,10 +239,20 @@ impl Search {
         self.yardstick(Pairing::Shared).map_or(0.0, |yardstick| own_interval(measurement, yardstick))
     }
 
-    /// The difference of both programs in a duel; `None` if one of them was rejected.
-    pub fn verdict(&self, duel: &Duel) -> Option<Verdict> {
+    /// What the errors of two baselines add to the difference of two programs, if one of them was measured on a device
+    /// with a baseline of its own.
+    pub(super) fn baselines_error(&self, device: Option<usize>) -> f64 {
+        let own = device.and_then(|device| self.places.devices()[device].baseline.as_ref());
+        own.zip(self.yardstick(Pairing::Pooled)).map_or(0.0, |(baseline, yardstick)| {
+            baseline_interval(Yardstick { baseline, ..yardstick }).hypot(baseline_interval(yardstick))
+        })
+    }
+
+    /// The difference of both programs in a duel in a slot with this device; `None` if one of them was rejected.
+    pub fn verdict(&self, device: usize, duel: &Duel) -> Option<Verdict> {
         let (contender, best) = duel.contender.measured().zip(duel.best.measured())?;
-        Some(Verdict::new(contender, best, self.yardstick(Pairing::Pooled)?))
+        let [contender, best] = [contender, best].map(|measured| self.compared(Some(device), measured));
+        Some(Verdict::new(&contender, &best, self.yardstick(Pairing::Pooled)?))
     }
 
     pub fn scores_of(&self, candidate: CandidateId) -> Option<&Scores> {
@@ -232,6 +305,11 @@ impl Search {
         found
     }
 
+    /// The proposals that a person handed to the run under way, in order.
+    pub fn given(&self) -> &[GivenProposal] {
+        &self.given
+    }
+
     pub fn islands(&self) -> &Islands {
         &self.islands
     }
@@ -254,6 +332,24 @@ impl Search {
 
     pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The baseline program as an open slot compares with it.
+    pub fn baseline_of(&self, slot: usize) -> Option<&Measurement> {
+        self.places.own_baseline(slot).or(self.baseline())
+    }
+
+    /// A measurement of a candidate, so that it compares with others: those on a device that is unlike the first one's are
+    /// relative to the baseline on their own device.
+    pub fn compared<'a>(&self, device: Option<usize>, measured: &'a Measurement) -> Cow<'a, Measurement> {
+        match (device, &self.baseline) {
+            (Some(device), Some(baseline)) => self.places.compared(device, measured, baseline),
+            _ => Cow::Borrowed(measured),
+        }
     }
 
     /// The best candidate. With windows held out it is the last that won a duel, or else the first that was measured and is
@@ -286,6 +382,12 @@ impl Search {
     pub fn stopped(&self) -> Option<StopReason> {
         self.stopped
     }
+}
+
+/// On how many windows each case was measured, or on how many chains. The baseline may have several samples of one.
+fn windows_of_a_case(baseline: &Measurement) -> usize {
+    let windows = |case: &CaseMeasurement| BTreeSet::from_iter(case.samples.iter().map(|sample| sample.window)).len();
+    baseline.cases.iter().map(windows).max().unwrap_or(baseline.chains.len())
 }
 
 /// The proposers that take part, in a fixed order, without the corpus, which comes before all of them.

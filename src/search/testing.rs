@@ -15,7 +15,7 @@ use packevolve_contract::stream::{Purpose, Stream, stream};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::search::choosing::{Next, Task};
+use crate::search::choosing::Next;
 use crate::search::state::{Attempt, Search};
 use crate::values::candidate::{BlobId, CandidateId, CommitId};
 use crate::values::cost::Charge;
@@ -25,8 +25,10 @@ use crate::values::event::{
     Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
+use crate::values::place::Place;
 use crate::values::raw_text::RawText;
 use crate::values::settings::{Consistency, ModelSettings, Parts};
+use crate::values::task::Task;
 
 /// The size of a run and the probabilities of everything that can happen in it.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Script {
     pub outclassed: f64,
     /// The share of steps at which the process dies, or is interrupted, and resumes.
     pub broken_off: f64,
+    /// The share of steps at which a judge is lost, with what it measures.
+    pub lost: f64,
 }
 
 impl Script {
@@ -83,6 +87,7 @@ impl Script {
             doubtful: 0.0,
             outclassed: 0.0,
             broken_off: 0.0,
+            lost: 0.0,
         }
     }
 
@@ -97,14 +102,14 @@ impl Script {
         let kinds = (any::<bool>(), any::<bool>(), prop_oneof![Just(0usize), Just(3)], 1..4usize, 0..3usize, prune);
         let seldom = || prop_oneof![Just(0.0), 0.0..0.5];
         let consistency = prop_oneof![Just(Consistency::Required), Just(Consistency::Report)];
-        let marks = (seldom(), seldom(), consistency);
+        let marks = (seldom(), seldom(), consistency, prop_oneof![Just(0.0), 0.0..0.1]);
         (sizes, kinds, chances, marks).prop_map(|(sizes, kinds, chances, marks)| {
-            let (inconsistent, doubtful, consistency) = marks;
+            let (inconsistent, doubtful, consistency, lost) = marks;
             let (mutate, baseline_is_seed, held_out, islands, models, prune) = kinds;
             let (key, candidates, population, slots, corpus) = sizes;
             let (declined, rejected, outclassed, broken_off, unanswered) = chances;
             let sizes = Self { key, candidates, islands, population, slots, corpus, ..Self::smooth() };
-            let sizes = Self { models, unanswered, prune, inconsistent, doubtful, consistency, ..sizes };
+            let sizes = Self { models, unanswered, prune, inconsistent, doubtful, consistency, lost, ..sizes };
             Self { mutate, baseline_is_seed, held_out, declined, rejected, outclassed, broken_off, ..sizes }
         })
     }
@@ -119,7 +124,7 @@ impl Script {
         started.settings.search.prune_attempts = self.prune;
         // The simulation makes the candidates of all three proposers itself.
         started.settings.search.proposers = Parts { compose: self.mutate, cross: self.mutate, mutate: self.mutate };
-        started.settings.search.slots = self.slots;
+        started.settings.judges = vec![Place { restarts: u32::MAX, ..Place::here(self.slots) }];
         started.settings.llm.models = vec![ModelSettings::example(); self.models];
         started.settings.llm.repairs = if self.models > 0 { 2 } else { 0 };
         started.settings.evaluation.held_out_windows = self.held_out;
@@ -152,7 +157,7 @@ pub struct World {
 
 impl World {
     pub fn new(script: Script) -> Self {
-        Self {
+        let mut world = Self {
             search: Search::new(script.origin()),
             events: Vec::new(),
             seen_at: BTreeMap::new(),
@@ -161,7 +166,31 @@ impl World {
             in_flight: Vec::new(),
             asked: Vec::new(),
             script,
+        };
+        world.open_slots();
+        world
+    }
+
+    /// Opens all closed slots.
+    pub fn open_slots(&mut self) {
+        let closed: Vec<usize> = (0..self.script.slots).filter(|slot| !self.search.places().is_open(*slot)).collect();
+        closed.into_iter().for_each(|slot| self.record(Event::SlotOpened { slot, judge: None, baseline: None }));
+    }
+
+    /// An open slot; which one does not matter.
+    fn slot(&self) -> usize {
+        (0..self.script.slots).find(|slot| self.search.places().is_open(*slot)).expect("BUG: no slot is open")
+    }
+
+    /// A judge is lost, with a task if all judges have one.
+    fn lose(&mut self) {
+        let open = self.search.places().open();
+        if open == 0 {
+            return;
         }
+        let has_task = self.in_flight.len() >= open || !self.in_flight.is_empty() && self.chance(0.5);
+        let task = has_task.then(|| self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len())));
+        self.record(Event::SlotLost { slot: self.slot(), reason: String::new(), task, refused: false });
     }
 
     pub fn finished(script: Script) -> Self {
@@ -189,7 +218,14 @@ impl World {
         if self.chance(self.script.broken_off) {
             return if self.chance(0.5) { self.die() } else { self.interrupt() };
         }
-        let is_full = self.in_flight.len() >= self.script.slots;
+        if self.chance(self.script.lost) {
+            return self.lose();
+        }
+        let open = self.search.places().open();
+        if open < self.script.slots && (open == 0 || self.chance(0.5)) {
+            return self.open_slots();
+        }
+        let is_full = self.in_flight.len() >= open;
         let is_busy = !self.in_flight.is_empty() || !self.asked.is_empty();
         if is_busy && self.chance(0.3) {
             return self.advance();
@@ -242,8 +278,8 @@ impl World {
         self.record(Event::ProposalDeclined { attempt, proposal: None, reason });
         if self.search.models().is_ready(model) {
             let no_key = LlmError::NoKey { variable: "A_KEY".to_owned() };
-            let error = if self.chance(0.2) { no_key } else { error };
-            self.record(Event::ModelPaused { model, error });
+            let (error, seconds) = if self.chance(0.2) { (no_key, None) } else { (error, Some(1.0)) };
+            self.record(Event::ModelPaused { model, error, seconds });
         }
     }
 
@@ -292,11 +328,12 @@ impl World {
         let task = self.in_flight.swap_remove(self.rng.random_range(0..self.in_flight.len()));
         let event = match task {
             Task::Baseline => self.baseline(),
-            Task::Evaluate(candidate) => {
+            Task::Evaluate(candidate) | Task::Complete(candidate) => {
                 let evaluation = self.evaluation(candidate);
-                Event::CandidateEvaluated { candidate, evaluation }
+                let partial = evaluation.measurement().is_some() && self.search.is_measured_partially(candidate);
+                Event::CandidateEvaluated { candidate, slot: self.slot(), evaluation, partial }
             }
-            Task::Duel(contender) => Event::DuelEnded { contender, duel: Box::new(self.duel()) },
+            Task::Duel(contender) => Event::DuelEnded { contender, duel: Box::new(self.duel()), slot: self.slot() },
         };
         self.record(event);
     }
@@ -310,7 +347,7 @@ impl World {
     /// The baseline measured.
     pub fn baseline(&self) -> Event {
         let measurement = measurement(&self.search.origin().cases, |_, window| sample(window, 0.02, 0.1));
-        Event::BaselineEvaluated { measurement, inconsistencies: Vec::new() }
+        Event::BaselineEvaluated { slot: self.slot(), measurement, inconsistencies: Vec::new() }
     }
 
     fn evaluation(&mut self, candidate: CandidateId) -> Evaluation {
@@ -374,6 +411,7 @@ impl World {
     /// Resumes with this limit of candidates.
     pub fn resume(&mut self, candidates: u64) {
         self.record(Event::RunResumed { candidates });
+        self.open_slots();
         for open in self.search.open_attempts().to_vec() {
             self.begin(open.number, &open.selection);
         }

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use packevolve_contract::duel::Duel;
-use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::evaluation::{Compilation, Evaluation, Measurement};
+use packevolve_contract::rejection::{Evidence, Rejection};
 use proptest::prelude::*;
 
+use crate::search::bandit::Arm;
 use crate::search::best::Best;
 use crate::search::choosing::EXHAUSTED_AFTER;
+use crate::search::models::WORN_AFTER;
 use crate::search::population::Member;
 use crate::search::testing::{
     self, Script, World, blob, created, exchange, inconsistency, is_of_a_model, measurement, sample,
@@ -15,10 +18,12 @@ use crate::search::testing::{
 use crate::search::{Attempt, Next, Outcome, Ruling, Search, Tally, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{
-    Asking, CandidateCreated, Declined, Event, Fingerprint, ModelAsked, Proposer, RequestForm, Selection, StopReason,
+    Asking, CandidateCreated, Declined, Event, Fingerprint, GivenProposal, ModelAsked, Proposer, RequestForm,
+    Selection, StopReason,
 };
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
+use crate::values::raw_text::RawText;
 use crate::values::settings::Consistency;
 
 /// Selections in order, each with its attempt.
@@ -47,9 +52,11 @@ fn creations(events: &[Event]) -> impl Iterator<Item = &CandidateCreated> {
     })
 }
 
-/// Candidates in the order they were judged; the baseline's measurement is the seed program's where they are the same.
+/// Candidates in the order they were judged for good; the baseline's measurement is the seed program's where they are the
+/// same.
 fn judged(world: &World) -> Vec<CandidateId> {
     let of = |event: &Event| match event {
+        Event::CandidateEvaluated { partial: true, .. } => None,
         Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
         Event::BaselineEvaluated { .. } if world.search.baseline_is_seed() => Some(CandidateId::SEED),
         _ => None,
@@ -183,6 +190,33 @@ proptest! {
     }
 
     #[test]
+    fn a_run_that_ends_has_no_partial_verdict_and_completes_one_at_a_time(script in Script::any()) {
+        let mut world = World::new(script);
+        while world.search.stopped().is_none() {
+            let completed: Vec<Task> = world.search.tasks().filter(|task| matches!(task, Task::Complete(_))).collect();
+            prop_assert!(completed.len() <= 1, "{completed:?}");
+            for partial in world.search.partial() {
+                // One window is too little for that.
+                let known = world.search.candidate(partial).unwrap();
+                prop_assert!(known.is_partial && matches!(known.proposer, Some(Proposer::Corpus(_))));
+                prop_assert!(known.duels.is_empty() && known.held_out.is_none());
+                prop_assert!(world.search.best().is_none_or(|best| best.candidate != partial));
+                prop_assert!(world.search.elites().members().iter().all(|member| member.candidate != partial));
+            }
+            world.step();
+        }
+        prop_assert_eq!(world.search.partial().len(), 0);
+        prop_assert!(world.search.candidates().all(|(_, known)| !known.is_partial));
+        let given = world.search.candidates().filter(|(_, known)| matches!(known.proposer, Some(Proposer::Corpus(_))));
+        for (candidate, known) in given {
+            let of_it = |event: &&Event| matches!(event, Event::CandidateEvaluated { candidate: of, .. } if *of == candidate);
+            let evaluations = world.events.iter().filter(of_it).count();
+            let is_rejected_at_once = known.outcome == Some(Outcome::Rejected) && evaluations == 1;
+            prop_assert!(evaluations == 2 || is_rejected_at_once, "{evaluations} evaluations");
+        }
+    }
+
+    #[test]
     fn a_run_ends_when_it_has_its_candidates_or_finds_nothing_new(script in Script::any()) {
         let world = World::finished(script.clone());
         let made = world.search.candidates().len() as u64 - world.search.pruning().made();
@@ -192,17 +226,22 @@ proptest! {
             Some(StopReason::Exhausted) => {
                 let tried_all = world.seen_at.len() >= script.corpus.len();
                 let no_parents = is_deserted(&world.search);
-                let no_proposer = !script.mutate && world.search.models().ready().count() == 0;
+                let no_proposer = !script.mutate && script.models == 0;
                 let nothing_left = tried_all && (no_proposer || no_parents);
-                let declined = declined_last(&world.events);
-                let together = 2 * script.models;
-                prop_assert!(nothing_left || (declined >= 100 && declined <= 100 + together), "{declined} declined");
+                let declined = declined_last(&world.events) as u64;
+                prop_assert!(nothing_left || declined >= EXHAUSTED_AFTER, "{declined} declined");
+            }
+            Some(StopReason::NoProposer) => {
+                prop_assert!(!script.mutate && script.models > 0);
+                prop_assert_eq!(world.search.models().ready().count(), 0);
             }
             other => prop_assert!(false, "it ended with {other:?}"),
         }
         let attempts = searching(&world.events).count() as u64;
-        let most_in_a_row = EXHAUSTED_AFTER + 2 * script.models as u64;
-        prop_assert!(attempts <= made * most_in_a_row, "{attempts} attempts for {made} candidates");
+        let most_in_a_row = EXHAUSTED_AFTER + script.models as u64 * (WORN_AFTER + 2);
+        let resumed = world.events.iter().filter(|event| matches!(event, Event::RunResumed { .. })).count() as u64;
+        let most = (made + resumed) * most_in_a_row;
+        prop_assert!(attempts <= most, "{attempts} attempts for {made} candidates");
     }
 
     #[test]
@@ -261,7 +300,7 @@ proptest! {
             let seen = world.events.len();
             world.step();
             for event in &world.events[seen..] {
-                if let Event::DuelEnded { contender, duel } = event {
+                if let Event::DuelEnded { contender, duel, .. } = event {
                     let result = world.search.candidate(*contender).unwrap().duels.last().unwrap();
                     let is_doubtful = |side: &Evaluation| side.measured().is_some_and(Measurement::is_doubtful);
                     if result.ruling == Ruling::Confirmed {
@@ -360,7 +399,7 @@ proptest! {
     #[test]
     fn no_model_has_more_open_attempts_than_requests_and_none_is_asked_while_candidates_pile_up(script in Script::any()) {
         let mut world = World::new(Script { models: 2, ..script });
-        let slots = world.search.origin().settings.search.slots;
+        let slots = world.search.origin().settings.slots();
         while world.search.stopped().is_none() {
             let waiting = world.search.candidates().filter(|(_, known)| known.outcome.is_none()).count();
             let seen = world.events.len();
@@ -405,6 +444,98 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn what_a_person_hands_in_is_tried_next_once_and_in_order_whenever_it_comes(
+        script in Script::any(), every in 1..30usize,
+    ) {
+        let mut world = World::new(script.clone());
+        let mut given: Vec<CandidateId> = Vec::new();
+        for step in 0.. {
+            if step % every == 0 && given.len() < 12 {
+                let parent = CandidateId(step as u64 % world.search.candidates().len() as u64);
+                world.record(handed(given.len(), parent));
+                given.push(parent);
+            }
+            if world.search.stopped().is_some() {
+                break;
+            }
+            world.step();
+            if world.search.stopped().is_some() && given.len() < 12 {
+                // Someone resumes it, to hand in more.
+                world.resume(script.candidates);
+            }
+            if step < 60 {
+                prop_assert_eq!(&world.search, &world.replayed());
+            }
+        }
+        let by_person: Vec<&Selection> = selections(&world.events)
+            .map(|(_, selection)| selection)
+            .filter(|selection| matches!(selection.proposer, Proposer::Person(_)))
+            .collect();
+        let parents: Vec<CandidateId> = by_person.iter().map(|selection| selection.parent).collect();
+        prop_assert_eq!(parents, given);
+        for (place, selection) in by_person.iter().enumerate() {
+            prop_assert_eq!(selection.proposer, Proposer::Person(place));
+            prop_assert_eq!(selection.outclassed_below, None, "it is measured in full");
+        }
+        let (mut waiting, mut corpus) = (0usize, Vec::new());
+        for event in &world.events {
+            match event {
+                Event::ProposalGiven(_) => waiting += 1,
+                Event::Selected { selection, .. } => match selection.proposer {
+                    Proposer::Person(_) => waiting -= 1,
+                    Proposer::Corpus(place) => corpus.push(place),
+                    _ => prop_assert_eq!(waiting, 0, "something else was tried first"),
+                },
+                _ => {}
+            }
+        }
+        prop_assert!(corpus.iter().copied().eq(0..corpus.len()), "the corpus keeps its order: {corpus:?}");
+    }
+}
+
+/// A person hands in a proposal.
+fn handed(number: usize, parent: CandidateId) -> Event {
+    let (letter, file) = (number.to_string(), "idea.txt".to_owned());
+    Event::ProposalGiven(GivenProposal { letter, file, parent, document: RawText::default() })
+}
+
+#[test]
+fn a_proposal_of_a_person_is_refused_where_no_run_would_take_it() {
+    let mut world = under_way();
+    for (event, reason) in [
+        (handed(0, CandidateId(9)), "there is no candidate 9"),
+        (selected(2, Proposer::Person(0), 0), "no proposal 0 was given"),
+        (selected(2, Proposer::Person(1), 0), "proposal 1 of a person, but 0 is the next"),
+    ] {
+        assert_eq!(refusal(&world.search, &event), Some(reason.to_owned()), "{event:?}");
+    }
+    world.record(handed(0, CandidateId(1)));
+    for (event, reason) in [
+        (handed(0, CandidateId(1)), "0 was given before"),
+        (selected(2, Proposer::Person(0), 0), "a proposal was given for another parent"),
+    ] {
+        assert_eq!(refusal(&world.search, &event), Some(reason.to_owned()), "{event:?}");
+    }
+    let Next::Attempt(next) = world.search.next() else { panic!("it is tried next") };
+    assert_eq!((next.number, next.selection.proposer, next.selection.parent), (2, Proposer::Person(0), CandidateId(1)));
+}
+
+#[test]
+fn a_proposal_of_a_person_is_tried_even_when_the_run_has_all_its_candidates() {
+    let mut world = World::new(Script { candidates: 1, corpus: Vec::new(), ..Script::smooth() });
+    world.record(world.baseline());
+    assert!(matches!(world.search.next(), Next::Stop(StopReason::Candidates)));
+    world.record(handed(0, CandidateId::SEED));
+    let Next::Attempt(next) = world.search.next() else { panic!("it is tried next") };
+    world.record(Event::Selected { attempt: next.number, selection: next.selection });
+    world.record(declined(0, Declined::NothingNew));
+    assert!(matches!(world.search.next(), Next::Stop(StopReason::Candidates)));
+}
+
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
@@ -427,7 +558,7 @@ fn declined(attempt: u64, reason: Declined) -> Event {
 }
 
 fn evaluated(candidate: u64, evaluation: Evaluation) -> Event {
-    Event::CandidateEvaluated { candidate: CandidateId(candidate), evaluation }
+    Event::CandidateEvaluated { candidate: CandidateId(candidate), slot: 0, evaluation, partial: false }
 }
 
 fn rejected(candidate: u64) -> Event {
@@ -453,12 +584,16 @@ fn an_event_that_no_run_writes_is_refused_with_the_reason() {
     let refused = [
         (Event::RunStarted(Box::new(search.origin().clone())), "a run starts once"),
         (
-            Event::BaselineEvaluated { measurement: Measurement::default(), inconsistencies: Vec::new() },
+            Event::BaselineEvaluated { slot: 0, measurement: Measurement::default(), inconsistencies: Vec::new() },
             "the baseline is known",
         ),
         (Event::DuelStarted { contender: CandidateId(1), best: seed, seed: 1 }, "candidate 1 is not a contender"),
         (
-            Event::DuelEnded { contender: CandidateId(1), duel: duel(scored(&world, 0.01), scored(&world, 0.01)) },
+            Event::DuelEnded {
+                contender: CandidateId(1),
+                slot: 0,
+                duel: duel(scored(&world, 0.01), scored(&world, 0.01)),
+            },
             "no duel of candidate 1 is under way",
         ),
         (selected(1, Proposer::Mutate, 0), "attempt 1, but 2 is the next"),
@@ -522,13 +657,13 @@ fn an_event_that_no_model_can_cause_is_refused_with_the_reason() {
         (asked(1, Asking::Summary), "there are 1 language models, none at place 1"),
         (asked(0, Asking::Proposal(1)), "attempt 1 is not that of language model 0"),
         (asked(0, Asking::Proposal(7)), "attempt 7 is not open"),
-        (Event::ModelPaused { model: 1, error: LlmError::Empty }, "language model 1 is not in use"),
+        (Event::ModelPaused { model: 1, error: LlmError::Empty, seconds: None }, "language model 1 is not in use"),
         (Event::ModelResumed { model: 0 }, "language model 0 is not paused"),
     ] {
         assert_eq!(refusal(&world.search, &event), Some(reason.to_owned()), "{event:?}");
     }
     world.record(asked(0, Asking::Proposal(0)));
-    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
+    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty, seconds: Some(1.0) });
 }
 
 #[test]
@@ -537,14 +672,36 @@ fn while_models_pause_a_search_waits_and_when_all_are_off_it_stops() {
         World::new(Script { models: 1, mutate: false, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
     world.record(world.baseline());
     assert!(matches!(world.search.next(), Next::Attempt(Attempt { selection, .. }) if is_of_a_model(&selection)));
-    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty });
+    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty, seconds: Some(1.0) });
     assert_eq!(world.search.next(), Next::Wait);
     world.record(Event::ModelResumed { model: 0 });
     let error = LlmError::Unauthorized { status: 401, said: "no".to_owned() };
-    world.record(Event::ModelPaused { model: 0, error });
-    assert_eq!(world.search.next(), Next::Stop(StopReason::Exhausted));
+    world.record(Event::ModelPaused { model: 0, error, seconds: None });
+    assert_eq!(world.search.next(), Next::Stop(StopReason::NoProposer));
     world.resume(20);
     assert!(matches!(world.search.next(), Next::Attempt(_)));
+}
+
+#[test]
+fn what_a_model_fails_at_does_not_mean_that_the_others_find_nothing() {
+    let mut world = World::new(Script { models: 1, corpus: Vec::new(), held_out: 0, ..Script::smooth() });
+    world.record(world.baseline());
+    let decline = |world: &mut World, attempt, proposer| {
+        world.record(selected(attempt, proposer, 0));
+        world.record(Event::ProposalDeclined { attempt, proposal: None, reason: Declined::NothingNew });
+    };
+    (0..WORN_AFTER - 1).for_each(|attempt| decline(&mut world, attempt, Proposer::Model(0)));
+    assert!(world.search.models().is_ready(0));
+    decline(&mut world, WORN_AFTER - 1, Proposer::Model(0));
+    assert!(!world.search.models().is_ready(0));
+    let next = world.search.next();
+    assert!(matches!(&next, Next::Attempt(Attempt { selection, .. }) if !is_of_a_model(selection)), "{next:?}");
+    world.resume(20);
+    (0..EXHAUSTED_AFTER).for_each(|more| decline(&mut world, WORN_AFTER + more, Proposer::Mutate));
+    let next = world.search.next();
+    assert!(matches!(&next, Next::Attempt(Attempt { selection, .. }) if is_of_a_model(selection)), "{next:?}");
+    world.record(Event::ModelPaused { model: 0, error: LlmError::Empty, seconds: Some(1.0) });
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Exhausted));
 }
 
 #[test]
@@ -554,6 +711,7 @@ fn a_run_that_has_reached_its_target_does_not_wait_for_models() {
     origin.settings.search.target_score = Some(-1.0);
     let mut world = World::new(script);
     world.search = Search::new(origin);
+    world.open_slots();
     world.record(world.baseline());
     world.record(selected(0, Proposer::Model(0), 0));
     assert_eq!(world.search.next(), Next::Stop(StopReason::Target));
@@ -595,6 +753,8 @@ fn after_a_run_has_stopped_it_can_only_be_resumed() {
     }
     world.record(Event::RunResumed { candidates: 30 });
     assert_eq!(world.search.candidate_limit(), 30);
+    assert_eq!(refusal(&world.search, &rejected(1)).as_deref(), Some("slot 0 is not open"), "the judges start again");
+    world.open_slots();
     assert_eq!(refusal(&world.search, &rejected(1)), None);
 }
 
@@ -612,9 +772,153 @@ fn a_run_stops_only_when_everything_in_flight_has_landed() {
     world.record(declined(1, Declined::NothingNew));
     let mut limited = world.search.clone();
     limited.apply(&Event::RunResumed { candidates: 2 }).unwrap();
+    limited.apply(&Event::SlotOpened { slot: 0, judge: None, baseline: None }).unwrap();
     assert_eq!(limited.next(), Next::Wait);
     limited.apply(&rejected(1)).unwrap();
     assert_eq!(limited.next(), Next::Stop(StopReason::Candidates));
+}
+
+/// A search whose first given proposal was measured on one window, with this gap; the second one waits.
+fn partly_judged(gap: f64) -> World {
+    let script = Script { candidates: 9, slots: 1, corpus: vec![None, None], ..Script::smooth() };
+    let mut world = World::new(script);
+    world.record(world.baseline());
+    for number in 0..2 {
+        world.record(selected(number, Proposer::Corpus(number as usize), 0));
+        world.record(Event::CandidateCreated(created(number + 1, number, CandidateId::SEED)));
+    }
+    world.record(partly(&world, 1, gap));
+    world
+}
+
+fn partly(world: &World, candidate: u64, gap: f64) -> Event {
+    let mut measurement = measured(world, gap, 0.1);
+    measurement.cases.iter_mut().for_each(|case| case.samples.truncate(1));
+    measurement.evaluation_seconds = 3.0;
+    let (candidate, evaluation) = (CandidateId(candidate), Evaluation::Measured { measurement });
+    Event::CandidateEvaluated { candidate, slot: 0, evaluation, partial: true }
+}
+
+#[test]
+fn a_partial_verdict_makes_a_parent_and_no_contender_until_it_is_completed() {
+    let mut world = partly_judged(0.0);
+    let one = CandidateId(1);
+    let is_parent = |world: &World, id: CandidateId| {
+        (0..2).any(|island| world.search.islands().members(island).iter().any(|member| member.candidate == id))
+    };
+    let is_elite = |world: &World| world.search.elites().members().iter().any(|member| member.candidate == one);
+    assert!(is_parent(&world, one) && !is_elite(&world));
+    assert_eq!(world.search.tasks().collect::<Vec<_>>(), [Task::Evaluate(CandidateId(2))]);
+    assert_eq!((world.search.tally().measured, world.search.completion_seconds()), (2, 9.0));
+    let before = world.search.scores_of(one).unwrap().combined_score;
+    assert!(before > 0.4, "{before}");
+    // In full it is worse, but still better than the best.
+    world.record(evaluated(1, scored(&world, 0.01)));
+    let known = world.search.candidate(one).unwrap();
+    assert!(!known.is_partial && known.scores().unwrap().combined_score < before);
+    assert!(is_parent(&world, one) && is_elite(&world));
+    assert_eq!(world.search.tally().measured, 2);
+    assert_eq!(world.search.tasks().next(), Some(duel_task(1)));
+    assert_eq!(refusal(&world.search, &partly(&world, 1, 0.0)).unwrap(), "candidate 1 was evaluated before");
+}
+
+#[test]
+fn what_fails_on_a_later_window_loses_its_places() {
+    let mut world = partly_judged(0.0);
+    world.record(rejected(1));
+    let one = CandidateId(1);
+    assert_eq!(world.search.candidate(one).unwrap().outcome, Some(Outcome::Rejected));
+    assert!((0..2).all(|island| world.search.islands().members(island).iter().all(|member| member.candidate != one)));
+    let tally = world.search.tally();
+    assert_eq!((tally.measured, tally.rejected), (1, 1));
+}
+
+#[test]
+fn partial_verdicts_are_completed_at_half_time_before_a_limit_and_before_the_end() {
+    let completes = |search: &Search| search.tasks().find(|task| matches!(task, Task::Complete(_)));
+    let first = Some(Task::Complete(CandidateId(1)));
+    let mut world = partly_judged(0.02);
+    world.record(partly(&world, 2, 0.02));
+    assert_eq!(completes(&world.search), None, "three of nine are judged");
+    let with_limit = |candidates| {
+        let mut search = world.search.clone();
+        search.apply(&Event::RunResumed { candidates }).unwrap();
+        search.apply(&Event::SlotOpened { slot: 0, judge: None, baseline: None }).unwrap();
+        search
+    };
+    assert_eq!(completes(&with_limit(6)), first);
+    assert_eq!((completes(&with_limit(3)), with_limit(3).next()), (first, Next::Wait));
+    let mut near = world.search.clone();
+    near.apply(&Event::LimitNear { reason: StopReason::WallTime }).unwrap();
+    assert_eq!(near.tasks().collect::<Vec<_>>(), [Task::Complete(CandidateId(1))]);
+    assert!(near.apply(&Event::LimitNear { reason: StopReason::WallTime }).is_err());
+    // A duel comes later then: its run is about to end.
+    near.apply(&evaluated(1, scored(&world, 0.0))).unwrap();
+    assert_eq!(near.tasks().collect::<Vec<_>>(), [Task::Complete(CandidateId(2)), duel_task(1)]);
+    // Without another proposer the end comes early.
+    let mut world = partly_judged(0.02);
+    world.record(partly(&world, 2, 0.02));
+    for number in 0..EXHAUSTED_AFTER {
+        let Next::Attempt(Attempt { number: attempt, selection }) = world.search.next() else { panic!("{number}") };
+        world.record(Event::Selected { attempt, selection });
+        world.record(declined(attempt, Declined::NothingNew));
+    }
+    assert_eq!((completes(&world.search), world.search.next()), (first, Next::Wait));
+    for candidate in [1, 2] {
+        world.record(evaluated(candidate, scored(&world, 0.03)));
+    }
+    assert_eq!(world.search.next(), Next::Stop(StopReason::Exhausted));
+}
+
+#[test]
+fn only_a_given_proposal_is_measured_partly_and_only_where_there_are_more_windows() {
+    let mut world = partly_judged(0.02);
+    world.record(evaluated(2, scored(&world, 0.02)));
+    world.record(selected(2, Proposer::Mutate, 0));
+    world.record(Event::CandidateCreated(created(3, 2, CandidateId::SEED)));
+    assert!(!world.search.is_measured_partially(CandidateId(3)));
+    let refused = refusal(&world.search, &partly(&world, 3, 0.02));
+    assert_eq!(refused.unwrap(), "candidate 3 is measured in full at once");
+    let mut single = World::new(Script { corpus: vec![None], ..Script::smooth() });
+    let Event::BaselineEvaluated { slot, mut measurement, inconsistencies } = single.baseline() else { panic!() };
+    // Measured twice on its only window.
+    measurement.cases.iter_mut().for_each(|case| case.samples.iter_mut().for_each(|sample| sample.window = 0));
+    single.record(Event::BaselineEvaluated { slot, measurement, inconsistencies });
+    single.record(selected(0, Proposer::Corpus(0), 0));
+    single.record(Event::CandidateCreated(created(1, 0, CandidateId::SEED)));
+    assert!(!single.search.is_measured_partially(CandidateId(1)));
+}
+
+#[test]
+fn a_proposer_pays_for_the_whole_time_that_its_candidates_keep_a_judge() {
+    let mut world = World::new(Script { corpus: Vec::new(), candidates: 9, ..Script::smooth() });
+    world.record(world.baseline());
+    let mut paid = |number: u64, evaluation: Evaluation| {
+        let operator = Some(Operator::Types);
+        let outclassed_below = Some(0.0);
+        let of = Selection::of(Proposer::Mutate, 0, CandidateId::SEED);
+        let selection = Selection { operator, outclassed_below, ..of };
+        world.record(Event::Selected { attempt: number - 1, selection });
+        let created = CandidateCreated { operator, ..created(number, number - 1, CandidateId::SEED) };
+        world.record(Event::CandidateCreated(created));
+        let before = world.search.bandit().arms().iter().map(|arm| arm.stats.seconds).sum::<f64>();
+        world.record(evaluated(number, evaluation));
+        let of_operator = |arm: &Arm<Operator>| arm.who == Operator::Types;
+        let operators = world.search.operators(Proposer::Mutate).unwrap();
+        let after = operators.arms().iter().find(|arm| of_operator(arm)).unwrap().stats.seconds;
+        assert_eq!(world.search.bandit().arms().iter().map(|arm| arm.stats.seconds).sum::<f64>(), after);
+        after - before
+    };
+    let compilation = Some(Compilation { functions: 3, seconds: 7.0, in_scored_calls: 0 });
+    let measurement = || Measurement { evaluation_seconds: 8.0, compilation, ..Measurement::default() };
+    assert_eq!(paid(1, Evaluation::Outclassed { measurement: measurement(), at_best: -1.0 }), 8.0);
+    assert_eq!(
+        paid(2, Evaluation::Inconsistent { inconsistencies: vec![inconsistency()], measurement: measurement() }),
+        8.0
+    );
+    let evidence = Evidence { seconds: 120.0, ..Evidence::default() };
+    let rejection = Rejection::Hang { limit_seconds: 120.0 };
+    assert_eq!(paid(3, Evaluation::Rejected { rejection, evidence }), 120.0, "it compiled until it was stopped");
 }
 
 #[test]
@@ -652,7 +956,7 @@ fn duel(contender: Evaluation, best: Evaluation) -> Box<Duel> {
 /// A whole duel of a contender with the program that it has to beat.
 fn fight(world: &mut World, contender: u64, duel: Box<Duel>) {
     world.start_duel(CandidateId(contender), 7);
-    world.record(Event::DuelEnded { contender: CandidateId(contender), duel });
+    world.record(Event::DuelEnded { contender: CandidateId(contender), slot: 0, duel });
 }
 
 fn duel_task(candidate: u64) -> Task {
@@ -687,10 +991,10 @@ fn what_looks_best_meets_the_best_before_anything_else() {
     assert_eq!(world.search.duel().unwrap().seed, 8);
     assert_eq!(world.search.tasks().next(), Some(duel_task(1)));
     let outclassed = Evaluation::Outclassed { measurement: Measurement::default(), at_best: 0.0 };
-    let wrong = Event::DuelEnded { contender: CandidateId(1), duel: duel(outclassed, scored(&world, 0.02)) };
+    let wrong = Event::DuelEnded { contender: CandidateId(1), slot: 0, duel: duel(outclassed, scored(&world, 0.02)) };
     assert_eq!(refusal(&world.search, &wrong).as_deref(), Some("a duel measures or rejects both programs"));
     let ended = duel(scored(&world, 0.015), scored(&world, 0.02));
-    world.record(Event::DuelEnded { contender: CandidateId(1), duel: ended });
+    world.record(Event::DuelEnded { contender: CandidateId(1), slot: 0, duel: ended });
     let best = world.search.best().unwrap();
     assert_eq!(best.candidate, CandidateId(1));
     assert!((best.reported_score() - 0.125).abs() < 1e-9 && (best.interval.score - 0.25).abs() < 1e-9, "{best:?}");
@@ -838,7 +1142,7 @@ fn if_the_settings_only_report_an_inconsistent_program_is_treated_as_measured_an
 fn an_inconsistent_seed_program_is_a_parent_and_the_first_consistent_candidate_is_the_best() {
     let mut world = World::new(Script { corpus: vec![None], ..Script::smooth() });
     let Event::BaselineEvaluated { measurement, .. } = world.baseline() else { unreachable!() };
-    world.record(Event::BaselineEvaluated { measurement, inconsistencies: vec![inconsistency()] });
+    world.record(Event::BaselineEvaluated { slot: 0, measurement, inconsistencies: vec![inconsistency()] });
     assert_eq!(world.search.best(), None);
     assert_eq!(world.search.islands().members(0).len(), 1);
     world.record(selected(0, Proposer::Corpus(0), 0));

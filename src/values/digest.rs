@@ -2,6 +2,7 @@
 //! can rewrite the whole record. Only this file uses the hash.
 
 use std::fmt;
+use std::io::{self, BufRead, Read};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,9 +26,49 @@ impl Digest {
             hash.update(before.digits());
         }
         hash.update(bytes);
+        Self::cut(&hash.finalize())
+    }
+
+    /// The digest of the rest of a line, and its length without the newline; keeps none of it.
+    ///
+    /// # Errors
+    /// The operating system fails.
+    pub fn of_line(file: &mut impl BufRead) -> io::Result<(Self, u64)> {
+        let (mut hash, mut length) = (Sha256::new(), 0);
+        loop {
+            let chunk = file.fill_buf()?;
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            hash.update(part);
+            length += part.len() as u64;
+            let (read, is_last) = (part.len(), end.is_some() || chunk.is_empty());
+            file.consume(read);
+            if is_last {
+                return Ok((Self::cut(&hash.finalize()), length));
+            }
+        }
+    }
+
+    fn cut(hash: &[u8]) -> Self {
         let mut digest = [0; DIGITS / 2];
-        digest.copy_from_slice(&hash.finalize()[..DIGITS / 2]);
+        digest.copy_from_slice(&hash[..DIGITS / 2]);
         Self(digest)
+    }
+
+    /// The digest of all that can be read, and how many bytes that is.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of_all(mut from: impl Read) -> io::Result<(Self, u64)> {
+        let (mut hash, mut bytes, mut part) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            let read = from.read(&mut part)?;
+            if read == 0 {
+                return Ok((Self::cut(&hash.finalize()), bytes));
+            }
+            hash.update(&part[..read]);
+            bytes += read as u64;
+        }
     }
 
     pub fn digits(self) -> [u8; DIGITS] {

@@ -18,6 +18,17 @@ pub enum ErrorKind {
     Interrupted,
 }
 
+/// An error and its causes in one line.
+pub fn in_one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line += &format!(": {error}");
+        cause = error.source();
+    }
+    line
+}
+
 pub trait Classify: Error {
     fn kind(&self) -> ErrorKind;
 

@@ -20,19 +20,47 @@ use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
 use crate::values::raw_text::RawText;
 use crate::values::settings::Settings;
+use crate::values::task::Task;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data", rename_all = "kebab-case")]
 pub enum Event {
     /// The first line of every journal.
     RunStarted(Box<RunStarted>),
+    /// A judge is ready to measure.
+    SlotOpened {
+        /// Its number through all places of the settings.
+        slot: usize,
+        /// The judge and its machine; `None`: as at the start of the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judge: Option<Box<Ready>>,
+        /// The baseline program as this judge measured it, if its device or its torch is not the one on which the
+        /// baseline of the run was measured. What it measures is compared with this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<Box<Measurement>>,
+    },
+    /// A judge ended, broke or did not start. What it measured is measured again.
+    SlotLost {
+        slot: usize,
+        /// Why, with the last that it and the programs that started it wrote.
+        reason: String,
+        /// What it was to measure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<Task>,
+        /// Whether it answers, but must not be used: it is not started again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        refused: bool,
+    },
     /// The baseline program was measured.
     BaselineEvaluated {
+        slot: usize,
         measurement: Measurement,
         /// In what way its answers depend on the process or on other rows; empty if they do not.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         inconsistencies: Vec<Inconsistency>,
     },
+    /// A person handed a proposal to the run under way; the search tries it next.
+    ProposalGiven(GivenProposal),
     /// The search chose what to try next.
     Selected {
         /// From 0.
@@ -41,11 +69,13 @@ pub enum Event {
     },
     /// A request to a language model ended, with an answer or an error.
     ModelAsked(ModelAsked),
-    /// The search stops asking a language model: for a while, or for good if only other settings can help.
+    /// The search stops asking a language model.
     ModelPaused {
         /// Index of the model in the settings.
         model: usize,
         error: LlmError,
+        /// The length of the pause; `None`: until the run is resumed.
+        seconds: Option<f64>,
     },
     /// The pause of a language model ends.
     ModelResumed {
@@ -61,8 +91,18 @@ pub enum Event {
     },
     /// An attempt led to a candidate.
     CandidateCreated(CandidateCreated),
-    /// The judge evaluated a candidate.
-    CandidateEvaluated { candidate: CandidateId, evaluation: Evaluation },
+    /// The judge evaluated a candidate. A later evaluation of the same candidate takes the place of a partial one.
+    CandidateEvaluated {
+        candidate: CandidateId,
+        slot: usize,
+        evaluation: Evaluation,
+        /// Whether it was measured on one window of each case only; the others follow.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        partial: bool,
+    },
+    /// The run is about to reach a limit that the search does not see. From here on partial verdicts are completed before
+    /// anything else is measured.
+    LimitNear { reason: StopReason },
     /// A contender meets the best, or, if it is a cut, the program that pruning began with. A later start takes the place
     /// of one that has not ended: no program sees its windows again.
     DuelStarted {
@@ -72,7 +112,7 @@ pub enum Event {
         seed: u64,
     },
     /// The duel of a contender ended. Who is the best follows from it.
-    DuelEnded { contender: CandidateId, duel: Box<Duel> },
+    DuelEnded { contender: CandidateId, slot: usize, duel: Box<Duel> },
     /// The run stopped in good order; `resume` can continue it.
     RunStopped { reason: StopReason },
     /// The run continues.
@@ -103,9 +143,9 @@ pub struct RunStarted {
     pub cases: Vec<Case>,
     /// The corpus, in the order of application.
     pub corpus: Vec<CorpusEntry>,
-    /// The building blocks of `compose`.
-    pub catalogue: Option<String>,
-    /// The judge and its machine.
+    /// The catalogues of building blocks of `compose`.
+    pub catalogues: Vec<String>,
+    /// The first judge of the first place, and its machine.
     pub judge: Ready,
 }
 
@@ -117,6 +157,19 @@ pub struct CorpusEntry {
     pub document: RawText,
     /// Index in the corpus of the document whose program this one edits; `None`: the seed program.
     pub parent: Option<usize>,
+}
+
+/// A proposal that a person handed to a run under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GivenProposal {
+    /// Its name in the inbox of the run. The run takes each once.
+    pub letter: String,
+    /// The name of the file that it was in.
+    pub file: String,
+    /// The program that it edits.
+    pub parent: CandidateId,
+    /// As received.
+    pub document: RawText,
 }
 
 /// A request to a language model with its outcome.
@@ -245,6 +298,8 @@ impl Selection {
 pub enum Proposer {
     /// The document at this index of the corpus.
     Corpus(usize),
+    /// The proposal at this place among those that a person handed to the run under way.
+    Person(usize),
     /// Changes the parent a little.
     Mutate,
     /// Assembles a program from building blocks.
@@ -266,7 +321,7 @@ impl Proposer {
             Self::Compose => &Operator::COMPOSE,
             Self::Cross => &Operator::CROSS,
             Self::Prune => &Operator::PRUNE,
-            Self::Corpus(_) | Self::Model(_) => &[],
+            Self::Corpus(_) | Self::Person(_) | Self::Model(_) => &[],
         }
     }
 }
@@ -328,6 +383,9 @@ pub enum StopReason {
     /// The proposers find nothing new.
     #[strum(to_string = "nothing new is found any more")]
     Exhausted,
+    /// The language models are switched off, and there are no other proposers.
+    #[strum(to_string = "no proposer is left: every language model is switched off")]
+    NoProposer,
     /// Ctrl-C or a termination signal.
     #[strum(to_string = "interrupted")]
     Interrupted,
@@ -363,7 +421,7 @@ impl RunStarted {
             baseline: "pass\n".to_owned(),
             cases: cases.expect("BUG: the example can be packed"),
             corpus: Vec::new(),
-            catalogue: None,
+            catalogues: Vec::new(),
             judge: Ready::default(),
             settings,
         }
@@ -385,7 +443,10 @@ mod tests {
     fn word(event: &Event) -> &'static str {
         match event {
             Event::RunStarted(_) => "run-started",
+            Event::SlotOpened { .. } => "slot-opened",
+            Event::SlotLost { .. } => "slot-lost",
             Event::BaselineEvaluated { .. } => "baseline-evaluated",
+            Event::ProposalGiven(_) => "proposal-given",
             Event::Selected { .. } => "selected",
             Event::ModelAsked(_) => "model-asked",
             Event::ModelPaused { .. } => "model-paused",
@@ -393,6 +454,7 @@ mod tests {
             Event::ProposalDeclined { .. } => "proposal-declined",
             Event::CandidateCreated(_) => "candidate-created",
             Event::CandidateEvaluated { .. } => "candidate-evaluated",
+            Event::LimitNear { .. } => "limit-near",
             Event::DuelStarted { .. } => "duel-started",
             Event::DuelEnded { .. } => "duel-ended",
             Event::RunStopped { .. } => "run-stopped",
@@ -462,14 +524,29 @@ mod tests {
         };
         let mut events = vec![
             Event::RunStarted(Box::new(started)),
-            Event::BaselineEvaluated { measurement: measurement(), inconsistencies: Vec::new() },
-            Event::BaselineEvaluated { measurement: measurement(), inconsistencies: inconsistencies() },
+            Event::BaselineEvaluated { slot: 1, measurement: measurement(), inconsistencies: Vec::new() },
+            Event::BaselineEvaluated { slot: 1, measurement: measurement(), inconsistencies: inconsistencies() },
+            Event::SlotOpened { slot: 2, judge: None, baseline: None },
+            Event::SlotOpened { slot: 2, judge: Some(Box::default()), baseline: Some(Box::new(measurement())) },
             Event::DuelStarted { contender: CandidateId(7), best: CandidateId::SEED, seed: u64::MAX },
             Event::CandidateCreated(created),
+            Event::ProposalGiven(GivenProposal {
+                letter: "1-a".to_owned(),
+                file: "é.txt".to_owned(),
+                parent: CandidateId(3),
+                document: text(),
+            }),
             Event::RunResumed { candidates: 40 },
         ];
+        let seven = CandidateId(7);
+        let tasks = [Task::Baseline, Task::Evaluate(seven), Task::Complete(seven), Task::Duel(seven)];
+        for task in [None].into_iter().chain(tasks.map(Some)) {
+            let (reason, refused) = ("é\n".to_owned(), task.is_none());
+            events.push(Event::SlotLost { slot: 2, reason, task, refused });
+        }
         for (proposer, outclassed_below) in [
             (Proposer::Corpus(2), None),
+            (Proposer::Person(2), None),
             (Proposer::Mutate, Some(-0.25)),
             (Proposer::Compose, None),
             (Proposer::Cross, None),
@@ -506,7 +583,9 @@ mod tests {
             let charge = Charge { nanodollars: u64::MAX, ..Charge::NONE };
             events.push(Event::ModelAsked(ModelAsked { model: 1, asking, exchange, error, charge }));
         }
-        events.push(Event::ModelPaused { model: 1, error: LlmError::Empty });
+        for seconds in [Some(0.1 + 0.2), None] {
+            events.push(Event::ModelPaused { model: 1, error: LlmError::Empty, seconds });
+        }
         events.push(Event::ModelResumed { model: 1 });
         let rejection = Rejection::Crash { status: "signal 11 (SIGSEGV)".to_owned() };
         let evidence = Evidence { during: "72->8, window 3".to_owned(), ..Evidence::default() };
@@ -518,11 +597,15 @@ mod tests {
         ] {
             let duel =
                 Duel { contender: Evaluation::Measured { measurement: measurement() }, best: evaluation.clone() };
-            events.push(Event::DuelEnded { contender: CandidateId(7), duel: Box::new(duel) });
-            events.push(Event::CandidateEvaluated { candidate: CandidateId(7), evaluation });
+            events.push(Event::DuelEnded { contender: CandidateId(7), slot: 1, duel: Box::new(duel) });
+            for partial in [false, true] {
+                let evaluation = evaluation.clone();
+                events.push(Event::CandidateEvaluated { candidate: CandidateId(7), slot: 1, evaluation, partial });
+            }
         }
-        use StopReason::{Candidates, Dollars, Exhausted, Interrupted, StopFile, Target, Tokens, WallTime};
-        let reasons = [Candidates, WallTime, Target, Tokens, Dollars, StopFile, Exhausted, Interrupted];
+        use StopReason::{Candidates, Dollars, Exhausted, Interrupted, NoProposer, StopFile, Target, Tokens, WallTime};
+        let reasons = [Candidates, WallTime, Target, Tokens, Dollars, StopFile, Exhausted, NoProposer, Interrupted];
+        events.extend(reasons.map(|reason| Event::LimitNear { reason }));
         events.extend(reasons.map(|reason| Event::RunStopped { reason }));
         events
     }
@@ -535,7 +618,7 @@ mod tests {
             assert!(text.starts_with(&format!("{{\"type\":\"{}\"", word(&event))), "{text}");
             assert!(!text.contains('\n'), "an event is one line");
         }
-        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 13, "an event of each kind");
+        assert_eq!(one_of_each().iter().map(word).collect::<BTreeSet<_>>().len(), 17, "an event of each kind");
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub enum Operator {
     EarlyExit,
     /// Mutate: the type or the device of a tensor.
     Types,
+    /// Mutate: an option of a function that Numba compiles.
+    JitOption,
+    /// Mutate: two nested loops exchanged.
+    LoopOrder,
     /// Compose: a new program from blocks.
     Assemble,
     /// Compose: another value for the parameter of a block.
@@ -38,6 +42,8 @@ pub enum Operator {
     Add,
     /// Compose: one block fewer.
     Drop,
+    /// Compose: the same blocks of another catalogue.
+    Translate,
     /// Cross: a function of the second parent with all that it needs.
     Graft,
     /// Cross: the changes of both parents since their common ancestor.
@@ -53,7 +59,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    pub const MUTATE: [Self; 10] = [
+    pub const MUTATE: [Self; 12] = [
         Self::Constant,
         Self::Constants,
         Self::LoopBound,
@@ -64,8 +70,10 @@ impl Operator {
         Self::Arithmetic,
         Self::EarlyExit,
         Self::Types,
+        Self::JitOption,
+        Self::LoopOrder,
     ];
-    pub const COMPOSE: [Self; 5] = [Self::Assemble, Self::Tune, Self::Swap, Self::Add, Self::Drop];
+    pub const COMPOSE: [Self; 6] = [Self::Assemble, Self::Tune, Self::Swap, Self::Add, Self::Drop, Self::Translate];
     pub const CROSS: [Self; 2] = [Self::Graft, Self::Merge];
     /// In the order of a pass.
     pub const PRUNE: [Self; 4] = [Self::Edit, Self::Dead, Self::Statement, Self::Round];

@@ -5,6 +5,35 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a file is not a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotText {
+    #[error("not UTF-8 text, but UTF-16: save it as UTF-8")]
+    Utf16,
+    #[error("not UTF-8 text: byte {offset}, in line {line}, begins no character")]
+    Other {
+        /// Of the first such byte, from 1.
+        offset: usize,
+        /// From 1.
+        line: usize,
+    },
+}
+
+/// The text of a file in UTF-8, with its byte order mark if it has one.
+///
+/// # Errors
+/// The bytes are not UTF-8.
+pub fn text_of(bytes: &[u8]) -> Result<&str, NotText> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return NotText::Utf16;
+        }
+        let at = error.valid_up_to();
+        NotText::Other { offset: at + 1, line: 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count() }
+    })
+}
 
 /// Bytes as received.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +87,13 @@ impl TryFrom<Form> for RawText {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_text_is_named_by_its_encoding_or_its_place() {
+        assert_eq!(text_of("\u{feff}größer".as_bytes()), Ok("\u{feff}größer"));
+        assert_eq!(text_of(b"\xff\xfea\0"), Err(NotText::Utf16));
+        assert_eq!(text_of(b"a\ncaf\xe9\n"), Err(NotText::Other { offset: 6, line: 2 }));
+    }
 
     #[test]
     fn every_byte_comes_back_from_json() {

@@ -4,22 +4,78 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use packevolve_contract::case::GlobalShape;
+use packevolve_contract::case::{self, Case, GlobalShape};
 use packevolve_contract::loads::Loads;
-use packevolve_contract::objective::Weights;
+use packevolve_contract::objective::{Objective, Weights};
 use packevolve_contract::protocol::{Limits, Sandbox};
-use packevolve_contract::topology::Topology;
+use packevolve_contract::serving::Serving;
+use packevolve_contract::topology::{Topology, TopologyError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::values::place::Place;
+
+/// There are about 30,000 shapes, so drawing more of them would never end.
+pub(crate) const MOST_RANDOM_CASES: usize = 100;
+/// Entries of one window of loads, `layers * experts`: 32 MiB, about 180 times the largest preset.
+pub(crate) const LARGEST_WINDOW: usize = 1 << 22;
+/// Entries of one call, `rows * items`: 128 MiB of weights.
+pub(crate) const LARGEST_CALL: usize = 1 << 24;
+/// Windows of the search, or held-out ones: more than any evaluation can use.
+pub(crate) const MOST_WINDOWS: usize = 100_000;
+/// Far more than there are programs to fill them.
+pub(crate) const MOST_ISLANDS: usize = 10_000;
+/// Of all places together.
+const MOST_SLOTS_OF_ALL: usize = 1_000_000;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Settings {
     pub rng_seed: u64,
     pub evaluation: EvaluationSettings,
     pub search: SearchSettings,
+    /// Where programs are measured, at least one place. Programs are compared with those of the first.
+    pub judges: Vec<Place>,
     #[serde(default, skip_serializing_if = "LlmSettings::is_unused")]
     pub llm: LlmSettings,
+}
+
+impl Settings {
+    /// Judges of all places together.
+    pub fn slots(&self) -> usize {
+        self.judges.iter().map(|place| place.slots).sum()
+    }
+
+    /// The place of each slot.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.judges.iter().flat_map(|place| std::iter::repeat_n(place, place.slots))
+    }
+
+    /// The place of a slot.
+    pub fn place_of(&self, slot: usize) -> &Place {
+        self.places().nth(slot).expect("BUG: slots are numbered through all places")
+    }
+
+    /// Why no harness wrote these settings: a reader of a run with them would use up its memory or its time.
+    pub fn absurdity(&self) -> Option<String> {
+        let EvaluationSettings { topology, global_cases, random_cases, windows, held_out_windows, policy, .. } =
+            &self.evaluation;
+        if let Err(error) = topology.check() {
+            return Some(error.to_string());
+        }
+        let replicas = global_cases.iter().map(|shape| shape.replicas).chain([topology.replicas]).max().unwrap_or(0);
+        let bounded = [
+            ("layers * experts", topology.layers.saturating_mul(topology.experts), LARGEST_WINDOW),
+            ("layers * replicas", topology.layers.saturating_mul(replicas), LARGEST_CALL),
+            ("random cases", *random_cases, MOST_RANDOM_CASES),
+            ("windows of a chain", policy.map_or(0, |policy| policy.chain_windows), MOST_WINDOWS),
+            ("windows", windows.unwrap_or(0).max(*held_out_windows), MOST_WINDOWS),
+            ("islands", self.search.islands, MOST_ISLANDS),
+            ("slots", self.judges.iter().fold(0, |sum, place| place.slots.saturating_add(sum)), MOST_SLOTS_OF_ALL),
+        ];
+        let absurd = bounded.iter().find(|(_, value, most)| value > most);
+        absurd.map(|(name, value, most)| format!("{name}: {value}, at most {most}"))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,10 +99,43 @@ pub struct EvaluationSettings {
     /// Seconds after which an evaluation or a duel starts no further window; `None`: no limit.
     pub budget_seconds: Option<f64>,
     pub weights: Weights,
+    /// If the target is the whole policy; `None`: packing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicySettings>,
     pub limits: Limits,
     pub sandbox: Sandbox,
     #[serde(default)]
     pub allow_compile: bool,
+}
+
+/// How a whole policy is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicySettings {
+    /// The prices of lost time.
+    pub deployment: Serving,
+    /// Windows of a chain. `windows` and `held_out_windows` are numbers of chains.
+    pub chain_windows: usize,
+}
+
+impl EvaluationSettings {
+    /// What scores count.
+    pub fn objective(&self) -> Objective {
+        match &self.policy {
+            Some(policy) => Objective::Policy(policy.deployment),
+            None => Objective::Packing(self.weights),
+        }
+    }
+
+    /// The cases that are measured; none of a policy.
+    ///
+    /// # Errors
+    /// A global shape does not fit the topology.
+    pub fn cases(&self, rng_seed: u64) -> Result<Vec<Case>, TopologyError> {
+        match &self.policy {
+            Some(_) => Ok(Vec::new()),
+            None => case::cases(&self.topology, &self.global_cases, self.random_cases, rng_seed),
+        }
+    }
 }
 
 /// What becomes of a program whose answers depend on the process or on other rows.
@@ -77,8 +166,6 @@ pub struct SearchSettings {
     pub stagnation_limit: u64,
     /// Members of the Pareto front for each unit of quality, at most.
     pub pareto_bins: usize,
-    /// Judges at the same time.
-    pub slots: usize,
     pub proposers: Parts,
     /// Simplifications to try on one best; 0: none.
     pub prune_attempts: u64,
@@ -130,6 +217,8 @@ pub struct ModelSettings {
     pub model: String,
     /// Environment variable with the key; `None`: no key.
     pub key_env: Option<String>,
+    /// Whether the model has the role of the system; without it the system prompt stands before the first question.
+    pub system: bool,
     /// Sent with every request: `temperature`, `max_tokens` ...
     pub parameters: BTreeMap<String, Value>,
     pub max_concurrent: usize,
@@ -172,6 +261,7 @@ impl ModelSettings {
             base_url: "http://127.0.0.1:1/v1".to_owned(),
             model: "a-model".to_owned(),
             key_env: None,
+            system: true,
             parameters: BTreeMap::from([("max_tokens".to_owned(), Value::from(1000))]),
             max_concurrent: 2,
             timeout_seconds: 10.0,
@@ -215,6 +305,7 @@ impl Settings {
                 consistency: Consistency::default(),
                 budget_seconds: Some(15.0),
                 weights: Weights::default(),
+                policy: None,
                 limits,
                 sandbox: Sandbox::default(),
                 allow_compile: false,
@@ -228,10 +319,10 @@ impl Settings {
                 migration_interval: 5,
                 stagnation_limit: 10,
                 pareto_bins: 50,
-                slots: 2,
                 proposers: Parts { compose: false, cross: false, mutate: true },
                 prune_attempts: 0,
             },
+            judges: vec![Place::here(2)],
             llm: LlmSettings::default(),
         }
     }

@@ -5,6 +5,7 @@ use packevolve_contract::comparison::{Comparison, Ratio};
 use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::statistic::Quartiles;
 
+pub use crate::values::figure::{score, signed};
 use crate::view::plot::number;
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
@@ -30,22 +31,7 @@ pub fn doubt_line(has_mark: bool) -> &'static str {
 /// A score with four digits and half the width of its interval.
 pub fn with_interval(combined_score: f64, half_width: Option<f64>) -> String {
     let half_width = half_width.map_or(String::new(), |half_width| format!(" ± {half_width:.4}"));
-    format!("{combined_score:.4}{half_width}")
-}
-
-/// A score with four digits; what rounds to 0 has no sign.
-pub fn score(score: f64) -> String {
-    without_zero_sign(format!("{score:.4}"))
-}
-
-/// A change with its sign; what rounds to 0 has none.
-pub fn signed(change: f64, digits: usize) -> String {
-    without_zero_sign(format!("{change:+.digits$}"))
-}
-
-fn without_zero_sign(text: String) -> String {
-    let is_zero = text.chars().all(|c| matches!(c, '+' | '-' | '0' | '.'));
-    if is_zero { text.trim_start_matches(['+', '-']).to_owned() } else { text }
+    format!("{}{half_width}", score(combined_score))
 }
 
 /// A time in milliseconds, with three significant digits.
@@ -70,6 +56,12 @@ pub fn duration(seconds: f64) -> String {
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
+}
+
+/// The time of day of a time in seconds since 1970.
+pub fn clock(time: f64) -> String {
+    let seconds = time.max(0.0) as u64 % 86_400;
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 pub fn count(count: usize, one: &str, many: &str) -> String {
@@ -150,7 +142,7 @@ pub fn adrs(sides: &[(&str, AdrsScores)], terminal: &Terminal) -> String {
                   time ms, as\nmeasured#|windows#|program";
     let cells = |(name, scores): &(&str, AdrsScores)| {
         vec![
-            format!("{:.4}", scores.leaderboard),
+            score(scores.leaderboard),
             format!("{:.6}", scores.combined),
             format!("{:.6}", scores.balancedness_gpu),
             format!("{:.6}", scores.balancedness_expert),

@@ -1,6 +1,7 @@
 //! Gain: the result of a run: the best program against the baseline, on windows that the search never saw.
 
 use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::policy::PolicyScore;
 use packevolve_contract::rebalance::RebalanceScore;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::view::format::{self, doubt_line, doubted, milliseconds, or_none, percent, times, with_interval};
+use crate::view::policy::{lost_text, moved_text, won_text};
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
@@ -57,10 +59,12 @@ impl Gain {
     }
 
     pub fn windows(&self) -> String {
+        let (one, many) = if self.policy().is_some() { ("chain", "chains") } else { ("window", "windows") };
         match self.held_out_windows {
+            0 if self.policy().is_some() => "on the chains of the search, which flatter it".to_owned(),
             0 => "on the windows of the search, which flatter it".to_owned(),
-            1 => "on one window that the search never saw".to_owned(),
-            count => format!("on {count} windows that the search never saw"),
+            1 => format!("on one {one} that the search never saw"),
+            count => format!("on {count} {many} that the search never saw"),
         }
     }
 
@@ -69,7 +73,29 @@ impl Gain {
         self.baseline.normalised_unit_seconds.zip(self.best.normalised_unit_seconds)
     }
 
+    /// The figures of the best policy; `None` if the target is packing.
+    pub fn policy(&self) -> Option<&PolicyScore> {
+        self.best.policy.as_ref()
+    }
+
+    fn policy_text(&self, policy: &PolicyScore, terminal: &Terminal) -> String {
+        let before = self.baseline.policy.as_ref().map_or(String::new(), moved_text);
+        format!(
+            "{} ({}) against the baseline, {}:\n\n{}\n{}\nthe baseline:\n{before}\ncombined_score {}   {}\n",
+            self.candidate,
+            self.name,
+            self.windows(),
+            lost_text(policy, "the one of the run", terminal),
+            moved_text(policy),
+            with_interval(self.best.combined_score, self.half_width),
+            won_text(policy),
+        )
+    }
+
     pub fn text(&self, terminal: &Terminal) -> String {
+        if let Some(policy) = self.policy() {
+            return self.policy_text(policy, terminal);
+        }
         let unit = self.unit().map_or(String::new(), |(baseline, best)| {
             format!("all packing calls of one rebalance: {} ms -> {} ms\n", milliseconds(baseline), milliseconds(best))
         });

@@ -1,7 +1,7 @@
 //! Progress: what a live run shows on stderr: a bar on a terminal, elsewhere a line for every new best.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,9 +9,11 @@ use crate::run::driver::RunUpdate;
 use crate::search::best::Best;
 use crate::search::{Search, Tally};
 use crate::values::cost::Charge;
+use crate::values::error_kind::in_one_line;
 use crate::values::event::{Event, StopReason};
-use crate::view::inspect::{charge_text, event_text};
-use crate::view::output::{Verbosity, status, verbosity};
+use crate::view::format::score;
+use crate::view::inspect::{asking_again_text, charge_text, event_text};
+use crate::view::output::{Verbosity, harmless, status, verbosity};
 
 /// Time between two lines without a new best, where there is no bar.
 const LINE_EVERY: Duration = Duration::from_secs(15);
@@ -25,6 +27,8 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
     last_line: Instant,
+    /// Time of the latest line about a failed try of a request.
+    last_failure: Option<Instant>,
     /// Time of the first event, and the number of candidates judged before it.
     before: Option<(Instant, usize)>,
     best: Option<f64>,
@@ -42,7 +46,7 @@ impl Progress {
         if bar.is_none() {
             status("starting the judges");
         }
-        Self { bar, began: Instant::now(), last_line: Instant::now(), before: None, best: None }
+        Self { bar, began: Instant::now(), last_line: Instant::now(), last_failure: None, before: None, best: None }
     }
 
     pub fn saw(&mut self, news: RunUpdate<'_>, search: &Search) {
@@ -51,16 +55,35 @@ impl Progress {
             RunUpdate::Happened(Event::RunStopped { .. }) => self.clear(),
             RunUpdate::Happened(event) => {
                 if matches!(event, Event::ModelPaused { .. }) {
-                    self.tell(&format!("note: language model {}", event_text(event, search)));
+                    self.tell(&format!("note: language model {}", event_text(event, now(), search)));
+                }
+                if matches!(event, Event::ProposalGiven(_)) {
+                    self.tell(&format!("note: {}", event_text(event, now(), search)));
+                }
+                if matches!(event, Event::SlotLost { .. }) {
+                    self.tell(&format!("note: {}", event_text(event, now(), search)));
+                    if search.places().all_are_left_out() {
+                        self.tell("note: no judge is left: the run waits for its time limit, its stop file or Ctrl-C");
+                        self.tell("hint: `packevolve resume` starts all judges again");
+                    }
                 }
                 self.show(search);
+            }
+            RunUpdate::LoadsRead(notes) => {
+                notes.iter().for_each(|note| self.tell(&format!("note: {}", harmless(note))));
+            }
+            RunUpdate::AskingAgain { model, error, wait } => {
+                if self.last_failure.is_none_or(|last| last.elapsed() > LINE_EVERY) {
+                    self.last_failure = Some(Instant::now());
+                    self.tell(&format!("note: language model {}", asking_again_text(model, error, wait, search)));
+                }
             }
             RunUpdate::Stopping(StopReason::Interrupted) => {
                 self.tell("interrupted: waiting for running evaluations; press Ctrl-C again to stop now");
             }
             RunUpdate::Stopping(_) => self.tell("stopping: waiting for running evaluations"),
             RunUpdate::ArchiveBehind(error) => {
-                self.tell(&format!("note: the archive is not up to date: {error}"));
+                self.tell(&format!("note: the archive is not up to date: {}", in_one_line(error)));
                 self.tell("hint: `packevolve fsck --repair` makes it again from the journal");
             }
         }
@@ -110,6 +133,11 @@ impl Drop for Progress {
     }
 }
 
+/// In seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("BUG: the templates are fixed").progress_chars("=> ")
 }
@@ -122,7 +150,7 @@ fn text(search: &Search, judged: usize, judged_now: usize, elapsed: Duration) ->
     if let Some(best) = search.best() {
         let name = search.candidate(best.candidate).map_or("", |known| known.name.as_str());
         let held_out = if best.held_out.is_some() { " on held-out windows" } else { "" };
-        parts.push(format!("best {:.4}{held_out} (#{} {name})", best.reported_score(), best.candidate));
+        parts.push(format!("best {}{held_out} (#{} {name})", score(best.reported_score()), best.candidate));
     }
     if judged_now > 0 && elapsed > Duration::from_secs(1) {
         parts.push(format!("{:.0} a minute", judged_now as f64 / elapsed.as_secs_f64() * 60.0));

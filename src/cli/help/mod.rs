@@ -27,13 +27,19 @@ const fn topic(name: &'static str, about: &'static str, text: &'static str) -> T
     Topic { name, about, text }
 }
 
-pub const TOPICS: [Topic; 12] = [
+pub const TOPICS: [Topic; 18] = [
     topic("search", "islands, proposers, and how the best is chosen", include_str!("search.md")),
     topic("measuring", "the contract of a program, scores, times", include_str!("measuring.md")),
+    topic("policy", "the target `policy`: from the plan in force, lost time", include_str!("policy.md")),
     topic("jail", "how candidate programs are confined", include_str!("jail.md")),
+    topic("compile", "programs with Numba, C++ and Triton", include_str!("compile.md")),
     topic("loads", "file formats of loads, topologies, `evaluate`", include_str!("loads.md")),
+    topic("plans", "plans for engines: `plan`, its files and figures", include_str!("plans.md")),
+    topic("engines", "packages for SGLang, vLLM and vllm-ascend", include_str!("engines.md")),
     topic("proposals", "the format of an edit, and how it is matched", include_str!("proposals.md")),
     topic("models", "language models: requests, cost, record", include_str!("models.md")),
+    topic("cluster", "judges on other machines: Slurm, ssh, Kubernetes", include_str!("cluster.md")),
+    topic("serve", "watching and steering a run: `serve`, `propose`, `stop`", include_str!("serve.md")),
     topic("record", "journal, crashes, `resume`, `fsck`, `replay`", include_str!("record.md")),
     topic("archive", "the candidates of a run in plain git", include_str!("archive.md")),
     topic("json", "JSON output with jq and pandas", include_str!("json.md")),

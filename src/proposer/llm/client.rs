@@ -4,15 +4,18 @@
 //! removes it from everything that an endpoint sends back.
 
 use std::error::Error;
-use std::time::{Duration, Instant, SystemTime};
+use std::mem::{Discriminant, discriminant};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
 use crate::proposer::llm::key::Key;
 use crate::proposer::llm::reply::{self, Reply};
 use crate::proposer::llm::request::Request;
+use crate::proposer::llm::{body, fault, retry_after};
 use crate::values::cost::{Charge, Reserve};
 use crate::values::llm_error::{LlmError, Scope, said};
 use crate::values::settings::ModelSettings;
@@ -34,27 +37,16 @@ pub struct Exchange {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
-    /// The failed tries, in order.
-    pub failures: Vec<Failure>,
-    /// The answer or the error, mostly that of the last failure.
-    pub result: Result<Exchange, LlmError>,
-}
-
-impl Asked {
-    pub fn charge(&self) -> Charge {
-        let answer = self.result.as_ref().map_or(Charge::NONE, |exchange| exchange.charge);
-        self.failures.iter().map(|failure| failure.charge).sum::<Charge>() + answer
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     pub error: LlmError,
     /// The part of a body that arrived; possibly empty.
     pub reply: Vec<u8>,
     /// The worst case if the try may have cost something.
     pub charge: Charge,
+    /// Whether the body is as unreadable as the one before.
+    pub is_again: bool,
+    /// The wait before the next try; `None`: this was the last.
+    pub wait: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -63,6 +55,8 @@ pub struct Client {
     url: Url,
     key: Option<Key>,
     model: ModelSettings,
+    /// The kind of the latest reply, if it was unreadable.
+    unreadable: Mutex<Option<Discriminant<LlmError>>>,
 }
 
 impl Client {
@@ -90,7 +84,7 @@ impl Client {
             http = http.tls_certs_only([]).no_proxy();
         }
         let http = http.build().map_err(|error| bad(innermost(&error)))?;
-        Ok(Self { http, url, key, model: model.clone() })
+        Ok(Self { http, url, key, model: model.clone(), unreadable: Mutex::default() })
     }
 
     pub fn model(&self) -> &ModelSettings {
@@ -105,24 +99,30 @@ impl Client {
     }
 
     /// Sends a request, and repeats it if that may help, after the time that the endpoint names or a doubling one. Each
-    /// try draws on the reserve. A future that is dropped during a try leaves the worst case of that try set aside: the
-    /// endpoint may charge it.
-    pub async fn ask(&self, request: &Request, reserve: &mut impl Reserve) -> Asked {
-        let mut failures = Vec::new();
-        let result = loop {
-            let failure = match self.reserved(request, reserve).await {
-                Ok(Ok(exchange)) => break Ok(exchange),
-                Ok(Err(failure)) => failure,
-                Err(not_sent) => break Err(not_sent),
+    /// try draws on the reserve, and each failed one is reported when it ends. A future that is dropped during a try
+    /// leaves the worst case of that try set aside: the endpoint may charge it.
+    ///
+    /// # Errors
+    /// That of the last failure, or why no further try was sent.
+    pub async fn ask(
+        &self,
+        request: &Request,
+        reserve: &mut impl Reserve,
+        failed: &mut (impl FnMut(Failure) + Send),
+    ) -> Result<Exchange, LlmError> {
+        for tries in 0.. {
+            let mut failure = match self.reserved(request, reserve).await? {
+                Ok(exchange) => return Ok(exchange),
+                Err(failure) => failure,
             };
-            let wait = self.wait(&failure.error, failures.len());
-            let error = failure.error.clone();
-            failures.push(failure);
-            let Some(wait) = wait else { break Err(error) };
+            failure.wait = self.wait(&failure.error, tries).filter(|_| !failure.is_again);
+            let (error, wait) = (failure.error.clone(), failure.wait);
+            failed(failure);
+            let Some(wait) = wait else { return Err(error) };
             tracing::info!(model = self.model.name, %error, wait_seconds = wait.as_secs_f64(), "asking again");
             tokio::time::sleep(wait).await;
-        };
-        Asked { failures, result }
+        }
+        unreachable!("BUG: tries are bounded")
     }
 
     /// One try, if the reserve has room for its worst case.
@@ -166,16 +166,21 @@ impl Client {
         let sent = self.send(request, &mut received).await;
         // First, because shortening the body later could cut a key in two.
         let received = self.key.iter().fold(received, |received, key| key.redact(received));
+        let is_success = matches!(sent, Ok(Status::Success));
         let reply = match sent {
             Ok(Status::Success) => reply::read(&received),
+            Ok(Status::Redirect { status, location }) => Reply::failed(self.redirected(status, location)),
             Ok(Status::Other { status, retry_after_ms }) => {
-                Reply::failed(reply::refusal(status, retry_after_ms, &received))
+                Reply::failed(fault::refusal(status, retry_after_ms, &received))
             }
             Err(error) => Reply::failed(error),
         };
+        let is_again = self.is_unreadable_again(reply.text.as_ref().err());
         let charge = match (reply.usage, &reply.text) {
             (Some(usage), _) => Charge::of(usage, self.model.prices),
-            (None, Err(error)) if !error.may_be_charged() => Charge::NONE,
+            // An error in place of an answer is free.
+            (None, Err(LlmError::Server { .. })) if is_success => Charge::NONE,
+            (None, Err(error)) if is_again || !error.may_be_charged() => Charge::NONE,
             (None, _) => request.worst,
         };
         match reply.text {
@@ -183,14 +188,36 @@ impl Client {
                 let seconds = began.elapsed().as_secs_f64();
                 Ok(Exchange { request: request.body.clone(), reply: received, text, charge, seconds })
             }
-            Err(error) => Err(Failure { error, reply: received, charge }),
+            Err(error) => {
+                let error = error.asked_at(self.url.as_str());
+                Err(Failure { error, reply: received, charge, is_again, wait: None })
+            }
         }
     }
 
-    /// Sends the body and appends the reply to `received`.
+    /// Whether a body is unreadable in the way of the one before. Such a fault does not pass, and such a body
+    /// does not cost anything.
+    fn is_unreadable_again(&self, error: Option<&LlmError>) -> bool {
+        let is_unreadable = |error: &&LlmError| matches!(error, LlmError::NotJson { .. } | LlmError::Empty);
+        let kind = error.filter(is_unreadable).map(discriminant);
+        let mut latest = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *latest, kind) == kind && kind.is_some()
+    }
+
+    fn redirected(&self, status: u16, location: Option<Vec<u8>>) -> LlmError {
+        let location = location.unwrap_or_default();
+        let location = self.key.iter().fold(location, |location, key| key.redact(location));
+        LlmError::Redirected { status, location: said(&String::from_utf8_lossy(&location)), url: String::new() }
+    }
+
+    /// Sends the body and puts the reply, unpacked, into `received`.
     async fn send(&self, request: &Request, received: &mut Vec<u8>) -> Result<Status, LlmError> {
-        let mut sending =
-            self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(request.body.clone());
+        let mut sending = self
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT_ENCODING, "identity")
+            .body(request.body.clone());
         if let Some(key) = &self.key {
             let mut header = HeaderValue::try_from(key.bearer()).expect("BUG: a key is visible ASCII");
             header.set_sensitive(true);
@@ -199,12 +226,21 @@ impl Client {
         let mut response = sending.send().await.map_err(|error| self.failed(&error, 0))?;
         let status = response.status();
         if status.is_success() {
-            return self.receive(&mut response, received, self.model.max_reply_bytes).await.map(|()| Status::Success);
+            let limit = self.model.max_reply_bytes;
+            self.receive(&mut response, received, limit).await?;
+            *received = body::unpacked(std::mem::take(received), limit)?;
+            return packing(&response).map_or(Ok(Status::Success), Err);
         }
+        if status.is_redirection() {
+            let location = response.headers().get(LOCATION).map(|location| location.as_bytes().to_vec());
+            return Ok(Status::Redirect { status: status.as_u16(), location });
+        }
+        let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
+        let retry_after_ms = retry_after::in_headers(header);
         // For an error, the part of the body that arrives soon is enough.
-        let retry_after_ms = retry_after_ms(response.headers());
         let reading = self.receive(&mut response, received, ERROR_BYTES);
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
+        *received = body::unpacked(std::mem::take(received), ERROR_BYTES).unwrap_or_default();
         Ok(Status::Other { status: status.as_u16(), retry_after_ms })
     }
 
@@ -225,7 +261,7 @@ impl Client {
         if error.is_timeout() {
             LlmError::Timeout { milliseconds: (self.model.timeout_seconds * 1e3).round() as u64 }
         } else if error.is_connect() {
-            LlmError::Unreachable { detail }
+            LlmError::Unreachable { detail, url: String::new() }
         } else {
             LlmError::Truncated { received_bytes: received as u64, detail }
         }
@@ -235,6 +271,7 @@ impl Client {
 /// The beginning of a reply.
 enum Status {
     Success,
+    Redirect { status: u16, location: Option<Vec<u8>> },
     Other { status: u16, retry_after_ms: Option<u64> },
 }
 
@@ -253,13 +290,12 @@ fn innermost(error: &reqwest::Error) -> String {
     text.unwrap_or_else(|| error.to_string())
 }
 
-/// The time in Retry-After: seconds, possibly fractional, or a date.
-fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let of_date = |date: SystemTime| date.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();
-    let seconds = text.parse().ok().or_else(|| httpdate::parse_http_date(text).ok().map(of_date))?;
-    let bounded = f64::clamp(seconds, 0.0, 1e9);
-    (!bounded.is_nan()).then(|| (bounded * 1e3).ceil() as u64)
+/// The error for a body that is packed in a way that was not asked for, and that cannot be unpacked here.
+fn packing(response: &Response) -> Option<LlmError> {
+    let packing = response.headers().get(CONTENT_ENCODING)?.to_str().ok()?.to_ascii_lowercase();
+    let is_known = ["gzip", "x-gzip", "identity", ""].contains(&packing.as_str());
+    let detail = format!("it is packed as {}, which was not asked for", said(&packing));
+    (!is_known).then(|| LlmError::NotJson { detail, said: packing, url: String::new() })
 }
 
 #[cfg(test)]
@@ -299,21 +335,6 @@ mod tests {
             (model.timeout_seconds, model.retries, model.max_backoff_seconds) = (10.0, 2, 60.0);
         });
         assert_eq!(client.longest(), Duration::from_secs(3 * 15 + 2 * 60));
-    }
-
-    #[test]
-    fn the_time_to_come_back_is_read_in_all_its_forms() {
-        let read =
-            |value: &str| retry_after_ms(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]));
-        assert_eq!(read("2"), Some(2000));
-        assert_eq!(read(" 0.25 "), Some(250));
-        assert_eq!(read("-3"), Some(0));
-        assert_eq!(read("1e300"), Some(1_000_000_000_000));
-        assert_eq!(read("soon"), None);
-        assert_eq!(read("NaN"), None);
-        let soon = read(&httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(100))).unwrap();
-        assert!((98_000..=100_000).contains(&soon), "{soon}");
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
     }
 
     #[test]

@@ -2,9 +2,13 @@
 //! problem are in the fourth digit.
 
 use packevolve_contract::case::Case;
+use packevolve_contract::chain::{ChainMeasurement, GpuLoads, Step as ChainStep};
+use packevolve_contract::clock::Clock;
 use packevolve_contract::evaluation::{Measurement, Sample};
 use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::policy::{PolicyScore, policy_score};
 use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::serving::Serving;
 use serde::{Deserialize, Serialize};
 
 use crate::proposer::llm::document::editable_lines;
@@ -26,6 +30,11 @@ pub struct PromptContext {
     pub inspirations: Vec<ProgramShown>,
     /// By a model, of the run.
     pub summary: Option<String>,
+    /// The version of Numba that programs can use.
+    pub numba: Option<String>,
+    /// The prices of a run whose target is the whole policy.
+    #[serde(default)]
+    pub policy: Option<Serving>,
 }
 
 /// A program in a prompt.
@@ -56,6 +65,9 @@ pub struct Figures {
     pub balancedness_score: f64,
     pub unit_seconds: Option<f64>,
     pub cases: Vec<CaseFigures>,
+    /// Those of a policy, which has no cases.
+    #[serde(default)]
+    pub policy: Option<PolicyScore>,
 }
 
 /// The scores of a program on one case, by the definitions of [`CaseScore`]; times are the normalised ones.
@@ -96,6 +108,7 @@ impl Figures {
             balancedness_score: scores.balancedness_score,
             unit_seconds: scores.normalised_unit_seconds,
             cases: scores.cases.iter().filter_map(figures).collect(),
+            policy: scores.policy.clone(),
         }
     }
 }
@@ -170,6 +183,10 @@ pub struct SummaryContext {
     pub failures: Vec<Failed>,
     /// The best program so far.
     pub best: Option<ProgramShown>,
+    /// The version of Numba that programs can use.
+    pub numba: Option<String>,
+    /// The prices of a run whose target is the whole policy.
+    pub policy: Option<Serving>,
 }
 
 impl PromptContext {
@@ -177,6 +194,21 @@ impl PromptContext {
     pub fn example() -> Self {
         serde_json::from_str(include_str!("../../../candidates/prompts/example.json"))
             .expect("BUG: the example lacks a field")
+    }
+
+    /// A context of a run whose target is the whole policy.
+    pub fn policy_example() -> Self {
+        let loads = GpuLoads { mean: 0.9, max: 1.0 };
+        let step = ChainStep { now: loads, served: loads, floor: 0.95, replicas: 9, gpus: 3, ..ChainStep::default() };
+        let step = ChainStep { seconds: 1.0, reference_seconds: 1.0, ..step };
+        let chains = [ChainMeasurement { chain: 0, steps: vec![step] }];
+        let prices = Serving::default();
+        let policy = policy_score(&chains, &chains, &prices, Clock::RELATIVE);
+        let mut example = Self { policy: Some(prices), ..Self::example() };
+        let shown = example.inspirations.iter_mut().chain([&mut example.parent]).chain(&mut example.other);
+        let figures = shown.filter_map(|shown| shown.figures.as_mut()).chain(&mut example.baseline);
+        figures.for_each(|figures| figures.policy.clone_from(&policy));
+        example
     }
 
     /// A context without any optional part.
@@ -214,7 +246,7 @@ mod tests {
     fn figures_stand_beside_the_bounds_and_the_baselines() {
         let case = Case { source: Source::Groups, rows: 58, items: 8, packs: 4 };
         let (ours, theirs) = (measured(0.01, 0.1), measured(0.04, 1.0));
-        let yardstick = Yardstick { baseline: &theirs, weights: Weights::default(), pairing: Pairing::Shared };
+        let yardstick = Yardstick { baseline: &theirs, objective: Weights::default().into(), pairing: Pairing::Shared };
         let score = |measurement| scores(measurement, yardstick, &[], theirs.clock());
         let figures = Figures::new(&[case], &score(&ours), &ours, Some(&score(&theirs)));
         assert_eq!(figures.combined_score, score(&ours).combined_score);
@@ -254,7 +286,7 @@ mod tests {
             Rejection::Memory { used_bytes: 15_360_048, limit_bytes: 1 << 30 },
         ];
         for rejection in rejections {
-            let text = diagnosis(&rejection, &Evidence { during: String::new(), traceback: said(), output: said() });
+            let text = diagnosis(&rejection, &Evidence { traceback: said(), output: said(), ..Evidence::default() });
             assert!(!["15360048", "20495585", "18442610"].iter().any(|load| text.contains(load)), "{text}");
         }
     }

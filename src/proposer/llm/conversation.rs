@@ -39,6 +39,23 @@ impl Conversation {
         self
     }
 
+    /// Whether it has a system prompt of its own.
+    pub fn has_system(&self) -> bool {
+        self.messages.first().is_some_and(|message| message.role == Role::System)
+    }
+
+    /// The same for a model without the role of the system: its prompt stands before the first question.
+    #[must_use]
+    pub fn without_system(mut self) -> Self {
+        if let [system, user, ..] = &mut self.messages[..]
+            && system.role == Role::System
+        {
+            user.content = format!("{}\n\n{}", system.content, user.content);
+            self.messages.remove(0);
+        }
+        self
+    }
+
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }

@@ -1,8 +1,8 @@
 //! Turns a model's reply into a proposal document. Pure.
 //!
-//! Tolerates prose around the proposal, fences around or in it, tags that share a line with their text, and thoughts
-//! before the answer, because none of these changes the proposal. Never guesses: an edit that does not apply, or an
-//! ambiguous reply, is an error whose [`diagnosis`](ReplyError::diagnosis) can go back to the model.
+//! Tolerates prose around the proposal, fences around or in it, a path above a block, and tags that share a line with their
+//! text, because none of these changes the proposal. Never guesses: an edit that does not apply, or an ambiguous reply, is
+//! an error whose [`diagnosis`](ReplyError::diagnosis) can go back to the model.
 
 use std::borrow::Cow;
 
@@ -12,12 +12,17 @@ use strum::IntoStaticStr;
 use thiserror::Error;
 
 use crate::edit::apply::{Edit, EditError};
-use crate::edit::line::{bare, lines, number};
+use crate::edit::block::Marker;
+use crate::edit::line::{bare, line_end, lines, lines_with_starts, number};
 use crate::edit::mismatch::Mismatch;
 use crate::edit::proposal::{DESCRIPTION_LENGTH, NAME_LENGTH, Proposal, ProposalError, Tag};
 use crate::edit::region::{Region, RegionError, RegionMarker};
-use crate::proposer::llm::fence::{Fenced, fenced, is_fence};
+use crate::proposer::llm::fence::{Fenced, before_fence, fenced, is_fence, last_line_readings, readings};
+use crate::proposer::syntax::is_sound;
 use crate::values::event::RequestForm;
+
+/// How many fences are tried as the end of one block.
+const MOST_ENDS: usize = 20;
 
 /// A reply without a usable proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error, IntoStaticStr, JsonSchema)]
@@ -31,7 +36,7 @@ pub enum ReplyError {
     #[error("the {tag} section does not end")]
     Unclosed { tag: Tag },
     /// More than one proposal.
-    #[error("{count} {tag} sections in the reply: answer with one proposal")]
+    #[error("{count} {tag} sections in the reply, one perhaps in its thoughts: answer with one proposal")]
     Several { tag: Tag, count: usize },
     /// The proposal is not well formed.
     #[error("{error}")]
@@ -49,7 +54,7 @@ pub enum ReplyError {
     #[error("the fenced block of the program does not end")]
     UnclosedProgram,
     /// More than one program.
-    #[error("{count} programs in the reply: answer with one")]
+    #[error("{count} programs in the reply, one perhaps in its thoughts: answer with one")]
     SeveralPrograms { count: usize },
     /// The region markers of the program do not pair up, or their number differs from the parent's.
     #[error("the region markers of the program: {}", problem.as_ref().map_or_else(
@@ -78,7 +83,6 @@ impl ReplyError {
 
 /// The proposal in a reply, as a document that applies to `parent`.
 pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>, ReplyError> {
-    let reply = answer(reply);
     // Replies may use either line end; the prompt showed an LF parent in LF.
     let reply = if parent.contains('\r') { Cow::Borrowed(reply) } else { Cow::Owned(reply.replace("\r\n", "\n")) };
     let has_diff = openings(&reply, Tag::Diff).next().is_some();
@@ -90,15 +94,9 @@ pub fn document(form: RequestForm, parent: &str, reply: &str) -> Result<Vec<u8>,
     Ok(proposal.to_string().into_bytes())
 }
 
-/// Removes the thoughts that some models put before their reply.
-fn answer(reply: &str) -> &str {
-    let thoughts = reply.trim_start().strip_prefix("<think>").and_then(|thoughts| thoughts.split_once("</think>"));
-    thoughts.map_or(reply, |(_, answer)| answer)
-}
-
 fn of_edit(parent: &str, reply: &str) -> Result<Proposal, ReplyError> {
     let diff = section(reply, Tag::Diff)?;
-    let edit = Edit::parse(without_fence(diff))
+    let edit = Edit::parse(&without_fences(diff))
         .map_err(|error| ReplyError::Malformed { error: ProposalError::Edit { error } })?;
     edit.apply(parent).map_err(|mismatch| ReplyError::DoesNotApply { mismatch })?;
     // A tag inside the code of an edit is not a section.
@@ -131,7 +129,7 @@ fn section(text: &str, tag: Tag) -> Result<&str, ReplyError> {
     let after = &text[from..];
     // The end tag of a DIFF needs a line of its own, so that it is not found in code.
     let end = match tag {
-        Tag::Diff => lines_with_starts(after).find(|(_, line)| bare(line) == tag.close()).map(|(at, _)| at),
+        Tag::Diff => lines_with_starts(after).find(|(_, line)| before_fence(line) == tag.close()).map(|(at, _)| at),
         Tag::Name | Tag::Description => after.find(&tag.close()),
     };
     end.map(|end| &after[..end]).ok_or(ReplyError::Unclosed { tag })
@@ -148,23 +146,41 @@ fn openings(text: &str, tag: Tag) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-fn lines_with_starts(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    lines(text).scan(0, |offset, line| {
-        let start = *offset;
-        *offset += line.len();
-        Some((start, line))
-    })
+/// A DIFF with blank lines in place of the fences around its blocks and of the paths above them, so that every other
+/// line keeps its number. Inside a block only a fence behind its last marker goes.
+fn without_fences(diff: &str) -> String {
+    let diff = diff.trim_start_matches([' ', '\t']);
+    let mut text = String::with_capacity(diff.len());
+    let mut is_in_block = false;
+    for (at, line) in lines_with_starts(diff) {
+        let is_end = Marker::of(before_fence(line)) == Some(Marker::Replace);
+        if is_in_block && is_end {
+            text += before_fence(line);
+            text += line_end(line);
+        } else if is_in_block || !is_wrapping(line, &diff[at + line.len()..]) {
+            text += line;
+        } else {
+            text += line_end(line);
+        }
+        is_in_block = if is_in_block { !is_end } else { Marker::of(line) == Some(Marker::Search) };
+    }
+    text
 }
 
-/// Removes the fence around the blocks of a DIFF.
-fn without_fence(diff: &str) -> &str {
-    let all: Vec<(usize, &str)> = lines_with_starts(diff).filter(|(_, line)| !line.trim().is_empty()).collect();
-    match (all.first(), all.last()) {
-        (Some((first, opens)), Some((last, closes))) if first < last && is_fence(opens) && is_fence(closes) => {
-            &diff[first + opens.len()..*last]
-        }
-        _ => diff.trim_start_matches([' ', '\t']),
-    }
+/// Whether a line between blocks is a fence, or the path of the program above a block that `follows`.
+fn is_wrapping(line: &str, follows: &str) -> bool {
+    let next = lines(follows).find(|line| !line.trim().is_empty());
+    let leads_to_block = next.is_some_and(|next| is_fence(next) || Marker::of(next) == Some(Marker::Search));
+    is_fence(line) || leads_to_block && is_path(line)
+}
+
+/// Whether a line names a Python file and says nothing else.
+fn is_path(line: &str) -> bool {
+    let decoration = |char: char| char.is_whitespace() || "`*#:\"'".contains(char);
+    let path = line.trim_matches(decoration);
+    let path = path.strip_prefix("File:").or_else(|| path.strip_prefix("file:")).unwrap_or(path);
+    let path = path.trim_matches(decoration);
+    path.ends_with(".py") && !path.contains(char::is_whitespace)
 }
 
 /// Makes a NAME valid: models use arrows and dashes, which an author cannot contain.
@@ -190,16 +206,42 @@ fn tidy_description(description: &str) -> String {
 
 /// The only fenced block with a program.
 fn program(reply: &str) -> Result<&str, ReplyError> {
-    let defines = |fenced: &Fenced<'_>| {
-        lines(fenced.content).any(|line| line.starts_with("def balanced_packing(") || RegionMarker::of(line).is_some())
-    };
-    let programs: Vec<Fenced<'_>> = fenced(reply).into_iter().filter(defines).collect();
+    let programs: Vec<Fenced<'_>> = fenced(reply).into_iter().filter(|fenced| is_program(fenced.content)).collect();
+    match programs[..] {
+        [Fenced { closed: true, content }] if is_sound(content) => return Ok(content),
+        _ => {}
+    }
+    // A fence in a string of the program, or on its last line, hides where it ends.
+    let wholes = whole_programs(reply);
+    if let Some(whole) = wholes.first() {
+        let span = whole.as_bytes().as_ptr_range();
+        let lies_within = |text: &str| span.contains(&text.as_ptr());
+        if !wholes.iter().all(|other| lies_within(other)) {
+            return Err(ReplyError::SeveralPrograms { count: wholes.len() });
+        }
+        // Then these are its parts, and not programs of their own.
+        if programs.iter().all(|piece| lies_within(piece.content)) {
+            return Ok(whole);
+        }
+    }
     match programs[..] {
         [] => Err(ReplyError::NoProgram),
         [Fenced { closed: false, .. }] => Err(ReplyError::UnclosedProgram),
         [Fenced { content, .. }] => Ok(content),
         _ => Err(ReplyError::SeveralPrograms { count: programs.len() }),
     }
+}
+
+fn is_program(text: &str) -> bool {
+    lines(text).any(|line| line.starts_with("def balanced_packing(") || RegionMarker::of(line).is_some())
+}
+
+/// For each fence the shortest text up to another one that is a sound program, or up to a fence on its last line.
+fn whole_programs(reply: &str) -> Vec<&str> {
+    let is_whole = |text: &&str| is_program(text) && is_sound(text);
+    let between: Vec<&str> =
+        readings(reply).into_iter().filter_map(|ends| ends.take(MOST_ENDS).find(is_whole)).collect();
+    if between.is_empty() { last_line_readings(reply).filter(is_whole).collect() } else { between }
 }
 
 /// The parent with its editable regions replaced by those of `program`. A program without markers is the region itself.
@@ -310,7 +352,6 @@ mod tests {
             format!("```text\n{EDIT}```\n"),
             EDIT.replace("<DIFF>\n", "<DIFF>\n```diff\n").replace("</DIFF>", "```\n</DIFF>"),
             EDIT.replace('\n', "\r\n"),
-            format!("<think>\nFirst idea:\n{EDIT}\nNo.\n</think>\n{EDIT}"),
             format!("  \n{}", EDIT.trim_end()),
             inline,
         ] {
@@ -334,7 +375,11 @@ mod tests {
             ("I cannot do that.", "missing", "no DIFF section in the reply"),
             (&EDIT.replace("<NAME>\nfaster\n</NAME>\n", ""), "missing", "no NAME section in the reply"),
             (&EDIT.replace("</DIFF>\n", ""), "unclosed", "the DIFF section does not end"),
-            (&format!("{EDIT}{EDIT}"), "several", "2 DIFF sections in the reply: answer with one proposal"),
+            (
+                &format!("{EDIT}{EDIT}"),
+                "several",
+                "2 DIFF sections in the reply, one perhaps in its thoughts: answer with one proposal",
+            ),
             (&EDIT.replace("=======\n", ""), "malformed", "DIFF: line "),
             (&EDIT.replace("<<<<<<< SEARCH", "@@ -1 +1 @@"), "malformed", "DIFF: line "),
             (&EDIT.replace("n = 1", "n  = 1"), "does-not-apply", "nearest is line 5, which differs in blanks only"),
@@ -408,6 +453,81 @@ mod tests {
     }
 
     #[test]
+    fn a_block_may_have_a_fence_and_a_path_of_its_own() {
+        let second = "<<<<<<< SEARCH\n    return n\n=======\n    return 2\n>>>>>>> REPLACE\n";
+        let wanted = PARENT.replace("n = 1", "n = 2").replace("return n", "return 2");
+        let block = EDIT.split_once("<DIFF>\n").unwrap().1.strip_suffix("</DIFF>\n").unwrap();
+        let diff = |text: &str| EDIT.replace(block, text);
+        for text in [
+            format!("```\n{block}```\n```\n{second}```\n"),
+            format!("```python\n{block}```\n\n~~~diff\n{second}~~~\n"),
+            format!("eplb.py\n```python\n{block}```\n\n`candidates/eplb.py`\n\n```python\n{second}```\n"),
+            format!("### File: eplb.py\n{block}\n**eplb.py:**\n{second}"),
+            format!("```python eplb.py\neplb.py\n{block}\n{second}```\n"),
+            format!("```\n{block}{}```\n", second.trim_end()),
+            format!("```\n{block}{second}"),
+        ] {
+            assert_eq!(child(RequestForm::Edit, &diff(&text)).1, wanted, "{text}");
+        }
+        for ending in ["</DIFF>```\n", "</DIFF> ```"] {
+            let reply = format!("```\n{}", EDIT.replace("</DIFF>\n", ending));
+            assert_eq!(child(RequestForm::Edit, &reply).1, PARENT.replace("n = 1", "n = 2"));
+        }
+    }
+
+    #[test]
+    fn what_is_neither_fence_nor_path_is_named_with_its_line_of_the_section() {
+        let line = |text: &str| match error(RequestForm::Edit, &EDIT.replace("<DIFF>\n", &format!("<DIFF>\n{text}"))) {
+            ReplyError::Malformed { error: ProposalError::Edit { error: EditError::Stray { line, text } } } => {
+                (line, text)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(line("```diff\n@@ -1 +1 @@\n"), (2, "@@ -1 +1 @@".to_owned()));
+        assert_eq!(line("In eplb.py:\n"), (1, "In eplb.py:".to_owned()));
+        assert_eq!(line("eplb.py\nx = 1\n"), (1, "eplb.py".to_owned()));
+        assert_eq!(line("```\n```\n\nx = 1\n"), (4, "x = 1".to_owned()));
+        // Lines of a block count as they did before its fence was taken off.
+        let unended =
+            EDIT.replace("<DIFF>\n", "<DIFF>\n\n```\n").replace("=======\n", "").replace("</DIFF>", "```\n</DIFF>");
+        assert!(error(RequestForm::Edit, &unended).to_string().starts_with("DIFF: line 6: \">>>>>>> REPLACE\""));
+    }
+
+    #[test]
+    fn fences_in_a_program_and_on_its_last_line_do_not_end_it_early() {
+        let docs = "\"\"\"Example:\n```\npacks = balanced_packing(weight, 8)\n```\n\"\"\"\n";
+        let odd = "\"\"\"\n```\n\"\"\"\n";
+        let inside = "def balanced_packing(weight, num_packs):\n    \"\"\"Packs.\n```\ndef balanced_packing(w, p):\n```\n    \
+                      \"\"\"\n    return 3\n";
+        for program in [format!("{docs}{REGION}"), format!("{odd}{REGION}"), inside.to_owned()] {
+            let wanted =
+                PARENT.replace("def balanced_packing(weight, num_packs):\n    n = 1\n    return n\n", &program);
+            for fenced in [
+                format!("```python\n{program}```\n"),
+                format!("A check:\n```\nx = other()\n```\n\n```python\n{program}```\nDone.\n"),
+                format!("```python\n{}```\n", program.trim_end()),
+                format!("```python\n# EVOLVE-BLOCK-START\n{program}# EVOLVE-BLOCK-END\n```\n"),
+            ] {
+                assert_eq!(child(RequestForm::Rewrite, &format!("{HEAD}{fenced}")).1, wanted, "{fenced}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_programs_stay_two_with_fences_in_their_strings() {
+        let docs = "\"\"\"\n```\n\"\"\"\n";
+        for [one, other] in [
+            [format!("{docs}{REGION}"), format!("{docs}{REGION}")],
+            [format!("{docs}{REGION}"), REGION.to_owned()],
+            ["def balanced_packing(weight, num_packs):\n    # as before\n".to_owned(), REGION.to_owned()],
+        ] {
+            let reply = format!("{HEAD}```python\n{one}```\nOr:\n```python\n{other}```\n");
+            let error = error(RequestForm::Rewrite, &reply);
+            assert!(["several-programs", "no-program", "unclosed-program"].contains(&<&str>::from(&error)), "{error}");
+        }
+    }
+
+    #[test]
     fn a_crossover_may_be_an_edit_or_a_program() {
         assert_eq!(child(RequestForm::Crossover, EDIT).1, PARENT.replace("n = 1", "n = 2"));
         let rewrite = format!("{HEAD}```python\n{REGION}```\n");
@@ -435,7 +555,7 @@ mod tests {
             parts in prop::collection::vec(prop::sample::select(vec![
                 "<NAME>", "</NAME>", "<DESCRIPTION>", "</DESCRIPTION>", "<DIFF>", "</DIFF>", "<<<<<<< SEARCH", "=======",
                 ">>>>>>> REPLACE", "```", "```python", "    n = 1", "    n = 2", "# EVOLVE-BLOCK-START",
-                "# EVOLVE-BLOCK-END", "def balanced_packing(weight, num_packs):", "<think>", "</think>", "\u{e9}", "", "\r",
+                "# EVOLVE-BLOCK-END", "def balanced_packing(weight, num_packs):", "\u{e9}", "", "\r",
             ]), 0..40),
             glue in prop::sample::select(vec!["\n", "\r\n", " "]),
         ) {

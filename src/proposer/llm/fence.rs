@@ -1,6 +1,6 @@
 //! The fenced code blocks of a Markdown text.
 
-use crate::edit::line::{bare, lines};
+use crate::edit::line::{bare, lines, lines_with_starts};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fenced<'a> {
@@ -33,6 +33,43 @@ pub(crate) fn fenced(text: &str) -> Vec<Fenced<'_>> {
 
 pub(crate) fn is_fence(line: &str) -> bool {
     Fence::of(line).is_some()
+}
+
+/// A line without its end, and without a fence that follows its text.
+pub(crate) fn before_fence(line: &str) -> &str {
+    if ends_in_fence(line) { bare(bare(line).trim_end_matches('`')) } else { bare(line) }
+}
+
+/// Whether a fence follows the text of a line.
+fn ends_in_fence(line: &str) -> bool {
+    let text = bare(line).trim_end_matches('`');
+    bare(line).len() - text.len() >= 3 && !text.trim().is_empty()
+}
+
+/// For every line that may open a block: the texts from there to each line that may close it, shortest first. Only one
+/// of them is a block to Markdown, but a program may have fences in its strings.
+pub(crate) fn readings(text: &str) -> Vec<impl Iterator<Item = &str>> {
+    openings(text).map(|(fence, inside)| ends(inside, fence)).collect()
+}
+
+/// For every line that may open a block: the text from there to the last line that ends in a fence of its own, without
+/// that fence.
+pub(crate) fn last_line_readings(text: &str) -> impl Iterator<Item = &str> {
+    openings(text).filter_map(|(_, inside)| {
+        let last = |(at, line): (usize, &str)| Some(at + before_fence(line).len()).filter(|_| ends_in_fence(line));
+        lines_with_starts(inside).filter_map(last).last().map(|end| &inside[..end])
+    })
+}
+
+/// The lines that may open a block, each with the text after it.
+fn openings(text: &str) -> impl Iterator<Item = (Fence, &str)> {
+    lines_with_starts(text).filter_map(|(at, line)| Some((Fence::of(line)?, &text[at + line.len()..])))
+}
+
+/// The beginnings of a text that end before a line which closes `opened`.
+fn ends(text: &str, opened: Fence) -> impl Iterator<Item = &str> {
+    let closes = move |line: &str| Fence::of(line).is_some_and(|fence| fence.closes(&opened));
+    lines_with_starts(text).filter(move |(_, line)| closes(line)).map(|(at, _)| &text[..at])
 }
 
 /// A line of three or more fence characters.
@@ -85,5 +122,27 @@ mod tests {
     fn a_block_without_an_end_is_marked() {
         assert_eq!(fenced("```py\nx\n"), [Fenced { content: "x\n", closed: false }]);
         assert!(fenced("```py\nx\n```").iter().all(|fenced| fenced.closed));
+    }
+
+    #[test]
+    fn every_fence_may_close_what_a_fence_opened() {
+        let text = "```python\na\n```\nb\n~~~\nc```\nd\n";
+        let all: Vec<Vec<&str>> = readings(text).into_iter().map(Iterator::collect).collect();
+        assert_eq!(all, [vec!["a\n"], vec![], vec![]]);
+        assert_eq!(readings("```\na\n```\nb\n```\n").remove(0).collect::<Vec<_>>(), ["a\n", "a\n```\nb\n"]);
+        assert_eq!(last_line_readings(text).next(), Some("a\n```\nb\n~~~\nc"));
+    }
+
+    #[test]
+    fn a_fence_behind_a_text_is_taken_off_and_backticks_of_the_text_stay() {
+        for (line, wanted) in [
+            ("</DIFF>```\n", "</DIFF>"),
+            (">>>>>>> REPLACE ```\r\n", ">>>>>>> REPLACE"),
+            ("x = `a`\n", "x = `a`"),
+            ("```\n", "```"),
+            ("a", "a"),
+        ] {
+            assert_eq!(before_fence(line), wanted, "{line}");
+        }
     }
 }

@@ -83,8 +83,12 @@ impl PromptHistory {
             Event::CandidateCreated(created) => self.created(created),
             Event::ProposalDeclined { attempt, proposal, reason } => self.declined(*attempt, proposal.as_ref(), reason),
             Event::BaselineEvaluated { measurement, .. } => self.know_baseline(measurement, search),
-            Event::CandidateEvaluated { candidate, evaluation } => self.judged(*candidate, evaluation, search),
-            Event::DuelEnded { contender, duel } if duel.contender.rejection().is_some() => {
+            Event::CandidateEvaluated { candidate, evaluation, partial: true, .. } => {
+                // What fails, fails again in full.
+                evaluation.measured().into_iter().for_each(|measured| self.measured(*candidate, measured, search));
+            }
+            Event::CandidateEvaluated { candidate, evaluation, .. } => self.judged(*candidate, evaluation, search),
+            Event::DuelEnded { contender, duel, .. } if duel.contender.rejection().is_some() => {
                 self.figures.remove(contender);
             }
             _ => {}
@@ -185,7 +189,8 @@ impl PromptHistory {
     }
 
     fn measured(&mut self, candidate: CandidateId, measurement: &Measurement, search: &Search) {
-        let Some(scores) = search.scores(measurement) else { return };
+        let device = search.candidate(candidate).and_then(|known| known.device);
+        let Some(scores) = search.scores(&search.compared(device, measurement)) else { return };
         let baseline = self.baseline.as_ref().map(|(scores, _)| scores);
         self.figures.insert(candidate, Figures::new(&search.origin().cases, &scores, measurement, baseline));
         if search.candidate(candidate).is_some_and(|known| matches!(known.proposer, Some(Proposer::Model(_)))) {
@@ -225,5 +230,5 @@ fn inconsistencies_text(inconsistencies: &[Inconsistency]) -> String {
 
 /// Whether prompts show failures of this proposer: only of proposals that a person or a model wrote.
 fn shows_failures_of(proposer: Proposer) -> bool {
-    matches!(proposer, Proposer::Model(_) | Proposer::Corpus(_))
+    matches!(proposer, Proposer::Model(_) | Proposer::Corpus(_) | Proposer::Person(_))
 }

@@ -7,6 +7,10 @@
 //! [`client`] see a key; nothing that they return contains it.
 #![doc = include_str!("../../cli/help/models.md")]
 
+pub(crate) mod retry_after;
+pub(crate) mod body;
+pub(crate) mod fault;
+pub(crate) mod answer;
 pub mod reply;
 pub mod conversation;
 pub mod request;

@@ -2,13 +2,13 @@
 //! limit on concurrency, and keeps the budget. Decides and records nothing.
 
 use std::collections::BTreeMap;
-use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
-use crate::proposer::llm::client::{Asked, Client};
+use crate::proposer::llm::client::{Client, Exchange, Failure};
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::request::Request;
 use crate::values::cost::{Budget, Charge, Limit, Reserve};
@@ -27,18 +27,30 @@ pub struct ModelRequest {
     pub repairs_left: u32,
 }
 
-/// The outcome of a request after all tries.
+impl ModelRequest {
+    /// The conversation in the form in which it was sent.
+    pub fn sent(&self) -> Conversation {
+        Request::conversation(&self.request.body).expect("BUG: this request was made here")
+    }
+}
+
+/// News of a request.
 #[derive(Debug)]
-pub struct ModelReply {
-    pub order: ModelRequest,
-    pub asked: Asked,
+pub enum ModelReply {
+    /// A try failed; the request may be sent again.
+    Failed(ModelRequest, Failure),
+    /// It ended, with the answer or the error of its last try.
+    Ended(ModelRequest, Result<Exchange, LlmError>),
 }
 
 /// The clients of all models and the requests in flight, which are dropped with the pool.
 pub struct ModelPool {
     endpoints: Vec<Result<Arc<Endpoint>, LlmError>>,
     budget: Arc<Mutex<Budget>>,
-    tasks: JoinSet<(u64, Asked)>,
+    tasks: JoinSet<(u64, Result<Exchange, LlmError>)>,
+    /// Failed tries, by the number of their request.
+    failures: UnboundedReceiver<(u64, Failure)>,
+    report: UnboundedSender<(u64, Failure)>,
     in_flight: BTreeMap<u64, (ModelRequest, Reservation)>,
     sent: u64,
 }
@@ -56,11 +68,14 @@ impl ModelPool {
             let client = Client::open(model)?;
             Ok(Arc::new(Endpoint { permits: Semaphore::new(model.max_concurrent.min(Semaphore::MAX_PERMITS)), client }))
         };
+        let (report, failures) = unbounded_channel();
         let limit = Limit::new(settings.budget_dollars, settings.budget_tokens);
         Self {
             endpoints: settings.models.iter().map(endpoint).collect(),
             budget: Arc::new(Mutex::new(Budget { spent, ..Budget::new(limit) })),
             tasks: JoinSet::new(),
+            failures,
+            report,
             in_flight: BTreeMap::new(),
             sent: 0,
         }
@@ -93,24 +108,40 @@ impl ModelPool {
         let endpoint = endpoint.expect("BUG: no way to this model, which was to be looked at before");
         let (number, request) = (self.sent, order.request.clone());
         let reservation = Reservation { budget: Arc::clone(&self.budget), open: Arc::default() };
-        let mut own = reservation.clone();
+        let (mut own, failures) = (reservation.clone(), self.report.clone());
         self.sent += 1;
         self.in_flight.insert(number, (order, reservation));
         self.tasks.spawn(async move {
             let _permit = endpoint.permits.acquire().await.expect("BUG: permits are never closed");
-            (number, endpoint.client.ask(&request, &mut own).await)
+            // The receiver lives as long as the tasks.
+            let mut failed = |failure| drop(failures.send((number, failure)));
+            (number, endpoint.client.ask(&request, &mut own, &mut failed).await)
         });
     }
 
-    /// Waits for the next answer; forever if no request is in flight.
+    /// Waits for the next failure or answer; forever if no request is in flight. The failed tries of a request come
+    /// before its end.
     pub async fn done(&mut self) -> ModelReply {
-        let Some(done) = self.tasks.join_next().await else { return future::pending().await };
-        let (number, asked) = done.expect("BUG: a request does not panic");
-        let (order, _) = self.in_flight.remove(&number).expect("BUG: what was sent is under way until now");
-        ModelReply { order, asked }
+        loop {
+            tokio::select! {
+                biased;
+                Some((number, failure)) = self.failures.recv() => {
+                    // Those of a dropped request are part of its cost.
+                    let Some((order, reservation)) = self.in_flight.get(&number) else { continue };
+                    reservation.change(|open| open.less(failure.charge));
+                    return ModelReply::Failed(order.clone(), failure);
+                }
+                Some(done) = self.tasks.join_next() => {
+                    let (number, result) = done.expect("BUG: a request does not panic");
+                    let (order, _) = self.in_flight.remove(&number).expect("BUG: what was sent is under way until now");
+                    return ModelReply::Ended(order, result);
+                }
+            }
+        }
     }
 
-    /// Drops all requests in flight and returns the worst-case cost of each that was sent.
+    /// Drops all requests in flight and returns what each that was sent costs in the worst case, beside the failures that
+    /// were reported.
     pub fn abandon(&mut self) -> Vec<(ModelRequest, Charge)> {
         self.tasks.abort_all();
         let dropped = std::mem::take(&mut self.in_flight).into_values();
@@ -119,7 +150,7 @@ impl ModelPool {
     }
 }
 
-/// The budget of one request: its cost so far, and the reservation for a try in flight.
+/// The budget of one request: the cost of tries that were not reported, and the reservation for one in flight.
 #[derive(Clone)]
 struct Reservation {
     budget: Arc<Mutex<Budget>>,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use packevolve_contract::serving::Serving;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -18,10 +19,11 @@ use crate::proposer::llm::conversation::Conversation;
 use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::RequestForm;
 
-const BUILT_IN: [(&str, &str); 7] = [
+const BUILT_IN: [(&str, &str); 8] = [
     ("crossover.jinja", include_str!("../../../candidates/prompts/crossover.jinja")),
     ("edit.jinja", include_str!("../../../candidates/prompts/edit.jinja")),
     ("parts.jinja", include_str!("../../../candidates/prompts/parts.jinja")),
+    ("policy.jinja", include_str!("../../../candidates/prompts/policy.jinja")),
     ("repair.jinja", include_str!("../../../candidates/prompts/repair.jinja")),
     ("rewrite.jinja", include_str!("../../../candidates/prompts/rewrite.jinja")),
     ("summary.jinja", include_str!("../../../candidates/prompts/summary.jinja")),
@@ -89,7 +91,7 @@ impl Prompts {
             RequestForm::Rewrite => "rewrite.jinja",
             RequestForm::Crossover => "crossover.jinja",
         };
-        Ok(Conversation::new(self.render("system.jinja", context)?, self.render(name, context)?))
+        Ok(Conversation::new(self.render(system(context.policy), context)?, self.render(name, context)?))
     }
 
     /// Extends a conversation with the model's reply, the diagnosis of its problem, and the number of repairs left.
@@ -106,7 +108,7 @@ impl Prompts {
 
     /// Renders a request for a summary. The answer, through [`summary`], goes into later contexts.
     pub fn summarise(&self, context: &SummaryContext) -> Result<Conversation, PromptError> {
-        Ok(Conversation::new(self.render("system.jinja", context)?, self.render("summary.jinja", context)?))
+        Ok(Conversation::new(self.render(system(context.policy), context)?, self.render("summary.jinja", context)?))
     }
 
     fn render(&self, name: &str, context: impl Serialize) -> Result<String, PromptError> {
@@ -116,7 +118,8 @@ impl Prompts {
 
     fn try_all(&self) -> Result<(), PromptError> {
         let full = PromptContext::example();
-        for context in [full.clone(), PromptContext::bare_example()] {
+        let of_policy = PromptContext::policy_example();
+        for context in [full.clone(), of_policy, PromptContext::bare_example()] {
             self.ask(RequestForm::Edit, &context)?;
             self.ask(RequestForm::Rewrite, &context)?;
             let other = Some(context.other.clone().unwrap_or(context.parent.clone()));
@@ -124,11 +127,17 @@ impl Prompts {
             self.repair(conversation, String::new(), "", 0)?;
         }
         let best = Some(full.parent);
-        let summary = SummaryContext { previous: full.summary, steps: full.ancestors, failures: full.failures, best };
+        let PromptContext { summary: previous, ancestors: steps, failures, numba, policy, .. } = full;
+        let summary = SummaryContext { previous, steps, failures, best, numba, policy };
         self.summarise(&summary)?;
         self.summarise(&SummaryContext::default())?;
         Ok(())
     }
+}
+
+/// The template that explains the target.
+fn system(policy: Option<Serving>) -> &'static str {
+    if policy.is_some() { "policy.jinja" } else { "system.jinja" }
 }
 
 /// A reply to [`Prompts::summarise`], shortened for later prompts.
@@ -227,8 +236,9 @@ mod tests {
 
     #[test]
     fn a_summary_is_asked_for_with_what_was_tried_and_kept_short() {
-        let PromptContext { summary: previous, ancestors: steps, failures, parent, .. } = PromptContext::example();
-        let context = SummaryContext { previous, steps, failures, best: Some(parent) };
+        let PromptContext { summary: previous, ancestors: steps, failures, parent, numba, policy, .. } =
+            PromptContext::example();
+        let context = SummaryContext { previous, steps, failures, best: Some(parent), numba, policy };
         let conversation = Prompts::read(None).unwrap().summarise(&context).unwrap();
         let text = &conversation.messages()[1].content;
         for wanted in ["vectorized_lpt", "0.2825", "too_clever", "raises IndexError", "Fewer launches help."] {

@@ -77,6 +77,8 @@ impl PromptData<'_> {
             failures: self.failures(selection.parent)?,
             inspirations,
             summary: self.summary()?,
+            numba: self.search.origin().judge.numba.clone(),
+            policy: self.search.settings().evaluation.policy.map(|policy| policy.deployment),
         })
     }
 
@@ -87,6 +89,8 @@ impl PromptData<'_> {
             steps: self.history.steps.iter().map(|candidate| self.step(*candidate)).collect::<Result<_, _>>()?,
             failures: self.history.fresh_failures().map(|failure| self.failed(failure)).collect::<Result<_, _>>()?,
             best: self.search.best().map(|best| self.shown(best.candidate)).transpose()?,
+            numba: self.search.origin().judge.numba.clone(),
+            policy: self.search.settings().evaluation.policy.map(|policy| policy.deployment),
         })
     }
 

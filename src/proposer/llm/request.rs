@@ -20,7 +20,8 @@ impl Request {
     pub fn new(model: &ModelSettings, conversation: &Conversation) -> Self {
         let mut body: Map<String, Value> = model.parameters.clone().into_iter().collect();
         body.insert("model".to_owned(), model.model.clone().into());
-        let messages = serde_json::to_value(conversation).expect("BUG: messages are plain text");
+        let sent = if model.system { conversation.clone() } else { conversation.clone().without_system() };
+        let messages = serde_json::to_value(sent).expect("BUG: messages are plain text");
         body.insert("messages".to_owned(), messages);
         let body = serde_json::to_vec(&body).expect("BUG: JSON has a text");
         let usage =
@@ -59,6 +60,17 @@ mod tests {
                 .to_owned()
                 + r#""model":"a-model","seed":18446744073709551615,"stop":["é","\n"],"temperature":0.7000000000000001}"#
         );
+    }
+
+    #[test]
+    fn a_model_without_the_role_of_the_system_gets_its_prompt_in_the_first_question() {
+        let mut model = ModelSettings::example();
+        model.system = false;
+        let conversation = Conversation::new("s".to_owned(), "u".to_owned()).went_on("r".to_owned(), "t".to_owned());
+        let sent = Request::conversation(&Request::new(&model, &conversation).body).unwrap();
+        let texts: Vec<&str> = sent.messages().iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(texts, ["s\n\nu", "r", "t"]);
+        assert_eq!(Request::conversation(&Request::new(&model, &sent).body), Some(sent.clone()), "and only once");
     }
 
     #[test]

@@ -4,17 +4,27 @@ use std::io;
 use std::path::PathBuf;
 
 use packevolve_contract::loads::Loads;
+use packevolve_contract::rejection::{Evidence, Rejection};
 use thiserror::Error;
 
 use crate::archive::{ArchiveError, ProgramsError};
 use crate::journal::JournalError;
 use crate::journal::exchanges::ExchangeError;
 use crate::judge::client::JudgeError;
+use crate::judge::unlike::Unlike;
 use crate::proposer::draw::ProposeError;
 use crate::proposer::llm::prompt::PromptError;
 use crate::proposer::llm::prompt_data::PromptDataError;
 use crate::run::folder::RunError;
 use crate::values::error_kind::{Classify, ErrorKind};
+
+/// A program that a run cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum Role {
+    Baseline,
+    Seed,
+}
 
 /// The run cannot begin or continue. A run that has begun can be resumed.
 #[derive(Debug, Error)]
@@ -41,8 +51,15 @@ pub enum DriverError {
     Prompt(#[from] PromptError),
     #[error(transparent)]
     Judge(#[from] JudgeError),
-    #[error("the baseline program was not measured: {0}")]
-    Baseline(String),
+    #[error("no judge at {place}")]
+    AtPlace { place: String, source: JudgeError },
+    #[error("{place}: this judge cannot be used: {unlike}")]
+    Unlike { place: String, unlike: Unlike },
+    #[error("stopped before the judges were ready")]
+    NotStarted,
+    /// Nothing can be compared with a baseline without a measurement, and nothing be made of a seed program without one.
+    #[error("the {role} program was rejected: it {rejection}")]
+    Rejected { role: Role, rejection: Rejection, evidence: Evidence },
     #[error("the loads have changed since the run began")]
     OtherLoads(Loads),
     #[error("cannot listen for signals")]
@@ -54,10 +71,10 @@ pub enum DriverError {
 impl Classify for DriverError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Exists(_) | Self::OtherLoads(_) => ErrorKind::Input,
+            Self::Exists(_) | Self::OtherLoads(_) | Self::Unlike { .. } => ErrorKind::Input,
             Self::Folder { .. } | Self::Signals(_) => ErrorKind::Failure,
-            Self::Baseline(_) => ErrorKind::Rejected,
-            Self::Aborted => ErrorKind::Interrupted,
+            Self::Rejected { .. } => ErrorKind::Rejected,
+            Self::Aborted | Self::NotStarted => ErrorKind::Interrupted,
             Self::Run(error) => error.kind(),
             Self::Journal(error) => error.kind(),
             Self::Archive(error) => error.kind(),
@@ -66,7 +83,7 @@ impl Classify for DriverError {
             Self::PromptData(error) => error.kind(),
             Self::Propose(error) => error.kind(),
             Self::Prompt(error) => error.kind(),
-            Self::Judge(error) => error.kind(),
+            Self::Judge(error) | Self::AtPlace { source: error, .. } => error.kind(),
         }
     }
 
@@ -80,7 +97,18 @@ impl Classify for DriverError {
             Self::OtherLoads(Loads::MadeUp) => {
                 Some("this version of packevolve or of its Python makes up other loads: start a new run".to_owned())
             }
-            Self::Folder { .. } | Self::Signals(_) | Self::Baseline(_) | Self::Aborted => None,
+            Self::Unlike { unlike: Unlike::Other { .. }, .. } => {
+                Some("`mixed: true` for that place compares its programs with a baseline of their own".to_owned())
+            }
+            Self::Unlike { unlike: Unlike::Jail { .. }, .. } => {
+                Some("`sandbox: best-effort` runs programs without that step".to_owned())
+            }
+            Self::Unlike { unlike: Unlike::Loads, .. }
+            | Self::Folder { .. }
+            | Self::Signals(_)
+            | Self::Aborted
+            | Self::NotStarted => None,
+            Self::Rejected { .. } => Some("correct the program, and start a new run".to_owned()),
             Self::Run(error) => error.hint(),
             Self::Journal(error) => error.hint(),
             Self::Archive(error) => error.hint(),
@@ -89,7 +117,7 @@ impl Classify for DriverError {
             Self::PromptData(error) => error.hint(),
             Self::Propose(error) => error.hint(),
             Self::Prompt(error) => error.hint(),
-            Self::Judge(error) => error.hint(),
+            Self::Judge(error) | Self::AtPlace { source: error, .. } => error.hint(),
         }
     }
 }

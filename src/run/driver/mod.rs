@@ -6,7 +6,9 @@
 
 mod error;
 mod record;
+mod standing;
 mod models;
+mod slots;
 mod run;
 mod start;
 

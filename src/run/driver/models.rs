@@ -1,11 +1,11 @@
-//! Models: the language models of a live run: what they are asked, what becomes of an answer, when one pauses. Every
-//! exchange is recorded before its answer is used.
+//! Models: the language models of a live run: what they are asked, and what becomes of an answer. Every exchange is
+//! recorded before its answer is used.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::proposer::draw::ProposalDraft;
-use crate::proposer::llm::client::Exchange;
+use crate::proposer::llm::client::{Exchange, Failure};
 use crate::proposer::llm::conversation::Conversation;
 use crate::proposer::llm::document::document;
 use crate::proposer::llm::pool::{ModelPool, ModelReply, ModelRequest};
@@ -13,14 +13,12 @@ use crate::proposer::llm::prompt::{PromptError, Prompts};
 use crate::proposer::llm::request::Request;
 use crate::run::driver::error::DriverError;
 use crate::run::driver::record::Record;
+use crate::run::driver::standing::{Standing, Verdict};
 use crate::search::{Attempt, Next, Search};
 use crate::values::cost::Charge;
 use crate::values::event::{Asking, Declined, Event, ModelAsked, Selection, StopReason};
-use crate::values::llm_error::{LlmError, Scope};
-use crate::values::settings::LlmSettings;
-
-/// A model pauses after this many useless answers in a row, as if its endpoint had failed.
-const USELESS: u32 = 5;
+use crate::values::llm_error::LlmError;
+use crate::values::settings::{LlmSettings, ModelSettings};
 
 pub(super) struct Models {
     settings: LlmSettings,
@@ -29,8 +27,8 @@ pub(super) struct Models {
     /// Requests that wait until running ones cost less than their worst case.
     parked: Vec<ModelRequest>,
     is_summing_up: bool,
-    /// By model: requests in a row without an answer.
-    failed_in_a_row: Vec<u32>,
+    /// By model.
+    standing: Vec<Standing>,
     paused_until: BTreeMap<usize, Instant>,
     /// Whether the process before this one died: it may have waited for answers.
     died: bool,
@@ -44,18 +42,18 @@ impl Models {
             pool: ModelPool::open(&settings, search.models().spent()),
             parked: Vec::new(),
             is_summing_up: false,
-            failed_in_a_row: vec![0; settings.models.len()],
+            standing: vec![Standing::default(); settings.models.len()],
             paused_until: BTreeMap::new(),
             died,
             settings,
         })
     }
 
-    /// Pauses the models that have no usable endpoint or key.
-    pub(super) fn pause_broken(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
+    /// Switches off the models that have no usable endpoint or key.
+    pub(super) fn switch_off_broken(&mut self, record: &mut Record<'_>) -> Result<(), DriverError> {
         for model in 0..self.settings.models.len() {
             if let Some(error) = self.pool.broken(model).cloned() {
-                self.pause(record, model, error)?;
+                self.carry_out(record, model, Verdict::Ends(error))?;
             }
         }
         Ok(())
@@ -149,27 +147,42 @@ impl Models {
         self.pool.done().await
     }
 
-    /// Records and uses an answer.
-    pub(super) fn answered(&mut self, record: &mut Record<'_>, answer: ModelReply) -> Result<(), DriverError> {
-        let ModelReply { order, asked } = answer;
-        for failure in &asked.failures {
-            let reply = Some(failure.reply.as_slice()).filter(|reply| !reply.is_empty());
-            let asked = Answer { reply, error: Some(failure.error.clone()), charge: failure.charge };
-            record_asked(record, &order, asked)?;
+    /// Records what came of a request or of a try, and uses an answer.
+    pub(super) fn heard(&mut self, record: &mut Record<'_>, news: ModelReply) -> Result<(), DriverError> {
+        match news {
+            ModelReply::Failed(order, failure) => try_failed(record, &order, failure),
+            ModelReply::Ended(order, result) => self.ended(record, order, result),
         }
+    }
+
+    fn ended(
+        &mut self,
+        record: &mut Record<'_>,
+        order: ModelRequest,
+        result: Result<Exchange, LlmError>,
+    ) -> Result<(), DriverError> {
         self.is_summing_up &= order.asking != Asking::Summary;
-        match asked.result {
+        match result {
             Ok(exchange) => {
                 let asked = Answer { reply: Some(&exchange.reply), error: None, charge: exchange.charge };
                 record_asked(record, &order, asked)?;
-                self.failed_in_a_row[order.model] = 0;
+                self.answered(order.model);
                 self.use_reply(record, order, exchange)?;
             }
             Err(LlmError::OverBudget) if order.asking == Asking::Summary => {}
             Err(LlmError::OverBudget) => self.parked.push(order),
-            Err(error) => self.unanswered(record, &order, error)?,
+            Err(error) => self.unanswered(record, order, error)?,
         }
         std::mem::take(&mut self.parked).into_iter().try_for_each(|request| self.send(record, request))
+    }
+
+    fn answered(&mut self, model: usize) {
+        self.standing[model].answered();
+        let key = |model: &ModelSettings| model.key_env.clone().map(|key| (model.base_url.clone(), key));
+        let own = key(&self.settings.models[model]);
+        let others = self.standing.iter_mut().zip(&self.settings.models);
+        let same = others.filter(|(_, other)| own.is_some() && key(other) == own);
+        same.for_each(|(standing, _)| standing.key_works());
     }
 
     /// Turns a reply into a candidate, returns it to its model for repair, or declines it.
@@ -180,49 +193,73 @@ impl Models {
         exchange: Exchange,
     ) -> Result<(), DriverError> {
         let Asking::Proposal(number) = order.asking else { return Ok(()) };
+        let model = order.model;
         let selection = record.search.attempt_under_way(number).expect("BUG: an attempt is open until this").clone();
         let form = selection.form.expect("BUG: a request to a model has a form");
         let parent = record.program(selection.parent)?;
-        match (document(form, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
+        let declined = match (document(form, &parent, &exchange.text), order.repairs_left.checked_sub(1)) {
             (Ok(document), _) => {
-                record.take(&Attempt { number, selection }, ProposalDraft { document, operator: None })
+                record.take(&Attempt { number, selection }, ProposalDraft { document, operator: None })?
             }
             (Err(error), Some(left)) => {
                 let conversation = self.prompts.repair(order.conversation, exchange.text, &error.diagnosis(), left)?;
-                let request = self.request(order.model, order.asking, conversation, left);
-                self.send(record, request)
+                let request = self.request(model, order.asking, conversation, left);
+                return self.send(record, request);
             }
-            (Err(error), None) => record.decline(number, None, Declined::Unusable { error: error.to_string() }),
-        }
+            (Err(error), None) => {
+                let reason = Declined::Unusable { error: error.to_string() };
+                record.decline(number, None, reason.clone())?;
+                Some(reason)
+            }
+        };
+        let standing = &mut self.standing[model];
+        let verdict = match declined {
+            Some(reason) => standing.led_to_nothing(&reason.to_string()),
+            None => {
+                standing.led_to_candidate();
+                Verdict::Stays
+            }
+        };
+        self.carry_out(record, model, verdict)
     }
 
-    fn unanswered(
-        &mut self,
-        record: &mut Record<'_>,
-        order: &ModelRequest,
-        error: LlmError,
-    ) -> Result<(), DriverError> {
+    fn unanswered(&mut self, record: &mut Record<'_>, order: ModelRequest, error: LlmError) -> Result<(), DriverError> {
+        let (model, standing) = (order.model, &mut self.standing[order.model]);
+        if standing.may_lack_system(&error, &order.sent()) {
+            tracing::info!(model = self.settings.models[model].name, %error, "asking without the role of the system");
+            self.settings.models[model].system = false;
+            let request = self.request(model, order.asking, order.conversation, order.repairs_left);
+            return self.send(record, request);
+        }
+        if standing.is_not_about_system(&error) {
+            self.settings.models[model].system = true;
+        }
+        // The failures of requests that were under way when it paused count once.
+        let verdict = match record.search.models().is_on(model) {
+            true => standing.failed(error.clone(), &order.conversation),
+            false => Verdict::Stays,
+        };
         if let Asking::Proposal(attempt) = order.asking {
             record.decline(attempt, None, Declined::Unanswered { error: error.clone() })?;
         }
-        if !record.search.models().is_ready(order.model) {
-            return Ok(());
-        }
-        let in_a_row = &mut self.failed_in_a_row[order.model];
-        *in_a_row += 1;
-        if error.scope() == Scope::Request && *in_a_row < USELESS {
-            return Ok(());
-        }
-        self.pause(record, order.model, error)
+        let verdict = if record.search.models().is_worn(model) { Verdict::Ends(error) } else { verdict };
+        self.carry_out(record, model, verdict)
     }
 
-    /// Pauses a model: for a while, or for good if only other settings help.
-    fn pause(&mut self, record: &mut Record<'_>, model: usize, error: LlmError) -> Result<(), DriverError> {
-        if error.scope() != Scope::Settings {
-            let pause = error.pause(self.failed_in_a_row[model]);
-            self.paused_until.insert(model, Instant::now() + pause);
+    /// Pauses a model or switches it off.
+    fn carry_out(&mut self, record: &mut Record<'_>, model: usize, verdict: Verdict) -> Result<(), DriverError> {
+        // Another request may have done so before.
+        if !record.search.models().is_on(model) {
+            return Ok(());
         }
-        record.add(&Event::ModelPaused { model, error })
+        match verdict {
+            Verdict::Stays => Ok(()),
+            Verdict::Pauses(error, pause) => {
+                self.paused_until.insert(model, Instant::now() + pause);
+                record.add(&Event::ModelPaused { model, error, seconds: Some(pause.as_secs_f64()) })
+            }
+            Verdict::Ends(error) => record.add(&Event::ModelPaused { model, error, seconds: None }),
+        }
     }
 
     /// Time until the next pause ends.
@@ -263,6 +300,16 @@ struct Answer<'a> {
     reply: Option<&'a [u8]>,
     error: Option<LlmError>,
     charge: Charge,
+}
+
+fn try_failed(record: &mut Record<'_>, request: &ModelRequest, failure: Failure) -> Result<(), DriverError> {
+    let Failure { error, reply, charge, wait, .. } = failure;
+    let reply = Some(reply.as_slice()).filter(|reply| !reply.is_empty());
+    record_asked(record, request, Answer { reply, error: Some(error.clone()), charge })?;
+    if let Some(wait) = wait {
+        record.asking_again(request.model, &error, wait);
+    }
+    Ok(())
 }
 
 fn record_abandoned(record: &mut Record<'_>, request: &ModelRequest, charge: Charge) -> Result<(), DriverError> {

@@ -1,5 +1,7 @@
 //! Record: what a live run writes and remembers. It makes events and candidates, and makes no request.
 
+use std::time::Duration;
+
 use crate::archive::{ArchiveError, Programs, ProgramsError, Refs, Writer};
 use crate::journal::exchanges::{Exchange, ExchangeError, Exchanges};
 use crate::journal::{Appended, Journal};
@@ -14,15 +16,26 @@ use crate::run::resume::LiveRun;
 use crate::run::work_time::WorkTime;
 use crate::search::{Attempt, Candidate, Search};
 use crate::values::candidate::CandidateId;
+use crate::values::error_kind::in_one_line;
 use crate::values::event::{CandidateCreated, Declined, Event, ExchangeRef, Fingerprint, StopReason};
+use crate::values::llm_error::LlmError;
 use crate::values::raw_text::RawText;
 
 /// What an observer of a live run sees.
 #[derive(Clone, Copy, Debug)]
 pub enum RunUpdate<'a> {
+    /// The loads of a new run are read; these are the notes of the reader.
+    LoadsRead(&'a [String]),
     Happened(&'a Event),
     /// The run starts nothing more, and ends with the running evaluations.
     Stopping(StopReason),
+    /// A try of a request to a language model failed, and another follows after a wait.
+    AskingAgain {
+        /// Index of the model in the settings.
+        model: usize,
+        error: &'a LlmError,
+        wait: Duration,
+    },
     /// The run has ended well, but its archive lacks the latest candidates.
     ArchiveBehind(&'a ArchiveError),
 }
@@ -77,14 +90,17 @@ impl<'a> Record<'a> {
         self.add(&Event::ProposalDeclined { attempt, proposal, reason })
     }
 
-    /// Makes a candidate of what a proposer drew, or declines it.
-    pub(super) fn take(&mut self, attempt: &Attempt, draft: ProposalDraft) -> Result<(), DriverError> {
+    /// Makes a candidate of what a proposer drew, or declines it and returns the reason.
+    pub(super) fn take(&mut self, attempt: &Attempt, draft: ProposalDraft) -> Result<Option<Declined>, DriverError> {
         let Attempt { number, selection } = attempt;
         let ProposalDraft { document, operator } = draft;
         let parent = self.program(selection.parent)?;
         let Child { proposal, program, normalised, size } = match novel(&self.search, &parent, &document) {
             Ok(child) => child,
-            Err(reason) => return self.decline(*number, Some(RawText(document)), reason),
+            Err(reason) => {
+                self.decline(*number, Some(RawText(document)), reason.clone())?;
+                return Ok(Some(reason));
+            }
         };
         let candidate = CandidateId(self.search.candidates().len() as u64);
         let parents: Vec<_> = selection.parents().collect();
@@ -101,13 +117,22 @@ impl<'a> Record<'a> {
             proposal: RawText(document),
             fingerprint: Fingerprint { commit: ids.commit, program: ids.program, normalised, size },
             operator,
-        }))
+        }))?;
+        Ok(None)
     }
 
     /// Writes a request and its reply. Both are on the disk when this returns.
     pub(super) fn exchange(&mut self, request: &[u8], reply: Option<&[u8]>) -> Result<ExchangeRef, ExchangeError> {
         let (request, reply) = (RawText(request.to_owned()), reply.map(|reply| RawText(reply.to_owned())));
         self.exchanges.append(&Exchange { request, reply })
+    }
+
+    pub(super) fn asking_again(&mut self, model: usize, error: &LlmError, wait: Duration) {
+        (self.observer)(RunUpdate::AskingAgain { model, error, wait }, &self.search);
+    }
+
+    pub(super) fn show_loads(&mut self) {
+        (self.observer)(RunUpdate::LoadsRead(&self.search.origin().judge.loads_notes), &self.search);
     }
 
     pub(super) fn stopping(&mut self, reason: StopReason) {
@@ -124,7 +149,7 @@ impl<'a> Record<'a> {
         self.add(&Event::RunStopped { reason })?;
         self.sync()?;
         if let Err(error) = finish_archive(&mut self.archive, &self.search, &self.programs) {
-            tracing::warn!(%error, "the archive is not up to date");
+            tracing::warn!(error = in_one_line(&error), "the archive is not up to date");
             (self.observer)(RunUpdate::ArchiveBehind(&error), &self.search);
         }
         Ok(())

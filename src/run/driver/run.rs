@@ -1,32 +1,37 @@
 //! Run: the loop of a live run.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::Evaluation;
 use tokio::sync::mpsc;
 
 use crate::judge::client::JudgeError;
-use crate::judge::pool::{Finished, JudgePool, Measured, Order};
+use crate::judge::pool::{Measured, Order, Report};
 use crate::proposer::draw::Proposers;
 use crate::proposer::llm::pool::ModelReply;
-use crate::run::driver::error::DriverError;
+use crate::run::driver::error::{DriverError, Role};
 use crate::run::driver::models::Models;
 use crate::run::driver::record::Record;
+use crate::run::driver::slots::{Ended, Job, Slots};
+use crate::run::fold::Run;
 use crate::run::folder::RunFolder;
+use crate::run::inbox::Inbox;
+use crate::run::now::Now;
 use crate::run::request::{baseline_request, duel_request, evaluate_request};
-use crate::search::{Attempt, Next, Search, Task};
+use crate::search::{Attempt, Next, Outcome, Search, Task};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Declined, Event, Proposer, Selection, StopReason};
+
+/// How often a run that measures nothing looks for its stop file.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub struct Driver<'a> {
     pub(super) record: Record<'a>,
     pub(super) models: Models,
     pub(super) proposers: Proposers,
-    pub(super) judges: JudgePool<Task>,
-    pub(super) in_flight: BTreeSet<Task>,
-    /// Whether the judge broke in the latest duel.
-    pub(super) lost_duel: bool,
+    pub(super) slots: Slots,
+    pub(super) inbox: Inbox,
+    pub(super) now: Now,
     pub(super) signals: mpsc::Receiver<()>,
     pub(super) began: Instant,
     /// The working time of earlier processes.
@@ -34,11 +39,13 @@ pub struct Driver<'a> {
 }
 
 enum DriverEvent {
-    Finished(Box<Finished<Task>>),
+    Slot(Box<Report<Job>>),
     ModelReply(Box<ModelReply>),
     Signal,
     TimeIsUp,
     PauseIsOver,
+    /// Nothing; but someone may have put the stop file there.
+    Look,
 }
 
 impl Driver<'_> {
@@ -47,7 +54,9 @@ impl Driver<'_> {
     /// # Errors
     /// The harness, its machine or a judge failed; the run can be resumed.
     pub async fn run(&mut self) -> Result<StopReason, DriverError> {
-        self.models.pause_broken(&mut self.record)?;
+        self.check_known_seed()?;
+        self.slots.announce(&mut self.record)?;
+        self.models.switch_off_broken(&mut self.record)?;
         for attempt in self.record.search.open_attempts().to_vec() {
             self.attempt(&attempt)?;
         }
@@ -57,21 +66,40 @@ impl Driver<'_> {
             if stopping.is_none() {
                 stopping = self.stop_reason()?;
             }
-            if let (Some(reason), true) = (stopping, self.in_flight.is_empty()) {
+            if stopping == Some(StopReason::WallTime) {
+                self.complete()?;
+            }
+            if let (Some(reason), true) = (stopping, self.slots.are_idle()) {
                 self.models.abandon(&mut self.record)?;
                 self.record.finish(reason)?;
+                self.now.end();
                 return Ok(reason);
             }
             self.record.sync()?;
+            self.now.show(self.slots.in_flight());
             match self.next_event(stopping.is_none()).await {
-                DriverEvent::Finished(done) => self.finish(*done)?,
-                DriverEvent::ModelReply(answer) => self.models.answered(&mut self.record, *answer)?,
+                DriverEvent::Slot(report) => {
+                    if let Some(ended) = self.slots.heard(&mut self.record, *report, stopping.is_none())? {
+                        self.finish(ended)?;
+                    }
+                }
+                DriverEvent::ModelReply(answer) => self.models.heard(&mut self.record, *answer)?,
                 DriverEvent::Signal if stopping == Some(StopReason::Interrupted) => return Err(DriverError::Aborted),
                 DriverEvent::Signal => stopping = self.stop(StopReason::Interrupted)?,
                 DriverEvent::TimeIsUp => stopping = self.stop(StopReason::WallTime)?,
                 DriverEvent::PauseIsOver => self.models.wake(&mut self.record)?,
+                DriverEvent::Look => {}
             }
         }
+    }
+
+    /// Ends a resumed run whose seed program was rejected before.
+    fn check_known_seed(&self) -> Result<(), DriverError> {
+        if !matches!(self.record.known(CandidateId::SEED).outcome, Some(Outcome::Rejected)) {
+            return Ok(());
+        }
+        let evaluation = Run::open(self.folder().clone())?.evaluation(CandidateId::SEED)?;
+        evaluation.map_or(Ok(()), check_seed)
     }
 
     /// The reason to stop now. Without one, every free judge and model has work.
@@ -82,8 +110,49 @@ impl Driver<'_> {
         if self.time_left().is_zero() {
             return self.stop(StopReason::WallTime);
         }
+        self.take_in_letters()?;
         self.models.summarise(&mut self.record)?;
-        self.start_work()
+        let reason = self.start_work()?;
+        // Once every judge has work: replay gives it to them before it sees the limit.
+        let is_near = reason.is_none() && self.time_until_limit_is_near().is_zero();
+        if is_near && self.see_limit(StopReason::WallTime)? { self.start_work() } else { Ok(reason) }
+    }
+
+    /// Has partial verdicts completed before a limit that the search does not see. Whether there are any.
+    fn see_limit(&mut self, reason: StopReason) -> Result<bool, DriverError> {
+        let search = &self.record.search;
+        let is_news = search.partial().len() > 0 && !search.is_limit_near();
+        if is_news {
+            self.record.add(&Event::LimitNear { reason })?;
+        }
+        Ok(is_news)
+    }
+
+    /// Completes partial verdicts, though the time is used up. Starts nothing else.
+    fn complete(&mut self) -> Result<(), DriverError> {
+        self.see_limit(StopReason::WallTime)?;
+        match self.next_task() {
+            Some(task @ Task::Complete(_)) => self.dispatch(task),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the proposals that a person has handed in. A letter is removed once its event is on the disk; one that was
+    /// left behind by a crash in between is known by its name.
+    fn take_in_letters(&mut self) -> Result<(), DriverError> {
+        for given in self.inbox.letters() {
+            let name = given.letter.clone();
+            if self.record.search.candidate(given.parent).is_none() {
+                self.inbox.refuse(&name, "there is no such parent");
+                continue;
+            }
+            if !self.record.search.was_given(&name) {
+                self.record.add(&Event::ProposalGiven(given))?;
+                self.record.sync()?;
+            }
+            self.inbox.taken(&name);
+        }
+        Ok(())
     }
 
     /// Starts nothing more, and waits only for running evaluations.
@@ -96,12 +165,15 @@ impl Driver<'_> {
     /// Waits for the next event; once the run is stopping, only evaluations and signals count.
     async fn next_event(&mut self, is_going_on: bool) -> DriverEvent {
         let (time_left, pause) = (self.time_left(), self.models.pause_left());
+        let limit_is_near = self.time_until_limit_is_near();
         tokio::select! {
-            done = self.judges.done() => DriverEvent::Finished(Box::new(done)),
+            report = self.slots.next() => DriverEvent::Slot(Box::new(report)),
             Some(()) = self.signals.recv() => DriverEvent::Signal,
             answer = self.models.done(), if is_going_on => DriverEvent::ModelReply(Box::new(answer)),
             () = sleep(time_left), if is_going_on => DriverEvent::TimeIsUp,
+            () = sleep(limit_is_near), if is_going_on => DriverEvent::Look,
             () = sleep(pause), if is_going_on => DriverEvent::PauseIsOver,
+            () = sleep(LOOK_EVERY), if is_going_on && self.slots.are_idle() => DriverEvent::Look,
         }
     }
 
@@ -112,12 +184,15 @@ impl Driver<'_> {
                 self.dispatch(task)?;
             }
             if let Some(reason) = self.models.used_up() {
+                if self.see_limit(reason)? {
+                    continue;
+                }
                 // The candidates that were paid for are measured first.
-                let is_settled = self.in_flight.is_empty() && self.record.search.tasks().next().is_none();
+                let is_settled = self.slots.are_idle() && self.record.search.tasks().next().is_none();
                 return Ok(is_settled.then_some(reason));
             }
             match self.record.search.next() {
-                Next::Attempt(attempt) if self.judges.has_free() || model(&attempt.selection).is_some() => {
+                Next::Attempt(attempt) if self.slots.has_free() || model(&attempt.selection).is_some() => {
                     let Attempt { number, selection } = attempt.clone();
                     self.record.add(&Event::Selected { attempt: number, selection })?;
                     self.attempt(&attempt)?;
@@ -131,7 +206,7 @@ impl Driver<'_> {
     /// The next measurement, if a judge is free.
     fn next_task(&self) -> Option<Task> {
         let mut tasks = self.record.search.tasks();
-        tasks.find(|task| !self.in_flight.contains(task)).filter(|_| self.judges.has_free())
+        tasks.find(|task| !self.slots.is_in_flight(*task)).filter(|_| self.slots.has_free())
     }
 
     /// Carries out an attempt: it makes a candidate or is declined, or a model's answer decides that later.
@@ -141,7 +216,7 @@ impl Driver<'_> {
         }
         let record = &mut self.record;
         match self.proposers.draw(&record.search, attempt, |candidate| record.program(candidate))? {
-            Some(draft) => record.take(attempt, draft),
+            Some(draft) => record.take(attempt, draft).map(drop),
             None => record.decline(attempt.number, None, Declined::NothingNew),
         }
     }
@@ -151,8 +226,7 @@ impl Driver<'_> {
             self.start_duel(contender)?;
         }
         let order = self.order(task)?;
-        self.in_flight.insert(task);
-        self.judges.dispatch(task, order);
+        self.slots.dispatch(task, order);
         Ok(())
     }
 
@@ -165,55 +239,69 @@ impl Driver<'_> {
 
     fn order(&self, task: Task) -> Result<Order, DriverError> {
         let (search, program) = (&self.record.search, |candidate| self.record.program(candidate));
+        let baseline = self.slots.next_free().and_then(|slot| search.baseline_of(slot));
         Ok(match task {
             Task::Baseline => Order::Evaluate(Box::new(baseline_request(search))),
-            Task::Evaluate(candidate) => {
-                Order::Evaluate(Box::new(evaluate_request(search, candidate, program(candidate)?)))
+            Task::Evaluate(candidate) | Task::Complete(candidate) => {
+                Order::Evaluate(Box::new(evaluate_request(search, baseline, candidate, program(candidate)?)))
             }
             Task::Duel(_) => {
                 let duel = search.duel().expect("BUG: a duel starts before it is measured");
                 let (contender, best) = (program(duel.contender)?, program(duel.best)?);
-                Order::Duel(Box::new(duel_request(search, duel, contender, best)))
+                Order::Duel(Box::new(duel_request(
+                    search,
+                    baseline.expect("BUG: the baseline is measured first"),
+                    duel,
+                    contender,
+                    best,
+                )))
             }
         })
     }
 
-    fn finish(&mut self, done: Finished<Task>) -> Result<(), DriverError> {
-        let Finished { task, measured } = done;
-        self.in_flight.remove(&task);
-        let is_duel = matches!(task, Task::Duel(_));
-        let measured = match measured {
-            // It starts again with another seed.
-            Err(error) if is_duel && !self.lost_duel => {
-                tracing::warn!(%error, "the duel starts again");
-                self.lost_duel = true;
-                return Ok(());
-            }
-            measured => measured?,
-        };
-        self.lost_duel &= !is_duel;
+    fn finish(&mut self, ended: Ended) -> Result<(), DriverError> {
+        let Ended { task, slot, measured } = ended;
         let event = match (task, measured) {
-            (Task::Evaluate(candidate), Measured::Evaluation(evaluation)) => {
-                Event::CandidateEvaluated { candidate, evaluation: *evaluation }
+            (Task::Evaluate(candidate) | Task::Complete(candidate), Measured::Evaluation(evaluation)) => {
+                let is_measured = evaluation.measurement().is_some();
+                let partial = is_measured && self.record.search.is_measured_partially(candidate);
+                Event::CandidateEvaluated { candidate, slot, evaluation: *evaluation, partial }
             }
-            (Task::Duel(contender), Measured::Duel(duel)) => Event::DuelEnded { contender, duel },
-            (Task::Baseline, Measured::Evaluation(evaluation)) => baseline_evaluated(*evaluation)?,
+            (Task::Duel(contender), Measured::Duel(duel)) => Event::DuelEnded { contender, slot, duel },
+            (Task::Baseline, Measured::Evaluation(evaluation)) => baseline_evaluated(slot, *evaluation)?,
             (_, other) => return Err(JudgeError::Answer(format!("{other:?}")).into()),
         };
-        self.record.add(&event)
+        self.record.add(&event)?;
+        if task == Task::Baseline {
+            self.slots.baseline_is_known(&mut self.record)?;
+        }
+        if let Event::CandidateEvaluated { candidate: CandidateId::SEED, evaluation, .. } = event {
+            self.record.sync()?;
+            check_seed(evaluation)?;
+        }
+        Ok(())
     }
 
     pub fn search(&self) -> &Search {
         &self.record.search
     }
 
-    /// The final state; judges, journal and archive are closed.
-    pub fn into_search(self) -> Search {
+    /// Ends the judges, wherever they are, and returns the final state; journal and archive are closed.
+    pub async fn close(self) -> Search {
+        self.slots.close().await;
         self.record.search
     }
 
     pub fn folder(&self) -> &RunFolder {
         &self.record.folder
+    }
+
+    /// The time until what is left is needed to complete partial verdicts.
+    fn time_until_limit_is_near(&self) -> Duration {
+        let search = &self.record.search;
+        let needed = Duration::try_from_secs_f64(search.completion_seconds()).unwrap_or(Duration::MAX);
+        let is_settled = search.partial().len() == 0 || search.is_limit_near();
+        if is_settled { Duration::MAX } else { self.time_left().saturating_sub(needed) }
     }
 
     fn time_left(&self) -> Duration {
@@ -223,15 +311,27 @@ impl Driver<'_> {
     }
 }
 
-fn baseline_evaluated(evaluation: Evaluation) -> Result<Event, DriverError> {
+/// A search has nothing to start from without a seed program that works.
+fn check_seed(evaluation: Evaluation) -> Result<(), DriverError> {
+    match evaluation {
+        Evaluation::Rejected { rejection, evidence } => {
+            Err(DriverError::Rejected { role: Role::Seed, rejection, evidence })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn baseline_evaluated(slot: usize, evaluation: Evaluation) -> Result<Event, DriverError> {
     match evaluation {
         Evaluation::Measured { measurement } => {
-            Ok(Event::BaselineEvaluated { measurement, inconsistencies: Vec::new() })
+            Ok(Event::BaselineEvaluated { slot, measurement, inconsistencies: Vec::new() })
         }
         Evaluation::Inconsistent { inconsistencies, measurement } => {
-            Ok(Event::BaselineEvaluated { measurement, inconsistencies })
+            Ok(Event::BaselineEvaluated { slot, measurement, inconsistencies })
         }
-        Evaluation::Rejected { rejection, .. } => Err(DriverError::Baseline(format!("it {rejection}"))),
+        Evaluation::Rejected { rejection, evidence } => {
+            Err(DriverError::Rejected { role: Role::Baseline, rejection, evidence })
+        }
         Evaluation::Outclassed { .. } => unreachable!("BUG: the baseline has no threshold"),
     }
 }

@@ -1,9 +1,8 @@
 //! Start: how a live run starts, and continues after its process ended.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use packevolve_contract::case::{self, Case};
+use packevolve_contract::case::Case;
 use packevolve_contract::protocol::Ready;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -11,7 +10,6 @@ use tokio::sync::mpsc;
 use crate::archive::ArchiveError;
 use crate::journal::Journal;
 use crate::judge::client;
-use crate::judge::pool::JudgePool;
 use crate::proposer::corpus::{self, Document, Planned};
 use crate::proposer::draw::Proposers;
 use crate::proposer::llm::prompt::Prompts;
@@ -20,9 +18,11 @@ use crate::run::driver::error::DriverError;
 use crate::run::driver::models::Models;
 use crate::run::driver::record::{Observer, Record};
 use crate::run::driver::run::Driver;
+use crate::run::driver::slots::Slots;
 use crate::run::folder::RunFolder;
+use crate::run::inbox::Inbox;
+use crate::run::now::Now;
 use crate::run::resume::LiveRun;
-use crate::search::Task;
 use crate::values::event::{CorpusEntry, Event, Fingerprint, RunStarted};
 use crate::values::settings::Settings;
 
@@ -35,24 +35,26 @@ pub struct Start {
     pub program: String,
     pub baseline: String,
     pub corpus: Vec<Document>,
-    pub catalogue: Option<String>,
+    /// Of building blocks.
+    pub catalogues: Vec<String>,
     /// The Unix time from which commit times count.
     pub epoch: i64,
 }
 
 /// The running processes and handlers that a live run needs.
 struct Machinery {
-    judges: JudgePool<Task>,
+    slots: Slots,
     signals: mpsc::Receiver<()>,
 }
 
 impl Machinery {
-    /// Starts the judges; once they are ready, a signal ends the run in good order.
+    /// Starts the judges. From here on a signal ends the run in good order, and before the judges are ready it ends what
+    /// was started.
     async fn start(settings: &Settings, cases: &[Case]) -> Result<Self, DriverError> {
-        let Settings { evaluation, rng_seed, search, llm } = settings;
-        let session = |cpu| client::session(evaluation, cases, *rng_seed, cpu);
-        let judges = JudgePool::open(search.slots, &llm.key_variables(), session).await?;
-        Ok(Self { judges, signals: signals()? })
+        let session = client::session(&settings.evaluation, cases, settings.rng_seed, None)?;
+        let mut signals = signals()?;
+        let slots = Slots::start(settings, &session, &mut signals).await?;
+        Ok(Self { slots, signals })
     }
 }
 
@@ -68,16 +70,17 @@ impl<'a> Driver<'a> {
         let Settings { evaluation, rng_seed, llm, .. } = &start.settings;
         // Reports broken prompts before anything starts.
         Prompts::read(llm.prompts.as_deref())?;
-        let cases = case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, *rng_seed)
-            .expect("BUG: the settings were checked");
+        let cases = evaluation.cases(*rng_seed).expect("BUG: the settings were checked");
         let machinery = Machinery::start(&start.settings, &cases).await?;
         let in_folder = |source| DriverError::Folder { path: folder.path().to_owned(), source };
         std::fs::create_dir_all(folder.path()).map_err(in_folder)?;
         // The journal's lock keeps other processes out; other files in the folder are left from a crash.
         let draft = Journal::create(&folder.journal())?;
-        let origin = origin(start, cases, machinery.judges.ready())?;
+        let origin = origin(start, cases, machinery.slots.first())?;
         let (journal, _) = draft.begin(&Event::RunStarted(Box::new(origin)))?;
-        Self::new(LiveRun::begun(folder, journal)?, machinery, false, observer)
+        let mut driver = Self::new(LiveRun::begun(folder, journal)?, machinery, false, observer)?;
+        driver.record.show_loads();
+        Ok(driver)
     }
 
     /// Continues a run, no matter how it ended, with another limit of `candidates` if one is given.
@@ -94,7 +97,8 @@ impl<'a> Driver<'a> {
         }
         let origin = run.search.origin();
         let machinery = Machinery::start(&origin.settings, &origin.cases).await?;
-        if machinery.judges.ready().loads_digest != origin.judge.loads_digest {
+        if machinery.slots.first().loads_digest != origin.judge.loads_digest {
+            machinery.slots.close().await;
             return Err(DriverError::OtherLoads(origin.settings.evaluation.loads.clone()));
         }
         let candidates = candidates.unwrap_or_else(|| run.search.candidate_limit());
@@ -113,14 +117,14 @@ impl<'a> Driver<'a> {
         died: bool,
         observer: &'a mut Observer<'a>,
     ) -> Result<Self, DriverError> {
-        let Machinery { judges, signals } = machinery;
+        let Machinery { slots, signals } = machinery;
         let record = Record::open(run, observer)?;
         Ok(Self {
             models: Models::open(&record.search, died)?,
             proposers: Proposers::open(record.search.origin())?,
-            judges,
-            in_flight: BTreeSet::new(),
-            lost_duel: false,
+            inbox: Inbox::of(&record.folder),
+            now: Now::of(&record.folder),
+            slots,
             signals,
             began: Instant::now(),
             before: Duration::try_from_secs_f64(record.work.seconds()).unwrap_or(Duration::MAX),
@@ -144,7 +148,7 @@ fn origin(start: Start, cases: Vec<Case>, ready: &Ready) -> Result<RunStarted, A
         baseline: start.baseline,
         cases,
         corpus,
-        catalogue: start.catalogue,
+        catalogues: start.catalogues,
         judge: ready.clone(),
         file_name: start.file_name,
         settings: start.settings,

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use packevolve_contract::case;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -146,8 +145,9 @@ impl<'a> Again<'a> {
     fn event(&mut self, entry: &Entry<Event>) -> Result<(), Divergence> {
         match &entry.event {
             Event::RunStarted(started) => return self.started(started),
+            Event::SlotLost { task: Some(task), .. } => self.measured(*task)?,
             Event::BaselineEvaluated { .. } => self.measured(Task::Baseline)?,
-            Event::CandidateEvaluated { candidate, .. } => self.measured(Task::Evaluate(*candidate))?,
+            Event::CandidateEvaluated { candidate, .. } => self.measured(self.task_of(*candidate))?,
             Event::DuelStarted { contender, best, .. } => self.duel_started(*contender, *best)?,
             Event::DuelEnded { contender, .. } => self.measured(Task::Duel(*contender))?,
             Event::Selected { attempt, selection } => self.selected(*attempt, selection)?,
@@ -160,7 +160,12 @@ impl<'a> Again<'a> {
             Event::RunStopped { reason } => self.stopped(*reason)?,
             // The judges start again.
             Event::RunResumed { .. } => self.in_flight.clear(),
-            Event::ModelPaused { .. } | Event::ModelResumed { .. } => {}
+            Event::SlotOpened { .. }
+            | Event::SlotLost { task: None, .. }
+            | Event::LimitNear { .. }
+            | Event::ProposalGiven(_)
+            | Event::ModelPaused { .. }
+            | Event::ModelResumed { .. } => {}
         }
         self.search.apply(&entry.event).expect("BUG: the journal was folded before");
         self.dispatch();
@@ -170,9 +175,7 @@ impl<'a> Again<'a> {
     /// The start that follows from the settings and the recorded texts.
     fn started(&mut self, started: &RunStarted) -> Result<(), Divergence> {
         let settings = &started.settings;
-        let evaluation = &settings.evaluation;
-        let again =
-            case::cases(&evaluation.topology, &evaluation.global_cases, evaluation.random_cases, settings.rng_seed);
+        let again = settings.evaluation.cases(settings.rng_seed);
         let differs = |error| Divergence::Differs {
             what: "the cases".to_owned(),
             expected: Shown(&started.cases).to_string(),
@@ -195,14 +198,22 @@ impl<'a> Again<'a> {
 
     /// A free judge takes the most important task at once.
     fn dispatch(&mut self) {
-        let free = self.search.settings().search.slots.saturating_sub(self.in_flight.len());
+        let free = self.search.places().open().saturating_sub(self.in_flight.len());
         let next: Vec<Task> = self.search.tasks().filter(|task| !self.in_flight.contains(task)).take(free).collect();
         self.in_flight.extend(next);
     }
 
-    /// Only a measurement in flight can end.
+    /// What an evaluation of a candidate ends.
+    fn task_of(&self, candidate: CandidateId) -> Task {
+        let is_partial = self.search.candidate(candidate).is_some_and(|known| known.is_partial);
+        if is_partial { Task::Complete(candidate) } else { Task::Evaluate(candidate) }
+    }
+
+    /// Only a measurement in flight can end, or be lost. A run whose time is used up completes partial verdicts and starts
+    /// nothing else, so a judge may have taken one of those in place of what it took here.
     fn measured(&mut self, task: Task) -> Result<(), Divergence> {
-        match self.in_flight.remove(&task) {
+        let is_urgent = self.search.is_limit_near() && self.search.tasks().next() == Some(task);
+        match self.in_flight.remove(&task) || is_urgent {
             true => Ok(()),
             false => Err(self.other_task(task)),
         }
@@ -228,7 +239,7 @@ impl<'a> Again<'a> {
 
     fn selected(&self, attempt: u64, selection: &Selection) -> Result<(), Divergence> {
         let what = || "the selection".to_owned();
-        let waits = self.in_flight.len() >= self.search.settings().search.slots;
+        let waits = self.in_flight.len() >= self.search.places().open();
         match self.search.next() {
             // While all judges work, only language models are asked.
             Next::Attempt(_) if waits && !matches!(selection.proposer, Proposer::Model(_)) => {
@@ -304,6 +315,7 @@ fn task_text(task: Task) -> String {
     match task {
         Task::Baseline => "the baseline".to_owned(),
         Task::Evaluate(candidate) => format!("candidate {candidate}"),
+        Task::Complete(candidate) => format!("candidate {candidate} in full"),
         Task::Duel(contender) => format!("a duel of candidate {contender}"),
     }
 }

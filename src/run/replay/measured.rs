@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use packevolve_contract::chain::ChainMeasurement;
 use packevolve_contract::duel::Duel;
-use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
+use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
 use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready};
 use packevolve_contract::statistic::median;
 use schemars::JsonSchema;
@@ -41,6 +42,8 @@ pub struct Calls {
     pub speed: Vec<Speed>,
     /// Time now over recorded time, both relative to the reference program; median over cases and windows.
     pub time_ratio: f64,
+    /// The model of the device that is recorded.
+    pub recorded_on: String,
     /// Differences of the machine.
     pub elsewhere: Vec<Elsewhere>,
 }
@@ -108,10 +111,12 @@ pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Di
     let Some(recorded) = run.evaluation(candidate)? else { return Ok(Remeasured::NeverJudged) };
     let started = run.search.origin();
     let settings = &started.settings;
-    let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None);
+    let session = client::session(&settings.evaluation, &started.cases, settings.rng_seed, None)?;
     let mut judge = Judge::open(session, &settings.llm.key_variables()).await?;
     same(|| "the loads".to_owned(), &started.judge.loads_digest, &judge.ready().loads_digest)?;
-    let elsewhere = elsewhere(&started.judge, judge.ready());
+    let known = run.search.candidate(candidate).expect("BUG: a candidate of the run");
+    let device = &run.search.places().devices()[known.device.unwrap_or_default()];
+    let elsewhere = elsewhere(&device.judge, judge.ready());
     let again = judge.evaluate(in_full(run, candidate)?).await?;
     let mut both = vec![(recorded, again)];
     for (open, recorded) in run.duels(candidate)? {
@@ -121,14 +126,42 @@ pub async fn measure(run: &Run, candidate: CandidateId) -> Result<Remeasured, Di
     let mut pairs = Vec::new();
     for (then, now) in both {
         match (then.measurement(), now.measurement()) {
-            (Some(then), Some(now)) => pairs.push((then.credited().into_owned(), now.credited().into_owned())),
+            (Some(then), Some(now)) => pairs.push((as_cases(&then.credited()), as_cases(&now.credited()))),
             _ => same(|| format!("how candidate {candidate} is judged"), &kind(&then), &kind(&now))?,
         }
     }
     if pairs.is_empty() {
         return Ok(Remeasured::Rejected);
     }
-    Ok(Remeasured::Calls(Calls { elsewhere, ..compare(&pairs)? }))
+    let recorded_on = device.judge.device_name.clone();
+    Ok(Remeasured::Calls(Calls { recorded_on, elsewhere, ..compare(&pairs)? }))
+}
+
+/// A measurement with the steps of its chains as cases, each with a call a chain.
+fn as_cases(measurement: &Measurement) -> Measurement {
+    let mut compared = measurement.clone();
+    let steps = compared.chains.iter().map(|chain| chain.steps.len()).max().unwrap_or(0);
+    let sample = |chain: &ChainMeasurement, step: usize| {
+        let step = chain.steps.get(step)?;
+        Some(Sample {
+            window: chain.chain,
+            mean_load: step.served.mean,
+            max_load: step.served.max,
+            bound: step.floor,
+            worst_row_gap: 1.0 - step.worst_layer,
+            next: Some(NextLoads { mean_load: step.now.mean, max_load: step.now.max }),
+            seconds: step.seconds,
+            wall_seconds: step.wall_seconds,
+            reference_seconds: step.reference_seconds,
+        })
+    };
+    let cases = (0..steps).map(|step| CaseMeasurement {
+        case: format!("plan {}", step + 1),
+        samples: compared.chains.iter().filter_map(|chain| sample(chain, step)).collect(),
+    });
+    let cases: Vec<CaseMeasurement> = cases.collect();
+    compared.cases.extend(cases);
+    compared
 }
 
 /// The request of the run, without a reason to stop early. Of the baseline one pass is enough to compare.
@@ -137,14 +170,15 @@ fn in_full(run: &Run, candidate: CandidateId) -> Result<EvaluateRequest, Diverge
     if candidate == CandidateId::SEED && search.baseline_is_seed() {
         return Ok(EvaluateRequest { is_baseline: false, rebalance: false, ..baseline_request(search) });
     }
-    let request = evaluate_request(search, candidate, run.programs.program(candidate)?.to_string());
+    let request = evaluate_request(search, search.baseline(), candidate, run.programs.program(candidate)?.to_string());
     Ok(EvaluateRequest { outclassed: None, ..request })
 }
 
 /// The request of a recorded duel, which ends after as many rounds.
 fn as_recorded(run: &Run, open: OpenDuel, recorded: &Duel) -> Result<DuelRequest, Divergence> {
     let program = |candidate| run.programs.program(candidate).map(|program| program.to_string());
-    let request = duel_request(&run.search, open, program(open.contender)?, program(open.best)?);
+    let baseline = run.search.baseline().expect("BUG: a duel comes after the baseline");
+    let request = duel_request(&run.search, baseline, open, program(open.contender)?, program(open.best)?);
     let measured = [&recorded.contender, &recorded.best].map(|side| side.measured().map_or(0, Measurement::rounds));
     let rounds = measured[0].max(measured[1]).max(1);
     Ok(DuelRequest { least_rounds: rounds, most_rounds: rounds, budget_seconds: None, rebalance: false, ..request })

@@ -34,7 +34,9 @@ pub fn compared_table(compared: &Compared, terminal: &Terminal) -> String {
         let Row { candidate, proposer, commit, outcome, .. } = row;
         let origin = proposer.map_or(String::new(), |proposer| format!(", {proposer}"));
         let doubtful = if row.doubtful.is_empty() { "" } else { ", doubtful times" };
-        let text = format!("{candidate} {} [{}]{origin}, {outcome}{doubtful}", harmless(&row.name), commit.short());
+        let on_device = row.device.as_ref().map_or(String::new(), |device| format!(" on {}", harmless(device)));
+        let name = harmless(&row.name);
+        let text = format!("{candidate} {name} [{}]{origin}, {outcome}{on_device}{doubtful}", commit.short());
         terminal.cut(&text)
     };
     let heading = terminal.paint(Tone::Heading, &format!("{}\n{}", who(a), who(b)));
@@ -173,7 +175,7 @@ mod tests {
             let [baseline, one, other] = sides.map(|cases| measured(&cases));
             let unit = ["0->1", "1->1"].map(str::to_owned);
             let yardstick =
-                Yardstick { baseline: &baseline, weights: Weights::default(), pairing: Pairing::Shared };
+                Yardstick { baseline: &baseline, objective: Weights::default().into(), pairing: Pairing::Shared };
             let scored = |of| scores(of, yardstick, &unit, baseline.clock());
             let terminal = Terminal::default();
 
@@ -190,7 +192,7 @@ mod tests {
             let [before, after] = &rebalances[..] else { panic!("{text}") };
             assert_agree(&time(before), &time(after), after[after.len() - 2]);
 
-            let known = |scores| Row { scores: Some(scores), ..Row::of(CandidateId(0), search.candidate(CandidateId(0)).unwrap()) };
+            let known = |scores| Row { scores: Some(scores), ..Row::of(&search, CandidateId(0)) };
             let compared = Compared::new(known(scored(&one)), known(scored(&other)));
             let text = compared_table(&compared, &terminal);
             prop_assert_eq!(rows(&text).len(), 3);

@@ -3,9 +3,10 @@
 use packevolve_contract::adrs::AdrsScores;
 use packevolve_contract::case::Case;
 use packevolve_contract::comparison::Comparison;
-use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::evaluation::{Compilation, Evaluation, Measurement};
 use packevolve_contract::inconsistency::Inconsistency;
 use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::policy::PolicyScore;
 use packevolve_contract::protocol::Ready;
 use packevolve_contract::rebalance::RebalanceScore;
 use packevolve_contract::rejection::Evidence;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::view::format::{self, doubt_line, doubted, milliseconds, or_none, percent, quartiles, times, with_interval};
 use crate::view::output::harmless;
+use crate::view::policy::{lost_text, moved_text, won_text};
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
@@ -55,9 +57,20 @@ pub struct Adrs {
     pub against: Option<AdrsScores>,
 }
 
+/// The torch that programs use, and that of the judge itself if it is another one.
+pub fn torch_text(judge: &Ready) -> String {
+    let Ready { torch, judge_torch, .. } = judge;
+    match judge_torch.as_str() {
+        "" => torch.clone(),
+        own if own == torch => torch.clone(),
+        own => format!("{torch} runs the programs, the judge itself uses {own}"),
+    }
+}
+
 /// An evaluation as text: a line a case, then the scores; or the rejection.
 pub fn evaluated_text(evaluated: &Evaluated, cases: &[Case], terminal: &Terminal) -> String {
-    let Ready { device, device_name, torch, windows, real_windows, .. } = &evaluated.judge;
+    let Ready { device, device_name, windows, real_windows, .. } = &evaluated.judge;
+    let torch = torch_text(&evaluated.judge);
     let head = format!(
         "{} on {device} ({device_name}, torch {torch}), {windows} windows of loads, {real_windows} of them as given, \
          loads_seed {}\n\n",
@@ -136,23 +149,52 @@ pub fn scores_text(scored: &Scored<'_>, cases: &[Case], against: &str, terminal:
     let Scored { scores, half_width, measurement, inconsistencies } = *scored;
     let header = "case|rows#|windows#|balanced-\nness#|on the next\nwindow#|gap %#|worst\nrow %#|\
                   time ms,\nmean#|\nquartiles#|speedup#|quality#";
+    if let Some(policy) = &scores.policy {
+        return policy_text(policy, scored, against, terminal);
+    }
     let doubtful = &measurement.calibration.doubtful;
     let rows: Vec<Vec<String>> = scores.cases.iter().map(|score| case_cells(score, cases, doubtful)).collect();
-    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), |q| format!("{q:.4}"));
+    let quality = scores.quality.map_or("none, no case has a gap to close".to_owned(), format::score);
     let unit = scores.normalised_unit_seconds.map_or("not measured".to_owned(), |s| format!("{} ms", milliseconds(s)));
     format!(
-        "{}{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {:.4}   combined_score {}\n\
-         unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}\
+        "{}{}\n\nbalancedness_score {:.6}   quality {quality}   speed_score {}   combined_score {}\n\
+         unit (all packing calls of one rebalance) {unit}   first call {} ms as measured   peak memory {} MiB\n{}{}\
          quality and speed are relative to {against}; times are normalised by the reference program timed beside each call\n",
         Table::new(header, rows).expendable([8, 1, 6, 2, 4]).draw(terminal),
         doubt_line(!doubtful.is_empty()),
         scores.balancedness_score,
-        scores.speed_score,
+        format::score(scores.speed_score),
         doubted(with_interval(scores.combined_score, half_width), !doubtful.is_empty()),
         milliseconds(measurement.first_call_seconds),
         measurement.peak_memory_bytes >> 20,
+        compilation_text(measurement.compilation),
         consistency_text(inconsistencies),
     )
+}
+
+/// The figures of a policy.
+fn policy_text(policy: &PolicyScore, scored: &Scored<'_>, against: &str, terminal: &Terminal) -> String {
+    let Scored { half_width, measurement, inconsistencies, .. } = *scored;
+    format!(
+        "{}\n{}\ncombined_score {}   {}\npeak memory {} MiB\n{}{}",
+        lost_text(policy, against, terminal),
+        moved_text(policy),
+        with_interval(policy.combined_score, half_width),
+        won_text(policy),
+        measurement.peak_memory_bytes >> 20,
+        compilation_text(measurement.compilation),
+        consistency_text(inconsistencies),
+    )
+}
+
+/// What Numba compiled before the scored calls, and in how many of those.
+fn compilation_text(compilation: Option<Compilation>) -> String {
+    let Some(Compilation { functions, seconds, in_scored_calls }) = compilation else { return String::new() };
+    let again = match in_scored_calls {
+        0 => String::new(),
+        calls => format!("; {calls} scored calls compiled again, and were charged for it"),
+    };
+    format!("Numba compiled {functions} functions in {seconds:.1} s before the first scored call{again}\n")
 }
 
 /// A line for each way in which a program is inconsistent.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::edit::blame::Lines;
-use crate::search::Candidate;
+use crate::search::Search;
 use crate::values::candidate::CandidateId;
 use crate::view::format::{count, doubt_line, milliseconds, or_none, score, signed};
 use crate::view::inspect::row::{Row, gap_cells, gap_headings, shown_cases};
@@ -67,17 +67,17 @@ impl Lineage {
     ///
     /// # Panics
     /// Without any.
-    pub fn of(line: &[(CandidateId, Candidate)], lines: &[Lines]) -> Self {
+    pub fn of(search: &Search, line: &[CandidateId], lines: &[Lines]) -> Self {
         let mut steps: Vec<Ancestor> = Vec::new();
         let mut before: Option<Scores> = None;
-        for (at, (id, known)) in line.iter().enumerate() {
-            let row = Row::of(*id, known);
+        for (at, id) in line.iter().enumerate() {
+            let row = Row::of(search, *id);
             let gain = before.as_ref().zip(row.scores.as_ref()).map(|(old, new)| ScoreGain::between(old, new));
             before = row.scores.clone().or(before);
-            let merges = known.parents.iter().skip(1).copied().collect();
+            let merges = row.parents.iter().skip(1).copied().collect();
             steps.push(Ancestor { row, merges, gain, lines: lines.get(at).copied() });
         }
-        let candidate = line.last().expect("BUG: a lineage leads to a candidate").0;
+        let candidate = *line.last().expect("BUG: a lineage leads to a candidate");
         Self { candidate, largest_gain: largest_gain(&steps), steps }
     }
 
@@ -132,11 +132,11 @@ impl Ancestor {
             }
             Some(scores) => {
                 let gain = self.gain.as_ref().map(|gain| signed(gain.combined_score, 4));
-                let combined = self.row.marked(format!("{:.4}", scores.combined_score));
+                let combined = self.row.marked(score(scores.combined_score));
                 cells.extend([combined, gain.unwrap_or_default()]);
                 cells.extend([
                     or_none(scores.quality.map(score)),
-                    format!("{:.4}", scores.speed_score),
+                    score(scores.speed_score),
                     scores.normalised_unit_seconds.map_or(String::new(), milliseconds),
                     format!("{:.4}", scores.balancedness_score),
                 ]);

@@ -1,6 +1,5 @@
 //! Data: the run that a report shows, and the candidates that it names.
 
-use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::objective::Scores;
 
 use crate::journal::Entry;
@@ -8,7 +7,7 @@ use crate::run::fold::Run;
 use crate::search::{Candidate, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Event, Proposer};
-use crate::view::inspect::proposer_name;
+use crate::view::inspect::{device_name, proposer_name};
 use crate::view::plot::Name;
 use crate::view::terminal::cut;
 
@@ -33,7 +32,7 @@ pub struct ReportData<'a> {
 impl<'a> ReportData<'a> {
     pub fn of(run: &'a Run, entries: &'a [Entry<Event>]) -> Self {
         let search = &run.search;
-        let is_given = |known: &Candidate| matches!(known.proposer, Some(Proposer::Corpus(_)));
+        let is_given = |known: &Candidate| matches!(known.proposer, Some(Proposer::Corpus(_) | Proposer::Person(_)));
         let given = search.candidates().filter(|(_, known)| is_given(known)).map(|(id, _)| id);
         let baseline = search.baseline().and_then(|baseline| search.scores(baseline));
         let cases = baseline.into_iter().flat_map(|scores| scores.cases);
@@ -67,7 +66,8 @@ impl<'a> ReportData<'a> {
     pub fn marked_name(&self, id: CandidateId) -> String {
         let known = self.known(id);
         let marks = [("inconsistent", known.inconsistencies.is_empty()), ("doubtful times", known.doubtful.is_empty())];
-        let marks: Vec<&str> = marks.into_iter().filter(|(_, is_not)| !is_not).map(|(mark, _)| mark).collect();
+        let marks = marks.into_iter().filter(|(_, is_not)| !is_not).map(|(mark, _)| mark);
+        let marks: Vec<&str> = marks.chain(device_name(self.search, known.device)).collect();
         if marks.is_empty() { known.name.clone() } else { format!("{} ({})", known.name, marks.join(", ")) }
     }
 
@@ -75,6 +75,7 @@ impl<'a> ReportData<'a> {
         match self.known(id).proposer {
             None => "the program that the search started from".to_owned(),
             Some(Proposer::Corpus(_)) => "given".to_owned(),
+            Some(Proposer::Person(_)) => "given while the run went".to_owned(),
             Some(proposer) => proposer_name(proposer, self.search),
         }
     }
@@ -105,6 +106,11 @@ impl<'a> ReportData<'a> {
         self.search.line_to(id).len() - 1
     }
 
+    /// Whether the target is a whole policy.
+    pub fn is_policy(&self) -> bool {
+        self.search.settings().evaluation.policy.is_some()
+    }
+
     /// The mean gap over the cases in which there is something to gain; `None` where there is none.
     pub fn mean_gap(&self, scores: &Scores) -> Option<f64> {
         let counting = scores.cases.iter().filter(|case| self.counting.contains(&case.case));
@@ -114,12 +120,11 @@ impl<'a> ReportData<'a> {
 
 /// The seconds that a judge spent on the measurement that an event records; 0 for other events.
 pub fn judge_seconds(event: &Event) -> f64 {
-    let of = |evaluation: &Evaluation| evaluation.measurement().map_or(0.0, |measured| measured.evaluation_seconds);
     match event {
         Event::BaselineEvaluated { measurement, .. } => measurement.evaluation_seconds,
-        Event::CandidateEvaluated { evaluation, .. } => of(evaluation),
+        Event::CandidateEvaluated { evaluation, .. } => evaluation.seconds(),
         // Each side has the time of the whole duel.
-        Event::DuelEnded { duel, .. } => of(&duel.contender).max(of(&duel.best)),
+        Event::DuelEnded { duel, .. } => duel.contender.seconds().max(duel.best.seconds()),
         _ => 0.0,
     }
 }

@@ -38,7 +38,7 @@ fn replaying(data: &ReportData<'_>, best: CandidateId) -> String {
     )
 }
 
-fn table(data: &ReportData<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
+pub(crate) fn table(data: &ReportData<'_>, line: &[CandidateId], lines: &[Lines]) -> Table {
     let columns = "|edit|mean\ngap, %#|unit,\nms#|combined_\nscore#|gain#|lines\nleft#";
     let mut table = Table::new("From the seed program to the best, edit by edit", columns);
     for (id, Lines { wrote, left }) in line.iter().zip(lines) {
@@ -84,7 +84,7 @@ fn lead(description: &str) -> String {
     lines[..shown.min(LEAD)].join("\n").trim().to_owned()
 }
 
-fn shown(data: &ReportData<'_>, id: CandidateId) -> Result<EditShown, ProgramsError> {
+pub(crate) fn shown(data: &ReportData<'_>, id: CandidateId) -> Result<EditShown, ProgramsError> {
     let proposal = data.run.programs.proposal(id)?.ok_or(ProgramsError::Moved(id))?;
     let document = proposal.lossy();
     let (description, lines) = match Proposal::parse(&document) {

@@ -103,13 +103,13 @@ fn links(data: &ReportData<'_>, members: &BTreeSet<CandidateId>, wanted: fn(usiz
 
 fn keys(data: &ReportData<'_>, members: &BTreeSet<CandidateId>) -> Vec<Key> {
     let mut keys = vec![
-        Key { mark: "◆", class: "k-best", means: "the best, and its line" },
-        Key { mark: "●", class: "k-best", means: "on the front" },
-        Key { mark: "•", class: "k-many", means: "an ancestor" },
-        Key { mark: "○", class: "k-text", means: "the seed program" },
+        Key { mark: "◆", class: "k-best", means: "the best, and its line".to_owned() },
+        Key { mark: "●", class: "k-best", means: "on the front".to_owned() },
+        Key { mark: "•", class: "k-many", means: "an ancestor".to_owned() },
+        Key { mark: "○", class: "k-text", means: "the seed program".to_owned() },
     ];
     if members.iter().any(|id| data.known(*id).parents.len() > 1) {
-        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossover" });
+        keys.push(Key { mark: "╱", class: "k-second", means: "from the second parent of a crossover".to_owned() });
     }
     keys
 }

@@ -8,16 +8,23 @@ use crate::view::report::data::ReportData;
 use crate::view::report::page::{Figure, Key, Part, Section, Table};
 use crate::view::report::thin::thinned;
 
+/// The figure draws what moves less as this many percent: a logarithmic axis has no 0.
+const LEAST_MOVED: f64 = 0.01;
+
 pub fn section(data: &ReportData<'_>) -> Section {
     let all = points(data, data.search.candidates().map(|(id, _)| id));
     let parts = if all.len() > 1 { vec![Part::Figure(figure(data, &all))] } else { Vec::new() };
-    Section { id: "front", title: "Quality against time", parts }
+    let title = if data.is_policy() { "Balance against what is moved" } else { "Quality against time" };
+    Section { id: "front", title, parts }
 }
 
 /// Candidates that were measured in full, each with its place in the figure.
 fn points(data: &ReportData<'_>, ids: impl IntoIterator<Item = CandidateId>) -> Vec<(CandidateId, (f64, f64))> {
     let point = |id: CandidateId| {
         let scores = data.scores(id)?;
+        if let Some(policy) = &scores.policy {
+            return Some((id, ((policy.moved * 100.0).max(LEAST_MOVED), policy.served_balancedness)));
+        }
         // As `speed_score` counts time, by which the front is made: the mean of the cases' logarithms.
         Some((id, (10f64.powf(3.0 * scores.speed_score), scores.quality?)))
     };
@@ -30,9 +37,13 @@ fn figure(data: &ReportData<'_>, all: &[(CandidateId, (f64, f64))]) -> Figure {
     let on_axes: Vec<(f64, f64)> = others.iter().map(|(_, (x, y))| (x.log10(), -(1.0001 - y).log10())).collect();
     let shown: Vec<_> = thinned(&on_axes).into_iter().map(|at| others[at]).collect();
     let left_out = others.len() - shown.len();
+    let (x, y) = match data.is_policy() {
+        true => ("replicas moved, % (less is better)", "balancedness of the window served (more is better)"),
+        false => ("times as fast as the baseline (more is better)", "quality (more is better)"),
+    };
     let chart = Chart {
-        x: Axis::new("times as fast as the baseline (more is better)", Scale::Log),
-        y: Axis::new("quality (more is better)", Scale::TowardsOne),
+        x: Axis::new(x, Scale::Log),
+        y: Axis::new(y, Scale::TowardsOne),
         layers: layers(data, shown.iter().map(|(_, at)| *at).collect()),
     };
     let label = "Quality against time of all candidates, with the front and those that have names";
@@ -43,11 +54,11 @@ fn figure(data: &ReportData<'_>, all: &[(CandidateId, (f64, f64))]) -> Figure {
         table(data, leading.into_iter().chain(shown).map(|(id, _)| id).collect()),
     );
     figure.keys = vec![
-        Key { mark: "◆", class: "k-best", means: "the best" },
-        Key { mark: "●", class: "k-best", means: "on the front" },
-        Key { mark: "▲", class: "k-second", means: "the given proposals" },
-        Key { mark: "○", class: "k-text", means: "the seed program" },
-        Key { mark: "•", class: "k-many", means: "every other candidate" },
+        Key { mark: "◆", class: "k-best", means: "the best".to_owned() },
+        Key { mark: "●", class: "k-best", means: "on the front".to_owned() },
+        Key { mark: "▲", class: "k-second", means: "the given proposals".to_owned() },
+        Key { mark: "○", class: "k-text", means: "the seed program".to_owned() },
+        Key { mark: "•", class: "k-many", means: "every other candidate".to_owned() },
     ];
     figure.caption = caption(data, all.len(), left_out);
     figure
@@ -64,9 +75,18 @@ fn caption(data: &ReportData<'_>, measured: usize, left_out: usize) -> String {
         ),
     };
     let bands = data.search.settings().search.pareto_bins;
+    let axes = match data.is_policy() {
+        true => format!(
+            "The front keeps, for each 1/{bands} of the balance that can be won, the policy that moves the fewest bytes to \
+             the busiest GPU."
+        ),
+        false => format!(
+            "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
+             The front keeps the fastest of each 1/{bands} of quality."
+        ),
+    };
     format!(
-        "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
-         The front keeps the fastest of each 1/{bands} of quality. {} measured in full; {} outclassed early, {} inconsistent and {} \
+        "{axes} {} measured in full; {} outclassed early, {} inconsistent and {} \
          rejected are not shown.{thin}",
         count(measured, "candidate was", "candidates were"),
         tally.outclassed,

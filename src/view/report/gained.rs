@@ -2,6 +2,8 @@
 //! bound.
 
 use packevolve_contract::objective::{CaseScore, Scores};
+use packevolve_contract::policy::PolicyScore;
+use packevolve_contract::serving::Lost;
 
 use crate::values::candidate::CandidateId;
 use crate::view::format::{self, milliseconds, or_none, percent, score, time, times};
@@ -26,7 +28,9 @@ fn parts(data: &ReportData<'_>) -> Vec<Part> {
         Some(gain) => {
             parts.push(Part::Paragraph(lead(&gain)));
             parts.push(Part::Tiles(tiles(data, &gain)));
-            parts.push(Part::Table(held_out_table(&gain)));
+            parts.push(Part::Table(
+                gain.policy().map_or_else(|| held_out_table(&gain), |policy| lost_table(&gain, policy)),
+            ));
             parts.extend(rebalances(&gain).map(Part::Table));
         }
         None => {
@@ -34,7 +38,7 @@ fn parts(data: &ReportData<'_>) -> Vec<Part> {
             parts.push(Part::Paragraph(text.to_owned()));
         }
     }
-    if data.best.is_some() || !data.corpus.is_empty() {
+    if !data.search.origin().cases.is_empty() && (data.best.is_some() || !data.corpus.is_empty()) {
         parts.push(Part::Figure(figure(data, &GAPS)));
         parts.push(Part::Figure(figure(data, &TIMES)));
     }
@@ -47,6 +51,9 @@ fn lead(gain: &Gain) -> String {
 }
 
 fn tiles(data: &ReportData<'_>, gain: &Gain) -> Vec<Tile> {
+    if let Some(policy) = gain.policy() {
+        return policy_tiles(gain, policy);
+    }
     let mut tiles = Vec::new();
     if let Some((before, after)) = gain.unit() {
         let note = format!("{} as fast", times(before / after));
@@ -64,6 +71,56 @@ fn tiles(data: &ReportData<'_>, gain: &Gain) -> Vec<Tile> {
     let after = score(gain.best.combined_score);
     tiles.push(Tile { name: "combined_score", before: String::new(), after, note });
     tiles
+}
+
+/// What a policy loses, balances and moves.
+fn policy_tiles(gain: &Gain, policy: &PolicyScore) -> Vec<Tile> {
+    let mut tiles = Vec::new();
+    if let Some(baseline) = &gain.baseline.policy {
+        let throughput = |lost: &Lost| format!("{} %", percent(policy.prices.share_of_throughput(lost.total())));
+        tiles.push(Tile {
+            name: "Throughput lost",
+            before: throughput(&policy.baseline_lost),
+            after: throughput(&policy.lost),
+            note: format!("{} % of what can be won was won", percent(policy.won)),
+        });
+        let tile = |name, figure: fn(&PolicyScore) -> String, note: &str| Tile {
+            name,
+            before: figure(baseline),
+            after: figure(policy),
+            note: note.to_owned(),
+        };
+        let served = |policy: &PolicyScore| format!("{:.4}", policy.served_balancedness);
+        tiles.push(tile("Balancedness served", served, "on the window after the one that was planned for"));
+        let moved = |policy: &PolicyScore| format!("{} %", percent(policy.moved));
+        tiles.push(tile("Replicas moved", moved, "of all replicas, for each plan"));
+        tiles.push(tile("Planning", |policy| time(policy.normalised_seconds), "mean time of a call"));
+    }
+    let note = "0 is the baseline; 1 cannot be reached, because loads drift".to_owned();
+    let after = score(gain.best.combined_score);
+    tiles.push(Tile { name: "combined_score", before: String::new(), after, note });
+    tiles
+}
+
+/// The parts of what is lost.
+fn lost_table(gain: &Gain, policy: &PolicyScore) -> Table {
+    let caption = format!(
+        "Seconds lost in a window of {} s by candidate {} and by the baseline",
+        policy.prices.window, gain.candidate
+    );
+    let mut table = Table::new(&caption, "part|baseline, s#|best, s#|best, % of throughput#");
+    let parts: [(&str, fn(&Lost) -> f64); 4] = [
+        ("imbalance served", |lost| lost.imbalance),
+        ("transfer", |lost| lost.transfer),
+        ("planning", |lost| lost.planning),
+        ("in all", Lost::total),
+    ];
+    for (name, part) in parts {
+        let (before, after) = (part(&policy.baseline_lost), part(&policy.lost));
+        let share = percent(policy.prices.share_of_throughput(after));
+        table.row([name.to_owned(), format!("{before:.3}"), format!("{after:.3}"), share]);
+    }
+    table
 }
 
 /// The first policy is that of the unit.
@@ -146,9 +203,9 @@ fn figure(data: &ReportData<'_>, compared: &CaseFigure) -> Figure {
 }
 
 fn keys(data: &ReportData<'_>) -> Vec<Key> {
-    let best = Key { mark: "◆", class: "k-best", means: "the best" };
-    let given = Key { mark: "▲", class: "k-second", means: "the given proposals" };
-    let seed = Key { mark: "○", class: "k-text", means: "the seed program" };
+    let best = Key { mark: "◆", class: "k-best", means: "the best".to_owned() };
+    let given = Key { mark: "▲", class: "k-second", means: "the given proposals".to_owned() };
+    let seed = Key { mark: "○", class: "k-text", means: "the seed program".to_owned() };
     let is_there = [data.best.is_some(), !data.corpus.is_empty(), true];
     [best, given, seed].into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
 }

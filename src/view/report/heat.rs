@@ -15,7 +15,7 @@ const SAME: f64 = 1.005;
 pub fn section(data: &ReportData<'_>) -> Section {
     let leading = data.leading();
     let mut parts = Vec::new();
-    if leading.len() > 1 {
+    if leading.len() > 1 && !data.search.origin().cases.is_empty() {
         let shades = SHADES.map(|(share, _)| format!("{} %", number(share * 100.0)));
         let text = format!(
             "The front, the given proposals and the seed program, the highest score first. The stronger blue, the less of the \

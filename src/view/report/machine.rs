@@ -6,9 +6,12 @@ use packevolve_contract::protocol::Ready;
 use packevolve_contract::topology::Topology;
 use serde_json::Value;
 
+use crate::archive::blob_id;
 use crate::run::fold::Run;
 use crate::values::event::Event;
+use crate::values::place::Place;
 use crate::view::format::{count, duration};
+use crate::view::inspect::torch_text;
 use crate::view::report::data::ReportData;
 use crate::view::report::page::{Part, Section, Table};
 
@@ -32,7 +35,7 @@ pub fn state(data: &ReportData<'_>) -> String {
     format!("Started {}. {judged} in {took}{pauses}; {end}.", date(first.time))
 }
 
-fn date(seconds: f64) -> String {
+pub(crate) fn date(seconds: f64) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(seconds.max(0.0) as u64);
     humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").replace('Z', " UTC")
 }
@@ -51,18 +54,27 @@ fn machine(data: &ReportData<'_>) -> Table {
     );
     let Ready { windows, real_windows, held_out_windows, .. } = judge;
     let windows = format!("{windows} for the search ({real_windows} as given), {held_out_windows} held out");
+    let of_device = |ready: &Ready| format!("{} ({})", ready.device, ready.device_name);
+    let mut devices: Vec<String> =
+        data.search.places().devices().iter().map(|device| of_device(&device.judge)).collect();
+    devices.sort();
+    devices.dedup();
+    let place = |place: &Place| format!("{} on {}", count(place.slots, "slot", "slots"), place.name());
     let rows = [
         ("packevolve", started.packevolve.clone()),
-        ("device", format!("{} ({})", judge.device, judge.device_name)),
-        ("Python, torch", format!("{}, {}", judge.python, judge.torch)),
+        ("judges", started.settings.judges.iter().map(place).collect::<Vec<_>>().join(", ")),
+        ("device", devices.join(", ")),
+        ("Python, torch", format!("{}, {}", judge.python, torch_text(judge))),
+        ("NumPy", judge.numpy.clone()),
+        ("Numba", judge.numba.clone().unwrap_or_else(|| "none".to_owned())),
         ("threads of torch", judge.torch_threads.to_string()),
         ("topology", topology),
         ("windows of loads", windows),
         ("digest of the loads", judge.loads_digest.clone()),
         ("rng_seed", started.settings.rng_seed.to_string()),
         ("loads_seed", started.settings.evaluation.loads_seed.to_string()),
-        ("seed program", format!("{}, blob {}", started.file_name, started.program)),
-        ("baseline", format!("blob {}", started.baseline)),
+        ("seed program", format!("{}, blob {}", started.file_name, started.seed.program)),
+        ("baseline", format!("blob {}", blob_id(started.baseline.as_bytes()))),
     ];
     let mut table = Table::new("What was measured, and with what", "what|which");
     for (what, which) in rows {

@@ -1,13 +1,13 @@
 //! Report: a whole run on one page. It only reads, and also works on a run that is under way, was interrupted or has not
 //! measured anything yet. Each file makes one section from [`data`], of the parts in [`page`].
 
-mod page;
+pub(crate) mod page;
 mod thin;
 mod changes;
-mod data;
-mod machine;
+pub(crate) mod data;
+pub(crate) mod machine;
 mod gained;
-mod edits;
+pub(crate) mod edits;
 mod front;
 mod progress;
 mod heat;
@@ -28,22 +28,31 @@ use crate::view::report::page::{Page, Section};
 /// A program or proposal on the line to the best cannot be read from the archive.
 pub fn html(run: &Run, entries: &[Entry<Event>]) -> Result<String, ProgramsError> {
     let data = ReportData::of(run, entries);
-    let sections = vec![
-        gained::section(&data),
-        edits::section(&data)?,
-        front::section(&data),
-        progress::section(&data),
-        heat::section(&data),
-        family::section(&data),
-        proposers::section(&data),
-        timing::section(&data),
-        machine::section(&data),
-    ];
     let page = Page {
         title: format!("PackEvolve: {}", machine::name(run)),
         state: machine::state(&data),
-        sections: sections.into_iter().filter(|section: &Section| !section.parts.is_empty()).collect(),
+        sections: sections(&data)?,
         made_by: format!("packevolve {} report", env!("CARGO_PKG_VERSION")),
     };
     Ok(page.html())
+}
+
+/// The sections of a run that have something to show.
+///
+/// # Errors
+/// See [`html`].
+pub(crate) fn sections(data: &ReportData<'_>) -> Result<Vec<Section>, ProgramsError> {
+    let mut sections = vec![
+        gained::section(data),
+        edits::section(data)?,
+        front::section(data),
+        progress::section(data),
+        heat::section(data),
+        family::section(data),
+        proposers::section(data),
+        timing::section(data),
+        machine::section(data),
+    ];
+    sections.retain(|section| !section.parts.is_empty());
+    Ok(sections)
 }

@@ -24,6 +24,25 @@ pub struct Page {
     pub made_by: String,
 }
 
+/// What a page of a server has that a file has not.
+#[derive(Debug, Serialize)]
+pub struct Site {
+    /// The address that tells when the page has changed.
+    pub events: String,
+    /// What the page shows, as that address counts it.
+    pub version: String,
+    /// The pages above this one.
+    pub above: Vec<Link>,
+    /// The beginning of the addresses of candidates; empty without any.
+    pub candidates: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Link {
+    pub text: String,
+    pub href: String,
+}
+
 #[derive(Debug, Serialize)]
 pub struct Section {
     pub id: &'static str,
@@ -41,6 +60,9 @@ pub enum Part {
     Folded(Table),
     Figure(Figure),
     Edits(Vec<EditShown>),
+    /// A program, or what one has written.
+    Text(String),
+    Links(Vec<Link>),
 }
 
 /// An important number, before and after.
@@ -69,6 +91,8 @@ pub struct TableRow {
 pub struct Cell {
     pub text: String,
     pub class: &'static str,
+    /// The page that it leads to; empty: none.
+    pub href: String,
 }
 
 /// A figure, wide and narrow, with the numbers that it shows.
@@ -85,7 +109,7 @@ pub struct Figure {
 pub struct Key {
     pub mark: &'static str,
     pub class: &'static str,
-    pub means: &'static str,
+    pub means: String,
 }
 
 /// One of the edits that lead to the best program.
@@ -118,10 +142,16 @@ impl Table {
     pub fn row<C: Into<String>>(&mut self, cells: impl IntoIterator<Item = C>) -> &mut TableRow {
         let cell = |(column, text): (&Column, C)| {
             let text = if column.is_number { typeset(text.into()) } else { text.into() };
-            Cell { text, class: "" }
+            Cell { text, class: "", href: String::new() }
         };
         self.rows.push(TableRow { is_best: false, cells: self.columns.iter().zip(cells).map(cell).collect() });
         self.rows.last_mut().expect("BUG: pushed right before")
+    }
+
+    /// Lets a cell of the last row lead to a page.
+    pub fn link(&mut self, column: usize, href: impl Into<String>) {
+        let row = self.rows.last_mut().expect("BUG: a row is linked after it was added");
+        row.cells[column].href = href.into();
     }
 
     #[must_use]
@@ -129,6 +159,11 @@ impl Table {
         self.rows.iter_mut().for_each(|row| row.cells[column].class = class);
         self
     }
+}
+
+/// The style sheet of all pages.
+pub fn style() -> String {
+    format!("{}{STYLE}", plot::style())
 }
 
 /// A number with a minus sign in place of a hyphen; `-`, a missing value, becomes a dash.
@@ -160,7 +195,17 @@ impl Figure {
 }
 
 impl Page {
+    /// A file of its own.
     pub fn html(&self) -> String {
+        self.rendered(None)
+    }
+
+    /// A page that a server hands out.
+    pub fn html_on(&self, site: &Site) -> String {
+        self.rendered(Some(site))
+    }
+
+    fn rendered(&self, site: Option<&Site>) -> String {
         let mut pages = Environment::new();
         pages.set_auto_escape_callback(|_| AutoEscape::Html);
         // Tags that have a line to themselves leave no blank line behind.
@@ -170,7 +215,7 @@ impl Page {
             Some(text) if !value.is_safe() => escape_formatter(out, state, &Value::from(harmless(text))),
             _ => escape_formatter(out, state, value),
         });
-        let context = context! { page => Serde(self), style => format!("{}{STYLE}", plot::style()) };
+        let context = context! { page => Serde(self), site => Serde(site), style => style() };
         let rendered = pages.render_named_str("page", TEMPLATE, context);
         rendered.unwrap_or_else(|error| panic!("BUG: the template is fixed, and so are its parts: {error:#}"))
     }

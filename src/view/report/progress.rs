@@ -67,7 +67,7 @@ impl Progress {
             _ => None,
         };
         if let Some(candidate) = judged {
-            self.now.judged += 1;
+            self.now.judged = search.tally().ended();
             let scores = search.scores_of(candidate);
             self.scores.extend(scores.map(|scores| (self.now, scores.combined_score)));
         }
@@ -125,7 +125,7 @@ fn figure(progress: &Progress, along: &str, place: fn(&Moment) -> f64) -> Figure
     };
     let label = format!("Score of the best by {along}");
     let mut figure = Figure::new(&chart, [330, 280], &label, steps(progress, along, place));
-    figure.keys = vec![Key { mark: "•", class: "k-many", means: "a candidate" }];
+    figure.keys = vec![Key { mark: "•", class: "k-many", means: "a candidate".to_owned() }];
     let below = match below {
         0 => String::new(),
         below => format!(" {} below the figure.", count(below, "candidate lies", "candidates lie")),

@@ -41,12 +41,14 @@ struct Record {
 }
 
 impl Record {
-    fn count(&mut self, event: &Event) {
+    fn count(&mut self, event: &Event, data: &ReportData<'_>) {
         self.judge_seconds += judge_seconds(event);
         match event {
             Event::Selected { .. } => self.tried += 1,
             Event::ProposalDeclined { reason, .. } => *self.declined.entry(reason.into()).or_default() += 1,
             Event::ModelAsked(asked) => self.charge += asked.charge,
+            // The one that takes its place counts.
+            Event::CandidateEvaluated { candidate, partial: true, .. } if !data.known(*candidate).is_partial => {}
             Event::CandidateEvaluated { evaluation, .. } => match evaluation {
                 Evaluation::Measured { .. } => self.measured += 1,
                 Evaluation::Inconsistent { .. } => self.inconsistent += 1,
@@ -67,7 +69,7 @@ fn records(data: &ReportData<'_>) -> Vec<(Proposer, Record)> {
             attempts.insert(*attempt, selection.proposer);
         }
         if let Some(proposer) = proposer_of(&entry.event, data, &attempts) {
-            records.entry(whole_corpus(proposer)).or_default().count(&entry.event);
+            records.entry(whole_corpus(proposer)).or_default().count(&entry.event, data);
         }
     }
     for proposer in data.front.iter().filter_map(|id| data.known(*id).proposer) {
@@ -81,13 +83,17 @@ fn records(data: &ReportData<'_>) -> Vec<(Proposer, Record)> {
         }
     }
     let bandit = data.search.bandit().arms().iter().map(|arm| arm.who);
-    let order = [Proposer::Corpus(0)].into_iter().chain(bandit).chain([Proposer::Prune]);
+    let order = [Proposer::Corpus(0), Proposer::Person(0)].into_iter().chain(bandit).chain([Proposer::Prune]);
     order.filter_map(|proposer| Some((proposer, records.remove(&proposer)?))).collect()
 }
 
-/// The documents of the corpus count as one proposer.
+/// The documents of the corpus count as one proposer, and so do those of a person.
 fn whole_corpus(proposer: Proposer) -> Proposer {
-    if matches!(proposer, Proposer::Corpus(_)) { Proposer::Corpus(0) } else { proposer }
+    match proposer {
+        Proposer::Corpus(_) => Proposer::Corpus(0),
+        Proposer::Person(_) => Proposer::Person(0),
+        proposer => proposer,
+    }
 }
 
 fn proposer_of(event: &Event, data: &ReportData<'_>, attempts: &BTreeMap<u64, Proposer>) -> Option<Proposer> {

@@ -1,7 +1,11 @@
 //! Timing: all samples of time of the front, and their spread.
 
-use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::statistic::{Quartiles, median, quartiles};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use packevolve_contract::chain::{ChainMeasurement, Step};
+use packevolve_contract::evaluation::{Evaluation, Measurement};
+use packevolve_contract::statistic::{Quartiles, mean, median, quartiles};
 
 use crate::values::candidate::CandidateId;
 use crate::values::event::Event;
@@ -28,7 +32,7 @@ struct Timed {
 impl Timed {
     fn of(data: &ReportData<'_>, id: CandidateId) -> Option<Self> {
         let seconds: Vec<f64> =
-            measurements(data, id).into_iter().flat_map(|measurement| units(data, measurement)).collect();
+            measurements(data, id).into_iter().flat_map(|measurement| units(data, &measurement)).collect();
         (!seconds.is_empty()).then_some(Self { id, seconds })
     }
 
@@ -44,6 +48,9 @@ impl Timed {
 
 /// The normalised time of the unit in each round that all of its cases were measured in.
 fn units(data: &ReportData<'_>, measurement: &Measurement) -> Vec<f64> {
+    if data.search.settings().evaluation.policy.is_some() {
+        return plannings(data, measurement);
+    }
     let topology = &data.search.settings().evaluation.topology;
     let unit: Vec<String> = packevolve_contract::case::unit(topology).iter().map(ToString::to_string).collect();
     let (clock, measurement) = (data.search.clock(), measurement.credited());
@@ -53,19 +60,35 @@ fn units(data: &ReportData<'_>, measurement: &Measurement) -> Vec<f64> {
     (0..measurement.rounds()).filter_map(in_round).collect()
 }
 
+/// The mean of the normalised planning times in each chain.
+fn plannings(data: &ReportData<'_>, measurement: &Measurement) -> Vec<f64> {
+    let (clock, measurement) = (data.search.clock(), measurement.credited());
+    let of_chain = |chain: &ChainMeasurement| mean(chain.steps.iter().map(Step::relative_time));
+    measurement.chains.iter().filter_map(of_chain).map(|time| clock.normalised(time)).collect()
+}
+
 /// The full measurements of a candidate, in order: on the windows of the search, and in its duels.
-fn measurements<'a>(data: &ReportData<'a>, id: CandidateId) -> Vec<&'a Measurement> {
+fn measurements<'a>(data: &ReportData<'a>, id: CandidateId) -> Vec<Cow<'a, Measurement>> {
     let is_baseline = id == CandidateId::SEED && data.search.baseline_is_seed();
-    let (mut all, mut opponent) = (Vec::new(), None);
+    let (mut all, mut opponent, mut duels) = (Vec::new(), None, HashMap::new());
+    let compared = |device, measured| data.search.compared(device, measured);
     for entry in data.entries {
         match &entry.event {
-            Event::BaselineEvaluated { measurement, .. } if is_baseline => all.push(measurement),
-            Event::CandidateEvaluated { candidate, evaluation } if *candidate == id => {
-                all.extend(evaluation.measurement());
+            Event::BaselineEvaluated { measurement, .. } if is_baseline => all.push(Cow::Borrowed(measurement)),
+            Event::CandidateEvaluated { candidate, evaluation, .. } if *candidate == id => {
+                // A partial one, before any duel.
+                all.clear();
+                all.extend(evaluation.measurement().map(|measured| compared(data.known(id).device, measured)));
             }
             Event::DuelStarted { best, .. } => opponent = Some(*best),
-            Event::DuelEnded { contender, duel } if *contender == id => all.extend(duel.contender.measured()),
-            Event::DuelEnded { duel, .. } if opponent == Some(id) => all.extend(duel.best.measured()),
+            Event::DuelEnded { contender, duel, .. } => {
+                let number: &mut usize = duels.entry(*contender).or_default();
+                let device = data.known(*contender).duels.get(*number).map(|result| result.device);
+                *number += 1;
+                let own =
+                    (*contender == id).then_some(&duel.contender).or((opponent == Some(id)).then_some(&duel.best));
+                all.extend(own.and_then(Evaluation::measured).map(|measured| compared(device, measured)));
+            }
             _ => {}
         }
     }
@@ -96,8 +119,8 @@ fn figure(data: &ReportData<'_>, all: &[Timed]) -> Figure {
     let label = "Samples of the time of the unit, for programs of the front and the seed program";
     let mut figure = Figure::new(&chart, [height, height], label, table(data, all));
     figure.keys = vec![
-        Key { mark: "•", class: "k-text", means: "a sample: the unit on one window" },
-        Key { mark: "|", class: "k-best", means: "median; half of the samples lie in the band around it" },
+        Key { mark: "•", class: "k-text", means: "a sample: the unit on one window".to_owned() },
+        Key { mark: "|", class: "k-best", means: "median; half of the samples lie in the band around it".to_owned() },
     ];
     let part = match all.len() - shown.len() {
         0 => String::new(),

@@ -1,0 +1,129 @@
+//! A package that an engine loads: the program, its origin, and the hook that the engine offers. What does not depend
+//! on the program lies in `engines/`, as the files that are installed.
+
+use strum::{EnumString, IntoStaticStr, VariantNames};
+
+use crate::view::export::origin::Origin;
+use crate::view::export::program::standalone;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Engine {
+    Deepseek,
+    Sglang,
+    Vllm,
+    Ascend,
+}
+
+/// A file of every package, by its path in the repository.
+macro_rules! of_repository {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../../", $path)))
+    };
+}
+
+/// A file of an engine: its name, and its text.
+macro_rules! of_engine {
+    ($engine:literal, $name:literal) => {
+        ($name, include_str!(concat!("engines/", $engine, "/", $name)))
+    };
+}
+
+type Texts = &'static [(&'static str, &'static str)];
+
+const LICENCES: Texts =
+    &[of_repository!("LICENSE-APACHE"), of_repository!("LICENSE-MIT"), of_repository!("LICENSE-THIRD-PARTY")];
+/// In the module of every engine.
+const COMMON: Texts = &[of_engine!("common", "guard.py"), of_engine!("common", "memory.py")];
+
+impl Engine {
+    fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The files beside the module, and those of the module.
+    fn texts(self) -> (Texts, Texts) {
+        match self {
+            Self::Deepseek => (
+                &[of_engine!("deepseek", "README.md"), of_engine!("deepseek", "pyproject.toml")],
+                &[of_engine!("deepseek", "__init__.py")],
+            ),
+            Self::Sglang => (
+                &[of_engine!("sglang", "README.md"), of_engine!("sglang", "pyproject.toml")],
+                &[of_engine!("sglang", "__init__.py")],
+            ),
+            Self::Vllm => (
+                &[of_engine!("vllm", "README.md"), of_engine!("vllm", "pyproject.toml")],
+                &[of_engine!("vllm", "__init__.py"), of_engine!("vllm", "policy.py")],
+            ),
+            Self::Ascend => (
+                &[of_engine!("ascend", "README.md"), of_engine!("ascend", "pyproject.toml")],
+                &[
+                    of_engine!("ascend", "__init__.py"),
+                    of_engine!("ascend", "placement.py"),
+                    of_engine!("ascend", "policy.py"),
+                ],
+            ),
+        }
+    }
+
+    /// Whether its hook calls the program's `rebalance_experts`; SGLang's calls `balanced_packing` alone.
+    pub fn plans_whole(self) -> bool {
+        self != Self::Sglang
+    }
+}
+
+/// The files of the package, by their paths in it.
+pub fn package(engine: Engine, program: &str, origin: &Origin) -> Vec<(String, Vec<u8>)> {
+    let module = format!("packevolve_{}", engine.name());
+    let (beside, inside) = engine.texts();
+    let mut files: Vec<(String, String)> = Vec::new();
+    files.extend(beside.iter().chain(LICENCES).map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    files.push(("VERSION".to_owned(), origin.version() + "\n"));
+    files.extend(inside.iter().map(|(name, text)| (format!("{module}/{name}"), (*text).to_owned())));
+    files.extend(COMMON.iter().map(|(name, text)| (format!("{module}/{name}"), (*text).to_owned())));
+    files.push((format!("{module}/origin.json"), json(origin)));
+    files.push((format!("{module}/program.py"), standalone(program, origin)));
+    files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect()
+}
+
+fn json(origin: &Origin) -> String {
+    serde_json::to_string_pretty(origin).expect("BUG: an origin is plain values") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use strum::VariantNames;
+
+    use super::*;
+
+    #[test]
+    fn a_package_has_every_file_that_lies_in_the_folder_of_its_engine() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view/export/engines");
+        for name in Engine::VARIANTS {
+            let engine: Engine = name.parse().unwrap();
+            let files = package(engine, "", &Origin::of_file(Path::new("p.py"), ""));
+            for entry in root.join(name).read_dir().unwrap() {
+                let lying = entry.unwrap().file_name().into_string().unwrap();
+                let ends = |(path, _): &(String, _)| path.rsplit('/').next() == Some(&*lying);
+                assert!(files.iter().any(ends), "{name} lacks {lying}");
+            }
+        }
+    }
+
+    #[test]
+    fn readme_and_help_name_the_versions_that_a_package_was_tried_with() {
+        let help = include_str!("../../cli/help/engines.md");
+        for engine in [Engine::Sglang, Engine::Vllm, Engine::Ascend] {
+            let (beside, inside) = engine.texts();
+            let tried = inside[0].1.split_once("TRIED = (").unwrap().1.split_once(')').unwrap().0;
+            for version in tried.split('"').skip(1).step_by(2) {
+                for text in [beside[0].1, help] {
+                    assert!(text.contains(version), "{version} of {} is not in:\n{text}", engine.name());
+                }
+            }
+        }
+    }
+}

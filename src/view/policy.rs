@@ -1,0 +1,82 @@
+//! Policy: the figures of a whole rebalancing policy as text: what it loses, and what it moves.
+
+use packevolve_contract::policy::PolicyScore;
+use packevolve_contract::serving::Lost;
+
+use crate::values::figure::score;
+use crate::view::format::{milliseconds, or_none, percent};
+use crate::view::table::Table;
+use crate::view::terminal::Terminal;
+
+/// Bytes of a gigabyte.
+const GB: f64 = 1e9;
+
+/// What is lost a window by the program and by the one that it is compared with, in parts, and what can be won.
+pub fn lost_text(policy: &PolicyScore, against: &str, terminal: &Terminal) -> String {
+    let throughput = |seconds: f64| percent(policy.prices.share_of_throughput(seconds));
+    let row = |name: &str, part: fn(&Lost) -> f64| {
+        let [ours, theirs] = [&policy.lost, &policy.baseline_lost].map(part);
+        vec![name.to_owned(), seconds(ours), throughput(ours), seconds(theirs), throughput(theirs)]
+    };
+    let floor = vec!["floor".to_owned(), seconds(policy.floor_seconds), throughput(policy.floor_seconds)];
+    let rows = vec![
+        row("imbalance served", |lost| lost.imbalance),
+        row("transfer", |lost| lost.transfer),
+        row("planning", |lost| lost.planning),
+        row("lost in all", Lost::total),
+        [floor, vec![String::new(); 2]].concat(),
+    ];
+    let header = "a window|s#|% of\nthroughput#|baseline,\ns#|% of\nthroughput#";
+    format!(
+        "{}\nthe baseline is {against}; the floor: plans made for the windows that they serve, and moved free of charge\n",
+        Table::new(header, rows).draw(terminal)
+    )
+}
+
+/// What the plans balance and move.
+pub fn moved_text(policy: &PolicyScore) -> String {
+    let gigabytes = |bytes: f64| format!("{:.2} GB", bytes / GB);
+    format!(
+        "balancedness {:.4} on the window planned for, {:.4} on the one served   worst layer {:.4}   nine of ten layers {:.4}\n\
+         moved {} % of the replicas: {} a GPU, {} on the busiest one, {} between nodes   doubles {:.1}\n\
+         planning {} ms   windows served {}\n",
+        policy.balancedness,
+        policy.served_balancedness,
+        policy.worst_layer,
+        policy.p90_layer,
+        percent(policy.moved),
+        gigabytes(policy.mean_bytes),
+        gigabytes(policy.busiest_bytes),
+        gigabytes(policy.cross_node_bytes),
+        policy.doubles,
+        milliseconds(policy.normalised_seconds),
+        policy.windows,
+    )
+}
+
+/// The number of [`cells`].
+pub const CELLS: usize = 2;
+
+/// The figures of a policy in a list: the share of the replicas that it moves, in percent, and the seconds that it loses a
+/// window.
+pub fn cells(policy: &PolicyScore) -> [String; CELLS] {
+    [percent(policy.moved), seconds(policy.lost.total())]
+}
+
+/// The headings of [`cells`], each with the `|` that separates it from the next column.
+pub const HEADINGS: &str = "moved\n%#|lost,\ns#|";
+
+/// The shares of what can be won, and the score without planning time.
+pub fn won_text(policy: &PolicyScore) -> String {
+    format!(
+        "won {} % of what can be won   balance won {}   stayed {}   without planning {}",
+        percent(policy.won),
+        or_none(policy.balance_won.map(score)),
+        score(policy.stayed),
+        score(policy.without_planning),
+    )
+}
+
+fn seconds(seconds: f64) -> String {
+    format!("{seconds:.3}")
+}
