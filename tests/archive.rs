@@ -1,13 +1,41 @@
 //! The archive of a run, as plain git sees it.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+
 use packevolve::values::candidate::CandidateId;
 
 use crate::support::finished::{self, NAME};
-use crate::support::{World, repository};
+use crate::support::{World, repository, text_of};
 
 fn git(world: &World, arguments: &[&str]) -> String {
     let archive = format!("runs/{NAME}/archive.git");
     world.tool("git", &[&["-C", &archive], arguments].concat()).ends(0).stdout
+}
+
+/// README's lines and those at the end of a run, as a person pastes them.
+#[test]
+fn the_lines_that_are_shown_work_with_the_strictest_settings_of_git() {
+    let world = finished::world();
+    let readme = text_of("README.md");
+    let shown = readme.lines().filter_map(|line| line.strip_prefix("$ git ")).map(|line| line.replace("NAME", NAME));
+    let lines: Vec<String> = shown.collect();
+    assert!(lines.len() >= 2 && lines.iter().all(|line| line.starts_with("--git-dir ")), "{lines:?}");
+    for line in lines {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let output = world.tool("git", &[&["-c", "safe.bareRepository=explicit"], &arguments[..]].concat()).ends(0);
+        assert!(!output.stdout.is_empty(), "{line}");
+        // Of another owner.
+        if uid() == 0 {
+            let archive = world.path(&format!("runs/{NAME}/archive.git"));
+            chown(&archive, Some(65534), None).unwrap();
+            world.tool("git", &arguments).ends(0);
+        }
+    }
+}
+
+fn uid() -> u32 {
+    fs::metadata("/proc/self").unwrap().uid()
 }
 
 #[test]
@@ -78,7 +106,7 @@ fn a_commit_holds_the_proposal_as_it_was_received() {
     let tree = git(&world, &["ls-tree", "--name-only", &known.commit.to_string()]);
     let file = tree.lines().find(|name| *name != "eplb.py").unwrap();
     let kept = git(&world, &["show", &format!("{}:{file}", known.commit)]);
-    assert_eq!(kept, std::fs::read_to_string(repository("candidates/proposals/004_refine_packing.txt")).unwrap());
+    assert_eq!(kept, fs::read_to_string(repository("candidates/proposals/004_refine_packing.txt")).unwrap());
 }
 
 #[test]
@@ -141,8 +169,8 @@ fn collection_and_a_mirror_lose_nothing_and_both_are_read_and_replayed() {
     world.tool("git", &["clone", "--quiet", "--mirror", &archive, "mirror"]).ends(0);
     for mirrored in [false, true] {
         if mirrored {
-            std::fs::remove_dir_all(world.path(&archive)).unwrap();
-            std::fs::rename(world.path("mirror"), world.path(&archive)).unwrap();
+            fs::remove_dir_all(world.path(&archive)).unwrap();
+            fs::rename(world.path("mirror"), world.path(&archive)).unwrap();
         }
         let fsck = world.tool("git", &["-C", &archive, "fsck", "--strict"]).ends(0);
         assert_eq!((fsck.stdout.as_str(), fsck.stderr.as_str()), ("", ""));

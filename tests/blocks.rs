@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use packevolve::config::Asset;
 use packevolve::proposer::catalogue::{Catalogue, gather};
 use packevolve::proposer::compose;
 use packevolve_contract::stream::{Purpose, stream};
@@ -15,8 +16,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn catalogue() -> Catalogue {
-    Catalogue::parse(&gather(&root().join("candidates/blocks")).unwrap()).unwrap()
+/// The catalogues of packing, and that of policies.
+fn all_catalogues() -> (Vec<Catalogue>, Vec<Catalogue>) {
+    let texts = gather(&Asset::At(root().join("candidates/blocks"))).unwrap();
+    let all = texts.iter().map(|text| Catalogue::parse(text).unwrap());
+    all.partition(|catalogue| catalogue.name() != "policy")
+}
+
+fn catalogues() -> Vec<Catalogue> {
+    all_catalogues().0
+}
+
+/// The catalogue and the file of each block.
+fn blocks() -> Vec<(String, PathBuf)> {
+    let of = |catalogue: &Catalogue| {
+        let folder = root().join("candidates/blocks").join(catalogue.name());
+        catalogue.names().map(|name| (name.to_owned(), folder.join(format!("{name}.py")))).collect::<Vec<_>>()
+    };
+    catalogues().iter().flat_map(of).collect()
 }
 
 fn python(script: &str, arguments: &[PathBuf]) -> Output {
@@ -35,27 +52,30 @@ fn held(output: &Output) -> Vec<String> {
 
 #[test]
 fn every_block_alone_does_what_its_kind_promises() {
-    let held = held(&python("tests/testdata/blocks/check_blocks.py", &[root().join("candidates/blocks")]));
-    for name in catalogue().names() {
-        let times = held.iter().filter(|line| line.starts_with(&format!("{name} "))).count();
-        // What others need is checked with them.
-        assert!(times >= 17 || ["put_back", "unfinished"].contains(&name), "{name} was checked {times} times");
+    for catalogue in catalogues() {
+        let folder = root().join("candidates/blocks").join(catalogue.name());
+        let held = held(&python("tests/testdata/blocks/check_blocks.py", std::slice::from_ref(&folder)));
+        for name in catalogue.names() {
+            let times = held.iter().filter(|line| line.starts_with(&format!("{name} "))).count();
+            // What others need is checked with them.
+            let is_helper = fs::read_to_string(folder.join(format!("{name}.py"))).unwrap().contains("# kind: helper\n");
+            assert!(times >= 17 || is_helper, "{name} was checked {times} times");
+        }
     }
 }
 
 #[test]
 fn a_block_is_in_the_file_of_its_name() {
-    for name in catalogue().names() {
-        let text = fs::read_to_string(root().join(format!("candidates/blocks/{name}.py"))).unwrap();
-        assert!(text.starts_with(&format!("# block: {name}\n")), "{name}");
+    for (name, path) in blocks() {
+        assert!(fs::read_to_string(path).unwrap().starts_with(&format!("# block: {name}\n")), "{name}");
     }
 }
 
 /// Which of two equal values comes first would depend on the processor, too seldom for the programs below to show it.
 #[test]
 fn blocks_sort_so_that_the_order_of_equal_values_is_known() {
-    for name in catalogue().names() {
-        let text = fs::read_to_string(root().join(format!("candidates/blocks/{name}.py"))).unwrap();
+    for (name, path) in blocks() {
+        let text = fs::read_to_string(path).unwrap();
         let open =
             |line: &&str| line.contains("argpartition(") || line.contains("argsort(") && !line.contains("\"stable\"");
         assert_eq!(text.lines().find(open), None, "{name}");
@@ -64,12 +84,13 @@ fn blocks_sort_so_that_the_order_of_equal_values_is_known() {
 
 /// Four hundred proposals of compose. Every other one is a new draw; between them one program is varied further.
 fn composed(catalogue: &Catalogue) -> impl Iterator<Item = Composed> {
+    let catalogue_alone = std::slice::from_ref(catalogue);
     let seed = fs::read_to_string(root().join("candidates/eplb.py")).unwrap();
     let mut varied = seed.clone();
     (0..400).map(move |number| {
         let parent = if number % 2 == 0 { &seed } else { &varied };
         let mut rng = stream(11, number, Purpose::Proposal);
-        let (operator, proposal) = compose::propose(parent, catalogue, None, &mut rng, &|_| false).unwrap();
+        let (operator, proposal) = compose::propose(parent, catalogue_alone, None, &mut rng, &|_| false).unwrap();
         let program = proposal.edit.apply(parent).unwrap();
         if number % 2 == 1 {
             varied.clone_from(&program);
@@ -110,17 +131,38 @@ fn written(catalogue: &Catalogue, folder: &Path, least: usize, times: usize) -> 
 
 #[test]
 fn programs_that_are_assembled_or_varied_keep_the_contract() {
-    let folder = tempfile::tempdir().unwrap();
-    let programs = written(&catalogue(), folder.path(), 40, 1);
-    let held = held(&python("tests/testdata/programs/check_programs.py", &programs));
-    assert!(held.len() >= 36 * programs.len(), "only {} checks were made", held.len());
+    for catalogue in catalogues() {
+        let folder = tempfile::tempdir().unwrap();
+        // Each of the compiled ones costs seconds.
+        let programs = written(&catalogue, folder.path(), if catalogue.needs_numba() { 8 } else { 40 }, 1);
+        let held = held(&python("tests/testdata/programs/check_programs.py", &programs));
+        assert!(held.len() >= 36 * programs.len(), "only {} checks were made", held.len());
+    }
 }
 
 /// Every rank of a deployment plans for itself.
 #[test]
 fn programs_that_are_assembled_or_varied_answer_the_same_elsewhere_and_for_each_row_alone() {
+    for catalogue in catalogues() {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = written(&catalogue, folder.path(), 0, if catalogue.needs_numba() { 1 } else { 3 });
+        let held = held(&python("tests/testdata/blocks/check_consistent.py", &programs));
+        assert!(held.len() >= 10 * programs.len(), "only {} checks were made", held.len());
+    }
+}
+
+#[test]
+fn policies_that_are_composed_plan_from_any_plan_in_force_and_each_layer_by_itself() {
+    let (_, policies) = all_catalogues();
+    let seed = fs::read_to_string(root().join("candidates/policy.py")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let programs = written(&catalogue(), folder.path(), 0, 3);
-    let held = held(&python("tests/testdata/blocks/check_consistent.py", &programs));
-    assert!(held.len() >= 10 * programs.len(), "only {} checks were made", held.len());
+    let written = (0..8).map(|number| {
+        let mut rng = stream(11, number, Purpose::Proposal);
+        let (_, proposal) = compose::propose(&seed, &policies, None, &mut rng, &|_| false).unwrap();
+        let path = folder.path().join(format!("policy{number}.py"));
+        fs::write(&path, proposal.edit.apply(&seed).unwrap()).unwrap();
+        path
+    });
+    let held = held(&python("tests/testdata/blocks/check_policies.py", &written.collect::<Vec<_>>()));
+    assert_eq!(held.len(), 8 * (4 * (3 + 3 * 3) + 1), "{held:?}");
 }

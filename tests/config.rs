@@ -24,7 +24,7 @@ fn a_typo_is_reported_with_file_line_and_the_likely_key() {
 #[test]
 fn an_impossible_value_is_reported_by_its_name_or_line() {
     refused("limits: {call_timeout: soon}\n", &["error: config.yaml:1:"]);
-    refused("search: {slots: 0}\n", &["error: config.yaml:1:17: search.slots is 0, must be at least 1"]);
+    refused("judges: [{slots: 0}]\n", &["error: config.yaml:1:18: judges[0].slots is 0, must be at least 1"]);
     refused("topology: {gpus: 5}\n", &["config.yaml"]);
     refused("evaluation: [\n", &["error: config.yaml:"]);
 }

@@ -19,7 +19,7 @@ pub fn adding(name: &str, line: &str) -> String {
 
 /// A run of the seed program, a measured proposal and one that is better and inconsistent.
 fn run_with(consistency: &str) -> World {
-    let world = scripted::with("search: {slots: 1, candidates: 4}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 4}\n");
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/1.txt", adding("plain", &format!("mark = 1  {MEASURED}")));
     world.write("corpus/2.txt", adding("unsteady", &format!("mark = 2  {GOOD} {INCONSISTENT}")));
@@ -66,6 +66,12 @@ fn an_inconsistent_program_is_exported_only_by_force() {
         "hint: --force writes it all the same",
     ]);
     assert!(!world.path("out.py").exists());
+    let package = ["export", "unsteady", "--run", "x", "--engine", "vllm", "-o", "package"];
+    world.run(&package).ends(3).tells_one_error(&["candidate 2 must not be deployed"]);
+    assert!(!world.path("package").exists());
+    world.run(&[&package[..], &["--force"]].concat()).ends(0);
+    let origin = fs::read_to_string(world.path("package/packevolve_vllm/origin.json")).unwrap();
+    assert!(origin.contains("another process packs 2 of 4 rows of "), "{origin}");
     world.run(&["replay", "unsteady", "--run", "x", "--no-evaluate", "--export", "series"]).ends(3);
     let exported = world.run(&["export", "unsteady", "--run", "x", "--force"]).ends(0).stdout;
     assert!(exported.contains("# NOT consistent: another process packs 2 of 4 rows of "), "{exported}");

@@ -345,8 +345,8 @@ fn the_time_of_earlier_sessions_counts_towards_that_of_the_run() {
         let before = world.read(NAME).entries().unwrap().len();
         Output::of(&mut scripted::command(&world, &RESUME)).ends(0).tells(&[reason]);
         let added = world.read(NAME).entries().unwrap().len() - before;
-        // Resumed, what was begun is carried out, stopped.
-        assert_eq!(added <= 3, limit < 10.0, "{added} more events");
+        // Resumed, what was begun is carried out, partial verdicts are completed, stopped.
+        assert_eq!(added <= 8, limit < 10.0, "{added} more events");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::support::{World, scripted};
 
 /// A run whose only proposal is better than the seed program, and has this mark.
 fn run_of(mark: &str) -> World {
-    let world = scripted::with("search: {slots: 1, candidates: 2}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 2}\n");
     fs::create_dir(world.path("corpus")).unwrap();
     world.write("corpus/1.txt", adding("better", &format!("mark = 1  {GOOD} {mark}")));
     world.set(

@@ -1,6 +1,7 @@
 //! `packevolve evaluate`: one program, measured; and the measured gaps of the field on real loads.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::LazyLock;
 
 use packevolve::archive::programs::derive;
@@ -16,6 +17,7 @@ use packevolve_contract::rebalance::{Policy, rebalance_scores};
 use packevolve_contract::rejection::Rejection;
 use serde_json::Value;
 
+use crate::support::scripted::{self, stub};
 use crate::support::skip::skip;
 use crate::support::{Output, World, judge, repository, text_of};
 
@@ -140,7 +142,7 @@ async fn plans_that_claim_what_is_not_so_are_rejected() {
     let path = world.path("config.yaml");
     let settings = Config::read(Some(&path)).unwrap().settings().unwrap().evaluation;
     let cases = case::cases(&settings.topology, &settings.global_cases, 0, 1).unwrap();
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None).unwrap(), &[]).await.unwrap();
     for (cheat, message) in [
         ("over_claims_counts", "replicas claimed, but phy2log has"),
         ("lists_a_replica_twice", "is listed twice"),
@@ -171,8 +173,111 @@ fn a_rejected_program_is_reported_with_its_evidence() {
     let json = world.run(&["evaluate", "bad.py", "--format", "json"]).ends(4).json();
     assert_eq!(json["evaluation"]["outcome"], "rejected");
     assert!(json["scores"].is_null());
-    let compared = world.run(&["evaluate", &seed_program(), "--against", "bad.py"]).ends(3);
-    compared.tells_one_error(&["bad.py cannot be compared with: it raises ValueError"]);
+    let compared = world.run(&["evaluate", &seed_program(), "--against", "bad.py"]).ends(4);
+    compared.tells_one_error(&["bad.py cannot be compared with: it raises ValueError", "line 5, in balanced_packing"]);
+}
+
+/// A world with a cache folder, whose judge computes nothing, and whose `loads_seed` is drawn.
+fn caching() -> World {
+    let mut world = scripted::world();
+    let cache = world.path("cache").display().to_string();
+    world.export("XDG_CACHE_HOME", &cache);
+    world.set("evaluation", "{device: cpu, windows: 2}");
+    world
+}
+
+fn kept(world: &World) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(world.path("cache/packevolve/baselines")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn evaluated(world: &World, more: &[&str]) -> Output {
+    world.run(&[&["evaluate", &heavy_program(), "--format", "json"], more].concat()).ends(0)
+}
+
+const MEASURES: &str = "measuring the baseline ";
+const REUSES: &str = ": as measured at ";
+
+#[test]
+fn the_baseline_is_measured_once_and_used_again_with_its_windows() {
+    let world = caching();
+    let first = evaluated(&world, &[]);
+    assert!(first.stderr.contains(MEASURES) && !first.stderr.contains(REUSES), "{}", first.stderr);
+    let again = evaluated(&world, &[]);
+    assert!(!again.stderr.contains(MEASURES) && again.stderr.contains(REUSES), "{}", again.stderr);
+    assert_eq!(first.json(), again.json(), "the stub measures alike on the same windows");
+    // The baseline itself is not measured again either.
+    let itself = world.run(&["evaluate", &seed_program(), "--format", "json"]).ends(0);
+    assert!(!itself.stderr.contains("measuring ") && itself.stderr.contains(REUSES), "{}", itself.stderr);
+    assert_eq!(itself.json()["scores"]["combined_score"], 0.0);
+    let fresh = evaluated(&world, &["--fresh"]);
+    assert!(fresh.stderr.contains(MEASURES) && !fresh.stderr.contains(REUSES), "{}", fresh.stderr);
+    assert_ne!(fresh.json()["loads_seed"], first.json()["loads_seed"]);
+    assert_eq!(evaluated(&world, &[]).json()["loads_seed"], fresh.json()["loads_seed"], "it was replaced");
+    assert_eq!(kept(&world).len(), 1);
+}
+
+#[test]
+fn other_settings_and_programs_that_are_named_use_no_kept_baseline() {
+    let world = caching();
+    evaluated(&world, &[]);
+    let against = evaluated(&world, &["--against", &seed_program()]);
+    assert!(against.stderr.contains(MEASURES) && !against.stderr.contains(REUSES), "{}", against.stderr);
+    assert_eq!(kept(&world).len(), 1, "nothing is kept for --against");
+    world.set("limits", "{threads: 3}");
+    assert!(evaluated(&world, &[]).stderr.contains(MEASURES));
+    world.set("limits", "{threads: 64}");
+    assert!(evaluated(&world, &[]).stderr.contains(REUSES));
+    world.set("baseline", &heavy_program());
+    assert!(!evaluated(&world, &[]).stderr.contains(REUSES));
+    assert_eq!(kept(&world).len(), 3);
+}
+
+#[test]
+fn a_kept_baseline_that_is_damaged_or_of_another_machine_is_replaced_with_a_note() {
+    let mut world = caching();
+    evaluated(&world, &[]);
+    let path = kept(&world).remove(0);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    evaluated(&world, &[]).tells(&["is not used and is replaced: it is damaged", MEASURES]);
+    evaluated(&world, &[]).tells(&[REUSES]);
+    world.export(stub::MODEL, "another");
+    evaluated(&world, &[]).tells(&["it was measured with processor none, and now it is another", MEASURES]);
+    evaluated(&world, &[]).tells(&[REUSES]);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    evaluated(&world, &[]).tells(&["it cannot be read", MEASURES, "the baseline is not kept: cannot write"]);
+}
+
+#[test]
+fn evaluations_at_the_same_time_do_not_harm_each_other() {
+    let world = caching();
+    let command = || {
+        let mut command = world.command(&["evaluate", &heavy_program(), "--format", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let running: Vec<_> = (0..4).map(|_| command().spawn().unwrap()).collect();
+    for one in running {
+        let output = one.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(evaluated(&world, &[]).stderr.contains(REUSES));
+    assert_eq!(kept(&world).len(), 1);
+}
+
+/// As Python reads a file.
+#[test]
+fn a_program_may_begin_with_a_byte_order_mark_or_declare_its_encoding() {
+    let world = World::new();
+    let marked = format!("\u{feff}{}", text_of("candidates/eplb.py"));
+    let declared = "# -*- coding: latin-1 -*-\nassert len('\u{e9}') == 2\n".to_owned() + &text_of("candidates/eplb.py");
+    for program in [marked, declared] {
+        world.write("program.py", program);
+        let json = world.run(&["evaluate", "program.py", "--format", "json"]).ends(0).json();
+        assert_eq!(json["evaluation"]["outcome"], "measured");
+    }
 }
 
 #[test]
@@ -241,7 +346,7 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
     judge();
     let settings = field_settings(loads);
     let cases = case::cases(&settings.topology, &settings.global_cases, 0, 1).unwrap();
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None).unwrap(), &[]).await.unwrap();
     assert_eq!((judge.ready().windows, judge.ready().real_windows), (8, 8));
     let programs = [
         edited(&[]),
@@ -251,7 +356,7 @@ async fn the_gaps_on_real_loads_are_those_of_the_field() {
     ];
     for (program, (name, gaps)) in programs.into_iter().zip(FIELD_GAPS) {
         let measured = measure(&mut judge, program, false).await;
-        let yardstick = Yardstick { baseline: &measured, weights: settings.weights, pairing: Pairing::Shared };
+        let yardstick = Yardstick { baseline: &measured, objective: settings.objective(), pairing: Pairing::Shared };
         let scores = scores(&measured, yardstick, &[], measured.clock());
         for (case, wanted) in FIELD_CASES.into_iter().zip(gaps) {
             let gap = scores.cases.iter().find(|score| score.case == case).unwrap().gap * 100.0;
@@ -281,7 +386,7 @@ async fn the_plans_for_real_loads_weigh_what_an_independent_program_says() {
     judge();
     let settings = field_settings(loads);
     let cases = case::unit(&settings.topology);
-    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None), &[]).await.unwrap();
+    let mut judge = Judge::open(judges::session(&settings, &cases, 1, None).unwrap(), &[]).await.unwrap();
     // The same placements as the seed program's, in less time.
     let vectorised = measure(&mut judge, edited(&["000_0_bridge_vectorized_lpt"]), true).await;
     let refined = measure(&mut judge, edited(&["001_vectorized_iterative_greedy"]), true).await;

@@ -82,7 +82,7 @@ fn the_closing_table_names_every_proposal_and_says_where_the_best_program_is() {
             best.candidate, known.name
         ),
         format!("commit {}", known.commit),
-        format!("git -C runs/{NAME}/archive.git show best:eplb.py"),
+        format!("git --git-dir runs/{NAME}/archive.git show best:eplb.py"),
     ] {
         assert!(output.stdout.contains(&wanted), "{wanted:?} is missing:\n{}", output.stdout);
     }
@@ -96,11 +96,11 @@ fn the_best_is_better_than_the_baseline_and_only_refuted_candidates_look_clearly
     let run = measured::run();
     let best = run.search.best().unwrap();
     assert!(best.reported_score() > 0.0 && best.held_out.is_some(), "{best:?}");
-    let (weights, baseline) = (run.search.settings().evaluation.weights, run.search.baseline().unwrap());
+    let (objective, baseline) = (run.search.settings().evaluation.objective(), run.search.baseline().unwrap());
     for (id, known) in run.search.candidates().filter(|(_, known)| known.held_out.is_none()) {
         let evaluation = run.evaluation(id).unwrap().unwrap();
         if let (Some(scores), Some(measured)) = (run.search.scores_of(id), evaluation.measured()) {
-            let yardstick = Yardstick { baseline, weights, pairing: Pairing::Shared };
+            let yardstick = Yardstick { baseline, objective, pairing: Pairing::Shared };
             let uncertain = best.interval.half_width + own_interval(measured, yardstick);
             assert!(
                 scores.combined_score - best.interval.score <= uncertain,
@@ -138,7 +138,7 @@ fn the_windows_of_a_duel_are_drawn_when_it_starts() {
 
 #[test]
 fn loads_are_keyed_by_entropy_unless_the_settings_have_a_seed() {
-    let world = scripted::with("search: {slots: 1, candidates: 1}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 1}\n");
     let loads_seed = |run: &str| {
         world.run(&["evolve", "--run", run]).ends(0);
         world.read(run).search.settings().evaluation.loads_seed
@@ -174,7 +174,7 @@ fn runs_of_equal_seed_begin_with_equal_candidates() {
 
 #[test]
 fn a_run_whose_time_is_used_up_ends_well() {
-    let world = scripted::with("search: {slots: 1, candidates: 100000, wall_time: 1s}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 100000, wall_time: 1s}\n");
     let output = world.run(&["evolve", "--run", "short"]).ends(0).tells(&["stopped: the time of the run is used up"]);
     assert!(output.stdout.contains("best: candidate "), "{}", output.stdout);
     let run = world.read("short");
@@ -240,16 +240,39 @@ fn nothing_is_written_when_the_judge_cannot_start() {
 fn nothing_is_written_when_the_judges_program_is_missing() {
     let world = World::new();
     let output = Output::of(world.lone_harness().args(["evolve", "--run", "x"])).ends(1);
-    output.tells_one_error(&["packevolve-judge is not beside", "hint: `cargo build --release --workspace` makes both"]);
+    output.tells_one_error(&[
+        "packevolve-judge is not beside",
+        "in a checkout, `cargo build --release --workspace` makes both",
+    ]);
     assert!(!world.has_run("x"));
 }
 
+/// A program that raises when it is called.
+const RAISES: &str = "def balanced_packing(weight, num_packs):\n    raise ValueError('no packs')\n";
+
 #[test]
-fn a_baseline_that_cannot_be_measured_is_reported_with_its_reason() {
-    let world = scripted::world();
-    world.write("bad.py", "raise ValueError('no packs')\n");
+fn a_baseline_that_is_rejected_is_reported_with_its_reason() {
+    let world = World::new();
+    world.write("bad.py", RAISES);
     world.set("baseline", "bad.py");
-    world.run(&["evolve", "--run", "x"]).ends(4).tells(&["the baseline program was not measured", "no packs"]);
+    world.run(&["evolve", "--run", "x"]).ends(4).tells_one_error(&[
+        "the baseline program was rejected: it raises ValueError: no packs",
+        "line 2, in balanced_packing",
+        "start a new run",
+    ]);
+}
+
+#[test]
+fn a_seed_program_that_is_rejected_ends_the_run_at_once_with_its_reason() {
+    let world = World::new();
+    world.write("bad.py", RAISES);
+    world.set("program", "bad.py");
+    let wanted = ["the seed program was rejected: it raises ValueError: no packs", "line 2, in balanced_packing"];
+    world.run(&["evolve", "--run", "x"]).ends(4).tells_one_error(&wanted);
+    // The record has it, so a resumed run knows it too.
+    assert!(world.run(&["show", "seed", "--run", "x"]).ends(0).stdout.contains("raises ValueError: no packs"));
+    world.run(&["resume", "--run", "x"]).ends(4).tells_one_error(&wanted);
+    world.run(&["fsck", "--run", "x", "--repair"]).ends(0);
 }
 
 #[test]
@@ -267,6 +290,6 @@ fn settings_on_the_command_line_are_those_of_the_journal() {
     let started = measured::run().search.origin().clone();
     let value: Value = serde_json::to_value(&started.settings).unwrap();
     assert_eq!(value["search"]["candidates"], 16);
-    assert_eq!(value["search"]["slots"], 2);
+    assert_eq!(value["judges"][0]["slots"], 2);
     assert_eq!(started.epoch.to_string(), crate::support::EPOCH);
 }

@@ -1,12 +1,13 @@
 //! `packevolve export` and `replay --export`: a program as it leaves its run.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use packevolve::values::candidate::CandidateId;
 
 use crate::support::finished::{self, NAME};
 use crate::support::skip::skip;
-use crate::support::{World, repository, text_of};
+use crate::support::{Output, World, repository, text_of};
 
 /// The lines that `export` puts in.
 fn header(exported: &str) -> &str {
@@ -100,6 +101,139 @@ fn an_exported_program_is_a_drop_in_for_the_published_eplb() {
     }
     let output = world.tool(python.to_str().unwrap(), &[&["-B", "caller.py"], &candidates[..]].concat()).ends(0);
     assert_eq!(output.stdout, "all are drop-ins\n");
+}
+
+const ENGINES: [&str; 4] = ["deepseek", "sglang", "vllm", "ascend"];
+
+/// The files of a folder and of those in it, by their paths in it.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        paths.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_package_holds_the_program_its_origin_and_the_licences() {
+    let world = finished::world();
+    let alone = world.run(&["export", "best", "--run", NAME]).ends(0).stdout;
+    let best = finished::run().search.best().unwrap().candidate;
+    for engine in ENGINES {
+        let arguments = ["export", "--engine", engine, "--run", NAME, "-o", &format!("new/{engine}")];
+        world.run(&arguments).ends(0).tells(&["wrote ", "`pip install ./new/"]);
+        let package = world.path("new").join(engine);
+        let module = package.join(format!("packevolve_{engine}"));
+        assert_eq!(fs::read_to_string(module.join("program.py")).unwrap(), alone);
+        let origin = fs::read_to_string(module.join("origin.json")).unwrap();
+        let origin: serde_json::Value = serde_json::from_str(&origin).unwrap();
+        let (title, known) = (origin["title"].as_str().unwrap(), finished::run().search.candidate(best).unwrap());
+        assert_eq!(title, format!("candidate {best} ({}) of run {NAME}", known.name));
+        assert_eq!(origin["run"]["commit"], known.commit.to_string());
+        assert_eq!(origin["run"]["edits"].as_array().unwrap().len() + 1, finished::run().search.line_to(best).len());
+        assert!(origin["run"]["scores"]["held_out_windows"].as_u64().unwrap() > 0, "{origin}");
+        let version = fs::read_to_string(package.join("VERSION")).unwrap();
+        assert!(version.contains(&format!("+candidate.{best}.")), "{version}");
+        let names: Vec<PathBuf> = files_in(&package);
+        for wanted in ["LICENSE-APACHE", "LICENSE-MIT", "LICENSE-THIRD-PARTY", "README.md", "pyproject.toml"] {
+            assert!(names.contains(&package.join(wanted)), "{engine} lacks {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_package_goes_into_a_new_or_empty_folder_only() {
+    let world = finished::world();
+    fs::create_dir(world.path("empty")).unwrap();
+    world.run(&["export", "--engine", "vllm", "-o", "empty"]).ends(0);
+    let before = files_in(&world.path("empty"));
+    let refused = world.run(&["export", "--engine", "vllm", "-o", "empty", "--force"]).ends(3);
+    refused.tells_one_error(&["empty is not empty", "hint: name a new folder"]);
+    assert_eq!(files_in(&world.path("empty")), before);
+    world.run(&["export", "--engine", "vllm"]).ends(2).tells(&["--output"]);
+    world.run(&["export", "--engine", "vlm", "-o", "x"]).ends(2).tells(&["sglang, vllm, ascend"]);
+    world.run(&["export", "--program", "x.py", "-o", "x"]).ends(2).tells(&["--engine"]);
+}
+
+#[test]
+fn a_program_file_is_packaged_without_a_run() {
+    let world = World::new();
+    world.write("mine.py", text_of("candidates/eplb.py"));
+    world.run(&["export", "--engine", "sglang", "--program", "mine.py", "-o", "out"]).ends(0);
+    let program = fs::read_to_string(world.path("out/packevolve_sglang/program.py")).unwrap();
+    let (header, rest) = program.split_once("# Without these lines it is that file to the byte.\n#\n").unwrap();
+    assert!(header.contains("# file       mine.py\n") && header.contains("no run measured it"), "{header}");
+    assert_eq!(rest, text_of("candidates/eplb.py"));
+    let version = fs::read_to_string(world.path("out/VERSION")).unwrap();
+    assert!(version.contains("+program."), "{version}");
+    world.write("half.py", "def balanced_packing(weight, num_packs):\n    pass\n");
+    world.run(&["export", "--engine", "sglang", "--program", "half.py", "-o", "half"]).ends(0);
+    let refused = world.run(&["export", "--engine", "vllm", "--program", "half.py", "-o", "other"]).ends(3);
+    refused.tells_one_error(&["program half.py has no function `rebalance_experts`, which the package of vllm calls"]);
+    assert!(!world.path("other").exists());
+}
+
+/// Runs `tests/engines/offline.py` on a package of this program, in a world of its own.
+fn in_a_double(world: &World, engine: &str, candidate: &str, version: &[&str]) -> Option<Output> {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        skip("python", format_args!("there is no {}", python.display()));
+        return None;
+    }
+    let package = format!("{engine}-{candidate}");
+    if !world.path(&package).exists() {
+        world.run(&["export", candidate, "--run", NAME, "--engine", engine, "-o", &package]).ends(0);
+    }
+    let (script, folder) = (repository("tests/engines/offline.py"), format!("{package}-installed{}", version.concat()));
+    let arguments = ["-B", script.to_str().unwrap(), engine, &package, &folder];
+    Some(world.tool(python.to_str().unwrap(), &[&arguments[..], version].concat()))
+}
+
+/// Every check that `make engines` runs on the engine itself.
+fn passes_in_a_double(engine: &str, least: u64) {
+    let world = finished::world();
+    for candidate in ["seed", "refine_packing"] {
+        let Some(output) = in_a_double(&world, engine, candidate, &[]) else { return };
+        let output = output.ends(0);
+        let counted: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+        assert!(counted["checks"].as_u64().unwrap() >= least && counted["failed"] == 0, "{counted}");
+    }
+}
+
+#[test]
+fn the_package_for_deepseeks_interface_keeps_its_promises() {
+    passes_in_a_double("deepseek", 6);
+}
+
+#[test]
+fn the_package_for_sglang_keeps_its_promises_in_a_double() {
+    passes_in_a_double("sglang", 9);
+}
+
+#[test]
+fn the_package_for_vllm_keeps_its_promises_in_a_double() {
+    passes_in_a_double("vllm", 13);
+}
+
+#[test]
+fn the_package_for_vllm_ascend_keeps_its_promises_in_a_double() {
+    passes_in_a_double("ascend", 10);
+}
+
+#[test]
+fn a_package_refuses_an_engine_that_it_was_not_tried_with_unless_it_is_forced() {
+    let mut world = finished::world();
+    for engine in ["sglang", "vllm", "ascend"] {
+        let Some(refused) = in_a_double(&world, engine, "seed", &["0.0.9"]) else { return };
+        let refused = refused.ends(3);
+        let wanted = ["PackEvolve is NOT in place: this is ", " 0.0.9, it was tried with ", "PACKEVOLVE_FORCE=1"];
+        assert!(wanted.iter().all(|words| refused.stdout.contains(words)), "{}", refused.stdout);
+    }
+    world.export("PACKEVOLVE_FORCE", "1");
+    for engine in ["sglang", "vllm", "ascend"] {
+        // The checks run, so the package is in place.
+        in_a_double(&world, engine, "seed", &["0.0.8"]).unwrap().ends(0);
+    }
 }
 
 #[test]

@@ -279,6 +279,144 @@ fn an_archive_that_cannot_be_read_is_made_again_by_fsck_and_by_resume() {
     }
 }
 
+/// What a person does to an archive, what `fsck` says of it, and what is left to do.
+struct Mishap {
+    what: &'static str,
+    act: fn(&World, &std::path::Path),
+    /// The finding, and whether `--repair` cures it.
+    finding: &'static [&'static str],
+    repairable: bool,
+}
+
+fn git(world: &World, arguments: &[&str]) -> Output {
+    world.tool("git", &[&["--git-dir", "runs/x/archive.git"], arguments].concat())
+}
+
+/// Removes empty folders, as some copies do.
+fn drop_empty(folder: &std::path::Path) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+        drop_empty(&entry.path());
+        let _ = fs::remove_dir(entry.path());
+    }
+}
+
+const MISHAPS: [Mishap; 6] = [
+    Mishap {
+        what: "a copy without empty folders",
+        act: |world, archive| {
+            git(world, &["gc", "--quiet"]).ends(0);
+            drop_empty(archive);
+        },
+        finding: &["the archive has no refs/ folder, which a copy without empty folders loses", "--repair` makes it"],
+        repairable: true,
+    },
+    Mishap {
+        what: "a copy without objects",
+        act: |_, archive| fs::remove_dir_all(archive.join("objects/pack")).unwrap(),
+        finding: &["the archive has no object ", "--repair` makes it again from the journal"],
+        repairable: true,
+    },
+    Mishap {
+        what: "a copy without its index of packs",
+        act: |_, archive| {
+            let packs = fs::read_dir(archive.join("objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+            packs
+                .filter(|file| file.extension().is_some_and(|end| end == "idx"))
+                .for_each(|file| fs::remove_file(file).unwrap());
+        },
+        finding: &["the archive has no object "],
+        repairable: true,
+    },
+    Mishap {
+        what: "a link to another place",
+        act: |world, archive| {
+            fs::rename(archive, world.path("elsewhere")).unwrap();
+            fs::write(archive, "gitdir: ../../elsewhere\n").unwrap();
+        },
+        finding: &["not an archive (a bare git repository)"],
+        repairable: true,
+    },
+    Mishap {
+        what: "refs in another format",
+        act: |_, archive| {
+            // As `git refs migrate` of git 2.46 leaves it.
+            let config = fs::read_to_string(archive.join("config")).unwrap();
+            let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
+            fs::write(archive.join("config"), config + "[extensions]\n\trefstorage = reftable\n").unwrap();
+        },
+        finding: &[
+            "in a format of git that packevolve does not read",
+            "refs migrate --ref-format=files` makes it readable",
+        ],
+        repairable: false,
+    },
+    Mishap {
+        what: "a partial clone",
+        act: |_, archive| {
+            let config = fs::read_to_string(archive.join("config")).unwrap();
+            let config = config.replace("repositoryformatversion = 0", "repositoryformatversion = 1");
+            fs::write(archive.join("config"), config + "[extensions]\n\tpartialclone = origin\n").unwrap();
+        },
+        finding: &["in a format of git that packevolve does not read", "makes the archive again from the journal"],
+        repairable: false,
+    },
+];
+
+#[test]
+fn what_a_copy_or_another_git_made_of_an_archive_is_named_with_its_cure() {
+    for Mishap { what, act, finding, repairable } in MISHAPS {
+        let world = finished();
+        let refs = git(&world, &["show-ref"]).ends(0).stdout;
+        act(&world, &path(&world, "archive.git"));
+        let before = listing(&path(&world, ""));
+        let output = fsck(&world, &[]);
+        assert_eq!(output.code, Some(7), "{what}: {}", output.stderr);
+        finding.iter().for_each(|part| assert!(output.stdout.contains(part), "{what}: {part:?} in {}", output.stdout));
+        assert_eq!(listing(&path(&world, "")), before, "{what}: fsck writes");
+        let resume = Output::of(&mut scripted::command(&world, &["resume", "--run", NAME, "--candidates", "13"]));
+        if repairable {
+            assert_eq!(resume.code, Some(0), "{what}: {}", resume.stderr);
+            fsck(&world, &[]).ends(0);
+            let world = finished();
+            act(&world, &path(&world, "archive.git"));
+            fsck(&world, &["--repair"]).ends(0);
+            assert_eq!(git(&world, &["show-ref"]).ends(0).stdout, refs, "{what}");
+        } else {
+            // It looks before it writes.
+            assert_eq!(resume.code, Some(3), "{what}: {}", resume.stderr);
+            assert!(resume.stderr.contains("hint: "), "{what}: {}", resume.stderr);
+            fsck(&world, &["--repair"]).ends(7);
+            assert_eq!(listing(&path(&world, "")), before, "{what}: resume writes");
+        }
+    }
+}
+
+/// Every file below a folder, with its length.
+fn listing(folder: &std::path::Path) -> Vec<(PathBuf, u64)> {
+    let mut all = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all.extend(listing(&path));
+        }
+        all.push((path.clone(), fs::symlink_metadata(&path).unwrap().len()));
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn an_archive_that_was_moved_aside_is_never_deleted() {
+    let world = finished();
+    for number in 1..=3 {
+        fs::remove_dir_all(path(&world, "archive.git")).unwrap();
+        fs::write(path(&world, "archive.git"), number.to_string()).unwrap();
+        fsck(&world, &["--repair"]).ends(0);
+    }
+    for (name, wanted) in [("damaged", "1"), ("damaged-2", "2"), ("damaged-3", "3")] {
+        assert_eq!(fs::read_to_string(path(&world, &format!("archive.git.{name}"))).unwrap(), wanted);
+    }
+}
+
 /// Does something to the archive of a live run, and waits for the end of that run.
 fn disturbed(world: &World, disturb: impl FnOnce(PathBuf)) -> Output {
     let command = scripted::command(world, &["evolve", "--run", NAME, "--candidates", "12"]);

@@ -38,7 +38,7 @@ fn a_row_of_json_has_the_fields_that_scripts_rely_on() {
     let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(
         fields(&rows[0]),
-        "candidate commit doubtful duels held_out inconsistencies name outcome parents proposer scores"
+        "candidate commit doubtful duels held_out inconsistencies name outcome parents partial proposer scores"
     );
     let scores = &rows[0]["scores"];
     assert_eq!(

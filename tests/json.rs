@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::finished::{self, NAME};
 use crate::support::skip::skip;
-use crate::support::{Output, World, harness};
+use crate::support::{Output, World, harness, judge};
 
 const TOPIC: &str = include_str!("../src/cli/help/json.md");
 
@@ -99,6 +99,19 @@ fn what_is_printed_has_the_shape_of_its_schema() {
         ("resume", documents(&world, &["resume", "--run", NAME])),
         ("evaluate", documents(&world, &["evaluate", &program, "--against", &program, "--score", "adrs"])),
     ];
+    world.write("loads.json", "{\"logical_count\": [[[0, 0], [1, 2]], [[0, 0], [3, 4]]]}");
+    all.push(("loads", documents(&world, &["loads", "loads.json"])));
+    all.push(("presets", documents(&world, &["presets"])));
+    // Plans need a judge that makes them.
+    judge();
+    let measuring = World::new();
+    measuring.write("window.csv", "5,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1\n".repeat(4));
+    let worth = ["worth", "--program", &program, "--loads", "window.csv", "--next", "window.csv", "--redundant", "4"];
+    all.push(("worth", documents(&measuring, &worth)));
+    let plan = ["plan", "--program", &program, "--loads", "window.csv"];
+    all.push(("plan", documents(&measuring, &plan)));
+    measuring.run(&[&plan[..], &["-o", "plan.json"]].concat()).ends(0);
+    all.push(("plan", documents(&measuring, &[&plan[..], &["--from", "plan.json", "--expert-bytes", "1MB"]].concat())));
     let numbers: Vec<String> = (0..finished::CANDIDATES).map(|number| number.to_string()).collect();
     let shown = numbers.iter().flat_map(|number| documents(&world, &["show", number, "--run", NAME]));
     all.push(("show", shown.collect()));

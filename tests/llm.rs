@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use packevolve::archive::programs::derive;
-use packevolve::proposer::llm::client::{Asked, Client, Exchange, Failure};
+use packevolve::proposer::llm::client::{Client, Exchange, Failure};
 use packevolve::proposer::llm::context::{ProgramShown, PromptContext};
 use packevolve::proposer::llm::conversation::Conversation;
 use packevolve::proposer::llm::document::document;
@@ -40,6 +40,26 @@ fn asking(model: &ModelSettings) -> Request {
     Request::new(model, &Conversation::new("be brief".to_owned(), "say something".to_owned()))
 }
 
+/// A request with the failures that were reported before it ended.
+#[derive(Debug, PartialEq)]
+struct Asked {
+    failures: Vec<Failure>,
+    result: Result<Exchange, LlmError>,
+}
+
+impl Asked {
+    fn charge(&self) -> Charge {
+        let answer = self.result.as_ref().map_or(Charge::NONE, |exchange| exchange.charge);
+        self.failures.iter().map(|failure| failure.charge).sum::<Charge>() + answer
+    }
+}
+
+async fn ask(client: &Client, request: &Request, reserve: &mut impl Reserve) -> Asked {
+    let mut failures = Vec::new();
+    let result = client.ask(request, reserve, &mut |failure| failures.push(failure)).await;
+    Asked { failures, result }
+}
+
 /// Spends without limit.
 fn rich() -> Budget {
     Budget::new(Limit::default())
@@ -56,7 +76,7 @@ impl Outcome {
         let client = Client::with_key(model, Key::new(KEY)).unwrap();
         let mut budget = rich();
         let began = Instant::now();
-        let asked = wait_for(client.ask(&asking(model), &mut budget));
+        let asked = wait_for(ask(&client, &asking(model), &mut budget));
         let outcome = Self { asked, took: began.elapsed() };
         assert!(outcome.took <= client.longest(), "{:?} is longer than {:?}", outcome.took, client.longest());
         assert_eq!((budget.spent, budget.reserved), (outcome.asked.charge(), Charge::NONE));
@@ -103,7 +123,11 @@ fn stays(act: Act, kind: &str, requests: usize, scope: Scope, is_charged: bool) 
     assert_eq!((<&str>::from(error), error.scope()), (kind, scope), "{error:?}");
     assert_eq!((endpoint.arrived().len(), outcome.asked.failures.len()), (requests, requests), "{error:?}");
     let charge = if is_charged { asking(&model).worst } else { Charge::NONE };
-    assert!(outcome.asked.failures.iter().all(|failure| failure.charge == charge), "{:?}", outcome.asked);
+    // A body that is unreadable again costs nothing.
+    let charged = |failure: &Failure| if failure.is_again { Charge::NONE } else { charge };
+    assert!(outcome.asked.failures.iter().all(|failure| failure.charge == charged(failure)), "{:?}", outcome.asked);
+    let waits = outcome.asked.failures.iter().map(|failure| failure.wait.is_some());
+    assert!(waits.eq((1..=requests).map(|number| number < requests)), "{:?}", outcome.asked);
     outcome
 }
 
@@ -132,7 +156,7 @@ fn without_a_key_none_is_sent() {
     let endpoint = Endpoint::playing(vec![Act::Say("a".to_owned())]);
     let model = model(&endpoint.base_url());
     let client = Client::open(&model).unwrap();
-    wait_for(client.ask(&asking(&model), &mut rich())).result.unwrap();
+    wait_for(ask(&client, &asking(&model), &mut rich())).result.unwrap();
     assert!(!endpoint.arrived()[0].head.to_lowercase().contains("authorization"));
 }
 
@@ -225,17 +249,34 @@ fn a_huge_reply_is_not_read_to_its_end() {
 }
 
 #[test]
-fn an_empty_reply_and_an_invalid_one_are_retried() {
-    stays(Act::body(""), "empty", 3, Scope::Endpoint, true);
-    let outcome = stays(Act::body("<html>Sign in</html>"), "not-json", 3, Scope::Endpoint, true);
+fn an_empty_reply_and_an_unreadable_one_are_retried_once_and_charged_once() {
+    let outcome = stays(Act::body(""), "empty", 2, Scope::Endpoint, true);
+    assert!(!outcome.asked.failures[0].is_again && outcome.asked.failures[1].is_again);
+    let outcome = stays(Act::body("<html>Sign in</html>"), "not-json", 2, Scope::Endpoint, true);
     assert!(outcome.failure().error.to_string().contains("\"<html>Sign in</html>\""));
-    stays(Act::body(&answer("x")[..60]), "not-json", 3, Scope::Endpoint, true);
+    assert!(!outcome.asked.failures[0].is_again && outcome.asked.failures[1].is_again);
+    stays(Act::body(&answer("x")[..60]), "truncated", 3, Scope::Endpoint, true);
+}
+
+#[test]
+fn what_stays_unreadable_is_charged_at_its_worst_once_for_all_requests() {
+    let page = Act::body("<html>Sign in</html>");
+    let endpoint = Endpoint::playing(vec![page.clone(), page.clone(), page.clone(), Act::Say("a".to_owned()), page]);
+    let model = model(&endpoint.base_url());
+    let client = Client::with_key(&model, None).unwrap();
+    let request = asking(&model);
+    let charges = |asked: Asked| asked.failures.iter().map(|failure| failure.charge).collect::<Vec<_>>();
+    let (worst, none) = (request.worst, Charge::NONE);
+    assert_eq!(charges(wait_for(ask(&client, &request, &mut rich()))), [worst, none]);
+    assert_eq!(charges(wait_for(ask(&client, &request, &mut rich()))), [none]);
+    assert_eq!(wait_for(ask(&client, &request, &mut rich())).result.unwrap().text, "a");
+    assert_eq!(charges(wait_for(ask(&client, &request, &mut rich()))), [worst, none]);
 }
 
 #[test]
 fn a_reply_without_content_is_an_error_and_not_retried() {
     stays(Act::body("{\"choices\": [{\"message\": {}}]}"), "no-content", 1, Scope::Request, true);
-    stays(Act::body("{\"object\": \"list\"}"), "no-content", 1, Scope::Request, true);
+    stays(Act::body("{\"object\": \"list\"}"), "no-choices", 1, Scope::Request, true);
 }
 
 #[test]
@@ -245,7 +286,7 @@ fn an_answer_that_was_cut_off_is_reported_and_charged_as_counted() {
     let model = model(&endpoint.base_url());
     let outcome = Outcome::of(&model);
     let failure = outcome.failure();
-    assert_eq!(failure.error, LlmError::CutOff { finish_reason: "length".to_owned() });
+    assert_eq!(failure.error, LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 0 });
     assert_eq!(failure.charge, Charge::of(Usage { prompt_tokens: 100, completion_tokens: 10 }, model.prices));
     assert_eq!((failure.reply.as_slice(), endpoint.arrived().len()), (body.as_bytes(), 1));
 }
@@ -263,7 +304,12 @@ fn a_request_that_is_not_taken_is_not_sent_again_nor_elsewhere() {
     stays(Act::refuse(400, "", "context_length_exceeded"), "not-accepted", 1, Scope::Request, false);
     let elsewhere = Endpoint::playing(vec![Act::Say("caught".to_owned())]);
     let headers = format!("Location: {}\r\n", elsewhere.base_url());
-    stays(Act::refuse(307, &headers, "there"), "not-accepted", 1, Scope::Request, false);
+    let outcome = stays(Act::refuse(307, &headers, "there"), "redirected", 1, Scope::Request, false);
+    let message = outcome.failure().error.to_string();
+    assert!(
+        message.contains(&format!("(307) to {}, which is not followed; asked: POST http", elsewhere.base_url())),
+        "{message}"
+    );
     assert!(elsewhere.arrived().is_empty(), "no key follows a redirection");
 }
 
@@ -292,7 +338,7 @@ fn a_request_that_holds_the_key_is_never_sent() {
     let model = model(&endpoint.base_url());
     let client = Client::with_key(&model, Key::new(KEY)).unwrap();
     let request = Request::new(&model, &Conversation::new("s".to_owned(), format!("my key is {KEY}")));
-    let asked = wait_for(client.ask(&request, &mut rich()));
+    let asked = wait_for(ask(&client, &request, &mut rich()));
     assert_eq!(asked, Asked { failures: Vec::new(), result: Err(LlmError::KeyInRequest) });
     assert!(endpoint.arrived().is_empty());
 }
@@ -312,7 +358,7 @@ fn no_try_is_made_that_the_budget_has_no_room_for() {
     let request = asking(&model);
     let limit = Limit { tokens: None, nanodollars: Some(2 * request.worst.nanodollars) };
     let mut budget = Budget::new(limit);
-    let asked = wait_for(client.ask(&request, &mut budget));
+    let asked = wait_for(ask(&client, &request, &mut budget));
     // Two lost replies may have been charged, so that there is no room for a third try.
     assert_eq!(asked.result, Err(LlmError::OverBudget));
     assert_eq!((endpoint.arrived().len(), asked.failures.len()), (2, 2));
@@ -343,7 +389,7 @@ fn requests_in_flight_count_at_their_worst() {
     let budget = Mutex::new(Budget::new(limit));
     let (mut one, mut other) = (Shared(&budget), Shared(&budget));
     let (first, second) =
-        wait_for(async { tokio::join!(client.ask(&request, &mut one), client.ask(&request, &mut other)) });
+        wait_for(async { tokio::join!(ask(&client, &request, &mut one), ask(&client, &request, &mut other)) });
     assert_eq!((first.result.is_ok(), second.result), (true, Err(LlmError::OverBudget)));
     // What it really cost leaves less than the worst case of another one.
     let spent = budget.lock().unwrap().spent;
@@ -360,12 +406,12 @@ fn requests_at_the_same_time_do_not_wait_for_each_other() {
     let request = asking(&model);
     let (first, second) = wait_for(async {
         let (mut one, mut other) = (rich(), rich());
-        tokio::join!(client.ask(&request, &mut one), async {
+        tokio::join!(ask(&client, &request, &mut one), async {
             while endpoint.arrived().is_empty() {
                 tokio::task::yield_now().await;
             }
             let began = Instant::now();
-            (client.ask(&request, &mut other).await.result, began.elapsed())
+            (ask(&client, &request, &mut other).await.result, began.elapsed())
         })
     });
     assert_eq!(<&str>::from(first.result.unwrap_err()), "timeout");
@@ -392,10 +438,10 @@ fn an_edit_that_does_not_apply_comes_back_as_one_that_does() {
     let context = PromptContext { parent: shown, ..PromptContext::bare_example() };
 
     let conversation = prompts.ask(RequestForm::Edit, &context).unwrap();
-    let first = wait_for(client.ask(&Request::new(&model, &conversation), &mut rich())).result.unwrap();
+    let first = wait_for(ask(&client, &Request::new(&model, &conversation), &mut rich())).result.unwrap();
     let error = document(RequestForm::Edit, &parent, &first.text).unwrap_err();
     let back = prompts.repair(conversation, first.text, &error.diagnosis(), 1).unwrap();
-    let second = wait_for(client.ask(&Request::new(&model, &back), &mut rich())).result.unwrap();
+    let second = wait_for(ask(&client, &Request::new(&model, &back), &mut rich())).result.unwrap();
     let document = document(RequestForm::Edit, &parent, &second.text).unwrap();
     assert_eq!(derive(&parent, &document).unwrap().0.name, "cpu_sort");
 

@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdout, Stdio};
 
 use packevolve::run::fold::Run;
 use packevolve::run::folder::RunFolder;
-use packevolve::values::event::Event;
+use packevolve::search::Outcome;
+use packevolve::values::event::{Event, Proposer};
 use packevolve_contract::evaluation::Evaluation;
 
 use crate::support::World;
@@ -140,7 +141,10 @@ fn of_one_candidate_there_is_its_attempt_its_making_and_its_judgement() {
     for (id, known) in run.search.candidates().filter(|(_, known)| known.proposer.is_some()) {
         let log = world.run(&["log", "--run", NAME, "--candidate", &id.to_string()]).ends(0).stdout;
         let lines: Vec<&str> = log.lines().collect();
-        assert_eq!(lines.len(), 3 + 2 * known.duels.len(), "{log}");
+        // Those of the corpus that are measured are so twice: on one window of each case, and in full.
+        let is_measured = !matches!(known.outcome, Some(Outcome::Rejected));
+        let verdicts = if is_measured && matches!(known.proposer, Some(Proposer::Corpus(_))) { 2 } else { 1 };
+        assert_eq!(lines.len(), 2 + verdicts + 2 * known.duels.len(), "{log}");
         assert!(lines[0].contains(": attempt ") || lines[0].contains("  attempt "), "{log}");
         assert!(lines[1].contains(&format!("candidate {id} [{}] made by attempt ", known.commit.short())), "{log}");
         assert!(lines[2..].iter().all(|line| line.contains(&format!("candidate {id} "))), "{log}");
@@ -155,13 +159,13 @@ fn rejected_candidates_are_listed_with_their_whole_reasons() {
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/golden");
     let run = Run::open(RunFolder::new(golden.into())).unwrap();
     let rejection = |event: &Event| match event {
-        Event::CandidateEvaluated { candidate, evaluation: Evaluation::Rejected { rejection, .. } } => {
+        Event::CandidateEvaluated { candidate, evaluation: Evaluation::Rejected { rejection, .. }, .. } => {
             Some(format!("candidate {candidate} rejected: it {rejection}"))
         }
         _ => None,
     };
     let rejected: Vec<String> = run.entries().unwrap().iter().filter_map(|entry| rejection(&entry.event)).collect();
-    assert!(rejected.len() > 5, "{rejected:?}");
+    assert!(rejected.len() > 3, "{rejected:?}");
     for arguments in [&["log", "--run", golden, "--rejected"][..], &["log", "-f", "--run", golden, "--rejected"]] {
         let log = world.run(arguments).ends(0).stdout;
         assert_eq!(log.lines().count(), rejected.len(), "{log}");

@@ -41,7 +41,7 @@ fn model(name: &str, base_url: &str) -> Value {
 
 /// A world whose proposers are only these models, with `more` settings of theirs.
 fn world_of(models: &[Value], more: &Value) -> World {
-    let mut world = scripted::with("search: {slots: 2, candidates: 8}\n");
+    let mut world = scripted::with("judges: [{slots: 2}]\nsearch: {candidates: 8}\n");
     world.export(KEY_ENV, KEY);
     let mut proposers = json!({
         "models": models, "corpus": null, "compose": {"enabled": false}, "cross": {"enabled": false}, "mutate": {"enabled": false}, "prune": {"enabled": false}, "summary_every": 0,
@@ -186,6 +186,13 @@ fn what_does_not_work_goes_back_and_what_worked_is_summed_up_for_later_prompts()
     world.run(&["evolve", "--run", "x", "--candidates", "8"]).ends(0);
     let run = world.read("x");
     assert_eq!(run.search.candidates().len(), 8);
+    // The record has the answer; why it went back follows from that.
+    let log = world.run(&["log", "--run", "x"]).ends(0).stdout;
+    let unusable: Vec<&str> = log.lines().filter(|line| line.contains("no proposal that can be tried")).collect();
+    assert!(
+        unusable.len() == 1 && unusable[0].contains("one asked for attempt ") && unusable[0].contains("answered, no"),
+        "{log}"
+    );
     let arrived = endpoint.arrived();
     let back = arrived[1].said();
     assert_eq!((back.len(), back[2].as_str()), (4, "first thoughts"));
@@ -265,7 +272,7 @@ fn an_endpoint_that_is_down_pauses_one_that_refuses_the_key_is_switched_off_and_
     let world = world_of(&models, &offline());
     let output = world.run(&["evolve", "--run", "x", "--candidates", "16"]).ends(0);
     output.tells(&[
-        "note: language model down pauses: cannot be reached",
+        "note: language model down pauses for 15.0 s, until ",
         "note: language model stranger is switched off: ",
         "note: language model keyless is switched off: no key: the environment variable NO_SUCH_VARIABLE is not set",
         "stopped: all candidates asked for were made",
@@ -297,7 +304,8 @@ fn a_pause_ends_and_the_model_is_asked_again() {
 fn a_run_whose_models_are_all_switched_off_ends() {
     let stranger = Endpoint::playing(vec![Act::refuse(401, "", "wrong key")]);
     let world = world_of(&[model("stranger", &stranger.base_url())], &json!({}));
-    world.run(&["evolve", "--run", "x"]).ends(0).tells(&["stopped: nothing new is found any more"]);
+    let output = world.run(&["evolve", "--run", "x"]).ends(8);
+    output.tells(&["stopped: no proposer is left: every language model is switched off", "hint: `packevolve resume"]);
 }
 
 #[test]
@@ -353,4 +361,152 @@ fn ctrl_c_drops_open_requests_and_resume_asks_again_as_after_a_kill() {
     assert_eq!(run.search.models().spent().nanodollars, 2 * 20_000_000 + 3 * 10_000_000);
     assert!(selections(&run).all(|selection| selection.proposer == Proposer::Model(0)));
     is_made_again(&world);
+}
+
+/// The model alone, one request at a time.
+fn alone(endpoint: &Endpoint, more: &Value) -> World {
+    let mut model = model("one", &endpoint.base_url());
+    model["max_concurrent"] = json!(1);
+    world_of(&[model], more)
+}
+
+#[test]
+fn a_model_that_refuses_every_request_is_switched_off_after_two_prompts() {
+    let endpoint = Endpoint::playing(vec![Act::refuse(400, "", "top_k is not supported")]);
+    let world = alone(&endpoint, &offline());
+    let refusal = "note: language model one is switched off: the request is not accepted (400): top_k is not supported";
+    world.run(&["evolve", "--run", "x", "--candidates", "30"]).ends(0).tells(&[refusal, "stopped: all candidates"]);
+    assert_eq!(endpoint.arrived().len(), 3, "the first prompt is sent again without the role of the system");
+    is_made_again(&world);
+    let alone = alone(&endpoint, &json!({}));
+    alone.run(&["evolve", "--run", "x"]).ends(8).tells(&[refusal, "stopped: no proposer is left"]);
+    is_made_again(&alone);
+}
+
+#[test]
+fn a_model_whose_answers_are_useless_pauses_with_the_reason_and_the_others_go_to_the_end() {
+    let twice = format!(
+        "<NAME>a</NAME>\n<DESCRIPTION>b</DESCRIPTION>\n{0}{0}",
+        "<DIFF>\nx\n</DIFF>\n```\ndef balanced_packing(a\n```\n"
+    );
+    let endpoint = Endpoint::playing(vec![Act::Say(twice)]);
+    let mut more = offline();
+    more["repairs"] = json!(0);
+    let world = alone(&endpoint, &more);
+    let output = world.run(&["evolve", "--run", "x", "--candidates", "60"]).ends(0);
+    let output = output.tells(&["note: language model one pauses for 15.0 s, until ", "stopped: all candidates"]);
+    let wanted = "UTC: 5 attempts in a row led to no candidate, the latest: no proposal that can be tried: 2 ";
+    assert!(output.stderr.contains(wanted), "{}", output.stderr);
+    assert!(output.stderr.contains("in the reply, one perhaps in its thoughts: answer with one"), "{}", output.stderr);
+    let run = world.read("x");
+    assert_eq!(run.search.candidates().len(), 60);
+    assert_eq!(endpoint.arrived().len(), 5);
+    is_made_again(&world);
+}
+
+#[test]
+fn a_model_without_the_role_of_the_system_is_asked_without_it() {
+    for status in [400, 500] {
+        let endpoint = Endpoint::playing(vec![Act::WithoutSystem(status, format!("_IDEA = {{n}}  {MEASURED}"))]);
+        let world = alone(&endpoint, &json!({}));
+        world.run(&["evolve", "--run", "x", "--candidates", "4"]).ends(0);
+        assert_eq!(world.read("x").search.candidates().len(), 4);
+        let lengths: Vec<usize> = endpoint.arrived().iter().map(|arrived| arrived.said().len()).collect();
+        let refused = if status == 400 { 1 } else { 3 };
+        assert_eq!(lengths, [vec![2; refused], vec![1; 3]].concat(), "{status}");
+        let first = endpoint.arrived()[0].said().join("\n\n");
+        assert_eq!(endpoint.arrived()[refused].said(), [first], "what was said is the same");
+        is_made_again(&world);
+    }
+    let endpoint = Endpoint::playing(vec![idea()]);
+    let mut without = model("one", &endpoint.base_url());
+    without["system"] = json!(false);
+    let world = world_of(&[without], &json!({}));
+    world.run(&["evolve", "--run", "x", "--candidates", "3"]).ends(0);
+    assert!(endpoint.arrived().iter().all(|arrived| arrived.said().len() == 1));
+}
+
+#[test]
+fn a_prompt_that_is_refused_does_not_switch_off_a_model_that_has_answered() {
+    let refused = Act::refuse(403, "", "not this one");
+    let endpoint = Endpoint::playing(vec![idea(), refused.clone(), refused.clone(), idea(), refused]);
+    let world = alone(&endpoint, &json!({}));
+    let output = world.run(&["evolve", "--run", "x", "--candidates", "8"]).ends(8);
+    output.tells(&["note: language model one is switched off: the key is not accepted (403): not this one"]);
+    let run = world.read("x");
+    assert_eq!(run.search.candidates().len(), 3);
+    // Three in a row are too many; a prompt that comes twice counts once.
+    assert!((7..=16).contains(&endpoint.arrived().len()), "{}", endpoint.arrived().len());
+    // It may pause before that, if the same prompt comes too often.
+    assert_eq!(count(&run, |event| matches!(event, Event::ModelPaused { seconds: None, .. })), 1);
+    is_made_again(&world);
+}
+
+#[test]
+fn what_one_model_declines_does_not_end_the_work_of_the_others() {
+    let useless = Endpoint::playing(vec![Act::refuse(503, "Retry-After: 0\r\n", "busy")]);
+    let mut model = model("busy", &useless.base_url());
+    (model["retries"], model["max_concurrent"]) = (json!(0), json!(8));
+    let world = world_of(&[model], &offline());
+    let output = world.run(&["evolve", "--run", "x", "--candidates", "40"]).ends(0);
+    output.tells(&["stopped: all candidates asked for were made"]);
+    let run = world.read("x");
+    assert_eq!(run.search.candidates().len(), 40);
+    assert!(useless.arrived().len() <= 110, "{} requests", useless.arrived().len());
+    is_made_again(&world);
+}
+
+#[test]
+fn a_failed_try_is_recorded_and_shown_while_the_request_waits_for_the_next() {
+    let endpoint = Endpoint::playing(vec![Act::refuse(500, "", "oops")]);
+    let mut model = model("one", &endpoint.base_url());
+    (model["initial_backoff"], model["max_backoff"]) = (json!("10min"), json!("10min"));
+    model["max_concurrent"] = json!(1);
+    let world = world_of(&[model], &json!({}));
+    let live = Live::start(&world, "x", &["evolve", "--run", "x"]);
+    live.wait_for("model-asked", 1);
+    live.wait_for("baseline-evaluated", 1);
+    live.signal(Signal::SIGINT);
+    let output = live.end().ends(130);
+    let wanted = "note: language model one: the endpoint fails (500): oops; asked again after 10 min 0 s";
+    assert!(output.stderr.contains(wanted), "{}", output.stderr);
+    let run = world.read("x");
+    assert_eq!(kinds_of_errors(&run), ["server"], "the try was free, and no other was under way");
+    assert_eq!(endpoint.arrived().len(), 1);
+}
+
+#[test]
+fn a_key_in_place_of_the_name_of_its_variable_shows_nowhere() {
+    const CANARY: &str = "cAnArY1234567890";
+    let endpoint = Endpoint::playing(vec![idea()]);
+    for (name, value) in [
+        ("key_env", json!(format!("sk-{CANARY}"))),
+        ("key_env", json!(format!("hf_{CANARY}"))),
+        ("key_env", json!(format!("${{{CANARY}}}"))),
+        ("key_env", json!(format!("Bearer {CANARY}"))),
+        ("key_env", json!([CANARY])),
+        ("base_url", json!(format!("sk-{CANARY}"))),
+        ("base_url", json!(format!("http://user:{CANARY}@127.0.0.1/v1"))),
+        ("parameters", json!({"max_tokens": 9, "api_key": CANARY})),
+        ("parameters", json!({"max_tokens": 9, "headers": {"Authorization": CANARY}})),
+        ("api_key", json!(CANARY)),
+    ] {
+        let mut model = model("one", &endpoint.base_url());
+        model[name] = value.clone();
+        let world = world_of(&[model], &json!({}));
+        let output = world.run(&["evolve", "--run", "x", "--candidates", "3"]).ends(3);
+        assert!(!output.stderr.contains(CANARY) && !output.stdout.contains(CANARY), "{name}: {}", output.stderr);
+        assert!(output.stderr.contains(name) && !world.has_run("x"), "{}", output.stderr);
+        fs::remove_file(world.path("config.yaml")).unwrap();
+        no_file_holds(&world.path(""), CANARY);
+    }
+    assert!(endpoint.arrived().is_empty());
+}
+
+fn no_file_holds(path: &Path, text: &str) {
+    if path.is_dir() {
+        return fs::read_dir(path).unwrap().for_each(|entry| no_file_holds(&entry.unwrap().path(), text));
+    }
+    let bytes = fs::read(path).unwrap_or_default();
+    assert!(!holds(&bytes, text), "{} holds it", path.display());
 }

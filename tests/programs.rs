@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use packevolve::archive::programs::derive;
+use packevolve::config::Asset;
 use packevolve::edit::apply::Edit;
 use packevolve::edit::proposal::Proposal;
 use packevolve::proposer::corpus;
@@ -41,7 +42,7 @@ fn seed_program() -> String {
 /// The whole corpus, applied in the harness's own order.
 fn applied() -> Vec<Applied> {
     let seed = seed_program();
-    let documents = corpus::read(&root().join("candidates/proposals")).unwrap();
+    let documents = corpus::read(&Asset::At(root().join("candidates/proposals"))).unwrap();
     let mut all: Vec<Applied> = Vec::new();
     for planned in corpus::plan(&seed, documents) {
         let parent = planned.parent.map(|place| &all[place]);
@@ -72,6 +73,8 @@ fn every_given_proposal_is_reached_from_the_seed_program_by_edits_alone() {
         ("vectorized_ensemble_refinement_v2", Some("bridge_greedy_ensemble")),
         ("bridge_greedy_restarts", None),
         ("batched_refinement_packing", Some("bridge_greedy_restarts")),
+        // Leads to no proposal, but to the frame of the compiled blocks.
+        ("bridge_numba_lpt", None),
     ];
     let as_set = |pairs: &[(_, _)]| pairs.iter().copied().collect::<BTreeSet<(&str, Option<&str>)>>();
     assert_eq!(as_set(&family), as_set(&bridged));

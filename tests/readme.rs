@@ -1,6 +1,7 @@
 //! README and help topics: their commands parse and their settings load; the help of each command is its snapshot.
 
 use std::fs;
+use std::process::Command;
 
 use clap::error::ErrorKind;
 use packevolve::cli;
@@ -26,7 +27,7 @@ fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
 
 #[test]
 fn the_readme_is_short_enough_to_be_read() {
-    assert!(README.lines().count() <= 250, "{} lines", README.lines().count());
+    assert!(README.lines().count() <= 280, "{} lines", README.lines().count());
 }
 
 #[test]
@@ -71,12 +72,28 @@ fn settings(yaml: &str) -> Settings {
 #[test]
 fn every_example_of_settings_can_be_used() {
     let examples: Vec<&str> = pages().flat_map(|(_, page)| blocks(page, "yaml")).collect();
-    assert!(examples.len() >= 2);
+    assert!(examples.len() >= 4);
     for example in examples {
-        let llm = settings(example).llm;
-        assert_eq!(llm.models[0].name, "some-large-model");
-        assert_eq!(llm.budget_dollars, Some(5.0));
+        let Settings { llm, judges, evaluation, .. } = settings(example);
+        let has_models = llm.models.first().is_some_and(|model| model.name == "some-large-model");
+        assert_eq!(has_models, llm.budget_dollars == Some(5.0));
+        let is_elsewhere = judges.iter().any(|place| !place.launch.is_empty());
+        assert!(has_models || is_elsewhere || evaluation.policy.is_some(), "{example}");
     }
+}
+
+/// The settings that the job of a scheduler writes are inside its script.
+#[test]
+fn the_job_for_slurm_is_a_script_whose_settings_can_be_used() {
+    let (_, cluster) = pages().find(|(name, _)| *name == "cluster").unwrap();
+    let [script] = blocks(cluster, "sh")[..] else { panic!("one script") };
+    let (_, rest) = script.split_once("<<END\n").unwrap();
+    let [place] = &settings(rest.split_once("END\n").unwrap().0).judges[..] else { panic!("one place") };
+    assert_eq!((place.slots, place.launch[0].as_str()), (191, "srun"));
+    let syntax = Command::new("bash").args(["-n", "-c", script]).output().unwrap();
+    assert!(syntax.status.success(), "{syntax:?}");
+    let last = script.lines().last().unwrap().strip_prefix("exec ").unwrap();
+    cli::command().try_get_matches_from(last.split_whitespace()).unwrap();
 }
 
 /// A change of the help shows in review. To write the snapshots:

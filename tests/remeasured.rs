@@ -34,7 +34,7 @@ fn world_where(change: impl Fn(&mut Sample)) -> (World, String) {
         measurement.cases.iter_mut().flat_map(|case| &mut case.samples).for_each(&change);
     };
     let world = world_with(|event| match event {
-        Event::CandidateEvaluated { candidate, evaluation: Evaluation::Measured { measurement } }
+        Event::CandidateEvaluated { candidate, evaluation: Evaluation::Measured { measurement }, .. }
             if *candidate == wanted =>
         {
             change_all(measurement);

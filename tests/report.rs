@@ -28,7 +28,7 @@ use crate::support::{World, finished, forged, repository, scripted, text_of};
 const PICTURES: &str = "PACKEVOLVE_TEST_PICTURES";
 /// A page that is looked at in place of that of the small run: the report of a real one, say.
 const PAGE: &str = "PACKEVOLVE_TEST_PAGE";
-const LOOKS: [(&str, Look); 3] = [
+pub const LOOKS: [(&str, Look); 3] = [
     ("light", Look { width: 1000, scheme: "light" }),
     ("dark", Look { width: 1000, scheme: "dark" }),
     ("phone", Look { width: 400, scheme: "light" }),
@@ -41,7 +41,7 @@ fn reported(world: &World, arguments: &[&str]) -> String {
     fs::read_to_string(world.path("report.html")).unwrap()
 }
 
-fn keep(name: &str, bytes: &[u8]) {
+pub fn keep(name: &str, bytes: &[u8]) {
     if let Some(folder) = std::env::var_os(PICTURES) {
         fs::write(Path::new(&folder).join(name), bytes).unwrap();
     }
@@ -202,7 +202,7 @@ fn a_golden_run_can_be_reported() {
 #[test]
 fn a_run_with_language_models_tells_what_they_cost() {
     let endpoint = Endpoint::playing(vec![Act::Insert("_IDEA = {n}".to_owned())]);
-    let world = scripted::with("search: {slots: 1, candidates: 4}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 4}\n");
     let model = json!({
         "name": "someone", "base_url": endpoint.base_url(), "model": "m", "parameters": {"max_tokens": 20},
         "prices": {"prompt": 0, "completion": 1000},
@@ -218,11 +218,11 @@ fn a_run_with_language_models_tells_what_they_cost() {
 }
 
 /// A name that tries to be more than a name.
-const HOSTILE: &str = "</script><script>alert('a')</script><img src=x onerror=\"alert(1)\">";
+pub const HOSTILE: &str = "</script><script>alert('a')</script><img src=x onerror=\"alert(1)\">";
 
-#[test]
-fn proposals_and_programs_appear_as_text() {
-    let world = scripted::with("search: {slots: 1, candidates: 2}\n");
+/// A run whose every word tries to be more than a word, and the world it is in.
+pub fn hostile_run() -> (World, Run) {
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {candidates: 2}\n");
     fs::create_dir(world.path("corpus")).unwrap();
     let given = text_of("candidates/proposals/000_0_bridge_vectorized_lpt.txt");
     let code = format!("    {GOOD} {HOSTILE} </pre></body></html>\n    device = weight.device\n");
@@ -239,6 +239,12 @@ fn proposals_and_programs_appear_as_text() {
         declined_documents(&run.folder).unwrap().iter().map(|(_, reason)| reason.to_string()).collect();
     assert_eq!(run.search.best().unwrap().candidate.0, 1, "the edit is in the winning line: {declined:?}");
     let run = hostile_machine(run);
+    (world, run)
+}
+
+#[test]
+fn proposals_and_programs_appear_as_text() {
+    let (world, run) = hostile_run();
     let page = report::html(&run, &run.entries().unwrap()).unwrap();
     is_harmless(&page);
     // In a description, an edit, a name, text and figures; and in what the run is called and the machine is said to be.
@@ -251,7 +257,7 @@ fn proposals_and_programs_appear_as_text() {
 }
 
 /// Puts control characters and markup wherever a journal may hold words.
-fn hostile_machine(run: Run) -> Run {
+pub fn hostile_machine(run: Run) -> Run {
     let words = format!("{HOSTILE}\u{1b}[2J\u{0}\u{9b}\r\u{7f}");
     let mut events = events(&run);
     for event in &mut events {
@@ -266,6 +272,9 @@ fn hostile_machine(run: Run) -> Run {
                 }
             }
             Event::CandidateCreated(created) => created.name.clone_from(&words),
+            Event::CandidateEvaluated { evaluation: Evaluation::Rejected { evidence, .. }, .. } => {
+                (evidence.traceback, evidence.output) = (words.clone(), words.clone());
+            }
             _ => {}
         }
     }
@@ -312,6 +321,7 @@ fn many(run: &Run, count: u64) -> Vec<Event> {
     let attempts = events.iter().filter(|event| matches!(event, Event::Selected { .. })).count() as u64;
     let first = run.search.candidates().len() as u64;
     events.push(Event::RunResumed { candidates: first + count });
+    events.push(Event::SlotOpened { slot: 0, judge: None, baseline: None });
     let mut rng = stream(1, 0, Purpose::Proposal);
     for nth in 0..count {
         let (attempt, candidate) = (attempts + nth, CandidateId(first + nth));
@@ -339,7 +349,12 @@ fn many(run: &Run, count: u64) -> Vec<Event> {
         }
         events.push(Event::Selected { attempt, selection });
         events.push(Event::CandidateCreated(created));
-        events.push(Event::CandidateEvaluated { candidate, evaluation: Evaluation::Measured { measurement } });
+        events.push(Event::CandidateEvaluated {
+            candidate,
+            slot: 0,
+            evaluation: Evaluation::Measured { measurement },
+            partial: false,
+        });
     }
     events
 }

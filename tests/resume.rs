@@ -9,7 +9,7 @@ use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, StopReason};
 
 use crate::support::live::Live;
-use crate::support::{Output, World, count, judge, scripted, settings};
+use crate::support::{Output, World, count, judge, scripted};
 
 const CANDIDATES: &str = "12";
 
@@ -39,7 +39,8 @@ fn is_whole(world: &World) {
 
 fn judged(run: &Run) -> Vec<CandidateId> {
     let of = |event: &Event| match event {
-        Event::CandidateEvaluated { candidate, .. } => Some(*candidate),
+        // Another one takes the place of a partial one.
+        Event::CandidateEvaluated { candidate, partial: false, .. } => Some(*candidate),
         _ => None,
     };
     run.entries().unwrap().iter().filter_map(|entry| of(&entry.event)).collect()
@@ -183,12 +184,11 @@ fn a_stop_file_ends_a_run_and_is_gone_when_it_is_resumed() {
 
 #[test]
 fn a_run_that_dies_during_pruning_continues_pruning() {
-    let world = scripted::world();
-    world.write(
-        "config.yaml",
-        settings("search: {slots: 1}\n").replace("prune: {enabled: false}", "prune: {attempts: 10}"),
-    );
-    let world = world.slowed();
+    let world = scripted::world().slowed();
+    let config = fs::read_to_string(world.path("config.yaml")).unwrap();
+    let pruned = config.replace("prune: {enabled: false}", "prune: {attempts: 10}");
+    assert_ne!(pruned, config);
+    world.write("config.yaml", pruned);
     let cut =
         |run: &Run| count(run, |event| matches!(event, Event::Selected { selection, .. } if selection.cut.is_some()));
     let live = evolve(&world);

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use packevolve::config::Config;
+use packevolve::config::{Asset, Config};
 use packevolve::journal::{Journal, read};
 use packevolve::proposer::{catalogue, corpus};
 use packevolve::run::driver::{Driver, RunUpdate, Start};
@@ -124,17 +124,18 @@ impl Course {
 /// Everything as in a run of these settings, up to where the corpus has been judged.
 fn beginning(file: &Path) -> anyhow::Result<Start> {
     let config = Config::read(Some(file))?;
-    let mut corpus = config.proposers.corpus.as_deref().map_or(Ok(Vec::new()), corpus::read)?;
+    let mut corpus = config.proposers.corpus.as_ref().map_or(Ok(Vec::new()), corpus::read)?;
     corpus.retain(|document| document.file != LEFT_OUT);
     let mut settings = config.settings()?;
     settings.search.candidates = 1 + corpus.len() as u64;
     settings.search.prune_attempts = 0;
-    let text = |path: &PathBuf| fs::read_to_string(path).with_context(|| path.display().to_string());
+    let text =
+        |asset: &Asset| anyhow::Ok(String::from_utf8(asset.read().with_context(|| asset.to_string())?.into_owned())?);
     let (program, baseline) = (text(&config.program)?, text(&config.baseline)?);
-    let catalogue =
-        config.proposers.compose.enabled.then(|| catalogue::gather(&config.proposers.compose.blocks)).transpose()?;
-    let file_name = config.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Start { settings, file_name, program, baseline, corpus, catalogue, epoch: 0 })
+    let compose = &config.proposers.compose;
+    let catalogues = if compose.enabled { catalogue::gather(&compose.blocks)? } else { Vec::new() };
+    let file_name = config.program.file_name();
+    Ok(Start { settings, file_name, program, baseline, corpus, catalogues, epoch: 0 })
 }
 
 /// The journal of a run that began as another one did, and continues with these proposers.

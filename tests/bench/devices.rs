@@ -1,8 +1,7 @@
 //! Devices: the seed program and every program that the corpus makes, on the CPU and on the GPU.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use packevolve::judge::client::JudgeError;
 use packevolve_contract::case;
 use packevolve_contract::objective::{Pairing, Weights, Yardstick, scores};
 
@@ -10,28 +9,24 @@ use crate::{Bench, evaluate, programs};
 
 /// Prints the time of the unit and of all cases together, on every device that is there.
 pub async fn table(bench: &Bench) -> anyhow::Result<()> {
-    let programs = programs::all()?;
+    let programs = programs::with_more()?;
     let unit: Vec<String> = case::unit(&bench.settings.evaluation.topology).iter().map(ToString::to_string).collect();
     let mut cells: BTreeMap<(&str, &str), String> = BTreeMap::new();
     let mut devices = Vec::new();
-    for device in ["cpu", "cuda:0"] {
+    let gpu = std::env::var("PACKEVOLVE_TEST_DEVICE").unwrap_or_else(|_| "cuda:0".to_owned());
+    let wanted = BTreeSet::from(["cpu", gpu.as_str()]);
+    for device in wanted {
         let on_device = Bench::new(device)?;
-        let mut judge = match on_device.judge().await {
-            Ok(judge) => judge,
-            Err(error) => match error.downcast_ref::<JudgeError>() {
-                Some(JudgeError::Refused { error: reason, .. }) if device != "cpu" => {
-                    println!("no {device}: {reason}");
-                    continue;
-                }
-                _ => return Err(error),
-            },
-        };
+        let mut judge = on_device.judge().await?;
         devices.push(device);
         for (name, program) in &programs {
             let cell = match evaluate(&mut judge, program, Some(0.0)).await {
                 Ok(measurement) => {
-                    let yardstick =
-                        Yardstick { baseline: &measurement, weights: Weights::default(), pairing: Pairing::Shared };
+                    let yardstick = Yardstick {
+                        baseline: &measurement,
+                        objective: Weights::default().into(),
+                        pairing: Pairing::Shared,
+                    };
                     let scores = scores(&measurement, yardstick, &unit, measurement.clock());
                     let all: f64 = scores.cases.iter().map(|case| case.seconds).sum();
                     format!("{:>10.2} {:>10.1}", 1e3 * scores.unit_seconds.unwrap_or(f64::NAN), 1e3 * all)

@@ -61,7 +61,7 @@ impl World {
             world.path("config.yaml"),
             format!(
                 "{{program: {root}/candidates/eplb.py, baseline: {root}/candidates/eplb.py, \
-                 search: {{slots: 2, candidates: {candidates}}}, \
+                 judges: [{{slots: 2}}], search: {{candidates: {candidates}}}, \
                  proposers: {{corpus: {root}/candidates/proposals, compose: {{blocks: {root}/candidates/blocks}}, prune: {{enabled: false}}}}}}\n"
             ),
         )?;

@@ -1,5 +1,6 @@
 //! What judging costs and how far its scores can be trusted: `cargo bench`, some minutes. `cargo bench -- overhead`,
-//! `-- repeat` and `-- trust` are its parts; `-- devices` shows all programs on the CPU and, if there is one, the GPU.
+//! `-- repeat` and `-- trust` are its parts; `-- devices` shows all programs on the CPU and on the GPU of the tests
+//! (`PACKEVOLVE_TEST_DEVICE`, `cuda:0` unless it is set); `-- programs` writes them to the folder `programs`.
 //!
 //! Times are of one machine and one moment; costs are in CPU time, of which other programs take none. A figure that is
 //! missed is marked, and makes the bench fail. Needs both programs: `cargo build --release --workspace` first.
@@ -11,7 +12,7 @@ mod programs;
 mod repeat;
 mod trust;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use packevolve::config::Config;
@@ -34,6 +35,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     let parts: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let runs = |part: &str| parts.iter().any(|wanted| wanted == part);
     let mut bench = Bench::new("cpu")?;
+    if runs("programs") {
+        programs::write()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if runs("devices") {
         devices::table(&bench).await?;
         return Ok(ExitCode::SUCCESS);
@@ -51,15 +56,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(if bench.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The folder of the repository.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The folder of the repository, or another one with its candidates and its config.
+fn root() -> PathBuf {
+    std::env::var_os("PACKEVOLVE_TEST_ROOT").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 impl Bench {
     fn new(device: &str) -> anyhow::Result<Self> {
         let mut config = Config::read(Some(&root().join("config.yaml")))?;
         device.clone_into(&mut config.evaluation.device);
+        config.evaluation.python = std::env::var_os("PACKEVOLVE_TEST_PYTHON").map(PathBuf::from);
         let settings = config.settings()?;
         let evaluation = &settings.evaluation;
         let cases =
@@ -70,7 +76,7 @@ impl Bench {
     /// A judge on the first CPU.
     async fn judge(&self) -> anyhow::Result<Judge> {
         let judge =
-            Judge::open(session(&self.settings.evaluation, &self.cases, self.settings.rng_seed, Some(0)), &[]).await?;
+            Judge::open(session(&self.settings.evaluation, &self.cases, self.settings.rng_seed, Some(0))?, &[]).await?;
         let ready = judge.ready();
         println!("\n{} ({}), torch {}, {} windows\n", ready.device, ready.device_name, ready.torch, ready.windows);
         Ok(judge)

@@ -3,6 +3,7 @@
 use packevolve::run::driver::{Driver, RunUpdate, Start};
 use packevolve::run::folder::RunFolder;
 use packevolve::values::event::Event;
+use packevolve::values::place::Place;
 use packevolve::values::settings::Parts;
 use packevolve_contract::statistic::median;
 use tempfile::TempDir;
@@ -52,12 +53,12 @@ pub async fn of_candidates(bench: &mut Bench) -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let program = programs::named("bridge_vectorized_lpt")?;
     let mut settings = bench.settings.clone();
-    (settings.search.slots, settings.search.candidates) = (1, CANDIDATES);
+    (settings.judges, settings.search.candidates) = (vec![Place::here(1)], CANDIDATES);
     // One candidate after the other, each judged once.
     settings.evaluation.held_out_windows = 0;
     settings.search.proposers = Parts { compose: false, cross: false, mutate: true };
     let (file_name, baseline) = ("eplb.py".to_owned(), program.clone());
-    let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogue: None, epoch: 0 };
+    let start = Start { settings, file_name, program, baseline, corpus: Vec::new(), catalogues: Vec::new(), epoch: 0 };
     let (mut added, mut before) = (Vec::new(), None);
     let mut observer = |news: RunUpdate<'_>, _: &_| {
         let RunUpdate::Happened(Event::CandidateEvaluated { evaluation, .. }) = news else { return };

@@ -1,7 +1,10 @@
 //! Programs that are measured: the seed program, what the corpus makes of it, and variants.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use packevolve::archive::programs::derive;
+use packevolve::config::Asset;
 use packevolve::proposer::corpus;
 
 use crate::root;
@@ -50,13 +53,44 @@ pub fn fast() -> String {
 pub fn all() -> anyhow::Result<Vec<(String, String)>> {
     let seed = std::fs::read_to_string(root().join("candidates/eplb.py"))?;
     let mut programs = vec![("seed".to_owned(), seed.clone())];
-    for planned in corpus::plan(&seed, corpus::read(&root().join("candidates/proposals"))?) {
+    for planned in corpus::plan(&seed, corpus::read(&Asset::At(root().join("candidates/proposals")))?) {
         let parent = planned.parent.map_or(0, |parent| parent + 1);
         let (proposal, program) = derive(&programs[parent].1, &planned.document.bytes)
             .map_err(|reason| anyhow::anyhow!("{}: {reason}", planned.document.file))?;
         programs.push((proposal.name, program));
     }
     Ok(programs)
+}
+
+/// All programs, and those that lie in the folder `programs`, by their file names.
+pub fn with_more() -> anyhow::Result<Vec<(String, String)>> {
+    let mut programs = all()?;
+    for path in glob(&root().join("programs"))? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if programs.iter().all(|(known, _)| *known != name) {
+            programs.push((name, std::fs::read_to_string(path)?));
+        }
+    }
+    Ok(programs)
+}
+
+/// Writes all programs but the seed program into the folder `programs`.
+pub fn write() -> anyhow::Result<()> {
+    let folder = root().join("programs");
+    std::fs::create_dir_all(&folder)?;
+    for (name, program) in all()?.iter().skip(1) {
+        std::fs::write(folder.join(format!("{name}.py")), program)?;
+    }
+    Ok(())
+}
+
+/// The programs in a folder, in the order of their names; none without the folder.
+fn glob(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// One of [`all`].

@@ -75,7 +75,7 @@ fn order<'a>(speedups: &BTreeMap<&'a str, Vec<f64>>, time: usize) -> Vec<&'a str
 
 /// Geometric mean over the cases.
 fn speedup(measurement: &Measurement, baseline: &Measurement) -> f64 {
-    let yardstick = Yardstick { baseline, weights: Weights::default(), pairing: Pairing::Shared };
+    let yardstick = Yardstick { baseline, objective: Weights::default().into(), pairing: Pairing::Shared };
     let scores = scores(measurement, yardstick, &[], baseline.clock());
     let logs: Vec<f64> = scores.cases.iter().map(|case| case.speedup.ln()).collect();
     (logs.iter().sum::<f64>() / logs.len() as f64).exp()

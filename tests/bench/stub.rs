@@ -1,10 +1,8 @@
 //! Stub: a judge that computes nothing. It speaks the protocol and answers every program after the same short time with
 //! measurements that are drawn from a digest of its text, so that what is left of a run is the harness.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, Write};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,8 +38,10 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn of_evaluation(session: &Session, request: &'a EvaluateRequest) -> Self {
-        let EvaluateRequest { program, outclassed, rebalance, .. } = request;
-        let (windows, outclassed) = (0..windows(session), outclassed.as_ref());
+        let EvaluateRequest { program, outclassed, rebalance, budget_seconds, .. } = request;
+        // Without any time the first window remains.
+        let windows = if *budget_seconds == Some(0.0) { 1 } else { windows(session) };
+        let (windows, outclassed) = (0..windows, outclassed.as_ref());
         Self { program, windows, is_duel: false, outclassed, rebalance: *rebalance }
     }
 
@@ -59,19 +59,68 @@ fn duel(session: &Session, request: &DuelRequest, judge: &impl Fn(&Session, &Ask
     Duel { contender, best: judge(session, &Asked::of_duelist(session, best, *rounds, false)) }
 }
 
-/// Answers requests on standard input, a stream that goes both ways, until it ends.
+/// When a judge is lost, as [`LOSE`] says it: a word and the number of a request, from 0, which opens the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Before the judge has said anything.
+    Silent,
+    /// Once it has the request.
+    Asked(usize),
+    /// In the middle of the reply.
+    Half(usize),
+    /// Right after the reply.
+    Answered(usize),
+}
+
+impl Loss {
+    fn from_environment() -> Option<Self> {
+        let text = std::env::var(LOSE).ok()?;
+        let (word, number) = text.split_once(' ').unwrap_or((&text, "0"));
+        let number = number.parse().ok()?;
+        match word {
+            "silent" => Some(Self::Silent),
+            "asked" => Some(Self::Asked(number)),
+            "half" => Some(Self::Half(number)),
+            "answered" => Some(Self::Answered(number)),
+            _ => None,
+        }
+    }
+
+    /// Ends the judge, if this is the moment.
+    fn strike(self, now: Self) {
+        if self == now {
+            std::process::exit(9);
+        }
+    }
+}
+
+/// The variable that says when the judge is lost.
+pub const LOSE: &str = "PACKEVOLVE_LOSE";
+/// The variable that names the model of the judge's device, which is three times as fast as the usual one.
+pub const MODEL: &str = "PACKEVOLVE_MODEL";
+/// The variable by which no step of the jail is in force.
+pub const WEAK: &str = "PACKEVOLVE_WEAK";
+/// The variable that has the judge take this many milliseconds for an evaluation.
+pub const TAKES: &str = "PACKEVOLVE_TAKES";
+
+/// Answers requests on standard input until it ends.
 pub fn serve(judge: impl Fn(&Session, &Asked<'_>) -> Evaluation) -> anyhow::Result<()> {
-    let stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut answers = stream.try_clone()?;
+    let loss = Loss::from_environment();
+    let strike = |now: Loss| loss.into_iter().for_each(|loss| loss.strike(now));
+    let takes = std::env::var(TAKES).ok().and_then(|takes| takes.parse().ok()).map(Duration::from_millis);
+    strike(Loss::Silent);
     let mut session = None;
-    for line in BufReader::new(stream).lines() {
+    send(&line(&Reply::Hello { version: VERSION })?)?;
+    for (number, request) in io::stdin().lock().lines().enumerate() {
+        strike(Loss::Asked(number));
         let began = Instant::now();
-        let reply = match serde_json::from_str(&line?)? {
+        let reply = match serde_json::from_str(&request?)? {
             Request::Open(opened) => {
                 let ready = Reply::Ready(Box::new(ready(&opened)));
                 session = Some(opened);
                 ready
             }
+            Request::Chunk(_) => anyhow::bail!("the stub asks for no loads"),
             Request::Evaluate(request) => {
                 let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("evaluate comes after open"))?;
                 Reply::Evaluated(Box::new(judge(session, &Asked::of_evaluation(session, &request))))
@@ -80,13 +129,31 @@ pub fn serve(judge: impl Fn(&Session, &Asked<'_>) -> Evaluation) -> anyhow::Resu
                 let session = session.as_ref().ok_or_else(|| anyhow::anyhow!("duel comes after open"))?;
                 Reply::Dueled(Box::new(duel(session, &request, &judge)))
             }
+            Request::Plan(_) => anyhow::bail!("the stub makes no plans"),
         };
-        let mut line = serde_json::to_vec(&reply)?;
-        line.push(b'\n');
-        thread::sleep(EVALUATION.saturating_sub(began.elapsed()));
-        answers.write_all(&line)?;
+        let takes = takes.filter(|_| number > 0).unwrap_or(EVALUATION);
+        thread::sleep(takes.saturating_sub(began.elapsed()));
+        let line = line(&reply)?;
+        if loss == Some(Loss::Half(number)) {
+            send(&line[..line.len() / 2])?;
+            strike(Loss::Half(number));
+        }
+        send(&line)?;
+        strike(Loss::Answered(number));
     }
     Ok(())
+}
+
+fn line(reply: &Reply) -> anyhow::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn send(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(bytes)?;
+    Ok(output.flush()?)
 }
 
 fn windows(session: &Session) -> usize {
@@ -96,8 +163,9 @@ fn windows(session: &Session) -> usize {
 fn ready(session: &Session) -> Ready {
     Ready {
         version: VERSION,
+        target: "stub".to_owned(),
         device: "cpu".to_owned(),
-        device_name: "none".to_owned(),
+        device_name: std::env::var(MODEL).unwrap_or_else(|_| "none".to_owned()),
         python: "none".to_owned(),
         torch: "none".to_owned(),
         torch_threads: 1,
@@ -105,7 +173,12 @@ fn ready(session: &Session) -> Ready {
         real_windows: windows(session),
         held_out_windows: session.held_out,
         loads_digest: "stub".to_owned(),
-        jail: vec![JailStep { step: "seccomp".to_owned(), in_force: true, reason: String::new() }],
+        jail: vec![JailStep {
+            step: "seccomp".to_owned(),
+            in_force: std::env::var(WEAK).is_err(),
+            reason: String::new(),
+        }],
+        ..Ready::default()
     }
 }
 
@@ -121,6 +194,7 @@ pub fn measurement(session: &Session, asked: &Asked<'_>) -> Measurement {
     // What a program is worth is the same on all windows; they differ a little.
     let mut worth = stream(key, 0, Purpose::Loads);
     let (gap, seconds) = (0.2 * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));
+    let seconds = if std::env::var(MODEL).is_ok() { seconds / 3.0 } else { seconds };
     let mut noise = stream(key, 1 + asked.windows.start as u64, Purpose::Loads);
     let case = |case: &Case| CaseMeasurement {
         case: case.to_string(),

@@ -89,7 +89,7 @@ pub async fn trust(bench: &mut Bench) -> anyhow::Result<()> {
         budget_seconds: None,
         limits: bench.settings.evaluation.limits.times(Some(&baseline)),
         baseline,
-        weights: Weights::default(),
+        objective: Weights::default().into(),
         rebalance: true,
     };
     judge.duel(request).await?;
@@ -110,6 +110,6 @@ fn farthest(one: &Measurement, other: &Measurement) -> f64 {
 }
 
 fn score(measurement: &Measurement, baseline: &Measurement) -> f64 {
-    let yardstick = Yardstick { baseline, weights: Weights::default(), pairing: Pairing::Shared };
+    let yardstick = Yardstick { baseline, objective: Weights::default().into(), pairing: Pairing::Shared };
     scores(measurement, yardstick, &[], baseline.clock()).combined_score
 }

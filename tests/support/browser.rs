@@ -64,6 +64,14 @@ pub struct Seen {
     pub picture: Vec<u8>,
 }
 
+/// A page that stays open.
+#[derive(Debug)]
+pub struct Tab {
+    session: String,
+    /// What was seen of it so far.
+    pub seen: Seen,
+}
+
 /// A running browser. It ends when this is dropped.
 pub struct Browser {
     process: Child,
@@ -106,15 +114,58 @@ impl Browser {
     /// Opens a file as a page of its own and looks at it.
     pub fn open(&mut self, page: &Path, look: Look) -> Seen {
         let mut seen = Seen::default();
-        let session = self.new_page(&mut seen);
+        let session = self.watched_page(look, &mut seen);
+        self.load(&session, page, &mut seen);
+        self.look(Tab { session, seen })
+    }
+
+    /// Opens an address as a page that stays open.
+    pub fn tab(&mut self, address: &str, look: Look) -> Tab {
+        let mut seen = Seen::default();
+        let session = self.watched_page(look, &mut seen);
+        self.visit(&session, address, &mut seen);
+        Tab { session, seen }
+    }
+
+    /// Leads an open page to another address.
+    pub fn go(&mut self, tab: &mut Tab, address: &str) {
+        let Tab { session, seen } = tab;
+        self.visit(session, address, seen);
+    }
+
+    /// The value of an expression in an open page.
+    pub fn ask(&mut self, tab: &mut Tab, expression: &str) -> Value {
+        let Tab { session, seen } = tab;
+        self.value(session, expression, seen)
+    }
+
+    /// Waits until an expression is true in an open page.
+    #[track_caller]
+    pub fn wait_for(&mut self, tab: &mut Tab, expression: &str) {
+        let end = Instant::now() + PATIENCE;
+        while self.ask(tab, expression) != true {
+            let shown = || tab.seen.errors.join("\n");
+            assert!(Instant::now() < end, "waited in vain: {expression}\n{}", shown());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// An empty page of which everything is seen.
+    fn watched_page(&mut self, look: Look, seen: &mut Seen) -> String {
+        let session = self.new_page(seen);
         for domain in ["Network", "Log", "Runtime"] {
-            self.order(&session, &format!("{domain}.enable"), &json!({}), &mut seen);
+            self.order(&session, &format!("{domain}.enable"), &json!({}), seen);
         }
         let size = json!({"width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
-        self.order(&session, "Emulation.setDeviceMetricsOverride", &size, &mut seen);
+        self.order(&session, "Emulation.setDeviceMetricsOverride", &size, seen);
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": look.scheme}]});
-        self.order(&session, "Emulation.setEmulatedMedia", &media, &mut seen);
-        self.load(&session, page, &mut seen);
+        self.order(&session, "Emulation.setEmulatedMedia", &media, seen);
+        session
+    }
+
+    /// Looks at an open page and closes it.
+    pub fn look(&mut self, tab: Tab) -> Seen {
+        let Tab { session, mut seen } = tab;
         let beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
         seen.overflow = self.value(&session, beyond, &mut seen).as_i64().unwrap();
         let background = self.value(&session, "getComputedStyle(document.body).backgroundColor", &mut seen);
@@ -149,6 +200,10 @@ impl Browser {
 
     fn load(&mut self, session: &str, page: &Path, seen: &mut Seen) {
         let address = format!("file://{}", fs::canonicalize(page).unwrap().display());
+        self.visit(session, &address, seen);
+    }
+
+    fn visit(&mut self, session: &str, address: &str, seen: &mut Seen) {
         self.order(session, "Page.navigate", &json!({ "url": address }), seen);
         self.until(seen, |message| message["method"] == "Page.loadEventFired");
     }

@@ -19,6 +19,10 @@ pub enum Act {
     Insert(String),
     /// Answers with a status, further headers and a body.
     Reply { status: u16, headers: String, body: String },
+    /// The same with a body that may be no text.
+    Bytes { headers: String, body: Vec<u8> },
+    /// Behaves as in [`Act::Insert`], but refuses the role of the system with this status.
+    WithoutSystem(u16, String),
     /// Announces more than it sends, and closes.
     BreakOff,
     /// Sends nothing and closes.
@@ -69,6 +73,11 @@ pub struct Arrived {
 }
 
 impl Arrived {
+    fn has_system(&self) -> bool {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        body["messages"][0]["role"] == "system"
+    }
+
     /// What its messages say.
     pub fn said(&self) -> Vec<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
@@ -142,7 +151,10 @@ fn serve(mut stream: TcpStream, acts: &[Act], log: &Mutex<Vec<Arrived>>, is_over
         log.len() - 1
     };
     let act = match &acts[place.min(acts.len() - 1)] {
-        Act::Insert(text) => &Act::Say(inserting(&text.replace("{n}", &place.to_string()), place, &arrived)),
+        Act::WithoutSystem(status, _) if arrived.has_system() => &Act::refuse(*status, "", "System role not supported"),
+        Act::Insert(text) | Act::WithoutSystem(_, text) => {
+            &Act::Say(inserting(&text.replace("{n}", &place.to_string()), place, &arrived))
+        }
         act => act,
     };
     // A client that has gone is not the fault of the server.
@@ -151,12 +163,13 @@ fn serve(mut stream: TcpStream, acts: &[Act], log: &Mutex<Vec<Arrived>>, is_over
 
 /// A proposal for the program that was shown first.
 fn inserting(text: &str, place: usize, arrived: &Arrived) -> String {
-    let said = arrived.said();
-    let Some((_, shown)) = said[1].split_once("````python\n") else { return "nothing to edit".to_owned() };
+    let asked = arrived.said().into_iter().find(|said| said.contains("````python\n"));
+    let Some(asked) = asked else { return "nothing to edit".to_owned() };
+    let (_, shown) = asked.split_once("````python\n").unwrap();
     let program = shown.split_once("\n````").unwrap().0;
     let line = program.lines().find(|line| line.starts_with("def balanced_packing(")).unwrap();
     let head = format!("<NAME>\nidea_{place}\n</NAME>\n<DESCRIPTION>\nIt is idea {place}.\n</DESCRIPTION>\n");
-    match said[1].contains("<<<<<<< SEARCH") {
+    match asked.contains("<<<<<<< SEARCH") {
         true => {
             let edit = format!("<<<<<<< SEARCH\n{line}\n=======\n{text}\n{line}\n>>>>>>> REPLACE");
             format!("{head}<DIFF>\n{edit}\n</DIFF>\n")
@@ -194,14 +207,18 @@ fn play(stream: &mut TcpStream, act: &Act, arrived: &Arrived, is_over: &AtomicBo
     let head = |length: usize| format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
     let is_going_on = || !is_over.load(Ordering::SeqCst);
     match act {
-        Act::Say(text) => reply(stream, 200, "", &answer(text)),
-        Act::Insert(_) => unreachable!("became what is said"),
-        Act::Reply { status, headers, body } => reply(stream, *status, headers, body),
+        Act::Say(text) => reply(stream, 200, "", answer(text).as_bytes()),
+        Act::Insert(_) | Act::WithoutSystem(..) => unreachable!("became what is said"),
+        Act::Reply { status, headers, body } => reply(stream, *status, headers, body.as_bytes()),
+        Act::Bytes { headers, body } => reply(stream, 200, headers, body),
         Act::Echo { status } => {
             let text = format!("{}\n{}", arrived.head, String::from_utf8_lossy(&arrived.body));
             match status {
-                200 => reply(stream, 200, "", &answer(&text)),
-                _ => reply(stream, *status, "", &serde_json::json!({"error": {"message": text}}).to_string()),
+                200 => reply(stream, 200, "", answer(&text).as_bytes()),
+                _ => {
+                    let body = serde_json::json!({"error": {"message": text}}).to_string();
+                    reply(stream, *status, "", body.as_bytes())
+                }
             }
         }
         Act::BreakOff => stream.write_all(format!("{}{{\"choices\": [", head(1000)).as_bytes()),
@@ -237,9 +254,9 @@ fn play(stream: &mut TcpStream, act: &Act, arrived: &Arrived, is_over: &AtomicBo
     }
 }
 
-fn reply(stream: &mut TcpStream, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
+fn reply(stream: &mut TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status} So\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())
+    stream.write_all(body)
 }

@@ -31,7 +31,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fn evolved(rng_seed: u64) -> World {
-    let world = scripted::with("search: {slots: 1, population_size: 6}\n");
+    let world = scripted::with("judges: [{slots: 1}]\nsearch: {population_size: 6}\n");
     world.set("rng_seed", &rng_seed.to_string());
     world.run(&["evolve", "--run", NAME, "--candidates", &CANDIDATES.to_string()]).ends(0);
     world
@@ -54,9 +54,14 @@ static RUN: LazyLock<Run> = LazyLock::new(|| Run::open(RunFolder::new(FOLDER.joi
 /// A world with a copy of the run and its settings.
 pub fn world() -> World {
     let world = scripted::world();
+    copy_to(&world);
+    world
+}
+
+/// Puts a copy of the run and its settings into a world, which may have a judge that measures.
+pub fn copy_to(world: &World) {
     copy(&FOLDER.join("run"), &world.path("runs").join(NAME));
     fs::copy(FOLDER.join("config.yaml"), world.path("config.yaml")).unwrap();
-    world
 }
 
 /// The run, read once.

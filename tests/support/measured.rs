@@ -18,7 +18,7 @@ struct Measured {
 
 static MEASURED: LazyLock<Measured> = LazyLock::new(|| {
     judge();
-    let world = World::with("search: {slots: 2, candidates: 16}\n");
+    let world = World::with("judges: [{slots: 2}]\nsearch: {candidates: 16}\n");
     let output = world.run(&["evolve", "--run", NAME]);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("measured");
     let _ = fs::remove_dir_all(&folder);

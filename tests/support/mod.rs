@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod finished;
 pub mod forged;
 pub mod live;
+pub mod marked;
 pub mod measured;
 pub mod script;
 pub mod scripted;
@@ -27,7 +28,7 @@ use tempfile::TempDir;
 /// Commit times count from here.
 pub const EPOCH: &str = "1700000000";
 /// Packing that takes milliseconds, on which every proposal still has something to do.
-const SMALL: &str = "
+pub const SMALL: &str = "
 topology: {layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16}
 cases: {global: [{replicas: 16, gpus: 4}], random: 1}
 ";
@@ -42,7 +43,7 @@ _packing = balanced_packing
 
 
 def balanced_packing(weight, num_packs):
-    time.sleep(0.05)
+    time.sleep(0.03)
     return _packing(weight, num_packs)
 ";
 
@@ -80,7 +81,7 @@ pub struct World {
 impl World {
     /// A world with small settings and one slot.
     pub fn new() -> Self {
-        Self::with("search: {slots: 1}\n")
+        Self::with("judges: [{slots: 1}]\n")
     }
 
     /// A world with small settings and `more` of them.
@@ -95,10 +96,14 @@ impl World {
         Self::new().slowed()
     }
 
-    /// Makes the programs of this world slow.
+    /// Makes the programs of this world slow. The corpus is left out: finding out by what its inconsistent programs are so
+    /// takes longer than all else.
     pub fn slowed(self) -> Self {
         self.write("eplb.py", text_of("candidates/eplb.py") + SLOW);
         self.set("program", "eplb.py");
+        let blocks = repository("candidates/blocks").display().to_string();
+        let proposers = format!("{{corpus: null, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}");
+        self.set("proposers", &proposers);
         self
     }
 

@@ -91,7 +91,7 @@ fn raises(message: &str) -> Evaluation {
     let evidence = Evidence {
         during: "a small call, three items a pack: 12->4".to_owned(),
         traceback: format!("Traceback (most recent call last):\n{message}\n"),
-        output: String::new(),
+        ..Evidence::default()
     };
     Evaluation::Rejected { rejection: Rejection::Exception { message: message.to_owned() }, evidence }
 }
@@ -100,8 +100,8 @@ fn raises(message: &str) -> Evaluation {
 fn stopped(measured: &mut Measurement, threshold: &Threshold) -> Option<f64> {
     let mut part = measured.clone();
     part.cases.iter_mut().for_each(|case| case.samples.truncate(1));
-    let Threshold { baseline, weights, .. } = threshold;
-    let yardstick = Yardstick { baseline, weights: *weights, pairing: Pairing::Shared };
+    let Threshold { baseline, objective, .. } = threshold;
+    let yardstick = Yardstick { baseline, objective: *objective, pairing: Pairing::Shared };
     let at_best = score_at_best(&part, yardstick)?;
     (at_best < threshold.score).then(|| {
         *measured = part;

@@ -26,6 +26,7 @@ SWITCHES = {
     "PYTHONHASHSEED": "7",
     "ATEN_CPU_CAPABILITY": "default",
     "NPY_DISABLE_CPU_FEATURES": " ".join(NUMPY_FEATURES),
+    "NUMBA_CPU_NAME": "generic",
     "OMP_NUM_THREADS": "2",
     "SEED": "5",  # of the global generators
 }

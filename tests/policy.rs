@@ -1,0 +1,145 @@
+//! `target: policy`: a run that evolves whole rebalances, from its first event to its replay and its package.
+
+use std::sync::LazyLock;
+
+use packevolve::config::Asset;
+use packevolve::proposer::catalogue::{Catalogue, gather};
+use packevolve::proposer::compose;
+use packevolve::run::fold::Run;
+use packevolve_contract::stream::{Purpose, stream};
+
+use crate::support::{Output, World, judge, repository, skip::skip, text_of};
+
+const NAME: &str = "policies";
+const POLICY: &str = "
+target: policy
+deployment: {window: 10s, exposed: 0.5}
+search: {candidates: 6}
+judges: [{slots: 1}]
+";
+
+struct Finished {
+    world: World,
+    output: Output,
+}
+
+static FINISHED: LazyLock<Finished> = LazyLock::new(|| {
+    judge();
+    let world = World::with(POLICY);
+    // Chains of four windows: two plans each.
+    let chains = "{device: cpu, chain_windows: 4, windows: 2, held_out_windows: 1, loads_seed: 5}";
+    world.set("evaluation", chains);
+    let blocks = repository("candidates/blocks").display().to_string();
+    let proposers = format!("{{corpus: null, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}");
+    world.set("proposers", &proposers);
+    world.set("program", &repository("candidates/policy.py").display().to_string());
+    let output = world.run(&["evolve", "--run", NAME]);
+    Finished { world, output }
+});
+
+fn run() -> Run {
+    FINISHED.world.read(NAME)
+}
+
+fn printed(arguments: &[&str]) -> String {
+    FINISHED.world.run(&[arguments, &["--run", NAME]].concat()).ends(0).stdout
+}
+
+#[test]
+fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
+    let Output { code, stdout: output, stderr } = &FINISHED.output;
+    assert_eq!(*code, Some(0), "{output}{stderr}");
+    assert!(output.contains("served") && output.contains("stayed") && output.contains("lost,"), "{output}");
+    let run = run();
+    let baseline = run.search.baseline().unwrap();
+    assert!(baseline.cases.is_empty() && baseline.chains.len() == 2, "{baseline:?}");
+    assert!(baseline.chains.iter().all(|chain| chain.steps.len() == 2));
+    let best = run.search.best().unwrap();
+    let scores = run.search.scores_of(best.candidate).unwrap();
+    let policy = scores.policy.as_ref().expect("a policy has figures of its own");
+    assert_eq!((policy.prices.window, policy.prices.exposed), (10.0, 0.5));
+    let composed = run.search.candidates().filter(|(_, known)| known.name.starts_with("compose_policy"));
+    assert!(composed.count() > 0, "no policy was composed");
+    assert!(printed(&["show", "best"]).contains("imbalance served"));
+    assert!(printed(&["top"]).contains("moved"));
+}
+
+#[test]
+fn other_prices_on_a_finished_run_measure_nothing_again() {
+    let world = &FINISHED.world;
+    world.write("prices.yaml", "deployment: {exposed: 0, moe_share: 1.0}\n");
+    let top = |more: &[&str]| {
+        let arguments = [&["top", "--all", "--format", "json", "--run", NAME][..], more].concat();
+        world.run(&arguments).ends(0).json()
+    };
+    let (own, priced) = (top(&[]), top(&["--deployment", "prices.yaml"]));
+    let of = |json: &serde_json::Value, part: &str| {
+        json["candidates"][0]["scores"]["policy"]["lost"][part].as_f64().unwrap()
+    };
+    assert!(of(&own, "planning") > 0.0);
+    assert_eq!((of(&priced, "planning"), of(&priced, "transfer")), (0.0, 0.0));
+    assert_eq!(own["candidates"].as_array().unwrap().len(), priced["candidates"].as_array().unwrap().len());
+}
+
+#[test]
+fn a_run_of_policies_is_reproduced_and_so_is_a_candidate_of_it() {
+    let whole = printed(&["replay"]);
+    assert!(whole.contains("reproduced"), "{whole}");
+    let best = FINISHED.world.run(&["replay", "best", "--run", NAME]);
+    // Times may move on a busy machine; loads may not.
+    assert!(
+        [Some(0), Some(6)].contains(&best.code) && best.stdout.contains("balancedness and gaps are reproduced"),
+        "{best:?}"
+    );
+}
+
+#[test]
+fn a_report_of_policies_has_their_front_and_no_cases() {
+    let world = &FINISHED.world;
+    world.run(&["report", "--run", NAME, "-o", "report.html"]).ends(0);
+    let page = std::fs::read_to_string(world.path("report.html")).unwrap();
+    assert!(page.contains("Balance against what is moved") && page.contains("Throughput lost"));
+    assert!(!page.contains("Gap to the lower bound in each case"));
+}
+
+/// A program of building blocks: an improved plan in force.
+fn composed(world: &World) {
+    let texts = gather(&Asset::At(repository("candidates/blocks"))).unwrap();
+    let all = texts.iter().map(|text| Catalogue::parse(text).unwrap());
+    let policies: Vec<Catalogue> = all.filter(|catalogue| catalogue.name() == "policy").collect();
+    let seed = text_of("candidates/policy.py");
+    let moves = |number| {
+        let mut rng = stream(11, number, Purpose::Proposal);
+        let (_, proposal) = compose::propose(&seed, &policies, None, &mut rng, &|_| false).unwrap();
+        proposal.edit.apply(&seed).unwrap()
+    };
+    let program = (0..100).map(moves).find(|program| {
+        let planned = program.split("def _planned(").nth(1).unwrap().split("def ").next().unwrap();
+        planned.contains("_move_heaviest(") && !program.contains("_renew_")
+    });
+    world.write("policy.py", program.expect("one of a hundred improves the plan in force"));
+}
+
+#[test]
+fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_agree() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    composed(&world);
+    for engine in ["vllm", "sglang"] {
+        world.run(&["export", "--engine", engine, "--program", "policy.py", "-o", engine]).ends(0);
+        let script = repository("tests/engines/policies.py").display().to_string();
+        let rank = |folder: &str| {
+            let arguments = ["-B", &script, engine, engine, &format!("{engine}-{folder}")];
+            let output = world.tool(python.to_str().unwrap(), &arguments).ends(0).stdout;
+            output.lines().last().unwrap().to_owned()
+        };
+        let (one, other) = (rank("one"), rank("other"));
+        assert_eq!(one, other, "two ranks plan differently");
+        let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
+        let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
+        assert!(changed.clone().count() == 3 && changed.fold(0.0, f64::max) < 0.4, "{printed}");
+    }
+}

@@ -1,0 +1,5 @@
+"""A double of vllm-ascend's interface of policies."""
+
+
+class EplbPolicy:
+    pass

@@ -1,0 +1,5 @@
+plan = rebalance_experts
+
+
+def rebalance_experts(*arguments, **keywords):
+    return plan(*arguments, **keywords)
