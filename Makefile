@@ -1,12 +1,20 @@
-# Sets up, builds, runs and tests PackEvolve. What it makes: .venv (PyTorch), target (cargo), runs (packevolve).
+# Sets up, builds, runs and tests PackEvolve. What it makes: .venv (PyTorch), target (cargo), runs (packevolve), dist
+# (wheel).
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help evolve test test-long check gpu-check man setup
+.PHONY: help evolve test test-long check engines gpu-check gpu-kit man setup wheel sdist install
 
 # One profile for everything: a second one would compile the C++ half of tch a second time.
 CARGO_FLAGS := --release --locked --workspace
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11 python3.10
 READY := .venv/ready
+
+# One line a step, with its size and time; the rest is in this log, which an error names.
+LOG := $${CARGO_TARGET_DIR:-target}/setup.log
+STEP = packaging/step.py --log "$(LOG)"
+# Says how far a build is, and nothing if there is nothing to build.
+BUILD = .venv/bin/python -B $(STEP) --name Build --only-if Compiling \
+    --size "$${CARGO_TARGET_DIR:-target}/release/packevolve" -- cargo build $(CARGO_FLAGS)
 
 # An environment whose python is gone, as after an upgrade of the system, is made again.
 ifeq ($(shell test -x .venv/bin/python || echo gone),gone)
@@ -17,11 +25,11 @@ help: ## list these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /make \1 \t/p' Makefile
 
 evolve: $(READY) ## run the optimisation loop; ARGS="--rng-seed 2" passes it arguments
-	cargo build $(CARGO_FLAGS)
+	@$(BUILD)
 	exec "$${CARGO_TARGET_DIR:-target}/release/packevolve" evolve $(ARGS)
 
+# `cargo build` would compile everything a second time: tests need more of some dependencies.
 test: $(READY) ## build and run all tests; the slowest ones are listed at the end
-	cargo build $(CARGO_FLAGS)
 	log="$${CARGO_TARGET_DIR:-target}/tests.log"
 	rm -f "$$log.failed"
 	{ cargo test $(CARGO_FLAGS) --config "target.'cfg(unix)'.runner = '$$PWD/.ci/timed'" 2>&1 || touch "$$log.failed"; } | tee "$$log"
@@ -30,28 +38,64 @@ test: $(READY) ## build and run all tests; the slowest ones are listed at the en
 	test ! -e "$$log.failed"
 
 test-long: $(READY) ## run what takes minutes or depends on the clock: each moment of a crash, each fate twice, races
-	cargo build $(CARGO_FLAGS)
-	PACKEVOLVE_CRASHES=all cargo test $(CARGO_FLAGS) -- --include-ignored long slowed crash:: tamper::
+	PACKEVOLVE_CRASHES=all cargo test $(CARGO_FLAGS) -- --include-ignored long slowed crash:: tamper:: slurm:: ssh::
 
-check: $(READY) ## format, lints and docs, with warnings denied
+ARM := aarch64-unknown-linux-gnu
+
+check: $(READY) ## format, lints and docs, with warnings denied; the harness for aarch64 where that is installed
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
-
-gpu-check: $(READY) ## run the judge's tests on the GPU, and show all programs on CPU and GPU
-	cargo build $(CARGO_FLAGS)
-	if "$${CARGO_TARGET_DIR:-target}/release/packevolve" doctor --format json | grep -q '"device": *"cuda'; then
-	    export PACKEVOLVE_TEST_DEVICE=cuda:0
-	    cargo test --release --locked -p packevolve-evaluator --test main -- fates serving cuda --nocapture
-	    cargo test --release --locked -p packevolve --test main -- evaluate:: --nocapture
+	if test -d "$$(rustc --print target-libdir --target $(ARM) 2>/dev/null)" && command -v aarch64-linux-gnu-g++ >/dev/null; then
+	    cargo check --release --locked -p packevolve --target $(ARM)
 	else
-	    echo "skipped: the tests on the GPU: there is no CUDA device here"
+	    echo "not compiled for aarch64: rustup target add $(ARM), and install g++-aarch64-linux-gnu"
 	fi
-	cargo bench --locked --bench judge -- devices
+
+engines: $(READY) ## check the exported packages in the engines, and compare planners; LOADS=path PROGRAM=file ARGS="--gpus 16"
+	cargo build $(CARGO_FLAGS)
+	target="$${CARGO_TARGET_DIR:-target}"
+	.venv/bin/python -B tests/engines/main.py --packevolve "$$target/release/packevolve" --cache "$$target/engines" \
+	    $(if $(PROGRAM),--program "$(PROGRAM)") $(if $(LOADS),--loads "$(LOADS)") $(ARGS)
+
+KIT := $${CARGO_TARGET_DIR:-target}/gpu-kit
+
+gpu-kit: $(READY) ## put into target/gpu-kit what the check of a GPU needs where nothing can be built; PROGRAMS="a.py b.py" adds some
+	cargo build $(CARGO_FLAGS)
+	tests=$$(cargo test --release --locked -p packevolve-evaluator --test main --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p' | tail -1)
+	bench=$$(cargo bench --locked --bench judge --no-run 2>&1 | sed -n 's/.*(\(.*\))$$/\1/p' | tail -1)
+	kit="$(KIT)"
+	rm -rf "$$kit"
+	mkdir -p "$$kit/tests/testdata" "$$kit/programs"
+	strip -o "$$kit/packevolve" "$${CARGO_TARGET_DIR:-target}/release/packevolve"
+	strip -o "$$kit/packevolve-judge" "$${CARGO_TARGET_DIR:-target}/release/packevolve-judge"
+	strip -o "$$kit/evaluator-tests" "$$tests"
+	strip -o "$$kit/judge-bench" "$$bench"
+	cp -r tests/testdata/fates tests/testdata/policies tests/testdata/gpu "$$kit/tests/testdata"
+	cp -r candidates config.yaml tests/gpu/check.sh tests/gpu/kernels.py "$$kit"
+	for program in $(PROGRAMS); do cp "$$program" "$$kit/programs"; done
+	PACKEVOLVE_TEST_ROOT="$$kit" "$$kit/judge-bench" programs
+	du -sh "$$kit"
+
+gpu-check: gpu-kit ## does the judge work on this machine's GPU? at most ten minutes; ARGS=cuda:1 names another one
+	PYTHON="$${PYTHON:-$$PWD/.venv/bin/python}" OUT="$${CARGO_TARGET_DIR:-target}/gpu-check" bash "$(KIT)/check.sh" $(ARGS)
 
 man: $(READY) ## write the man pages to target/man
 	cargo build $(CARGO_FLAGS)
 	"$${CARGO_TARGET_DIR:-target}/release/packevolve" man "$${CARGO_TARGET_DIR:-target}/man"
+
+wheel: $(READY) ## build dist/packevolve-*.whl, which pip installs into an environment
+	@$(BUILD)
+	.venv/bin/python -B packaging/backend.py wheel dist
+
+sdist: $(READY) ## build dist/packevolve-*.tar.gz, the sources
+	@.venv/bin/python -B packaging/backend.py sdist dist
+
+PREFIX ?= $(HOME)/.local
+
+install: $(READY) ## put the programs, man pages and completions below PREFIX, ~/.local by default, without pip
+	@$(BUILD)
+	.venv/bin/python -B packaging/backend.py install "$(PREFIX)"
 
 setup: $(READY) ## make only the Python environment, .venv (PYTHON=... names the python)
 
@@ -78,12 +122,13 @@ $(READY): evaluator/requirements.txt
 	    fail "less than 12 GB free here: free some space, PyTorch and the build need it"
 	trap 'rm -rf .venv' EXIT
 	trap 'exit 130' HUP INT TERM
-	echo "Setting up .venv: about 3 GB of Python packages, some minutes"
+	echo "Setting up .venv once: about 3 GB to download, 5 GB on the disk" >&2
 	rm -rf .venv
-	"$$python" -m venv .venv
+	"$$python" -B $(STEP) --name "Python environment" --size .venv -- "$$python" -m venv .venv
 	mkdir .venv/tmp
-	TMPDIR=$$PWD/.venv/tmp .venv/bin/python -m pip install --requirement $< ||
-	    fail "pip could not install $<, for the reason above; .venv is removed again"
+	TMPDIR=$$PWD/.venv/tmp "$$python" -B $(STEP) --name "Python packages" --size .venv -- \
+	    .venv/bin/python -m pip install --no-color --progress-bar off --requirement $< ||
+	    fail "pip could not install $<; .venv is removed again"
 	rm -r .venv/tmp
 	cd .venv
 	ln -s lib/python3*/site-packages/torch libtorch
