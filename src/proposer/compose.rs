@@ -2,8 +2,8 @@
 //! Numba compiles.
 //!
 //! If the parent is a composed program or descends from one, compose mostly takes a step or two: another value of a
-//! parameter, another block, the same blocks of another catalogue. Other changes to the parent's functions stay. It replaces any other parent. It draws only
-//! from the caller's stream and never proposes a program that the caller has seen.
+//! parameter, another block, the same blocks of another catalogue. Other changes to the parent's functions stay. It
+//! replaces any other parent. It draws only from the caller's stream and never proposes a program that the caller has seen.
 
 use std::ops::Range;
 
@@ -227,10 +227,16 @@ fn policy_text(recipe: &Recipe) -> String {
     let one = |kind, arguments: &str| recipe.of_kind(kind).map(|part| call(part, arguments)).collect::<String>();
     let forecast = one(BlockKind::Forecast, "weight, history");
     let fresh = one(BlockKind::Fresh, "loads, num_replicas, num_groups, num_nodes, num_gpus");
-    let renew = recipe.of_kind(BlockKind::Renew).map(|part| {
-        let renewed = call(part, "plan, fresh, old, loads, num_gpus, num_nodes");
-        format!("        fresh = {fresh}\n        plan = {renewed}\n")
-    });
+    let kept = "_planned(loads, old, num_gpus, num_nodes)";
+    // One call of each block, so that the recipe can be read back.
+    let plan = match recipe.of_kind(BlockKind::Renew).next() {
+        None => format!("    plan = {fresh} if old is None else {kept}\n"),
+        Some(part) => {
+            let renewed = call(part, "plan, fresh, old, loads, num_gpus, num_nodes");
+            let changed = format!("        plan = {kept}\n        plan = {renewed}\n");
+            format!("    plan = fresh = {fresh}\n    if old is not None:\n{changed}")
+        }
+    };
     format!(
         r#"def {}(weight: torch.Tensor, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int, *,
                       old_phy2log: torch.Tensor | None = None,
@@ -256,14 +262,9 @@ fn policy_text(recipe: &Recipe) -> String {
         num_groups = num_nodes = 1
     loads = {forecast}
     old = _in_force(old_phy2log, loads, num_replicas, num_groups, num_nodes)
-    if old is None:
-        plan = {fresh}
-    else:
-        plan = _planned(loads, old, num_gpus, num_nodes)
-{}    return _maps(plan, weight.shape[1], weight.device)
+{plan}    return _maps(plan, weight.shape[1], weight.device)
 "#,
         Frame::Policy.entry(),
-        renew.collect::<String>(),
     )
 }
 
