@@ -36,6 +36,9 @@ const LICENCES: Texts =
 /// In the module of every engine.
 const COMMON: Texts = &[of_engine!("common", "guard.py"), of_engine!("common", "memory.py")];
 
+/// As it stands in `pyproject.toml`.
+const NO_DEPENDENCIES: &str = "dependencies = []";
+
 impl Engine {
     fn name(self) -> &'static str {
         self.into()
@@ -78,13 +81,22 @@ pub fn package(engine: Engine, program: &str, origin: &Origin) -> Vec<(String, V
     let module = format!("packevolve_{}", engine.name());
     let (beside, inside) = engine.texts();
     let mut files: Vec<(String, String)> = Vec::new();
-    files.extend(beside.iter().chain(LICENCES).map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    files.extend(beside.iter().chain(LICENCES).map(|(name, text)| ((*name).to_owned(), required(text, program))));
     files.push(("VERSION".to_owned(), origin.version() + "\n"));
     files.extend(inside.iter().map(|(name, text)| (format!("{module}/{name}"), (*text).to_owned())));
     files.extend(COMMON.iter().map(|(name, text)| (format!("{module}/{name}"), (*text).to_owned())));
     files.push((format!("{module}/origin.json"), json(origin)));
     files.push((format!("{module}/program.py"), standalone(program, origin)));
     files.into_iter().map(|(path, text)| (path, text.into_bytes())).collect()
+}
+
+/// The text of a file beside the module, with Numba among the dependencies if the program imports it: not every engine
+/// brings it along, as it does torch and NumPy.
+fn required(text: &str, program: &str) -> String {
+    let imports =
+        |line: &str| ["import numba", "from numba"].into_iter().any(|import| line.trim_start().starts_with(import));
+    let named = if program.lines().any(imports) { r#"dependencies = ["numba"]"# } else { NO_DEPENDENCIES };
+    text.replace(NO_DEPENDENCIES, named)
 }
 
 fn json(origin: &Origin) -> String {
@@ -110,6 +122,20 @@ mod tests {
                 let ends = |(path, _): &(String, _)| path.rsplit('/').next() == Some(&*lying);
                 assert!(files.iter().any(ends), "{name} lacks {lying}");
             }
+        }
+    }
+
+    #[test]
+    fn a_package_requires_numba_if_its_program_imports_it() {
+        for name in Engine::VARIANTS {
+            let requires = |program: &str| {
+                let files = package(name.parse().unwrap(), program, &Origin::of_file(Path::new("p.py"), ""));
+                let (_, text) = files.into_iter().find(|(path, _)| path == "pyproject.toml").unwrap();
+                let text = String::from_utf8(text).unwrap();
+                text.lines().find(|line| line.starts_with("dependencies")).unwrap().to_owned()
+            };
+            assert_eq!(requires("import torch\n# from numba\n"), "dependencies = []");
+            assert_eq!(requires("from numba import njit\n"), "dependencies = [\"numba\"]");
         }
     }
 
