@@ -101,7 +101,8 @@ fn grafted(parent: &str, recipient: &Side<'_>, donor: &Side<'_>, name: &str) -> 
     let imports: String = donor.imports.difference(&recipient.imports).map(|line| format!("{line}\n")).collect();
     let start = recipient.span.start;
     let blank = if imports.is_empty() || parent[start..].starts_with("import ") { "" } else { "\n\n" };
-    changes.push((start..start, imports + blank));
+    // Before what is added at the same place: a decorator needs its import.
+    changes.insert(0, (start..start, imports + blank));
     changes.sort_by_key(|(span, _)| (span.start, span.end));
     Some(replaced(parent, &changes))
 }
@@ -185,6 +186,20 @@ mod tests {
         let (proposal, _) = found.iter().find(|(_, child)| *child == expected).unwrap();
         assert_eq!(proposal.name, "cross_pack_of_7");
         assert!(found.iter().all(|(_, child)| *child != other && *child != parent));
+    }
+
+    #[test]
+    fn imports_come_before_the_functions_that_they_decorate() {
+        let parent = program("", &[(ENTRY, "x")]);
+        let other = program("from numba import njit\n\n\n", &[("_new", "x"), (ENTRY, "_new(x)")]);
+        let other = other.replace("def _new", "@njit\ndef _new");
+        let (recipient, donor) = (Side::of(&parent, ENTRY).unwrap(), Side::of(&other, ENTRY).unwrap());
+        let child = grafted(&parent, &recipient, &donor, ENTRY).unwrap();
+        let at = |what: &str| child.find(what).unwrap_or_else(|| panic!("no {what} in\n{child}"));
+        assert!(
+            at("from numba import njit") < at("@njit\ndef _new") && at("@njit") < at(&format!("def {ENTRY}")),
+            "{child}"
+        );
     }
 
     #[test]
