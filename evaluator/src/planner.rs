@@ -1,14 +1,57 @@
 //! Planner: the plan that DeepSeek's rebalance makes for a window, and what no plan for it can beat. With these a chain
-//! begins, and with these it is compared; no program is asked for them.
+//! begins, and with these its steps are compared; no program is asked for them.
 
 use packevolve_contract::case::{self, Case};
+use packevolve_contract::chain::{GpuLoads, PlannerStep};
+use packevolve_contract::moves::Moves;
 use packevolve_contract::plan::Plan;
+use packevolve_contract::rebalance::PlanLoads;
 use packevolve_contract::topology::Topology;
 use packevolve_loads::window::Window;
 
+use crate::chains::Chain;
 use crate::rows::Items;
 use crate::tensor;
 use crate::window::PoolWindow;
+
+/// With what a step of a chain is compared, of any program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark {
+    pub planner: PlannerStep,
+    /// What no plan beats that is made for the window that the step serves: [`floor`].
+    pub floor: f64,
+}
+
+/// A chain with the marks of its steps.
+pub struct Course {
+    pub chain: Chain,
+    pub marks: Vec<Mark>,
+}
+
+impl Course {
+    pub fn new(chain: Chain, topology: &Topology) -> Self {
+        let marks = marks(&chain.windows, topology);
+        Self { chain, marks }
+    }
+}
+
+/// The marks of the steps of a chain: in each the planner starts from its plan for the window before.
+fn marks(windows: &[Window], topology: &Topology) -> Vec<Mark> {
+    let mut in_force = planned(&windows[0], topology);
+    let mark = |now_and_next: &[Window]| {
+        let [now, next] = now_and_next else { unreachable!("BUG: pairs of windows") };
+        let plan = planned(now, topology);
+        let busiest_gpu = Moves::between(&in_force, &plan).busiest_gpu;
+        let planner = PlannerStep { served: gpu_loads(&plan.loads(&next.counts)), busiest_gpu };
+        in_force = plan;
+        Mark { planner, floor: floor(next, topology) }
+    };
+    windows[1..].windows(2).map(mark).collect()
+}
+
+pub fn gpu_loads(loads: &PlanLoads) -> GpuLoads {
+    GpuLoads { mean: loads.mean_gpu, max: loads.max_gpu }
+}
 
 /// The plan of DeepSeek's rebalance: groups to nodes, greedy replication, and each replica, the heaviest first, to the
 /// lightest GPU that is not full.
@@ -75,6 +118,23 @@ mod tests {
         let (plan, reached, highest) = balance(&hierarchical);
         plan.check_groups(&hierarchical).unwrap();
         assert!((0.7..0.95).contains(&reached) && reached <= highest && highest < 0.95, "{reached} {highest}");
+    }
+
+    #[test]
+    fn a_step_is_compared_with_a_plan_for_its_window_that_serves_the_next_one() {
+        let topology = Topology { layers: 6, ..Topology::deepseek_v3() };
+        let series = Series::new(&topology, 3);
+        let windows = [0, 1, 1, 2].map(|number| series.window(number));
+        let marks = marks(&windows, &topology);
+        let [first, second] = marks[..] else { panic!("{marks:?}") };
+        let plan = planned(&windows[1], &topology);
+        assert_eq!(
+            [first, second].map(|mark| mark.planner.served),
+            [&windows[2], &windows[3]].map(|served| gpu_loads(&plan.loads(&served.counts)))
+        );
+        let moved = Moves::between(&planned(&windows[0], &topology), &plan).busiest_gpu;
+        assert_eq!([first, second].map(|mark| mark.planner.busiest_gpu), [moved, 0]);
+        assert!(moved > 0 && second.floor == floor(&windows[3], &topology));
     }
 
     #[test]

@@ -53,7 +53,9 @@ fn deepseeks_planner_is_walked_through_chains_and_moves_most_of_what_there_is() 
         [(0, 4), (1, 4)]
     );
     let score = policy(&baseline, &baseline);
-    assert_eq!((score.combined_score, score.windows), (0.0, 8));
+    // Its names differ from those that the judge's own planner sees, so ties may fall in another way.
+    assert!(score.combined_score.abs() < 0.1 && score.stayed.abs() < 0.1 && score.windows == 8, "{score:?}");
+    assert!((score.lost.planning / score.baseline_lost.planning - 1.0).abs() < 1e-9, "{score:?}");
     assert!(score.moved > 0.2 && score.cross_node_bytes > 0.0, "{score:?}");
     assert!(score.balancedness > score.served_balancedness && score.floor_seconds < score.lost.imbalance, "{score:?}");
     // The same planner, with keywords that it does not use.
@@ -120,8 +122,10 @@ fn what_is_kept_between_calls_and_what_other_layers_change_are_two_faults() {
         Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies,
         other => panic!("{other:?}"),
     };
-    let kept = found("keeps_what_it_saw");
-    assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{kept:?}");
+    for name in ["keeps_what_it_saw", "keeps_what_it_saw_until_the_last_call"] {
+        let kept = found(name);
+        assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{name}: {kept:?}");
+    }
     let layers = found("balances_layers_against_each_other");
     assert!(matches!(layers[..], [Inconsistency::Layers { .. }]), "{layers:?}");
 }
@@ -160,9 +164,13 @@ fn a_duel_has_chains_of_its_own_and_the_program_that_loses_less_wins() {
     let (contender, best) = (duel.contender.measured().unwrap(), duel.best.measured().unwrap());
     assert!((3..=4).contains(&contender.rounds()) && contender.rounds() == best.rounds());
     assert!(contender.rebalance.is_empty());
+    let marks = |measured: &Measurement| {
+        measured.all_steps().map(|step| (step.floor.to_bits(), step.planner)).collect::<Vec<_>>()
+    };
+    assert_eq!(marks(contender), marks(best), "both meet the same chains");
+    let own = policy(contender, &baseline);
+    assert!(own.without_planning.abs() < 0.1, "DeepSeek's planner in a duel: {own:?}");
     let floors = |measured: &Measurement| measured.all_steps().map(|step| step.floor.round()).collect::<Vec<_>>();
     let known = floors(&baseline);
     assert!(floors(contender).iter().all(|floor| !known.contains(floor)), "windows of the search in a duel");
-    let sum = |measured: &Measurement| floors(measured).iter().sum::<f64>();
-    assert!((sum(contender) / sum(best) - 1.0).abs() < 0.01, "both meet the same chains");
 }
