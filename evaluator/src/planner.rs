@@ -54,12 +54,17 @@ pub fn gpu_loads(loads: &PlanLoads) -> GpuLoads {
 }
 
 /// The plan of DeepSeek's rebalance: groups to nodes, greedy replication, and each replica, the heaviest first, to the
-/// lightest GPU that is not full.
+/// lightest GPU that is not full. Where each node has one group, or each GPU one slot, all stay in their order.
 pub fn planned(window: &Window, topology: &Topology) -> Plan {
     let (case, items) = replicas(window, topology);
     let (rows, experts) = (items.weigh(window), items.experts());
-    let of_row = |(row, experts): (usize, &[usize])| packed(rows.row(row), experts, case.packs);
-    let phy2log: Vec<i64> = experts.chunks(case.items).enumerate().flat_map(of_row).collect();
+    let mut nodes: Vec<(usize, &[usize])> = experts.chunks(case.items).enumerate().collect();
+    let of_layer = nodes.len() / topology.layers;
+    if of_layer == topology.groups {
+        nodes.chunks_mut(of_layer).for_each(|nodes| nodes.sort_by_key(|(_, experts)| experts[0]));
+    }
+    let of_node = |(row, experts): (usize, &[usize])| packed(rows.row(row), experts, case.packs);
+    let phy2log: Vec<i64> = nodes.into_iter().flat_map(of_node).collect();
     Plan::new(&phy2log, topology).expect("BUG: greedy replication keeps every expert")
 }
 
@@ -83,6 +88,9 @@ fn replicas(window: &Window, topology: &Topology) -> (Case, Items) {
 /// The experts of a row, pack by pack.
 fn packed(weights: &[f64], experts: &[usize], packs: usize) -> Vec<i64> {
     let per_pack = weights.len() / packs;
+    if per_pack == 1 {
+        return experts.iter().map(|expert| *expert as i64).collect();
+    }
     let mut heaviest_first: Vec<usize> = (0..weights.len()).collect();
     heaviest_first.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
     let (mut loads, mut content) = (vec![0.0; packs], vec![Vec::with_capacity(per_pack); packs]);
@@ -141,5 +149,20 @@ mod tests {
     fn the_heaviest_replica_goes_to_the_lightest_gpu_that_is_not_full() {
         assert_eq!(packed(&[4.0, 3.0, 2.0, 1.0], &[7, 5, 3, 1], 2), [7, 1, 5, 3]);
         assert_eq!(packed(&[9.0, 1.0, 1.0, 1.0], &[0, 1, 2, 3], 2), [0, 3, 1, 2]);
+        assert_eq!(packed(&[1.0, 9.0], &[0, 1], 2), [0, 1]);
+    }
+
+    #[test]
+    fn a_node_with_a_single_group_keeps_it() {
+        let topology = Topology { layers: 2, experts: 8, groups: 2, nodes: 2, gpus: 4, replicas: 12 };
+        let window = Window::new(
+            8,
+            [[1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 7.0, 6.0], [9.0, 8.0, 7.0, 6.0, 1.0, 2.0, 3.0, 4.0]].concat(),
+        );
+        let plan = planned(&window, &topology);
+        for layer in 0..2 {
+            let (first, second) = plan.layer(layer).split_at(6);
+            assert!(first.iter().all(|expert| *expert < 4) && second.iter().all(|expert| *expert >= 4), "{plan:?}");
+        }
     }
 }

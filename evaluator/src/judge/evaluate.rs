@@ -337,12 +337,12 @@ mod tests {
     #[ignore = "long: fails on a machine that is too busy to calibrate"]
     fn a_chain_is_doubtful_if_the_reference_was_slowed_in_many_of_its_steps_or_all_along() {
         let (mut long, mut short) = (small_judge_of_policies(8), small_judge_of_policies(3));
-        let chain = || vec!["chain 0".to_owned()];
-        assert_eq!(doubtful_chains(&mut long, 0), [vec![], vec![]]);
+        let (none, chain) = (Vec::<String>::new, || vec!["chain 0".to_owned()]);
+        assert_eq!(doubtful_chains(&mut long, 0), [none(), none()]);
         // Both sides of the first pair, and one call of the calibration that follows: one step of six, or the only one.
-        assert_eq!(doubtful_chains(&mut long, 3), [vec![], vec![]]);
+        assert_eq!(doubtful_chains(&mut long, 3), [none(), none()]);
         assert_eq!(doubtful_chains(&mut short, 3), [chain(), chain()]);
-        assert_eq!(doubtful_chains(&mut long, usize::MAX), [vec![], chain()]);
+        assert_eq!(doubtful_chains(&mut long, usize::MAX), [none(), chain()]);
     }
 
     /// An evaluation in which the first `times` times of the reference program are doubled.
