@@ -22,15 +22,20 @@ fn topology() -> Topology {
     Topology { layers: 6, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 20 }
 }
 
+/// A session of two chains.
+pub fn chains(session: Session) -> Session {
+    let policies = Session { cases: Vec::new(), chain_windows: Some(6), windows: Some(2), held_out: 1, ..session };
+    Session { topology: topology(), ..policies }
+}
+
 fn open() -> Client {
     let mut client = Client::start();
-    let policies = Session { cases: Vec::new(), chain_windows: Some(6), windows: Some(2), held_out: 1, ..session() };
-    client.ready(Session { topology: topology(), ..policies });
+    client.ready(chains(session()));
     client
 }
 
 /// The seed program with an ending.
-fn ending(fate: &str, name: &str) -> String {
+pub fn ending(fate: &str, name: &str) -> String {
     let path = testdata().join("policies").join(fate).join(format!("{name}.py"));
     format!("{SEED}\n\n{}", fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
@@ -53,7 +58,9 @@ fn deepseeks_planner_is_walked_through_chains_and_moves_most_of_what_there_is() 
         [(0, 4), (1, 4)]
     );
     let score = policy(&baseline, &baseline);
-    assert_eq!((score.combined_score, score.windows), (0.0, 8));
+    // Its names differ from those that the judge's own planner sees, so ties may fall in another way.
+    assert!(score.combined_score.abs() < 0.1 && score.stayed.abs() < 0.1 && score.windows == 8, "{score:?}");
+    assert!((score.lost.planning / score.baseline_lost.planning - 1.0).abs() < 1e-9, "{score:?}");
     assert!(score.moved > 0.2 && score.cross_node_bytes > 0.0, "{score:?}");
     assert!(score.balancedness > score.served_balancedness && score.floor_seconds < score.lost.imbalance, "{score:?}");
     // The same planner, with keywords that it does not use.
@@ -79,7 +86,10 @@ fn a_plan_that_is_kept_moves_nothing_and_a_fresh_one_does_not_pass_for_it() {
     assert!(policy(&blind, &baseline).served_balancedness < 0.97, "it found the window that it serves");
 }
 
-/// The folders of endings with their files.
+/// The folder of endings that only a GPU makes possible.
+const NEEDS_A_GPU: &str = "left-work";
+
+/// The folders of endings with their files, for a CPU.
 fn endings() -> BTreeMap<String, Vec<String>> {
     let folders = fs::read_dir(testdata().join("policies")).unwrap().map(|entry| entry.unwrap().path());
     let named = |path: std::path::PathBuf| path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -87,7 +97,7 @@ fn endings() -> BTreeMap<String, Vec<String>> {
         let files = fs::read_dir(&folder).unwrap().map(|entry| named(entry.unwrap().path())).collect();
         (named(folder), files)
     };
-    folders.filter(|path| path.is_dir()).map(folder).collect()
+    folders.filter(|path| path.is_dir() && !path.ends_with(NEEDS_A_GPU)).map(folder).collect()
 }
 
 fn fate(evaluation: &Evaluation) -> &'static str {
@@ -120,8 +130,10 @@ fn what_is_kept_between_calls_and_what_other_layers_change_are_two_faults() {
         Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies,
         other => panic!("{other:?}"),
     };
-    let kept = found("keeps_what_it_saw");
-    assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{kept:?}");
+    for name in ["keeps_what_it_saw", "keeps_what_it_saw_until_the_last_call"] {
+        let kept = found(name);
+        assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{name}: {kept:?}");
+    }
     let layers = found("balances_layers_against_each_other");
     assert!(matches!(layers[..], [Inconsistency::Layers { .. }]), "{layers:?}");
 }
@@ -160,9 +172,13 @@ fn a_duel_has_chains_of_its_own_and_the_program_that_loses_less_wins() {
     let (contender, best) = (duel.contender.measured().unwrap(), duel.best.measured().unwrap());
     assert!((3..=4).contains(&contender.rounds()) && contender.rounds() == best.rounds());
     assert!(contender.rebalance.is_empty());
+    let marks = |measured: &Measurement| {
+        measured.all_steps().map(|step| (step.floor.to_bits(), step.planner)).collect::<Vec<_>>()
+    };
+    assert_eq!(marks(contender), marks(best), "both meet the same chains");
+    let own = policy(contender, &baseline);
+    assert!(own.without_planning.abs() < 0.1, "DeepSeek's planner in a duel: {own:?}");
     let floors = |measured: &Measurement| measured.all_steps().map(|step| step.floor.round()).collect::<Vec<_>>();
     let known = floors(&baseline);
     assert!(floors(contender).iter().all(|floor| !known.contains(floor)), "windows of the search in a duel");
-    let sum = |measured: &Measurement| floors(measured).iter().sum::<f64>();
-    assert!((sum(contender) / sum(best) - 1.0).abs() < 0.01, "both meet the same chains");
 }

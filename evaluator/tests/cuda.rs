@@ -8,6 +8,7 @@ use packevolve_contract::evaluation::Measurement;
 use packevolve_contract::protocol::{Reply, Request, Session};
 use packevolve_contract::statistic::median;
 
+use crate::chains::{chains, ending};
 use crate::client::skip::skip;
 use crate::client::{Client, DEVICE, program, session_on};
 use crate::fates::{NEED_A_GPU, kind};
@@ -30,10 +31,14 @@ const MOST_VOID: f64 = 0.02;
 
 /// A session on the GPU; `None` where there is none.
 fn open() -> Option<Client> {
+    open_with(|session| session)
+}
+
+fn open_with(change: fn(Session) -> Session) -> Option<Client> {
     let wanted = std::env::var(DEVICE).ok().filter(|device| device != "cpu");
     let device = wanted.clone().unwrap_or_else(|| "cuda:0".to_owned());
     let mut client = Client::start();
-    match client.ask(&Request::Open(Box::new(Session { cpu: None, ..session_on(&device) }))) {
+    match client.ask(&Request::Open(Box::new(change(Session { cpu: None, ..session_on(&device) })))) {
         Reply::Ready(_) => Some(client),
         Reply::Failed { error, .. } => {
             let is_expected =
@@ -77,6 +82,13 @@ fn programs_on_a_gpu_meet_their_fates() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_policy_that_leaves_work_on_a_gpu_is_rejected() {
+    let Some(mut client) = open_with(chains) else { return };
+    let evaluation = client.evaluate(&ending("left-work", "works_after_its_call"));
+    assert_eq!(kind(&evaluation), "left-work", "{evaluation:?}");
 }
 
 #[test]

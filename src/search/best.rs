@@ -3,9 +3,13 @@
 //! The highest of many noisy scores is partly luck. So a candidate whose score exceeds the best's by more than the
 //! uncertainty of both is a *contender*: it meets the best in a duel, on windows that no program has ever seen, and becomes
 //! the best only if it is better there. Without windows held out there are no duels, and the highest score is the best.
+//!
+//! Chains of windows differ more than policies do, so a policy is compared with the best chain by chain: what two programs
+//! share on a chain does not count as uncertainty.
 
+use packevolve_contract::duel::Verdict;
 use packevolve_contract::evaluation::Measurement;
-use packevolve_contract::objective::Scores;
+use packevolve_contract::objective::{Objective, Scores, Yardstick};
 
 use crate::values::candidate::CandidateId;
 
@@ -21,6 +25,8 @@ pub struct Best {
     pub candidate: CandidateId,
     /// On the windows of the search. The error of the baseline, which all scores share, is not in it.
     pub interval: Interval,
+    /// On the windows of the search.
+    pub measurement: Measurement,
     /// `None` until a duel has decided something.
     pub held_out: Option<Box<HeldOut>>,
 }
@@ -89,35 +95,76 @@ impl Best {
 
 impl Contender {
     /// Whether it looks better than `best`, beyond the uncertainty of both; always without a best.
-    pub fn exceeds(&self, best: Option<&Best>) -> bool {
-        let exceeds = |own: Interval, best: Interval| own.score - best.score > own.half_width + best.half_width;
-        best.is_none_or(|best| exceeds(self.interval, best.interval))
+    pub fn exceeds(&self, best: Option<&Best>, yardstick: Yardstick<'_>) -> bool {
+        best.is_none_or(|best| match yardstick.objective {
+            Objective::Packing(_) => {
+                let (own, other) = (self.interval, best.interval);
+                own.score - other.score > own.half_width + other.half_width
+            }
+            // Of a single chain there is no uncertainty, but there is the duel.
+            Objective::Policy(_) => Verdict::as_measured(&self.measurement, &best.measurement, yardstick).is_won(),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::chain::{ChainMeasurement, GpuLoads, PlannerStep, Step};
     use packevolve_contract::evaluation::{CaseMeasurement, Sample};
+    use packevolve_contract::objective::{Pairing, Weights};
+    use packevolve_contract::serving::Serving;
 
     use super::*;
 
+    fn contender(score: f64, half_width: f64, measurement: Measurement) -> Contender {
+        let interval = Interval { score, half_width };
+        Contender { candidate: CandidateId(2), interval, measurement, doubtful_duels: 0 }
+    }
+
+    fn best(score: f64, half_width: f64, measurement: Measurement) -> Best {
+        let interval = Interval { score, half_width };
+        Best { candidate: CandidateId(1), interval, measurement, held_out: None }
+    }
+
     #[test]
     fn a_contender_is_better_beyond_the_uncertainty_of_both() {
-        let best = |half_width| Best {
-            candidate: CandidateId(1),
-            interval: Interval { score: 0.5, half_width },
-            held_out: None,
+        let baseline = Measurement::default();
+        let objective = Weights::default().into();
+        let yardstick = Yardstick { baseline: &baseline, objective, pairing: Pairing::Shared };
+        let contends = |score, half_width, others| {
+            let best = best(0.5, others, Measurement::default());
+            contender(score, half_width, Measurement::default()).exceeds(Some(&best), yardstick)
         };
-        let contender = |score, half_width| Contender {
-            candidate: CandidateId(2),
-            interval: Interval { score, half_width },
-            measurement: Measurement::default(),
-            doubtful_duels: 0,
+        assert!(contends(0.54, 0.02, 0.01) && !contends(0.529, 0.02, 0.01) && !contends(0.5, 0.0, 0.0));
+        assert!(contender(-1.0, 9.0, Measurement::default()).exceeds(None, yardstick));
+    }
+
+    /// Chains on each of which a policy loses this share of what the planner loses.
+    fn policy(shares: &[f64]) -> Measurement {
+        let loads = |lost: f64| GpuLoads { mean: 1.0, max: 1.0 + lost };
+        let chain = |(chain, share): (usize, &f64)| {
+            let planner = PlannerStep { served: loads(0.5), busiest_gpu: 0 };
+            let step =
+                Step { served: loads(0.5 * share), floor: 1.0, planner, gpus: 1, replicas: 1, ..Step::default() };
+            ChainMeasurement { chain, steps: vec![Step { reference_seconds: 1.0, ..step }] }
         };
-        assert!(contender(0.54, 0.02).exceeds(Some(&best(0.01))));
-        assert!(!contender(0.529, 0.02).exceeds(Some(&best(0.01))));
-        assert!(!contender(0.5, 0.0).exceeds(Some(&best(0.0))));
-        assert!(contender(-1.0, 9.0).exceeds(None));
+        Measurement { chains: shares.iter().enumerate().map(chain).collect(), ..Measurement::default() }
+    }
+
+    #[test]
+    fn a_policy_is_compared_chain_by_chain_however_much_chains_differ() {
+        let baseline = policy(&[1.0; 4]);
+        let objective = Objective::Policy(Serving::default());
+        let yardstick = Yardstick { baseline: &baseline, objective, pairing: Pairing::Shared };
+        let contends = |ours: &[f64], others: &[f64]| {
+            // Intervals as wide as chains differ, in which no small gain shows.
+            contender(0.5, 0.2, policy(ours)).exceeds(Some(&best(0.5, 0.2, policy(others))), yardstick)
+        };
+        assert!(contends(&[0.28, 0.47, 0.68, 0.87], &[0.3, 0.5, 0.7, 0.9]));
+        assert!(!contends(&[0.2, 0.6, 0.6, 0.9], &[0.3, 0.5, 0.7, 0.9]));
+        assert!(!contends(&[0.3, 0.5, 0.7, 0.9], &[0.3, 0.5, 0.7, 0.9]));
+        // A best that has one chain alone, as a slow one has.
+        assert!(contends(&[0.2, 0.9], &[0.3]) && !contends(&[0.4, 0.1], &[0.3]));
     }
 
     #[test]

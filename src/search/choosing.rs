@@ -135,7 +135,7 @@ impl Search {
         }
     }
 
-    /// Whether the best has its final score or won a duel: the baseline scores 0 by definition.
+    /// Whether the best has its final score or won a duel. That of the baseline is final: it was not chosen by it.
     fn is_settled_on(&self, best: &Best) -> bool {
         !self.holds_out() || best.held_out.is_some() || self.is_baseline(best.candidate)
     }

@@ -3,6 +3,7 @@
 use packevolve_contract::duel::{Duel, Verdict};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::inconsistency::Inconsistency;
+use packevolve_contract::objective::Pairing;
 
 use crate::search::best::{Best, Contender, HeldOut, Interval};
 use crate::search::candidate::{DuelResult, HeldOutResult, Outcome, Ruling};
@@ -105,11 +106,11 @@ impl Search {
         let baselines = self.baselines_error(self.known(candidate).device);
         let interval = Interval { score, half_width: self.own_half_width(measurement).hypot(baselines) };
         let keeps_up = self.keeps_up(candidate, interval);
-        // What is doubtful never becomes the best without a duel. The baseline scores 0 on any windows.
+        // What is doubtful never becomes the best without a duel. The baseline was not chosen by its score.
         let needs_duel = !self.is_baseline(candidate) && measurement.is_doubtful();
         if self.holds_out() && (best.is_some() || needs_duel) {
             let contender = Contender { candidate, interval, measurement: measurement.clone(), doubtful_duels: 0 };
-            let contends = keeps_up || contender.exceeds(best);
+            let contends = keeps_up || self.exceeds(&contender, best);
             self.contenders.extend(contends.then_some(contender));
             return contends;
         }
@@ -124,9 +125,15 @@ impl Search {
         };
         let is_best = keeps_up || best.is_none_or(is_better);
         if is_best {
-            self.crown(Best { candidate, interval, held_out: None });
+            self.crown(Best { candidate, interval, measurement: measurement.clone(), held_out: None });
         }
         is_best
+    }
+
+    /// Whether a contender looks better than `best`, on the windows of the search.
+    fn exceeds(&self, contender: &Contender, best: Option<&Best>) -> bool {
+        let yardstick = self.yardstick(Pairing::Shared).expect("BUG: the baseline is measured first");
+        contender.exceeds(best, yardstick)
     }
 
     /// The places of pending cuts from the parent of `cut`. They are tried again on the new best.
@@ -148,7 +155,7 @@ impl Search {
     pub(super) fn standing_contenders(&self) -> Vec<CandidateId> {
         let Some(best) = self.to_beat() else { return Vec::new() };
         let stands = |contender: &&Contender| {
-            contender.exceeds(Some(best)) || self.keeps_up(contender.candidate, contender.interval)
+            self.exceeds(contender, Some(best)) || self.keeps_up(contender.candidate, contender.interval)
         };
         let mut standing: Vec<_> = self.contenders.iter().filter(stands).collect();
         standing.sort_by(|a, b| b.interval.score.total_cmp(&a.interval.score).then(a.candidate.cmp(&b.candidate)));
@@ -226,7 +233,8 @@ impl Search {
         let scores = Some(Box::new(held_out.scores.clone()));
         self.candidates[candidate.index()].held_out =
             Some(HeldOutResult { confirmed: true, is_doubtful: false, scores });
-        self.crown(Best { candidate, interval, held_out: Some(held_out) });
+        let measurement = contender.measurement.clone();
+        self.crown(Best { candidate, interval, measurement, held_out: Some(held_out) });
     }
 
     /// From here on a refuted candidate goes by its score over the windows of the search and of its last duel.

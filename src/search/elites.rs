@@ -103,6 +103,17 @@ mod tests {
     }
 
     #[test]
+    fn of_policies_that_plan_alike_the_front_has_the_one_with_the_highest_score_and_of_those_the_oldest() {
+        let member = |number, score| Member { score, ..Member::at(CandidateId(number), 0.5, 0.5) };
+        let members = [member(1, 0.5), member(2, 0.6), member(3, 0.6), member(4, 0.4)];
+        let reversed: Vec<Member> = members.into_iter().rev().collect();
+        for members in [&members[..], &reversed] {
+            let front: Vec<u64> = filled(members).front().map(|member| member.candidate.0).collect();
+            assert_eq!(front, [2]);
+        }
+    }
+
+    #[test]
     fn a_removed_candidate_is_in_no_part() {
         let mut elites = filled(&[Member::at(CandidateId(1), 0.5, 0.5), Member::at(CandidateId(2), -0.5, 0.9)]);
         elites.remove(CandidateId(1));

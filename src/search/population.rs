@@ -47,16 +47,17 @@ impl Member {
         self.score > other.score || (self.score == other.score && self.candidate < other.candidate)
     }
 
-    /// Whether it is faster than another; of two that are equally fast, the better one, or else the lower number.
+    /// Whether it is faster than another; of two that are equally fast, the better one, or else the one that precedes.
     pub fn is_faster(&self, other: &Self) -> bool {
         let order = self.speed.total_cmp(&other.speed).then(self.quality.total_cmp(&other.quality));
-        order.then(other.candidate.cmp(&self.candidate)).is_gt()
+        order.is_gt() || order.is_eq() && self.precedes(other)
     }
 
-    /// Whether it is at least as good as another in quality and in speed; of two equal ones, the older.
+    /// Whether it is at least as good as another in quality and in speed; of two equal ones, whether it precedes: policies
+    /// that plan alike differ in the time that this takes, which only their score contains.
     pub fn dominates(&self, other: &Self) -> bool {
         let alike = self.quality == other.quality && self.speed == other.speed;
-        self.quality >= other.quality && self.speed >= other.speed && (!alike || self.candidate < other.candidate)
+        self.quality >= other.quality && self.speed >= other.speed && (!alike || self.precedes(other))
     }
 }
 

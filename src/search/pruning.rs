@@ -136,6 +136,8 @@ pub(super) fn keeps_up(own: Interval, other: Interval) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use packevolve_contract::evaluation::Measurement;
+
     use super::*;
 
     fn interval(score: f64, half_width: f64) -> Interval {
@@ -143,7 +145,8 @@ mod tests {
     }
 
     fn best(candidate: u64) -> Best {
-        Best { candidate: CandidateId(candidate), interval: interval(0.5, 0.01), held_out: None }
+        let (interval, measurement) = (interval(0.5, 0.01), Measurement::default());
+        Best { candidate: CandidateId(candidate), interval, measurement, held_out: None }
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Search {
     }
 
     /// Scores of a measurement on windows that the baseline never saw, all or some of them; `None` until the baseline was
-    /// measured.
+    /// measured. Of a policy there is no difference.
     pub fn pooled_scores(&self, measurement: &Measurement) -> Option<Scores> {
         self.scores_by(measurement, Pairing::Pooled)
     }
@@ -214,7 +214,7 @@ impl Search {
         Some(scores(measurement, self.yardstick(pairing)?, &self.unit, self.clock()))
     }
 
-    fn yardstick(&self, pairing: Pairing) -> Option<Yardstick<'_>> {
+    pub(super) fn yardstick(&self, pairing: Pairing) -> Option<Yardstick<'_>> {
         let objective = self.settings().evaluation.objective();
         self.baseline.as_ref().map(|baseline| Yardstick { baseline, objective, pairing })
     }

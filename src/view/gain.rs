@@ -85,7 +85,7 @@ impl Gain {
             self.candidate,
             self.name,
             self.windows(),
-            lost_text(policy, "the one of the run", terminal),
+            lost_text(policy, "the baseline program of the run", terminal),
             moved_text(policy),
             with_interval(self.best.combined_score, self.half_width),
             won_text(policy),

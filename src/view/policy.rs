@@ -11,7 +11,7 @@ use crate::view::terminal::Terminal;
 /// Bytes of a gigabyte.
 const GB: f64 = 1e9;
 
-/// What is lost a window by the program and by the one that it is compared with, in parts, and what can be won.
+/// What is lost a window by the program and by DeepSeek's planner in the time of `against`, in parts, and what can be won.
 pub fn lost_text(policy: &PolicyScore, against: &str, terminal: &Terminal) -> String {
     let throughput = |seconds: f64| percent(policy.prices.share_of_throughput(seconds));
     let row = |name: &str, part: fn(&Lost) -> f64| {
@@ -28,7 +28,8 @@ pub fn lost_text(policy: &PolicyScore, against: &str, terminal: &Terminal) -> St
     ];
     let header = "a window|s#|% of\nthroughput#|baseline,\ns#|% of\nthroughput#";
     format!(
-        "{}\nthe baseline is {against}; the floor: plans made for the windows that they serve, and moved free of charge\n",
+        "{}\nthe baseline: DeepSeek's planner on the same windows, in the mean time of {against}\n\
+         the floor: plans made for the windows that they serve, and moved free of charge\n",
         Table::new(header, rows).draw(terminal)
     )
 }

@@ -20,6 +20,8 @@ pub struct Step {
     /// Σ over layers of a lower bound on the heaviest GPU's load on that next window, for a plan that is made for it, with
     /// the replicas that greedy replication chooses, tokens.
     pub floor: f64,
+    /// What DeepSeek's planner does in this step: with that the program is compared.
+    pub planner: PlannerStep,
     /// Balancedness of the layer that is served worst.
     pub worst_layer: f64,
     /// Balancedness that nine of ten layers reach on the window that is served.
@@ -44,6 +46,17 @@ pub struct Step {
     pub reference_seconds: f64,
 }
 
+/// A step of DeepSeek's planner through the same chain, from window to window, without regard to the plan in force. In JSON
+/// the array `[served, busiest_gpu]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "(GpuLoads, u64)", into = "(GpuLoads, u64)")]
+pub struct PlannerStep {
+    /// On the window that its plan serves.
+    pub served: GpuLoads,
+    /// Replicas, of all layers, that the GPU must load that loads most.
+    pub busiest_gpu: u64,
+}
+
 /// Loads of the GPUs, each summed over the layers, tokens. In JSON the array `[mean, max]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "(f64, f64)", into = "(f64, f64)")]
@@ -59,6 +72,13 @@ pub struct ChainMeasurement {
     pub chain: usize,
     /// In order of time.
     pub steps: Vec<Step>,
+}
+
+impl ChainMeasurement {
+    /// As a measurement names it beside cases.
+    pub fn name(&self) -> String {
+        format!("chain {}", self.chain)
+    }
 }
 
 impl GpuLoads {
@@ -85,6 +105,18 @@ impl From<GpuLoads> for (f64, f64) {
     }
 }
 
+impl From<(GpuLoads, u64)> for PlannerStep {
+    fn from((served, busiest_gpu): (GpuLoads, u64)) -> Self {
+        Self { served, busiest_gpu }
+    }
+}
+
+impl From<PlannerStep> for (GpuLoads, u64) {
+    fn from(PlannerStep { served, busiest_gpu }: PlannerStep) -> Self {
+        (served, busiest_gpu)
+    }
+}
+
 impl Step {
     /// Time in units of the reference program's.
     pub fn relative_time(&self) -> f64 {
@@ -93,16 +125,18 @@ impl Step {
 }
 
 /// [`Step`] as an array.
-type StepRow = (GpuLoads, GpuLoads, f64, f64, f64, [u64; 6], f64, f64, f64);
+type StepRow = (GpuLoads, GpuLoads, f64, PlannerStep, f64, f64, [u64; 6], f64, f64, f64);
 
 impl From<StepRow> for Step {
     fn from(row: StepRow) -> Self {
-        let (now, served, floor, worst_layer, p90_layer, counts, seconds, wall_seconds, reference_seconds) = row;
+        let (now, served, floor, planner, worst_layer, p90_layer, counts, seconds, wall_seconds, reference_seconds) =
+            row;
         let [moved, busiest_gpu, cross_node, doubles, replicas, gpus] = counts;
         Self {
             now,
             served,
             floor,
+            planner,
             worst_layer,
             p90_layer,
             moved,
@@ -120,11 +154,11 @@ impl From<StepRow> for Step {
 
 impl From<Step> for StepRow {
     fn from(step: Step) -> Self {
-        let Step { now, served, floor, worst_layer, p90_layer, .. } = step;
+        let Step { now, served, floor, planner, worst_layer, p90_layer, .. } = step;
         let Step { moved, busiest_gpu, cross_node, doubles, replicas, gpus, .. } = step;
         let Step { seconds, wall_seconds, reference_seconds, .. } = step;
         let counts = [moved, busiest_gpu, cross_node, doubles, replicas, gpus];
-        (now, served, floor, worst_layer, p90_layer, counts, seconds, wall_seconds, reference_seconds)
+        (now, served, floor, planner, worst_layer, p90_layer, counts, seconds, wall_seconds, reference_seconds)
     }
 }
 
@@ -138,12 +172,13 @@ mod tests {
             now: GpuLoads { mean: 3.0, max: 4.0 },
             served: GpuLoads { mean: 1.0, max: 2.0 },
             floor: 1.5,
+            planner: PlannerStep { served: GpuLoads { mean: 1.0, max: 3.0 }, busiest_gpu: 9 },
             moved: 7,
             gpus: 4,
             ..Step::default()
         };
         let json = serde_json::to_string(&step).unwrap();
-        assert_eq!(json, "[[3.0,4.0],[1.0,2.0],1.5,0.0,0.0,[7,0,0,0,0,4],0.0,0.0,0.0]");
+        assert_eq!(json, "[[3.0,4.0],[1.0,2.0],1.5,[[1.0,3.0],9],0.0,0.0,[7,0,0,0,0,4],0.0,0.0,0.0]");
         assert_eq!(serde_json::from_str::<Step>(&json).unwrap(), step);
         assert_eq!((step.now.balancedness(), GpuLoads::default().balancedness()), (0.75, 1.0));
     }

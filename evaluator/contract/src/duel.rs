@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::evaluation::{Evaluation, Measurement};
-use crate::objective::{Yardstick, scores};
+use crate::objective::{Objective, Yardstick, scores};
 use crate::statistic::{mean, standard_error};
 
 /// A duel ends no earlier, unless its time is used up.
@@ -18,6 +18,8 @@ pub const MOST_ROUNDS: usize = 16;
 /// A generous standard deviation, over rounds, of the difference between the scores of two programs: measured .001 to .003
 /// for programs that are almost as good as each other. It serves where there are too few rounds to measure it.
 const GENEROUS_SPREAD: f64 = 0.01;
+/// The same of two policies, over chains: a guess. What they do differs more, and from chain to chain.
+const GENEROUS_SPREAD_OF_POLICIES: f64 = 0.03;
 
 /// What a duel found out about both programs, each [`Measured`](Evaluation::Measured) or
 /// [`Rejected`](Evaluation::Rejected). Their samples of one place in a case are of one round.
@@ -38,20 +40,27 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// From the rounds that both have.
+    /// From the rounds that both have. A few that agree by chance do not decide.
     pub fn new(contender: &Measurement, best: &Measurement, yardstick: Yardstick<'_>) -> Self {
+        let measured = Self::as_measured(contender, best, yardstick);
+        let spread = match yardstick.objective {
+            Objective::Packing(_) => GENEROUS_SPREAD,
+            Objective::Policy(_) => GENEROUS_SPREAD_OF_POLICIES,
+        };
+        let generous = 2.0 * spread / (measured.rounds.max(1) as f64).sqrt();
+        let is_generous = measured.rounds < LEAST_ROUNDS && generous > measured.uncertainty;
+        Self { uncertainty: if is_generous { generous } else { measured.uncertainty }, ..measured }
+    }
+
+    /// The same with the uncertainty that the rounds show, however few they are: none for a single one.
+    pub fn as_measured(contender: &Measurement, best: &Measurement, yardstick: Yardstick<'_>) -> Self {
         let score = |measurement: &Measurement, round| {
             scores(&measurement.only_round(round), yardstick, &[], Clock::RELATIVE).combined_score
         };
         let rounds = contender.full_rounds().min(best.full_rounds());
         let differences: Vec<f64> = (0..rounds).map(|round| score(contender, round) - score(best, round)).collect();
-        let generous = GENEROUS_SPREAD / (rounds.max(1) as f64).sqrt();
-        let error = standard_error(&differences);
-        Self {
-            rounds,
-            difference: mean(differences.into_iter()).unwrap_or(0.0),
-            uncertainty: 2.0 * if rounds < LEAST_ROUNDS { error.max(generous) } else { error },
-        }
+        let uncertainty = 2.0 * standard_error(&differences);
+        Self { rounds, difference: mean(differences.into_iter()).unwrap_or(0.0), uncertainty }
     }
 
     /// Whether the contender is better beyond the uncertainty.
@@ -106,6 +115,10 @@ mod tests {
     fn a_single_round_decides_only_between_programs_that_differ_much() {
         assert!(verdict(&[1.0], &[2.0]).is_won());
         assert!(!verdict(&[1.0], &[1.1]).is_won());
+        let baseline = measurement(&[1000.0]);
+        let yardstick =
+            Yardstick { baseline: &baseline, objective: Weights::default().into(), pairing: Pairing::Pooled };
+        assert!(Verdict::as_measured(&measurement(&[1.0]), &measurement(&[1.1]), yardstick).is_won());
         assert_eq!(verdict(&[], &[]).rounds, 0);
         assert!(!verdict(&[], &[]).is_won());
     }

@@ -121,7 +121,8 @@ pub struct Calibration {
     pub again: Vec<f64>,
     /// Pairs that do not count.
     pub voided: Vec<Voided>,
-    /// Cases whose number of voids reached its cap: the slot stayed disturbed, and what was measured then counts.
+    /// Cases whose number of voids reached its cap, and chains too many of whose steps were disturbed: the slot stayed
+    /// disturbed, and what was measured then counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubtful: Vec<String>,
     /// Of the baseline: for each case, how far its time relative to the reference program may be off. Empty for other
@@ -282,6 +283,12 @@ impl Measurement {
 
     pub fn all_samples(&self) -> impl Iterator<Item = &Sample> {
         self.cases.iter().flat_map(|case| &case.samples)
+    }
+
+    /// The names of its cases and chains.
+    pub fn names(&self) -> Vec<String> {
+        let cases = self.cases.iter().map(|case| case.case.clone());
+        cases.chain(self.chains.iter().map(ChainMeasurement::name)).collect()
     }
 
     /// The steps of all chains.

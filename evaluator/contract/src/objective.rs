@@ -5,13 +5,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{ChainMeasurement, Step};
+use crate::chain::Step;
 use crate::clock::Clock;
 use crate::evaluation::{Calibration, CaseMeasurement, Measurement, Sample};
 use crate::policy::{PolicyScore, policy_score};
 use crate::rebalance::{RebalanceSample, RebalanceScore, rebalance_scores};
 use crate::serving::Serving;
-use crate::statistic::{Quartiles, balance, mean, median, quartiles, two_standard_errors};
+use crate::statistic::{Quartiles, balance, mean, median, quartiles, standard_error, two_standard_errors};
 
 /// Cases in which the baseline's gap is smaller leave nothing to gain. `quality` and `speed_score` omit them, and so
 /// always 8 -> 4, which LPT solves exactly.
@@ -48,7 +48,8 @@ impl From<Weights> for Objective {
     }
 }
 
-/// The windows of the baseline with which a program is compared.
+/// The windows of the baseline with which packing is compared. A policy is compared with DeepSeek's planner on its own
+/// windows, whichever they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairing {
     /// Those that both saw: for windows of the search.
@@ -57,7 +58,8 @@ pub enum Pairing {
     Pooled,
 }
 
-/// By how much the scores of a policy on two chains may differ.
+/// A generous standard deviation, over chains, of the score of a policy. It serves where there are too few chains to
+/// measure it.
 const CHAINS_DIFFER: f64 = 0.1;
 
 /// What scores are relative to.
@@ -130,7 +132,7 @@ pub fn scores(measurement: &Measurement, yardstick: Yardstick<'_>, unit: &[Strin
     let Yardstick { baseline, objective, pairing } = yardstick;
     let weights = match objective {
         Objective::Packing(weights) => weights,
-        Objective::Policy(serving) => return policy_scores(measurement, yardstick, &serving),
+        Objective::Policy(serving) => return policy_scores(measurement, baseline, &serving),
     };
     let (measurement, baseline) = (measurement.credited(), baseline.credited());
     let cases: Vec<CaseScore> = measurement
@@ -158,23 +160,13 @@ pub fn scores(measurement: &Measurement, yardstick: Yardstick<'_>, unit: &[Strin
 }
 
 /// Planning costs seconds, so its times are normalised by the clock of the baseline, also where relative times are wanted.
-fn policy_scores(
-    measurement: &Measurement,
-    Yardstick { baseline, pairing, .. }: Yardstick<'_>,
-    serving: &Serving,
-) -> Scores {
+fn policy_scores(measurement: &Measurement, baseline: &Measurement, serving: &Serving) -> Scores {
     let clock = baseline.clock();
     let (measurement, baseline) = (measurement.credited(), baseline.credited());
-    let (ours, theirs) = match pairing {
-        Pairing::Shared => {
-            (same_chains(&measurement.chains, &baseline.chains), same_chains(&baseline.chains, &measurement.chains))
-        }
-        Pairing::Pooled => (measurement.chains.clone(), baseline.chains.clone()),
-    };
-    policy_score(&ours, &theirs, serving, clock).map_or_else(Scores::default, |policy| Scores {
+    policy_score(&measurement.chains, &baseline.chains, serving, clock).map_or_else(Scores::default, |policy| Scores {
         combined_score: policy.combined_score,
-        quality: policy.balance_won,
-        speed_score: policy.stayed.clamp(-1.0, 1.0),
+        quality: policy.balance_won.map(rounded),
+        speed_score: rounded(policy.stayed.clamp(-1.0, 1.0)),
         balancedness_score: policy.served_balancedness,
         unit_seconds: Some(policy.seconds),
         normalised_unit_seconds: Some(policy.normalised_seconds),
@@ -183,23 +175,23 @@ fn policy_scores(
     })
 }
 
-/// The chains that `others` has, too.
-fn same_chains(chains: &[ChainMeasurement], others: &[ChainMeasurement]) -> Vec<ChainMeasurement> {
-    chains.iter().filter(|chain| others.iter().any(|other| other.chain == chain.chain)).cloned().collect()
+/// Policies that plan alike are alike on the front, although the loads of their layers were added up in another order.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 /// A generous estimate of the `combined_score` of a program from its cases so far: it assumes that each further case is
 /// perfectly balanced and as fast, relative to the baseline, as the fastest case so far. It is not a bound, because
 /// further cases may be faster.
 ///
-/// Of a policy: as much more than the score so far as chains differ.
+/// Of a policy: two standard deviations more than the score so far, of what the chains to come may add to it.
 ///
 /// `None` until a case counts.
 pub fn score_at_best(measurement: &Measurement, yardstick: Yardstick<'_>) -> Option<f64> {
     let so_far = scores(measurement, yardstick, &[], Clock::RELATIVE);
     let weights = match yardstick.objective {
         Objective::Packing(weights) => weights,
-        Objective::Policy(_) => return Some(so_far.policy?.combined_score + CHAINS_DIFFER),
+        Objective::Policy(_) => return Some(so_far.policy?.combined_score + chains_may_add(measurement, yardstick)),
     };
     let counting = yardstick.baseline.cases.iter().filter(|case| gap(&case.samples) >= SOLVED_GAP).count();
     let counted: Vec<&CaseScore> = so_far.cases.iter().filter(|case| case.quality.is_some()).collect();
@@ -208,6 +200,17 @@ pub fn score_at_best(measurement: &Measurement, yardstick: Yardstick<'_>) -> Opt
     let quality = (counted.iter().filter_map(|case| case.quality).sum::<f64>() + to_come) / counting as f64;
     let speed = counted.iter().map(|case| speed_of(case.speedup)).sum::<f64>() + to_come * fastest;
     Some(combine(Some(quality), (speed / counting as f64).clamp(-1.0, 1.0), weights))
+}
+
+/// Two standard deviations of the difference between the mean over the chains so far and the mean over as many as the
+/// baseline has: nothing when none is to come.
+fn chains_may_add(measurement: &Measurement, yardstick: Yardstick<'_>) -> f64 {
+    let (seen, all) = (measurement.chains.len(), yardstick.baseline.chains.len());
+    let of_chain = |chain| scores(&measurement.only_round(chain), yardstick, &[], Clock::RELATIVE).combined_score;
+    let chains: Vec<f64> = (0..seen).map(of_chain).collect();
+    let deviation = CHAINS_DIFFER.max(standard_error(&chains) * (seen as f64).sqrt());
+    let to_come = 1.0 / seen as f64 - 1.0 / all.max(seen) as f64;
+    2.0 * deviation * to_come.sqrt()
 }
 
 /// Half the width of the interval of a `combined_score`: two standard errors of the program's own measurement and of the
@@ -348,6 +351,7 @@ fn combine(quality: Option<f64>, speed_score: f64, weights: Weights) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::{ChainMeasurement, GpuLoads, PlannerStep};
     use crate::evaluation::{CaseInterval, NextLoads};
 
     const CLOCK: Clock = Clock { reference_seconds: 0.004 };
@@ -535,6 +539,39 @@ mod tests {
         baseline.calibration.intervals = vec![CaseInterval { case: "72->8".to_owned(), half_width: 9.0 }];
         assert_close(score_interval(&one, against(&baseline)), 1.0 / 12.0);
         assert_close(own_interval(&one, against(&baseline)), 0.0);
+    }
+
+    /// Chains on each of which a policy loses this share of what the planner loses.
+    fn policies(shares: &[f64]) -> Measurement {
+        let loads = |lost: f64| GpuLoads { mean: 1.0, max: 1.0 + lost };
+        let chain = |(chain, share): (usize, &f64)| {
+            let planner = PlannerStep { served: loads(0.5), busiest_gpu: 0 };
+            let step =
+                Step { served: loads(0.5 * share), floor: 1.0, planner, gpus: 1, replicas: 1, ..Step::default() };
+            ChainMeasurement { chain, steps: vec![Step { reference_seconds: 1.0, ..step }] }
+        };
+        Measurement { chains: shares.iter().enumerate().map(chain).collect(), ..Measurement::default() }
+    }
+
+    #[test]
+    fn a_policy_has_one_score_on_any_chains_and_may_gain_less_the_more_of_them_it_has_seen() {
+        let baseline = policies(&[0.9; 4]);
+        let of = |pairing| Yardstick { baseline: &baseline, objective: Objective::Policy(Serving::default()), pairing };
+        let mut elsewhere = policies(&[0.4, 0.6]);
+        elsewhere.chains.iter_mut().for_each(|chain| chain.chain += 100);
+        for pairing in [Pairing::Shared, Pairing::Pooled] {
+            assert_close(scores(&elsewhere, of(pairing), &[], CLOCK).combined_score, 0.5);
+        }
+        let more = |shares: &[f64]| {
+            let (measurement, yardstick) = (policies(shares), of(Pairing::Shared));
+            let so_far = scores(&measurement, yardstick, &[], CLOCK).combined_score;
+            score_at_best(&measurement, yardstick).unwrap() - so_far
+        };
+        assert_close(more(&[0.5]), 0.2 * 0.75f64.sqrt());
+        assert_close(more(&[0.5, 0.5]), 0.1);
+        // A standard deviation of 0.3 in place of the generous one.
+        assert_close(more(&[0.5 - 0.18f64.sqrt() / 2.0, 0.5 + 0.18f64.sqrt() / 2.0]), 0.3);
+        assert_close(more(&[0.1, 0.9, 0.2, 0.8]), 0.0);
     }
 
     #[test]

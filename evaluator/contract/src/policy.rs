@@ -1,4 +1,8 @@
-//! Policy: the scores of a whole rebalancing policy, measured over chains of windows: lost time against the baseline's.
+//! Policy: the scores of a whole rebalancing policy, measured over chains of windows: lost time against that of DeepSeek's
+//! planner on the same chains.
+//!
+//! Chains differ more than programs do, so each program is compared with the planner on its own windows. A score of 0 is
+//! the planner's, even if the baseline is another program: of that only the time counts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,7 @@ const NOTHING: f64 = 1e-9;
 pub struct PolicyScore {
     /// Those at which time is lost.
     pub prices: Serving,
-    /// `1 - lost / lost of the baseline`.
+    /// `1 - lost / baseline_lost`.
     pub combined_score: f64,
     /// The same without planning time on either side.
     pub without_planning: f64,
@@ -24,16 +28,16 @@ pub struct PolicyScore {
     pub windows: usize,
     /// Lost time a window.
     pub lost: Lost,
-    /// Lost time of the baseline a window.
+    /// Lost time of DeepSeek's planner a window, on the same windows, if it takes the mean time of the baseline program.
     pub baseline_lost: Lost,
     /// What a plan would lose that is made for the window that it serves, and moved free of charge, seconds. Loads drift,
     /// so no policy reaches it.
     pub floor_seconds: f64,
-    /// Share of what can be won, which is the baseline's lost time above the floor, that was won.
+    /// Share of what can be won, which is the planner's lost time above the floor, that was won.
     pub won: f64,
-    /// The same of the imbalance alone; `None` if the baseline's is at the floor.
+    /// The same of the imbalance alone; `None` if the planner's is at the floor.
     pub balance_won: Option<f64>,
-    /// `1 - bytes moved / bytes moved by the baseline`, on the busiest GPU; 0 if the baseline moves nothing.
+    /// `1 - bytes moved / bytes moved by the planner`, on the busiest GPU; 0 if the planner moves nothing.
     pub stayed: f64,
     /// Σ mean / Σ heaviest GPU on the windows that plans are made from.
     pub balancedness: f64,
@@ -59,7 +63,7 @@ pub struct PolicyScore {
     pub normalised_seconds: f64,
 }
 
-/// The figures of `ours` at the prices of `serving`, against those of the `baseline`; `None` without a step of both.
+/// The figures of `ours` at the prices of `serving`. Of the `baseline` only the time counts; `None` without a step of both.
 pub fn policy_score(
     ours: &[ChainMeasurement],
     baseline: &[ChainMeasurement],
@@ -67,12 +71,17 @@ pub fn policy_score(
     clock: Clock,
 ) -> Option<PolicyScore> {
     let steps = steps_of(ours);
-    let theirs = steps_of(baseline);
-    if steps.is_empty() || theirs.is_empty() {
+    let planning = clock.normalised(mean(steps_of(baseline).into_iter().map(Step::relative_time))?);
+    if steps.is_empty() {
         return None;
     }
-    let [lost, baseline_lost] = [&steps, &theirs].map(|steps| lost(steps, serving, clock));
-    let floor_seconds = mean_of(&theirs, |step| {
+    let lost = mean_lost(&steps, |step| {
+        let planning = clock.normalised(step.relative_time());
+        serving.lost(step.served.balancedness(), busiest(step), planning)
+    });
+    let baseline_lost =
+        mean_lost(&steps, |step| serving.lost(step.planner.served.balancedness(), planners_busiest(step), planning));
+    let floor_seconds = mean_of(&steps, |step| {
         let floor = GpuLoads { max: step.floor, ..step.served };
         // Below 0 by rounding alone.
         serving.lost(floor.balancedness(), 0.0, 0.0).imbalance.max(0.0)
@@ -92,7 +101,7 @@ pub fn policy_score(
         floor_seconds,
         won: share_won(total, of_baseline).unwrap_or(0.0),
         balance_won: share_won(lost.imbalance, baseline_lost.imbalance),
-        stayed: gain(mean_of(&steps, busiest), mean_of(&theirs, busiest)),
+        stayed: gain(mean_of(&steps, busiest), mean_of(&steps, planners_busiest)),
         balancedness: loads(|step| step.now),
         served_balancedness: loads(|step| step.served),
         worst_layer: steps.iter().map(|step| step.worst_layer).fold(1.0, f64::min),
@@ -117,16 +126,16 @@ fn busiest(step: &Step) -> f64 {
     step.busiest_gpu as f64
 }
 
+fn planners_busiest(step: &Step) -> f64 {
+    step.planner.busiest_gpu as f64
+}
+
 fn mean_of(steps: &[&Step], figure: impl Fn(&Step) -> f64) -> f64 {
     mean(steps.iter().map(|step| figure(step))).unwrap_or(0.0)
 }
 
-fn lost(steps: &[&Step], serving: &Serving, clock: Clock) -> Lost {
-    let of_step = |step: &&Step| {
-        let planning = clock.normalised(step.relative_time());
-        serving.lost(step.served.balancedness(), step.busiest_gpu as f64, planning)
-    };
-    Lost::mean(&steps.iter().map(of_step).collect::<Vec<_>>())
+fn mean_lost(steps: &[&Step], of_step: impl Fn(&Step) -> Lost) -> Lost {
+    Lost::mean(&steps.iter().map(|step| of_step(step)).collect::<Vec<_>>())
 }
 
 /// `1 - ours / theirs`; 0 if there is nothing to gain.
@@ -137,14 +146,21 @@ fn gain(ours: f64, theirs: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::PlannerStep;
 
     const CLOCK: Clock = Clock { reference_seconds: 0.5 };
 
+    fn loads(balancedness: f64) -> GpuLoads {
+        GpuLoads { mean: 1.0, max: 1.0 / balancedness }
+    }
+
+    /// A step in which the planner serves half in balance and moves 40 replicas to the busiest GPU.
     fn step(served: f64, busiest_gpu: u64, seconds: f64) -> Step {
         Step {
-            now: GpuLoads { mean: 1.0, max: 1.0 },
-            served: GpuLoads { mean: 1.0, max: 1.0 / served },
+            now: loads(1.0),
+            served: loads(served),
             floor: 1.0,
+            planner: PlannerStep { served: loads(0.5), busiest_gpu: 40 },
             worst_layer: served / 2.0,
             p90_layer: served,
             moved: 2 * busiest_gpu,
@@ -166,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn lost_time_is_compared_with_the_baselines() {
-        let baseline = chain(vec![step(0.5, 40, 6.0); 2]);
-        // The baseline loses 50 + 4 + 6, this one 12.5 + 1 + 1.5 and 12.5 + 1 + 0.5.
+    fn lost_time_is_compared_with_the_planners() {
+        let baseline = chain(vec![step(0.5, 40, 5.0), step(0.9, 1, 7.0)]);
+        // The planner loses 50 + 4 + 6, this one 12.5 + 1 + 1.5 and 12.5 + 1 + 0.5.
         let score = policy_score(&chain(vec![step(0.8, 10, 1.5), step(0.8, 10, 0.5)]), &baseline, &serving(), CLOCK);
         let score = score.unwrap();
         assert!((score.baseline_lost.total() - 60.0).abs() < 1e-9 && (score.lost.total() - 14.5).abs() < 1e-9);
@@ -179,16 +195,36 @@ mod tests {
         assert!((score.worst_layer - 0.4).abs() < 1e-12 && score.seconds == 1.0);
     }
 
+    /// A step that is the planner's own.
+    fn own(served: f64, busiest_gpu: u64, seconds: f64) -> Step {
+        let planner = PlannerStep { served: loads(served), busiest_gpu };
+        Step { planner, ..step(served, busiest_gpu, seconds) }
+    }
+
     #[test]
-    fn the_baseline_has_0_against_itself_at_any_prices() {
-        let baseline = chain(vec![step(0.7, 40, 6.0), step(0.9, 4, 1.0)]);
+    fn the_planner_has_0_at_any_prices() {
+        let planner = chain(vec![own(0.7, 40, 6.0), own(0.9, 4, 1.0)]);
         for prices in [serving(), Serving { exposed: 0.0, ..serving() }, Serving::default()] {
-            let score = policy_score(&baseline, &baseline, &prices, CLOCK).unwrap();
-            assert_eq!((score.combined_score, score.won, score.stayed), (0.0, 0.0, 0.0));
+            let score = policy_score(&planner, &planner, &prices, CLOCK).unwrap();
+            assert!(score.combined_score.abs() < 1e-12 && score.won.abs() < 1e-12 && score.stayed == 0.0, "{score:?}");
         }
-        let perfect = chain(vec![step(1.0, 0, 0.0)]);
+        let perfect = chain(vec![own(1.0, 0, 0.0)]);
         let score = policy_score(&perfect, &perfect, &serving(), CLOCK).unwrap();
         assert_eq!((score.combined_score, score.balance_won), (0.0, None));
         assert_eq!(policy_score(&[], &perfect, &serving(), CLOCK), None);
+        assert_eq!(policy_score(&perfect, &[], &serving(), CLOCK), None);
+    }
+
+    #[test]
+    fn a_chain_on_which_the_planner_loses_more_flatters_no_program() {
+        let baseline = chain(vec![step(0.5, 40, 1.0)]);
+        let score = |served, planner: f64| {
+            let planner = PlannerStep { served: loads(planner), busiest_gpu: 0 };
+            let steps = chain(vec![Step { planner, ..step(served, 0, 0.0) }]);
+            let prices = Serving { exposed: 0.0, ..serving() };
+            policy_score(&steps, &baseline, &prices, CLOCK).unwrap().combined_score
+        };
+        // Half of the planner's imbalance on an easy chain and on a hard one.
+        assert!((score(1.0 / 1.1, 1.0 / 1.2) - 0.5).abs() < 1e-9 && (score(1.0 / 1.5, 0.5) - 0.5).abs() < 1e-9);
     }
 }

@@ -37,6 +37,8 @@ pub enum Purpose {
     WarmUp = 12,
     /// The loads on which a call is timed that is made for its plan.
     PlanLoads = 13,
+    /// Which calls of a policy another process repeats.
+    RepeatedCalls = 14,
 }
 
 /// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.

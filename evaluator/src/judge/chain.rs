@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use packevolve_contract::chain::{ChainMeasurement, GpuLoads, Step};
+use packevolve_contract::chain::{ChainMeasurement, Step};
 use packevolve_contract::moves::{Moves, moved_between_nodes};
 use packevolve_contract::plan::Plan;
 use packevolve_contract::planning::{InForce, Rebalance};
@@ -12,7 +12,9 @@ use packevolve_contract::protocol::EvaluateRequest;
 use packevolve_contract::rebalance::{PlanLoads, Policy};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::statistic::percentile;
+use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
+use rand::seq::SliceRandom;
 
 use crate::call::PlanInput;
 use crate::chains::{Chain, Chains};
@@ -23,23 +25,41 @@ use crate::judge::progress::Progress;
 use crate::judge::rebalance::ask;
 use crate::judge::session::Judge;
 use crate::judge::verify::{check_groups, check_plan};
-use crate::planner;
+use crate::planner::{self, Course, Mark, gpu_loads};
 
 /// The share of the layers that is served at least as well as [`Step::p90_layer`] says.
 const MOST_LAYERS: f64 = 0.9;
 
+/// How many calls of a chain another child is asked for. With one, a program could keep something from call to call in all
+/// of them but those of one length of the history, and be found by chance alone.
+const REPEATED_CALLS: usize = 2;
+/// The first call of a chain to ask another child for: before it there was nothing to keep.
+const FIRST_REPEATED: usize = 2;
+/// A chain is doubtful if the slot was disturbed in more than one of this many steps. None can be made again: its child has
+/// seen the window, and planning time is a small part of what is lost.
+const DISTURBED_OF: usize = 3;
+
 /// A chain on its way.
-struct Walk {
+struct Walk<'c> {
     chain: Chain,
+    marks: &'c [Mark],
     policy: Policy,
     in_force: Plan,
 }
 
-/// The last call of a chain, for the check of consistency.
-pub(super) struct LastCall {
+/// A call and its plan, for the check of consistency.
+pub(super) struct Kept {
     call: Rebalance,
     seeds: [u32; 2],
     here: Vec<i64>,
+}
+
+/// A step that was taken.
+struct Taken {
+    step: Step,
+    kept: Kept,
+    /// Whether the slot was disturbed meanwhile.
+    is_disturbed: bool,
 }
 
 impl Judge {
@@ -61,53 +81,52 @@ impl Judge {
         started: Instant,
     ) -> Result<Ended, Halt> {
         let budget = request.budget_seconds.unwrap_or(f64::INFINITY);
+        let rounds = self.pool.search.rounds;
+        // A program that knew which chain is checked could keep something from call to call in all others.
+        let checked = stream(progress.repeats, 0, Purpose::RepeatedCalls).random_range(0..rounds);
         let mut inconsistencies = Vec::new();
-        for round in 0..self.pool.search.rounds {
-            if round > 0 && progress.charged_seconds(|_| true) > budget {
-                break;
-            }
-            let chain = self.chain_of_search(round);
-            let last = self.walk(progress, round, &chain, started)?;
+        for round in 0..rounds {
+            let course = self.course_of_search(round);
+            let kept = self.walk(progress, round, &course, started)?;
             let threshold = request.outclassed.as_ref().filter(|_| inconsistencies.is_empty());
             if let Some(at_best) = outclassed(&progress.measurement, threshold) {
                 return Ok(Ended::Outclassed { at_best });
             }
-            if round == 0 {
-                let mut asked = Asked::new(&last.call, last.seeds);
-                asked.here = last.here;
-                inconsistencies = self.plan_inconsistencies(progress, vec![asked])?;
+            let is_last = progress.charged_seconds(|_| true) > budget;
+            if round == checked || is_last && round < checked {
+                inconsistencies = self.plan_inconsistencies(progress, kept.iter().map(Kept::asked).collect())?;
             }
-            if !inconsistencies.is_empty() && !request.measures_inconsistent {
+            if is_last || !inconsistencies.is_empty() && !request.measures_inconsistent {
                 break;
             }
         }
         Ok(if inconsistencies.is_empty() { Ended::Completed } else { Ended::Inconsistent(inconsistencies) })
     }
 
-    fn chain_of_search(&mut self, number: usize) -> Rc<Chain> {
-        if let Some(known) = self.known_chains.get(number) {
+    fn course_of_search(&mut self, number: usize) -> Rc<Course> {
+        if let Some(known) = self.known_courses.get(number) {
             return Rc::clone(known);
         }
-        let chain = Rc::new(self.chains().of_search(number));
-        if number == self.known_chains.len() {
-            self.known_chains.push(Rc::clone(&chain));
+        let course = Rc::new(Course::new(self.chains().of_search(number), &self.session.topology));
+        if number == self.known_courses.len() {
+            self.known_courses.push(Rc::clone(&course));
         }
-        chain
+        course
     }
 
-    /// The chain of a duel.
-    pub(super) fn duel_chain(&self, seed: u64, number: usize) -> Chain {
-        self.chains().of_duel(seed, number)
+    /// A chain of a duel.
+    pub(super) fn duel_course(&self, seed: u64, number: usize) -> Course {
+        Course::new(self.chains().of_duel(seed, number), &self.session.topology)
     }
 
-    /// Has a child of its own plan a chain. Returns its last call.
+    /// Has a child of its own plan a chain. Returns some of its calls.
     pub(super) fn walk(
         &mut self,
         progress: &mut Progress<'_>,
         number: usize,
-        chain: &Chain,
+        course: &Course,
         started: Instant,
-    ) -> Result<LastCall, Halt> {
+    ) -> Result<Vec<Kept>, Halt> {
         let topology = self.session.topology.clone();
         let policy = Policy::of(&topology)[0];
         self.end_children(progress)?;
@@ -117,19 +136,28 @@ impl Judge {
         }
         progress.child().pause()?;
         self.slot.charge_memory(progress.child())?;
-        let chain = chain.renamed(&topology, &mut progress.order);
+        let chain = course.chain.renamed(&topology, &mut progress.order);
         let in_force = planner::planned(&chain.windows[0], &topology);
-        let mut walk = Walk { chain, policy, in_force };
-        let (mut steps, mut last) = (Vec::new(), None);
-        for at in 1..walk.chain.windows.len() - 1 {
+        let mut walk = Walk { chain, marks: &course.marks, policy, in_force };
+        let last = walk.marks.len();
+        let repeated = repeated_calls(progress.repeats, number, last);
+        let mut kept: Vec<Option<Kept>> = repeated.iter().map(|_| None).collect();
+        let (mut measured, mut disturbed) = (ChainMeasurement { chain: number, steps: Vec::new() }, 0);
+        for at in 1..=last {
             progress.check_time(started)?;
-            progress.during = format!("chain {number}, window {at}");
-            let (step, call) = self.step(progress, &mut walk, at)?;
-            steps.push(step);
-            last = Some(call);
+            progress.during = format!("{}, window {at}", measured.name());
+            let taken = self.step(progress, &mut walk, at)?;
+            measured.steps.push(taken.step);
+            disturbed += usize::from(taken.is_disturbed);
+            if let Some(place) = repeated.iter().position(|repeated| *repeated == at) {
+                kept[place] = Some(taken.kept);
+            }
         }
-        progress.measurement.chains.push(ChainMeasurement { chain: number, steps });
-        Ok(last.expect("BUG: a chain has a window to plan for"))
+        if disturbed * DISTURBED_OF > last {
+            progress.doubt(measured.name());
+        }
+        progress.measurement.chains.push(measured);
+        Ok(kept.into_iter().flatten().collect())
     }
 
     /// The children of earlier chains are of no more use.
@@ -144,8 +172,8 @@ impl Judge {
         Ok(())
     }
 
-    fn step(&mut self, progress: &mut Progress<'_>, walk: &mut Walk, at: usize) -> Result<(Step, LastCall), Halt> {
-        let topology = &self.session.topology;
+    fn step(&mut self, progress: &mut Progress<'_>, walk: &mut Walk<'_>, at: usize) -> Result<Taken, Halt> {
+        let topology = self.session.topology.clone();
         let windows = &walk.chain.windows;
         let in_force = InForce {
             old_phy2log: walk.in_force.phy2log(),
@@ -155,18 +183,20 @@ impl Judge {
         let call = Rebalance { in_force: Some(in_force), ..call };
         let (input, seeds) =
             (PlanInput::new(&call.loads, call.in_force.as_ref()), [0; 2].map(|_| progress.seeds.random()));
-        let (returned, [before, after]) =
-            self.slot.pair(progress.child(), 1, |child| ask(child, &call, &input, seeds[0]))?;
+        let (returned, sides) = self.slot.pair(progress.child(), 1, |child| ask(child, &call, &input, seeds[0]))?;
         let here = returned.outputs.arrays[0].clone();
-        let plan = check_plan(returned.outputs, &input, topology)?;
-        check_groups(&plan, walk.policy, topology)?;
+        let plan = check_plan(returned.outputs, &input, &topology)?;
+        check_groups(&plan, walk.policy, &topology)?;
+        let is_disturbed = self.is_disturbed(progress, sides)?;
         let (moves, next) = (Moves::between(&walk.in_force, &plan), &windows[at + 1]);
         let served = plan.layer_loads(&next.counts);
+        let mark = walk.marks[at - 1];
         let balance = || served.iter().map(PlanLoads::balancedness);
         let step = Step {
             now: gpu_loads(&plan.loads(&windows[at].counts)),
             served: gpu_loads(&PlanLoads::sum(&served)),
-            floor: planner::floor(next, topology),
+            floor: mark.floor,
+            planner: mark.planner,
             worst_layer: balance().fold(1.0, f64::min),
             p90_layer: percentile(balance(), 1.0 - MOST_LAYERS),
             moved: moves.slots,
@@ -177,13 +207,42 @@ impl Judge {
             gpus: topology.gpus as u64,
             seconds: returned.time.as_secs_f64(),
             wall_seconds: returned.wall.as_secs_f64(),
-            reference_seconds: f64::midpoint(before, after),
+            reference_seconds: f64::midpoint(sides[0], sides[1]),
         };
         walk.in_force = plan;
-        Ok((step, LastCall { call, seeds, here }))
+        Ok(Taken { step, kept: Kept { call, seeds, here }, is_disturbed })
     }
 }
 
-fn gpu_loads(loads: &PlanLoads) -> GpuLoads {
-    GpuLoads { mean: loads.mean_gpu, max: loads.max_gpu }
+impl Kept {
+    fn asked(&self) -> Asked<'_> {
+        let mut asked = Asked::new(&self.call, self.seeds);
+        asked.here.clone_from(&self.here);
+        asked
+    }
+}
+
+/// The calls of a chain with that many that another child is asked for, in that order: no program can know them.
+fn repeated_calls(key: u64, chain: usize, last: usize) -> Vec<usize> {
+    let mut calls: Vec<usize> = (FIRST_REPEATED.min(last)..=last).collect();
+    // The chain that is checked has the number 0.
+    calls.shuffle(&mut stream(key, 1 + chain as u64, Purpose::RepeatedCalls));
+    calls.truncate(REPEATED_CALLS);
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn any_two_calls_but_the_first_may_be_repeated() {
+        let drawn: BTreeSet<Vec<usize>> = (0..200).map(|key| repeated_calls(key, 3, 4)).collect();
+        let pairs = [[2, 3], [2, 4], [3, 2], [3, 4], [4, 2], [4, 3]].map(Vec::from);
+        assert_eq!(drawn, BTreeSet::from(pairs));
+        assert_eq!((repeated_calls(1, 0, 1), repeated_calls(1, 0, 2)), (vec![1], vec![2]));
+        assert_ne!(repeated_calls(1, 0, 90), repeated_calls(1, 1, 90));
+    }
 }

@@ -103,12 +103,12 @@ impl Judge {
         round: usize,
         started: Instant,
     ) -> Result<(), JudgeError> {
-        let chain = self.duel_chain(request.seed, round);
+        let course = self.duel_course(request.seed, round);
         for place in [CONTENDER, BEST] {
             let began = Instant::now();
             let side = &mut sides[place];
             if side.failure.is_none() {
-                match self.walk(&mut side.progress, round, &chain, started) {
+                match self.walk(&mut side.progress, round, &course, started) {
                     Err(Halt::Broken(error)) => return Err(error),
                     walked => side.failure = walked.err(),
                 }

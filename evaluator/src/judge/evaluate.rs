@@ -233,7 +233,7 @@ impl Judge {
             // The reference program had another speed beside this program than without it.
             let during = median(measurement.references());
             if during > 0.0 && self.slot.is_off([during; 2]) {
-                measurement.calibration.doubtful = measurement.cases.iter().map(|case| case.case.clone()).collect();
+                measurement.calibration.doubtful = measurement.names();
             }
         }
         Ok(())
@@ -256,9 +256,9 @@ mod tests {
 
     const HONEST: &str = include_str!("../../../tests/testdata/fates/measured/honest.py");
 
-    fn small_judge() -> Judge {
+    fn small_session() -> Session {
         let topology = Topology { layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16 };
-        let session = Session {
+        Session {
             version: VERSION,
             device: "cpu".to_owned(),
             cpu: None,
@@ -284,7 +284,16 @@ mod tests {
             },
             sandbox: Sandbox::BestEffort,
             allow_compile: false,
-        };
+        }
+    }
+
+    fn small_judge() -> Judge {
+        Judge::open(small_session(), None).unwrap()
+    }
+
+    /// With a chain of that many windows.
+    fn small_judge_of_policies(windows: usize) -> Judge {
+        let session = Session { cases: Vec::new(), chain_windows: Some(windows), windows: Some(1), ..small_session() };
         Judge::open(session, None).unwrap()
     }
 
@@ -304,6 +313,37 @@ mod tests {
 
     /// Raises if it is called on loads that it has seen before.
     const RECOGNISES: &str = include_str!("../../../tests/testdata/fates/inconsistent/raises_at_loads_seen_before.py");
+
+    /// DeepSeek's planner.
+    const POLICY: &str = include_str!("../../../candidates/policy.py");
+
+    /// What is doubtful of a policy while the first `times` times of the reference program are doubled, before the last
+    /// calibration and after it.
+    fn doubtful_chains(judge: &mut Judge, times: usize) -> [Vec<String>; 2] {
+        let request = EvaluateRequest { program: POLICY.to_owned(), ..request() };
+        judge.slot.settle().unwrap();
+        judge.slot.reference.doubled = times;
+        let mut progress = judge.enter(&request).unwrap();
+        let measured = judge.measure(&mut progress, &request, Instant::now());
+        assert!(measured.is_ok(), "{:?}", measured.err());
+        judge.slot.reference.doubled = 0;
+        let before = progress.measurement.calibration.doubtful.clone();
+        let mut evaluation = judge.end(progress, measured).unwrap();
+        judge.close(&mut [&mut evaluation], Instant::now()).unwrap();
+        [before, evaluation.measured().unwrap().calibration.doubtful.clone()]
+    }
+
+    #[test]
+    #[ignore = "long: fails on a machine that is too busy to calibrate"]
+    fn a_chain_is_doubtful_if_the_reference_was_slowed_in_many_of_its_steps_or_all_along() {
+        let (mut long, mut short) = (small_judge_of_policies(8), small_judge_of_policies(3));
+        let (none, chain) = (Vec::<String>::new, || vec!["chain 0".to_owned()]);
+        assert_eq!(doubtful_chains(&mut long, 0), [none(), none()]);
+        // Both sides of the first pair, and one call of the calibration that follows: one step of six, or the only one.
+        assert_eq!(doubtful_chains(&mut long, 3), [none(), none()]);
+        assert_eq!(doubtful_chains(&mut short, 3), [chain(), chain()]);
+        assert_eq!(doubtful_chains(&mut long, usize::MAX), [none(), chain()]);
+    }
 
     /// An evaluation in which the first `times` times of the reference program are doubled.
     fn beside_a_slowed_reference(judge: &mut Judge, times: usize) -> Measurement {

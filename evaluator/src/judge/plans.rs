@@ -135,7 +135,7 @@ impl Judge {
         Ok((asked, seconds))
     }
 
-    /// How plans depend on the process, on calls before them, or on other layers.
+    /// How plans depend on the process, on calls before them, or on other layers. At least one call was asked.
     pub(super) fn plan_inconsistencies(
         &mut self,
         progress: &mut Progress<'_>,

@@ -94,12 +94,11 @@ impl Progress<'_> {
         (input.permuted(&mut again), again.random())
     }
 
-    /// Notes that a case was measured in a disturbed slot.
-    pub fn doubt(&mut self, case: usize) {
-        let name = &self.measurement.cases[case].case;
+    /// Notes that a case, or a chain, was measured in a disturbed slot.
+    pub fn doubt(&mut self, name: String) {
         let doubtful = &mut self.measurement.calibration.doubtful;
-        if !doubtful.contains(name) {
-            doubtful.push(name.clone());
+        if !doubtful.contains(&name) {
+            doubtful.push(name);
         }
     }
 }

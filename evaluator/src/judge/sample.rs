@@ -66,36 +66,48 @@ impl Judge {
         unreachable!("BUG: the number of void pairs is limited")
     }
 
-    /// Makes a call; `None` if it is void and must be repeated. Before a pair is given up, the reference program is
-    /// calibrated again: the calibration may be what was disturbed, or the slot has another speed now. Once too many pairs
-    /// of a case were void, its later ones count, and the case is doubtful.
+    /// Makes a call; `None` if it is void and must be repeated. Once too many pairs of a case were void, its later ones
+    /// count, and the case is doubtful.
     pub(super) fn valid_sample(
         &mut self,
         progress: &mut Progress<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Option<Sample>, Halt> {
         let (sample, sides) = self.attempt(progress, wanted)?;
-        let left_work = self.slot.left_work();
-        if left_work.is_none() && !self.slot.is_off(sides) {
+        if !self.is_disturbed(progress, sides)? {
             return Ok(Some(sample));
         }
-        progress.measurement.calibration.again.extend(self.slot.settle()?);
-        if left_work.is_none() && !self.slot.is_off(sides) {
-            return Ok(Some(sample));
-        }
-        // Once may be the machine's fault.
-        if let (Some(seconds), true) = (left_work, progress.left_work) {
-            return Err(Rejection::LeftWork { seconds }.into());
-        }
-        progress.left_work |= left_work.is_some();
         let case = progress.measurement.cases[wanted.case].case.clone();
         let voided = &mut progress.measurement.calibration.voided;
         if voided.iter().filter(|voided| voided.case == case).count() < MOST_VOIDS {
             voided.push(Voided { case, sample });
             return Ok(None);
         }
-        progress.doubt(wanted.case);
+        progress.doubt(case);
         Ok(Some(sample))
+    }
+
+    /// Whether the slot was disturbed while the last pair, which had these reference times, was measured. Before a pair is
+    /// given up, the reference program is calibrated again: the calibration may be what was disturbed, or the slot has
+    /// another speed now.
+    ///
+    /// # Errors
+    /// The program has left work on the device for the second time.
+    pub(super) fn is_disturbed(&mut self, progress: &mut Progress<'_>, sides: [f64; 2]) -> Result<bool, Halt> {
+        let left_work = self.slot.left_work();
+        if left_work.is_none() && !self.slot.is_off(sides) {
+            return Ok(false);
+        }
+        progress.measurement.calibration.again.extend(self.slot.settle()?);
+        if left_work.is_none() && !self.slot.is_off(sides) {
+            return Ok(false);
+        }
+        // Once may be the machine's fault.
+        if let (Some(seconds), true) = (left_work, progress.left_work) {
+            return Err(Rejection::LeftWork { seconds }.into());
+        }
+        progress.left_work |= left_work.is_some();
+        Ok(true)
     }
 
     /// A call and its reference times on both sides.

@@ -7,13 +7,13 @@ use packevolve_contract::inconsistency::Switch;
 use packevolve_contract::protocol::{Ready, Session, VERSION};
 use packevolve_loads::source::LoadsAt;
 
-use crate::chains::Chain;
 use crate::error::JudgeError;
 use crate::interpreter;
 use crate::judge::device::{self, Place, Started};
 use crate::judge::elsewhere::{Elsewhere, variables};
 use crate::made_up::Series;
 use crate::nursery::{Nursery, NurseryError};
+use crate::planner::Course;
 use crate::process;
 use crate::score::CaseInput;
 use crate::slot::Slot;
@@ -30,7 +30,7 @@ pub struct Judge {
     /// Of which chains are made up.
     pub(super) series: Option<Series>,
     /// Of the search, in order; made on first use.
-    pub(super) known_chains: Vec<Rc<Chain>>,
+    pub(super) known_courses: Vec<Rc<Course>>,
     /// By window and case; made on first use.
     pub(super) inputs: Vec<Vec<Option<Rc<CaseInput>>>>,
     /// By case; made on first use.
@@ -62,7 +62,7 @@ impl Judge {
         let inputs = vec![vec![None; session.cases.len()]; pool.len()];
         let warm_up_inputs = vec![None; session.cases.len()];
         let elsewhere = Elsewhere::default();
-        let known_chains = Vec::new();
+        let known_courses = Vec::new();
         Ok(Self {
             session,
             nursery,
@@ -70,7 +70,7 @@ impl Judge {
             slot,
             pool,
             series,
-            known_chains,
+            known_courses,
             inputs,
             warm_up_inputs,
             place,

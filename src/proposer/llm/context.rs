@@ -2,7 +2,7 @@
 //! problem are in the fourth digit.
 
 use packevolve_contract::case::Case;
-use packevolve_contract::chain::{ChainMeasurement, GpuLoads, Step as ChainStep};
+use packevolve_contract::chain::{ChainMeasurement, GpuLoads, PlannerStep, Step as ChainStep};
 use packevolve_contract::clock::Clock;
 use packevolve_contract::evaluation::{Measurement, Sample};
 use packevolve_contract::objective::{CaseScore, Scores};
@@ -200,7 +200,8 @@ impl PromptContext {
     pub fn policy_example() -> Self {
         let loads = GpuLoads { mean: 0.9, max: 1.0 };
         let step = ChainStep { now: loads, served: loads, floor: 0.95, replicas: 9, gpus: 3, ..ChainStep::default() };
-        let step = ChainStep { seconds: 1.0, reference_seconds: 1.0, ..step };
+        let planner = PlannerStep { served: loads, busiest_gpu: 1 };
+        let step = ChainStep { planner, seconds: 1.0, reference_seconds: 1.0, ..step };
         let chains = [ChainMeasurement { chain: 0, steps: vec![step] }];
         let prices = Serving::default();
         let policy = policy_score(&chains, &chains, &prices, Clock::RELATIVE);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use packevolve_contract::chain::ChainMeasurement;
+use packevolve_contract::chain::{ChainMeasurement, Step};
 use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
 use packevolve_contract::protocol::{DuelRequest, EvaluateRequest, Ready};
@@ -156,12 +156,43 @@ fn as_cases(measurement: &Measurement) -> Measurement {
         })
     };
     let cases = (0..steps).map(|step| CaseMeasurement {
-        case: format!("plan {}", step + 1),
+        case: plan_name(step),
         samples: compared.chains.iter().filter_map(|chain| sample(chain, step)).collect(),
     });
     let cases: Vec<CaseMeasurement> = cases.collect();
     compared.cases.extend(cases);
     compared
+}
+
+/// The plan that the step of this place in its chain makes.
+fn plan_name(step: usize) -> String {
+    format!("plan {}", step + 1)
+}
+
+/// What no call of a case has, of the steps of all chains that both measured.
+fn moved_steps(then: &Measurement, now: &Measurement) -> Vec<Moved> {
+    let both = then.chains.iter().filter_map(|old| {
+        let new = now.chains.iter().find(|new| new.chain == old.chain)?;
+        Some((old.chain, old.steps.iter().zip(&new.steps)))
+    });
+    both.flat_map(|(chain, steps)| steps.enumerate().flat_map(move |(at, steps)| moved_step(chain, at, steps)))
+        .collect()
+}
+
+fn moved_step(chain: usize, at: usize, (old, new): (&Step, &Step)) -> Vec<Moved> {
+    let figures: [(&'static str, fn(&Step) -> f64); 8] = [
+        ("replicas moved", |step| step.moved as f64),
+        ("replicas moved to the busiest GPU", |step| step.busiest_gpu as f64),
+        ("replicas moved between nodes", |step| step.cross_node as f64),
+        ("doubles", |step| step.doubles as f64),
+        ("balancedness of nine of ten layers", |step| step.p90_layer),
+        ("mean load under DeepSeek's planner", |step| step.planner.served.mean),
+        ("heaviest load under DeepSeek's planner", |step| step.planner.served.max),
+        ("replicas that DeepSeek's planner moves to the busiest GPU", |step| step.planner.busiest_gpu as f64),
+    ];
+    let compared = figures.map(|(figure, of)| (figure, of(old), of(new)));
+    let differs = compared.into_iter().filter(|(_, recorded, now)| recorded != now);
+    differs.map(|(figure, recorded, now)| Moved { case: plan_name(at), window: chain, figure, recorded, now }).collect()
 }
 
 /// The request of the run, without a reason to stop early. Of the baseline one pass is enough to compare.
@@ -207,6 +238,7 @@ fn compare(pairs: &[(Measurement, Measurement)]) -> Result<Calls, Divergence> {
     let mut calls = Calls::default();
     let mut ratios = Vec::new();
     let Some((first, _)) = pairs.first() else { return Ok(calls) };
+    calls.moved = pairs.iter().flat_map(|(then, now)| moved_steps(then, now)).collect();
     for case in first.cases.iter().map(|case| &case.case) {
         let (mut then_samples, mut now_samples) = (Vec::new(), Vec::new());
         for (then, now) in pairs {
@@ -371,6 +403,36 @@ mod tests {
             ]
         );
         assert!(!calls.is_balanced_alike() && calls.is_as_fast());
+    }
+
+    #[test]
+    fn of_policies_all_that_scores_use_is_compared() {
+        let step = Step { reference_seconds: 1.0, seconds: 1.0, moved: 9, busiest_gpu: 3, ..Step::default() };
+        let measured = |steps: [Step; 2]| {
+            let chains = vec![ChainMeasurement { chain: 7, steps: steps.to_vec() }];
+            as_cases(&Measurement { chains, ..Measurement::default() })
+        };
+        let then = measured([step.clone(), step.clone()]);
+        assert!(compared(&then, &then).is_balanced_alike());
+        let moves = |change: fn(&mut Step)| {
+            let mut other = step.clone();
+            change(&mut other);
+            let calls = compared(&then, &measured([step.clone(), other]));
+            calls.moved.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            moves(|step| step.busiest_gpu = 4),
+            ["replicas moved to the busiest GPU of plan 2, window 7: the record has 3, replay gives 4"]
+        );
+        let others: [fn(&mut Step); 6] = [
+            |step| step.moved = 8,
+            |step| step.cross_node = 1,
+            |step| step.doubles = 1,
+            |step| step.planner.busiest_gpu = 1,
+            |step| step.planner.served.max = 1.0,
+            |step| step.p90_layer = 0.5,
+        ];
+        assert!(others.into_iter().all(|change| moves(change).len() == 1));
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn caption(data: &ReportData<'_>, measured: usize, left_out: usize) -> String {
     let axes = match data.is_policy() {
         true => format!(
             "The front keeps, for each 1/{bands} of the balance that can be won, the policy that moves the fewest bytes to \
-             the busiest GPU."
+             the busiest GPU; of policies that plan alike, the one with the highest score."
         ),
         false => format!(
             "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \

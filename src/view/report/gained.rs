@@ -96,7 +96,7 @@ fn policy_tiles(gain: &Gain, policy: &PolicyScore) -> Vec<Tile> {
         tiles.push(tile("Replicas moved", moved, "of all replicas, for each plan"));
         tiles.push(tile("Planning", |policy| time(policy.normalised_seconds), "mean time of a call"));
     }
-    let note = "0 is the baseline; 1 cannot be reached, because loads drift".to_owned();
+    let note = "0 is DeepSeek's planner; 1 cannot be reached, because loads drift".to_owned();
     let after = score(gain.best.combined_score);
     tiles.push(Tile { name: "combined_score", before: String::new(), after, note });
     tiles
@@ -105,7 +105,7 @@ fn policy_tiles(gain: &Gain, policy: &PolicyScore) -> Vec<Tile> {
 /// The parts of what is lost.
 fn lost_table(gain: &Gain, policy: &PolicyScore) -> Table {
     let caption = format!(
-        "Seconds lost in a window of {} s by candidate {} and by the baseline",
+        "Seconds lost in a window of {} s by candidate {} and by the baseline: DeepSeek's planner on the same windows",
         policy.prices.window, gain.candidate
     );
     let mut table = Table::new(&caption, "part|baseline, s#|best, s#|best, % of throughput#");
