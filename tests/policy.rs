@@ -32,7 +32,9 @@ static FINISHED: LazyLock<Finished> = LazyLock::new(|| {
     let blocks = repository("candidates/blocks").display().to_string();
     let proposers = format!("{{corpus: null, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}");
     world.set("proposers", &proposers);
-    world.set("program", &repository("candidates/policy.py").display().to_string());
+    world.set("program", "candidates/eplb.py");
+    std::fs::create_dir(world.path("candidates")).unwrap();
+    world.write("candidates/policy.py", text_of("candidates/policy.py"));
     let output = world.run(&["evolve", "--run", NAME]);
     Finished { world, output }
 });
@@ -62,6 +64,20 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
+}
+
+/// Such a run would evolve nothing and say nothing of it.
+#[test]
+fn a_program_whose_editable_region_has_packing_alone_is_refused() {
+    let world = World::with(POLICY);
+    world.write("mine.py", text_of("candidates/eplb.py"));
+    world.set("program", "mine.py");
+    let refused = world.run(&["evolve", "--run", "x"]).ends(3);
+    refused.tells_one_error(&[
+        "mine.py has no function `rebalance_experts` in its editable region, and `target` is policy",
+        "hint: `program: candidates/policy.py` has one",
+    ]);
+    assert!(!world.path("runs").exists());
 }
 
 #[test]

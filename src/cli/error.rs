@@ -87,6 +87,8 @@ pub enum CliError {
     Inconsistent { candidate: CandidateId, inconsistency: String },
     #[error("{program} has no function `rebalance_experts`, which the package of {engine} calls")]
     NoRebalance { program: String, engine: &'static str },
+    #[error("{} has no function `rebalance_experts` in its editable region, and `target` is policy", .0.display())]
+    NotEditable(PathBuf),
     #[error("there are no loads at {}", .0.display())]
     NoLoads(PathBuf),
     #[error(transparent)]
@@ -146,6 +148,7 @@ impl Classify for CliError {
             | Self::WouldReplace(_)
             | Self::Inconsistent { .. }
             | Self::NoRebalance { .. }
+            | Self::NotEditable(_)
             | Self::NoLoads(_)
             | Self::Loads(_)
             | Self::NoWindow { .. }
@@ -182,6 +185,9 @@ impl Classify for CliError {
                 Some("--force writes it all the same".to_owned())
             }
             Self::NoRebalance { .. } => Some("`packevolve help measuring` has the contract of a program".to_owned()),
+            Self::NotEditable(_) => Some(
+                "`program: candidates/policy.py` has one; for `balanced_packing` alone write `target: packing`".to_owned(),
+            ),
             Self::NotEmpty(_) | Self::WouldReplace(_) => Some("name a new folder".to_owned()),
             Self::NotProposed { reason: Declined::Unreadable { .. }, .. } => {
                 Some("`packevolve help proposals` has the format".to_owned())
