@@ -4,7 +4,7 @@
 
 FOLDER has the loads of several models in folders of their own: `dsv3_sglang` (CSV, a window a file), and, for the table of
 what moves, `olmoe` and `dsv2lite_esft`, if they are there. PROGRAM is a file with a policy; without one, policies are put
-together of the building blocks, of 4 to 32 operations a layer. Prints tables in Markdown. Exit status: 1 if a policy is less
+together of the building blocks, which move the less the higher their price. Prints tables in Markdown. Exit status: 1 if a policy is less
 balanced than the marks of a planner without a time limit at the share that it moves, or plans longer than `--limit`.
 """
 
@@ -49,9 +49,19 @@ HEAD_OF_MOVES = ("model", "program", "moved %", "kept", "corrected", "fresh", "d
 
 
 def by_hand():
-    """Policies of so many operations a layer, by name."""
-    steps = {"4 operations": 4, "8 operations": 8, "16 operations": 16, "32 operations": 32, "until done": 256}
-    return {name: composed.program([f"move_heaviest steps={number} among=8 goal=0.0001"]) for name, number in steps.items()}
+    """Policies by what an operation has to gain, of a GPU's load, for each replica that it moves; by name. The last one works
+    until nothing gains."""
+    single = "move_heaviest steps=256 price={} among=4 goal=0.0003"
+    prices = ("0.05", "0.02", "0.005", "0.001", "0.0003", "0.0001")
+    named = {f"price {price}": composed.program([single.format(price)]) for price in prices}
+    pairs = [single.format("0.0003"), "move_pairs steps=4 price=0.0002 among=4"]
+    fresh = dict(moves=[single.format("0.05")], fresh="fresh_filled")
+    return named | {
+        "price 0.0003, pairs too": composed.program(pairs),
+        "until done": composed.program([single.format("0.0")]),
+        "fresh, renamed greedily": composed.program(**fresh, renew="renew_better gain=-9"),
+        "fresh, renamed exactly": composed.program(**fresh, renew="renew_exact gain=-9"),
+    }
 
 
 def loaded(name, text):
