@@ -64,6 +64,9 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
+    let compared = printed(&["diff", "seed", "best"]);
+    assert!(compared.contains("balance won") && compared.contains("to uneven GPUs"), "{compared}");
+    assert!(!compared.contains("gap %"), "policies have no cases: {compared}");
 }
 
 /// Such a run would evolve nothing and say nothing of it.
@@ -94,6 +97,8 @@ fn other_prices_on_a_finished_run_measure_nothing_again() {
     };
     assert!(of(&own, "planning") > 0.0);
     assert_eq!((of(&priced, "planning"), of(&priced, "transfer")), (0.0, 0.0));
+    let table = world.run(&["top", "--deployment", "prices.yaml", "--run", NAME]).ends(0).stdout;
+    assert!(!table.contains("duel;"), "no duel was at these prices: {table}");
     assert_eq!(own["candidates"].as_array().unwrap().len(), priced["candidates"].as_array().unwrap().len());
 }
 
@@ -115,6 +120,10 @@ fn a_report_of_policies_has_their_front_and_no_cases() {
     world.run(&["report", "--run", NAME, "-o", "report.html"]).ends(0);
     let page = std::fs::read_to_string(world.path("report.html")).unwrap();
     assert!(page.contains("Balance against what is moved") && page.contains("Throughput lost"));
+    assert!(
+        page.contains("balance served") && !page.contains("gap, mean %"),
+        "the table of the front is that of packing"
+    );
     assert!(!page.contains("Gap to the lower bound in each case"));
 }
 
@@ -156,6 +165,44 @@ fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_
         assert_eq!(one, other, "two ranks plan differently");
         let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
         let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
+        let moved: Vec<f64> = serde_json::from_value(printed["moved"].clone()).unwrap();
+        assert!(2.0 * moved[0] < moved[1], "it is measured as a fresh plan: {printed}");
         assert!(changed.clone().count() == 3 && changed.fold(0.0, f64::max) < 0.4, "{printed}");
     }
+}
+
+/// Every check that `make engines` runs on the engine itself, on a policy without a packing and on one that has it.
+#[test]
+fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    composed(&world);
+    world.write("seed.py", text_of("candidates/policy.py"));
+    for (engine, least) in [("deepseek", 6), ("sglang", 10), ("vllm", 14), ("ascend", 11)] {
+        for program in ["policy", "seed"] {
+            let package = format!("{engine}-{program}");
+            let file = format!("{program}.py");
+            world.run(&["export", "--engine", engine, "--program", &file, "-o", &package]).ends(0);
+            let (script, folder) = (repository("tests/engines/offline.py"), format!("{package}-installed"));
+            let arguments = ["-B", script.to_str().unwrap(), engine, &package, &folder];
+            let output = world.tool(python.to_str().unwrap(), &arguments).ends(0);
+            assert!(output.stderr.contains("ok      a_policy_is_given_what_is_in_force"), "{}", output.stderr);
+            let counted: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+            assert!(counted["checks"].as_u64().unwrap() >= least && counted["failed"] == 0, "{package}: {counted}");
+        }
+    }
+}
+
+#[test]
+fn a_package_calls_a_program_with_the_keywords_that_the_judge_calls_it_with() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let script = repository("tests/engines/keywords.py").display().to_string();
+    let output = World::new().tool(python.to_str().unwrap(), &["-B", &script]).ends(0);
+    assert_eq!(output.stdout.lines().count(), 7, "{}", output.stdout);
 }

@@ -266,3 +266,15 @@ fn with_the_default_program_each_target_starts_from_its_own_and_the_baseline_sta
     }
     assert_eq!(config("target: packing").program, Config::default().program);
 }
+
+#[test]
+fn prices_are_refused_by_the_names_that_the_file_has() {
+    for (text, wanted) in [
+        ("deployment: {expert_bytes: 0}", "deployment.expert_bytes is 0, must be"),
+        ("deployment: {bandwidth: 0}", "deployment.bandwidth is 0, must be"),
+        ("deployment: {moe_share: 2}", "deployment.moe_share is 2, must be"),
+    ] {
+        let message = message_of(text);
+        assert!(message.contains(wanted), "{message}");
+    }
+}
