@@ -166,7 +166,7 @@ fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_
         let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
         let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
         let moved: Vec<f64> = serde_json::from_value(printed["moved"].clone()).unwrap();
-        assert!(2.0 * moved[0] < moved[1], "it is measured as a fresh plan: {printed}");
+        assert!(moved[0] < 0.8 * moved[1], "it is measured as a fresh plan: {printed}");
         assert!(changed.clone().count() == 3 && changed.fold(0.0, f64::max) < 0.4, "{printed}");
     }
 }
@@ -205,4 +205,40 @@ fn a_package_calls_a_program_with_the_keywords_that_the_judge_calls_it_with() {
     let script = repository("tests/engines/keywords.py").display().to_string();
     let output = World::new().tool(python.to_str().unwrap(), &["-B", &script]).ends(0);
     assert_eq!(output.stdout.lines().count(), 7, "{}", output.stdout);
+}
+
+/// On made-up windows of two layers: that the seed program, which plans afresh, moves most, in both policies.
+#[test]
+fn the_marks_are_printed_beside_what_a_policy_reaches_and_moves() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("loads/dsv3_sglang")).unwrap();
+    let names = [
+        "prefill_in1024",
+        "prefill_in2048",
+        "prefill_in1000out1000",
+        "prefill_in1800out100",
+        "prefill_in2000out100",
+        "prefill_in500out1500",
+        "decode_in1000out1000",
+        "decode_in1800out100",
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let load = |layer: usize, expert: usize| 1000 + (expert * (37 + layer) + 101 * number * (expert % 5)) % 997 * 9;
+        let row = |layer| (0..256).map(|expert| load(layer, expert).to_string()).collect::<Vec<_>>().join(",");
+        world.write(&format!("loads/dsv3_sglang/{name}.csv"), format!("{}\n{}\n", row(0), row(1)));
+    }
+    let (script, program) = (repository("tests/engines/marks.py"), repository("candidates/policy.py"));
+    let arguments = ["-B", script.to_str().unwrap(), "--loads", "loads", "--limit", "1e9", program.to_str().unwrap()];
+    let output = world.tool(python.to_str().unwrap(), &arguments);
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = output.stdout.lines().filter(|line| line.contains("| policy ")).map(cells).collect();
+    let of = |policy: &str| rows.iter().find(|row| row[1] == policy && row[2] == "policy");
+    for policy in ["global", "hierarchical"] {
+        let row = of(policy).unwrap_or_else(|| panic!("{output:?}"));
+        assert!(row[3].parse::<f64>().unwrap() > 50.0 && row[4].parse::<f64>().unwrap() > 0.8, "{row:?}");
+    }
 }

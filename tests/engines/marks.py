@@ -42,7 +42,7 @@ MARKS = {
 DEEPSEEK = {"global": Topology(288, 1, 1, 32), "hierarchical": Topology(288, 8, 4, 32)}
 #: For 64 experts.
 SMALL = Topology(72, 1, 1, 8)
-#: Less than that is no difference: of balancedness.
+#: A smaller difference in balancedness does not count.
 CLOSE = 0.0005
 HEAD = ("policy", "program", "moved %", "balancedness", "the mark there", "above it", "ms")
 HEAD_OF_MOVES = ("model", "program", "moved %", "kept", "corrected", "fresh", "does it help?")
