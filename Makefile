@@ -2,7 +2,7 @@
 # (wheel).
 .ONESHELL:
 .SHELLFLAGS := -euc
-.PHONY: help evolve test test-long check engines gpu-check gpu-kit man setup wheel sdist install
+.PHONY: help evolve test test-long check engines marks gpu-check gpu-kit man setup wheel sdist install
 
 # One profile for everything: a second one would compile the C++ half of tch a second time.
 CARGO_FLAGS := --release --locked --workspace
@@ -57,6 +57,9 @@ engines: $(READY) ## check the exported packages in the engines, and compare pla
 	target="$${CARGO_TARGET_DIR:-target}"
 	.venv/bin/python -B tests/engines/main.py --packevolve "$$target/release/packevolve" --cache "$$target/engines" \
 	    $(if $(PROGRAM),--program "$(PROGRAM)") $(if $(LOADS),--loads "$(LOADS)") $(ARGS)
+
+marks: $(READY) ## what starting from the plan in force is worth, beside the marks of a slow planner; LOADS=folder PROGRAMS="a.py b.py"
+	.venv/bin/python -B tests/engines/marks.py --loads "$(LOADS)" $(ARGS) $(PROGRAMS)
 
 KIT := $${CARGO_TARGET_DIR:-target}/gpu-kit
 

@@ -27,13 +27,10 @@ fn catalogues() -> Vec<Catalogue> {
     all_catalogues().0
 }
 
-/// The catalogue and the file of each block.
-fn blocks() -> Vec<(String, PathBuf)> {
-    let of = |catalogue: &Catalogue| {
-        let folder = root().join("candidates/blocks").join(catalogue.name());
-        catalogue.names().map(|name| (name.to_owned(), folder.join(format!("{name}.py")))).collect::<Vec<_>>()
-    };
-    catalogues().iter().flat_map(of).collect()
+/// The name and the file of each block.
+fn files(catalogue: &Catalogue) -> Vec<(String, PathBuf)> {
+    let folder = root().join("candidates/blocks").join(catalogue.name());
+    catalogue.names().map(|name| (name.to_owned(), folder.join(format!("{name}.py")))).collect()
 }
 
 fn python(script: &str, arguments: &[PathBuf]) -> Output {
@@ -65,8 +62,29 @@ fn every_block_alone_does_what_its_kind_promises() {
 }
 
 #[test]
+fn every_block_of_policies_alone_does_what_its_kind_promises() {
+    for catalogue in all_catalogues().1 {
+        let folder = root().join("candidates/blocks").join(catalogue.name());
+        let held = held(&python("tests/testdata/blocks/check_policy_blocks.py", std::slice::from_ref(&folder)));
+        for name in catalogue.names() {
+            let times = held.iter().filter(|line| line.starts_with(&format!("{name} "))).count();
+            // Helpers and the frame are checked together.
+            let text = fs::read_to_string(folder.join(format!("{name}.py"))).unwrap();
+            let kinds = ["helper", "frame", "forecast"];
+            let [is_helper, is_frame, is_forecast] = kinds.map(|kind| text.contains(&format!("# kind: {kind}\n")));
+            let least = if is_forecast { 1 } else { 9 };
+            assert!(times >= least || is_helper || is_frame, "{name} was checked {times} times");
+        }
+        for check in ["check_names", "check_renamed", "check_helpers", "check_frame"] {
+            assert!(held.iter().any(|line| line == check), "{check} is missing");
+        }
+    }
+}
+
+#[test]
 fn a_block_is_in_the_file_of_its_name() {
-    for (name, path) in blocks() {
+    let (packing, policies) = all_catalogues();
+    for (name, path) in packing.iter().chain(&policies).flat_map(files) {
         assert!(fs::read_to_string(path).unwrap().starts_with(&format!("# block: {name}\n")), "{name}");
     }
 }
@@ -74,7 +92,8 @@ fn a_block_is_in_the_file_of_its_name() {
 /// Which of two equal values comes first would depend on the processor, too seldom for the programs below to show it.
 #[test]
 fn blocks_sort_so_that_the_order_of_equal_values_is_known() {
-    for (name, path) in blocks() {
+    let (packing, policies) = all_catalogues();
+    for (name, path) in packing.iter().chain(&policies).flat_map(files) {
         let text = fs::read_to_string(path).unwrap();
         let open =
             |line: &&str| line.contains("argpartition(") || line.contains("argsort(") && !line.contains("\"stable\"");

@@ -171,6 +171,12 @@ fn a_program_file_is_packaged_without_a_run() {
     let refused = world.run(&["export", "--engine", "vllm", "--program", "half.py", "-o", "other"]).ends(3);
     refused.tells_one_error(&["program half.py has no function `rebalance_experts`, which the package of vllm calls"]);
     assert!(!world.path("other").exists());
+    // A whole planner that starts from nothing, without a packing that SGLang could call.
+    world.write("plain.py", "def rebalance_experts(weight, replicas, groups, nodes, gpus):\n    pass\n");
+    let refused = world.run(&["export", "--engine", "sglang", "--program", "plain.py", "-o", "other"]).ends(3);
+    refused.tells_one_error(&["program plain.py has neither `balanced_packing` nor a `rebalance_experts` that takes"]);
+    assert!(!world.path("other").exists());
+    world.run(&["export", "--engine", "vllm", "--program", "plain.py", "-o", "other"]).ends(0);
 }
 
 /// Runs `tests/engines/offline.py` on a package of this program, in a world of its own.

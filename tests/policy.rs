@@ -32,7 +32,9 @@ static FINISHED: LazyLock<Finished> = LazyLock::new(|| {
     let blocks = repository("candidates/blocks").display().to_string();
     let proposers = format!("{{corpus: null, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}");
     world.set("proposers", &proposers);
-    world.set("program", &repository("candidates/policy.py").display().to_string());
+    world.set("program", "candidates/eplb.py");
+    std::fs::create_dir(world.path("candidates")).unwrap();
+    world.write("candidates/policy.py", text_of("candidates/policy.py"));
     let output = world.run(&["evolve", "--run", NAME]);
     Finished { world, output }
 });
@@ -62,6 +64,23 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
+    let compared = printed(&["diff", "seed", "best"]);
+    assert!(compared.contains("balance won") && compared.contains("to uneven GPUs"), "{compared}");
+    assert!(!compared.contains("gap %"), "policies have no cases: {compared}");
+}
+
+/// Such a run would evolve nothing and say nothing of it.
+#[test]
+fn a_program_whose_editable_region_has_packing_alone_is_refused() {
+    let world = World::with(POLICY);
+    world.write("mine.py", text_of("candidates/eplb.py"));
+    world.set("program", "mine.py");
+    let refused = world.run(&["evolve", "--run", "x"]).ends(3);
+    refused.tells_one_error(&[
+        "mine.py has no function `rebalance_experts` in its editable region, and `target` is policy",
+        "hint: `program: candidates/policy.py` has one",
+    ]);
+    assert!(!world.path("runs").exists());
 }
 
 #[test]
@@ -78,6 +97,8 @@ fn other_prices_on_a_finished_run_measure_nothing_again() {
     };
     assert!(of(&own, "planning") > 0.0);
     assert_eq!((of(&priced, "planning"), of(&priced, "transfer")), (0.0, 0.0));
+    let table = world.run(&["top", "--deployment", "prices.yaml", "--run", NAME]).ends(0).stdout;
+    assert!(!table.contains("duel;"), "no duel was at these prices: {table}");
     assert_eq!(own["candidates"].as_array().unwrap().len(), priced["candidates"].as_array().unwrap().len());
 }
 
@@ -99,6 +120,10 @@ fn a_report_of_policies_has_their_front_and_no_cases() {
     world.run(&["report", "--run", NAME, "-o", "report.html"]).ends(0);
     let page = std::fs::read_to_string(world.path("report.html")).unwrap();
     assert!(page.contains("Balance against what is moved") && page.contains("Throughput lost"));
+    assert!(
+        page.contains("balance served") && !page.contains("gap, mean %"),
+        "the table of the front is that of packing"
+    );
     assert!(!page.contains("Gap to the lower bound in each case"));
 }
 
@@ -140,6 +165,80 @@ fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_
         assert_eq!(one, other, "two ranks plan differently");
         let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
         let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
+        let moved: Vec<f64> = serde_json::from_value(printed["moved"].clone()).unwrap();
+        assert!(moved[0] < 0.8 * moved[1], "it is measured as a fresh plan: {printed}");
         assert!(changed.clone().count() == 3 && changed.fold(0.0, f64::max) < 0.4, "{printed}");
+    }
+}
+
+/// Every check that `make engines` runs on the engine itself, on a policy without a packing and on one that has it.
+#[test]
+fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    composed(&world);
+    world.write("seed.py", text_of("candidates/policy.py"));
+    for (engine, least) in [("deepseek", 6), ("sglang", 10), ("vllm", 14), ("ascend", 11)] {
+        for program in ["policy", "seed"] {
+            let package = format!("{engine}-{program}");
+            let file = format!("{program}.py");
+            world.run(&["export", "--engine", engine, "--program", &file, "-o", &package]).ends(0);
+            let (script, folder) = (repository("tests/engines/offline.py"), format!("{package}-installed"));
+            let arguments = ["-B", script.to_str().unwrap(), engine, &package, &folder];
+            let output = world.tool(python.to_str().unwrap(), &arguments).ends(0);
+            assert!(output.stderr.contains("ok      a_policy_is_given_what_is_in_force"), "{}", output.stderr);
+            let counted: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+            assert!(counted["checks"].as_u64().unwrap() >= least && counted["failed"] == 0, "{package}: {counted}");
+        }
+    }
+}
+
+#[test]
+fn a_package_calls_a_program_with_the_keywords_that_the_judge_calls_it_with() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let script = repository("tests/engines/keywords.py").display().to_string();
+    let output = World::new().tool(python.to_str().unwrap(), &["-B", &script]).ends(0);
+    assert_eq!(output.stdout.lines().count(), 7, "{}", output.stdout);
+}
+
+/// On made-up windows of two layers: that the seed program, which plans afresh, moves most, in both policies.
+#[test]
+fn the_marks_are_printed_beside_what_a_policy_reaches_and_moves() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("loads/dsv3_sglang")).unwrap();
+    let names = [
+        "prefill_in1024",
+        "prefill_in2048",
+        "prefill_in1000out1000",
+        "prefill_in1800out100",
+        "prefill_in2000out100",
+        "prefill_in500out1500",
+        "decode_in1000out1000",
+        "decode_in1800out100",
+    ];
+    for (number, name) in names.iter().enumerate() {
+        let load = |layer: usize, expert: usize| 1000 + (expert * (37 + layer) + 101 * number * (expert % 5)) % 997 * 9;
+        let row = |layer| (0..256).map(|expert| load(layer, expert).to_string()).collect::<Vec<_>>().join(",");
+        world.write(&format!("loads/dsv3_sglang/{name}.csv"), format!("{}\n{}\n", row(0), row(1)));
+    }
+    let (script, program) = (repository("tests/engines/marks.py"), repository("candidates/policy.py"));
+    let arguments = ["-B", script.to_str().unwrap(), "--loads", "loads", "--limit", "1e9", program.to_str().unwrap()];
+    let output = world.tool(python.to_str().unwrap(), &arguments);
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+    let rows: Vec<Vec<String>> = output.stdout.lines().filter(|line| line.contains("| policy ")).map(cells).collect();
+    let of = |policy: &str| rows.iter().find(|row| row[1] == policy && row[2] == "policy");
+    for policy in ["global", "hierarchical"] {
+        let row = of(policy).unwrap_or_else(|| panic!("{output:?}"));
+        assert!(row[3].parse::<f64>().unwrap() > 50.0 && row[4].parse::<f64>().unwrap() > 0.8, "{row:?}");
     }
 }

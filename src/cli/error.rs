@@ -85,8 +85,10 @@ pub enum CliError {
     WouldReplace(Vec<PathBuf>),
     #[error("candidate {candidate} must not be deployed, its answers are inconsistent: {inconsistency}")]
     Inconsistent { candidate: CandidateId, inconsistency: String },
-    #[error("{program} has no function `rebalance_experts`, which the package of {engine} calls")]
-    NoRebalance { program: String, engine: &'static str },
+    #[error("{program} has {lacking}, which the package of {engine} calls")]
+    NoHook { program: String, lacking: &'static str, engine: &'static str },
+    #[error("{} has no function `rebalance_experts` in its editable region, and `target` is policy", .0.display())]
+    NotEditable(PathBuf),
     #[error("there are no loads at {}", .0.display())]
     NoLoads(PathBuf),
     #[error(transparent)]
@@ -145,7 +147,8 @@ impl Classify for CliError {
             | Self::NotEmpty(_)
             | Self::WouldReplace(_)
             | Self::Inconsistent { .. }
-            | Self::NoRebalance { .. }
+            | Self::NoHook { .. }
+            | Self::NotEditable(_)
             | Self::NoLoads(_)
             | Self::Loads(_)
             | Self::NoWindow { .. }
@@ -181,7 +184,10 @@ impl Classify for CliError {
             Self::Inconsistent { .. } | Self::InconsistentPlan { .. } => {
                 Some("--force writes it all the same".to_owned())
             }
-            Self::NoRebalance { .. } => Some("`packevolve help measuring` has the contract of a program".to_owned()),
+            Self::NoHook { .. } => Some("`packevolve help measuring` has the contract of a program".to_owned()),
+            Self::NotEditable(_) => Some(
+                "`program: candidates/policy.py` has one; for `balanced_packing` alone write `target: packing`".to_owned(),
+            ),
             Self::NotEmpty(_) | Self::WouldReplace(_) => Some("name a new folder".to_owned()),
             Self::NotProposed { reason: Declined::Unreadable { .. }, .. } => {
                 Some("`packevolve help proposals` has the format".to_owned())

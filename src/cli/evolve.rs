@@ -13,8 +13,9 @@ use crate::cli::exit::Exit;
 use crate::cli::format::Format;
 use crate::cli::input::{check_loads, note_groups, read_asset};
 use crate::cli::logging;
-use crate::config::{Asset, Config, ProposersConfig};
+use crate::config::{Asset, Config, ProposersConfig, Target};
 use crate::proposer::catalogue::{self, Catalogue};
+use crate::proposer::compose::is_editable;
 use crate::proposer::corpus;
 use crate::run::declined::declined_documents;
 use crate::run::driver::{Driver, DriverError, RunUpdate, Start};
@@ -119,15 +120,31 @@ fn new_folder(runs: &Path, name: &str) -> Result<RunFolder, CommandError> {
 
 fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, CommandError> {
     let ProposersConfig { corpus, compose, .. } = &config.proposers;
+    let program = read_asset(&config.program)?;
+    // Proposers would find nothing to change, one after the other.
+    if config.target == Target::Policy && !is_editable(&program, &settings.evaluation) {
+        return Err(CliError::NotEditable(config.program.path().to_owned()).into());
+    }
     Ok(Start {
         catalogues: if compose.enabled { catalogues(&compose.blocks, &settings)? } else { Vec::new() },
         settings,
         file_name: config.program.file_name(),
-        program: read_asset(&config.program)?,
         baseline: read_asset(&config.baseline)?,
-        corpus: corpus.as_ref().map_or(Ok(Vec::new()), corpus::read)?,
+        corpus: match corpus {
+            None => Vec::new(),
+            // The default one is for packing, which a policy need not have.
+            Some(corpus) if config.target == Target::Policy && is_default(corpus) => {
+                corpus::fitting(&program, corpus::read(corpus)?)
+            }
+            Some(corpus) => corpus::read(corpus)?,
+        },
+        program,
         epoch: epoch(now)?,
     })
+}
+
+fn is_default(corpus: &Asset) -> bool {
+    ProposersConfig::default().corpus.as_ref() == Some(corpus)
 }
 
 impl Resume {

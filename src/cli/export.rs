@@ -82,8 +82,9 @@ impl Export {
 }
 
 fn put_package(engine: Engine, program: &str, origin: &Origin, folder: &Path) -> Result<(), CliError> {
-    if engine.plans_whole() && !program.contains("rebalance_experts") {
-        return Err(CliError::NoRebalance { program: origin.title().to_owned(), engine: engine.into() });
+    if let Some(lacking) = engine.lacks(program) {
+        let (program, engine) = (origin.title().to_owned(), engine.into());
+        return Err(CliError::NoHook { program, lacking, engine });
     }
     let folder = new_folder(folder)?;
     let files = package(engine, program, origin);

@@ -58,7 +58,8 @@ impl Top {
             None => inspect::top(&run.search, count),
         };
         let json = TopJson { format: FORMAT, best, candidates };
-        Ok(self.format.print(&json, |terminal| text(&json, &run.search.origin().cases, terminal))?)
+        let cases = &run.search.origin().cases;
+        Ok(self.format.print(&json, |terminal| text(&json, cases, self.deployment.is_some(), terminal))?)
     }
 }
 
@@ -81,16 +82,19 @@ fn priced(run: &Run, serving: &Serving, count: usize) -> Result<Vec<Row>, Comman
     Ok(rows)
 }
 
-fn text(top: &TopJson, cases: &[Case], terminal: &Terminal) -> String {
+fn text(top: &TopJson, cases: &[Case], is_priced: bool, terminal: &Terminal) -> String {
     match &top.candidates[..] {
         [] => "this run has no fully measured candidate yet\n".to_owned(),
-        rows => inspect::rows_table(rows, cases, top.best, terminal) + "\n" + beaten(rows, top.best),
+        rows => inspect::rows_table(rows, cases, top.best, terminal) + "\n" + beaten(rows, top.best, is_priced),
     }
 }
 
 /// Explains why others rank before the best, if they do.
-fn beaten(rows: &[Row], best: Option<CandidateId>) -> &'static str {
+fn beaten(rows: &[Row], best: Option<CandidateId>, is_priced: bool) -> &'static str {
     match rows.first() {
+        Some(first) if Some(first.candidate) != best && is_priced => {
+            "* best: at the prices of the run, by which its duels were decided\n"
+        }
         Some(first) if Some(first.candidate) != best => {
             "* best: no candidate beat it in a duel; only clear\n  improvements have one\n"
         }

@@ -14,7 +14,7 @@ pub struct DeploymentConfig {
     #[serde(with = "humantime_serde")]
     pub window: Duration,
     pub moe_share: f64,
-    pub expert_size: ByteSize,
+    pub expert_bytes: ByteSize,
     pub bandwidth: ByteSize,
     pub exposed: f64,
 }
@@ -25,7 +25,7 @@ impl Default for DeploymentConfig {
         Self {
             window: Duration::from_secs_f64(window),
             moe_share,
-            expert_size: ByteSize::b(expert_bytes as u64),
+            expert_bytes: ByteSize::b(expert_bytes as u64),
             bandwidth: ByteSize::b(bandwidth as u64),
             exposed,
         }
@@ -35,9 +35,8 @@ impl Default for DeploymentConfig {
 impl DeploymentConfig {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         time("deployment.window", self.window, Duration::from_millis(1))?;
-        let named = |name| if name == "expert_bytes" { "expert_size" } else { name };
         match self.serving().problem() {
-            Some((name, value, wanted)) => demand(false, &format!("deployment.{}", named(name)), value, wanted),
+            Some((name, value, wanted)) => demand(false, &format!("deployment.{name}"), value, wanted),
             None => Ok(()),
         }
     }
@@ -47,7 +46,7 @@ impl DeploymentConfig {
         Serving {
             window: self.window.as_secs_f64(),
             moe_share: self.moe_share,
-            expert_bytes: self.expert_size.as_u64() as f64,
+            expert_bytes: self.expert_bytes.as_u64() as f64,
             bandwidth: self.bandwidth.as_u64() as f64,
             exposed: self.exposed,
         }

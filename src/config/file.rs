@@ -36,8 +36,10 @@ pub enum Target {
     Policy,
 }
 
-/// The seed program and the baseline.
+/// The seed program of packing, and the baseline of both targets: DeepSeek's planner.
 const SEED: &str = "candidates/eplb.py";
+/// The seed program of policies, whose editable region holds the whole planner.
+const POLICY_SEED: &str = "candidates/policy.py";
 
 /// Settings as written. Every field has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,7 +95,18 @@ impl Default for Config {
 impl Config {
     pub(super) fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
         // A file of comments alone is null to YAML, and means the defaults.
-        Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default())
+        Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default().of_target())
+    }
+
+    /// With the seed program of its target where it has the default one, named or not, which is that of packing.
+    fn of_target(mut self) -> Self {
+        if self.target == Target::Policy && self.program.path() == Path::new(SEED) {
+            self.program = match self.program {
+                Asset::Shipped(_) => Asset::Shipped(POLICY_SEED),
+                Asset::At(_) => Asset::At(POLICY_SEED.into()),
+            };
+        }
+        self
     }
 
     pub(super) fn resolved(mut self, folder: &Path) -> Self {

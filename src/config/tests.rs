@@ -250,3 +250,31 @@ fn what_the_settings_do_not_name_is_that_of_the_binary() {
     let named = Config::parse("program: candidates/eplb.py\n").unwrap().resolved(Path::new("/nowhere"));
     assert!(named.program.read().is_err(), "what the settings name is never another file");
 }
+
+#[test]
+fn with_the_default_program_each_target_starts_from_its_own_and_the_baseline_stays() {
+    let config = |text: &str| Config::parse(text).unwrap().resolved(Path::new("/somewhere"));
+    let shipped = config("target: policy");
+    assert!(matches!(shipped.program, Asset::Shipped("candidates/policy.py")), "{}", shipped.program);
+    assert!(matches!(shipped.baseline, Asset::Shipped("candidates/eplb.py")), "{}", shipped.baseline);
+    assert_eq!(&*shipped.program.read().unwrap(), include_bytes!("../../candidates/policy.py"));
+    let named = config("target: policy\nprogram: candidates/eplb.py");
+    assert_eq!(named.program.path(), Path::new("/somewhere/candidates/policy.py"));
+    for other in ["mine.py", "elsewhere/candidates/eplb.py"] {
+        let named = config(&format!("target: policy\nprogram: {other}"));
+        assert_eq!(named.program.path(), Path::new("/somewhere").join(other));
+    }
+    assert_eq!(config("target: packing").program, Config::default().program);
+}
+
+#[test]
+fn prices_are_refused_by_the_names_that_the_file_has() {
+    for (text, wanted) in [
+        ("deployment: {expert_bytes: 0}", "deployment.expert_bytes is 0, must be"),
+        ("deployment: {bandwidth: 0}", "deployment.bandwidth is 0, must be"),
+        ("deployment: {moe_share: 2}", "deployment.moe_share is 2, must be"),
+    ] {
+        let message = message_of(text);
+        assert!(message.contains(wanted), "{message}");
+    }
+}

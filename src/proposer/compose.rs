@@ -12,12 +12,14 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use crate::edit::proposal::Proposal;
+use crate::edit::region::Region;
 use crate::proposer::catalogue::{CALLS, Catalogue};
 use crate::proposer::change::proposal;
 use crate::proposer::frame::{BlockKind, Frame, FrameBlocks};
 use crate::proposer::recipe::{Part, Recipe, Variation, region_with_entry};
-use crate::proposer::syntax::is_sound;
+use crate::proposer::syntax::{functions_in, is_sound};
 use crate::values::operator::Operator;
+use crate::values::settings::EvaluationSettings;
 
 /// Draws before it gives up.
 const DRAWS: usize = 64;
@@ -66,6 +68,13 @@ pub fn propose(
         }
         Some((plan.operator(), proposal(parent, &child, &plan.name(), &plan.description())?))
     })
+}
+
+/// Whether edits of this program can change the function that the judge calls. Markers that do not pair are reported elsewhere.
+pub fn is_editable(program: &str, settings: &EvaluationSettings) -> bool {
+    let entry = Frame::of(settings).entry();
+    let holds = |span: &Range<usize>| functions_in(program, span).iter().any(|function| function.name == entry);
+    Region::of(program).map_or(true, |region| region.spans().iter().any(holds))
 }
 
 /// The catalogue and the recipe of a composed program. Blocks of several catalogues may have the same names: the imports

@@ -28,6 +28,18 @@ pub fn read(folder: &Asset) -> Result<Vec<Document>, FolderError> {
 /// Orders documents so that each follows the document whose program it edits. A document edits the first program that
 /// it applies to: the seed program, then the programs in the order they were made.
 pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
+    let (mut planned, left) = ordered(seed, documents);
+    planned.extend(left.into_iter().map(|document| Planned { document, parent: None }));
+    planned
+}
+
+/// The documents that fit the seed program, or what another one of them makes of it.
+pub fn fitting(seed: &str, documents: Vec<Document>) -> Vec<Document> {
+    ordered(seed, documents).0.into_iter().map(|planned| planned.document).collect()
+}
+
+/// The documents that fit a program, in order, and the others.
+fn ordered(seed: &str, documents: Vec<Document>) -> (Vec<Planned>, Vec<Document>) {
     let mut planned: Vec<Planned> = Vec::new();
     // Programs so far, each with the index of its document.
     let mut programs: Vec<(Option<usize>, String)> = vec![(None, seed.to_owned())];
@@ -46,8 +58,7 @@ pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
             }
         }
     }
-    planned.extend(left.into_iter().map(|document| Planned { document, parent: None }));
-    planned
+    (planned, left)
 }
 
 fn edit_of(document: &Document) -> Option<Edit> {
@@ -78,5 +89,15 @@ mod tests {
         let order: Vec<(&str, Option<usize>)> =
             plan.iter().map(|planned| (planned.document.file.as_str(), planned.parent)).collect();
         assert_eq!(order, [("c", None), ("a", Some(0)), ("b", None), ("d", None)]);
+    }
+
+    /// They edit `balanced_packing`, which both have, and none where a policy has no such function.
+    #[test]
+    fn the_shipped_documents_fit_both_seed_programs_and_are_left_out_where_they_fit_none() {
+        let shipped = || read(&Asset::Shipped("candidates/proposals")).unwrap();
+        for seed in [include_str!("../../candidates/eplb.py"), include_str!("../../candidates/policy.py")] {
+            assert_eq!(fitting(seed, shipped()).len(), shipped().len());
+        }
+        assert_eq!(fitting("def rebalance_experts(weight):\n    pass\n", shipped()), []);
     }
 }

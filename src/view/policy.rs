@@ -4,7 +4,7 @@ use packevolve_contract::policy::PolicyScore;
 use packevolve_contract::serving::Lost;
 
 use crate::values::figure::score;
-use crate::view::format::{milliseconds, or_none, percent};
+use crate::view::format::{milliseconds, or_none, percent, signed};
 use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
@@ -76,6 +76,27 @@ pub fn won_text(policy: &PolicyScore) -> String {
         score(policy.stayed),
         score(policy.without_planning),
     )
+}
+
+/// Two policies, figure by figure.
+pub fn compared_table(before: &PolicyScore, after: &PolicyScore, [a, b]: [&str; 2], terminal: &Terminal) -> String {
+    let row = |name: &str, figure: &dyn Fn(&PolicyScore) -> f64, digits: usize| {
+        let [old, new] = [before, after].map(figure);
+        vec![name.to_owned(), format!("{old:.digits$}"), format!("{new:.digits$}"), signed(new - old, digits)]
+    };
+    let rows = vec![
+        row("lost, s a window", &|policy| policy.lost.total(), 3),
+        row("  to uneven GPUs", &|policy| policy.lost.imbalance, 3),
+        row("  to transfer", &|policy| policy.lost.transfer, 3),
+        row("  to planning", &|policy| policy.lost.planning, 3),
+        row("balancedness of the window served", &|policy| policy.served_balancedness, 4),
+        row("balancedness of the window planned for", &|policy| policy.balancedness, 4),
+        row("replicas moved, %", &|policy| policy.moved * 100.0, 3),
+        row("received by the busiest GPU, GB", &|policy| policy.busiest_bytes / GB, 2),
+        row("between nodes, GB", &|policy| policy.cross_node_bytes / GB, 2),
+        row("doubles", &|policy| policy.doubles, 1),
+    ];
+    Table::new(&format!("|{a}#|{b}#|change#"), rows).draw(terminal)
 }
 
 fn seconds(seconds: f64) -> String {

@@ -48,10 +48,10 @@ def own_planners(name, task):
     return []
 
 
-def measured(planners, task):
+def measured(planners, task, starts=False):
     windows = np.load(task["windows"])
     layouts = table.topologies(windows.shape[2], argparse.Namespace(**task["topology"]))
-    return [table.row(policy, planner, plan, windows, topology, task["rounds"])
+    return [table.row(policy, planner, plan, windows, topology, task["rounds"], starts)
             for policy, topology in layouts.items() for planner, plan in planners]
 
 
@@ -69,8 +69,10 @@ def main():
     failed = run_checks(checks) if task["measure"] else 0
     # vllm-ascend's policy is measured by its checks alone: it takes other loads, and no nodes.
     if task["measure"] and name != "ascend":
-        where = {"deepseek": "", "sglang": " in SGLang, packing only", "vllm": " in vLLM"}[name]
-        rows += measured([(f"{task['winner']}{where}", plan)], task)
+        starts = bool(engines.guard_of(name).KEYWORDS)
+        in_sglang = " in SGLang" if starts else " in SGLang, packing only"
+        where = {"deepseek": "", "sglang": in_sglang, "vllm": " in vLLM"}[name]
+        rows += measured([(f"{task['winner']}{where}", plan)], task, starts)
     print(json.dumps({"failed": failed, "rows": rows, "digest": conformance.digest(plan)}))
 
 

@@ -40,23 +40,23 @@ def is_plan(placement, layers, experts, replicas):
         assert set(row.tolist()) == set(range(experts)), "an expert is missing"
 
 
-# What every planner has to do: `plan(loads, topology, old)`.
+# What every planner has to do: `plan(loads, topology, old, windows)`.
 
 
 def plans_are_plans(plan):
     for layers, experts, topology in [(3, 64, SMALL), (1, 64, SMALL), (2, 64, Topology(64, 8, 2, 8)),
                                       (2, 256, Topology(288, 8, 4, 32)), (2, 256, Topology(288, 1, 1, 32)),
                                       (2, 16, Topology(48, 4, 2, 8)), (2, 8, Topology(8, 1, 1, 8))]:
-        is_plan(plan(made_up(layers, experts), topology, None), layers, experts, topology.replicas)
+        is_plan(plan(made_up(layers, experts), topology), layers, experts, topology.replicas)
 
 
 def equal_and_empty_loads_are_planned(plan):
     for loads in (torch.zeros(2, 64), torch.full((2, 64), 7.0), torch.cat([torch.zeros(1, 64), made_up(1, 64)])):
-        is_plan(plan(loads, SMALL, None), 2, 64, SMALL.replicas)
+        is_plan(plan(loads, SMALL), 2, 64, SMALL.replicas)
 
 
 def groups_stay_on_their_node(plan):
-    placement = plan(made_up(4, 64), SMALL, None)
+    placement = plan(made_up(4, 64), SMALL)
     groups = placement.reshape(4, SMALL.nodes, -1) // (64 // SMALL.groups)
     for layer in groups:
         held = [set(node.tolist()) for node in layer]
@@ -64,16 +64,20 @@ def groups_stay_on_their_node(plan):
 
 
 def plans_are_reproduced(plan):
-    first = plan(made_up(4, 64), SMALL, None)
-    plan(made_up(4, 64, seed=1), SMALL, None)
-    assert (first == plan(made_up(4, 64), SMALL, None)).all(), "a second call plans otherwise"
+    first = plan(made_up(4, 64), SMALL)
+    plan(made_up(4, 64, seed=1), SMALL)
+    assert (first == plan(made_up(4, 64), SMALL)).all(), "a second call plans otherwise"
+    following = made_up(4, 64, seed=2), SMALL, first, [made_up(4, 64)]
+    kept = plan(*following)
+    is_plan(kept, 4, 64, SMALL.replicas)
+    assert (kept == plan(*following)).all(), "a second call from the same plan in force plans otherwise"
 
 
 def unfit_loads_are_refused(plan):
     for load in UNFIT:
         loads = made_up(3, 64)
         loads[1, 5] = load
-        refused(plan, loads, SMALL, None)
+        refused(plan, loads, SMALL)
 
 
 def digest(plan):
@@ -82,7 +86,8 @@ def digest(plan):
     for seed in range(4):
         loads = made_up(6, 64, seed)
         loads[0], loads[1] = 0, (loads[1] / 2**15).round()
-        hashed.update(plan(loads, SMALL, None).tobytes())
+        fresh = plan(loads, SMALL)
+        hashed.update(fresh.tobytes() + plan(made_up(6, 64, seed + 1), SMALL, fresh, [loads]).tobytes())
     return hashed.hexdigest()[:16]
 
 
@@ -105,15 +110,58 @@ def versions_that_were_not_tried_are_refused(name):
     del os.environ[guard.FORCE]
 
 
+def a_policy_is_given_what_is_in_force(name, plan):
+    """The plan in force and the windows before, as far as the program takes them."""
+    guard, given = engines.guard_of(name), []
+    own = guard.program.rebalance_experts
+
+    def spy(*arguments, **in_force):
+        given.append(in_force)
+        return own(*arguments, **in_force)
+
+    windows = [made_up(4, 64, seed) for seed in range(3)]
+    old = plan(windows[0], SMALL)
+    guard.program.rebalance_experts = spy
+    try:
+        plan(windows[2], SMALL)
+        plan(windows[2], SMALL, old, windows[:2])
+    finally:
+        guard.program.rebalance_experts = own
+    first, second = given
+    assert "history" not in first and ("old_phy2log" not in first or name == "ascend"), first
+    assert set(second) == set(guard.KEYWORDS), f"of {set(guard.KEYWORDS)} it is given {set(second)}"
+    if "old_phy2log" in second:
+        assert second["old_phy2log"].dtype == torch.int64 and np.array_equal(second["old_phy2log"].numpy(), old)
+    if "history" in second:
+        assert second["history"].dtype == torch.float32 and torch.equal(second["history"], torch.stack(windows[:2]))
+
+
 def sglang_is_patched(log):
+    assert log.says("replaces balanced_packing"), log.lines
+    _sglang_says_once(log, _sglang_packs)
+
+
+def sglang_is_patched_with_a_policy(log):
+    assert log.says("replaces rebalance_experts"), log.lines
+    _sglang_says_once(log, lambda: engines.sglang_planner("deepseek")(made_up(2, 64), SMALL))
+
+
+def _sglang_packs():
     from sglang.srt.eplb.eplb_algorithms import deepseek
 
-    assert log.says("replaces balanced_packing"), log.lines
+    deepseek.balanced_packing(made_up(2, 8), 4)
+
+
+def _sglang_says_once(log, call):
     assert log.says("Applied 1 hook(s)"), log.lines
-    assert not log.says("is in place"), "it says that it packs before it does"
-    deepseek.balanced_packing(made_up(2, 8), 4)
-    deepseek.balanced_packing(made_up(2, 8), 4)
+    assert not log.says("is in place"), "it says that it plans before it does"
+    call()
+    call()
     assert sum("PackEvolve is in place" in line for _, line in log.lines) == 1, log.lines
+
+
+def sglang_plans_no_layers():
+    assert engines.sglang_planner("deepseek")(torch.zeros(0, 64), SMALL).shape == (0, 72)
 
 
 def sglang_packs_nothing():
@@ -141,14 +189,25 @@ def vllm_is_patched(log):
     assert log.says("PackEvolve is in place"), log.lines
 
 
-def vllm_takes_what_vllm_gives():
+def vllm_restarted():
+    """vLLM's planner, each call as the first one of a process."""
     policy = engines.vllm_policy()
+
+    def plan(*arguments):
+        engines.remember("vllm")
+        return policy.rebalance_experts(*arguments)
+
+    return plan
+
+
+def vllm_takes_what_vllm_gives():
+    plan = vllm_restarted()
     loads = made_up(3, 64)
-    wanted = policy.rebalance_experts(loads, *SMALL)
+    wanted = plan(loads, *SMALL)
     assert wanted.device.type == "cpu" and wanted.dtype == torch.int64
     for same in (loads.int(), loads.long(), loads.double(), loads.numpy(), loads.double().numpy(),
                  loads.t().contiguous().t(), loads.numpy()[::-1, ::-1].copy()[::-1, ::-1]):
-        assert torch.equal(policy.rebalance_experts(same, *SMALL), wanted), type(same)
+        assert torch.equal(plan(same, *SMALL), wanted), type(same)
 
 
 def vllm_packs_arrays():
@@ -161,11 +220,11 @@ def vllm_packs_arrays():
 
 
 def vllm_plans_models_without_groups():
-    policy = engines.vllm_policy()
+    plan = vllm_restarted()
     loads = made_up(2, 64)
-    wanted = policy.rebalance_experts(loads, 72, 1, 1, 8)
+    wanted = plan(loads, 72, 1, 1, 8)
     for groups, nodes in ((0, 2), (0, 1), (1, 2), (3, 2)):
-        assert torch.equal(policy.rebalance_experts(loads, 72, groups, nodes, 8), wanted), (groups, nodes)
+        assert torch.equal(plan(loads, 72, groups, nodes, 8), wanted), (groups, nodes)
 
 
 def vllm_plans_no_layers():
@@ -173,16 +232,20 @@ def vllm_plans_no_layers():
 
 
 def vllm_keeps_slots():
-    policy = engines.vllm_policy()
-    old = policy.rebalance_experts(made_up(4, 64), *SMALL)
+    plan = vllm_restarted()
+    old = plan(made_up(4, 64), *SMALL)
     loads = made_up(4, 64) + made_up(4, 64, seed=1) / 4
-    plain, kept = policy.rebalance_experts(loads, *SMALL), policy.rebalance_experts(loads, *SMALL, old)
+    plain, kept = plan(loads, *SMALL), plan(loads, *SMALL, old)
+    same = placements.with_kept_slots(kept.numpy(), old.numpy(), SMALL.gpus)
+    assert (kept.numpy() == same).all(), "an expert that stays on its rank changes its slot"
+    smaller = torch.zeros(4, 64, dtype=torch.int64)
+    assert torch.equal(plan(loads, *SMALL, smaller), plain), "another number of slots is kept"
+    if engines.guard_of("vllm").KEYWORDS:
+        return  # A policy plans otherwise from a plan in force.
     assert (kept != old).sum() < (plain != old).sum(), "as many slots change"
     by_gpu = [placement.reshape(32, -1).sort(1).values for placement in (plain, kept)]
     assert torch.equal(*by_gpu), "an expert moved to another GPU"
-    assert torch.equal(policy.rebalance_experts(made_up(4, 64), *SMALL, old), old), "an unchanged plan moves experts"
-    smaller = torch.zeros(4, 64, dtype=torch.int64)
-    assert torch.equal(policy.rebalance_experts(loads, *SMALL, smaller), plain), "another number of slots is kept"
+    assert torch.equal(plan(made_up(4, 64), *SMALL, old), old), "an unchanged plan moves experts"
 
 
 def vllm_refuses_what_vllm_refuses():
@@ -216,10 +279,11 @@ def ascend_worker(table, workload):
     return worker
 
 
-def ascend_state(loads, ranks, slots, twice=False):
-    """The placement at the start of an engine, and the load of each slot."""
+def ascend_state(loads, ranks, slots, old=None):
+    """A placement, by default that at the start of an engine, and the load of each slot."""
     layers, experts = loads.shape
-    table = torch.from_numpy(placements.identity(layers, experts, ranks * slots)).reshape(layers, ranks, slots)
+    old = placements.identity(layers, experts, ranks * slots) if old is None else old
+    table = torch.from_numpy(old).reshape(layers, ranks, slots)
     counts = torch.zeros(layers, experts).scatter_add_(1, table.reshape(layers, -1), torch.ones(layers, ranks * slots))
     return table, (loads / counts).gather(1, table.reshape(layers, -1)).reshape(table.shape)
 
@@ -240,10 +304,12 @@ def ascend_accepts_every_layer(log):
         table, workload = ascend_state(made_up(6, experts), ranks, slots)
         worker = ascend_worker(table, workload)
         log.records.clear()
+        engines.remember("ascend")
         updates = worker.do_update()
         assert not [line for level, line in log.lines if level in ("ERROR", "WARNING")], log.lines
         after = worker.global2local(worker.old_expert_maps, slots)
         assert len(updates) == 6 and not torch.equal(after, table), "nothing is moved"
+        engines.remember("ascend")
         changed, priority, new = worker.policy.rebalance_experts(table, workload)
         assert changed == 1 and sorted(priority.tolist()) == list(range(6))
         assert torch.equal(torch.tensor(new), after), "the worker's check changed the plan"
@@ -299,8 +365,8 @@ def ascend_planner():
 
     policy = PolicyFactory.generate_policy(1)
 
-    def plan(loads, topology, old):
-        state = ascend_state(loads, topology.gpus, topology.replicas // topology.gpus)
+    def plan(loads, topology, old=None, _=()):
+        state = ascend_state(loads, topology.gpus, topology.replicas // topology.gpus, old)
         return np.array(policy.rebalance_experts(*state)[2]).reshape(len(loads), -1)
 
     return plan
@@ -308,25 +374,31 @@ def ascend_planner():
 
 def of_engine(name, log):
     """The planner of an engine that has loaded its package, and its checks: functions without arguments."""
+    made, is_policy = PLANNERS[name], bool(engines.guard_of(name).KEYWORDS)
+    plan = engines.of_package(name, made())
     if name == "deepseek":
-        plan = engines.module_planner(importlib.import_module("packevolve_deepseek"))
-        return plan, [deepseek_answers_as_published, *_of_planner(plan)]
-    versions = functools.partial(versions_that_were_not_tried_are_refused, name)
-    if name == "sglang":
-        plan = engines.sglang_planner("deepseek")
-        own = [functools.partial(sglang_is_patched, log), sglang_packs_nothing, sglang_plans_around_failed_ranks]
+        own = [] if is_policy else [deepseek_answers_as_published]
+    elif name == "sglang":
+        own = [functools.partial(sglang_is_patched_with_a_policy if is_policy else sglang_is_patched, log),
+               sglang_plans_no_layers if is_policy else sglang_packs_nothing, sglang_plans_around_failed_ranks]
     elif name == "vllm":
-        plan = engines.vllm_planner()
         own = [functools.partial(vllm_is_patched, log), vllm_takes_what_vllm_gives, vllm_packs_arrays,
                vllm_plans_models_without_groups, vllm_plans_no_layers, vllm_keeps_slots, vllm_refuses_what_vllm_refuses]
     else:
         own = [functools.partial(ascend_is_patched, log), functools.partial(ascend_accepts_every_layer, log),
                ascend_parts_doubles_and_keeps_slots, ascend_takes_a_placement_with_doubles, ascend_refuses_unfit_loads]
-        plan = ascend_planner()
+    if is_policy:
+        own.append(functools.partial(a_policy_is_given_what_is_in_force, name, plan))
+    if name != "deepseek":
+        own.append(functools.partial(versions_that_were_not_tried_are_refused, name))
     # vllm-ascend does not say which ranks share a node.
     left_out = (groups_stay_on_their_node,) if name == "ascend" else ()
-    return plan, [*own, *_of_planner(plan, left_out), versions]
+    return plan, [*own, *(functools.partial(check, plan) for check in EVERY if check not in left_out)]
 
 
-def _of_planner(plan, left_out=()):
-    return [functools.partial(check, plan) for check in EVERY if check not in left_out]
+PLANNERS = {
+    "deepseek": engines.deepseek_planner,
+    "sglang": lambda: engines.sglang_planner("deepseek"),
+    "vllm": engines.vllm_planner,
+    "ascend": ascend_planner,
+}

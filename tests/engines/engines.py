@@ -1,7 +1,8 @@
 """Each engine in a process of its own: its loader of plug-ins and its planners, by the engine's own code.
 
-A planner is a function of loads [layers, experts] as float32 tensor, a topology and the placement before, and returns a
-placement as int64 array [layers, replicas].
+A planner is a function of loads [layers, experts] as float32 tensor, a topology, the placement in force as int64 array, and
+the loads of the windows before as a list of such tensors; it returns a placement as int64 array [layers, replicas]. It
+keeps nothing between two calls: what a package remembers of earlier ones is what the call is given.
 """
 
 import importlib
@@ -82,11 +83,42 @@ def load_plugins(name):
     getattr(importlib.import_module(module), function)()
 
 
+def guard_of(name):
+    """The part of the loaded package that knows its program."""
+    return importlib.import_module(f"packevolve_{name}.guard")
+
+
+def remember(name, windows=(), plan=None, deployment=()):
+    """Makes a loaded package remember these windows, the last plan, and nothing else, as after a restart."""
+    import torch
+
+    if name == "deepseek":  # Its caller keeps all.
+        return
+    memory = importlib.import_module(f"packevolve_{name}.memory").Memory()
+    for window in windows:
+        memory.recall(guard_of(name).plain(window), *deployment)
+    memory.plan = None if plan is None else torch.from_numpy(plan.copy())
+    if name == "sglang":
+        importlib.import_module("packevolve_sglang")._memory = memory
+    else:
+        importlib.import_module(f"packevolve_{name}.policy").PackEvolvePolicy.memory = memory
+
+
+def of_package(name, planner):
+    """The planner of an engine with its package loaded, which remembers what each call is given."""
+    def plan(loads, topology, old=None, windows=()):
+        deployment = (topology.gpus, topology.replicas // topology.gpus) if name == "ascend" else tuple(topology)
+        remember(name, windows, old, deployment)
+        return planner(loads, topology, old, windows)
+
+    return plan
+
+
 def sglang_planner(algorithm):
     """SGLang's entry point, with one step of loads."""
     from sglang.srt.eplb import eplb_algorithms
 
-    def plan(loads, topology, _):
+    def plan(loads, topology, _=None, __=()):
         is_global = topology.nodes == 1
         chosen = eplb_algorithms.EplbAlgorithm[algorithm if is_global else f"{algorithm}_hierarchical"]
         slots = topology.replicas // topology.gpus
@@ -109,7 +141,7 @@ def vllm_planner():
 
     policy = vllm_policy()
 
-    def plan(loads, topology, old):
+    def plan(loads, topology, old=None, _=()):
         old = None if old is None else torch.from_numpy(old)
         return policy.rebalance_experts(loads, *topology, old).numpy()
 
@@ -118,7 +150,21 @@ def vllm_planner():
 
 def module_planner(module):
     """A module with DeepSeek's interface."""
-    def plan(loads, topology, _):
+    def plan(loads, topology, _=None, __=()):
         return module.rebalance_experts(loads, *topology)[0].numpy()
+
+    return plan
+
+
+def deepseek_planner():
+    """The package with DeepSeek's interface, which hands on what a policy starts from."""
+    import torch
+
+    package = importlib.import_module("packevolve_deepseek")
+
+    def plan(loads, topology, old=None, windows=()):
+        old = None if old is None else torch.from_numpy(old)
+        history = torch.stack(list(windows)) if windows else None
+        return package.rebalance_experts(loads, *topology, old_phy2log=old, history=history)[0].numpy()
 
     return plan

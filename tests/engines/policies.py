@@ -53,7 +53,20 @@ def main(engine, package, folder):
     fresh = restarted(engine, plan, last)
     assert tuple(more.shape) == (4, 96) and torch.equal(again, fresh), "something was kept over a scale-up"
     digest.update(more.numpy().tobytes() + again.numpy().tobytes())
-    print(json.dumps({"changed": changed, "digest": digest.hexdigest()}))
+    print(json.dumps({"changed": changed, "moved": measured(engine), "digest": digest.hexdigest()}))
+
+
+def measured(engine):
+    """The percentages that the table of `make engines` says that it moves: with the plan in force, and without."""
+    import conformance
+    import engines
+    import numpy as np
+    import table
+
+    planner = engines.of_package(engine, conformance.PLANNERS[engine]())
+    topology = engines.Topology(80, 1, 1, 16)
+    rows = [table.row("global", engine, planner, np.stack(list(windows())), topology, 2, starts) for starts in (True, False)]
+    return [float(row[table.HEAD.index("kept %")]) for row in rows]
 
 
 def restarted(engine, plan, loads):

@@ -7,6 +7,8 @@ import placements
 import torch
 from engines import Topology
 
+#: As many windows as a package keeps.
+REMEMBERED = 8
 HEAD = ("policy", "planner", "ms", "balancedness", "next window", "moved %", "kept %", "doubles")
 
 
@@ -17,17 +19,18 @@ def topologies(experts, arguments):
     return {"hierarchical": grouped, "global": Topology(replicas, 1, 1, arguments.gpus)}
 
 
-def row(policy, planner, plan, windows, topology, rounds):
-    """One line. Times are medians of whole rebalances without what an engine does about slots, in CPU time, which other
+def row(policy, planner, plan, windows, topology, rounds, starts=False):
+    """One line. A planner that starts from the plan in force is given it, and the windows before. Times are medians of whole rebalances without what an engine does about slots, in CPU time, which other
     work on the machine disturbs less. Moves are parts of all slots: as planned, and after experts that stay on their
     GPU keep their slots, in the same way for every planner."""
     times, own, following, moved, kept, doubles = [], [], [], [], [], []
     old = None
     for number, window in enumerate(windows):
         loads = torch.from_numpy(window).float()
+        in_force = (old, [torch.from_numpy(before).float() for before in windows[:number]][-REMEMBERED:]) if starts else ()
         for _ in range(rounds):
             begin = time.process_time()
-            placement = plan(loads, topology, None)
+            placement = plan(loads, topology, *in_force)
             times.append(time.process_time() - begin)
         if old is not None:
             moved.append(placements.moved(placement, old))
@@ -43,7 +46,7 @@ def row(policy, planner, plan, windows, topology, rounds):
             *(f"{part:.0f}" for part in percent), f"{np.mean(doubles):.0f}"]
 
 
-def identity(loads, topology, _):
+def identity(loads, topology):
     return placements.identity(*loads.shape, topology.replicas)
 
 

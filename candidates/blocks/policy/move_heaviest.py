@@ -6,7 +6,7 @@
 # price: 0.0 0.0001 0.0003 0.001 0.002 0.005 0.01 0.02 0.05
 # among: 2 4 8 16
 # start: 0.0 0.005 0.01 0.03
-# goal: 0.0001 0.001 0.003 0.01
+# goal: 0.0001 0.0003 0.001 0.003 0.01
 @njit(error_model="numpy")
 def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, goal):
     """Lighten the heaviest GPU of each layer, step by step: exchange one of its replicas with a lighter one of its node, or
@@ -15,13 +15,17 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
     experts, size, per_node = loads.shape[1], count // gpus, gpus // nodes
     counts, piece, thinner = np.zeros(experts, np.int64), np.zeros(experts), np.zeros(experts)
     gpu_loads, light, spare = np.zeros(gpus), np.zeros(gpus, np.int64), np.zeros(count, np.int64)
+    held, partner, last = np.zeros(count), np.zeros(count, np.int64), np.zeros(experts, np.int64)
+    thin, topped = np.zeros(size), np.zeros(size)
     for layer in range(layers):
         load, slots, before = loads[layer], plan[layer], old[layer]
         mean = load.sum() / gpus
         _settle(slots, load, counts, piece, thinner, gpu_loads)
         if gpu_loads.max() <= mean * (1 + start):
             continue
-        near = among
+        for slot in range(count):
+            held[slot] = piece[slots[slot]]
+        near, listed, spares, least = among, -1, 0, 0
         for step in range(steps):
             heavy = 0
             for gpu in range(gpus):
@@ -42,13 +46,14 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                     at -= 1
                 light[at] = gpu
                 found = min(found + 1, near)
+            low, high = heavy * size, heavy * size + size
             for at in range(found):
                 room = top - gpu_loads[light[at]]
                 if room <= best:
                     break
-                for a in range(heavy * size, heavy * size + size):
+                for a in range(low, high):
                     for b in range(light[at] * size, light[at] * size + size):
-                        moved = piece[slots[a]] - piece[slots[b]]
+                        moved = held[a] - held[b]
                         gain = min(moved, room - moved)
                         if gain * 2 <= best:
                             continue
@@ -57,42 +62,57 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                         gain /= max(cost, 0.5)
                         if gain > best:
                             best, one, other = gain, a, b
-            # Replicas that others of their expert can stand in for, and what would be the lightest one in their place.
-            spares, least = 0, first * size
-            for slot in range(first * size, (first + per_node) * size):
-                if counts[slots[slot]] > 1:
-                    spare[spares] = slot
-                    spares += 1
-                least = slot if thinner[slots[slot]] < thinner[slots[least]] else least
+            # Replicas that others of their expert can stand in for, each with another one of it in a circle, and what would be
+            # the lightest one in their place.
+            if listed != first:
+                listed, spares, least = first, 0, first * size
+                for slot in range(first * size, (first + per_node) * size):
+                    x = slots[slot]
+                    if counts[x] > 1:
+                        spare[spares] = slot
+                        spares += 1
+                        last[x] = -1
+                    least = slot if thinner[x] < thinner[slots[least]] else least
+                for at in range(spares):
+                    partner[spare[at]] = last[slots[spare[at]]]
+                    last[slots[spare[at]]] = spare[at]
+                for at in range(spares):
+                    if partner[spare[at]] < 0:
+                        partner[spare[at]] = last[slots[spare[at]]]
+            thinnest = np.inf
+            for a in range(size):
+                thin[a] = thinner[slots[low + a]]
+                topped[a] = top - held[low + a] + thin[a]
+                thinnest = min(thinnest, thin[a])
             for at in range(spares):
                 slot = spare[at]
                 gpu, y = slot // size, slots[slot]
-                left = gpu_loads[gpu] - piece[y]
-                if gpu != heavy and left >= top:
+                left = gpu_loads[gpu] - held[slot]
+                if gpu != heavy and left + thinnest >= top - best / 2:
                     continue
-                low, high = heavy * size, heavy * size + size
-                if gpu == heavy:
-                    # The lightest of all, or where nothing else helps any one.
-                    low, high = (least, least + 1) if near < per_node else (first * size, (first + per_node) * size)
-                risen = -1.0
-                for a in range(low, high):
+                # What the heaviest GPU of its other replicas rises to.
+                rise, risen, another = load[y] / (counts[y] - 1) - held[slot], 0.0, partner[slot]
+                while another != slot:
+                    risen = max(risen, gpu_loads[another // size] + rise)
+                    another = partner[another]
+                if risen >= top - best / 2:
+                    continue
+                back = 1 if y == before[slot] else 0
+                if gpu != heavy:
+                    for a in range(size):
+                        gain = top - max(risen, max(left + thin[a], topped[a]))
+                        x = slots[low + a]
+                        gain *= 1 if back and x != before[slot] else 2
+                        if gain > best and x != y:
+                            best, one, other, new = gain, slot, -1, x
+                    continue
+                # The lightest of all, or where nothing else helps any one.
+                from_slot, to_slot = (first * size, (first + per_node) * size) if near == per_node else (least, least + 1)
+                for a in range(from_slot, to_slot):
                     x = slots[a]
-                    if x == y:
-                        continue
-                    most = left + thinner[x]
-                    if gpu != heavy:
-                        most = max(most, top - piece[x] + thinner[x])
-                    cost = max((x != before[slot]) - (y != before[slot]), 0.5)
-                    if top - most <= best * cost:
-                        continue
-                    if risen < 0:
-                        risen = 0.0
-                        rise = load[y] / (counts[y] - 1) - piece[y]
-                        for another in range(spares):
-                            if another != at and slots[spare[another]] == y:
-                                risen = max(risen, gpu_loads[spare[another] // size] + rise)
-                    gain = (top - max(most, risen)) / cost
-                    if gain > best:
+                    gain = top - max(risen, left + thinner[x])
+                    gain *= 1 if back and x != before[slot] else 2
+                    if gain > best and x != y:
                         best, one, other, new = gain, slot, -1, x
             if one < 0:
                 if near >= per_node:
@@ -100,10 +120,24 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                 near = per_node
                 continue
             if other >= 0:
-                moved = piece[slots[one]] - piece[slots[other]]
+                moved = held[one] - held[other]
                 gpu_loads[one // size] -= moved
                 gpu_loads[other // size] += moved
+                held[one], held[other] = held[other], held[one]
                 slots[one], slots[other] = slots[other], slots[one]
+                # The list has the slots of what was exchanged.
+                listed = -1 if max(counts[slots[one]], counts[slots[other]]) > 1 else listed
+                least = other if least == one else one if least == other else least
             else:
+                gone = slots[one]
                 slots[one] = new
-                _settle(slots, load, counts, piece, thinner, gpu_loads)
+                counts[gone] -= 1
+                counts[new] += 1
+                for expert in (gone, new):
+                    piece[expert] = load[expert] / counts[expert]
+                    thinner[expert] = load[expert] / (counts[expert] + 1)
+                for slot in range(count):
+                    if slots[slot] == new or slots[slot] == gone:
+                        gpu_loads[slot // size] += piece[slots[slot]] - held[slot]
+                        held[slot] = piece[slots[slot]]
+                listed = -1

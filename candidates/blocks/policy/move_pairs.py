@@ -3,7 +3,7 @@
 # needs: settle
 # says: up to {steps} exchanges of two replicas of the heaviest GPU with two of one of the {among} lightest, above {price} of a GPU's load for each replica moved
 # steps: 1 2 4 8 16
-# price: 0.0 0.00001 0.0001 0.001
+# price: 0.0 0.00001 0.0001 0.0002 0.0003 0.001
 # among: 2 4 8
 @njit(error_model="numpy")
 def _move_pairs(plan, old, loads, gpus, nodes, steps, price, among):

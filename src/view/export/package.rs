@@ -70,10 +70,38 @@ impl Engine {
         }
     }
 
-    /// Whether its hook calls the program's `rebalance_experts`; SGLang's calls `balanced_packing` alone.
-    pub fn plans_whole(self) -> bool {
-        self != Self::Sglang
+    /// What its hook calls that the program lacks, in words.
+    pub fn lacks(self, program: &str) -> Option<&'static str> {
+        match self {
+            Self::Sglang if binds(program, "balanced_packing") || starts_from_plan(program) => None,
+            Self::Sglang => {
+                Some("neither `balanced_packing` nor a `rebalance_experts` that takes `old_phy2log` or `history`")
+            }
+            _ if binds(program, "rebalance_experts") => None,
+            _ => Some("no function `rebalance_experts`"),
+        }
     }
+}
+
+/// Whether the program defines, imports or assigns this name.
+fn binds(program: &str, name: &str) -> bool {
+    let code = program.lines().map(|line| line.split('#').next().unwrap_or_default().trim_start());
+    let mut statements = code.filter(|line| line.contains(name));
+    statements.any(|line| ["def ", "from ", "import ", name].iter().any(|start| line.starts_with(start)))
+}
+
+/// Whether its `rebalance_experts` takes a keyword that only policies have. One that is imported or made by a call may.
+fn starts_from_plan(program: &str) -> bool {
+    let Some((_, rest)) = program.split_once("def rebalance_experts(") else {
+        return binds(program, "rebalance_experts");
+    };
+    let mut depth = 1;
+    let is_inside = |next: &char| {
+        depth += i32::from("([{".contains(*next)) - i32::from(")]}".contains(*next));
+        depth > 0
+    };
+    let parameters: String = rest.chars().take_while(is_inside).collect();
+    ["old_phy2log", "history", "**"].iter().any(|keyword| parameters.contains(keyword))
 }
 
 /// The files of the package, by their paths in it.
@@ -136,6 +164,21 @@ mod tests {
             };
             assert_eq!(requires("import torch\n# from numba\n"), "dependencies = []");
             assert_eq!(requires("from numba import njit\n"), "dependencies = [\"numba\"]");
+        }
+    }
+
+    #[test]
+    fn a_program_has_what_the_hook_of_its_engine_calls() {
+        let with = |signature: &str| format!("import torch\n\ndef rebalance_experts({signature}):\n    history = 1\n");
+        let fits = |program: &str| [Engine::Sglang, Engine::Vllm].map(|engine| engine.lacks(program).is_none());
+        assert_eq!(fits("def balanced_packing(weight, num_packs):\n    # rebalance_experts\n"), [true, false]);
+        assert_eq!(fits("from x import balanced_packing, rebalance_experts"), [true, true]);
+        assert_eq!(fits(&with("w, r, g: int = max(1, 2), n=1, p=1")), [false, true]);
+        for keyword in ["*, old_phy2log=None", "*, history=None", "**others"] {
+            assert_eq!(fits(&with(&format!("w, r, g, n, p, {keyword}"))), [true, true], "{keyword}");
+        }
+        for seed in [include_str!("../../../candidates/eplb.py"), include_str!("../../../candidates/policy.py")] {
+            assert_eq!(fits(seed), [true, true]);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::view::format::{milliseconds, or_none, percent, score, signed, times};
 use crate::view::inspect::lineage::ScoreGain;
 use crate::view::inspect::row::Row;
 use crate::view::output::harmless;
+use crate::view::policy;
 use crate::view::table::Table;
 use crate::view::terminal::{Terminal, Tone};
 
@@ -51,6 +52,11 @@ fn figures(compared: &Compared, before: &Scores, after: &Scores, terminal: &Term
     let lines = score_lines(compared, before, after);
     let tones = lines.iter().map(|line| tone(&line[3])).collect::<Vec<_>>();
     let scores = Table::new(&format!("|{a}#|{b}#|change#"), lines).tones(tones).draw(terminal);
+    if let (Some(old), Some(new)) = (&before.policy, &after.policy) {
+        let names = [a, b].map(|candidate| candidate.to_string());
+        let figures = policy::compared_table(old, new, names.each_ref().map(String::as_str), terminal);
+        return format!("{scores}\n\n{figures}\n");
+    }
     let header = format!("case|gap %\n{a}#|\n{b}#|\nchange#|time ms\n{a}#|\n{b}#|\nspeedup#");
     let lines = after.cases.iter().map(|case| case_line(case, before)).collect();
     format!("{scores}\n\n{}\n", Table::new(&header, lines).draw(terminal))
@@ -67,13 +73,17 @@ fn score_lines(compared: &Compared, before: &Scores, after: &Scores) -> Vec<Vec<
     if held_out(&compared.a).or(held_out(&compared.b)).is_some() {
         lines.push(line("  on held-out windows", held_out(&compared.a), held_out(&compared.b)));
     }
-    lines.push(line("quality", before.quality, after.quality));
-    lines.push(line("speed_score", Some(before.speed_score), Some(after.speed_score)));
+    let [quality, speed, unit] = match after.policy {
+        Some(_) => ["balance won", "stayed", "plan ms"],
+        None => ["quality", "speed_score", "unit ms"],
+    };
+    lines.push(line(quality, before.quality, after.quality));
+    lines.push(line(speed, Some(before.speed_score), Some(after.speed_score)));
     lines.push(line("balancedness_score", Some(before.balancedness_score), Some(after.balancedness_score)));
     let [old, new] = [before, after].map(|scores| scores.normalised_unit_seconds);
     let speedup = old.zip(new).map_or(String::new(), |(old, new)| times(old / new));
     let [old, new] = [old, new].map(|seconds| or_none(seconds.map(milliseconds)));
-    lines.push(vec!["unit ms".to_owned(), old, new, speedup]);
+    lines.push(vec![unit.to_owned(), old, new, speedup]);
     lines
 }
 

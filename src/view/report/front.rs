@@ -118,19 +118,33 @@ fn layers(data: &ReportData<'_>, others: Vec<(f64, f64)>) -> Vec<Layer> {
 
 fn table(data: &ReportData<'_>, mut shown: Vec<CandidateId>) -> Table {
     data.rank(&mut shown);
-    let columns = "candidate|name|on the front|unit, ms#|gap, mean %#|quality#|speed#|combined#";
+    let columns = match data.is_policy() {
+        true => "candidate|name|on the front|plan, ms#|moved, %#|balance served#|lost, s#|combined#",
+        false => "candidate|name|on the front|unit, ms#|gap, mean %#|quality#|speed#|combined#",
+    };
     let mut table = Table::new("The candidates of the figure, the highest score first", columns);
     for id in shown {
         let Some(scores) = data.scores(id) else { continue };
         let on_front = if data.front.contains(&id) { "yes" } else { "" };
+        let figures = match &scores.policy {
+            Some(policy) => {
+                [percent(policy.moved), score(policy.served_balancedness), format!("{:.3}", policy.lost.total())]
+            }
+            None => [
+                or_none(data.mean_gap(scores).map(percent)),
+                or_none(scores.quality.map(score)),
+                score(scores.speed_score),
+            ],
+        };
+        let [first, second, third] = figures;
         let cells = [
             id.to_string(),
             data.marked_name(id),
             on_front.to_owned(),
             or_none(scores.normalised_unit_seconds.map(milliseconds)),
-            or_none(data.mean_gap(scores).map(percent)),
-            or_none(scores.quality.map(score)),
-            score(scores.speed_score),
+            first,
+            second,
+            third,
             score(scores.combined_score),
         ];
         table.row(cells).is_best = Some(id) == data.best;

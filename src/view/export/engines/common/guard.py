@@ -19,14 +19,22 @@ ORIGIN = json.loads(resources.files(__package__).joinpath("origin.json").read_te
 FORCE = "PACKEVOLVE_FORCE"
 
 
-def _keywords():
-    """What the program can start from."""
-    planner = getattr(program, "rebalance_experts", None)
-    return {"old_phy2log", "history"} & set(inspect.signature(planner).parameters if planner else ())
+def _keywords(planner):
+    """What a program can start from, as the judge tells it."""
+    offered = frozenset({"old_phy2log", "history"})
+    try:
+        parameters = inspect.signature(planner).parameters.values()
+    except (TypeError, ValueError):
+        return frozenset()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return offered
+    return offered & {parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY}
 
 
 #: Of a policy, which may start from the plan in force: the keywords that it has. Of a packer: none.
-KEYWORDS = _keywords()
+KEYWORDS = _keywords(getattr(program, "rebalance_experts", None))
+#: Whether it has a `balanced_packing`; a policy need not.
+PACKS = hasattr(program, "balanced_packing")
 
 
 class Refused(ValueError, AssertionError):

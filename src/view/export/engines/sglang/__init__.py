@@ -37,6 +37,8 @@ def register():
         from sglang.srt.eplb.eplb_algorithms import deepseek
         from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
+        if not guard.PACKS:
+            raise TypeError("the program has no balanced_packing, and takes neither old_phy2log nor history")
         parameters = list(inspect.signature(deepseek.balanced_packing).parameters)
         if parameters != ["weight", "num_packs"]:
             raise TypeError(f"balanced_packing of this SGLang takes {parameters}")

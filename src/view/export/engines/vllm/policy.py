@@ -16,8 +16,13 @@ class PackEvolvePolicy(DefaultEplbPolicy):
 
     @classmethod
     def balanced_packing(cls, weight, num_packs):
-        """The pack of each item and its rank there: int64 arrays [X, n], of an array [X, n] of float32 or float64."""
-        pack_index, rank_in_pack = guard.packed(torch.from_numpy(np.ascontiguousarray(weight)), num_packs)
+        """The pack of each item and its rank there: int64 arrays [X, n], of an array [X, n] of float32 or float64. Of a
+        policy without a packing of its own: vLLM's."""
+        plain = torch.from_numpy(np.ascontiguousarray(weight))
+        if not guard.PACKS:
+            guard.check_loads(plain, "row", "item")
+            return super().balanced_packing(plain.numpy(), num_packs)
+        pack_index, rank_in_pack = guard.packed(plain, num_packs)
         return pack_index.numpy(), rank_in_pack.numpy()
 
     @classmethod
