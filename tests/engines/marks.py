@@ -55,12 +55,9 @@ def by_hand():
     prices = ("0.05", "0.02", "0.005", "0.001", "0.0003", "0.0001")
     named = {f"price {price}": composed.program([single.format(price)]) for price in prices}
     pairs = [single.format("0.0003"), "move_pairs steps=4 price=0.0002 among=4"]
-    fresh = {"moves": [single.format("0.05")], "fresh": "fresh_filled"}
     return named | {
         "price 0.0003, pairs too": composed.program(pairs),
         "until done": composed.program([single.format("0.0")]),
-        "fresh, renamed greedily": composed.program(**fresh, renew="renew_better gain=-9"),
-        "fresh, renamed exactly": composed.program(**fresh, renew="renew_exact gain=-9"),
     }
 
 
