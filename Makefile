@@ -62,6 +62,10 @@ marks: $(READY) ## what starting from the plan in force is worth, beside the mar
 	.venv/bin/python -B tests/engines/marks.py --loads "$(LOADS)" $(ARGS) $(PROGRAMS)
 
 KIT := $${CARGO_TARGET_DIR:-target}/gpu-kit
+# What the kit may take.
+KIT_MIB := 50
+# The drivers of evaluator/tests/gpu_jail.rs, each a definition for tests/testdata/gpu/libcuda.c.
+GPU_DRIVERS := PLAIN AFFINITY HOSTS NOT_READY
 
 gpu-kit: $(READY) ## put into target/gpu-kit what the check of a GPU needs where nothing can be built; PROGRAMS="a.py b.py" adds some
 	cargo build $(CARGO_FLAGS)
@@ -76,9 +80,15 @@ gpu-kit: $(READY) ## put into target/gpu-kit what the check of a GPU needs where
 	strip -o "$$kit/judge-bench" "$$bench"
 	cp -r tests/testdata/fates tests/testdata/policies tests/testdata/gpu "$$kit/tests/testdata"
 	cp -r candidates config.yaml tests/gpu/check.sh tests/gpu/kernels.py "$$kit"
+	mkdir "$$kit/tests/testdata/gpu/drivers"
+	for driver in $(GPU_DRIVERS); do
+	    $${CC:-cc} -shared -fPIC -O1 -s "-D$$driver" -o "$$kit/tests/testdata/gpu/drivers/$$driver" tests/testdata/gpu/libcuda.c -lpthread
+	done
 	for program in $(PROGRAMS); do cp "$$program" "$$kit/programs"; done
 	PACKEVOLVE_TEST_ROOT="$$kit" "$$kit/judge-bench" programs
-	du -sh "$$kit"
+	mib=$$(du -sm "$$kit" | cut -f1)
+	echo "$$mib MiB in $$kit"
+	test "$$mib" -le $(KIT_MIB) || { echo "gpu-kit: more than $(KIT_MIB) MiB" >&2; exit 1; }
 
 gpu-check: gpu-kit ## does the judge work on this machine's GPU? at most ten minutes; ARGS=cuda:1 names another one
 	PYTHON="$${PYTHON:-$$PWD/.venv/bin/python}" OUT="$${CARGO_TARGET_DIR:-target}/gpu-check" bash "$(KIT)/check.sh" $(ARGS)
