@@ -40,8 +40,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if runs("devices") {
-        devices::table(&bench).await?;
-        return Ok(ExitCode::SUCCESS);
+        let all_measured = devices::table(&bench).await?;
+        return Ok(if all_measured { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if parts.is_empty() || runs("overhead") {
         overhead::of_evaluations(&mut bench).await?;
