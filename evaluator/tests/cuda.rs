@@ -24,6 +24,8 @@ const ON_ANY_DEVICE: [&str; 8] = [
     "mutated-input/rebalance_changes_its_loads.py",
     "wrong-result/floats.py",
 ];
+/// What would keep others from the GPU if it did not end.
+const HOLD_THE_GPU: [&str; 2] = ["hang/kernel_that_never_ends.py", "memory/nearly_all_of_the_gpu.py"];
 /// How far five evaluations of one program may be apart.
 const SPREAD: f64 = 0.05;
 /// The share of pairs that may be void on a quiet GPU.
@@ -80,8 +82,23 @@ fn programs_on_a_gpu_meet_their_fates() {
         if !name.starts_with(&format!("{}/", kind(&evaluation))) {
             wrong.insert(format!("{name}: {evaluation:?}"));
         }
+        // What a program held is free again.
+        if HOLD_THE_GPU.contains(name) {
+            let after = client.evaluate(&program("measured/honest.py"));
+            if kind(&after) != "measured" {
+                wrong.insert(format!("an honest program after {name}: {after:?}"));
+            }
+        }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Without a GPU this shows little.
+#[test]
+fn a_session_on_the_cpu_finds_no_gpu() {
+    let mut client = Client::start();
+    client.ready(session_on("cpu"));
+    client.measure(&program("measured/uses_a_gpu_on_the_cpu.py"));
 }
 
 #[test]

@@ -59,7 +59,8 @@ const NEED_A_CPU: [&str; 15] = [
     "mutated-input/numba_writes_into_its_input.py",
 ];
 /// What only a GPU makes possible.
-pub const NEED_A_GPU: [&str; 9] = [
+pub const NEED_A_GPU: [&str; 11] = [
+    "hang/kernel_that_never_ends.py",
     "left-work/works_after_its_call.py",
     "measured/compiles_for_the_gpu.py",
     "measured/keeps_the_cache_of_the_gpu.py",
@@ -69,6 +70,7 @@ pub const NEED_A_GPU: [&str; 9] = [
     "memory/gpu_memory_of_torch.py",
     "memory/gpu_memory_outside_torch.py",
     "memory/lifts_the_limit_of_torch.py",
+    "memory/nearly_all_of_the_gpu.py",
 ];
 /// The name of the files that programs try to write, and the folders in which they try.
 const LEFT_BEHIND: &str = "packevolve-left-behind";
