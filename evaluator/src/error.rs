@@ -52,6 +52,7 @@ impl JudgeError {
             Self::Nursery(NurseryError::Unavailable { .. }) => {
                 "`sandbox: best-effort` runs candidates without that protection"
             }
+            Self::Nursery(NurseryError::Stuck(_)) => "see the kernel's log (`dmesg`) and `nvidia-smi`",
             Self::Loads(LoadsError::UnknownFormat { .. }) => "`packevolve help loads` lists the formats",
             _ => return None,
         })

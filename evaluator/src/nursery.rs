@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -43,6 +44,8 @@ exec(compile(sources.pop(), 'nursery.py', 'exec'))
 const START_LIMIT: Duration = Duration::from_secs(180);
 /// A fork takes milliseconds, never minutes.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
+/// A killed process ends within seconds, with its context on a GPU too, unless the kernel waits for a device that hangs.
+const END_LIMIT: Duration = Duration::from_secs(30);
 /// torch.compile alone writes a header of 123 MB.
 const COMPILERS_SCRATCH: u64 = 512 << 20;
 
@@ -69,6 +72,8 @@ pub enum NurseryError {
     NotReady { path: PathBuf, output: String },
     #[error("the nursery does not answer within {} s", .0.as_secs())]
     Silent(Duration),
+    #[error("the nursery or a child does not end within {} s of its kill: its device may hang", .0.as_secs())]
+    Stuck(Duration),
     #[error("the nursery exited")]
     Exited,
     #[error("the nursery sent an unexpected reply: {0}")]
@@ -299,20 +304,38 @@ impl Nursery {
 
 impl Drop for Nursery {
     fn drop(&mut self) {
-        self.shut_down();
+        if let Err(error) = self.shut_down() {
+            tracing::warn!(%error);
+        }
     }
 }
 
 impl Nursery {
     /// Kills the nursery and its children, and waits until they are gone.
-    pub fn shut_down(&mut self) {
+    ///
+    /// # Errors
+    /// They are still there: a judge that waited on would show life without ever answering.
+    pub fn shut_down(&mut self) -> Result<(), NurseryError> {
         // The nursery first: its keeper exits once every process below it has.
         match self.pid {
             Some(pid) => process::signal_group(pid, Signal::SIGKILL),
             None => drop(self.process.kill()),
         }
-        let _ = self.process.wait();
+        if ends_within(&mut self.process, END_LIMIT) { Ok(()) } else { Err(NurseryError::Stuck(END_LIMIT)) }
     }
+}
+
+/// Waits for a process to end, but no longer than `limit`. Whether it has.
+fn ends_within(process: &mut Process, limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    // What cannot be waited for has ended.
+    while let Ok(None) = process.try_wait() {
+        if Instant::now() > until {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Waits for a message of the nursery, or of a child that has no program yet.
@@ -357,6 +380,15 @@ fn last_lines(errors: &mut impl Read) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_wait_for_a_process_that_does_not_end_is_bounded() {
+        let mut process = Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(!ends_within(&mut process, Duration::from_millis(20)));
+        process.kill().unwrap();
+        assert!(ends_within(&mut process, END_LIMIT));
+        assert!(ends_within(&mut process, Duration::ZERO), "it has ended before");
+    }
 
     #[test]
     fn what_the_machine_lacks_is_named() {

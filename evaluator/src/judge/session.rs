@@ -122,9 +122,12 @@ impl Judge {
 
     /// Replaces all nurseries; those beside the first one start again on first use. The jail stays what the harness was
     /// shown. The old processes end first, because they may hold the memory of a GPU.
+    ///
+    /// # Errors
+    /// They do not end, or no new ones start. The harness then counts the judge as lost.
     pub(super) fn replace_nursery(&mut self) -> Result<(), JudgeError> {
         self.elsewhere = Elsewhere::default();
-        self.nursery.shut_down();
+        self.nursery.shut_down()?;
         let Place { jail, device, .. } = &self.place;
         let started = device::try_to_start(&self.python, jail, &self.session, device)?;
         (self.nursery, self.slot) = (started.nursery, started.slot);
