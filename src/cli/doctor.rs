@@ -110,3 +110,51 @@ fn line_of_gpu(Tried { gpu: Gpu { device, name, driver }, error, jail }: &Tried)
     };
     format!("{device:<12}{name}, driver {driver}: {verdict}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gpu(device: &str) -> Gpu {
+        Gpu { device: device.to_owned(), name: "H200".to_owned(), driver: "580.82, CUDA 13.0".to_owned() }
+    }
+
+    fn step(step: &str, in_force: bool) -> JailStep {
+        JailStep { step: step.to_owned(), in_force, reason: "refused".to_owned() }
+    }
+
+    #[test]
+    fn each_gpu_has_a_line_with_its_driver_and_the_step_that_keeps_it_from_working() {
+        let [whole, partly] =
+            [false, true].map(|is_left_out| vec![step("seccomp", !is_left_out), step("landlock", true)]);
+        let tried =
+            |device, error: Option<&str>, jail| Tried { gpu: gpu(device), error: error.map(str::to_owned), jail };
+        let refused = "the jail lacks seccomp: no CUDA context can be made with it";
+        let ready = Ready { device: "cpu".to_owned(), device_name: "EPYC".to_owned(), ..Ready::default() };
+        let gpus = vec![
+            tried("cuda:0", None, whole),
+            tried("cuda:1", None, partly),
+            tried("cuda:2", Some(refused), Vec::new()),
+        ];
+        let text = text(&Report { ready, gpus }, 3);
+        let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("device")).take(5).collect();
+        assert_eq!(
+            lines,
+            [
+                "device      cpu (EPYC)",
+                "cuda:0      H200, driver 580.82, CUDA 13.0: works in the jail",
+                "cuda:1      H200, driver 580.82, CUDA 13.0: works without seccomp",
+                &format!("cuda:2      H200, driver 580.82, CUDA 13.0: cannot be used: {refused}"),
+                "slots       3",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_machine_whose_gpu_is_not_offered_says_why() {
+        let no_gpu = Some("cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802)".to_owned());
+        let ready = Ready { device: "cpu".to_owned(), no_gpu, ..Ready::default() };
+        let text = text(&Report { ready, gpus: Vec::new() }, 1);
+        assert!(text.contains("\n            no GPU: cuInit: CUDA_ERROR_SYSTEM_NOT_READY (802)\nslots"), "{text}");
+    }
+}
