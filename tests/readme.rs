@@ -8,6 +8,7 @@ use packevolve::cli;
 use packevolve::cli::help::TOPICS;
 use packevolve::config::Config;
 use packevolve::values::settings::Settings;
+use serde_json::{Value, json};
 
 use crate::support::repository;
 
@@ -94,6 +95,24 @@ fn the_job_for_slurm_is_a_script_whose_settings_can_be_used() {
     assert!(syntax.status.success(), "{syntax:?}");
     let last = script.lines().last().unwrap().strip_prefix("exec ").unwrap();
     cli::command().try_get_matches_from(last.split_whitespace()).unwrap();
+}
+
+#[test]
+fn the_pod_for_kubernetes_is_one_that_its_place_can_use() {
+    let (_, cluster) = pages().find(|(name, _)| *name == "cluster").unwrap();
+    let [pod] = blocks(cluster, "text")[..] else { panic!("one Pod") };
+    let pod: Value = serde_yaml::from_str(pod).unwrap();
+    assert_eq!((&pod["apiVersion"], &pod["kind"]), (&json!("v1"), &json!("Pod")));
+    let [container] = &pod["spec"]["containers"].as_array().unwrap()[..] else { panic!("one container") };
+    assert_eq!(container["command"], json!(["sleep", "infinity"]));
+    let kubectl = blocks(cluster, "yaml").into_iter().find(|example| example.contains("kubectl")).unwrap();
+    let [place] = &settings(kubectl).judges[..] else { panic!("one place") };
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    assert_eq!(place.launch, ["kubectl", "exec", "-i", name, "--"]);
+    // A CPU of its own for each judge takes equal numbers.
+    let resources = &container["resources"];
+    assert_eq!(resources["requests"], resources["limits"]);
+    assert_eq!(resources["limits"]["cpu"], json!(place.slots.to_string()));
 }
 
 /// A change of the help shows in review. To write the snapshots:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Read};
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
@@ -32,6 +33,21 @@ fn an_invalid_request_is_answered_with_failed_and_the_next_request_is_served() {
     assert!(failure(client.ask(&Request::Open(Box::new(older)))).contains("version 0"));
     client.ready(session());
     client.measure(&program("measured/honest.py"));
+}
+
+#[test]
+fn what_a_library_prints_in_a_judge_goes_to_its_standard_error() {
+    let (mut errors, theirs) = io::pipe().unwrap();
+    let mut command = Command::new(judge_program());
+    command.stderr(theirs);
+    let mut client = Client::start_as(command);
+    // A socket, as the protocol's is, could not be opened.
+    fs::write(format!("/proc/{}/fd/1", client.process.id()), "printed by a library\n").unwrap();
+    assert_eq!(failure(client.ask(&evaluate_request("x = 1"))), "no session is open");
+    assert!(client.hang_up().success());
+    let mut text = String::new();
+    errors.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("printed by a library\n"), "{text:?}");
 }
 
 #[test]
