@@ -13,7 +13,7 @@ use crate::support::{Output, World, judge, repository, skip::skip, text_of};
 const NAME: &str = "policies";
 const POLICY: &str = "
 target: policy
-deployment: {window: 10s, exposed: 0.5}
+deployment: {window: 10s, exposed: 0.5, bandwidth: 200MB}
 search: {candidates: 6}
 judges: [{slots: 1}]
 ";

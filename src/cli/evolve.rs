@@ -267,15 +267,15 @@ fn closing(search: &Search, run: &Path, terminal: &Terminal) -> String {
          best: candidate {} ({}), combined_score {}{}\n      \
          {}commit {}\n      \
          packevolve show best --run {run}\n      \
-         packevolve export --run {run} -o eplb.py\n      \
-         git --git-dir {run}/archive.git show best:{}\n\n{gain}",
+         packevolve export --run {run} -o {file}\n      \
+         git --git-dir {run}/archive.git show best:{file}\n\n{gain}",
         best.candidate,
         known.name,
         score(best.reported_score()),
         if best.held_out.is_some() { " on held-out windows" } else { "" },
         pruned(search, best),
         known.commit,
-        search.origin().file_name,
+        file = search.origin().file_name,
         run = run.display(),
     )
 }

@@ -13,6 +13,10 @@ use packevolve_contract::objective::{Objective, Scores, Yardstick};
 
 use crate::values::candidate::CandidateId;
 
+/// The least gain of a policy for which it meets the best, of what DeepSeek's planner loses. Policies that plan alike differ
+/// in planning time alone, and surely so, but a duel walks both through sixteen chains.
+const WORTH_A_DUEL: f64 = 0.001;
+
 /// A `combined_score` and half the width of its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -102,7 +106,10 @@ impl Contender {
                 own.score - other.score > own.half_width + other.half_width
             }
             // Of a single chain there is no uncertainty, but there is the duel.
-            Objective::Policy(_) => Verdict::as_measured(&self.measurement, &best.measurement, yardstick).is_won(),
+            Objective::Policy(_) => {
+                let verdict = Verdict::as_measured(&self.measurement, &best.measurement, yardstick);
+                verdict.is_won() && verdict.difference > WORTH_A_DUEL
+            }
         })
     }
 }
@@ -163,6 +170,7 @@ mod tests {
         assert!(contends(&[0.28, 0.47, 0.68, 0.87], &[0.3, 0.5, 0.7, 0.9]));
         assert!(!contends(&[0.2, 0.6, 0.6, 0.9], &[0.3, 0.5, 0.7, 0.9]));
         assert!(!contends(&[0.3, 0.5, 0.7, 0.9], &[0.3, 0.5, 0.7, 0.9]));
+        assert!(!contends(&[0.2995, 0.4995, 0.6995, 0.8995], &[0.3, 0.5, 0.7, 0.9]), "plans alike, in less time");
         // A best that has one chain alone, as a slow one has.
         assert!(contends(&[0.2, 0.9], &[0.3]) && !contends(&[0.4, 0.1], &[0.3]));
     }
