@@ -132,6 +132,16 @@ fn reasoning_that_leaves_no_answer_is_counted() {
     ] {
         fails(who, Act::body(&choice(&message)), "no-content", wanted, 1);
     }
+    let usage =
+        json!({"prompt_tokens": 9, "completion_tokens": 512, "completion_tokens_details": {"reasoning_tokens": 512}});
+    for (who, content, finish_reason, kind, wanted) in [
+        ("OpenAI, Azure", json!(""), "length", "cut-off", "\"length\", after 512 tokens of hidden reasoning"),
+        ("Gemini", json!(null), "stop", "no-content", "absent or no text, after 512 tokens of hidden reasoning"),
+    ] {
+        let choice = json!({"message": {"role": "assistant", "content": content}, "finish_reason": finish_reason});
+        let body = json!({"choices": [choice], "usage": usage});
+        fails(who, Act::body(&body.to_string()), kind, wanted, 1);
+    }
     let cut = json!({"choices": [{"message": {"content": "", "reasoning": "four"}, "finish_reason": "length"}]});
     let wanted = "finish_reason \"length\", after 4 characters of reasoning";
     fails("OpenRouter", Act::body(&cut.to_string()), "cut-off", wanted, 1);

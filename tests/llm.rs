@@ -286,7 +286,7 @@ fn an_answer_that_was_cut_off_is_reported_and_charged_as_counted() {
     let model = model(&endpoint.base_url());
     let outcome = Outcome::of(&model);
     let failure = outcome.failure();
-    assert_eq!(failure.error, LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 0 });
+    assert_eq!(failure.error, LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 0, hidden_tokens: 0 });
     assert_eq!(failure.charge, Charge::of(Usage { prompt_tokens: 100, completion_tokens: 10 }, model.prices));
     assert_eq!((failure.reply.as_slice(), endpoint.arrived().len()), (body.as_bytes(), 1));
 }
