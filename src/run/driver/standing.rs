@@ -155,6 +155,7 @@ impl Standing {
             LlmError::Server { status: 500, said, .. } if !self.has_answered => {
                 Some((format!("{kind} {}", without_ids(said)), FAULTS))
             }
+            LlmError::Empty => Some((kind.to_owned(), FAULTS)),
             // A key or a model that has worked does so again, except for some prompts.
             LlmError::Unknown { .. } if self.has_answered => Some((kind.to_owned(), most)),
             LlmError::Unauthorized { .. } if self.has_answered || self.key_works => Some((kind.to_owned(), most)),
@@ -301,6 +302,20 @@ mod tests {
         let mut standing = Standing::default();
         let once = |standing: &mut Standing| standing.failed(template(0), &prompt("the same"));
         assert!((0..20).all(|_| matches!(once(&mut standing), Verdict::Pauses(..))), "one prompt");
+    }
+
+    #[test]
+    fn replies_that_stay_empty_end_it_after_more_prompts_than_a_refusal() {
+        let mut standing = Standing::default();
+        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5));
+        let mut standing = Standing::default();
+        standing.answered();
+        assert!(
+            (0..4).all(|number| standing.failed(LlmError::Empty, &prompt(&number.to_string()))
+                != Verdict::Ends(LlmError::Empty))
+        );
+        standing.answered();
+        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5), "an answer lets it begin anew");
     }
 
     #[test]
