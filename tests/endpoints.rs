@@ -313,14 +313,36 @@ fn the_address_that_was_asked_is_named_with_the_usual_cure() {
     fails("a front page", Act::body("<!doctype html><title>WebUI</title>"), "not-json", "/v1/chat/completions", 2);
 }
 
+/// The header of a body that is packed by gzip.
+const PACKED: &str = "Content-Encoding: gzip\r\n";
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+fn bytes(status: u16, headers: &str, body: Vec<u8>) -> Act {
+    Act::Bytes { status, headers: headers.to_owned(), body }
+}
+
+#[test]
+fn an_error_that_is_packed_says_what_it_says_even_if_it_is_long() {
+    let short = json!({"error": {"message": "top_k is not supported"}}).to_string();
+    let long = format!("top_k is not supported, in {}", "a page of text ".repeat(10_000));
+    let half = packed(long.as_bytes());
+    let half = half[..half.len() / 2].to_vec();
+    for body in [packed(short.as_bytes()), packed(long.as_bytes()), half] {
+        fails("a gateway", bytes(400, PACKED, body), "not-accepted", "(400): top_k is not supported", 1);
+    }
+}
+
 #[test]
 fn a_body_is_read_in_any_packing_and_framing() {
     let reply = answer(PROPOSAL);
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(reply.as_bytes()).unwrap();
-    let packed = packed.finish().unwrap();
+    let packed = packed(reply.as_bytes());
     for (who, headers, body) in [
-        ("gzip", "Content-Encoding: gzip\r\n", packed.clone()),
+        ("gzip", PACKED, packed.clone()),
         ("gzip that is not announced", "", packed),
         (
             "OpenRouter, waiting",
@@ -331,7 +353,7 @@ fn a_body_is_read_in_any_packing_and_framing() {
         ("the end of a stream", "", format!("{reply}\n\ndata: [DONE]\n\n").into_bytes()),
         ("a byte order mark", "", format!("\u{feff}{reply}").into_bytes()),
     ] {
-        let outcome = ask(vec![Act::Bytes { headers: headers.to_owned(), body }]);
+        let outcome = ask(vec![bytes(200, headers, body)]);
         let exchange = outcome.result.unwrap_or_else(|error| panic!("{who}: {error}"));
         assert_eq!(exchange.text, PROPOSAL, "{who}");
         assert!(!exchange.reply.contains(&0), "{who}: it is recorded unpacked");
@@ -339,9 +361,9 @@ fn a_body_is_read_in_any_packing_and_framing() {
     }
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     (0..1000).for_each(|_| bomb.write_all(&[b' '; 10_000]).unwrap());
-    let bomb = Act::Bytes { headers: "Content-Encoding: gzip\r\n".to_owned(), body: bomb.finish().unwrap() };
+    let bomb = bytes(200, PACKED, bomb.finish().unwrap());
     fails("a bomb", bomb, "too-long", "longer than 100000 bytes", 1);
-    let brotli = Act::Bytes { headers: "Content-Encoding: br\r\n".to_owned(), body: vec![0x8b, 0, 0x80, 3] };
+    let brotli = bytes(200, "Content-Encoding: br\r\n", vec![0x8b, 0, 0x80, 3]);
     fails("brotli", brotli, "not-json", "it is packed as br, which was not asked for", 2);
 }
 

@@ -244,7 +244,7 @@ impl Client {
         // For an error, the part of the body that arrives soon is enough.
         let reading = self.receive(&mut response, received, ERROR_BYTES);
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
-        *received = body::unpacked(std::mem::take(received), ERROR_BYTES).unwrap_or_default();
+        *received = body::beginning(std::mem::take(received), ERROR_BYTES);
         Ok(Status::Other { status: status.as_u16(), retry_after_ms })
     }
 
