@@ -231,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn redirections_and_replies_without_choices_end_it_as_refusals_do() {
+        let redirected = |status: u16, number: usize| LlmError::Redirected {
+            status,
+            location: format!("/login?next={number}"),
+            url: String::new(),
+        };
+        let no_choices = |number: usize| LlmError::NoChoices { said: format!("{number}"), url: String::new() };
+        assert_eq!(ends_at(&mut Standing::default(), |number| redirected(302, number)), Some(2));
+        assert_eq!(ends_at(&mut Standing::default(), no_choices), Some(2));
+        let answered = || Standing { has_answered: true, ..Standing::default() };
+        assert_eq!(ends_at(&mut answered(), |number| redirected(302, number)), Some(3));
+        assert_eq!(ends_at(&mut answered(), no_choices), Some(3));
+        let mut standing = Standing::default();
+        let alternating = |number: usize| redirected(if number.is_multiple_of(2) { 302 } else { 307 }, number);
+        assert_eq!(ends_at(&mut standing, alternating), Some(20), "they differ, but none led to a candidate");
+    }
+
+    #[test]
     fn refusals_that_differ_or_have_an_answer_between_them_do_not_end_it() {
         let mut standing = Standing::default();
         assert_eq!(standing.failed(refused("9000 tokens of 4096"), &prompt("a")), Verdict::Stays);
