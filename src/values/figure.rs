@@ -5,7 +5,7 @@ pub fn score(score: f64) -> String {
     rounded(score, 4)
 }
 
-/// A figure with so many digits; what rounds to 0 has no sign.
+/// A figure with this number of digits; what rounds to 0 has no sign.
 pub fn rounded(figure: f64, digits: usize) -> String {
     without_zero_sign(format!("{figure:.digits$}"))
 }

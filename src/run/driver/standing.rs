@@ -333,7 +333,7 @@ mod tests {
                 != Verdict::Ends(LlmError::Empty))
         );
         standing.answered();
-        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5), "an answer lets it begin anew");
+        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5), "an answer in between is a new beginning");
     }
 
     #[test]
