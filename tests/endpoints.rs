@@ -132,6 +132,16 @@ fn reasoning_that_leaves_no_answer_is_counted() {
     ] {
         fails(who, Act::body(&choice(&message)), "no-content", wanted, 1);
     }
+    let usage =
+        json!({"prompt_tokens": 9, "completion_tokens": 512, "completion_tokens_details": {"reasoning_tokens": 512}});
+    for (who, content, finish_reason, kind, wanted) in [
+        ("OpenAI, Azure", json!(""), "length", "cut-off", "\"length\", after 512 tokens of hidden reasoning"),
+        ("Gemini", json!(null), "stop", "no-content", "absent or no text, after 512 tokens of hidden reasoning"),
+    ] {
+        let choice = json!({"message": {"role": "assistant", "content": content}, "finish_reason": finish_reason});
+        let body = json!({"choices": [choice], "usage": usage});
+        fails(who, Act::body(&body.to_string()), kind, wanted, 1);
+    }
     let cut = json!({"choices": [{"message": {"content": "", "reasoning": "four"}, "finish_reason": "length"}]});
     let wanted = "finish_reason \"length\", after 4 characters of reasoning";
     fails("OpenRouter", Act::body(&cut.to_string()), "cut-off", wanted, 1);
@@ -303,14 +313,36 @@ fn the_address_that_was_asked_is_named_with_the_usual_cure() {
     fails("a front page", Act::body("<!doctype html><title>WebUI</title>"), "not-json", "/v1/chat/completions", 2);
 }
 
+/// The header of a body that is packed by gzip.
+const PACKED: &str = "Content-Encoding: gzip\r\n";
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+fn bytes(status: u16, headers: &str, body: Vec<u8>) -> Act {
+    Act::Bytes { status, headers: headers.to_owned(), body }
+}
+
+#[test]
+fn an_error_that_is_packed_says_what_it_says_even_if_it_is_long() {
+    let short = json!({"error": {"message": "top_k is not supported"}}).to_string();
+    let long = format!("top_k is not supported, in {}", "a page of text ".repeat(10_000));
+    let half = packed(long.as_bytes());
+    let half = half[..half.len() / 2].to_vec();
+    for body in [packed(short.as_bytes()), packed(long.as_bytes()), half] {
+        fails("a gateway", bytes(400, PACKED, body), "not-accepted", "(400): top_k is not supported", 1);
+    }
+}
+
 #[test]
 fn a_body_is_read_in_any_packing_and_framing() {
     let reply = answer(PROPOSAL);
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(reply.as_bytes()).unwrap();
-    let packed = packed.finish().unwrap();
+    let packed = packed(reply.as_bytes());
     for (who, headers, body) in [
-        ("gzip", "Content-Encoding: gzip\r\n", packed.clone()),
+        ("gzip", PACKED, packed.clone()),
         ("gzip that is not announced", "", packed),
         (
             "OpenRouter, waiting",
@@ -321,7 +353,7 @@ fn a_body_is_read_in_any_packing_and_framing() {
         ("the end of a stream", "", format!("{reply}\n\ndata: [DONE]\n\n").into_bytes()),
         ("a byte order mark", "", format!("\u{feff}{reply}").into_bytes()),
     ] {
-        let outcome = ask(vec![Act::Bytes { headers: headers.to_owned(), body }]);
+        let outcome = ask(vec![bytes(200, headers, body)]);
         let exchange = outcome.result.unwrap_or_else(|error| panic!("{who}: {error}"));
         assert_eq!(exchange.text, PROPOSAL, "{who}");
         assert!(!exchange.reply.contains(&0), "{who}: it is recorded unpacked");
@@ -329,9 +361,9 @@ fn a_body_is_read_in_any_packing_and_framing() {
     }
     let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
     (0..1000).for_each(|_| bomb.write_all(&[b' '; 10_000]).unwrap());
-    let bomb = Act::Bytes { headers: "Content-Encoding: gzip\r\n".to_owned(), body: bomb.finish().unwrap() };
+    let bomb = bytes(200, PACKED, bomb.finish().unwrap());
     fails("a bomb", bomb, "too-long", "longer than 100000 bytes", 1);
-    let brotli = Act::Bytes { headers: "Content-Encoding: br\r\n".to_owned(), body: vec![0x8b, 0, 0x80, 3] };
+    let brotli = bytes(200, "Content-Encoding: br\r\n", vec![0x8b, 0, 0x80, 3]);
     fails("brotli", brotli, "not-json", "it is packed as br, which was not asked for", 2);
 }
 
@@ -358,7 +390,7 @@ fn a_stream_that_was_not_asked_for_is_read_if_it_is_whole() {
     reads("a proxy", &format!("{begun}{rest}{usage}"), PROPOSAL);
     let outcome = ask(vec![Act::body(&format!("{begun}{rest}{usage}"))]);
     assert_eq!(outcome.result.unwrap().charge.usage, Usage { prompt_tokens: 7, completion_tokens: 5 });
-    fails("a proxy that stops", Act::body(&begun), "truncated", "its event stream does not end", 3);
+    fails("a proxy that stops", Act::body(&begun), "truncated", "its event stream does not end", 2);
     let error = format!("{begun}data: {}\n\n", json!({"error": {"code": 429, "message": "later"}}));
     fails("OpenRouter, in a stream", Act::body(&error), "rate-limited", "later", 3);
     fails("no answer", Act::body("data: [DONE]\n\n"), "not-json", "an event stream without an answer", 2);

@@ -177,6 +177,39 @@ fn a_place_that_does_not_come_back_is_left_out_and_the_other_one_does_its_work()
 }
 
 #[test]
+fn a_judge_that_lacks_something_when_it_starts_again_is_tried_again() {
+    // The limit ends a run that would wait for ever.
+    let world = world(&launched(1, ""), "search: {wall_time: 60s}");
+    world.write("losses", "asked 3\nlacking 0\nlacking 0\n");
+    let run = run(&world, 16);
+    is_whole(&world, 16);
+    assert_eq!(losses(&run), 3, "one at work, and two that did not start");
+    assert!(!run.search.places().is_left_out(0));
+    let lacking = |event: &Event| match event {
+        Event::SlotLost { reason, refused, .. } => reason.contains("Too many open files") && !refused,
+        _ => false,
+    };
+    assert_eq!(count(&run, lacking), 2);
+}
+
+#[test]
+fn a_judge_that_refuses_its_session_is_left_out_at_once_and_one_that_lacks_something_after_its_restarts() {
+    for (losses_of, wanted, reason) in [
+        ("asked 3\nrefused 0\n".to_owned(), 2, "there is no device"),
+        (format!("asked 3\n{}", "lacking 0\n".repeat(20)), 3, "Too many open files"),
+    ] {
+        let world = world(&format!("{{slots: 1}}, {}", launched(1, ", restarts: 2")), "");
+        world.write("losses", &losses_of);
+        let run = run(&world, 40);
+        is_whole(&world, 40);
+        assert_eq!(losses(&run), wanted, "{reason}");
+        assert!(run.search.places().is_left_out(1) && !run.search.places().all_are_left_out());
+        let log = world.run(&["log", "--run", "x"]).ends(0).stdout;
+        assert!(log.contains(&format!("was lost, and left out: {reason}")), "{log}");
+    }
+}
+
+#[test]
 fn a_run_without_a_judge_waits_with_a_note_and_ends_by_its_limits() {
     let world = world(&launched(1, ", restarts: 0"), "search: {wall_time: 3s}");
     world.write("losses", "asked 4\n");

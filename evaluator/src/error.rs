@@ -36,10 +36,16 @@ pub enum JudgeError {
 }
 
 impl JudgeError {
+    /// Where what the machine lacks may be limited, if that is the reason.
+    pub fn lacking(&self) -> Option<&'static str> {
+        match self {
+            Self::Nursery(error) => error.lacking(),
+            _ => None,
+        }
+    }
+
     pub fn hint(&self) -> Option<&'static str> {
-        if let Self::Nursery(error) = self
-            && let Some(hint) = error.lacking()
-        {
+        if let Some(hint) = self.lacking() {
             return Some(hint);
         }
         Some(match self {

@@ -183,7 +183,7 @@ fn replies() -> Vec<Reply> {
         Reply::Alive,
         Reply::Wants { digest: "0".repeat(32), offset: u64::MAX },
         Reply::Ready(Box::default()),
-        Reply::Failed { error: "no".to_owned(), hint: None },
+        Reply::Failed { error: "no".to_owned(), hint: None, may_pass: true },
         Reply::Dueled(Box::new(duel)),
         Reply::Planned(Box::new(Planned::Absent)),
         Reply::Planned(Box::new(planned)),

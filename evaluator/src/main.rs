@@ -46,8 +46,10 @@ fn serve() -> anyhow::Result<()> {
     let mut server = Server::default();
     while let Some(line) = requests.next()? {
         let reply = server.answer(&line).unwrap_or_else(|error| {
-            let hint = error.downcast_ref::<JudgeError>().and_then(JudgeError::hint);
-            Reply::Failed { error: format!("{error:#}"), hint: hint.map(str::to_owned) }
+            let known = error.downcast_ref::<JudgeError>();
+            let hint = known.and_then(JudgeError::hint).map(str::to_owned);
+            let may_pass = known.is_some_and(|error| error.lacking().is_some());
+            Reply::Failed { error: format!("{error:#}"), hint, may_pass }
         });
         // Before the reply, after which the harness may close the input at once.
         requests.answered();

@@ -70,7 +70,7 @@ async fn try_gpu(gpu: &Gpu, ready: &Ready, session: Session, hidden: &[String]) 
     }
     match Judge::open(Session { device: gpu.device.clone(), ..session }, hidden).await {
         Ok(judge) => Ok(tried(None, judge.ready().jail.clone())),
-        Err(JudgeError::Refused { error, .. }) => Ok(tried(Some(error), Vec::new())),
+        Err(JudgeError::Refused { error, .. } | JudgeError::Failed { error, .. }) => Ok(tried(Some(error), Vec::new())),
         Err(error) => Err(error),
     }
 }

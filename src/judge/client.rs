@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use packevolve_contract::case::Case;
@@ -63,7 +64,7 @@ pub enum JudgeError {
     #[error("{error}")]
     Refused { error: String, hint: Option<String> },
     #[error("{error}")]
-    Failed { error: String, hint: Option<String> },
+    Failed { error: String, hint: Option<String>, may_pass: bool },
     #[error("the judge answers out of turn: {0}")]
     Answer(String),
     #[error("cannot reach the judge")]
@@ -74,14 +75,17 @@ impl JudgeError {
     /// Whether another try, or another slot of the place, would fail in the same way.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Missing(_)
-            | Self::Start { .. }
-            | Self::Loads { .. }
-            | Self::Version { .. }
-            | Self::Refused { .. } => true,
+            Self::Start { source, .. } | Self::Loads { source, .. } => !is_shortage(source),
+            Self::Missing(_) | Self::Version { .. } | Self::Refused { .. } => true,
             Self::Ended(_) | Self::Silent | Self::Failed { .. } | Self::Answer(_) | Self::Io(_) => false,
         }
     }
+}
+
+/// Whether this machine lacked descriptors, processes or memory at that moment.
+fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::EAGAIN | Errno::ENOMEM))
 }
 
 impl Classify for JudgeError {
@@ -266,8 +270,10 @@ impl Judge {
                     Request::Chunk(loads::chunk(file, offset)?)
                 }
                 Ok(other) => return Err(JudgeError::Answer(format!("{other:?}"))),
-                // A person named the loads, the device and the python of a session.
-                Err(JudgeError::Failed { error, hint }) => return Err(JudgeError::Refused { error, hint }),
+                // A person named the loads, the device and the python of a session. What the machine lacks may be there later.
+                Err(JudgeError::Failed { error, hint, may_pass: false }) => {
+                    return Err(JudgeError::Refused { error, hint });
+                }
                 Err(error) => return Err(error),
             };
         }
@@ -375,7 +381,7 @@ impl Judge {
         let asked = async { input.write_all(&line).await.map_err(|_| Unanswered::Ended) };
         // At once: a judge that reads a long request gives signs of life, and one that stops reading gives none.
         match tokio::try_join!(asked, reply(&mut self.output)) {
-            Ok(((), Reply::Failed { error, hint })) => Err(JudgeError::Failed { error, hint }),
+            Ok(((), Reply::Failed { error, hint, may_pass })) => Err(JudgeError::Failed { error, hint, may_pass }),
             Ok(((), reply)) => Ok(reply),
             Err(Unanswered::Ended) => Err(self.ended().await),
             Err(Unanswered::Silent) => Err(JudgeError::Silent),
@@ -457,4 +463,22 @@ fn program() -> Result<PathBuf, JudgeError> {
     let ours = std::env::current_exe()?;
     let beside = ours.ancestors().skip(1).take(2).map(|folder| folder.join(PROGRAM));
     beside.into_iter().find(|path| path.is_file()).ok_or(JudgeError::Missing(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_may_be_there_for_the_next_judge() {
+        let start = |errno: Errno| JudgeError::Start { path: "judge".into(), source: io::Error::from(errno) };
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::EAGAIN, Errno::ENOMEM] {
+            assert!(!start(errno).is_lasting(), "{errno}");
+        }
+        for errno in [Errno::ENOENT, Errno::EACCES, Errno::ENOEXEC] {
+            assert!(start(errno).is_lasting(), "{errno}");
+        }
+        let loads = |errno: Errno| JudgeError::Loads { path: "loads".into(), source: io::Error::from(errno) };
+        assert!(!loads(Errno::EMFILE).is_lasting() && loads(Errno::ENOENT).is_lasting());
+    }
 }

@@ -82,12 +82,14 @@ pub enum LlmError {
     #[error("the reply has no content: {detail}")]
     NoContent { detail: String },
     /// The model did not finish.
-    #[error("the answer was cut off: finish_reason {finish_reason:?}{}", thoughts(*reasoning))]
+    #[error("the answer was cut off: finish_reason {finish_reason:?}{}", thoughts(*reasoning, *hidden_tokens))]
     CutOff {
         /// `length`, `content_filter` ...
         finish_reason: String,
         /// Characters of reasoning in the reply.
         reasoning: u64,
+        /// Tokens of reasoning that the endpoint counts.
+        hidden_tokens: u64,
     },
     /// The answers of a model, not its requests, are useless.
     #[error("{attempts} attempts in a row led to no candidate, the latest: {latest}")]
@@ -200,8 +202,13 @@ fn at(url: &str) -> String {
     }
 }
 
-fn thoughts(characters: u64) -> String {
-    if characters == 0 { String::new() } else { format!(", after {characters} characters of reasoning") }
+/// The end of a message about an answer that reasoning left no room for. What is in the reply says more than its count.
+pub(crate) fn thoughts(characters: u64, hidden_tokens: u64) -> String {
+    match (characters, hidden_tokens) {
+        (0, 0) => String::new(),
+        (0, tokens) => format!(", after {tokens} tokens of hidden reasoning"),
+        (characters, _) => format!(", after {characters} characters of reasoning"),
+    }
 }
 
 fn after(retry_after_ms: Option<u64>) -> String {
@@ -234,7 +241,7 @@ mod tests {
             LlmError::Unauthorized { status: 401, said: "no".to_owned() },
             LlmError::Truncated { received_bytes: 3, detail: "reset".to_owned() },
             LlmError::Empty,
-            LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 5 },
+            LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 5, hidden_tokens: 6 },
             LlmError::Redirected { status: 307, location: "/b".to_owned(), url: "http://a/v1/chat".to_owned() },
             LlmError::NoCandidates { attempts: 5, latest: "no NAME".to_owned() },
         ] {

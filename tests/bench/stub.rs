@@ -70,6 +70,10 @@ pub enum Loss {
     Half(usize),
     /// Right after the reply.
     Answered(usize),
+    /// It fails for lack of descriptors, in place of the reply.
+    Lacking(usize),
+    /// It fails for good, in place of the reply.
+    Refused(usize),
 }
 
 impl Loss {
@@ -82,6 +86,18 @@ impl Loss {
             "asked" => Some(Self::Asked(number)),
             "half" => Some(Self::Half(number)),
             "answered" => Some(Self::Answered(number)),
+            "lacking" => Some(Self::Lacking(number)),
+            "refused" => Some(Self::Refused(number)),
+            _ => None,
+        }
+    }
+
+    /// The failure that takes the place of a reply, if this is its moment.
+    fn failure(self, number: usize) -> Option<Reply> {
+        let failed = |error: &str, may_pass| Reply::Failed { error: error.to_owned(), hint: None, may_pass };
+        match self {
+            Self::Lacking(at) if at == number => Some(failed("Too many open files (os error 24)", true)),
+            Self::Refused(at) if at == number => Some(failed("there is no device", false)),
             _ => None,
         }
     }
@@ -131,6 +147,7 @@ pub fn serve(judge: impl Fn(&Session, &Asked<'_>) -> Evaluation) -> anyhow::Resu
             }
             Request::Plan(_) => anyhow::bail!("the stub makes no plans"),
         };
+        let reply = loss.and_then(|loss| loss.failure(number)).unwrap_or(reply);
         let takes = takes.filter(|_| number > 0).unwrap_or(EVALUATION);
         thread::sleep(takes.saturating_sub(began.elapsed()));
         let line = line(&reply)?;

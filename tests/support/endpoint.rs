@@ -20,7 +20,7 @@ pub enum Act {
     /// Answers with a status, further headers and a body.
     Reply { status: u16, headers: String, body: String },
     /// The same with a body that may be no text.
-    Bytes { headers: String, body: Vec<u8> },
+    Bytes { status: u16, headers: String, body: Vec<u8> },
     /// Behaves as in [`Act::Insert`], but refuses the role of the system with this status.
     WithoutSystem(u16, String),
     /// Announces more than it sends, and closes.
@@ -210,7 +210,7 @@ fn play(stream: &mut TcpStream, act: &Act, arrived: &Arrived, is_over: &AtomicBo
         Act::Say(text) => reply(stream, 200, "", answer(text).as_bytes()),
         Act::Insert(_) | Act::WithoutSystem(..) => unreachable!("became what is said"),
         Act::Reply { status, headers, body } => reply(stream, *status, headers, body.as_bytes()),
-        Act::Bytes { headers, body } => reply(stream, 200, headers, body),
+        Act::Bytes { status, headers, body } => reply(stream, *status, headers, body),
         Act::Echo { status } => {
             let text = format!("{}\n{}", arrived.head, String::from_utf8_lossy(&arrived.body));
             match status {

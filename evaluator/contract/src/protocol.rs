@@ -22,7 +22,7 @@ use crate::planning::{Planned, Rebalance};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Between two signs of life of a judge at work.
 pub const ALIVE_SECONDS: u64 = 10;
@@ -73,6 +73,8 @@ pub enum Reply {
         error: String,
         /// A way to fix it.
         hint: Option<String>,
+        /// Whether the machine lacked something at that moment, so that the same request may succeed later.
+        may_pass: bool,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::values::llm_error::{LlmError, said};
+use crate::values::llm_error::{LlmError, said, thoughts};
 
 /// What ends the thoughts of a model that writes them into its text. They begin in as many ways, or the template of the
 /// model has begun them.
@@ -39,8 +39,9 @@ const FAULTS: [&str; 6] = ["error", "abort", "cancel", "timeout", "resource", "o
 /// What a whole proposal holds.
 const PROPOSAL: &str = "</NAME>";
 
-/// The answer in a choice, or the reason why there is none.
-pub(crate) fn of_choice(choice: &Value) -> Result<String, LlmError> {
+/// The answer in a choice, or the reason why there is none. `hidden_tokens` are those of reasoning that the endpoint counts
+/// and may keep to itself.
+pub(crate) fn of_choice(choice: &Value, hidden_tokens: u64) -> Result<String, LlmError> {
     let nothing = Value::Null;
     // `text` is the form of completions, `delta` that of streams.
     let message = ["message", "delta"].into_iter().find_map(|name| choice.get(name)).unwrap_or(&nothing);
@@ -54,18 +55,14 @@ pub(crate) fn of_choice(choice: &Value) -> Result<String, LlmError> {
     if is_any_of(&CUTS) {
         let within = content.as_ref().filter(|text| text.contains("<think>")).map_or(0, |text| text.chars().count());
         let reasoning = (reasoning.chars().count() + within) as u64;
-        return Err(LlmError::CutOff { finish_reason, reasoning });
+        return Err(LlmError::CutOff { finish_reason, reasoning, hidden_tokens });
     }
     match content.as_deref().map(split).unwrap_or_default() {
         (_, answer) if !answer.trim().is_empty() => Ok(answer.to_owned()),
         (thoughts, _) => from_thoughts(&reasoning, thoughts).ok_or_else(|| {
             let characters = (reasoning.chars().count() + thoughts.chars().count()) as u64;
             let detail = said(&why_none(message, content.is_some()));
-            let detail = match characters {
-                0 => detail,
-                _ => format!("{detail}, after {characters} characters of reasoning"),
-            };
-            LlmError::NoContent { detail }
+            LlmError::NoContent { detail: detail + &thoughts(characters, hidden_tokens) }
         }),
     }
 }
@@ -169,12 +166,12 @@ mod tests {
 
     #[track_caller]
     fn answer(message: &Value) -> String {
-        of_choice(&json!({"message": message, "finish_reason": "stop"}))
+        of_choice(&json!({"message": message, "finish_reason": "stop"}), 0)
             .unwrap_or_else(|error| panic!("{error}: {message}"))
     }
 
     fn error(choice: &Value) -> String {
-        of_choice(choice).expect_err(&choice.to_string()).to_string()
+        of_choice(choice, 0).expect_err(&choice.to_string()).to_string()
     }
 
     #[test]
@@ -252,15 +249,16 @@ mod tests {
     fn an_answer_that_does_not_end_is_none() {
         let choice = |reason: Value| json!({"message": {"content": "x", "reasoning": "abc"}, "finish_reason": reason});
         for reason in ["length", "MAX_TOKENS", "content_filter", "SAFETY", "model_length"] {
-            let error = of_choice(&choice(json!(reason))).unwrap_err();
-            assert_eq!(error, LlmError::CutOff { finish_reason: reason.to_owned(), reasoning: 3 });
+            let error = of_choice(&choice(json!(reason)), 7).unwrap_err();
+            let finish_reason = reason.to_owned();
+            assert_eq!(error, LlmError::CutOff { finish_reason, reasoning: 3, hidden_tokens: 7 });
         }
         for reason in ["error", "abort", "insufficient_system_resource", "network_error"] {
-            assert_eq!(<&str>::from(of_choice(&choice(json!(reason))).unwrap_err()), "failed", "{reason}");
+            assert_eq!(<&str>::from(of_choice(&choice(json!(reason)), 0).unwrap_err()), "failed", "{reason}");
         }
         assert!(error(&choice(json!({"type": "abort"}))).contains("abort"));
         for reason in [json!("stop"), json!("end_turn"), json!("eos"), json!(null), json!("tool_calls")] {
-            assert_eq!(of_choice(&choice(reason)), Ok("x".to_owned()));
+            assert_eq!(of_choice(&choice(reason), 7), Ok("x".to_owned()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The JSON of a reply, in each packing and framing that servers use: gzip, a byte order mark, blank lines and comments
 //! from a server that waits, an event stream. Pure.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value, json};
@@ -18,8 +18,7 @@ pub(crate) fn unpacked(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, LlmError> 
     if !bytes.starts_with(&GZIP) {
         return Ok(bytes);
     }
-    let mut unpacked = Vec::new();
-    let read = MultiGzDecoder::new(bytes.as_slice()).take(limit.saturating_add(1)).read_to_end(&mut unpacked);
+    let (unpacked, read) = unpack(&bytes, limit.saturating_add(1));
     match read {
         Ok(read) if read as u64 > limit => Err(LlmError::TooLong { limit_bytes: limit }),
         Ok(_) => Ok(unpacked),
@@ -28,6 +27,19 @@ pub(crate) fn unpacked(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, LlmError> 
             Err(LlmError::Truncated { received_bytes: bytes.len() as u64, detail })
         }
     }
+}
+
+/// As many as `limit` bytes of a body without their gzip packing, if they have one: what could be unpacked before that
+/// broke off.
+pub(crate) fn beginning(bytes: Vec<u8>, limit: u64) -> Vec<u8> {
+    if bytes.starts_with(&GZIP) { unpack(&bytes, limit).0 } else { bytes }
+}
+
+/// Up to `limit` bytes, and what ended them.
+fn unpack(bytes: &[u8], limit: u64) -> (Vec<u8>, io::Result<usize>) {
+    let mut unpacked = Vec::new();
+    let read = MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked);
+    (unpacked, read)
 }
 
 /// The JSON in the body of a reply. The events of a stream are joined to one reply.
@@ -182,6 +194,17 @@ mod tests {
         assert_eq!(unpacked(b"{}".to_vec(), 1), Ok(b"{}".to_vec()));
         let cut = &packed(&bytes)[..12];
         assert_eq!(<&str>::from(unpacked(cut.to_vec(), 1000).unwrap_err()), "truncated");
+    }
+
+    #[test]
+    fn the_beginning_of_a_packed_body_is_kept() {
+        let text: Vec<u8> = (0..2000).flat_map(|number: u32| format!("{number} ").into_bytes()).collect();
+        assert_eq!(beginning(packed(&text), 100), text[..100]);
+        assert_eq!(beginning(packed(&text), 100_000), text);
+        let packed = packed(&text);
+        let cut = beginning(packed[..packed.len() / 2].to_vec(), 100_000);
+        assert!(cut.len() > 1000 && text.starts_with(&cut), "{} bytes", cut.len());
+        assert_eq!(beginning(text.clone(), 100), text, "it was not packed");
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Client {
             }
             Err(error) => Reply::failed(error),
         };
-        let is_again = self.is_unreadable_again(reply.text.as_ref().err());
+        let is_again = self.is_unreadable_again(reply.text.as_ref().err(), is_success);
         let charge = match (reply.usage, &reply.text) {
             (Some(usage), _) => Charge::of(usage, self.model.prices),
             // An error in place of an answer is free.
@@ -196,9 +196,13 @@ impl Client {
     }
 
     /// Whether a body is unreadable in the way of the one before. Such a fault does not pass, and such a body
-    /// does not cost anything.
-    fn is_unreadable_again(&self, error: Option<&LlmError>) -> bool {
-        let is_unreadable = |error: &&LlmError| matches!(error, LlmError::NotJson { .. } | LlmError::Empty);
+    /// does not cost anything. A `whole` body that ends too early is such a one; a connection may break again.
+    fn is_unreadable_again(&self, error: Option<&LlmError>, whole: bool) -> bool {
+        let is_unreadable = |error: &&LlmError| match error {
+            LlmError::NotJson { .. } | LlmError::Empty => true,
+            LlmError::Truncated { .. } => whole,
+            _ => false,
+        };
         let kind = error.filter(is_unreadable).map(discriminant);
         let mut latest = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *latest, kind) == kind && kind.is_some()
@@ -240,7 +244,7 @@ impl Client {
         // For an error, the part of the body that arrives soon is enough.
         let reading = self.receive(&mut response, received, ERROR_BYTES);
         let _ = tokio::time::timeout(ERROR_TIME, reading).await;
-        *received = body::unpacked(std::mem::take(received), ERROR_BYTES).unwrap_or_default();
+        *received = body::beginning(std::mem::take(received), ERROR_BYTES);
         Ok(Status::Other { status: status.as_u16(), retry_after_ms })
     }
 

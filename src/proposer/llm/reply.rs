@@ -32,7 +32,7 @@ fn of_json(body: &Value) -> Reply {
     let text = match (error, choice) {
         // An endpoint that fails late sends what it has, which does not count.
         (Some(error), _) => Err(fault::within(error)),
-        (None, Some(choice)) => answer::of_choice(choice),
+        (None, Some(choice)) => answer::of_choice(choice, hidden_tokens(body)),
         (None, None) => Err(LlmError::NoChoices { said: said(&body.to_string()), url: String::new() }),
     };
     Reply { text, usage }
@@ -48,6 +48,13 @@ fn usage(usage: &Value) -> Option<Usage> {
     let completion_tokens = count(&["completion_tokens", "output_tokens"])?;
     let beside_the_prompt = count(&["total_tokens"]).unwrap_or(0).saturating_sub(prompt_tokens);
     Some(Usage { prompt_tokens, completion_tokens: completion_tokens.max(beside_the_prompt) })
+}
+
+/// The tokens of reasoning that an endpoint counts. OpenAI, Azure and Gemini count it and do not send it.
+fn hidden_tokens(body: &Value) -> u64 {
+    let details = ["completion_tokens_details", "output_tokens_details"];
+    let tokens = |usage: &Value| details.iter().find_map(|name| usage.get(*name)?.get("reasoning_tokens")?.as_u64());
+    body.get("usage").and_then(tokens).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -115,7 +122,10 @@ mod tests {
         let usage = r#""usage": {"prompt_tokens": 3, "completion_tokens": 2}"#;
         let body = format!(r#"{{"choices": [{{"message": {{"content": "x"}}, "finish_reason": "length"}}], {usage}}}"#);
         let reply = read(body.as_bytes());
-        assert_eq!(reply.text, Err(LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 0 }));
+        assert_eq!(
+            reply.text,
+            Err(LlmError::CutOff { finish_reason: "length".to_owned(), reasoning: 0, hidden_tokens: 0 })
+        );
         assert_eq!(reply.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 2 }));
     }
 

@@ -13,6 +13,8 @@ const WORTHLESS: u32 = 20;
 const REFUSALS: usize = 2;
 /// ... and this many once it has answered, since then the fault may be that of the prompts.
 const REFUSALS_AFTER_ANSWER: usize = 3;
+/// ... and this many where the endpoint fails in a way that may pass: with the pauses between them that takes minutes.
+const FAULTS: usize = 5;
 /// Words of this length that mix letters and digits are ids of requests, which differ in each text.
 const ID: usize = 8;
 
@@ -86,8 +88,8 @@ impl Standing {
 
     /// A request with this prompt ended without an answer.
     pub(super) fn failed(&mut self, error: LlmError, prompt: &Conversation) -> Verdict {
-        if let Some(kind) = self.refusal_kind(&error) {
-            if self.is_refused_again(kind, prompt) {
+        if let Some((kind, most)) = self.refusal_kind(&error) {
+            if self.refusals_of(kind, prompt) >= most {
                 return Verdict::Ends(error);
             }
         } else {
@@ -137,22 +139,32 @@ impl Standing {
         is_tried
     }
 
-    /// What two refusals share if they are the same; `None` for errors that are no refusals.
-    fn refusal_kind(&self, error: &LlmError) -> Option<String> {
+    /// What two refusals share if they are the same, and how many of those are too many; `None` for errors that are no
+    /// refusals.
+    fn refusal_kind(&self, error: &LlmError) -> Option<(String, usize)> {
         let kind = <&str>::from(error);
+        let most = if self.has_answered { REFUSALS_AFTER_ANSWER } else { REFUSALS };
         match error {
-            LlmError::NotAccepted { status, said } => Some(format!("{kind} {status} {}", without_ids(said))),
-            LlmError::Redirected { status, .. } => Some(format!("{kind} {status}")),
-            LlmError::NotJson { .. } | LlmError::NoChoices { .. } => Some(kind.to_owned()),
-            LlmError::Failed { said, .. } if !self.has_answered => Some(format!("{kind} {}", without_ids(said))),
+            LlmError::NotAccepted { status, said } => Some((format!("{kind} {status} {}", without_ids(said)), most)),
+            LlmError::Redirected { status, .. } => Some((format!("{kind} {status}"), most)),
+            LlmError::NotJson { .. } | LlmError::NoChoices { .. } => Some((kind.to_owned(), most)),
+            LlmError::Failed { said, .. } if !self.has_answered => {
+                Some((format!("{kind} {}", without_ids(said)), most))
+            }
+            // A template that refuses each prompt; a server that starts answers with other statuses.
+            LlmError::Server { status: 500, said, .. } if !self.has_answered => {
+                Some((format!("{kind} {}", without_ids(said)), FAULTS))
+            }
+            LlmError::Empty => Some((kind.to_owned(), FAULTS)),
             // A key or a model that has worked does so again, except for some prompts.
-            LlmError::Unknown { .. } if self.has_answered => Some(kind.to_owned()),
-            LlmError::Unauthorized { .. } if self.has_answered || self.key_works => Some(kind.to_owned()),
+            LlmError::Unknown { .. } if self.has_answered => Some((kind.to_owned(), most)),
+            LlmError::Unauthorized { .. } if self.has_answered || self.key_works => Some((kind.to_owned(), most)),
             _ => None,
         }
     }
 
-    fn is_refused_again(&mut self, kind: String, prompt: &Conversation) -> bool {
+    /// How many prompts were refused in the same way, with this one.
+    fn refusals_of(&mut self, kind: String, prompt: &Conversation) -> usize {
         if self.refusal != kind {
             self.refusals.clear();
             self.refusal = kind;
@@ -160,7 +172,7 @@ impl Standing {
         if !self.refusals.contains(prompt) {
             self.refusals.push(prompt.clone());
         }
-        self.refusals.len() >= if self.has_answered { REFUSALS_AFTER_ANSWER } else { REFUSALS }
+        self.refusals.len()
     }
 }
 
@@ -219,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn redirections_and_replies_without_choices_end_it_as_refusals_do() {
+        let redirected = |status: u16, number: usize| LlmError::Redirected {
+            status,
+            location: format!("/login?next={number}"),
+            url: String::new(),
+        };
+        let no_choices = |number: usize| LlmError::NoChoices { said: format!("{number}"), url: String::new() };
+        assert_eq!(ends_at(&mut Standing::default(), |number| redirected(302, number)), Some(2));
+        assert_eq!(ends_at(&mut Standing::default(), no_choices), Some(2));
+        let answered = || Standing { has_answered: true, ..Standing::default() };
+        assert_eq!(ends_at(&mut answered(), |number| redirected(302, number)), Some(3));
+        assert_eq!(ends_at(&mut answered(), no_choices), Some(3));
+        let mut standing = Standing::default();
+        let alternating = |number: usize| redirected(if number.is_multiple_of(2) { 302 } else { 307 }, number);
+        assert_eq!(ends_at(&mut standing, alternating), Some(20), "they differ, but none led to a candidate");
+    }
+
+    #[test]
     fn refusals_that_differ_or_have_an_answer_between_them_do_not_end_it() {
         let mut standing = Standing::default();
         assert_eq!(standing.failed(refused("9000 tokens of 4096"), &prompt("a")), Verdict::Stays);
@@ -261,6 +291,49 @@ mod tests {
         standing.answered();
         assert!(matches!(standing.failed(failed(), &prompt("a")), Verdict::Pauses(..)));
         assert!(matches!(standing.failed(failed(), &prompt("b")), Verdict::Pauses(..)));
+    }
+
+    fn broken(status: u16, said: &str) -> LlmError {
+        LlmError::Server { status, retry_after_ms: None, said: said.to_owned() }
+    }
+
+    /// The number of the prompt at which it is switched off, of 20 that end so.
+    fn ends_at(standing: &mut Standing, error: impl Fn(usize) -> LlmError) -> Option<usize> {
+        let ends = |number: &usize| {
+            let verdict = standing.failed(error(*number), &prompt(&number.to_string()));
+            matches!(verdict, Verdict::Ends(_))
+        };
+        (1..=20).find(ends)
+    }
+
+    #[test]
+    fn a_template_that_fails_for_each_prompt_ends_it_and_a_server_that_starts_does_not() {
+        let template = |_| broken(500, "conversation roles must alternate, id req_011CSHoEeqs5");
+        assert_eq!(ends_at(&mut Standing::default(), template), Some(5));
+        assert_eq!(ends_at(&mut Standing::default(), |number| broken(500, &format!("lost {number}"))), None);
+        for status in [502, 503, 504, 529] {
+            assert_eq!(ends_at(&mut Standing::default(), |_| broken(status, "loading")), None, "{status}");
+        }
+        let mut standing = Standing::default();
+        standing.answered();
+        assert_eq!(ends_at(&mut standing, template), None, "it has worked");
+        let mut standing = Standing::default();
+        let once = |standing: &mut Standing| standing.failed(template(0), &prompt("the same"));
+        assert!((0..20).all(|_| matches!(once(&mut standing), Verdict::Pauses(..))), "one prompt");
+    }
+
+    #[test]
+    fn replies_that_stay_empty_end_it_after_more_prompts_than_a_refusal() {
+        let mut standing = Standing::default();
+        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5));
+        let mut standing = Standing::default();
+        standing.answered();
+        assert!(
+            (0..4).all(|number| standing.failed(LlmError::Empty, &prompt(&number.to_string()))
+                != Verdict::Ends(LlmError::Empty))
+        );
+        standing.answered();
+        assert_eq!(ends_at(&mut standing, |_| LlmError::Empty), Some(5), "an answer in between is a new beginning");
     }
 
     #[test]

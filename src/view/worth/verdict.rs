@@ -10,6 +10,7 @@ use packevolve_contract::statistic::standard_error;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::values::figure::rounded;
 use crate::view::format::{count, time};
 use crate::view::worth::figures::{Figures, OptionJson, configured_policy};
 use crate::view::worth::option::Planner;
@@ -82,7 +83,7 @@ impl Difference {
 /// Such as `3.2 % ± 0.4`.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} % ± {:.1}", self.saved * 100.0, self.uncertainty * 100.0)
+        write!(f, "{} ± {:.1}", percent(self.saved), self.uncertainty * 100.0)
     }
 }
 
@@ -240,7 +241,7 @@ fn moves(program: &OptionJson) -> Option<String> {
 }
 
 pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{} %", rounded(share * 100.0, 1))
 }
 
 #[cfg(test)]
@@ -325,6 +326,12 @@ mod tests {
         ] {
             assert!(has(&verdict, wanted), "{wanted}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn a_difference_that_rounds_to_zero_has_no_sign() {
+        let shown = |saved| Difference { saved, uncertainty: 0.002 }.to_string();
+        assert_eq!([-0.000_04, -0.0, -0.000_6].map(shown), ["0.0 % ± 0.2", "0.0 % ± 0.2", "-0.1 % ± 0.2"]);
     }
 
     #[test]
