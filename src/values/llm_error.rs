@@ -82,7 +82,7 @@ pub enum LlmError {
     #[error("the reply has no content: {detail}")]
     NoContent { detail: String },
     /// The model did not finish.
-    #[error("the answer was cut off: finish_reason {finish_reason:?}{}", thoughts(*reasoning, *hidden_tokens))]
+    #[error("the answer was cut off: finish_reason {finish_reason:?}{}", after_thoughts(*reasoning, *hidden_tokens))]
     CutOff {
         /// `length`, `content_filter` ...
         finish_reason: String,
@@ -203,7 +203,7 @@ fn at(url: &str) -> String {
 }
 
 /// The end of a message about an answer that reasoning left no room for. What is in the reply says more than its count.
-pub(crate) fn thoughts(characters: u64, hidden_tokens: u64) -> String {
+pub(crate) fn after_thoughts(characters: u64, hidden_tokens: u64) -> String {
     match (characters, hidden_tokens) {
         (0, 0) => String::new(),
         (0, tokens) => format!(", after {tokens} tokens of hidden reasoning"),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::values::llm_error::{LlmError, said, thoughts};
+use crate::values::llm_error::{LlmError, after_thoughts, said};
 
 /// What ends the thoughts of a model that writes them into its text. They begin in as many ways, or the template of the
 /// model has begun them.
@@ -62,7 +62,7 @@ pub(crate) fn of_choice(choice: &Value, hidden_tokens: u64) -> Result<String, Ll
         (thoughts, _) => from_thoughts(&reasoning, thoughts).ok_or_else(|| {
             let characters = (reasoning.chars().count() + thoughts.chars().count()) as u64;
             let detail = said(&why_none(message, content.is_some()));
-            LlmError::NoContent { detail: detail + &thoughts(characters, hidden_tokens) }
+            LlmError::NoContent { detail: detail + &after_thoughts(characters, hidden_tokens) }
         }),
     }
 }

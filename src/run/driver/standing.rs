@@ -237,7 +237,7 @@ mod tests {
             location: format!("/login?next={number}"),
             url: String::new(),
         };
-        let no_choices = |number: usize| LlmError::NoChoices { said: format!("{number}"), url: String::new() };
+        let no_choices = |number: usize| LlmError::NoChoices { said: number.to_string(), url: String::new() };
         assert_eq!(ends_at(&mut Standing::default(), |number| redirected(302, number)), Some(2));
         assert_eq!(ends_at(&mut Standing::default(), no_choices), Some(2));
         let answered = || Standing { has_answered: true, ..Standing::default() };
