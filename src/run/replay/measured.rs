@@ -180,18 +180,21 @@ fn moved_steps(then: &Measurement, now: &Measurement) -> Vec<Moved> {
 }
 
 fn moved_step(chain: usize, at: usize, (old, new): (&Step, &Step)) -> Vec<Moved> {
-    let figures: [(&'static str, fn(&Step) -> f64); 8] = [
-        ("replicas moved", |step| step.moved as f64),
-        ("replicas moved to the busiest GPU", |step| step.busiest_gpu as f64),
-        ("replicas moved between nodes", |step| step.cross_node as f64),
-        ("doubles", |step| step.doubles as f64),
-        ("balancedness of nine of ten layers", |step| step.p90_layer),
-        ("mean load under DeepSeek's planner", |step| step.planner.served.mean),
-        ("heaviest load under DeepSeek's planner", |step| step.planner.served.max),
-        ("replicas that DeepSeek's planner moves to the busiest GPU", |step| step.planner.busiest_gpu as f64),
-    ];
-    let compared = figures.map(|(figure, of)| (figure, of(old), of(new)));
-    let differs = compared.into_iter().filter(|(_, recorded, now)| recorded != now);
+    let figures = |step: &Step| {
+        [
+            ("replicas moved", step.moved as f64),
+            ("replicas moved to the busiest GPU", step.busiest_gpu as f64),
+            ("replicas moved between nodes", step.cross_node as f64),
+            ("doubles", step.doubles as f64),
+            ("balancedness of nine of ten layers", step.p90_layer),
+            ("mean load under DeepSeek's planner", step.planner.served.mean),
+            ("heaviest load under DeepSeek's planner", step.planner.served.max),
+            ("replicas that DeepSeek's planner moves to the busiest GPU", step.planner.busiest_gpu as f64),
+        ]
+    };
+    let compared = figures(old).into_iter().zip(figures(new));
+    let compared = compared.map(|((figure, recorded), (_, now))| (figure, recorded, now));
+    let differs = compared.filter(|(_, recorded, now)| recorded != now);
     differs.map(|(figure, recorded, now)| Moved { case: plan_name(at), window: chain, figure, recorded, now }).collect()
 }
 

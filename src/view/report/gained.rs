@@ -109,14 +109,15 @@ fn lost_table(gain: &Gain, policy: &PolicyScore) -> Table {
         policy.prices.window, gain.candidate
     );
     let mut table = Table::new(&caption, "part|baseline, s#|best, s#|best, % of throughput#");
-    let parts: [(&str, fn(&Lost) -> f64); 4] = [
-        ("imbalance served", |lost| lost.imbalance),
-        ("transfer", |lost| lost.transfer),
-        ("planning", |lost| lost.planning),
-        ("in all", Lost::total),
-    ];
-    for (name, part) in parts {
-        let (before, after) = (part(&policy.baseline_lost), part(&policy.lost));
+    let parts = |lost: &Lost| {
+        [
+            ("imbalance served", lost.imbalance),
+            ("transfer", lost.transfer),
+            ("planning", lost.planning),
+            ("in all", lost.total()),
+        ]
+    };
+    for ((name, before), (_, after)) in parts(&policy.baseline_lost).into_iter().zip(parts(&policy.lost)) {
         let share = percent(policy.prices.share_of_throughput(after));
         table.row([name.to_owned(), format!("{before:.3}"), format!("{after:.3}"), share]);
     }
