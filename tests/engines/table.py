@@ -20,9 +20,10 @@ def topologies(experts, arguments):
 
 
 def row(policy, planner, plan, windows, topology, rounds, starts=False):
-    """One line. A planner that starts from the plan in force is given it, and the windows before. Times are medians of whole rebalances without what an engine does about slots, in CPU time, which other
-    work on the machine disturbs less. Moves are parts of all slots: as planned, and after experts that stay on their
-    GPU keep their slots, in the same way for every planner."""
+    """One line. A planner that starts from the plan in force is given it, and the windows before. Times are medians of whole
+    rebalances without what an engine does about slots, in CPU time, which other work on the machine disturbs less. Moves
+    are parts of all slots: as planned, and after experts that stay on their GPU keep their slots, in the same way for every
+    planner."""
     times, own, following, moved, kept, doubles = [], [], [], [], [], []
     old = None
     for number, window in enumerate(windows):
