@@ -70,7 +70,8 @@ pub fn propose(
     })
 }
 
-/// Whether edits of this program can change the function that the judge calls. Markers that do not pair are reported elsewhere.
+/// Whether edits of this program can change the function that the judge calls. Markers that do not pair are reported
+/// elsewhere.
 pub fn is_editable(program: &str, settings: &EvaluationSettings) -> bool {
     let entry = Frame::of(settings).entry();
     let holds = |span: &Range<usize>| functions_in(program, span).iter().any(|function| function.name == entry);
