@@ -81,7 +81,8 @@ def run_engine(task, installed, environment):
 
 
 def one_engine(arguments, engine, chosen, plans):
-    """Checks an engine, which is given these files of plans; returns how many failed, the rows of the table, and the words that name the program."""
+    """Checks an engine, which is given these files of plans; returns how many failed, the rows of the table, and the words
+    that name the program."""
     distribution = ENGINES[engine].distribution
     needed = {"ascend": ["vllm-ascend", "vllm"]}.get(engine, [distribution] if distribution else [])
     trees = [str(fetch.tree(arguments.cache, name, chosen[name]).resolve()) for name in needed]
