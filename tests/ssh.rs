@@ -95,7 +95,9 @@ impl Ssh {
 
     fn world(&self) -> World {
         let launch = format!("[ssh, -F, {}, node7]", self.path("client"));
-        let mut world = World::with(&format!("judges: [{{slots: 2, launch: {launch}, max_backoff: 2s}}]\n"));
+        // More restarts than fit into the time in which the server is away.
+        let place = format!("{{slots: 2, launch: {launch}, restarts: 100, max_backoff: 2s}}");
+        let mut world = World::with(&format!("judges: [{place}]\n"));
         world.export("PATH", &std::env::var("PATH").unwrap());
         world.export(MARK, &self.mark());
         world
