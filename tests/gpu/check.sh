@@ -70,13 +70,13 @@ printf 'baseline: %s\nevaluation: { device: "%s", python: "%s" }\n' "$kit/candid
 
 export kit python device
 export -f facts plain
-step 20 facts bash -uc facts
+step 10 facts bash -uc facts
 step 60 plain bash -uc plain
-step 80 doctor "$kit/packevolve" doctor --config "$config"
+step 60 doctor "$kit/packevolve" doctor --config "$config"
 step 150 cuda "$kit/evaluator-tests" cuda:: --test-threads=1 --nocapture
-step 80 jail "$kit/evaluator-tests" gpu_jail:: --test-threads=1 --nocapture
+step 120 jail "$kit/evaluator-tests" gpu_jail:: --test-threads=1 --nocapture
 step 50 kernels "$python" "$kit/kernels.py" "$device" "$kit"/candidates/*.py "$kit"/programs/*.py
-step 160 devices "$kit/judge-bench" devices
+step 150 devices "$kit/judge-bench" devices
 rm -f "$config"
 printf '\n%s' "$summary"
 [ -z "$partly" ] || printf '\nNOT CHECKED, because something is lacking here:\n%s' "$partly" >&2
