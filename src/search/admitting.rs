@@ -156,10 +156,13 @@ impl Search {
     }
 
     fn give_credit(&mut self, candidate: CandidateId, returned: Return<'_>) {
-        let Candidate { proposer: Some(proposer), operator, .. } = *self.known(candidate) else { return };
-        match proposer {
-            Proposer::Prune => self.pruning.judged(returned),
-            _ => self.credit.ended(proposer, operator, returned),
+        let Candidate { proposer, operator, .. } = *self.known(candidate);
+        if proposer == Some(Proposer::Prune) {
+            return self.pruning.judged(returned);
+        }
+        self.pruning.searched(returned.seconds);
+        if let Some(proposer) = proposer {
+            self.credit.ended(proposer, operator, returned);
         }
     }
 

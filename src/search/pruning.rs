@@ -14,6 +14,10 @@ use crate::values::candidate::CandidateId;
 /// A pass begins after this many attempts without a better best, and at the end of the search.
 const STANDS_AFTER: u64 = 100;
 
+/// Cuts take at most this share of the judge seconds that all other candidates took: a program that Numba compiles costs
+/// seconds whatever its length, and what is cut from it rarely changes a score.
+const SHARE: f64 = 0.25;
+
 /// The most that a pass gives up, however uncertain scores are: on a busy machine they separate very little.
 pub(super) const MAX_LOSS: f64 = 0.005;
 
@@ -22,6 +26,8 @@ pub struct Pruning {
     /// The most attempts of a pass; 0: no passes.
     limit: u64,
     stats: ProposerStats,
+    /// Judge seconds of all other candidates.
+    searched_seconds: f64,
     pub(super) made: u64,
     /// How many attempts came before the present best, cuts aside.
     best_since: u64,
@@ -42,7 +48,7 @@ struct Pass {
 
 impl Pruning {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, stats: ProposerStats::default(), made: 0, best_since: 0, pass: None }
+        Self { limit, stats: ProposerStats::default(), searched_seconds: 0.0, made: 0, best_since: 0, pass: None }
     }
 
     pub fn stats(&self) -> Option<&ProposerStats> {
@@ -76,6 +82,9 @@ impl Pruning {
 
     /// The place of the next cut from `best`; without a pass for it, only if one may begin.
     pub(super) fn next(&self, best: CandidateId, may_begin: bool) -> Option<u64> {
+        if self.stats.seconds > SHARE * self.searched_seconds {
+            return None;
+        }
         match &self.pass {
             Some(pass) if pass.best == best => pass.next.filter(|_| pass.tried < self.limit),
             _ => (may_begin && self.limit > 0).then_some(0),
@@ -109,6 +118,11 @@ impl Pruning {
         pass.begun_with = best;
     }
 
+    /// A candidate of another proposer was judged.
+    pub(super) fn searched(&mut self, seconds: f64) {
+        self.searched_seconds += seconds;
+    }
+
     pub(super) fn judged(&mut self, returned: Return<'_>) {
         self.stats.seconds += returned.seconds;
         returned.count_in(&mut self.stats);
@@ -139,6 +153,8 @@ mod tests {
     use packevolve_contract::evaluation::Measurement;
 
     use super::*;
+    use crate::search::bandit::Reward;
+    use crate::search::candidate::Outcome;
 
     fn interval(score: f64, half_width: f64) -> Interval {
         Interval { score, half_width }
@@ -185,6 +201,20 @@ mod tests {
         pruning.tried(&best(9), 1);
         assert_eq!(pruning.next(CandidateId(9), true), None, "the pass has used up its attempts");
         assert_eq!(pruning.stats().unwrap().tried, 6);
+    }
+
+    #[test]
+    fn cuts_take_at_most_a_quarter_of_the_time_of_all_others() {
+        let mut pruning = Pruning::new(6);
+        let of_a_cut = |seconds| Return { outcome: &Outcome::Outclassed, reward: Reward::Nothing, seconds };
+        pruning.searched(40.0);
+        pruning.tried(&best(7), 0);
+        pruning.judged(of_a_cut(10.0));
+        assert_eq!(pruning.next(CandidateId(7), true), Some(1));
+        pruning.judged(of_a_cut(0.1));
+        assert_eq!((pruning.next(CandidateId(7), true), pruning.next(CandidateId(9), true)), (None, None));
+        pruning.searched(0.4);
+        assert_eq!(pruning.next(CandidateId(7), false), Some(1));
     }
 
     #[test]
