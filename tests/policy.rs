@@ -1,5 +1,6 @@
 //! `target: policy`: a run that evolves whole rebalances, from its first event to its replay and its package.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use packevolve::config::Asset;
@@ -64,6 +65,10 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
+    let front: serde_json::Value = serde_json::from_str(&printed(&["top", "--front", "--format", "json"])).unwrap();
+    let listed = front["candidates"].as_array().unwrap().iter().map(|row| row["candidate"].as_u64().unwrap());
+    let members = run.search.elites().front().map(|member| member.candidate.0);
+    assert_eq!(listed.collect::<BTreeSet<_>>(), members.collect::<BTreeSet<_>>());
     let compared = printed(&["diff", "seed", "best"]);
     assert!(compared.contains("balance won") && compared.contains("to uneven GPUs"), "{compared}");
     assert!(!compared.contains("gap %"), "policies have no cases: {compared}");

@@ -33,6 +33,9 @@ pub struct Top {
     /// List all candidates with a score; rejected ones and those stopped early have none
     #[arg(long, conflicts_with = "count")]
     all: bool,
+    /// List the Pareto front, which trades one part of the score for the other
+    #[arg(long, conflicts_with_all = ["count", "all"])]
+    front: bool,
     /// Of a run whose target is policy: settings whose `deployment` prices what was measured, instead of the run's
     #[arg(long, value_name = "FILE")]
     deployment: Option<PathBuf>,
@@ -52,11 +55,15 @@ impl Top {
     pub fn run(&self) -> Result<(), CommandError> {
         let run = self.run.open()?;
         let best = run.search.best().map(|best| best.candidate);
-        let count = if self.all { usize::MAX } else { self.count.get() };
-        let candidates = match &self.deployment {
+        let count = if self.all || self.front { usize::MAX } else { self.count.get() };
+        let mut candidates = match &self.deployment {
             Some(path) => priced(&run, &Config::read(Some(path))?.serving()?, count)?,
             None => inspect::top(&run.search, count),
         };
+        if self.front {
+            let front: Vec<CandidateId> = run.search.elites().front().map(|member| member.candidate).collect();
+            candidates.retain(|row| front.contains(&row.candidate));
+        }
         let json = TopJson { format: FORMAT, best, candidates };
         let cases = &run.search.origin().cases;
         Ok(self.format.print(&json, |terminal| text(&json, cases, self.deployment.is_some(), terminal))?)

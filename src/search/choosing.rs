@@ -23,6 +23,10 @@ const MAX_INSPIRATIONS: usize = 3;
 const REWRITES: f64 = 0.2;
 const CROSSOVERS: f64 = 0.2;
 
+/// The share of policies' parents that come from the front instead of an island. Islands keep what scores best at the prices
+/// of the run, and the front is also for those who have others.
+const FROM_FRONT: f64 = 0.4;
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     Attempt(Attempt),
@@ -214,7 +218,13 @@ impl Search {
         let turn = usize::try_from(attempt % count as u64).expect("BUG: fewer islands than a usize holds");
         let island = (0..count).map(|on| (turn + on) % count).find(|at| !self.islands.members(*at).is_empty())?;
         let times_chosen = |id: CandidateId| self.known(id).times_chosen;
-        let parent = select::parent(self.islands.members(island), times_chosen, &mut rng)?;
+        let from_front = self.settings().evaluation.policy.is_some() && rng.random_bool(FROM_FRONT);
+        let parent = if from_front {
+            let front: Vec<Member> = self.elites.front().copied().collect();
+            select::least_chosen(&front, times_chosen, &mut rng)?
+        } else {
+            select::parent(self.islands.members(island), times_chosen, &mut rng)?
+        };
         let others = select::inspirations(&self.ranked(), parent, MAX_INSPIRATIONS, &mut rng);
         let is_busy = self.is_busy() || self.is_exhausted();
         let can = |proposer| match proposer {
@@ -225,7 +235,8 @@ impl Search {
         let (proposer, operator) = self.credit.choose(can)?;
         let form = matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty()));
         let inspirations = others.into_iter().take(shown(proposer)).collect();
-        let outclassed_below = self.islands.admission_score(island);
+        // A low score does not keep a policy off the front.
+        let outclassed_below = self.islands.admission_score(island).filter(|_| !from_front);
         let of = Selection::of(proposer, island, parent);
         Some(Selection { inspirations, outclassed_below, operator, form, ..of })
     }

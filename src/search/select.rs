@@ -17,6 +17,16 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
+/// Draws one of `members`, the less often it was chosen, the likelier, whatever its rank. `None` without members.
+pub fn least_chosen(
+    members: &[Member],
+    times_chosen: impl Fn(CandidateId) -> u64,
+    rng: &mut Stream,
+) -> Option<CandidateId> {
+    let weight = |member: &Member| 1.0 / (1.0 + times_chosen(member.candidate) as f64);
+    members.choose_weighted(rng, weight).ok().map(|member| member.candidate)
+}
+
 pub fn anyone(members: &[Member], rng: &mut Stream) -> Option<Member> {
     members.choose(rng).copied()
 }
@@ -39,23 +49,33 @@ mod tests {
     use super::*;
     use packevolve_contract::stream::{Purpose, stream};
 
-    fn draws(times_chosen: impl Fn(CandidateId) -> u64 + Copy) -> [usize; 3] {
+    fn draws(draw: impl Fn(&[Member], &mut Stream) -> Option<CandidateId>) -> [usize; 3] {
         let member = |(candidate, score)| Member::at(CandidateId(candidate), score, score);
         let members = [(0, 0.9), (1, 0.5), (2, 0.1)].map(member);
         let mut counts = [0; 3];
         for number in 0..1000 {
             let mut rng = stream(1, number, Purpose::Selection);
-            counts[parent(&members, times_chosen, &mut rng).unwrap().index()] += 1;
+            counts[draw(&members, &mut rng).unwrap().index()] += 1;
         }
         counts
     }
 
+    fn first_is_worn(candidate: CandidateId) -> u64 {
+        if candidate.0 == 0 { 99 } else { 0 }
+    }
+
     #[test]
     fn the_better_and_the_less_often_chosen_are_likelier() {
-        let fresh = draws(|_| 0);
+        let fresh = draws(|members, rng| parent(members, |_| 0, rng));
         assert!(fresh[0] > fresh[1] && fresh[1] > fresh[2] && fresh[2] > 0, "{fresh:?}");
-        let worn = draws(|candidate| if candidate.0 == 0 { 99 } else { 0 });
+        let worn = draws(|members, rng| parent(members, first_is_worn, rng));
         assert!(worn[0] < worn[1], "{worn:?}");
+    }
+
+    #[test]
+    fn the_less_often_chosen_are_likelier_whatever_their_rank() {
+        let worn = draws(|members, rng| least_chosen(members, first_is_worn, rng));
+        assert!(worn[0] < 40 && worn[1].abs_diff(worn[2]) < 100, "{worn:?}");
     }
 
     #[test]
