@@ -322,7 +322,6 @@ mod tests {
     use crate::config::Asset;
     use crate::edit::proposal::NAME_LENGTH;
     use crate::proposer::catalogue::gather;
-    use crate::proposer::parts::{Without, without_parts};
     use crate::proposer::syntax::functions;
 
     const PARENT: &str = "import torch\n\n\n# EVOLVE-BLOCK-START\ndef balanced_packing(weight, num_packs):\n    \
@@ -412,29 +411,6 @@ mod tests {
         }
         assert!(varied >= 60, "{varied}");
         assert!(propose(PARENT, &policies(), None, &mut stream(3, 1, Purpose::Proposal), &|_| false).is_none());
-    }
-
-    #[test]
-    fn a_program_without_a_part_differs_in_that_part_alone() {
-        let mut rng = stream(3, 7, Purpose::Proposal);
-        let (_, proposal) = propose(POLICY, &policies(), None, &mut rng, &|_| false).unwrap();
-        let composed = proposal.edit.apply(POLICY).unwrap();
-        // A change beside the parts, which stays.
-        let program = composed.replace("    plan = old.copy()\n", "    plan = old.copy() + 0\n");
-        assert_ne!(program, composed);
-        let recipe = Recipe::of(&program, &policies()[0]).unwrap();
-        let parts = without_parts(&program, &policies()).unwrap();
-        let can_go = |part: &&Part| !["forecast_last", "fresh_greedy"].contains(&part.block.as_str());
-        let blocks: Vec<&str> = recipe.parts().iter().filter(can_go).map(|part| part.block.as_str()).collect();
-        assert_eq!(parts.iter().map(|without| without.block.as_str()).collect::<Vec<_>>(), blocks);
-        for Without { block, says, program: less } in &parts {
-            let calls = |program: &str| program.matches(&format!(" _{block}(")).count();
-            assert!(calls(less) < calls(&program) && less.contains("old.copy() + 0"), "{block}:\n{less}");
-            assert!(!says.is_empty() && !says.contains('{'), "{says}");
-            let left = Recipe::of(less, &policies()[0]).unwrap();
-            assert!(recipe.parts().len() - left.parts().len() <= 1, "{block}");
-        }
-        assert_eq!(without_parts(POLICY, &policies()), None, "it is not composed");
     }
 
     #[test]

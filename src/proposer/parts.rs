@@ -33,3 +33,45 @@ pub fn without_parts(program: &str, catalogues: &[Catalogue]) -> Option<Vec<With
     };
     Some(recipe.parts().iter().enumerate().filter_map(without).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use packevolve_contract::stream::{Purpose, stream};
+
+    use super::*;
+    use crate::config::Asset;
+    use crate::proposer::catalogue::gather;
+    use crate::proposer::compose;
+    use crate::proposer::frame::Frame;
+
+    const POLICY: &str = include_str!("../../candidates/policy.py");
+
+    fn policies() -> Vec<Catalogue> {
+        let all = gather(&Asset::Shipped("candidates/blocks")).unwrap();
+        let all = all.iter().map(|text| Catalogue::parse(text).unwrap());
+        all.filter(|catalogue| catalogue.frame() == Frame::Policy).collect()
+    }
+
+    #[test]
+    fn a_program_without_a_part_differs_in_that_part_alone() {
+        let mut rng = stream(3, 7, Purpose::Proposal);
+        let (_, proposal) = compose::propose(POLICY, &policies(), None, &mut rng, &|_| false).unwrap();
+        let composed = proposal.edit.apply(POLICY).unwrap();
+        // A change beside the parts, which stays.
+        let program = composed.replace("    plan = old.copy()\n", "    plan = old.copy() + 0\n");
+        assert_ne!(program, composed);
+        let recipe = Recipe::of(&program, &policies()[0]).unwrap();
+        let parts = without_parts(&program, &policies()).unwrap();
+        let can_go = |part: &&Part| !["forecast_last", "fresh_greedy"].contains(&part.block.as_str());
+        let blocks: Vec<&str> = recipe.parts().iter().filter(can_go).map(|part| part.block.as_str()).collect();
+        assert_eq!(parts.iter().map(|without| without.block.as_str()).collect::<Vec<_>>(), blocks);
+        for Without { block, says, program: less } in &parts {
+            let calls = |program: &str| program.matches(&format!(" _{block}(")).count();
+            assert!(calls(less) < calls(&program) && less.contains("old.copy() + 0"), "{block}:\n{less}");
+            assert!(!says.is_empty() && !says.contains('{'), "{says}");
+            let left = Recipe::of(less, &policies()[0]).unwrap();
+            assert!(recipe.parts().len() - left.parts().len() <= 1, "{block}");
+        }
+        assert_eq!(without_parts(POLICY, &policies()), None, "it is not composed");
+    }
+}

@@ -196,7 +196,7 @@ impl Beside {
                 Some(verdict) if verdict.is_lost() => "it helps",
                 Some(verdict) if verdict.is_won() => "it does harm",
                 Some(_) => "no difference can be seen",
-                None => "without it there is no valid plan",
+                None => "the program without it is rejected",
             };
             format!("{}: {worth} ({})", program.name, program.about)
         };
