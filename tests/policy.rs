@@ -5,10 +5,13 @@ use std::sync::LazyLock;
 use packevolve::config::Asset;
 use packevolve::proposer::catalogue::{Catalogue, gather};
 use packevolve::proposer::compose;
+use packevolve::proposer::parts::{Without, without_parts};
 use packevolve::run::fold::Run;
 use packevolve_contract::stream::{Purpose, stream};
+use serde_json::Value;
 
-use crate::support::{Output, World, judge, repository, skip::skip, text_of};
+use crate::json;
+use crate::support::{Output, World, finished, judge, repository, skip::skip, text_of};
 
 const NAME: &str = "policies";
 const POLICY: &str = "
@@ -125,6 +128,138 @@ fn a_report_of_policies_has_their_front_and_no_cases() {
         "the table of the front is that of packing"
     );
     assert!(!page.contains("Gap to the lower bound in each case"));
+}
+
+/// Programs measured beside the best on one chain: DeepSeek's planner, the front, and the best without its parts.
+static BESIDE: LazyLock<Value> = LazyLock::new(|| {
+    let eplb = repository("candidates/eplb.py").display().to_string();
+    let parts = if parts_of_best().is_some() { &["--without-parts"][..] } else { &[] };
+    let arguments =
+        [&["compare", &eplb, "--front", "--chains", "1", "--format", "json", "--run", NAME], parts].concat();
+    FINISHED.world.run(&arguments).ends(0).json()
+});
+
+/// The best without each of its blocks; `None` if it is not put together from blocks.
+fn parts_of_best() -> Option<Vec<Without>> {
+    let run = run();
+    let best = run.search.best().unwrap().candidate;
+    let catalogues: Vec<Catalogue> =
+        run.search.origin().catalogues.iter().map(|text| Catalogue::parse(text).unwrap()).collect();
+    without_parts(&run.programs.program(best).unwrap(), &catalogues)
+}
+
+fn of_kind<'a>(beside: &'a Value, kind: &str) -> Vec<&'a Value> {
+    beside["programs"].as_array().unwrap().iter().filter(|program| program["kind"] == kind).collect()
+}
+
+#[test]
+fn programs_are_measured_beside_the_best_on_the_same_chains() {
+    let schema = World::new().run(&["schema", "compare"]).ends(0).json();
+    json::check(&BESIDE, &schema, &schema).unwrap();
+    let programs = BESIDE["programs"].as_array().unwrap();
+    assert_eq!((&programs[0]["kind"], of_kind(&BESIDE, "best").len()), (&Value::from("best"), 1));
+    let [eplb] = of_kind(&BESIDE, "file")[..] else { panic!("{programs:?}") };
+    let imbalance = |program: &Value, whose: &str| program["policy"][whose]["imbalance"].as_f64().unwrap();
+    // What DeepSeek's planner loses follows from the chains alone.
+    let measured = programs.iter().filter(|program| program["rejection"].is_null());
+    assert!(measured.clone().count() >= 2);
+    assert!(measured.clone().all(|one| imbalance(one, "baseline_lost") == imbalance(eplb, "baseline_lost")));
+    let (own, planner) = (imbalance(eplb, "lost"), imbalance(eplb, "baseline_lost"));
+    assert!((own / planner - 1.0).abs() < 0.05, "the planner beside itself: {own} and {planner}");
+    assert!(measured.skip(1).all(|program| program["verdict"]["rounds"] == 1));
+    let without: Vec<&str> =
+        of_kind(&BESIDE, "without").iter().map(|program| program["name"].as_str().unwrap()).collect();
+    let parts = parts_of_best().unwrap_or_default();
+    assert_eq!(without, parts.iter().map(|part| part.block.as_str()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_report_shows_what_was_measured_beside_the_best() {
+    let world = &FINISHED.world;
+    world.write("beside.json", BESIDE.to_string());
+    world.run(&["report", "--run", NAME, "-o", "beside.html", "--beside", "beside.json"]).ends(0);
+    let page = std::fs::read_to_string(world.path("beside.html")).unwrap();
+    assert!(page.contains("<section id=\"beside\"") && page.contains(">eplb<"), "{page}");
+    for part in parts_of_best().unwrap_or_default() {
+        assert!(page.contains(&format!("without {}", part.block)), "{}", part.block);
+    }
+    let alone = printed(&["report", "-o", "-"]);
+    assert!(!alone.contains("id=\"beside\""));
+}
+
+#[test]
+fn figures_on_other_chains_or_at_other_prices_are_refused() {
+    let world = &FINISHED.world;
+    let other = |path: &str, value: Value| {
+        let mut beside = BESIDE.clone();
+        *beside.pointer_mut(path).unwrap() = value;
+        beside
+    };
+    let refused = |files: &[&str]| {
+        let given = ["report", "--run", NAME, "-o", "none.html", "--beside"];
+        let arguments = [&given[..], files].concat();
+        let output = world.run(&arguments).ends(3);
+        assert!(!world.path("none.html").exists());
+        output
+    };
+    for (path, value, text) in [
+        ("/chains/loads_digest", Value::from("another"), "other loads"),
+        ("/chains/seed", Value::from(1), "other chains"),
+        ("/chains/prices/window", Value::from(77.0), "the prices of another deployment"),
+        ("/chains/topology/nodes", Value::from(1), "another topology"),
+    ] {
+        world.write("other.json", other(path, value).to_string());
+        refused(&["other.json"]).tells_one_error(&["other.json does not go with this run", text]);
+    }
+    world.write("beside_one.json", BESIDE.to_string());
+    world.write("two.json", other("/chains/count", Value::from(2)).to_string());
+    refused(&["beside_one.json", "two.json"]).tells_one_error(&["two.json", "another number of chains"]);
+    world.write("text.json", "{}");
+    refused(&["text.json"]).tells_one_error(&["text.json was not printed by `packevolve compare --format json`"]);
+}
+
+#[test]
+fn a_run_of_packers_has_nothing_to_compare_by_lost_time() {
+    let eplb = repository("candidates/eplb.py").display().to_string();
+    let refused = finished::world().run(&["compare", &eplb, "--run", finished::NAME]).ends(3);
+    refused.tells_one_error(&["the target of this run is packing"]);
+}
+
+/// A source of an engine that plans from what is in force, and imports from the engine.
+const OF_ENGINE: &str = "\
+\"\"\"A planner.\"\"\"
+import numpy as np
+from .abstract import (
+    AbstractEplbPolicy,
+)
+
+
+class DefaultEplbPolicy(AbstractEplbPolicy):
+    @classmethod
+    def rebalance_experts(cls, weight, replicas, groups, nodes, ranks, old=None):
+        assert isinstance(np.zeros(1), np.ndarray) and nodes == 2
+        return old.flip(1)
+";
+
+#[test]
+fn an_engines_planner_becomes_a_program_that_needs_no_engine() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    let folder = world.path("tree/vllm/distributed/eplb/policy");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("default.py"), OF_ENGINE).unwrap();
+    let engines = repository("tests/engines").display().to_string();
+    let script = format!(
+        "import sys; sys.path.insert(0, {engines:?})\nimport pathlib, programs, torch\nspace = {{}}\n\
+         exec(programs.program(programs.PLANNERS['vllm'], pathlib.Path('tree'), '1.0'), space)\n\
+         plan = space['rebalance_experts'](torch.ones(1, 3), 4, 2, 2, 2, old_phy2log=torch.tensor([[0, 1, 2, 0]]))\n\
+         print([part.tolist() for part in plan])\n"
+    );
+    let output = world.tool(python.to_str().unwrap(), &["-B", "-c", &script]).ends(0);
+    assert_eq!(output.stdout, "[[[0, 2, 1, 0]], [[[0, 3], [2, -1], [1, -1]]], [[2, 1, 1]]]\n");
 }
 
 /// A program of building blocks: an improved plan in force.

@@ -50,7 +50,7 @@ pub struct Compare {
     format: Format,
 }
 
-/// A program that is to be measured.
+/// A program to measure.
 struct Asked {
     name: String,
     kind: Kind,

@@ -17,8 +17,8 @@ pub struct Without {
 }
 
 /// The program without each of its blocks, in the order of its recipe: without its call, or with the plain block of its kind
-/// if every program has one. What else was done to the program stays, as far as it is not in the same lines. `None` if the
-/// program is not composed of these catalogues.
+/// if every program has one. Other changes to the program stay, unless they are in the same lines. `None` if the program is
+/// not composed of these catalogues.
 pub fn without_parts(program: &str, catalogues: &[Catalogue]) -> Option<Vec<Without>> {
     let (catalogue, recipe) = composed_of(program, catalogues)?;
     let (region, functions) = region_with_entry(program, recipe.frame().entry())?;

@@ -1,6 +1,7 @@
 //! Beside: programs measured beside the best on chains that the search never saw: balance against what is moved, and lost time.
 
 use crate::view::beside::{Beside, COLUMNS, Kind, Measured};
+use crate::view::format::{percent, score};
 use crate::view::plot::{Axis, Chart, Ink, Layer, Mark, Name, Path, Scale};
 use crate::view::report::data::{LONGEST, ReportData};
 use crate::view::report::front::LEAST_MOVED;
@@ -40,7 +41,7 @@ fn figure(beside: &Beside) -> Figure {
     };
     let label =
         "Balance against what is moved: the best of the run, its front, other programs, and the best without its parts";
-    let mut figure = Figure::new(&chart, [470, 340], label, table(beside));
+    let mut figure = Figure::new(&chart, [470, 340], label, places(beside));
     let keys = [
         ("◆", "k-best", Kind::Best, "the best"),
         ("●", "k-best", Kind::Front, "on the front of the run"),
@@ -92,6 +93,17 @@ fn name(program: &Measured) -> Name {
 fn table(beside: &Beside) -> Table {
     let mut table = Table::new("Lost time on the same chains, the least first", COLUMNS);
     for (program, cells) in beside.rows() {
+        table.row(cells).is_best = program.kind == Kind::Best;
+    }
+    table.with_class(0, "name")
+}
+
+/// The numbers of the figure.
+fn places(beside: &Beside) -> Table {
+    let mut table = Table::new("Where each program is in the figure", "program|moved, %#|balance served#");
+    for (program, _) in beside.rows() {
+        let Some(policy) = &program.policy else { continue };
+        let cells = [program.label(), percent(policy.moved), score(policy.served_balancedness)];
         table.row(cells).is_best = program.kind == Kind::Best;
     }
     table.with_class(0, "name")
