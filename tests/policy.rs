@@ -95,9 +95,7 @@ fn other_prices_on_a_finished_run_measure_nothing_again() {
         world.run(&arguments).ends(0).json()
     };
     let (own, priced) = (top(&[]), top(&["--deployment", "prices.yaml"]));
-    let of = |json: &serde_json::Value, part: &str| {
-        json["candidates"][0]["scores"]["policy"]["lost"][part].as_f64().unwrap()
-    };
+    let of = |json: &Value, part: &str| json["candidates"][0]["scores"]["policy"]["lost"][part].as_f64().unwrap();
     assert!(of(&own, "planning") > 0.0);
     assert_eq!((of(&priced, "planning"), of(&priced, "transfer")), (0.0, 0.0));
     let table = world.run(&["top", "--deployment", "prices.yaml", "--run", NAME]).ends(0).stdout;
@@ -298,7 +296,7 @@ fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_
         };
         let (one, other) = (rank("one"), rank("other"));
         assert_eq!(one, other, "two ranks plan differently");
-        let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
+        let printed: Value = serde_json::from_str(&one).unwrap();
         let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
         let moved: Vec<f64> = serde_json::from_value(printed["moved"].clone()).unwrap();
         assert!(moved[0] < 0.8 * moved[1], "it is measured as a fresh plan: {printed}");
@@ -325,7 +323,7 @@ fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
             let arguments = ["-B", script.to_str().unwrap(), engine, &package, &folder];
             let output = world.tool(python.to_str().unwrap(), &arguments).ends(0);
             assert!(output.stderr.contains("ok      a_policy_is_given_what_is_in_force"), "{}", output.stderr);
-            let counted: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+            let counted: Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
             assert!(counted["checks"].as_u64().unwrap() >= least && counted["failed"] == 0, "{package}: {counted}");
         }
     }

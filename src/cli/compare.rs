@@ -27,9 +27,9 @@ use crate::view::output::status;
 
 /// Measure policies beside the best of a run, on chains that its search never saw
 ///
-/// Each program and the best walk the same chains, one right after the other, so differences are those of programs. The chains
-/// are made of what the run holds out, the same ones in each call. `packevolve report --beside FILE` draws what `--format json`
-/// prints.
+/// Each program and the best walk the same chains, one right after the other, so differences are those of programs. The
+/// chains are made of what the run holds out, the same ones in each call. `packevolve report --beside FILE` draws what
+/// `--format json` prints.
 #[derive(Debug, Args)]
 pub struct Compare {
     /// Programs with a function `rebalance_experts`

@@ -1,5 +1,5 @@
-//! Beside: programs measured beside the best policy of a run, on chains that its search never saw: serving engines' planners,
-//! the rest of the front, the best without one of its parts.
+//! Beside: programs measured beside the best policy of a run, on chains that its search never saw: serving engines'
+//! planners, the rest of the front, the best without one of its parts.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ use crate::view::table::Table;
 use crate::view::terminal::Terminal;
 
 /// The columns of [`Beside::rows`].
-pub(crate) const COLUMNS: &str =
-    "program|lost,\ns#|more than\nthe best, s#|score#|score less\nthe best's#|served#|moved\n%#|plan,\nms#";
+pub(crate) const COLUMNS: &str = "program|lost,\ns#|more than\nthe best, s#|score#|score less\nthe best's#|served#|\
+                                  moved\n%#|plan,\nms#";
 
-/// The result of `packevolve compare`. The shape of its JSON is part of the interface, and `packevolve report --beside` reads
-/// it.
+/// The result of `packevolve compare`. The shape of its JSON is part of the interface, and `packevolve report --beside`
+/// reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Beside {
     pub format: u32,
@@ -46,6 +46,9 @@ pub struct Chains {
     pub count: usize,
     /// Keys them.
     pub seed: u64,
+    /// How many chains the run holds out, of which these are made. 0: they are made of those of the search, if those were
+    /// read.
+    pub held_out: usize,
     pub prices: Serving,
 }
 
@@ -112,6 +115,7 @@ impl Chains {
             topology: settings.evaluation.topology.clone(),
             windows: policy.chain_windows,
             count,
+            held_out: settings.evaluation.held_out_windows,
             seed: stream(settings.rng_seed, 0, Purpose::Beside).random(),
             prices: policy.deployment,
         })
@@ -123,7 +127,7 @@ impl Chains {
             (Unlike::Loads, self.loads_digest != other.loads_digest),
             (Unlike::Topology, self.topology != other.topology),
             (Unlike::Windows, self.windows != other.windows),
-            (Unlike::Seed, self.seed != other.seed),
+            (Unlike::Seed, (self.seed, self.held_out) != (other.seed, other.held_out)),
             (Unlike::Count, self.count != other.count),
             (Unlike::Prices, self.prices != other.prices),
         ];
@@ -181,9 +185,13 @@ impl Beside {
         let planner = self.best().map_or(String::new(), |best| {
             format!(" DeepSeek's planner loses {:.3} s of a window there: score 0.", best.baseline_lost.total())
         });
+        let whence = match self.chains.held_out {
+            0 => "none of them held out from the search",
+            _ => "which the search never saw",
+        };
         format!(
-            "On {chains} of {windows} windows that the search never saw, each window {} s.{planner} A difference of scores \
-             within its uncertainty (±) is none.",
+            "On {chains} of {windows} windows of {} s, {whence}.{planner} A difference of scores within its uncertainty (±) \
+             is none.",
             prices.window
         )
     }

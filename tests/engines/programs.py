@@ -2,9 +2,9 @@
 
     python programs.py CACHE
 
-CACHE is the folder of the engines' sources, which are fetched if it lacks them; `make engines` has it in `target/engines`. The
-programs go to its folder `programs`. Each holds a source of an engine without its imports of the engine, and calls it as the
-engine does, with the plan in force where the engine hands it on.
+CACHE is the folder of the engines' sources, which are fetched if it lacks them; `make engines` has it in
+`target/engines`. The programs go to its folder `programs`. Each holds a source of an engine without its imports of the
+engine, and calls it as the engine does, with the plan in force where the engine hands it on.
 """
 
 import ast

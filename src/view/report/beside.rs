@@ -1,4 +1,5 @@
-//! Beside: programs measured beside the best on chains that the search never saw: balance against what is moved, and lost time.
+//! Beside: programs measured beside the best on chains that the search never saw: balance against what is moved, and lost
+//! time.
 
 use crate::view::beside::{Beside, COLUMNS, Kind, Measured};
 use crate::view::format::{percent, score};
