@@ -364,12 +364,18 @@ fn the_marks_are_printed_beside_what_a_policy_reaches_and_moves() {
         let row = |layer| (0..256).map(|expert| load(layer, expert).to_string()).collect::<Vec<_>>().join(",");
         world.write(&format!("loads/dsv3_sglang/{name}.csv"), format!("{}\n{}\n", row(0), row(1)));
     }
+    // Another model, whose loads do not change: there is nothing to correct.
+    let same = serde_json::json!([(0..64).map(|expert| 10 + expert * 37 % 101).collect::<Vec<_>>()]);
+    std::fs::create_dir_all(world.path("loads/olmoe")).unwrap();
+    let domains = serde_json::json!({"olmoe": {"a": same, "b": same, "c": same}});
+    world.write("loads/olmoe/olmoe_expert_counts.json", domains.to_string());
     let (script, program) = (repository("tests/engines/marks.py"), repository("candidates/policy.py"));
     let arguments = ["-B", script.to_str().unwrap(), "--loads", "loads", "--limit", "1e9", program.to_str().unwrap()];
     let output = world.tool(python.to_str().unwrap(), &arguments);
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = output.stdout.lines().filter(|line| line.contains("| policy ")).map(cells).collect();
     let of = |policy: &str| rows.iter().find(|row| row[1] == policy && row[2] == "policy");
+    assert!(output.stdout.contains("no: the plan in force serves as well"), "{output:?}");
     for policy in ["global", "hierarchical"] {
         let row = of(policy).unwrap_or_else(|| panic!("{output:?}"));
         assert!(row[3].parse::<f64>().unwrap() > 50.0 && row[4].parse::<f64>().unwrap() > 0.8, "{row:?}");
