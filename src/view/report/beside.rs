@@ -29,7 +29,10 @@ fn joined(all: &[Beside]) -> Option<Beside> {
 }
 
 fn parts(beside: &Beside) -> Vec<Part> {
-    let mut parts = vec![Part::Paragraph(beside.lead()), Part::Table(table(beside)), Part::Figure(figure(beside))];
+    let mut parts = vec![Part::Paragraph(beside.lead()), Part::Table(table(beside))];
+    if beside.programs.iter().filter_map(place).count() > 1 {
+        parts.push(Part::Figure(figure(beside)));
+    }
     parts.extend(beside.parts().into_iter().map(Part::Paragraph));
     parts
 }
