@@ -19,7 +19,7 @@ fn schema(command: &str) -> Value {
 
 /// Checks a value against a schema of the kinds that schemas here are made of. A field that the schema does not name is
 /// an error too.
-fn check(value: &Value, shape: &Value, root: &Value) -> Result<(), String> {
+pub fn check(value: &Value, shape: &Value, root: &Value) -> Result<(), String> {
     let known = fields(value, shape, root)?;
     let unknown = value.as_object().and_then(|object| object.keys().find(|field| !known.contains(*field)));
     unknown.map_or(Ok(()), |field| Err(format!("the schema has no {field}")))

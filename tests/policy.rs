@@ -6,10 +6,13 @@ use std::sync::LazyLock;
 use packevolve::config::Asset;
 use packevolve::proposer::catalogue::{Catalogue, gather};
 use packevolve::proposer::compose;
+use packevolve::proposer::parts::{Without, without_parts};
 use packevolve::run::fold::Run;
 use packevolve_contract::stream::{Purpose, stream};
+use serde_json::Value;
 
-use crate::support::{Output, World, judge, repository, skip::skip, text_of};
+use crate::json;
+use crate::support::{Output, World, finished, judge, repository, skip::skip, text_of};
 
 const NAME: &str = "policies";
 const POLICY: &str = "
@@ -97,9 +100,7 @@ fn other_prices_on_a_finished_run_measure_nothing_again() {
         world.run(&arguments).ends(0).json()
     };
     let (own, priced) = (top(&[]), top(&["--deployment", "prices.yaml"]));
-    let of = |json: &serde_json::Value, part: &str| {
-        json["candidates"][0]["scores"]["policy"]["lost"][part].as_f64().unwrap()
-    };
+    let of = |json: &Value, part: &str| json["candidates"][0]["scores"]["policy"]["lost"][part].as_f64().unwrap();
     assert!(of(&own, "planning") > 0.0);
     assert_eq!((of(&priced, "planning"), of(&priced, "transfer")), (0.0, 0.0));
     let table = world.run(&["top", "--deployment", "prices.yaml", "--run", NAME]).ends(0).stdout;
@@ -130,6 +131,138 @@ fn a_report_of_policies_has_their_front_and_no_cases() {
         "the table of the front is that of packing"
     );
     assert!(!page.contains("Gap to the lower bound in each case"));
+}
+
+/// Programs measured beside the best on one chain: DeepSeek's planner, the front, and the best without its parts.
+static BESIDE: LazyLock<Value> = LazyLock::new(|| {
+    let eplb = repository("candidates/eplb.py").display().to_string();
+    let parts = if parts_of_best().is_some() { &["--without-parts"][..] } else { &[] };
+    let arguments =
+        [&["compare", &eplb, "--front", "--chains", "1", "--format", "json", "--run", NAME], parts].concat();
+    FINISHED.world.run(&arguments).ends(0).json()
+});
+
+/// The best without each of its blocks; `None` if it is not put together from blocks.
+fn parts_of_best() -> Option<Vec<Without>> {
+    let run = run();
+    let best = run.search.best().unwrap().candidate;
+    let catalogues: Vec<Catalogue> =
+        run.search.origin().catalogues.iter().map(|text| Catalogue::parse(text).unwrap()).collect();
+    without_parts(&run.programs.program(best).unwrap(), &catalogues)
+}
+
+fn of_kind<'a>(beside: &'a Value, kind: &str) -> Vec<&'a Value> {
+    beside["programs"].as_array().unwrap().iter().filter(|program| program["kind"] == kind).collect()
+}
+
+#[test]
+fn programs_are_measured_beside_the_best_on_the_same_chains() {
+    let schema = World::new().run(&["schema", "compare"]).ends(0).json();
+    json::check(&BESIDE, &schema, &schema).unwrap();
+    let programs = BESIDE["programs"].as_array().unwrap();
+    assert_eq!((&programs[0]["kind"], of_kind(&BESIDE, "best").len()), (&Value::from("best"), 1));
+    let [eplb] = of_kind(&BESIDE, "file")[..] else { panic!("{programs:?}") };
+    let imbalance = |program: &Value, whose: &str| program["policy"][whose]["imbalance"].as_f64().unwrap();
+    // What DeepSeek's planner loses follows from the chains alone.
+    let measured = programs.iter().filter(|program| program["rejection"].is_null());
+    assert!(measured.clone().count() >= 2);
+    assert!(measured.clone().all(|one| imbalance(one, "baseline_lost") == imbalance(eplb, "baseline_lost")));
+    let (own, planner) = (imbalance(eplb, "lost"), imbalance(eplb, "baseline_lost"));
+    assert!((own / planner - 1.0).abs() < 0.05, "the planner beside itself: {own} and {planner}");
+    assert!(measured.skip(1).all(|program| program["verdict"]["rounds"] == 1));
+    let without: Vec<&str> =
+        of_kind(&BESIDE, "without").iter().map(|program| program["name"].as_str().unwrap()).collect();
+    let parts = parts_of_best().unwrap_or_default();
+    assert_eq!(without, parts.iter().map(|part| part.block.as_str()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_report_shows_what_was_measured_beside_the_best() {
+    let world = &FINISHED.world;
+    world.write("beside.json", BESIDE.to_string());
+    world.run(&["report", "--run", NAME, "-o", "beside.html", "--beside", "beside.json"]).ends(0);
+    let page = std::fs::read_to_string(world.path("beside.html")).unwrap();
+    assert!(page.contains("<section id=\"beside\"") && page.contains(">eplb<"), "{page}");
+    for part in parts_of_best().unwrap_or_default() {
+        assert!(page.contains(&format!("without {}", part.block)), "{}", part.block);
+    }
+    let alone = printed(&["report", "-o", "-"]);
+    assert!(!alone.contains("id=\"beside\""));
+}
+
+#[test]
+fn figures_on_other_chains_or_at_other_prices_are_refused() {
+    let world = &FINISHED.world;
+    let other = |path: &str, value: Value| {
+        let mut beside = BESIDE.clone();
+        *beside.pointer_mut(path).unwrap() = value;
+        beside
+    };
+    let refused = |files: &[&str]| {
+        let given = ["report", "--run", NAME, "-o", "none.html", "--beside"];
+        let arguments = [&given[..], files].concat();
+        let output = world.run(&arguments).ends(3);
+        assert!(!world.path("none.html").exists());
+        output
+    };
+    for (path, value, text) in [
+        ("/chains/loads_digest", Value::from("another"), "other loads"),
+        ("/chains/seed", Value::from(1), "other chains"),
+        ("/chains/prices/window", Value::from(77.0), "the prices of another deployment"),
+        ("/chains/topology/nodes", Value::from(1), "another topology"),
+    ] {
+        world.write("other.json", other(path, value).to_string());
+        refused(&["other.json"]).tells_one_error(&["other.json does not go with this run", text]);
+    }
+    world.write("beside_one.json", BESIDE.to_string());
+    world.write("two.json", other("/chains/count", Value::from(2)).to_string());
+    refused(&["beside_one.json", "two.json"]).tells_one_error(&["two.json", "another number of chains"]);
+    world.write("text.json", "{}");
+    refused(&["text.json"]).tells_one_error(&["text.json was not printed by `packevolve compare --format json`"]);
+}
+
+#[test]
+fn a_run_of_packers_has_nothing_to_compare_by_lost_time() {
+    let eplb = repository("candidates/eplb.py").display().to_string();
+    let refused = finished::world().run(&["compare", &eplb, "--run", finished::NAME]).ends(3);
+    refused.tells_one_error(&["the target of this run is packing"]);
+}
+
+/// A source of an engine that plans from what is in force, and imports from the engine.
+const OF_ENGINE: &str = "\
+\"\"\"A planner.\"\"\"
+import numpy as np
+from .abstract import (
+    AbstractEplbPolicy,
+)
+
+
+class DefaultEplbPolicy(AbstractEplbPolicy):
+    @classmethod
+    def rebalance_experts(cls, weight, replicas, groups, nodes, ranks, old=None):
+        assert isinstance(np.zeros(1), np.ndarray) and nodes == 2
+        return old.flip(1)
+";
+
+#[test]
+fn an_engines_planner_becomes_a_program_that_needs_no_engine() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = World::new();
+    let folder = world.path("tree/vllm/distributed/eplb/policy");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("default.py"), OF_ENGINE).unwrap();
+    let engines = repository("tests/engines").display().to_string();
+    let script = format!(
+        "import sys; sys.path.insert(0, {engines:?})\nimport pathlib, programs, torch\nspace = {{}}\n\
+         exec(programs.program(programs.PLANNERS['vllm'], pathlib.Path('tree'), '1.0'), space)\n\
+         plan = space['rebalance_experts'](torch.ones(1, 3), 4, 2, 2, 2, old_phy2log=torch.tensor([[0, 1, 2, 0]]))\n\
+         print([part.tolist() for part in plan])\n"
+    );
+    let output = world.tool(python.to_str().unwrap(), &["-B", "-c", &script]).ends(0);
+    assert_eq!(output.stdout, "[[[0, 2, 1, 0]], [[[0, 3], [2, -1], [1, -1]]], [[2, 1, 1]]]\n");
 }
 
 /// A program of building blocks: an improved plan in force.
@@ -168,7 +301,7 @@ fn the_packages_for_vllm_and_sglang_start_from_what_is_in_force_and_their_ranks_
         };
         let (one, other) = (rank("one"), rank("other"));
         assert_eq!(one, other, "two ranks plan differently");
-        let printed: serde_json::Value = serde_json::from_str(&one).unwrap();
+        let printed: Value = serde_json::from_str(&one).unwrap();
         let changed = printed["changed"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
         let moved: Vec<f64> = serde_json::from_value(printed["moved"].clone()).unwrap();
         assert!(moved[0] < 0.8 * moved[1], "it is measured as a fresh plan: {printed}");
@@ -195,7 +328,7 @@ fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
             let arguments = ["-B", script.to_str().unwrap(), engine, &package, &folder];
             let output = world.tool(python.to_str().unwrap(), &arguments).ends(0);
             assert!(output.stderr.contains("ok      a_policy_is_given_what_is_in_force"), "{}", output.stderr);
-            let counted: serde_json::Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+            let counted: Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
             assert!(counted["checks"].as_u64().unwrap() >= least && counted["failed"] == 0, "{package}: {counted}");
         }
     }
@@ -236,12 +369,18 @@ fn the_marks_are_printed_beside_what_a_policy_reaches_and_moves() {
         let row = |layer| (0..256).map(|expert| load(layer, expert).to_string()).collect::<Vec<_>>().join(",");
         world.write(&format!("loads/dsv3_sglang/{name}.csv"), format!("{}\n{}\n", row(0), row(1)));
     }
+    // Another model, whose loads do not change: there is nothing to correct.
+    let same = serde_json::json!([(0..64).map(|expert| 10 + expert * 37 % 101).collect::<Vec<_>>()]);
+    std::fs::create_dir_all(world.path("loads/olmoe")).unwrap();
+    let domains = serde_json::json!({"olmoe": {"a": same, "b": same, "c": same}});
+    world.write("loads/olmoe/olmoe_expert_counts.json", domains.to_string());
     let (script, program) = (repository("tests/engines/marks.py"), repository("candidates/policy.py"));
     let arguments = ["-B", script.to_str().unwrap(), "--loads", "loads", "--limit", "1e9", program.to_str().unwrap()];
     let output = world.tool(python.to_str().unwrap(), &arguments);
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows: Vec<Vec<String>> = output.stdout.lines().filter(|line| line.contains("| policy ")).map(cells).collect();
     let of = |policy: &str| rows.iter().find(|row| row[1] == policy && row[2] == "policy");
+    assert!(output.stdout.contains("no: the plan in force serves as well"), "{output:?}");
     for policy in ["global", "hierarchical"] {
         let row = of(policy).unwrap_or_else(|| panic!("{output:?}"));
         assert!(row[3].parse::<f64>().unwrap() > 50.0 && row[4].parse::<f64>().unwrap() > 0.8, "{row:?}");

@@ -180,7 +180,7 @@ fn a_run_can_be_reported_after_any_of_its_events() {
     for count in 1..=all.len() {
         forged::write(&part.join("journal.jsonl"), &all[..count]);
         let run = Run::open(RunFolder::new(part.clone())).unwrap();
-        let page = report::html(&run, &run.entries().unwrap()).unwrap();
+        let page = report::html(&run, &run.entries().unwrap(), &[]).unwrap();
         is_harmless(&page);
         for wrong in ["NaN", "inf ", ">inf<", "-0.0000"] {
             assert!(!page.contains(wrong), "{wrong} after {count} events");
@@ -245,7 +245,7 @@ pub fn hostile_run() -> (World, Run) {
 #[test]
 fn proposals_and_programs_appear_as_text() {
     let (world, run) = hostile_run();
-    let page = report::html(&run, &run.entries().unwrap()).unwrap();
+    let page = report::html(&run, &run.entries().unwrap(), &[]).unwrap();
     is_harmless(&page);
     // In a description, an edit, a name, text and figures; and in what the run is called and the machine is said to be.
     assert!(page.matches("&lt;script&gt;alert").count() > 8, "{page}");

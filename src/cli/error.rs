@@ -13,6 +13,7 @@ use crate::values::error_kind::{Classify, ErrorKind};
 use crate::values::event::{Declined, StopReason};
 use crate::values::raw_text::NotText;
 use crate::values::shipped;
+use crate::view::beside::Unlike;
 
 /// The error that ends a command: the cause first, then notes and hints.
 #[derive(Debug)]
@@ -113,6 +114,14 @@ pub enum CliError {
     InconsistentPlan { program: String, inconsistency: String },
     #[error("the target of this run is packing, which loses no time that could have a price")]
     NotPolicy,
+    #[error("candidate {0} is not put together from the building blocks of its run, so none can be left out")]
+    NotComposed(CandidateId),
+    #[error("the loads of the run are not those that it began with: other windows would be measured")]
+    OtherLoads,
+    #[error("{} does not go with this run: it has figures on {unlike}", path.display())]
+    Unlike { path: PathBuf, unlike: Unlike },
+    #[error("{} was not printed by `packevolve compare --format json`", path.display())]
+    NotBeside { path: PathBuf, source: serde_json::Error },
     #[error("SOURCE_DATE_EPOCH is {0:?}, not a number of seconds from 0 to the year 9999")]
     Epoch(String),
     #[error("{} cannot be compared with: it {rejection}", path.display())]
@@ -159,6 +168,10 @@ impl Classify for CliError {
             | Self::OtherLayers { .. }
             | Self::NoPlanner(_)
             | Self::NotPolicy
+            | Self::NotComposed(_)
+            | Self::OtherLoads
+            | Self::Unlike { .. }
+            | Self::NotBeside { .. }
             | Self::InconsistentPlan { .. }
             | Self::Epoch(_)
             | Self::NotProposed { .. }
@@ -187,6 +200,9 @@ impl Classify for CliError {
             Self::NoHook { .. } => Some("`packevolve help measuring` has the contract of a program".to_owned()),
             Self::NotEditable(_) => Some(
                 "`program: candidates/policy.py` has one; for `balanced_packing` alone write `target: packing`".to_owned(),
+            ),
+            Self::Unlike { .. } => Some(
+                "`packevolve compare` with the same run and --chains measures what compares".to_owned(),
             ),
             Self::NotEmpty(_) | Self::WouldReplace(_) => Some("name a new folder".to_owned()),
             Self::NotProposed { reason: Declined::Unreadable { .. }, .. } => {

@@ -12,6 +12,7 @@ mod program;
 mod deployed;
 mod write;
 mod apply;
+mod compare;
 mod completions;
 mod diff;
 mod doctor;
@@ -68,6 +69,7 @@ enum Command {
     Replay(replay::Replay),
     Fsck(fsck::Fsck),
     Evaluate(evaluate::Evaluate),
+    Compare(compare::Compare),
     Apply(apply::Apply),
     Top(top::Top),
     Show(show::Show),
@@ -126,6 +128,7 @@ fn run(command: Command) -> Result<Exit, CommandError> {
         Command::Replay(command) => block_on(command.run()),
         Command::Fsck(command) => command.run(),
         Command::Evaluate(command) => block_on(command.run()),
+        Command::Compare(command) => block_on(command.run()),
         Command::Apply(command) => command.run(),
         Command::Top(command) => succeed(command.run()),
         Command::Show(command) => succeed(command.run()),

@@ -19,6 +19,7 @@ use crate::cli::presets::PresetsJson;
 use crate::cli::replay::ReplayJson;
 use crate::cli::show::ShowJson;
 use crate::cli::top::TopJson;
+use crate::view::beside::Beside;
 use crate::view::inspect::Evaluated;
 use crate::view::plans::Planning;
 use crate::view::worth::WorthJson;
@@ -33,12 +34,13 @@ pub struct Schema {
 type MakeSchema = fn() -> JsonShape;
 
 /// The commands that print JSON.
-const PRINTING: [(&str, MakeSchema); 14] = [
+const PRINTING: [(&str, MakeSchema); 15] = [
     ("evolve", schema::<EvolveJson>),
     ("resume", schema::<EvolveJson>),
     ("replay", schema::<ReplayJson<'_>>),
     ("fsck", schema::<FsckJson<'_>>),
     ("evaluate", schema::<Evaluated>),
+    ("compare", schema::<Beside>),
     ("top", schema::<TopJson>),
     ("show", schema::<ShowJson>),
     ("lineage", schema::<LineageJson>),

@@ -17,7 +17,7 @@ use crate::proposer::catalogue::{CALLS, Catalogue};
 use crate::proposer::change::proposal;
 use crate::proposer::frame::{BlockKind, Frame, FrameBlocks};
 use crate::proposer::recipe::{Part, Recipe, Variation, region_with_entry};
-use crate::proposer::syntax::{functions_in, is_sound};
+use crate::proposer::syntax::{Function, functions_in, is_sound};
 use crate::values::operator::Operator;
 use crate::values::settings::EvaluationSettings;
 
@@ -47,10 +47,7 @@ pub fn propose(
 ) -> Option<(Operator, Proposal)> {
     let entry = catalogues.first()?.frame().entry();
     let (region, functions) = region_with_entry(parent, entry)?;
-    let own = |name: &str| {
-        let function = functions.iter().find(|function| function.name == name)?;
-        Some(parent[function.span.clone()].trim_end().to_owned() + "\n")
-    };
+    let own = |name: &str| own_text(parent, &functions, name);
     let composed = composed_of(parent, catalogues);
     let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
     asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
@@ -62,12 +59,18 @@ pub fn propose(
         });
         let plan = plan.or_else(|| Plan::drawn(catalogues, rng))?;
         let kept = |name: &str| if plan.keeps { own(name) } else { None };
-        let child = with_region(parent, &region, &plan.region_text(kept));
+        let child = with_region(parent, &region, &region_text(plan.catalogue, &plan.recipe, kept));
         if child == parent || seen(&child) || !is_sound(&child) {
             return None;
         }
         Some((plan.operator(), proposal(parent, &child, &plan.name(), &plan.description())?))
     })
+}
+
+/// The text of a function of the region, as blocks have theirs.
+pub(super) fn own_text(program: &str, functions: &[Function], name: &str) -> Option<String> {
+    let function = functions.iter().find(|function| function.name == name)?;
+    Some(program[function.span.clone()].trim_end().to_owned() + "\n")
 }
 
 /// Whether edits of this program can change the function that the judge calls. Markers that do not pair are reported
@@ -80,7 +83,7 @@ pub fn is_editable(program: &str, settings: &EvaluationSettings) -> bool {
 
 /// The catalogue and the recipe of a composed program. Blocks of several catalogues may have the same names: the imports
 /// tell them apart.
-fn composed_of<'a>(program: &str, catalogues: &'a [Catalogue]) -> Option<(&'a Catalogue, Recipe)> {
+pub(super) fn composed_of<'a>(program: &str, catalogues: &'a [Catalogue]) -> Option<(&'a Catalogue, Recipe)> {
     let imported =
         |catalogue: &Catalogue| catalogue.imports().iter().all(|import| program.lines().any(|line| line == *import));
     let mut fitting: Vec<&Catalogue> = catalogues.iter().filter(|catalogue| imported(catalogue)).collect();
@@ -157,24 +160,23 @@ impl<'a> Plan<'a> {
         lines.extend(parts.map(|part| format!("* {}: {}", part.block, said(part, self.catalogue))));
         lines.join("\n")
     }
+}
 
-    /// The imports and the functions of the program; `kept` may override the text of a block's function.
-    fn region_text(&self, kept: impl Fn(&str) -> Option<String>) -> String {
-        let Self { catalogue, recipe, .. } = self;
-        let FrameBlocks { first, last, caller } = recipe.frame().blocks();
-        let parts = recipe.parts().iter().map(|part| part.block.as_str());
-        let block = |name: &str| catalogue.get(name).expect("BUG: a recipe names a block that the catalogue lacks");
-        let text = |name: &str| {
-            let block = block(name);
-            kept(&block.function()).unwrap_or_else(|| block.text.clone())
-        };
-        let blocks = catalogue.with_needs(std::iter::once(first).chain(parts).chain([last]));
-        let mut texts: Vec<String> = blocks.into_iter().map(text).collect();
-        texts.push(block(caller).text.replace(CALLS, &calls(recipe)));
-        texts.push(entry_text(recipe));
-        let imports: String = catalogue.imports().into_iter().map(|import| format!("{import}\n")).collect();
-        format!("{imports}\n\n{}", texts.join("\n\n"))
-    }
+/// The imports and the functions of a program; `kept` may override the text of a block's function.
+pub(super) fn region_text(catalogue: &Catalogue, recipe: &Recipe, kept: impl Fn(&str) -> Option<String>) -> String {
+    let FrameBlocks { first, last, caller } = recipe.frame().blocks();
+    let parts = recipe.parts().iter().map(|part| part.block.as_str());
+    let block = |name: &str| catalogue.get(name).expect("BUG: a recipe names a block that the catalogue lacks");
+    let text = |name: &str| {
+        let block = block(name);
+        kept(&block.function()).unwrap_or_else(|| block.text.clone())
+    };
+    let blocks = catalogue.with_needs(std::iter::once(first).chain(parts).chain([last]));
+    let mut texts: Vec<String> = blocks.into_iter().map(text).collect();
+    texts.push(block(caller).text.replace(CALLS, &calls(recipe)));
+    texts.push(entry_text(recipe));
+    let imports: String = catalogue.imports().into_iter().map(|import| format!("{import}\n")).collect();
+    format!("{imports}\n\n{}", texts.join("\n\n"))
 }
 
 fn part_name(part: &Part) -> String {
@@ -183,13 +185,13 @@ fn part_name(part: &Part) -> String {
 }
 
 /// The description of a block, with parameter values filled in.
-fn said(part: &Part, catalogue: &Catalogue) -> String {
+pub(super) fn said(part: &Part, catalogue: &Catalogue) -> String {
     let says = catalogue.get(&part.block).map_or("", |block| block.says.as_str()).to_owned();
     part.values.iter().fold(says, |says, (name, value)| says.replace(&format!("{{{name}}}"), value))
 }
 
 /// `parent` with its region replaced by one that needs NumPy and torch.
-fn with_region(parent: &str, region: &Range<usize>, text: &str) -> String {
+pub(super) fn with_region(parent: &str, region: &Range<usize>, text: &str) -> String {
     let (before, after) = (&parent[..region.start], &parent[region.end..]);
     let torch = if before.lines().any(|line| line == "import torch") { "" } else { "import torch\n" };
     format!("{before}import numpy as np\n{torch}{text}{after}")

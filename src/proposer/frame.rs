@@ -91,4 +91,13 @@ impl Frame {
             Self::Policy => &[BlockKind::Forecast, BlockKind::Fresh],
         }
     }
+
+    /// The block of a required kind that does least. It stands in for one that is left out.
+    pub(crate) fn plain(self, kind: BlockKind) -> Option<&'static str> {
+        match (self, kind) {
+            (Self::Policy, BlockKind::Forecast) => Some("forecast_last"),
+            (Self::Policy, BlockKind::Fresh) => Some("fresh_greedy"),
+            _ => None,
+        }
+    }
 }

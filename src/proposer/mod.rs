@@ -10,6 +10,7 @@ mod frame;
 pub mod catalogue;
 mod recipe;
 pub mod compose;
+pub mod parts;
 mod dead_code;
 pub(crate) mod cross;
 mod structural;

@@ -201,6 +201,20 @@ impl Recipe {
         recipe.is_whole().then_some(recipe)
     }
 
+    /// This recipe without the part at a place, or with the plain block of its kind there if every program has one of that
+    /// kind. `None` if nothing can be left out there.
+    pub(crate) fn without(&self, place: usize, catalogue: &Catalogue) -> Option<Self> {
+        let mut recipe = self.clone();
+        let Part { block, kind, .. } = recipe.parts.remove(place);
+        if let Some(plain) = self.frame.plain(kind).filter(|plain| *plain != block) {
+            let plain = catalogue.get(plain)?;
+            let first = |(name, values): &(String, Vec<String>)| Some((name.clone(), values.first()?.clone()));
+            let values = plain.parameters.iter().filter_map(first).collect();
+            recipe.parts.insert(place, Part { block: plain.name.clone(), kind, values });
+        }
+        recipe.is_whole().then_some(recipe)
+    }
+
     /// This recipe after one step, and the step; `None` if a bounded number of draws finds none.
     pub(crate) fn varied(
         &self,

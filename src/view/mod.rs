@@ -7,6 +7,7 @@ pub mod plot;
 pub(crate) mod format;
 pub(crate) mod policy;
 pub mod gain;
+pub mod beside;
 pub(crate) mod export;
 pub mod inspect;
 pub mod plans;

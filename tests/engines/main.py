@@ -18,6 +18,7 @@ import fetch
 import loads
 import numpy as np
 import plan_files
+import programs
 from engines import ENGINES
 
 HERE = Path(__file__).parent
@@ -136,6 +137,8 @@ def main():
     rows.sort(key=lambda row: (row[0] == "global", "candidate" in row[1] or "program" in row[1]))
     print(table.markdown(rows))
     print(f"\n{title[0].upper()}{title[1:]}. {about(arguments, windows, chosen, torch.__version__)}")
+    print("\nTheir planners as programs, for `packevolve compare`:", file=sys.stderr)
+    print(*programs.written(arguments.cache, chosen), sep="\n", file=sys.stderr)
     if failed:
         sys.exit(f"error: {failed} checks failed")
 

@@ -44,6 +44,8 @@ DEEPSEEK = {"global": Topology(288, 1, 1, 32), "hierarchical": Topology(288, 8, 
 SMALL = Topology(72, 1, 1, 8)
 #: A smaller difference in balancedness does not count.
 CLOSE = 0.0005
+#: If a fresh plan serves better by more than this, a correction does not help.
+WORSE = 0.01
 HEAD = ("policy", "program", "moved %", "balancedness", "the mark there", "above it", "ms")
 HEAD_OF_MOVES = ("model", "program", "moved %", "kept", "corrected", "fresh", "does it help?")
 
@@ -168,10 +170,26 @@ def moves_row(model, name, plan, windows):
         shares.append(moved(corrected, old, SMALL.gpus))
         served.append([placements.balancedness(each, third, SMALL.gpus) for each in (old, corrected, fresh)])
     kept, corrected, fresh = np.mean(served, 0)
-    verdict = "yes" if corrected - kept > CLOSE else "no: the plan in force serves as well"
-    if fresh - corrected > 0.01:
-        verdict += f"; a fresh plan serves better by {fresh - corrected:.3f}"
-    return [model, name, f"{100 * np.mean(shares):.1f}", f"{kept:.4f}", f"{corrected:.4f}", f"{fresh:.4f}", verdict]
+    cells = [f"{100 * np.mean(shares):.1f}", *(f"{each:.4f}" for each in (kept, corrected, fresh))]
+    return [model, name, *cells, verdict(np.array(served))]
+
+
+def verdict(served):
+    """Whether correcting helps, of balancedness [cases, 3] with the plan kept, corrected, and fresh: not if the plan in force
+    serves as well, nor if a fresh plan serves better. A mean difference is given with two standard errors."""
+    kept, corrected, fresh = served.T
+
+    def gain(of, over):
+        gains = of - over
+        error = 2 * gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+        return gains.mean(), f"{gains.mean():.3f} ± {error:.3f}"
+
+    (over_kept, over_kept_text), (over_corrected, over_corrected_text) = gain(corrected, kept), gain(fresh, corrected)
+    if over_corrected > WORSE:
+        return f"no: a fresh plan serves better, by {over_corrected_text}"
+    if over_kept <= CLOSE:
+        return "no: the plan in force serves as well"
+    return f"yes: better than the plan in force by {over_kept_text}"
 
 
 def markdown(head, rows):

@@ -39,6 +39,8 @@ pub enum Purpose {
     PlanLoads = 13,
     /// Which calls of a policy another process repeats.
     RepeatedCalls = 14,
+    /// The seed of the chains on which programs are measured beside the best of a run.
+    Beside = 15,
 }
 
 /// The stream of a key; `number` counts what the purpose is for: attempts, candidates or windows.

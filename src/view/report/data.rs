@@ -7,12 +7,13 @@ use crate::run::fold::Run;
 use crate::search::{Candidate, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Event, Proposer};
+use crate::view::beside::Beside;
 use crate::view::inspect::{device_name, proposer_name};
 use crate::view::plot::Name;
 use crate::view::terminal::cut;
 
 /// Figures cut longer names.
-const LONGEST: usize = 34;
+pub const LONGEST: usize = 34;
 
 pub struct ReportData<'a> {
     pub run: &'a Run,
@@ -27,6 +28,8 @@ pub struct ReportData<'a> {
     pub front: Vec<CandidateId>,
     /// The cases in which the baseline leaves something to gain.
     pub counting: Vec<String>,
+    /// Programs measured beside the best; none unless they were given.
+    pub beside: &'a [Beside],
 }
 
 impl<'a> ReportData<'a> {
@@ -44,6 +47,7 @@ impl<'a> ReportData<'a> {
             best: search.best().map(|best| best.candidate).filter(|best| *best != CandidateId::SEED),
             front: search.elites().front().map(|member| member.candidate).collect(),
             counting: cases.filter(|case| case.quality.is_some()).map(|case| case.case).collect(),
+            beside: &[],
         }
     }
 

@@ -9,7 +9,7 @@ use crate::view::report::page::{Figure, Key, Part, Section, Table};
 use crate::view::report::thin::thinned;
 
 /// The figure draws what moves less as this many percent: a logarithmic axis has no 0.
-const LEAST_MOVED: f64 = 0.01;
+pub const LEAST_MOVED: f64 = 0.01;
 
 pub fn section(data: &ReportData<'_>) -> Section {
     let all = points(data, data.search.candidates().map(|(id, _)| id));

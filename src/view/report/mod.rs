@@ -9,6 +9,7 @@ pub(crate) mod machine;
 mod gained;
 pub(crate) mod edits;
 mod front;
+mod beside;
 mod progress;
 mod heat;
 mod family;
@@ -19,15 +20,17 @@ use crate::archive::ProgramsError;
 use crate::journal::Entry;
 use crate::run::fold::Run;
 use crate::values::event::Event;
+use crate::view::beside::Beside;
 use crate::view::report::data::ReportData;
 use crate::view::report::page::{Page, Section};
 
-/// The page of a run with these journal entries: one HTML file that needs nothing beside itself.
+/// The page of a run with these journal entries, and with programs that were measured beside its best: one HTML file that
+/// needs nothing beside itself.
 ///
 /// # Errors
 /// A program or proposal on the line to the best cannot be read from the archive.
-pub fn html(run: &Run, entries: &[Entry<Event>]) -> Result<String, ProgramsError> {
-    let data = ReportData::of(run, entries);
+pub fn html(run: &Run, entries: &[Entry<Event>], beside: &[Beside]) -> Result<String, ProgramsError> {
+    let data = ReportData { beside, ..ReportData::of(run, entries) };
     let page = Page {
         title: format!("PackEvolve: {}", machine::name(run)),
         state: machine::state(&data),
@@ -46,6 +49,7 @@ pub(crate) fn sections(data: &ReportData<'_>) -> Result<Vec<Section>, ProgramsEr
         gained::section(data),
         edits::section(data)?,
         front::section(data),
+        beside::section(data),
         progress::section(data),
         heat::section(data),
         family::section(data),
