@@ -132,19 +132,11 @@ fn start(config: &Config, settings: Settings, now: Duration) -> Result<Start, Co
         baseline: read_asset(&config.baseline)?,
         corpus: match corpus {
             None => Vec::new(),
-            // The default one is for packing, which a policy need not have.
-            Some(corpus) if config.target == Target::Policy && is_default(corpus) => {
-                corpus::fitting(&program, corpus::read(corpus)?)
-            }
             Some(corpus) => corpus::read(corpus)?,
         },
         program,
         epoch: epoch(now)?,
     })
-}
-
-fn is_default(corpus: &Asset) -> bool {
-    ProposersConfig::default().corpus.as_ref() == Some(corpus)
 }
 
 impl Resume {

@@ -39,6 +39,7 @@ pub enum Target {
 /// The seed program of packing, and the baseline of both targets: DeepSeek's planner.
 const SEED: &str = "candidates/eplb.py";
 /// The seed program of policies, whose editable region holds the whole planner.
+const CORPUS: &str = "candidates/proposals";
 const POLICY_SEED: &str = "candidates/policy.py";
 
 /// Settings as written. Every field has its default.
@@ -98,14 +99,19 @@ impl Config {
         Ok(serde_yaml::from_str::<Option<Self>>(text)?.unwrap_or_default().of_target())
     }
 
-    /// With the seed program of its target where it has the default one, named or not, which is that of packing.
+    /// For policies: with their seed program instead of the default one, and without the default corpus, whether or not the
+    /// settings name these: both are for packing.
     fn of_target(mut self) -> Self {
-        if self.target == Target::Policy && self.program.path() == Path::new(SEED) {
+        if self.target != Target::Policy {
+            return self;
+        }
+        if self.program.path() == Path::new(SEED) {
             self.program = match self.program {
                 Asset::Shipped(_) => Asset::Shipped(POLICY_SEED),
                 Asset::At(_) => Asset::At(POLICY_SEED.into()),
             };
         }
+        self.proposers.corpus = self.proposers.corpus.filter(|corpus| corpus.path() != Path::new(CORPUS));
         self
     }
 

@@ -268,6 +268,15 @@ fn with_the_default_program_each_target_starts_from_its_own_and_the_baseline_sta
 }
 
 #[test]
+fn the_default_corpus_is_for_packing() {
+    let corpus = |text: &str| Config::parse(text).unwrap().proposers.corpus;
+    assert!(corpus("target: packing").is_some());
+    assert_eq!(corpus("target: policy"), None);
+    assert_eq!(corpus("target: policy\nproposers: {corpus: candidates/proposals}"), None);
+    assert!(corpus("target: policy\nproposers: {corpus: mine}").is_some());
+}
+
+#[test]
 fn prices_are_refused_by_the_names_that_the_file_has() {
     for (text, wanted) in [
         ("deployment: {expert_bytes: 0}", "deployment.expert_bytes is 0, must be"),

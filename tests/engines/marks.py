@@ -11,6 +11,7 @@ balanced than the marks of a planner without a time limit at the share that it m
 import argparse
 import csv
 import json
+import shutil
 import sys
 import time
 from collections import defaultdict
@@ -199,12 +200,25 @@ def markdown(head, rows):
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
+def write_chains(loads, folder):
+    """The pairs as windows in order, the second of each twice: a search on chains of three windows measures what this table
+    does, a plan that is made from a window and serves it again."""
+    folder.mkdir(parents=True)
+    for number, (first, second) in enumerate(PAIRS):
+        for place, name in enumerate((first, second, second)):
+            shutil.copy(loads / f"{name}.csv", folder / f"{number}-{place}-{name}.csv")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--loads", required=True, type=Path, help="the folder with the models' loads")
     parser.add_argument("--limit", type=float, default=10, help="milliseconds of a rebalance, at most")
     parser.add_argument("programs", nargs="*", type=Path, metavar="PROGRAM")
+    parser.add_argument("--chains", type=Path, metavar="FOLDER", help="only write the pairs there, for a search with "
+                        "`evaluation: {chain_windows: 3, windows: 9, held_out_windows: 0}`")
     arguments = parser.parse_args()
+    if arguments.chains:
+        return write_chains(arguments.loads / "dsv3_sglang", arguments.chains)
     torch.set_num_threads(1)
     texts = {path.stem: path.read_text(encoding="utf-8") for path in arguments.programs} or by_hand()
     programs = {name: loaded(name, text) for name, text in texts.items()}

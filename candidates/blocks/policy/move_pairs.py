@@ -1,6 +1,7 @@
 # block: move_pairs
 # kind: move
 # needs: settle
+# weight: 2
 # says: up to {steps} exchanges of two replicas of the heaviest GPU with two of one of the {among} lightest, above {price} of a GPU's load for each replica moved
 # steps: 1 2 4 8 16
 # price: 0.0 0.00001 0.0001 0.0002 0.0003 0.001
