@@ -117,7 +117,7 @@ fn world(name: &str) -> World {
     world
 }
 
-/// Makes a run of so many candidates, and then of some more, the golden one.
+/// Makes a run the golden one that had its `first` candidates before it was resumed.
 fn record(world: &World, name: &str, [first, all]: [&str; 2]) {
     world.run(&["evolve", "--run", "golden", "--candidates", first]).ends(0);
     world.run(&["resume", "--run", "golden", "--candidates", all]).ends(0);

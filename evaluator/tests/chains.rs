@@ -86,7 +86,7 @@ fn a_plan_that_is_kept_moves_nothing_and_a_fresh_one_does_not_pass_for_it() {
 
 /// As well balanced as the plan in force, both of them; the first call of each plans afresh.
 #[test]
-fn what_is_moved_is_what_gpus_must_load_whatever_slots_and_gpus_are_called() {
+fn what_gpus_must_load_is_moved_and_other_names_of_slots_are_not() {
     let mut client = open();
     let mut after_the_first = |name: &str| -> Vec<u64> {
         let measured = client.measure(&ending("measured", name));
