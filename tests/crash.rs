@@ -244,6 +244,19 @@ fn the_archive_of_a_finished_run_is_made_again_with_the_same_ids() {
     }
 }
 
+#[test]
+fn every_decision_and_proposal_of_a_run_of_each_target_is_made_again() {
+    for run in of_both() {
+        let world = run.after(&run.moments.last().unwrap().killed);
+        Output::of(&mut scripted::command(&world, &["replay", "--run", NAME, "--no-evaluate"])).ends(0);
+    }
+    let is_composed = |event: &Event| match event {
+        Event::CandidateCreated(created) => created.name.starts_with("compose_policy"),
+        _ => false,
+    };
+    assert!(POLICY.record.events.iter().any(is_composed), "no policy was composed");
+}
+
 /// The archive that is made again above has this front, too.
 #[test]
 fn the_front_in_the_archive_of_policies_is_one_of_balance_and_of_bytes_moved() {

@@ -193,6 +193,8 @@ fn ready(session: &Session) -> Ready {
         device_name: std::env::var(MODEL).unwrap_or_else(|_| "none".to_owned()),
         python: "none".to_owned(),
         torch: "none".to_owned(),
+        // The blocks of policies are compiled.
+        numba: session.chain_windows.map(|_| "none".to_owned()),
         torch_threads: 1,
         windows: windows(session),
         real_windows: windows(session),
