@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use packevolve::run::fold::Run;
 use packevolve::values::candidate::CandidateId;
 use packevolve::values::event::{Event, StopReason};
+use packevolve_contract::evaluation::Measurement;
 
 use crate::support::live::Live;
 use crate::support::{Output, World, count, judge, scripted};
@@ -108,6 +109,32 @@ fn a_killed_run_leaves_no_process_and_continues_from_any_moment() {
     }
     resume(&world).end().ends(0);
     is_whole(&world);
+}
+
+/// Its journal holds chains, and never a part of one.
+#[test]
+fn a_run_of_policies_continues_after_ctrl_c_and_from_any_moment_at_which_it_is_killed() {
+    judge();
+    let world = World::slow_policies();
+    let live = evolve(&world);
+    live.wait_for("baseline-evaluated", 1);
+    live.signal_group(Signal::SIGINT);
+    live.end().ends(130).tells(&["interrupted: waiting", "stopped: interrupted", "packevolve resume --run runs/x"]);
+    let run = world.read("x");
+    assert!(was_interrupted(&run));
+    assert_eq!(judged(&run), [CandidateId::SEED]);
+    for (event, times) in [("candidate-created", 2), ("candidate-evaluated", 5)] {
+        let live = resume(&world);
+        live.wait_for(event, times);
+        live.kill();
+    }
+    resume(&world).end().ends(0).tells(&["stopped: all candidates asked for were made"]);
+    is_whole(&world);
+    let run = world.read("x");
+    let measured = |(id, _)| run.evaluation(id).unwrap().unwrap().measured().cloned();
+    let all: Vec<_> = run.search.candidates().filter_map(measured).collect();
+    let is_whole = |measured: &Measurement| measured.chains.iter().map(|chain| chain.steps.len()).eq([2, 2]);
+    assert!(!all.is_empty() && all.iter().all(is_whole), "{all:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Chains: windows in order of time, on which whole policies are measured.
 //!
-//! Windows that were read keep their order. A chain that is longer than their number goes back and forth through them, and
-//! every window but the first time it comes is resampled with drift. Made-up windows drift step by step: most of the time
+//! Windows that were read keep their order. A chain that is longer than their number walks by chance from window to window
+//! beside it, or stays, and every window but the first time it comes is resampled with drift: the history that a program
+//! gets must not tell which window is next. Made-up windows drift step by step: most of the time
 //! the workload stays the same, now and then it becomes a nearby one, and at least once in a chain it changes. Layers,
 //! groups, and experts within their group get new names for each chain and program, so that none can know one again.
 
@@ -42,22 +43,26 @@ impl Chains<'_> {
 
     /// Chain `number` of the duel with this `seed`, of windows that the search does not see, if any are held out.
     pub fn of_duel(&self, seed: u64, number: usize) -> Chain {
-        let mut rng = stream(seed, CHAINS + number as u64, Purpose::DuelLoads);
+        let rng = stream(seed, CHAINS + number as u64, Purpose::DuelLoads);
         let split = if self.pool.held_out.windows.is_empty() { &self.pool.search } else { &self.pool.held_out };
         // Its windows were read, but may be in another duel, too: they are resampled.
-        let start = split.windows.len() + rng.random_range(0..split.windows.len());
-        self.chain(split, start, rng)
+        self.chain(split, split.windows.len(), rng)
     }
 
-    /// From window `start` of a split that goes back and forth without end.
+    /// From window `start` of a split, which never comes to an end.
     fn chain(&self, split: &Split, start: usize, mut rng: Stream) -> Chain {
         if let Some(series) = self.series {
             return Chain { windows: series.chain(self.windows, &mut rng) };
         }
         let read = if split.real > 0 { &split.windows[..split.real] } else { &split.windows[..] };
-        let window = |at: usize| match at < split.real {
-            true => read[at].clone(),
-            false => derived(&read[back_and_forth(at, read.len())], &mut rng),
+        let mut place = rng.random_range(0..read.len());
+        let window = |at: usize| {
+            if at < split.real {
+                place = at;
+                return read[at].clone();
+            }
+            place = beside(place, read.len(), &mut rng);
+            derived(&read[place], &mut rng)
         };
         Chain { windows: (start..start + self.windows).map(window).collect() }
     }
@@ -92,15 +97,15 @@ fn experts_renamed(topology: &Topology, rng: &mut Stream) -> Vec<usize> {
     names
 }
 
-/// 0, 1, 2, 1, 0, 1 ... for three.
-fn back_and_forth(at: usize, count: usize) -> usize {
-    let period = (2 * count).saturating_sub(2).max(1);
-    let at = at % period;
-    if at < count { at } else { period - at }
+/// One of the places up to one away from `place`.
+fn beside(place: usize, count: usize, rng: &mut Stream) -> usize {
+    rng.random_range(place.saturating_sub(1)..=(place + 1).min(count - 1))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::workload::PoolSize;
 
@@ -161,10 +166,19 @@ mod tests {
         assert_eq!(groups(&renamed), groups(&chain));
     }
 
+    /// A program that looks up what came after, or before, a window like this one would know the loads that it serves.
     #[test]
-    fn going_back_and_forth_misses_no_window_and_repeats_none_at_the_ends() {
-        let walk = |count: usize| (0..7).map(|at| back_and_forth(at, count)).collect::<Vec<_>>();
-        assert_eq!(walk(3), [0, 1, 2, 1, 0, 1, 2]);
-        assert_eq!((walk(1), walk(2)), (vec![0; 7], vec![0, 1, 0, 1, 0, 1, 0]));
+    fn the_windows_before_do_not_tell_which_one_is_next() {
+        let mut rng = stream(1, 0, Purpose::Loads);
+        let mut walk = vec![0];
+        for at in 0..300 {
+            walk.push(beside(walk[at], 3, &mut rng));
+        }
+        let seen: BTreeSet<[usize; 3]> = walk.windows(3).map(|three| [three[0], three[1], three[2]]).collect();
+        // From the middle one to each, whichever came before it.
+        let after = |before| (0..3).all(|next| seen.contains(&[before, 1, next]));
+        assert!((0..3).all(after), "{seen:?}");
+        assert!(walk.windows(2).all(|two| two[0].abs_diff(two[1]) <= 1));
+        assert_eq!(beside(0, 1, &mut rng), 0);
     }
 }

@@ -82,8 +82,56 @@ fn a_plan_that_is_kept_moves_nothing_and_a_fresh_one_does_not_pass_for_it() {
     assert!(kept.served_balancedness < policy(&baseline, &baseline).served_balancedness, "{kept:?}");
     let fresh = ending("measured", "says_that_a_fresh_plan_is_the_kept_one");
     assert!(policy(&client.measure(&fresh), &baseline).moved > 0.2);
-    let blind = client.measure(&ending("measured", "looks_for_the_next_window"));
-    assert!(policy(&blind, &baseline).served_balancedness < 0.97, "it found the window that it serves");
+}
+
+/// As well balanced as the plan in force, both of them; the first call of each plans afresh.
+#[test]
+fn what_gpus_must_load_is_moved_and_other_names_of_slots_are_not() {
+    let mut client = open();
+    let mut after_the_first = |name: &str| -> Vec<u64> {
+        let measured = client.measure(&ending("measured", name));
+        measured.chains.iter().flat_map(|chain| &chain.steps[1..]).map(|step| step.moved).collect()
+    };
+    assert_eq!(after_the_first("turns_the_slots_of_each_gpu"), [0; 6]);
+    let replicas = (topology().layers * topology().replicas) as u64;
+    let swapped = after_the_first("swaps_what_the_nodes_hold");
+    assert!(swapped.iter().all(|moved| *moved == replicas), "{swapped:?} of {replicas}");
+}
+
+#[test]
+fn the_window_that_a_plan_serves_is_nowhere_to_be_found() {
+    let mut client = open();
+    let honest = client.measure(SEED);
+    let served = |measured: &Measurement| measured.all_steps().map(|step| step.served.max).sum::<f64>();
+    for name in ["looks_for_the_next_window", "looks_for_the_next_window_in_its_memory", "waits_for_the_next_window"] {
+        let blind = client.measure(&ending("measured", name));
+        // It found nothing, and planned as the seed program does: for the window that it was given.
+        assert_eq!(served(&blind), served(&honest), "{name}");
+    }
+}
+
+#[test]
+fn plans_that_claim_what_is_not_so_are_rejected_with_what_is_wrong_in_them() {
+    let mut client = open();
+    for (folder, name, reason) in [
+        ("invalid-rebalance", "counts_disagree_from_a_plan", "replicas claimed, but phy2log has"),
+        ("invalid-rebalance", "doubles_an_idle_expert_for_the_hottest_one", "has no replica"),
+        ("invalid-rebalance", "lists_a_replica_twice_from_a_plan", "is listed twice"),
+        ("invalid-rebalance", "lists_replicas_of_a_fresh_plan", "belongs to expert"),
+        ("invalid-rebalance", "loses_an_expert_from_a_plan", "has no replica"),
+        ("invalid-rebalance", "names_experts_that_are_none", "is not among experts 0 to 15"),
+        ("invalid-rebalance", "serves_a_fresh_plan_and_shows_the_kept_one", "belongs to expert"),
+        ("invalid-rebalance", "splits_a_group", "but a group stays together"),
+        ("invalid-rebalance", "splits_a_group_with_nothing_in_force", "but a group stays together"),
+        ("mutated-input", "makes_the_window_that_it_planned_for_even", "layer 0, expert 0"),
+        ("mutated-input", "writes_into_history", "history, window 0, layer 0"),
+        ("mutated-input", "writes_into_the_plan_in_force", "old_phy2log, layer 0, replica 0"),
+        ("mutated-input", "writes_its_fresh_plan_over_the_one_in_force", "old_phy2log, layer "),
+    ] {
+        let evaluation = client.evaluate(&ending(folder, name));
+        let Some(rejection) = evaluation.rejection() else { panic!("{name}: {evaluation:?}") };
+        assert!(rejection.to_string().contains(reason), "{name}: {rejection}");
+    }
 }
 
 /// The folder of endings that only a GPU makes possible.
@@ -124,13 +172,20 @@ fn every_ending_has_the_fate_of_its_folder() {
 }
 
 #[test]
-fn what_is_kept_between_calls_and_what_other_layers_change_are_two_faults() {
+fn what_depends_on_the_process_and_what_other_layers_change_are_two_faults() {
     let mut client = open();
     let mut found = |name: &str| match client.evaluate(&ending("inconsistent", name)) {
         Evaluation::Inconsistent { inconsistencies, .. } => inconsistencies,
         other => panic!("{other:?}"),
     };
-    for name in ["keeps_what_it_saw", "keeps_what_it_saw_until_the_last_call"] {
+    let of_processes = [
+        "keeps_what_it_saw",
+        "keeps_what_it_saw_until_the_last_call",
+        "keeps_what_it_saw_unless_it_is_checked",
+        "draws_in_its_first_call_from_a_plan",
+        "plans_by_chance_with_nothing_in_force",
+    ];
+    for name in of_processes {
         let kept = found(name);
         assert!(kept.iter().any(|found| matches!(found, Inconsistency::PlansElsewhere { .. })), "{name}: {kept:?}");
     }

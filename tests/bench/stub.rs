@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use packevolve::archive::blob_id;
 use packevolve::values::candidate::BlobId;
 use packevolve_contract::case::Case;
+use packevolve_contract::chain::{ChainMeasurement, GpuLoads, PlannerStep, Step};
 use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Calibration, CaseMeasurement, Evaluation, Measurement, NextLoads, Sample};
 use packevolve_contract::protocol::{
     DuelRequest, Duelist, EvaluateRequest, JailStep, Ready, Reply, Request, Session, Threshold, VERSION,
 };
 use packevolve_contract::stream::{Purpose, Stream, stream};
+use packevolve_contract::topology::Topology;
 use rand::RngExt;
 
 /// How long an evaluation takes.
@@ -25,11 +27,17 @@ const WINDOWS: usize = 4;
 const CALL: f64 = 0.02;
 /// What a call of the reference program takes, seconds.
 const REFERENCE: f64 = 0.01;
+/// The largest gap that a program leaves.
+const WORST_GAP: f64 = 0.2;
+/// By how much the heaviest GPU of DeepSeek's planner exceeds the mean on the window that is served.
+const PLANNERS_GAP: f64 = 0.15;
+/// The share of the replicas that this planner moves.
+const PLANNER_MOVES: f64 = 0.9;
 
 /// A program to measure.
 pub struct Asked<'a> {
     pub program: &'a str,
-    /// The numbers of its windows.
+    /// The numbers of its windows, or of its chains.
     pub windows: Range<usize>,
     pub is_duel: bool,
     pub outclassed: Option<&'a Threshold>,
@@ -185,6 +193,8 @@ fn ready(session: &Session) -> Ready {
         device_name: std::env::var(MODEL).unwrap_or_else(|_| "none".to_owned()),
         python: "none".to_owned(),
         torch: "none".to_owned(),
+        // The blocks of policies are compiled.
+        numba: session.chain_windows.map(|_| "none".to_owned()),
         torch_threads: 1,
         windows: windows(session),
         real_windows: windows(session),
@@ -210,17 +220,29 @@ pub fn measurement(session: &Session, asked: &Asked<'_>) -> Measurement {
     let key = key(asked.program);
     // What a program is worth is the same on all windows; they differ a little.
     let mut worth = stream(key, 0, Purpose::Loads);
-    let (gap, seconds) = (0.2 * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));
+    let (gap, seconds) = (WORST_GAP * worth.random::<f64>(), CALL * 10f64.powf(-2.0 * worth.random::<f64>()));
     let seconds = if std::env::var(MODEL).is_ok() { seconds / 3.0 } else { seconds };
+    // A better balance costs moves.
+    let moved = 0.8 * (1.0 - gap / WORST_GAP) + 0.2 * worth.random::<f64>();
     let mut noise = stream(key, 1 + asked.windows.start as u64, Purpose::Loads);
     let case = |case: &Case| CaseMeasurement {
         case: case.to_string(),
         samples: asked.windows.clone().map(|window| sample(window, gap, seconds, &mut noise)).collect(),
     };
     let cases = session.cases.iter().map(case).collect();
+    let mut steps =
+        |windows| (2..windows).map(|_| step(&session.topology, [gap, moved, seconds], &mut noise)).collect();
+    let chains = match session.chain_windows {
+        // Those of a duel are counted from 0, too.
+        Some(windows) => {
+            (0..asked.windows.len()).map(|chain| ChainMeasurement { chain, steps: steps(windows) }).collect()
+        }
+        None => Vec::new(),
+    };
     let times = vec![REFERENCE; 5];
     Measurement {
         cases,
+        chains,
         calibration: Calibration { before: times.clone(), after: times, ..Calibration::default() },
         peak_memory_bytes: 50 << 20,
         evaluation_seconds: EVALUATION.as_secs_f64(),
@@ -228,11 +250,23 @@ pub fn measurement(session: &Session, asked: &Asked<'_>) -> Measurement {
     }
 }
 
-/// Numbers with as many digits as a judge's: loads are sums of shares of tokens, times are counted in nanoseconds.
+fn to_the(parts: f64, value: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
+/// Loads are sums of shares of tokens.
+fn tokens(value: f64) -> f64 {
+    to_the(1024.0, value)
+}
+
+/// Times are counted in nanoseconds.
+fn time(value: f64) -> f64 {
+    to_the(1e9, value)
+}
+
+/// Numbers with as many digits as a judge's.
 fn sample(window: usize, gap: f64, seconds: f64, noise: &mut Stream) -> Sample {
     let mut about = |value: f64| value * (0.995 + 0.01 * noise.random::<f64>());
-    let to_the = |parts: f64, value: f64| (value * parts).round() / parts;
-    let (tokens, time) = (|value| to_the(1024.0, value), |value| to_the(1e9, value));
     let (bound, gap, seconds) = (tokens(about(1e6)), about(gap), about(seconds));
     let max_load = tokens(bound * (1.0 + gap));
     Sample {
@@ -242,6 +276,33 @@ fn sample(window: usize, gap: f64, seconds: f64, noise: &mut Stream) -> Sample {
         bound,
         worst_row_gap: about(1.5 * gap),
         next: Some(NextLoads { mean_load: bound, max_load: tokens(about(1.1 * max_load)) }),
+        seconds: time(seconds),
+        wall_seconds: time(about(1.02 * seconds)),
+        reference_seconds: time(about(REFERENCE)),
+    }
+}
+
+/// The same of a step in which a policy leaves that `gap` and moves that share of the replicas.
+fn step(topology: &Topology, [gap, moved, seconds]: [f64; 3], noise: &mut Stream) -> Step {
+    let mut about = |value: f64| value * (0.995 + 0.01 * noise.random::<f64>());
+    let replicas = topology.layers * topology.replicas;
+    let (mean, gap, seconds) = (tokens(about(1e6)), about(gap), about(seconds));
+    let loads = |gap: f64| GpuLoads { mean, max: tokens(mean * (1.0 + gap)) };
+    let of_busiest = |moved: f64| (moved * replicas as f64 / topology.gpus as f64).round() as u64;
+    let served = loads(gap);
+    Step {
+        now: loads(gap / 2.0),
+        served,
+        floor: mean,
+        planner: PlannerStep { served: loads(about(PLANNERS_GAP)), busiest_gpu: of_busiest(PLANNER_MOVES) },
+        worst_layer: served.balancedness() / 1.1,
+        p90_layer: served.balancedness() / 1.05,
+        moved: (moved * replicas as f64).round() as u64,
+        busiest_gpu: of_busiest(moved),
+        cross_node: (moved * replicas as f64 / 2.0).round() as u64,
+        doubles: 0,
+        replicas: replicas as u64,
+        gpus: topology.gpus as u64,
         seconds: time(seconds),
         wall_seconds: time(about(1.02 * seconds)),
         reference_seconds: time(about(REFERENCE)),

@@ -32,6 +32,12 @@ pub const SMALL: &str = "
 topology: {layers: 4, experts: 16, groups: 4, nodes: 2, gpus: 4, replicas: 16}
 cases: {global: [{replicas: 16, gpus: 4}], random: 1}
 ";
+/// What makes policies the target: that moving a replica costs as much as a little imbalance.
+const POLICIES: &str = "
+target: policy
+deployment: {window: 10s, exposed: 0.5, bandwidth: 200MB}
+judges: [{slots: 1}]
+";
 /// The variable that names the device of the tests, `cpu` unless `make gpu-check` sets it.
 const DEVICE: &str = "PACKEVOLVE_TEST_DEVICE";
 /// Makes any program slow, and all that are made from it, without being in the way of any edit.
@@ -45,6 +51,19 @@ _packing = balanced_packing
 def balanced_packing(weight, num_packs):
     time.sleep(0.03)
     return _packing(weight, num_packs)
+";
+
+/// The same of policies.
+const SLOW_POLICY: &str = "
+
+import time
+
+_rebalance = rebalance_experts
+
+
+def rebalance_experts(*arguments, **keywords):
+    time.sleep(0.03)
+    return _rebalance(*arguments, **keywords)
 ";
 
 /// The harness that cargo built for these tests.
@@ -88,6 +107,27 @@ impl World {
     pub fn with(more: &str) -> Self {
         let world = Self { folder: TempDir::new().unwrap(), harness: harness(), environment: Vec::new() };
         world.write("config.yaml", settings(more));
+        world
+    }
+
+    /// A world with small settings whose programs are policies: two chains of four windows each, and so of two plans.
+    pub fn of_policies() -> Self {
+        let world = Self::with(POLICIES);
+        world.set("program", &repository("candidates/policy.py").display().to_string());
+        world.set("evaluation", "{device: cpu, chain_windows: 4, windows: 2, held_out_windows: 1, loads_seed: 1}");
+        let blocks = repository("candidates/blocks").display().to_string();
+        let proposers = format!("{{corpus: null, compose: {{blocks: {blocks}}}, prune: {{enabled: false}}}}");
+        world.set("proposers", &proposers);
+        world
+    }
+
+    /// Runs policies that are slow enough for a test to catch them at work. None is composed: to compile its blocks takes
+    /// longer than all else.
+    pub fn slow_policies() -> Self {
+        let world = Self::of_policies();
+        world.write("policy.py", text_of("candidates/policy.py") + SLOW_POLICY);
+        world.set("program", "policy.py");
+        world.set("proposers", "{corpus: null, compose: {enabled: false}, prune: {enabled: false}}");
         world
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::thread;
 use std::time::Duration;
 
+use packevolve_contract::chain::Step;
 use packevolve_contract::evaluation::{Evaluation, Measurement, Sample};
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::objective::{Pairing, Yardstick, score_at_best};
@@ -54,11 +55,12 @@ pub fn answer(session: &Session, asked: &Asked<'_>) -> Evaluation {
     }
     let mut measured = measurement(session, asked);
     if program.contains(DOUBTFUL) {
-        measured.calibration.doubtful = vec![measured.cases[0].case.clone()];
+        measured.calibration.doubtful = vec![measured.names().remove(0)];
     }
     if program.contains(GOOD) {
         samples(&mut measured)
             .for_each(|sample| (sample.max_load, sample.seconds) = (sample.bound, sample.seconds / 1e4));
+        steps(&mut measured).for_each(|step| (step.served.max, step.busiest_gpu) = (step.floor, 0));
     }
     if let Some(at_best) = asked.outclassed.and_then(|threshold| stopped(&mut measured, threshold)) {
         return Evaluation::Outclassed { measurement: measured, at_best };
@@ -66,12 +68,13 @@ pub fn answer(session: &Session, asked: &Asked<'_>) -> Evaluation {
     if is_free && asked.is_duel && key % OVERFITS == 1 {
         samples(&mut measured)
             .for_each(|sample| sample.max_load = sample.bound * (sample.max_load / sample.bound).powi(4));
+        steps(&mut measured).for_each(|step| step.served.max = step.floor * (step.served.max / step.floor).powi(4));
     }
-    if asked.rebalance {
+    if asked.rebalance && session.chain_windows.is_none() {
         measured.rebalance = rebalances(session, &measured);
     }
     if program.contains(INCONSISTENT) && !asked.is_duel {
-        let case = measured.cases[0].case.clone();
+        let case = measured.names().remove(0);
         let inconsistency = Inconsistency::Elsewhere { case, switch: Switch::HashSeed, rows: 2, of: 4 };
         return Evaluation::Inconsistent { inconsistencies: vec![inconsistency], measurement: measured };
     }
@@ -80,6 +83,10 @@ pub fn answer(session: &Session, asked: &Asked<'_>) -> Evaluation {
 
 fn samples(measurement: &mut Measurement) -> impl Iterator<Item = &mut Sample> {
     measurement.cases.iter_mut().flat_map(|case| &mut case.samples)
+}
+
+fn steps(measurement: &mut Measurement) -> impl Iterator<Item = &mut Step> {
+    measurement.chains.iter_mut().flat_map(|chain| &mut chain.steps)
 }
 
 /// What a program raises by a statement at its top level.
@@ -96,10 +103,11 @@ fn raises(message: &str) -> Evaluation {
     Evaluation::Rejected { rejection: Rejection::Exception { message: message.to_owned() }, evidence }
 }
 
-/// Cuts the measurement off after its first window if what it shows cannot reach the threshold.
+/// Cuts the measurement off after its first window, or chain, if what it shows cannot reach the threshold.
 fn stopped(measured: &mut Measurement, threshold: &Threshold) -> Option<f64> {
     let mut part = measured.clone();
     part.cases.iter_mut().for_each(|case| case.samples.truncate(1));
+    part.chains.truncate(1);
     let Threshold { baseline, objective, .. } = threshold;
     let yardstick = Yardstick { baseline, objective: *objective, pairing: Pairing::Shared };
     let at_best = score_at_best(&part, yardstick)?;

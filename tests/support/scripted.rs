@@ -65,6 +65,11 @@ pub fn with(more: &str) -> World {
     World::with(more).served_by(HARNESS.clone())
 }
 
+/// A world for scripted runs of policies.
+pub fn of_policies() -> World {
+    World::of_policies().served_by(HARNESS.clone())
+}
+
 /// The harness with these arguments.
 pub fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(&*HARNESS);

@@ -21,10 +21,19 @@ pub(super) fn check_placement(outputs: &Outputs<2>, weights: &[f32], call: Call)
 
 /// Checks the plan of a rebalance with this input.
 pub(super) fn check_plan(outputs: Outputs<3>, input: &PlanInput, topology: &Topology) -> Result<Plan, Rejection> {
-    let (experts, window) = (topology.experts, topology.layers * topology.experts);
-    check_input(&outputs.input, &input.0, |at| match at < window {
-        true => format!("layer {}, expert {}", at / experts, at % experts),
-        false => "history or old_phy2log".to_owned(),
+    let (experts, replicas) = (topology.experts, topology.replicas);
+    let window = topology.layers * experts;
+    // The plan in force is the end of the input; each of its entries takes the place of two loads.
+    let before_plan = input.0.len().saturating_sub(2 * topology.layers * replicas);
+    check_input(&outputs.input, &input.0, |at| {
+        if at < window {
+            return format!("layer {}, expert {}", at / experts, at % experts);
+        }
+        if at < before_plan {
+            return format!("history, window {}, layer {}", at / window - 1, at % window / experts);
+        }
+        let slot = (at - before_plan) / 2;
+        format!("old_phy2log, layer {}, replica {}", slot / replicas, slot % replicas)
     })?;
     let [phy2log, logcnt, log2phy] = outputs.arrays;
     let maps = Maps { columns: log2phy.len() / logcnt.len(), phy2log, log2phy, logcnt };
