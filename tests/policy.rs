@@ -8,11 +8,13 @@ use packevolve::proposer::catalogue::{Catalogue, gather};
 use packevolve::proposer::compose;
 use packevolve::proposer::parts::{Without, without_parts};
 use packevolve::run::fold::Run;
+use packevolve::search::Search;
+use packevolve::values::event::Event;
 use packevolve_contract::stream::{Purpose, stream};
 use serde_json::Value;
 
 use crate::json;
-use crate::support::{Output, World, finished, judge, repository, skip::skip, text_of};
+use crate::support::{Output, World, finished, judge, repository, scripted, skip::skip, text_of};
 
 const NAME: &str = "policies";
 const POLICY: &str = "
@@ -75,6 +77,35 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     let compared = printed(&["diff", "seed", "best"]);
     assert!(compared.contains("balance won") && compared.contains("to uneven GPUs"), "{compared}");
     assert!(!compared.contains("gap %"), "policies have no cases: {compared}");
+}
+
+/// With one island of one program, every other parent is from the front.
+#[test]
+fn parents_come_from_the_front_too_and_their_children_are_measured_in_full() {
+    let world = scripted::of_policies();
+    world.set("search", "{candidates: 40, islands: 1, population_size: 1}");
+    Output::of(&mut scripted::command(&world, &["evolve", "--run", "x"])).ends(0);
+    let run = world.read("x");
+    let mut search = Search::new(run.search.origin().clone());
+    let (mut of_island, mut of_front) = (0, 0);
+    for entry in run.entries().unwrap() {
+        if let Event::Selected { selection, .. } = &entry.event
+            && selection.cut.is_none()
+        {
+            let parent = selection.parent;
+            if search.islands().members(selection.island).iter().any(|member| member.candidate == parent) {
+                of_island += 1;
+            } else {
+                assert!(search.elites().front().any(|member| member.candidate == parent), "{selection:?}");
+                assert_eq!(selection.outclassed_below, None, "{selection:?}");
+                of_front += 1;
+            }
+        }
+        if !matches!(entry.event, Event::RunStarted(_)) {
+            search.apply(&entry.event).unwrap_or_else(|refusal| panic!("{refusal}"));
+        }
+    }
+    assert!(of_island > 10 && of_front > 3, "{of_island} {of_front}");
 }
 
 /// Such a run would evolve nothing and say nothing of it.

@@ -243,7 +243,17 @@ impl Recipe {
         let knob = |(place, part): (usize, &Part)| (0..part.values.len()).map(move |value| (place, value));
         let knobs: Vec<(usize, usize)> =
             self.parts.iter().enumerate().flat_map(|part| knob(part).collect::<Vec<_>>()).collect();
-        let &(place, at) = knobs.choose(rng)?;
+        let &(place, at) = match self.frame {
+            Frame::Packing => knobs.choose(rng)?,
+            // The price of a move has the most values: each is another place on the front.
+            Frame::Policy => {
+                let values = |&(place, at): &(usize, usize)| {
+                    let block = catalogue.get(&self.parts[place].block);
+                    block.map_or(0, |block| block.parameters[at].1.len() as u32)
+                };
+                knobs.choose_weighted(rng, values).ok()?
+            }
+        };
         let part = &mut self.parts[place];
         let (parameter, from) = part.values[at].clone();
         let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| *name == parameter)?;

@@ -221,7 +221,7 @@ impl Search {
         let from_front = self.settings().evaluation.policy.is_some() && rng.random_bool(FROM_FRONT);
         let parent = if from_front {
             let front: Vec<Member> = self.elites.front().copied().collect();
-            select::least_chosen(&front, times_chosen, &mut rng)?
+            select::lonely(&front, times_chosen, &mut rng)?
         } else {
             select::parent(self.islands.members(island), times_chosen, &mut rng)?
         };

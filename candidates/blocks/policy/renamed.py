@@ -7,6 +7,8 @@ def _renamed(fresh, old, gpus, nodes, naming):
     each replica that stays on its GPU in its slot: int64 [L, R]. `naming` matches parts by what they share."""
     layers, count = fresh.shape
     plan, size, per_node = np.empty_like(fresh), count // gpus, gpus // nodes
+    if layers == 0:
+        return plan
     of_node = count // nodes
     left = np.zeros(max(fresh.max(), old.max()) + 1, np.int64)
     for layer in range(layers):
