@@ -17,7 +17,7 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
-/// Draws one of `members`, the less often it was chosen, the likelier, whatever its rank. `None` without members.
+/// Draws one of `members`, the less often it was chosen, the likelier; its rank does not count. `None` without members.
 pub fn least_chosen(
     members: &[Member],
     times_chosen: impl Fn(CandidateId) -> u64,
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_less_often_chosen_are_likelier_whatever_their_rank() {
+    fn the_less_often_chosen_are_likelier_and_ranks_do_not_count() {
         let worn = draws(|members, rng| least_chosen(members, first_is_worn, rng));
         assert!(worn[0] < 40 && worn[1].abs_diff(worn[2]) < 100, "{worn:?}");
     }
