@@ -210,6 +210,7 @@ fn figures_on_other_chains_or_at_other_prices_are_refused() {
         ("/chains/seed", Value::from(1), "other chains"),
         ("/chains/prices/window", Value::from(77.0), "the prices of another deployment"),
         ("/chains/topology/nodes", Value::from(1), "another topology"),
+        ("/best_program", Value::from("0".repeat(40)), "another best program"),
     ] {
         world.write("other.json", other(path, value).to_string());
         refused(&["other.json"]).tells_one_error(&["other.json does not go with this run", text]);
