@@ -1,6 +1,6 @@
 //! Chains: windows in order of time, on which whole policies are measured.
 //!
-//! Windows that were read keep their order. Where they are too few, a chain goes on by chance: it stays at a window or goes to
+//! Windows that were read keep their order. Where they are too few, a chain continues by chance: it stays at a window or goes to
 //! one beside it, so that the history that a program gets does not tell which window is next. A window that comes again is
 //! resampled with drift. Made-up windows drift step by step: most of the time the workload stays the same, now and then it
 //! becomes a nearby one, and at least once in a chain it changes. Layers, groups, and experts within their group get new names
@@ -49,7 +49,7 @@ impl Chains<'_> {
         self.chain(split, split.windows.len(), rng)
     }
 
-    /// From window `start` of a split. Beyond the windows that were read it goes on by chance.
+    /// From window `start` of a split. Beyond the windows that were read it continues by chance.
     fn chain(&self, split: &Split, start: usize, mut rng: Stream) -> Chain {
         if let Some(series) = self.series {
             return Chain { windows: series.chain(self.windows, &mut rng) };
