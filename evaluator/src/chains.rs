@@ -1,10 +1,10 @@
 //! Chains: windows in order of time, on which whole policies are measured.
 //!
-//! Windows that were read keep their order. Where they are too few, a chain continues by chance: it stays at a window or goes to
-//! one beside it, so that the history that a program gets does not tell which window is next. A window that comes again is
-//! resampled with drift. Made-up windows drift step by step: most of the time the workload stays the same, now and then it
-//! becomes a nearby one, and at least once in a chain it changes. Layers, groups, and experts within their group get new names
-//! for each chain and program, so that none can know one again.
+//! Windows that were read keep their order. Where they are too few, a chain continues by chance: it stays at a window or
+//! goes to one beside it, so that the history that a program gets does not tell which window is next. A window that comes
+//! again is resampled with drift. Made-up windows drift step by step: most of the time the workload stays the same, now and
+//! then it becomes a nearby one, and at least once in a chain it changes. Layers, groups, and experts within their group get
+//! new names for each chain and program, so that none can know one again.
 
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
