@@ -146,7 +146,8 @@ impl Measured {
         match self.kind {
             Kind::Best => format!("the best: {}", self.name),
             Kind::Without => format!("without {}", self.name),
-            Kind::Front | Kind::File => self.name.clone(),
+            Kind::Front => format!("candidate {}", self.name),
+            Kind::File => self.name.clone(),
         }
     }
 }
