@@ -68,7 +68,7 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
-    let front: serde_json::Value = serde_json::from_str(&printed(&["top", "--front", "--format", "json"])).unwrap();
+    let front: Value = serde_json::from_str(&printed(&["top", "--front", "--format", "json"])).unwrap();
     let listed = front["candidates"].as_array().unwrap().iter().map(|row| row["candidate"].as_u64().unwrap());
     let members = run.search.elites().front().map(|member| member.candidate.0);
     assert_eq!(listed.collect::<BTreeSet<_>>(), members.collect::<BTreeSet<_>>());
