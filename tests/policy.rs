@@ -70,7 +70,7 @@ fn a_run_of_policies_measures_chains_and_says_what_they_lose_and_move() {
     assert!(composed.count() > 0, "no policy was composed");
     assert!(printed(&["show", "best"]).contains("imbalance served"));
     assert!(printed(&["top"]).contains("moved"));
-    let front: serde_json::Value = serde_json::from_str(&printed(&["top", "--front", "--format", "json"])).unwrap();
+    let front: Value = serde_json::from_str(&printed(&["top", "--front", "--format", "json"])).unwrap();
     let listed = front["candidates"].as_array().unwrap().iter().map(|row| row["candidate"].as_u64().unwrap());
     let members = run.search.elites().front().map(|member| member.candidate.0);
     assert_eq!(listed.collect::<BTreeSet<_>>(), members.collect::<BTreeSet<_>>());
@@ -241,6 +241,7 @@ fn figures_on_other_chains_or_at_other_prices_are_refused() {
         ("/chains/seed", Value::from(1), "other chains"),
         ("/chains/prices/window", Value::from(77.0), "the prices of another deployment"),
         ("/chains/topology/nodes", Value::from(1), "another topology"),
+        ("/best_program", Value::from("0".repeat(40)), "another best program"),
     ] {
         world.write("other.json", other(path, value).to_string());
         refused(&["other.json"]).tells_one_error(&["other.json does not go with this run", text]);

@@ -1,10 +1,10 @@
 //! Chains: windows in order of time, on which whole policies are measured.
 //!
-//! Windows that were read keep their order. A chain that is longer than their number walks by chance from window to window
-//! beside it, or stays, and every window but the first time it comes is resampled with drift: the history that a program
-//! gets must not tell which window is next. Made-up windows drift step by step: most of the time
-//! the workload stays the same, now and then it becomes a nearby one, and at least once in a chain it changes. Layers,
-//! groups, and experts within their group get new names for each chain and program, so that none can know one again.
+//! Windows that were read keep their order. Where they are too few, a chain continues by chance: it stays at a window or
+//! goes to one beside it, so that the history that a program gets does not tell which window is next. A window that comes
+//! again is resampled with drift. Made-up windows drift step by step: most of the time the workload stays the same, now and
+//! then it becomes a nearby one, and at least once in a chain it changes. Layers, groups, and experts within their group get
+//! new names for each chain and program, so that none can know one again.
 
 use packevolve_contract::stream::{Purpose, Stream, stream};
 use packevolve_contract::topology::Topology;
@@ -49,7 +49,7 @@ impl Chains<'_> {
         self.chain(split, split.windows.len(), rng)
     }
 
-    /// From window `start` of a split, which never comes to an end.
+    /// From window `start` of a split. Beyond the windows that were read it continues by chance.
     fn chain(&self, split: &Split, start: usize, mut rng: Stream) -> Chain {
         if let Some(series) = self.series {
             return Chain { windows: series.chain(self.windows, &mut rng) };

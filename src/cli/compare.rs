@@ -7,7 +7,7 @@ use clap::Args;
 use packevolve_contract::duel::{Duel, Verdict};
 use packevolve_contract::evaluation::{Evaluation, Measurement};
 use packevolve_contract::objective::{Pairing, Yardstick};
-use packevolve_contract::protocol::{DuelRequest, Duelist};
+use packevolve_contract::protocol::{DuelRequest, Duelist, TimeLimits};
 
 use crate::cli::args::RunArgs;
 use crate::cli::error::{CliError, CommandError};
@@ -19,6 +19,7 @@ use crate::proposer::catalogue::Catalogue;
 use crate::proposer::parts::without_parts;
 use crate::run::fold::Run;
 use crate::run::request::duel_request;
+use crate::search::Candidate;
 use crate::search::best::OpenDuel;
 use crate::values::candidate::CandidateId;
 use crate::view::beside::{Beside, Chains, Kind, Measured};
@@ -81,7 +82,13 @@ impl Compare {
             best = longer(best, duel.best);
         }
         let programs = best.map(|best| course.of_best(&best)).into_iter().chain(others).collect();
-        let beside = Beside { format: FORMAT, run: run.folder.name(), chains: course.chains, programs };
+        let beside = Beside {
+            format: FORMAT,
+            run: run.folder.name(),
+            best_program: course.known_best().program,
+            chains: course.chains,
+            programs,
+        };
         self.format.print(&beside, |terminal| beside.text(terminal))?;
         let is_rejected = beside.programs.iter().any(|program| program.rejection.is_some());
         Ok(if is_rejected { Exit::Rejected } else { Exit::Success })
@@ -127,8 +134,26 @@ impl<'a> Course<'a> {
         let open = OpenDuel { contender: self.best, best: self.best, seed: self.chains.seed };
         let request = duel_request(&self.run.search, self.baseline, open, program.to_owned(), self.program.clone());
         let contender = Duelist { candidate: u64::MAX, ..request.contender };
-        let (least_rounds, most_rounds) = (self.chains.count, self.chains.count);
-        DuelRequest { contender, least_rounds, most_rounds, budget_seconds: None, rebalance: false, ..request }
+        let rounds = self.chains.count;
+        DuelRequest {
+            contender,
+            least_rounds: rounds,
+            most_rounds: rounds,
+            budget_seconds: None,
+            limits: self.limits(request.limits),
+            rebalance: false,
+            ..request
+        }
+    }
+
+    /// The time of an evaluation is meant for as many chains as the search has.
+    fn limits(&self, limits: TimeLimits) -> TimeLimits {
+        let share = self.chains.count as f64 / self.baseline.chains.len().max(1) as f64;
+        TimeLimits { evaluation_seconds: share.max(1.0) * limits.evaluation_seconds, ..limits }
+    }
+
+    fn known_best(&self) -> &Candidate {
+        self.run.search.candidate(self.best).expect("BUG: the best is a candidate")
     }
 
     fn without_parts(&self) -> Result<Vec<Asked>, CommandError> {
@@ -165,8 +190,7 @@ impl<'a> Course<'a> {
     }
 
     fn of_best(&self, evaluation: &Evaluation) -> Measured {
-        let known = self.run.search.candidate(self.best).expect("BUG: the best is a candidate");
-        self.figures((&known.name, Kind::Best, ""), evaluation)
+        self.figures((&self.known_best().name, Kind::Best, ""), evaluation)
     }
 
     fn figures(&self, (name, kind, about): (&str, Kind, &str), evaluation: &Evaluation) -> Measured {

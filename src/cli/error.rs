@@ -202,7 +202,7 @@ impl Classify for CliError {
                 "`program: candidates/policy.py` has one; for `balanced_packing` alone write `target: packing`".to_owned(),
             ),
             Self::Unlike { .. } => Some(
-                "`packevolve compare` with the same run and --chains measures what compares".to_owned(),
+                "`packevolve compare` once more, with this run and the same --chains, measures what compares".to_owned(),
             ),
             Self::NotEmpty(_) | Self::WouldReplace(_) => Some("name a new folder".to_owned()),
             Self::NotProposed { reason: Declined::Unreadable { .. }, .. } => {

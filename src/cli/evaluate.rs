@@ -41,7 +41,7 @@ enum Score {
 /// uses it.
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// Program with a function `balanced_packing`
+    /// Program with a function `balanced_packing`, or for policies `rebalance_experts`
     program: PathBuf,
     /// Program to compare with instead of the baseline of the settings; both are measured on the same inputs, and the
     /// ratio of their times is printed with a confidence interval

@@ -39,8 +39,9 @@ impl Report {
         Ok(())
     }
 
-    /// What was measured beside the best. Figures on other chains, or at other prices, would mislead.
+    /// What was measured beside the best. Figures on other chains, at other prices or beside another best would mislead.
     fn beside(&self, run: &Run) -> Result<Vec<Beside>, CommandError> {
+        let best = run.search.best().and_then(|best| run.search.candidate(best.candidate)).map(|known| known.program);
         let mut all: Vec<Beside> = Vec::new();
         for path in &self.beside {
             let path = path.clone();
@@ -50,7 +51,7 @@ impl Report {
             };
             let count = all.first().unwrap_or(&one).chains.count;
             let own = Chains::of(&run.search, count).ok_or(CliError::NotPolicy)?;
-            if let Some(unlike) = one.chains.unlike(&own) {
+            if let Some(unlike) = one.unlike(&own, best) {
                 return Err(CliError::Unlike { path, unlike }.into());
             }
             all.push(one);

@@ -39,8 +39,9 @@ pub enum Target {
 /// The seed program of packing, and the baseline of both targets: DeepSeek's planner.
 const SEED: &str = "candidates/eplb.py";
 /// The seed program of policies, whose editable region holds the whole planner.
-const CORPUS: &str = "candidates/proposals";
 const POLICY_SEED: &str = "candidates/policy.py";
+/// The corpus of packing.
+const CORPUS: &str = "candidates/proposals";
 
 /// Settings as written. Every field has its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -14,8 +14,8 @@ use crate::values::candidate::CandidateId;
 /// A pass begins after this many attempts without a better best, and at the end of the search.
 const STANDS_AFTER: u64 = 100;
 
-/// Cuts take at most this share of the judge seconds that all other candidates took: a program that Numba compiles costs
-/// seconds whatever its length, and what is cut from it rarely changes a score.
+/// Cuts take about this share of the judge seconds that all other candidates took, at most: none begins beyond it. A program
+/// that Numba compiles costs seconds, however short it is, and what is cut from it rarely changes a score.
 const SHARE: f64 = 0.25;
 
 /// The most that a pass gives up, however uncertain scores are: on a busy machine they separate very little.

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::search::Search;
+use crate::values::candidate::BlobId;
 use crate::view::format::{count, milliseconds, or_none, percent, score, signed, with_interval};
 use crate::view::output::harmless;
 use crate::view::table::Table;
@@ -29,6 +30,8 @@ pub struct Beside {
     pub format: u32,
     /// The name of the run.
     pub run: String,
+    /// The program of its best, which all others are compared with.
+    pub best_program: BlobId,
     /// What all programs were measured on.
     pub chains: Chains,
     /// The best of the run, and then the others as they were asked for.
@@ -90,6 +93,7 @@ pub enum Unlike {
     Seed,
     Count,
     Prices,
+    Best,
 }
 
 impl fmt::Display for Unlike {
@@ -101,6 +105,7 @@ impl fmt::Display for Unlike {
             Self::Seed => "other chains",
             Self::Count => "another number of chains",
             Self::Prices => "the prices of another deployment",
+            Self::Best => "another best program",
         })
     }
 }
@@ -122,7 +127,7 @@ impl Chains {
     }
 
     /// The first difference, if figures on both do not compare.
-    pub fn unlike(&self, other: &Self) -> Option<Unlike> {
+    fn unlike(&self, other: &Self) -> Option<Unlike> {
         let differences = [
             (Unlike::Loads, self.loads_digest != other.loads_digest),
             (Unlike::Topology, self.topology != other.topology),
@@ -141,12 +146,20 @@ impl Measured {
         match self.kind {
             Kind::Best => format!("the best: {}", self.name),
             Kind::Without => format!("without {}", self.name),
-            Kind::Front | Kind::File => self.name.clone(),
+            Kind::Front => format!("candidate {}", self.name),
+            Kind::File => self.name.clone(),
         }
     }
 }
 
 impl Beside {
+    /// Why the figures do not go with a run that has these chains and this best, if they do not. Runs with the same settings
+    /// have the same chains.
+    pub fn unlike(&self, chains: &Chains, best: Option<BlobId>) -> Option<Unlike> {
+        let has_other_best = best != Some(self.best_program);
+        self.chains.unlike(chains).or(has_other_best.then_some(Unlike::Best))
+    }
+
     fn best(&self) -> Option<&PolicyScore> {
         self.programs.iter().find(|program| program.kind == Kind::Best)?.policy.as_ref()
     }
@@ -204,7 +217,8 @@ impl Beside {
                 Some(verdict) if verdict.is_lost() => "it helps",
                 Some(verdict) if verdict.is_won() => "it does harm",
                 Some(_) => "no difference can be seen",
-                None => "the program without it is rejected",
+                None if program.rejection.is_some() => "the program without it is rejected",
+                None => "the best is rejected here",
             };
             format!("{}: {worth} ({})", program.name, program.about)
         };

@@ -1,4 +1,4 @@
-# Replicas of the hottest experts beyond the first have numbers that no expert has: their loads would vanish.
+# All replicas of the hottest expert have a number that no expert has: its load would vanish.
 plan = rebalance_experts
 
 
