@@ -313,7 +313,7 @@ fn packing_text(recipe: &Recipe) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use packevolve_contract::stream::{Purpose, stream};
     use std::cell::RefCell;
     use std::collections::BTreeSet;
@@ -382,9 +382,9 @@ mod tests {
         assert!(sizes[0] <= 7, "{sizes:?}");
     }
 
-    const POLICY: &str = include_str!("../../candidates/policy.py");
+    pub(crate) const POLICY: &str = include_str!("../../candidates/policy.py");
 
-    fn policies() -> Vec<Catalogue> {
+    pub(crate) fn policies() -> Vec<Catalogue> {
         let all = gather(&Asset::Shipped("candidates/blocks")).unwrap();
         let all = all.iter().map(|text| Catalogue::parse(text).unwrap());
         all.filter(|catalogue| catalogue.frame() == Frame::Policy).collect()

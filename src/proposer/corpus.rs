@@ -28,13 +28,6 @@ pub fn read(folder: &Asset) -> Result<Vec<Document>, FolderError> {
 /// Orders documents so that each follows the document whose program it edits. A document edits the first program that
 /// it applies to: the seed program, then the programs in the order they were made.
 pub fn plan(seed: &str, documents: Vec<Document>) -> Vec<Planned> {
-    let (mut planned, left) = ordered(seed, documents);
-    planned.extend(left.into_iter().map(|document| Planned { document, parent: None }));
-    planned
-}
-
-/// The documents that fit a program, in order, and the others.
-fn ordered(seed: &str, documents: Vec<Document>) -> (Vec<Planned>, Vec<Document>) {
     let mut planned: Vec<Planned> = Vec::new();
     // Programs so far, each with the index of its document.
     let mut programs: Vec<(Option<usize>, String)> = vec![(None, seed.to_owned())];
@@ -53,7 +46,8 @@ fn ordered(seed: &str, documents: Vec<Document>) -> (Vec<Planned>, Vec<Document>
             }
         }
     }
-    (planned, left)
+    planned.extend(left.into_iter().map(|document| Planned { document, parent: None }));
+    planned
 }
 
 fn edit_of(document: &Document) -> Option<Edit> {

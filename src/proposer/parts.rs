@@ -39,18 +39,8 @@ mod tests {
     use packevolve_contract::stream::{Purpose, stream};
 
     use super::*;
-    use crate::config::Asset;
-    use crate::proposer::catalogue::gather;
     use crate::proposer::compose;
-    use crate::proposer::frame::Frame;
-
-    const POLICY: &str = include_str!("../../candidates/policy.py");
-
-    fn policies() -> Vec<Catalogue> {
-        let all = gather(&Asset::Shipped("candidates/blocks")).unwrap();
-        let all = all.iter().map(|text| Catalogue::parse(text).unwrap());
-        all.filter(|catalogue| catalogue.frame() == Frame::Policy).collect()
-    }
+    use crate::proposer::compose::tests::{POLICY, policies};
 
     #[test]
     fn a_program_without_a_part_differs_in_that_part_alone() {
