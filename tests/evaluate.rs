@@ -330,6 +330,7 @@ fn request(program: String, rebalance: bool) -> EvaluateRequest {
         measures_inconsistent: true,
         is_baseline: false,
         rebalance,
+        is_of_blocks: false,
     }
 }
 

@@ -276,10 +276,10 @@ impl Child {
     fn keep(&mut self, kernels: &mut Kernels) -> Result<(u32, f64), Halt> {
         self.check_silence()?;
         self.send(&json!({"op": "keep"}));
-        let reply = self.receive(self.limit(self.limits.load_seconds))?;
+        let reply = self.receive(self.limit(self.limits.load_seconds));
         self.done_at = self.clock.now()?;
         kernels.seal()?;
-        match reply {
+        match reply? {
             Message::Kept { compiled, seconds } => Ok((compiled, seconds)),
             other => Err(self.failed_call(other)),
         }

@@ -111,6 +111,7 @@ fn requests() -> Vec<Request> {
         measures_inconsistent: true,
         is_baseline: false,
         rebalance: true,
+        is_of_blocks: false,
     };
     let duelist = |candidate| Duelist { candidate, program: "x".to_owned() };
     let duel = DuelRequest {

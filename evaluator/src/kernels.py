@@ -3,13 +3,19 @@
 Numba compiles a function at its first call, in the process, which takes a second or two. Before the first program that
 uses it, the nursery imports Numba and compiles once, so that no child pays for the set-up. Of an evaluation only the first child compiles: before it sees loads
 that are scored, it writes what it has compiled into a file that the judge seals and hands to the others. So no child can
-pass on what it saw. What is in the file is the program's own and is read inside the jail only.
+pass on what it saw. What is in the file is read inside the jail only. At first it holds what programs of building blocks
+alone, whose text the judge can trust, have compiled before.
 
 Numba keeps on disk what belongs to a file that it finds, with the time of that file. The program is none, so a locator
-tells Numba where the functions of the program are kept, and that their source is the same in every child.
+tells Numba where the functions of the program are kept. Each has a key: functions of two programs are the same if all that
+they depend on is.
 """
 
+import ast
 import contextlib
+import fcntl
+import functools
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -33,9 +39,14 @@ class Kernels:
         self.seconds = 0.0
         # Whether this child may still write what it has compiled.
         self.writes = False
-        # The name of the program, and where its functions are kept.
+        # The program, its name, and where its functions are kept.
+        self.source = None
         self.name = None
         self.folder = None
+
+    @functools.cached_property
+    def keys(self):
+        return keys(self.source)
 
     def start(self):
         """Imports Numba and compiles a function as programs have them. Where that fails, a program's import fails, too,
@@ -66,7 +77,9 @@ class Kernels:
             """Numba's interface for where a function is kept."""
 
             def __init__(self, function):
-                self.line = function.__code__.co_firstlineno
+                line = function.__code__.co_firstlineno
+                # One inside another is kept for this program alone.
+                self.key = kernels.keys.get(line) or f"{digest([kernels.source])}.{line}"
                 # Numba names it where it warns that a function cannot be kept.
                 self._py_file = kernels.name
 
@@ -84,7 +97,7 @@ class Kernels:
                 return 0
 
             def get_disambiguator(self):
-                return str(self.line)
+                return self.key
 
         decorators.jit = numba.jit = cached
         dispatcher.Dispatcher.enable_caching = enable_if_possible
@@ -113,27 +126,50 @@ class Kernels:
         event.register("numba:compile", Listener())
 
     def open(self, source, name, kept):
-        """Prepares for a program, and takes over what another child has compiled, if one did. Closes the file `kept` unless
+        """Prepares for a program, and takes over what others have compiled. Closes the file `kept` unless
         this child may be asked to write it: a program is not to hold what it has no use for."""
         if NAME not in source or not self.is_ready:
             os.close(kept)
             return
         folder = os.path.abspath(CACHE)
-        # Without a scratch folder every child compiles.
-        with contextlib.suppress(OSError):
+        # Without a scratch folder, or room in it, or if the child that wrote the file was killed, every child compiles.
+        with contextlib.suppress(OSError, ValueError, struct.error):
             os.makedirs(folder)
-            self.name, self.folder = name, folder
-            unpack(kept, folder)
-        self.writes = os.fstat(kept).st_size == 0
+            self.source, self.name, self.folder = source, name, folder
+            self.unpack(kept)
+        self.writes = not fcntl.fcntl(kept, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
         if not self.writes:
             os.close(kept)
 
+    def unpack(self, kept):
+        """Writes what is in the file `kept` and of use to the program into the folder: there may be room for little."""
+        known = unpacked(kept)
+        own = {digest([self.source]), *self.keys.values()} if known else ()
+        for name, content in known.items():
+            if any(key in name for key in own):
+                path = os.path.join(self.folder, name)
+                try:
+                    with open(path, "wb") as file:
+                        file.write(content)
+                except OSError:
+                    # Numba would read what there is of it.
+                    os.unlink(path)
+                    raise
+
     def keep(self, kept):
-        """Writes what was compiled so far into the file `kept`, and closes it."""
+        """Adds what was compiled so far to the file `kept`, as far as there is room, and closes it."""
         if self.writes:
             self.writes = False
-            with os.fdopen(kept, "wb") as file:
-                file.writelines(entries(self.folder or CACHE))
+            known, size = unpacked(kept), os.fstat(kept).st_size
+            own = files(self.folder) if self.folder else {}
+            added = b"".join(packed(*entry) for entry in own.items() if known.get(entry[0]) != entry[1])
+            try:
+                is_whole = os.pwrite(kept, added, size) == len(added)
+            except OSError:
+                is_whole = False
+            if not is_whole:
+                os.ftruncate(kept, size)
+            os.close(kept)
 
 
 def version():
@@ -164,27 +200,63 @@ def warm_up(numba):
     heaviest(weight, numpy.zeros((2, 4), numpy.int64), numpy.zeros(2), weight.argsort(1))
 
 
-def entries(folder):
-    """The files of a folder, each as the lengths of its name and content, its name, and its content."""
-    for inner, _, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(inner, name)
-            with open(path, "rb") as file:
-                content = file.read()
-            place = os.path.relpath(path, folder).encode()
-            yield ENTRY.pack(len(place), len(content)) + place + content
+def keys(source):
+    """The keys of the functions at the top of a program, by their first lines. A key is made of what decides how the function
+    is compiled: its own text, that of the functions that it mentions, directly or not, and everything beside functions, with
+    the functions that this mentions. What a function does to another one when it is called is not in it."""
+    lines, functions, others, named = source.splitlines(keepends=True), {}, {}, {}
+    try:
+        nodes = ast.parse(source).body
+    # It cannot be compiled either, which is reported when that is tried.
+    except Exception:
+        return {}
+    for node in nodes:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        at, text = (first, node.col_offset), b"".join(lines[first - 1 : node.end_lineno])
+        mentioned = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        (functions if isinstance(node, ast.FunctionDef) else others)[at] = text, mentioned
+        if isinstance(node, ast.FunctionDef):
+            named.setdefault(node.name, []).append(at)
+
+    def key(place):
+        needed, left = {}, [(place, functions[place]), *others.items()]
+        while left:
+            at, (text, mentioned) = left.pop()
+            if at not in needed:
+                needed[at] = text
+                left += [(other, functions[other]) for name in mentioned & named.keys() for other in named[name]]
+        return digest([functions[place][0], *(needed[at] for at in sorted(needed))])
+
+    return {place[0]: key(place) for place in functions}
 
 
-def unpack(kept, folder):
-    """Writes the files that `entries` has packed."""
+def digest(texts):
+    return hashlib.sha256(b"".join(struct.pack("=Q", len(text)) + text for text in texts)).hexdigest()[:32]
+
+
+def files(folder):
+    """The content of each file of a folder, by name; of none if there is no folder."""
+    contents = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.is_file():
+                with open(entry, "rb") as file:
+                    contents[entry.name] = file.read()
+    return contents
+
+
+def packed(name, content):
+    """A file as the lengths of its name and content, its name, and its content."""
+    return ENTRY.pack(len(name.encode()), len(content)) + name.encode() + content
+
+
+def unpacked(kept):
+    """The content of each file that was `packed` into the file `kept`, by name."""
     content = os.pread(kept, os.fstat(kept).st_size, 0)
-    at = 0
+    contents, at = {}, 0
     while at < len(content):
         name_bytes, bytes_ = ENTRY.unpack_from(content, at)
-        at += ENTRY.size
-        path = os.path.join(folder, content[at : at + name_bytes].decode())
-        at += name_bytes
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(content[at : at + bytes_])
-        at += bytes_
+        middle = at + ENTRY.size + name_bytes
+        contents[content[at + ENTRY.size : middle].decode()] = content[middle : middle + bytes_]
+        at = middle + bytes_
+    return contents

@@ -1,11 +1,13 @@
 //! Kernels: what the first child of an evaluation has compiled with Numba before it saw a scored load, for its siblings.
 //!
 //! It lies in a memory file that the first child writes. Then the judge seals it, so that no child can tell another one
-//! what it saw later. What is in it comes from the program and only its children read it, in their jail.
+//! what it saw later. What is in it comes from the program and only its children read it, in their jail. What programs of
+//! building blocks alone have compiled cannot be forged: it serves all programs of the session.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use crate::shared::{memory_file, seal_content, sealed_copy};
 
@@ -27,12 +29,26 @@ impl Kernels {
         Ok(Self { file: sealed_copy(&[])?, may_compile: false, is_open: false })
     }
 
-    /// Of `program`, whose next child may write them.
-    pub fn of(program: &str) -> io::Result<Self> {
+    /// Of `program`, whose next child may write them; they start with what is `known`.
+    pub fn of(program: &str, known: &[u8]) -> io::Result<Self> {
         if !program.contains(NUMBA) {
             return Self::none();
         }
-        Ok(Self { file: memory_file("packevolve-kernels")?, may_compile: true, is_open: true })
+        let file = memory_file("packevolve-kernels")?;
+        file.write_all_at(known, 0)?;
+        Ok(Self { file, may_compile: true, is_open: true })
+    }
+
+    /// The bytes of all that was compiled so far.
+    pub fn len(&self) -> io::Result<usize> {
+        Ok(self.file.metadata()?.len() as usize)
+    }
+
+    /// All that was compiled so far.
+    pub fn content(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.len()?];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
     }
 
     /// Whether a warm child has to be asked for them.
@@ -60,27 +76,24 @@ impl AsFd for Kernels {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::os::unix::fs::FileExt;
 
     use super::*;
 
     #[test]
     fn what_the_first_child_wrote_is_final_once_it_is_sealed() {
-        let mut kernels = Kernels::of("import numba").unwrap();
+        let mut kernels = Kernels::of("import numba", b"known ").unwrap();
         let mut child = kernels.file.try_clone().unwrap();
-        child.write_all(b"compiled").unwrap();
+        child.write_all(b"known, compiled").unwrap();
         assert!(kernels.are_wanted());
         kernels.seal().unwrap();
         assert!(!kernels.are_wanted() && kernels.may_compile);
         assert!(child.write_all(b"more").is_err() && child.set_len(0).is_err());
-        let mut bytes = [0; 8];
-        kernels.file.read_exact_at(&mut bytes, 0).unwrap();
-        assert_eq!(&bytes, b"compiled");
+        assert_eq!(kernels.content().unwrap(), b"known, compiled");
     }
 
     #[test]
     fn a_program_without_numba_has_nothing_to_write_to() {
-        let kernels = Kernels::of("import torch").unwrap();
+        let kernels = Kernels::of("import torch", b"known").unwrap();
         assert!(!kernels.are_wanted() && !kernels.may_compile);
         assert!(kernels.file.try_clone().unwrap().write_all(b"x").is_err());
     }

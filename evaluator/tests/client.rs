@@ -145,6 +145,7 @@ pub fn evaluate_request(program: &str) -> Request {
         measures_inconsistent: true,
         is_baseline: false,
         rebalance: true,
+        is_of_blocks: false,
     }))
 }
 

@@ -7,12 +7,12 @@ use std::process::Command;
 
 use packevolve_contract::evaluation::{Compilation, Evaluation};
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
-use packevolve_contract::protocol::Session;
+use packevolve_contract::protocol::{EvaluateRequest, Reply, Request, Session};
 use packevolve_contract::rejection::Rejection;
 use tempfile::TempDir;
 
 use crate::client::skip::skip;
-use crate::client::{Client, program, python, session};
+use crate::client::{Client, evaluate_request, program, python, session};
 
 #[test]
 fn only_the_first_child_compiles_and_no_scored_call_does() {
@@ -24,6 +24,74 @@ fn only_the_first_child_compiles_and_no_scored_call_does() {
     assert!(seconds > 0.0 && measurement.evaluation_seconds > seconds, "compiling is a part of its cost");
     client.measure(&program("measured/numba_takes_over_what_was_compiled.py"));
     assert_eq!(client.measure(&program("measured/honest.py")).compilation, None);
+}
+
+/// How many functions a program had to compile.
+fn compiled(client: &mut Client, program: &str, is_of_blocks: bool) -> u32 {
+    let Request::Evaluate(request) = evaluate_request(program) else { unreachable!() };
+    match client.ask(&Request::Evaluate(Box::new(EvaluateRequest { is_of_blocks, ..*request }))) {
+        Reply::Evaluated(evaluation) => match *evaluation {
+            Evaluation::Measured { measurement } => measurement.compilation.unwrap().functions,
+            other => panic!("not measured: {other:?}"),
+        },
+        other => panic!("no evaluation: {other:?}"),
+    }
+}
+
+/// A program that deals items to packs in turn, with two compiled functions.
+const DEALS: &str = "\
+import numba
+import torch
+
+STEP = 1
+
+
+@numba.njit
+def _next(pack):
+    return pack + STEP
+
+
+@numba.njit
+def _deal(place, packs):
+    pack = 0
+    for item in range(place.shape[1]):
+        place[:, item] = pack
+        pack = _next(pack) % packs
+
+
+def balanced_packing(weight, num_packs):
+    rows, items = weight.shape
+    packs = torch.zeros((rows, items), dtype=torch.int64)
+    _deal(packs.numpy(), num_packs)
+    return packs, torch.arange(items).expand(rows, items) // num_packs
+";
+
+#[test]
+fn what_building_blocks_have_compiled_serves_the_same_functions_of_other_programs() {
+    let (mut client, _) = Client::open();
+    assert_eq!([false, false, true].map(|is_of_blocks| compiled(&mut client, DEALS, is_of_blocks)), [1; 3]);
+    // Neither does the child for another processor compile, which the check of consistency has.
+    let check = "    if _deal.stats.cache_misses:\n        raise RuntimeError(\"compiles again\")\n    return packs,";
+    let other = DEALS.replace("    return packs,", check);
+    assert_ne!(other, DEALS);
+    assert_eq!(compiled(&mut client, &other, false), 0);
+}
+
+#[test]
+fn a_function_that_may_compile_to_something_else_is_compiled_again() {
+    let (mut client, _) = Client::open();
+    assert_eq!([true, false].map(|is_of_blocks| compiled(&mut client, DEALS, is_of_blocks)), [1, 0]);
+    let deal = "@numba.njit\ndef _deal";
+    for (from, to) in [
+        ("pack = 0\n", "pack = 1\n"),
+        ("pack + STEP", "STEP + pack"),
+        ("STEP = 1", "STEP = 3 - 2"),
+        (deal, &deal.replace("njit", "njit(fastmath=True)")),
+    ] {
+        let changed = DEALS.replace(from, to);
+        assert_ne!(changed, DEALS);
+        assert_eq!(compiled(&mut client, &changed, false), 1, "{to}");
+    }
 }
 
 #[test]

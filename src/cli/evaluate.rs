@@ -161,6 +161,7 @@ fn request(path: &Path, program: &str, limits: Option<TimeLimits>) -> EvaluateRe
         outclassed: None,
         measures_inconsistent: true,
         rebalance: true,
+        is_of_blocks: false,
     }
 }
 

@@ -91,6 +91,15 @@ pub(super) fn composed_of<'a>(program: &str, catalogues: &'a [Catalogue]) -> Opt
     fitting.into_iter().find_map(|catalogue| Some((catalogue, Recipe::of(program, catalogue)?)))
 }
 
+/// Whether the region of a program is what these blocks make of its recipe, with nothing added or changed, and with values
+/// that the blocks list: another one may write beyond an array.
+pub fn is_of_blocks(program: &str, catalogues: &[Catalogue]) -> bool {
+    let Some((catalogue, recipe)) = composed_of(program, catalogues) else { return false };
+    let region = region_with_entry(program, catalogue.frame().entry());
+    let assembled = |region| with_region(program, &region, &region_text(catalogue, &recipe, |_| None));
+    recipe.has_listed_values(catalogue) && region.is_some_and(|(region, _)| assembled(region) == program)
+}
+
 /// A recipe and the variations that led to it; a new draw has none.
 struct Plan<'a> {
     catalogue: &'a Catalogue,
@@ -490,6 +499,37 @@ pub(crate) mod tests {
             assert!(seen.borrow_mut().insert(parent.clone()));
         }
         assert_eq!(propose(&parent, &catalogues, None, &mut rng, &|_| true), None);
+    }
+
+    #[test]
+    fn a_program_of_blocks_is_nothing_but_blocks() {
+        let composed = proposed(PARENT, 1).1;
+        let catalogues = catalogues();
+        assert!(is_of_blocks(&composed, &catalogues) && !is_of_blocks(PARENT, &catalogues));
+        let (mut varied, mut all) = (composed.clone(), BTreeSet::new());
+        for number in 0..20 {
+            varied = proposed(&varied, number).1;
+            assert!(is_of_blocks(&varied, &catalogues) && !is_of_blocks(&varied, &[]), "{varied}");
+            all.insert(varied.clone());
+        }
+        assert!(all.len() > 10);
+        let region_end = "# EVOLVE-BLOCK-END";
+        for (from, to) in [
+            ("    size = count // num_packs\n", "    size = count // num_packs + 0\n"),
+            (region_end, &format!("other = 1\n{region_end}")),
+        ] {
+            let changed = composed.replacen(from, to, 1);
+            assert!(changed != composed && !is_of_blocks(&changed, &catalogues), "{from}");
+        }
+        let (catalogue, recipe) = composed_of(&composed, &catalogues).unwrap();
+        let (part, (name, value)) =
+            recipe.parts().iter().find_map(|part| Some((part, part.values.first()?.clone()))).unwrap();
+        let call = format!("_{}(", part.block);
+        let at = composed.rfind(&call).unwrap();
+        let unlisted = composed[at..].replacen(&format!("{name}={value}"), &format!("{name}=-7"), 1);
+        let unlisted = composed[..at].to_owned() + &unlisted;
+        assert!(unlisted != composed && Recipe::of(&unlisted, catalogue).is_some());
+        assert!(!is_of_blocks(&unlisted, &catalogues), "{unlisted}");
     }
 
     #[test]

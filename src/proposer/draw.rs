@@ -55,6 +55,11 @@ impl Proposers {
         Ok(Self { catalogues, cuts: RefCell::new(None) })
     }
 
+    /// Whether a program is nothing but the seed program with building blocks in its region.
+    pub fn is_of_blocks(&self, program: &str) -> bool {
+        compose::is_of_blocks(program, &self.catalogues)
+    }
+
     /// Draws the proposal of a selection; `None` if its proposer finds none. `program` gives the programs of
     /// candidates.
     pub fn draw(

@@ -179,6 +179,15 @@ impl Recipe {
             && (selects == 1 || self.number_of(BlockKind::Assign) < 2)
     }
 
+    /// Whether every value is one of those that its block lists.
+    pub(crate) fn has_listed_values(&self, catalogue: &Catalogue) -> bool {
+        self.parts.iter().all(|part| {
+            let listed = catalogue.get(&part.block).map_or(&[][..], |block| &block.parameters);
+            let mut values = part.values.iter().zip(listed);
+            values.all(|((_, value), (_, listed))| listed.contains(value))
+        })
+    }
+
     /// This recipe in the blocks of another catalogue: blocks of the same name and values of the same parameters stay, as far
     /// as there are any; the others are drawn. `None` if that makes no whole recipe.
     pub(crate) fn translated(&self, to: &Catalogue, rng: &mut Stream) -> Option<Self> {

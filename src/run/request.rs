@@ -24,6 +24,7 @@ pub fn baseline_request(search: &Search) -> EvaluateRequest {
         measures_inconsistent: true,
         is_baseline: true,
         rebalance: search.holds_out(),
+        is_of_blocks: false,
     }
 }
 
@@ -55,6 +56,7 @@ pub fn evaluate_request(
         measures_inconsistent: search.measures_inconsistent(candidate),
         is_baseline: false,
         rebalance: false,
+        is_of_blocks: false,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::planning::{Planned, Rebalance};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Between two signs of life of a judge at work.
 pub const ALIVE_SECONDS: u64 = 10;
@@ -287,6 +287,9 @@ pub struct EvaluateRequest {
     /// Whether to measure `rebalance_experts` too, after the cases, on the held-out windows, or on those of the search if
     /// there are none: on all, or on as many as another `budget_seconds` allows, at least two.
     pub rebalance: bool,
+    /// Whether the program consists of building blocks alone, which the judge can trust: it keeps what these compile for the
+    /// same functions of other programs.
+    pub is_of_blocks: bool,
 }
 
 /// A duel of two programs (see [`duel`](crate::duel)).

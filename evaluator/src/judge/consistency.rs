@@ -63,7 +63,7 @@ impl Judge {
         let keeps_shape = self.session.allow_compile;
         let bytes = bytes_of(&calls);
         // What the first of these children compiles, before it is asked, serves the second one.
-        let mut kernels = Kernels::of(progress.program.text)?;
+        let mut kernels = self.kernels_of(progress.program.text)?;
         let asked = self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
             warm_up(child, nursery, kernels, &calls)?;
             ask_elsewhere(child, &mut questions, &mut spent)?;
@@ -196,8 +196,8 @@ impl Judge {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; cases.len()];
         let calls: Vec<Call> = cases.iter().map(|question| question.call()).collect();
-        // It compiles by itself: what the compiler saw may be what differs.
-        let mut kernels = Kernels::of(progress.program.text)?;
+        // It compiles by itself, except building blocks: what the compiler saw may be what differs.
+        let mut kernels = self.kernels_of(progress.program.text)?;
         let bytes = bytes_of(&calls);
         let asked = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
             warm_up(child, nursery, kernels, &calls)?;

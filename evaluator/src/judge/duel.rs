@@ -67,7 +67,7 @@ impl Judge {
         let cases = self.session.cases.len();
         // Without cases there are chains, and no window has a number.
         let schedule = Schedule::new(0..request.most_rounds * cases.max(1), request.most_rounds, cases);
-        let program = Program { text: &duelist.program, file_name: &request.file_name };
+        let program = Program { text: &duelist.program, file_name: &request.file_name, is_of_blocks: false };
         let mut progress = self.start(program, Some(request.limits), schedule, streams)?;
         progress.measurement.calibration.before = before.to_vec();
         Ok(Side { progress, failure: None })

@@ -16,7 +16,6 @@ use crate::error::{Halt, JudgeError};
 use crate::judge::progress::{Program, Progress};
 use crate::judge::sample::WindowCall;
 use crate::judge::session::Judge;
-use crate::kernels::Kernels;
 use crate::schedule::Schedule;
 
 /// How a measurement without a failure ended.
@@ -85,7 +84,8 @@ impl Judge {
     fn enter<'a>(&self, request: &'a EvaluateRequest) -> Result<Progress<'a>, JudgeError> {
         let streams = Streams::of(self.session.rng_seed, request.candidate);
         let schedule = Schedule::new(self.pool.of_search(), self.pool.search.rounds, self.session.cases.len());
-        let program = Program { text: &request.program, file_name: &request.file_name };
+        let EvaluateRequest { program, file_name, is_of_blocks, .. } = request;
+        let program = Program { text: program, file_name, is_of_blocks: *is_of_blocks };
         self.start(program, request.limits, schedule, streams)
     }
 
@@ -119,7 +119,7 @@ impl Judge {
             is_fast: false,
             left_work: false,
             code: None,
-            kernels: Kernels::of(program.text)?,
+            kernels: self.kernels_of(program.text)?,
         })
     }
 
@@ -308,6 +308,7 @@ mod tests {
             measures_inconsistent: true,
             is_baseline: false,
             rebalance: false,
+            is_of_blocks: false,
         }
     }
 

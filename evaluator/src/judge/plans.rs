@@ -77,7 +77,7 @@ impl Judge {
         if request.checks_consistency {
             self.start_elsewhere()?;
         }
-        let program = Program { text: &request.program, file_name: &request.file_name };
+        let program = Program { text: &request.program, file_name: &request.file_name, is_of_blocks: false };
         let streams = Streams::of(self.session.rng_seed, 0);
         let mut progress = self.start(program, request.limits, Schedule::new(0..0, 0, 0), streams)?;
         let (ended, planned) = match self.plans(&mut progress, request) {
@@ -143,7 +143,7 @@ impl Judge {
     ) -> Result<Vec<Inconsistency>, Halt> {
         let bytes = bytes_of_all(asked.iter().map(|asked| asked.call));
         let keeps_shape = self.session.allow_compile;
-        let mut kernels = Kernels::of(progress.program.text)?;
+        let mut kernels = self.kernels_of(progress.program.text)?;
         let elsewhere =
             self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
                 warm_up(child, nursery, kernels, asked.iter().map(|asked| asked.call))?;
@@ -202,7 +202,7 @@ impl Judge {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; asked.len()];
         let bytes = bytes_of_all(asked.iter().map(|asked| asked.call));
-        let mut kernels = Kernels::of(progress.program.text)?;
+        let mut kernels = self.kernels_of(progress.program.text)?;
         let tried = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
             warm_up(child, nursery, kernels, asked.iter().map(|asked| asked.call))?;
             for (asked, differs) in asked.iter().zip(&mut differs) {
@@ -263,12 +263,13 @@ fn bytes_of_all<'r>(calls: impl Iterator<Item = &'r Rebalance>) -> u64 {
     bytes_of_plans(calls.map(|call| (&call.topology, call.history())))
 }
 
-/// Where programs may run compilers, lets the child do so for these calls; one call has Numba compile. Then ends that.
+/// Where programs may run compilers, lets the child do so for these calls; one call with a plan in force and one without
+/// have Numba compile. Then ends that.
 fn warm_up<'r>(
     child: &mut Child,
     nursery: &mut Nursery,
     kernels: &mut Kernels,
-    mut calls: impl Iterator<Item = &'r Rebalance>,
+    calls: impl Iterator<Item = &'r Rebalance>,
 ) -> Result<(), Halt> {
     let first_call = |child: &mut Child, call: &Rebalance| -> Result<(), Halt> {
         let first = first_call(&call.topology, call.policy, call.in_force.is_some());
@@ -278,8 +279,11 @@ fn warm_up<'r>(
         for call in calls {
             (0..COMPILING_CALLS).try_for_each(|_| first_call(child, call))?;
         }
-    } else if let Some(call) = calls.next().filter(|_| kernels.may_compile) {
-        first_call(child, call)?;
+    } else if kernels.may_compile {
+        let mut warm = BTreeSet::new();
+        for call in calls.filter(|call| warm.insert(call.in_force.is_some())) {
+            first_call(child, call)?;
+        }
     }
     child.finish_compiling(kernels)?;
     child.seal(nursery)

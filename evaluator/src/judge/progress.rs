@@ -20,6 +20,8 @@ pub(super) struct Program<'a> {
     pub text: &'a str,
     /// The file name that tracebacks show.
     pub file_name: &'a str,
+    /// Whether it consists of building blocks alone, so that what it compiles may serve other programs.
+    pub is_of_blocks: bool,
 }
 
 /// The first scored call of a case and its answer.

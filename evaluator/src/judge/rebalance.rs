@@ -163,6 +163,7 @@ impl Judge {
             }
         }
         progress.finish_compiling()?;
+        self.keep_kernels(progress.program.is_of_blocks, &progress.kernels)?;
         progress.child().seal(&mut self.nursery)?;
         Ok(true)
     }

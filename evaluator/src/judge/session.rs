@@ -1,5 +1,6 @@
 //! Session: a judge with its windows, its nursery and its slot.
 
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use crate::error::JudgeError;
 use crate::interpreter;
 use crate::judge::device::{self, Place, Started};
 use crate::judge::elsewhere::{Elsewhere, variables};
+use crate::kernels::Kernels;
 use crate::made_up::Series;
 use crate::nursery::{Nursery, NurseryError};
 use crate::planner::Course;
@@ -36,6 +38,8 @@ pub struct Judge {
     /// By case; made on first use.
     pub(super) warm_up_inputs: Vec<Option<Rc<CaseInput>>>,
     pub(super) place: Place,
+    /// What programs of building blocks have compiled.
+    pub(super) known_kernels: Vec<u8>,
     python: PathBuf,
 }
 
@@ -74,6 +78,7 @@ impl Judge {
             inputs,
             warm_up_inputs,
             place,
+            known_kernels: Vec::new(),
             python,
         })
     }
@@ -108,6 +113,21 @@ impl Judge {
             (None, []) => None,
             _ => Some("balanced_packing"),
         }
+    }
+
+    /// For a program of which nothing was compiled but the functions that it shares with programs of building blocks.
+    pub(super) fn kernels_of(&self, program: &str) -> io::Result<Kernels> {
+        Kernels::of(program, &self.known_kernels)
+    }
+
+    /// Keeps what a warm child has compiled, beside what it got, if its program consists of building blocks. Other children
+    /// have to be able to write as much again.
+    pub(super) fn keep_kernels(&mut self, is_of_blocks: bool, kernels: &Kernels) -> io::Result<()> {
+        let most = self.session.limits.scratch_bytes as usize / 2;
+        if is_of_blocks && !kernels.are_wanted() && (self.known_kernels.len() + 1..=most).contains(&kernels.len()?) {
+            self.known_kernels = kernels.content()?;
+        }
+        Ok(())
     }
 
     /// The nursery whose processes differ from those of the first one by `switches`; the first one itself if that makes no

@@ -121,6 +121,9 @@ impl Judge {
             .and_then(|()| work(&mut child, nursery, kernels));
         child.end(nursery, "", String::new())?;
         self.slot.look_at_memory()?;
+        if worked.is_ok() {
+            self.keep_kernels(progress.program.is_of_blocks, kernels)?;
+        }
         worked
     }
 }

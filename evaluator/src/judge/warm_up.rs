@@ -81,6 +81,7 @@ impl Judge {
         progress.child().limits.call_seconds = Some(call_seconds);
         self.warm_up(progress, shared)?;
         progress.finish_compiling()?;
+        self.keep_kernels(progress.program.is_of_blocks, &progress.kernels)?;
         progress.child().pause()?;
         self.slot.charge_memory(progress.child())
     }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use packevolve_contract::evaluation::Evaluation;
+use packevolve_contract::protocol::EvaluateRequest;
 use tokio::sync::mpsc;
 
 use crate::judge::client::JudgeError;
@@ -243,7 +244,9 @@ impl Driver<'_> {
         Ok(match task {
             Task::Baseline => Order::Evaluate(Box::new(baseline_request(search))),
             Task::Evaluate(candidate) | Task::Complete(candidate) => {
-                Order::Evaluate(Box::new(evaluate_request(search, baseline, candidate, program(candidate)?)))
+                let request = evaluate_request(search, baseline, candidate, program(candidate)?);
+                let is_of_blocks = self.proposers.is_of_blocks(&request.program);
+                Order::Evaluate(Box::new(EvaluateRequest { is_of_blocks, ..request }))
             }
             Task::Duel(_) => {
                 let duel = search.duel().expect("BUG: a duel starts before it is measured");

@@ -194,7 +194,11 @@ fn compilation_text(compilation: Option<Compilation>) -> String {
         0 => String::new(),
         calls => format!("; {calls} scored calls compiled again, and were charged for it"),
     };
-    format!("Numba compiled {functions} functions in {seconds:.1} s before the first scored call{again}\n")
+    match functions {
+        0 => format!("Numba compiled nothing before the first scored call{again}\n"),
+        1 => format!("Numba compiled 1 function in {seconds:.1} s before the first scored call{again}\n"),
+        _ => format!("Numba compiled {functions} functions in {seconds:.1} s before the first scored call{again}\n"),
+    }
 }
 
 /// A line for each way in which a program is inconsistent.
