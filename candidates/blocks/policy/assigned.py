@@ -2,39 +2,41 @@
 # kind: helper
 @njit
 def _assigned(shared):
-    """Which part each part is matched with, int64, so that all pairs together share the most: the Hungarian method, by shortest
-    paths that add one row after the other."""
-    parts = len(shared)
-    row_price, price = np.zeros(parts + 1, np.int64), np.zeros(parts + 1, np.int64)
-    row_of, before = np.zeros(parts + 1, np.int64), np.zeros(parts + 1, np.int64)
+    """Which part each part of a row is matched with, int64 [X, parts], so that all pairs together share the most: the
+    Hungarian method, by shortest paths that add one part after the other."""
+    rows, parts = shared.shape[:2]
+    names = np.empty((rows, parts), np.int64)
+    our_price, price = np.empty(parts + 1, np.int64), np.empty(parts + 1, np.int64)
+    partner, before = np.empty(parts + 1, np.int64), np.empty(parts + 1, np.int64)
     least, seen = np.empty(parts + 1, np.int64), np.empty(parts + 1, np.bool_)
-    # Rows and columns count from 1; column 0 holds the row that is added.
-    for row in range(1, parts + 1):
-        row_of[0], column = row, 0
-        least[:] = 2**40
-        seen[:] = False
-        while row_of[column] != 0:
-            seen[column] = True
-            here, step, following = row_of[column], 2**40, 0
-            for other in range(1, parts + 1):
-                if seen[other]:
-                    continue
-                cost = -shared[here - 1, other - 1] - row_price[here] - price[other]
-                if cost < least[other]:
-                    least[other], before[other] = cost, column
-                if least[other] < step:
-                    step, following = least[other], other
-            for other in range(parts + 1):
-                if seen[other]:
-                    row_price[row_of[other]] += step
-                    price[other] -= step
-                else:
-                    least[other] -= step
-            column = following
-        while column != 0:
-            row_of[column] = row_of[before[column]]
-            column = before[column]
-    names = np.empty(parts, np.int64)
-    for column in range(1, parts + 1):
-        names[row_of[column] - 1] = column - 1
+    for row in range(rows):
+        our_price[:], price[:], partner[:], before[:] = 0, 0, 0, 0
+        # Parts count from 1; of the others, 0 is the partner of the one that is added.
+        for ours in range(1, parts + 1):
+            partner[0], theirs = ours, 0
+            least[:] = 2**40
+            seen[:] = False
+            while partner[theirs] != 0:
+                seen[theirs] = True
+                here, step, following = partner[theirs], 2**40, 0
+                for other in range(1, parts + 1):
+                    if seen[other]:
+                        continue
+                    cost = -shared[row, here - 1, other - 1] - our_price[here] - price[other]
+                    if cost < least[other]:
+                        least[other], before[other] = cost, theirs
+                    if least[other] < step:
+                        step, following = least[other], other
+                for other in range(parts + 1):
+                    if seen[other]:
+                        our_price[partner[other]] += step
+                        price[other] -= step
+                    else:
+                        least[other] -= step
+                theirs = following
+            while theirs != 0:
+                partner[theirs] = partner[before[theirs]]
+                theirs = before[theirs]
+        for theirs in range(1, parts + 1):
+            names[row, partner[theirs] - 1] = theirs - 1
     return names

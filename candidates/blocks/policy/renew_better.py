@@ -7,5 +7,5 @@ def _renew_better(plan, fresh, old, loads, gpus, nodes, gain):
     """The layers of a fresh plan where they are better by enough to be worth their moves."""
     pays = _heaviest(fresh, loads, gpus) < (1 - gain) * _heaviest(plan, loads, gpus)
     # Even if none pays, so that the first call compiles all that a later one needs.
-    plan[pays] = _renamed(fresh[pays], old[pays], gpus, nodes, _matched)
+    plan[pays] = _renamed(fresh[pays], old[pays], loads.shape[1], gpus, nodes, _matched)
     return plan

@@ -188,7 +188,8 @@ def check_names(blocks):
             shared = rng.integers(0, 7, (parts, parts))
             sums = [sum(shared[at, to] for at, to in enumerate(order)) for order in itertools.permutations(range(parts))]
             for name, least in (("_assigned", max(sums)), ("_matched", max(sums) / 2)):
-                names = blocks[name](shared)
+                names, again = blocks[name](np.array([shared, shared]))
+                assert (names == again).all(), f"{name} names a row by the one before"
                 assert sorted(names.tolist()) == list(range(parts)), f"{name} names {names}"
                 assert least <= shared[np.arange(parts), names].sum() <= max(sums), f"{name} shares less"
 
@@ -202,8 +203,9 @@ def check_renamed(blocks):
     fresh = blocks["_fresh_greedy"](np.round(rng.lognormal(0, 1, (5, 64)) * 1e4), 80, 1, 1, 16)
     moves = []
     for name in ("_matched", "_assigned"):
-        assert (blocks["_renamed"](mixed.reshape(5, -1), old, 16, 4, blocks[name]) == old).all(), "equal plans move"
-        plan = blocks["_renamed"](fresh, old, 16, 1, blocks[name])
+        assert (blocks["_renamed"](mixed.reshape(5, -1), old, 64, 16, 4, blocks[name]) == old).all(), "equal plans move"
+        plan = blocks["_renamed"](fresh, old, 64, 16, 1, blocks[name])
+        assert blocks["_renamed"](fresh[:0], old[:0], 64, 16, 4, blocks[name]).shape == (0, 80)
         assert (np.sort(plan, 1) == np.sort(fresh, 1)).all()
         assert (received(plan, old, 16) == (plan != old).sum(1)).all(), "what stays changes its slot"
         moves.append(received(plan, old, 16))
