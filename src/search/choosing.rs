@@ -232,8 +232,11 @@ impl Search {
             Proposer::Cross => !is_busy && !others.is_empty(),
             _ => !is_busy,
         };
-        let (proposer, operator) = self.credit.choose(can)?;
-        let form = matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty()));
+        // A mix of a policy of the front with one of the best is mostly like one of the two.
+        let changes = |proposer| can(proposer) && !(from_front && proposer == Proposer::Cross);
+        let (proposer, operator) = self.credit.choose(changes).or_else(|| self.credit.choose(can))?;
+        let form =
+            matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty() && !from_front));
         let inspirations = others.into_iter().take(shown(proposer)).collect();
         // A low score does not keep a policy off the front.
         let outclassed_below = self.islands.admission_score(island).filter(|_| !from_front);
