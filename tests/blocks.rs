@@ -36,7 +36,9 @@ fn files(catalogue: &Catalogue) -> Vec<(String, PathBuf)> {
 fn python(script: &str, arguments: &[PathBuf]) -> Output {
     let python = root().join(".venv/bin/python");
     assert!(python.is_file(), "there is no {}: `make setup` makes it", python.display());
-    Command::new(python).arg("-B").arg(root().join(script)).args(arguments).output().unwrap()
+    // An index beyond an array raises.
+    let mut command = Command::new(python);
+    command.env("NUMBA_BOUNDSCHECK", "1").arg("-B").arg(root().join(script)).args(arguments).output().unwrap()
 }
 
 /// The checks that held; fails with the others if there are some.

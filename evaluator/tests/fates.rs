@@ -41,11 +41,12 @@ const NEED_A_JAIL: [&str; 16] = [
 ];
 /// These differ in what only another process on a CPU does, or raise about what a GPU's driver needs: `gpu_jail` has what
 /// the jail refuses there.
-const NEED_A_CPU: [&str; 15] = [
+const NEED_A_CPU: [&str; 16] = [
     "inconsistent/exits_elsewhere.py",
     "inconsistent/hash_seed.py",
     "inconsistent/memory_addresses.py",
     "inconsistent/numba_cpu.py",
+    "inconsistent/numba_reads_beyond_an_array.py",
     "inconsistent/numpy_vectors.py",
     "inconsistent/raises_at_import_elsewhere.py",
     "inconsistent/threads.py",

@@ -131,6 +131,19 @@ fn an_answer_that_depends_on_the_processor_is_found_and_named() {
 }
 
 #[test]
+fn a_program_that_reads_beyond_an_array_is_found_and_the_reason_named() {
+    let (mut client, _) = Client::open();
+    match client.evaluate(&program("inconsistent/numba_reads_beyond_an_array.py")) {
+        Evaluation::Inconsistent { inconsistencies, .. } => {
+            let named =
+                |found: &Inconsistency| matches!(found, Inconsistency::Elsewhere { switch: Switch::NumbaBounds, .. });
+            assert!(inconsistencies.iter().any(named), "{inconsistencies:?}");
+        }
+        other => panic!("not inconsistent: {other:?}"),
+    }
+}
+
+#[test]
 fn where_python_lacks_numba_a_program_that_needs_it_is_rejected_with_the_reason() {
     let folder = TempDir::new().unwrap();
     let mut client = Client::start();

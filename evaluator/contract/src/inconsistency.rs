@@ -32,6 +32,9 @@ pub enum Switch {
     /// `NPY_DISABLE_CPU_FEATURES`: the vector instructions that NumPy uses.
     #[strum(to_string = "NPY_DISABLE_CPU_FEATURES")]
     NumpyVectors,
+    /// `NUMBA_BOUNDSCHECK`: whether Numba checks that an index is within its array.
+    #[strum(to_string = "NUMBA_BOUNDSCHECK, so it reads or writes beyond an array")]
+    NumbaBounds,
     /// `NUMBA_CPU_NAME`: the processor that Numba compiles for.
     #[strum(to_string = "NUMBA_CPU_NAME")]
     NumbaCpu,

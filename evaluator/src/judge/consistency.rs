@@ -69,6 +69,9 @@ impl Judge {
             ask_elsewhere(child, &mut questions, &mut spent)?;
             if keeps_shape { ask_in_reverse(child, &mut questions, &mut spent, true) } else { Ok(()) }
         });
+        if asked.is_ok() {
+            self.keep_kernels(progress.program.is_of_blocks, &kernels)?;
+        }
         match asked {
             Err(Halt::Broken(error)) => return Err(error.into()),
             // It did not get as far as its first call.
@@ -196,8 +199,8 @@ impl Judge {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; cases.len()];
         let calls: Vec<Call> = cases.iter().map(|question| question.call()).collect();
-        // It compiles by itself, except building blocks: what the compiler saw may be what differs.
-        let mut kernels = self.kernels_of(progress.program.text)?;
+        // It compiles by itself: what the compiler saw may be what differs.
+        let mut kernels = Kernels::of(progress.program.text, &[])?;
         let bytes = bytes_of(&calls);
         let asked = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
             warm_up(child, nursery, kernels, &calls)?;

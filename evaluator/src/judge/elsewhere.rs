@@ -45,6 +45,7 @@ pub(super) fn variables(switches: &[Switch], numpy_vectors: &[String]) -> Variab
         Switch::NumpyVectors if !numpy_vectors.is_empty() => {
             Some(("NPY_DISABLE_CPU_FEATURES", numpy_vectors.join(" ")))
         }
+        Switch::NumbaBounds => Some(("NUMBA_BOUNDSCHECK", "1".to_owned())),
         Switch::NumbaCpu => Some(("NUMBA_CPU_NAME", "generic".to_owned())),
         _ => None,
     };

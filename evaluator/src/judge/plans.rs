@@ -14,6 +14,7 @@ use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::planning::{Planned, Rebalance, TimedPlan};
 use packevolve_contract::protocol::PlanRequest;
 use packevolve_contract::stream::{Purpose, stream};
+use packevolve_contract::topology::Topology;
 use packevolve_loads::window::Window;
 use rand::RngExt;
 
@@ -23,7 +24,7 @@ use crate::error::{Halt, JudgeError};
 use crate::judge::evaluate::{Ended, Streams};
 use crate::judge::progress::{Program, Progress};
 use crate::judge::question::figures;
-use crate::judge::rebalance::{ask, bytes_of_plans, first_call};
+use crate::judge::rebalance::{SMALL, ask, bytes_of_plans, first_call};
 use crate::judge::session::Judge;
 use crate::judge::verify::check_plan;
 use crate::judge::warm_up::COMPILING_CALLS;
@@ -150,6 +151,9 @@ impl Judge {
                 ask_elsewhere(child, &mut asked)?;
                 if keeps_shape { ask_in_parts(child, &mut asked, reversed) } else { Ok(()) }
             });
+        if elsewhere.is_ok() {
+            self.keep_kernels(progress.program.is_of_blocks, &kernels)?;
+        }
         match elsewhere {
             Err(Halt::Broken(error)) => return Err(error.into()),
             // It did not get as far as its first call.
@@ -202,7 +206,7 @@ impl Judge {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; asked.len()];
         let bytes = bytes_of_all(asked.iter().map(|asked| asked.call));
-        let mut kernels = self.kernels_of(progress.program.text)?;
+        let mut kernels = Kernels::of(progress.program.text, &[])?;
         let tried = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
             warm_up(child, nursery, kernels, asked.iter().map(|asked| asked.call))?;
             for (asked, differs) in asked.iter().zip(&mut differs) {
@@ -260,29 +264,31 @@ fn singles(layers: usize) -> Vec<Vec<usize>> {
 }
 
 fn bytes_of_all<'r>(calls: impl Iterator<Item = &'r Rebalance>) -> u64 {
-    bytes_of_plans(calls.map(|call| (&call.topology, call.history())))
+    let small = SMALL.iter().map(|topology| (topology, Some(1)));
+    bytes_of_plans(small.chain(calls.map(|call| (&call.topology, call.history()))))
 }
 
-/// Where programs may run compilers, lets the child do so for these calls; one call with a plan in force and one without
-/// have Numba compile. Then ends that.
+/// Where programs may run compilers, lets the child do so for these calls. Numba compiles for calls as small as those of the
+/// first child, with a plan in force and without. Then ends that.
 fn warm_up<'r>(
     child: &mut Child,
     nursery: &mut Nursery,
     kernels: &mut Kernels,
     calls: impl Iterator<Item = &'r Rebalance>,
 ) -> Result<(), Halt> {
-    let first_call = |child: &mut Child, call: &Rebalance| -> Result<(), Halt> {
-        let first = first_call(&call.topology, call.policy, call.in_force.is_some());
+    let first_call = |child: &mut Child, topology: &Topology, call: &Rebalance| -> Result<(), Halt> {
+        let first = first_call(topology, call.policy, call.in_force.is_some());
         ask(child, &first, &PlanInput::new(&first.loads, first.in_force.as_ref()), 0).map(drop)
     };
     if child.may_compile() {
         for call in calls {
-            (0..COMPILING_CALLS).try_for_each(|_| first_call(child, call))?;
+            (0..COMPILING_CALLS).try_for_each(|_| first_call(child, &call.topology, call))?;
         }
     } else if kernels.may_compile {
         let mut warm = BTreeSet::new();
+        // In larger ones what is in force at first may keep no group together, and is not the start of a plan.
         for call in calls.filter(|call| warm.insert(call.in_force.is_some())) {
-            first_call(child, call)?;
+            SMALL.iter().try_for_each(|topology| first_call(child, topology, call))?;
         }
     }
     child.finish_compiling(kernels)?;

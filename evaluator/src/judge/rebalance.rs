@@ -27,7 +27,7 @@ const LEAST_WINDOWS: usize = 2;
 
 /// Small rebalances that come first, with and without redundant replicas. They are verified but not scored, and pay for
 /// the set-up of a fresh process.
-const SMALL: [Topology; 2] = [
+pub(super) const SMALL: [Topology; 2] = [
     Topology { layers: 3, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 12 },
     Topology { layers: 3, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 8 },
 ];

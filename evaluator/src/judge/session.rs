@@ -120,8 +120,9 @@ impl Judge {
         Kernels::of(program, &self.known_kernels)
     }
 
-    /// Keeps what a warm child has compiled, beside what it got, if its program consists of building blocks. Other children
-    /// have to be able to write as much again.
+    /// Keeps what a warm child has compiled, beside what it got, if its program consists of building blocks. It was of the first
+    /// nursery, or of the one that differs in all: Numba keeps the two apart by the processor. Other children have to be able
+    /// to write as much again.
     pub(super) fn keep_kernels(&mut self, is_of_blocks: bool, kernels: &Kernels) -> io::Result<()> {
         let most = self.session.limits.scratch_bytes as usize / 2;
         if is_of_blocks && !kernels.are_wanted() && (self.known_kernels.len() + 1..=most).contains(&kernels.len()?) {

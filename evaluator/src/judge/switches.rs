@@ -21,13 +21,23 @@ use crate::nursery::Nursery;
 
 /// How many threads torch uses in the other child; everywhere else it uses one.
 const THREADS: u32 = 2;
-const ON_CPU: [Switch; 6] =
-    [Switch::Seed, Switch::Threads, Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors, Switch::NumbaCpu];
+const ON_CPU: [Switch; 7] = [
+    Switch::Seed,
+    Switch::Threads,
+    Switch::HashSeed,
+    Switch::TorchVectors,
+    Switch::NumpyVectors,
+    Switch::NumbaBounds,
+    Switch::NumbaCpu,
+];
 const ON_GPU: [Switch; 1] = [Switch::Seed];
 /// The switches that are tried in children of the first nursery, in this order.
 const OF_A_CHILD: [Switch; 3] = [Switch::Process, Switch::Seed, Switch::Threads];
 /// The switches that need a nursery.
-const OF_A_NURSERY: [Switch; 4] = [Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors, Switch::NumbaCpu];
+const OF_A_NURSERY: [Switch; 5] =
+    [Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors, Switch::NumbaBounds, Switch::NumbaCpu];
+/// What makes no difference to a program that does not compile.
+const OF_NUMBA: [Switch; 2] = [Switch::NumbaBounds, Switch::NumbaCpu];
 
 /// Tells for each of the differing answers whether it also differs in a process that differs by one switch.
 pub(super) type DiffersBy<'a> = dyn FnMut(&mut Judge, &mut Progress<'_>, Switch) -> Result<Vec<bool>, JudgeError> + 'a;
@@ -68,7 +78,7 @@ impl Judge {
         }
         let mut tried = Vec::new();
         let compiles = progress.kernels.may_compile;
-        let matters = |switch: &Switch| all.contains(switch) && (compiles || *switch != Switch::NumbaCpu);
+        let matters = |switch: &Switch| all.contains(switch) && (compiles || !OF_NUMBA.contains(switch));
         for switch in OF_A_NURSERY.into_iter().filter(matters) {
             if found.iter().any(Option::is_none) {
                 tried.extend(self.differs_by_nursery(progress, switch, differs_by).map(|differs| (switch, differs)));
@@ -121,9 +131,6 @@ impl Judge {
             .and_then(|()| work(&mut child, nursery, kernels));
         child.end(nursery, "", String::new())?;
         self.slot.look_at_memory()?;
-        if worked.is_ok() {
-            self.keep_kernels(progress.program.is_of_blocks, kernels)?;
-        }
         worked
     }
 }
