@@ -2,6 +2,7 @@
 
 use packevolve_contract::stream::{Purpose, stream};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use crate::search::best::Best;
 use crate::search::candidate::Candidate;
@@ -10,6 +11,7 @@ use crate::search::select;
 use crate::search::state::{Attempt, Search};
 use crate::values::candidate::CandidateId;
 use crate::values::event::{Proposer, RequestForm, Selection, StopReason};
+use crate::values::operator::Operator;
 use crate::values::settings::Parts;
 use crate::values::task::Task;
 
@@ -25,7 +27,11 @@ const CROSSOVERS: f64 = 0.2;
 
 /// The share of policies' parents that come from the front instead of an island. Islands keep what scores best at the prices
 /// of the run, and the front is also for those who have others.
-const FROM_FRONT: f64 = 0.4;
+const FROM_FRONT: f64 = 0.5;
+/// The share of those that `compose` changes by one of these operators, with their weights. Credit is for what enters an
+/// island: it leads to other proposers, whose children hardly ever widen the front.
+const COMPOSED: f64 = 0.7;
+const ALONG_FRONT: [(Operator, u32); 3] = [(Operator::Tune, 70), (Operator::Add, 20), (Operator::Swap, 10)];
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -212,7 +218,7 @@ impl Search {
     }
 
     /// A selection by chance: the islands take turns, the bandit chooses the proposer, the parent is drawn.
-    fn drawn(&self, attempt: u64) -> Option<Selection> {
+    pub(super) fn drawn(&self, attempt: u64) -> Option<Selection> {
         let mut rng = stream(self.settings().rng_seed, attempt, Purpose::Selection);
         let count = self.islands.count();
         let turn = usize::try_from(attempt % count as u64).expect("BUG: fewer islands than a usize holds");
@@ -232,11 +238,14 @@ impl Search {
             Proposer::Cross => !is_busy && !others.is_empty(),
             _ => !is_busy,
         };
-        // A mix of a policy of the front with one of the best is mostly like one of the two.
-        let changes = |proposer| can(proposer) && !(from_front && proposer == Proposer::Cross);
-        let (proposer, operator) = self.credit.choose(changes).or_else(|| self.credit.choose(can))?;
-        let form =
-            matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty() && !from_front));
+        let composes = from_front && self.settings().search.proposers.compose && can(Proposer::Compose);
+        let (proposer, operator) = if composes && rng.random_bool(COMPOSED) {
+            let drawn = ALONG_FRONT.choose_weighted(&mut rng, |(_, weight)| *weight).ok();
+            (Proposer::Compose, drawn.map(|(operator, _)| *operator))
+        } else {
+            self.credit.choose(can)?
+        };
+        let form = matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty()));
         let inspirations = others.into_iter().take(shown(proposer)).collect();
         // A low score does not keep a policy off the front.
         let outclassed_below = self.islands.admission_score(island).filter(|_| !from_front);

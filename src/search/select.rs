@@ -18,8 +18,7 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
 }
 
 /// Draws a member of a `front` (the fastest first): the farther its neighbours are, and the less often it was chosen, the
-/// likelier. An end has its only neighbour on both sides. `None` without members. (The distance is that of NSGA-II, Deb et
-/// al. 2002.)
+/// likelier. `None` without members. (The distance is that of NSGA-II, Deb et al. 2002.)
 pub fn lonely(front: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng: &mut Stream) -> Option<CandidateId> {
     let (first, last) = (front.first()?, front.last()?);
     let share = |one: f64, other: f64, whole: f64| if whole > 0.0 { (one - other).abs() / whole } else { 1.0 };
@@ -28,12 +27,8 @@ pub fn lonely(front: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng: 
         share(one.speed, other.speed, speeds) + share(one.quality, other.quality, qualities)
     };
     let weight = |at: &usize| {
-        let distance = match (at.checked_sub(1).map(|before| &front[before]), front.get(at + 1)) {
-            (Some(before), Some(after)) => apart(before, after),
-            (Some(only), None) | (None, Some(only)) => 2.0 * apart(only, &front[*at]),
-            (None, None) => 1.0,
-        };
-        distance.max(f64::EPSILON) / (1.0 + times_chosen(front[*at].candidate) as f64)
+        let (before, after) = (&front[at.saturating_sub(1)], front.get(at + 1).unwrap_or(last));
+        apart(before, after).max(f64::EPSILON) / (1.0 + times_chosen(front[*at].candidate) as f64)
     };
     let places: Vec<usize> = (0..front.len()).collect();
     places.choose_weighted(rng, weight).ok().map(|at| front[*at].candidate)
@@ -87,7 +82,7 @@ mod tests {
     #[test]
     fn of_a_front_the_less_often_chosen_and_those_with_distant_neighbours_are_likelier() {
         let worn = draws(|front, rng| lonely(front, first_is_worn, rng));
-        assert!(worn[0] < 40 && worn[1] > 300 && worn[2] > 300, "{worn:?}");
+        assert!(worn[0] < 40 && worn[1] > worn[2] && worn[2] > 0, "{worn:?}");
         let near = [(0, 0.0, 1.0), (1, 0.1, 0.9), (2, 0.2, 0.8), (3, 1.0, 0.0)];
         let near = near.map(|(candidate, quality, speed)| Member::at(CandidateId(candidate), quality, speed));
         let counted = |candidate| {
@@ -95,8 +90,6 @@ mod tests {
             (0..1000).filter(|number| drawn(*number) == CandidateId(candidate)).count()
         };
         assert!(counted(2) > 3 * counted(1), "{} {}", counted(2), counted(1));
-        // It has a neighbour on one side alone.
-        assert!(counted(3) > counted(2), "{} {}", counted(3), counted(2));
         assert_eq!(lonely(&near[..1], |_| 0, &mut stream(1, 1, Purpose::Selection)), Some(CandidateId(0)));
         assert_eq!(lonely(&[], |_| 0, &mut stream(1, 1, Purpose::Selection)), None);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use packevolve_contract::duel::Duel;
 use packevolve_contract::evaluation::{Compilation, Evaluation, Measurement};
 use packevolve_contract::rejection::{Evidence, Rejection};
+use packevolve_contract::serving::Serving;
 use proptest::prelude::*;
 
 use crate::search::bandit::Arm;
@@ -24,7 +25,7 @@ use crate::values::event::{
 use crate::values::llm_error::LlmError;
 use crate::values::operator::Operator;
 use crate::values::raw_text::RawText;
-use crate::values::settings::Consistency;
+use crate::values::settings::{Consistency, PolicySettings};
 
 /// Selections in order, each with its attempt.
 fn with_fingerprint(mut created: CandidateCreated, change: impl FnOnce(&mut Fingerprint)) -> CandidateCreated {
@@ -537,6 +538,26 @@ fn a_proposal_of_a_person_is_tried_even_when_the_run_has_all_its_candidates() {
 }
 
 /// A search with its baseline: candidate 1 is made and not judged yet, attempt 1 is open.
+/// How many of a hundred selections are changes by `compose` that follow the front. While nothing has credit, the bandit
+/// chooses other operators.
+fn along_front(is_policy: bool, composes: bool) -> usize {
+    let mut world = World::new(Script { corpus: Vec::new(), ..Script::smooth() });
+    world.record(world.baseline());
+    let settings = &mut world.search.origin.settings;
+    settings.evaluation.policy = is_policy.then(|| PolicySettings { deployment: Serving::default(), chain_windows: 6 });
+    settings.search.proposers.compose = composes;
+    let operators = [Operator::Tune, Operator::Add, Operator::Swap].map(Some);
+    let drawn = (0..100).map(|attempt| world.search.drawn(attempt).unwrap());
+    drawn.filter(|drawn| drawn.proposer == Proposer::Compose && operators.contains(&drawn.operator)).count()
+}
+
+#[test]
+fn a_third_of_the_policies_are_changes_of_the_front_if_there_are_blocks() {
+    let changes = along_front(true, true);
+    assert!((20..50).contains(&changes), "{changes}");
+    assert_eq!((along_front(true, false), along_front(false, true)), (0, 0));
+}
+
 fn under_way() -> World {
     let mut world = World::new(Script { corpus: vec![None, Some(0)], ..Script::smooth() });
     world.record(world.baseline());
