@@ -39,14 +39,14 @@ impl Kernels {
         Ok(Self { file, may_compile: true, is_open: true })
     }
 
-    /// The bytes of all that was compiled so far.
-    pub fn len(&self) -> io::Result<usize> {
+    /// The size of all that was compiled so far, bytes.
+    pub fn bytes(&self) -> io::Result<usize> {
         Ok(self.file.metadata()?.len() as usize)
     }
 
     /// All that was compiled so far.
     pub fn content(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.len()?];
+        let mut bytes = vec![0; self.bytes()?];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }

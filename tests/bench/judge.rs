@@ -112,6 +112,7 @@ fn request(program: &str, budget_seconds: Option<f64>) -> EvaluateRequest {
         measures_inconsistent: true,
         is_baseline: false,
         rebalance: false,
+        is_of_blocks: false,
     }
 }
 

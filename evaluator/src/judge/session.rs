@@ -125,7 +125,7 @@ impl Judge {
     /// to write as much again.
     pub(super) fn keep_kernels(&mut self, is_of_blocks: bool, kernels: &Kernels) -> io::Result<()> {
         let most = self.session.limits.scratch_bytes as usize / 2;
-        if is_of_blocks && !kernels.are_wanted() && (self.known_kernels.len() + 1..=most).contains(&kernels.len()?) {
+        if is_of_blocks && !kernels.are_wanted() && (self.known_kernels.len() + 1..=most).contains(&kernels.bytes()?) {
             self.known_kernels = kernels.content()?;
         }
         Ok(())
