@@ -66,6 +66,14 @@ pub enum Rejection {
         /// Names layer, and expert or replica.
         message: String,
     },
+    /// With nothing in force, the plan of a policy is clearly less balanced than the one of DeepSeek's planner.
+    #[error("makes a poor plan with nothing in force: balancedness {balancedness:.4}, DeepSeek's planner {planner:.4}")]
+    PoorFreshPlan {
+        /// On the window that the plan is made from.
+        balancedness: f64,
+        /// Of DeepSeek's planner, on the same window.
+        planner: f64,
+    },
     /// The call changed its input `weight`.
     #[error("changes its input: {message}")]
     MutatedInput { message: String },

@@ -13,6 +13,7 @@ use packevolve_contract::rebalance::{PlanLoads, Policy};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::statistic::percentile;
 use packevolve_contract::stream::{Purpose, stream};
+use packevolve_loads::window::Window;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -24,7 +25,7 @@ use crate::judge::plans::Asked;
 use crate::judge::progress::Progress;
 use crate::judge::rebalance::ask;
 use crate::judge::session::Judge;
-use crate::judge::verify::{check_groups, check_plan};
+use crate::judge::verify::{check_fresh, check_groups, check_plan};
 use crate::planner::{self, Course, Mark, gpu_loads};
 
 /// The share of the layers that is served at least as well as [`Step::p90_layer`] says.
@@ -88,15 +89,19 @@ impl Judge {
         let mut inconsistencies = Vec::new();
         for round in 0..rounds {
             let course = self.course_of_search(round);
-            let mut kept = self.walk(progress, round, &course, started)?;
+            let kept = self.walk(progress, round, &course, started)?;
             let threshold = request.outclassed.as_ref().filter(|_| inconsistencies.is_empty());
             if let Some(at_best) = outclassed(&progress.measurement, threshold) {
                 return Ok(Ended::Outclassed { at_best });
             }
             let is_last = progress.charged_seconds(|_| true) > budget;
             if round == checked || is_last && round < checked {
-                kept.push(self.afresh(progress, &kept[0])?);
-                inconsistencies = self.plan_inconsistencies(progress, kept.iter().map(Kept::asked).collect())?;
+                let fresh = self.afresh(progress, &kept[0])?;
+                let asked = kept.iter().chain([&fresh]).map(Kept::asked).collect();
+                inconsistencies = self.plan_inconsistencies(progress, asked)?;
+                if inconsistencies.is_empty() {
+                    fresh.check_balance()?;
+                }
             }
             if is_last || !inconsistencies.is_empty() && !request.measures_inconsistent {
                 break;
@@ -106,7 +111,7 @@ impl Judge {
     }
 
     /// Has the child of a chain plan a window of it with nothing in force, as an engine does that has just started. This
-    /// plan is not scored, but ranks have to agree on it, too.
+    /// plan is not scored, but it must be no poor one, and ranks have to agree on it, too.
     fn afresh(&mut self, progress: &mut Progress<'_>, kept: &Kept) -> Result<Kept, Halt> {
         let call = Rebalance { in_force: None, ..kept.call.clone() };
         progress.during = format!("{}, with nothing in force", call.name());
@@ -232,6 +237,13 @@ impl Judge {
 }
 
 impl Kept {
+    /// Checks that a plan with nothing in force is no poor one.
+    fn check_balance(&self) -> Result<(), Rejection> {
+        let Rebalance { topology, loads, .. } = &self.call;
+        let plan = Plan::new(&self.here, topology).expect("BUG: a plan that was checked");
+        check_fresh(&plan, &Window::new(topology.experts, loads.clone()), topology)
+    }
+
     fn asked(&self) -> Asked<'_> {
         let mut asked = Asked::new(&self.call, self.seeds);
         asked.here.clone_from(&self.here);

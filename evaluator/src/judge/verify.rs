@@ -5,9 +5,11 @@ use packevolve_contract::plan::Plan;
 use packevolve_contract::rebalance::Policy;
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
+use packevolve_loads::window::Window;
 
 use crate::call::{Call, PlanInput};
 use crate::placement;
+use crate::planner;
 use crate::shared::Outputs;
 
 /// Checks the placement of a call with these `weights`.
@@ -50,11 +52,46 @@ pub(super) fn check_groups(plan: &Plan, policy: Policy, topology: &Topology) -> 
     }
 }
 
+/// Of the balancedness that DeepSeek's planner reaches with nothing in force, the least that a policy must reach.
+const LEAST_FRESH: f64 = 0.99;
+
+/// Checks that a plan with nothing in force is about as balanced on `window`, from which it is made, as the one of
+/// DeepSeek's planner. An engine that starts serves such a plan, but no chain holds one: it would cost a policy nothing to
+/// make a poor one.
+pub(super) fn check_fresh(plan: &Plan, window: &Window, topology: &Topology) -> Result<(), Rejection> {
+    let [balancedness, planner] =
+        [plan, &planner::planned(window, topology)].map(|plan| plan.loads(&window.counts).balancedness());
+    if balancedness < LEAST_FRESH * planner {
+        return Err(Rejection::PoorFreshPlan { balancedness, planner });
+    }
+    Ok(())
+}
+
 /// Checks that the input is unchanged, to the bit; `place` names an index. The message names no load, because language
 /// models read it.
 fn check_input(input: &[f32], given: &[f32], place: impl Fn(usize) -> String) -> Result<(), Rejection> {
     match (0..given.len()).find(|&at| input[at].to_bits() != given[at].to_bits()) {
         Some(at) => Err(Rejection::MutatedInput { message: place(at) }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_plan_may_be_a_hundredth_less_balanced_than_the_one_of_deepseeks_planner() {
+        let topology = Topology { layers: 1, experts: 4, groups: 1, nodes: 1, gpus: 2, replicas: 4 };
+        let fresh = |phy2log: [i64; 4], loads: [f64; 4]| {
+            check_fresh(&Plan::new(&phy2log, &topology).unwrap(), &Window::new(4, loads.to_vec()), &topology)
+        };
+        // The planner puts the heaviest and the lightest on one GPU, 200 on each.
+        assert_eq!(fresh([0, 3, 1, 2], [103.0, 101.0, 99.0, 97.0]), Ok(()));
+        assert_eq!(fresh([0, 2, 1, 3], [101.0, 101.0, 99.0, 99.0]), Ok(()));
+        assert_eq!(fresh([0, 1, 2, 3], [101.0, 101.0, 99.0, 99.0]), Ok(()), "200 of 202 are .9901");
+        let poor = fresh([0, 1, 2, 3], [103.0, 101.0, 99.0, 97.0]);
+        assert_eq!(poor, Err(Rejection::PoorFreshPlan { balancedness: 200.0 / 204.0, planner: 1.0 }));
+        assert_eq!(fresh([0, 1, 2, 3], [0.0; 4]), Ok(()), "no loads at all");
     }
 }
