@@ -4,7 +4,7 @@
 # weight: 6
 # says: up to {steps} operations on the heaviest GPU, with one of the {among} lightest, by what they lighten it for each replica moved, above {price} of a GPU's load; for layers that are {start} above the mean, until {goal} above it
 # steps: 16 64 256
-# price: 0.0 0.0001 0.0003 0.001 0.002 0.005 0.01 0.02 0.05
+# price: 0.0 0.0001 0.0002 0.0003 0.0005 0.001 0.002 0.003 0.005 0.01 0.02 0.03 0.05 0.1
 # among: 2 4 8
 # start: 0.0 0.003 0.01
 # goal: 0.0001 0.0003 0.001 0.003
@@ -17,7 +17,7 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
     counts, piece, thinner = np.zeros(experts, np.int64), np.zeros(experts), np.zeros(experts)
     gpu_loads, light, spare = np.zeros(gpus), np.zeros(gpus, np.int64), np.zeros(count, np.int64)
     held, partner, last = np.zeros(count), np.zeros(count, np.int64), np.zeros(experts, np.int64)
-    thin, topped = np.zeros(size), np.zeros(size)
+    thin, topped, rises = np.zeros(size), np.zeros(size), np.zeros(count)
     for layer in range(layers):
         load, slots, before = loads[layer], plan[layer], old[layer]
         mean = load.sum() / gpus
@@ -26,7 +26,7 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
             continue
         for slot in range(count):
             held[slot] = piece[slots[slot]]
-        near, listed, spares, least = among, -1, 0, 0
+        near, listed, spares, least, least_rise = among, -1, 0, 0, 0.0
         for step in range(steps):
             heavy = 0
             for gpu in range(gpus):
@@ -52,19 +52,25 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                 room = top - gpu_loads[light[at]]
                 if room <= best:
                     break
+                from_b, to_b = light[at] * size, light[at] * size + size
+                is_changed = False
+                for b in range(from_b, to_b):
+                    is_changed |= slots[b] != before[b]
                 for a in range(low, high):
-                    for b in range(light[at] * size, light[at] * size + size):
+                    # Exchanging two replicas that are both where they were costs two moves.
+                    enough = best / 2 if is_changed or slots[a] != before[a] else best * 2
+                    for b in range(from_b, to_b):
                         moved = held[a] - held[b]
                         gain = min(moved, room - moved)
-                        if gain * 2 <= best:
+                        if gain <= enough:
                             continue
                         x, y = slots[a], slots[b]
                         cost = (y != before[a]) - (x != before[a]) + (x != before[b]) - (y != before[b])
                         gain /= max(cost, 0.5)
                         if gain > best:
                             best, one, other = gain, a, b
-            # Replicas that others of their expert can stand in for, each with another one of it in a circle, and what would be
-            # the lightest one in their place.
+            # Replicas that others of their expert can stand in for, each with another one of it in a circle and with what
+            # each of the others gains in load if it goes, and what would be the lightest one in their place.
             if listed != first:
                 listed, spares, least = first, 0, first * size
                 for slot in range(first * size, (first + per_node) * size):
@@ -74,8 +80,12 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                         spares += 1
                         last[x] = -1
                     least = slot if thinner[x] < thinner[slots[least]] else least
+                least_rise = np.inf
                 for at in range(spares):
-                    partner[spare[at]] = last[slots[spare[at]]]
+                    x = slots[spare[at]]
+                    rises[at] = load[x] / (counts[x] - 1) - held[spare[at]]
+                    least_rise = min(least_rise, rises[at])
+                    partner[spare[at]] = last[x]
                     last[slots[spare[at]]] = spare[at]
                 for at in range(spares):
                     if partner[spare[at]] < 0:
@@ -85,16 +95,20 @@ def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, go
                 thin[a] = thinner[slots[low + a]]
                 topped[a] = top - held[low + a] + thin[a]
                 thinnest = min(thinnest, thin[a])
-            for at in range(spares):
+            # The others are at best on the lightest GPU.
+            lightest = gpu_loads[light[0]] if found > 0 else top
+            for at in range(spares if lightest + least_rise < top - best / 2 else 0):
+                if lightest + rises[at] >= top - best / 2:
+                    continue
                 slot = spare[at]
                 gpu, y = slot // size, slots[slot]
                 left = gpu_loads[gpu] - held[slot]
                 if gpu != heavy and left + thinnest >= top - best / 2:
                     continue
                 # What the heaviest GPU of its other replicas rises to.
-                rise, risen, another = load[y] / (counts[y] - 1) - held[slot], 0.0, partner[slot]
+                risen, another = 0.0, partner[slot]
                 while another != slot:
-                    risen = max(risen, gpu_loads[another // size] + rise)
+                    risen = max(risen, gpu_loads[another // size] + rises[at])
                     another = partner[another]
                 if risen >= top - best / 2:
                     continue
