@@ -22,7 +22,7 @@ use crate::planning::{Planned, Rebalance};
 use crate::topology::Topology;
 
 /// Version of this protocol; part of [`Session`].
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// Between two signs of life of a judge at work.
 pub const ALIVE_SECONDS: u64 = 10;

@@ -66,8 +66,13 @@ pub enum Rejection {
         /// Names layer, and expert or replica.
         message: String,
     },
-    /// With nothing in force, the plan of a policy is clearly less balanced than the one of DeepSeek's planner.
-    #[error("makes a poor plan with nothing in force: balancedness {balancedness:.4}, DeepSeek's planner {planner:.4}")]
+    /// With nothing in force, a policy plans clearly worse than DeepSeek's planner.
+    // In percent with three digits: language models are shown no longer numbers.
+    #[error(
+        "makes a poor plan with nothing in force: {:.1} % of the balancedness that DeepSeek's planner reaches, but it must \
+         reach 99 %",
+        100.0 * .balancedness / .planner
+    )]
     PoorFreshPlan {
         /// On the window that the plan is made from.
         balancedness: f64,

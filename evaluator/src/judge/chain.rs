@@ -110,8 +110,8 @@ impl Judge {
         Ok(if inconsistencies.is_empty() { Ended::Completed } else { Ended::Inconsistent(inconsistencies) })
     }
 
-    /// Has the child of a chain plan a window of it with nothing in force, as an engine does that has just started. This
-    /// plan is not scored, but it must be no poor one, and ranks have to agree on it, too.
+    /// Has the child of a chain plan a window of it with nothing in force, as an engine asks for that has just started. This
+    /// plan is not scored, but it must not be poor, and ranks have to agree on it, too.
     fn afresh(&mut self, progress: &mut Progress<'_>, kept: &Kept) -> Result<Kept, Halt> {
         let call = Rebalance { in_force: None, ..kept.call.clone() };
         progress.during = format!("{}, with nothing in force", call.name());
@@ -237,7 +237,7 @@ impl Judge {
 }
 
 impl Kept {
-    /// Checks that a plan with nothing in force is no poor one.
+    /// Checks that a plan with nothing in force is not poor.
     fn check_balance(&self) -> Result<(), Rejection> {
         let Rebalance { topology, loads, .. } = &self.call;
         let plan = Plan::new(&self.here, topology).expect("BUG: a plan that was checked");

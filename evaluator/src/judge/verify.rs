@@ -52,12 +52,13 @@ pub(super) fn check_groups(plan: &Plan, policy: Policy, topology: &Topology) -> 
     }
 }
 
-/// Of the balancedness that DeepSeek's planner reaches with nothing in force, the least that a policy must reach.
+/// With nothing in force, a policy must reach this share of the balancedness of DeepSeek's planner. The message of
+/// [`Rejection::PoorFreshPlan`] names it.
 const LEAST_FRESH: f64 = 0.99;
 
-/// Checks that a plan with nothing in force is about as balanced on `window`, from which it is made, as the one of
-/// DeepSeek's planner. An engine that starts serves such a plan, but no chain holds one: it would cost a policy nothing to
-/// make a poor one.
+/// Checks that a plan with nothing in force is about as balanced on `window`, from which it is made, as that of DeepSeek's
+/// planner. An engine that starts or is scaled up serves such a plan, but no chain has one: without this check a poor one
+/// would cost a policy nothing.
 pub(super) fn check_fresh(plan: &Plan, window: &Window, topology: &Topology) -> Result<(), Rejection> {
     let [balancedness, planner] =
         [plan, &planner::planned(window, topology)].map(|plan| plan.loads(&window.counts).balancedness());
