@@ -127,7 +127,7 @@ fn plans_that_claim_what_is_not_so_are_rejected_with_what_is_wrong_in_them() {
         ("mutated-input", "writes_into_history", "history, window 0, layer 0"),
         ("mutated-input", "writes_into_the_plan_in_force", "old_phy2log, layer 0, replica 0"),
         ("mutated-input", "writes_its_fresh_plan_over_the_one_in_force", "old_phy2log, layer "),
-        ("poor-fresh-plan", "ignores_the_loads_with_nothing_in_force", "DeepSeek's planner 0."),
+        ("poor-fresh-plan", "ignores_the_loads_with_nothing_in_force", "% of the balancedness that DeepSeek's"),
     ] {
         let evaluation = client.evaluate(&ending(folder, name));
         let Some(rejection) = evaluation.rejection() else { panic!("{name}: {evaluation:?}") };
