@@ -17,7 +17,7 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
-/// What the best member of a front lacks of quality 1, at least.
+/// The least that a member is taken to lack of quality 1, because 0 has no logarithm.
 const LEAST_LACK: f64 = 1e-4;
 
 /// Draws a member of a `front` (the fastest first): the farther its neighbours are, and the less often it was chosen, the
