@@ -3,19 +3,31 @@
 @njit
 def _overlap(ours, theirs, parts, experts):
     """How many replicas each part of a row of `ours` shares with each part of that row of `theirs`, of as many equal parts:
-    int64 [X, parts, parts]."""
+    int64 [X, parts, parts]. The first replicas of an expert in two parts are one that they share, the second ones another."""
     rows, count = ours.shape
-    size, left = count // parts, np.zeros(experts, np.int64)
+    size, held = count // parts, np.zeros(experts, np.int64)
     shared = np.zeros((rows, parts, parts), np.int64)
+    # Of `theirs`: how many replicas of its expert its part has before it, and the next slot of the expert.
+    before, first, following = np.empty(count, np.int64), np.empty(experts, np.int64), np.empty(count, np.int64)
     for row in range(rows):
-        for one in range(parts):
-            for other in range(parts):
-                for slot in range(one * size, one * size + size):
-                    left[ours[row, slot]] += 1
-                for slot in range(other * size, other * size + size):
-                    if left[theirs[row, slot]] > 0:
-                        left[theirs[row, slot]] -= 1
-                        shared[row, one, other] += 1
-                for slot in range(one * size, one * size + size):
-                    left[ours[row, slot]] = 0
+        first[:] = -1
+        for start in range(0, count, size):
+            for slot in range(start, start + size):
+                expert = theirs[row, slot]
+                before[slot], following[slot] = held[expert], first[expert]
+                first[expert] = slot
+                held[expert] += 1
+            for slot in range(start, start + size):
+                held[theirs[row, slot]] = 0
+        for start in range(0, count, size):
+            for slot in range(start, start + size):
+                expert = ours[row, slot]
+                other = first[expert]
+                while other >= 0:
+                    if before[other] == held[expert]:
+                        shared[row, start // size, other // size] += 1
+                    other = following[other]
+                held[expert] += 1
+            for slot in range(start, start + size):
+                held[ours[row, slot]] = 0
     return shared
