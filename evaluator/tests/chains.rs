@@ -123,6 +123,7 @@ fn plans_that_claim_what_is_not_so_are_rejected_with_what_is_wrong_in_them() {
         ("invalid-rebalance", "serves_a_fresh_plan_and_shows_the_kept_one", "belongs to expert"),
         ("invalid-rebalance", "splits_a_group", "but a group stays together"),
         ("invalid-rebalance", "splits_a_group_with_nothing_in_force", "but a group stays together"),
+        ("exception", "plans_for_its_own_topology_alone", "no global policy"),
         ("mutated-input", "makes_the_window_that_it_planned_for_even", "layer 0, expert 0"),
         ("mutated-input", "writes_into_history", "history, window 0, layer 0"),
         ("mutated-input", "writes_into_the_plan_in_force", "old_phy2log, layer 0, replica 0"),
@@ -133,6 +134,18 @@ fn plans_that_claim_what_is_not_so_are_rejected_with_what_is_wrong_in_them() {
         let Some(rejection) = evaluation.rejection() else { panic!("{name}: {evaluation:?}") };
         assert!(rejection.to_string().contains(reason), "{name}: {rejection}");
     }
+}
+
+#[test]
+fn a_policy_of_a_global_run_must_plan_for_groups_but_need_not_keep_them_together() {
+    let mut client = Client::start();
+    let global = Topology { groups: 1, ..topology() };
+    client.ready(Session { topology: global, ..chains(session()) });
+    assert_eq!(client.measure(&ending("invalid-rebalance", "splits_a_group")).chains.len(), 2);
+    let knows_none =
+        ending("exception", "plans_for_its_own_topology_alone").replace("num_nodes == 1", "num_groups > 1");
+    let Evaluation::Rejected { evidence, .. } = client.evaluate(&knows_none) else { panic!("not rejected") };
+    assert!(evidence.during.starts_with("a first hierarchical rebalance"), "{evidence:?}");
 }
 
 /// The folder of endings that only a GPU makes possible.

@@ -13,6 +13,7 @@ use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::planning::{Planned, Rebalance, TimedPlan};
 use packevolve_contract::protocol::PlanRequest;
+use packevolve_contract::rebalance::Policy;
 use packevolve_contract::stream::{Purpose, stream};
 use packevolve_contract::topology::Topology;
 use packevolve_loads::window::Window;
@@ -24,7 +25,7 @@ use crate::error::{Halt, JudgeError};
 use crate::judge::evaluate::{Ended, Streams};
 use crate::judge::progress::{Program, Progress};
 use crate::judge::question::figures;
-use crate::judge::rebalance::{SMALL, ask, bytes_of_plans, first_call};
+use crate::judge::rebalance::{SMALL, ask, bytes_of_plans, first_call, small_calls};
 use crate::judge::session::Judge;
 use crate::judge::verify::check_plan;
 use crate::judge::warm_up::COMPILING_CALLS;
@@ -142,12 +143,13 @@ impl Judge {
         progress: &mut Progress<'_>,
         mut asked: Vec<Asked<'_>>,
     ) -> Result<Vec<Inconsistency>, Halt> {
-        let bytes = bytes_of_all(asked.iter().map(|asked| asked.call));
+        let calls: Vec<&Rebalance> = asked.iter().map(|asked| asked.call).collect();
+        let bytes = bytes_of_all(&calls);
         let keeps_shape = self.session.allow_compile;
         let mut kernels = self.kernels_of(progress.program.text)?;
         let elsewhere =
             self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
-                warm_up(child, nursery, kernels, asked.iter().map(|asked| asked.call))?;
+                warm_up(child, nursery, kernels, &calls)?;
                 ask_elsewhere(child, &mut asked)?;
                 if keeps_shape { ask_in_parts(child, &mut asked, reversed) } else { Ok(()) }
             });
@@ -205,10 +207,11 @@ impl Judge {
     ) -> Result<Vec<bool>, JudgeError> {
         // What a failure leaves unanswered differs.
         let mut differs = vec![true; asked.len()];
-        let bytes = bytes_of_all(asked.iter().map(|asked| asked.call));
+        let calls: Vec<&Rebalance> = asked.iter().map(|asked| asked.call).collect();
+        let bytes = bytes_of_all(&calls);
         let mut kernels = Kernels::of(progress.program.text, &[])?;
         let tried = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
-            warm_up(child, nursery, kernels, asked.iter().map(|asked| asked.call))?;
+            warm_up(child, nursery, kernels, &calls)?;
             for (asked, differs) in asked.iter().zip(&mut differs) {
                 let seed = asked.seeds[usize::from(switch == Switch::Seed)];
                 *differs = asked.whole(child, seed)?.outputs.arrays[0] != asked.here;
@@ -263,32 +266,28 @@ fn singles(layers: usize) -> Vec<Vec<usize>> {
     (0..singles).map(|single| vec![(2 * single + 1) * layers / (2 * singles)]).collect()
 }
 
-fn bytes_of_all<'r>(calls: impl Iterator<Item = &'r Rebalance>) -> u64 {
+fn bytes_of_all(calls: &[&Rebalance]) -> u64 {
     let small = SMALL.iter().map(|topology| (topology, Some(1)));
-    bytes_of_plans(small.chain(calls.map(|call| (&call.topology, call.history()))))
+    bytes_of_plans(small.chain(calls.iter().map(|call| (&call.topology, call.history()))))
 }
 
-/// Where programs may run compilers, lets the child do so for these calls. Numba compiles for calls as small as those of the
-/// first child, with a plan in force and without. Then ends that.
-fn warm_up<'r>(
-    child: &mut Child,
-    nursery: &mut Nursery,
-    kernels: &mut Kernels,
-    calls: impl Iterator<Item = &'r Rebalance>,
-) -> Result<(), Halt> {
-    let first_call = |child: &mut Child, topology: &Topology, call: &Rebalance| -> Result<(), Halt> {
-        let first = first_call(topology, call.policy, call.in_force.is_some());
+/// Where programs may run compilers, lets the child do so for these calls, at least one. Numba compiles for calls as small
+/// as those of the first child, with a plan in force and without. Then ends that.
+fn warm_up(child: &mut Child, nursery: &mut Nursery, kernels: &mut Kernels, calls: &[&Rebalance]) -> Result<(), Halt> {
+    let first_call = |child: &mut Child, topology: &Topology, policy: Policy, has_plan: bool| -> Result<(), Halt> {
+        let first = first_call(topology, policy, has_plan);
         ask(child, &first, &PlanInput::new(&first.loads, first.in_force.as_ref()), 0).map(drop)
     };
     if child.may_compile() {
         for call in calls {
-            (0..COMPILING_CALLS).try_for_each(|_| first_call(child, &call.topology, call))?;
+            let has_plan = call.in_force.is_some();
+            (0..COMPILING_CALLS).try_for_each(|_| first_call(child, &call.topology, call.policy, has_plan))?;
         }
     } else if kernels.may_compile {
-        let mut warm = BTreeSet::new();
         // In larger ones what is in force at first may keep no group together, and is not the start of a plan.
-        for call in calls.filter(|call| warm.insert(call.in_force.is_some())) {
-            SMALL.iter().try_for_each(|topology| first_call(child, topology, call))?;
+        let starts: BTreeSet<bool> = calls.iter().map(|call| call.in_force.is_some()).collect();
+        for (policy, topology) in small_calls(calls[0].policy, starts.contains(&true)) {
+            starts.iter().try_for_each(|&has_plan| first_call(child, topology, policy, has_plan))?;
         }
     }
     child.finish_compiling(kernels)?;
