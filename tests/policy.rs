@@ -366,6 +366,33 @@ fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
     }
 }
 
+/// Loads as many layers and experts as the run had, and plans them by both policies.
+const BOTH_POLICIES: &str = "
+import torch
+from packevolve_deepseek import rebalance_experts
+weight = torch.arange(64.0).view(4, 16)
+for groups, nodes in [(4, 2), (4, 2), (1, 1), (1, 1)]:
+    rebalance_experts(weight, 16, groups, nodes, 4)
+";
+
+#[test]
+fn a_package_warns_where_the_engine_asks_for_plans_that_its_run_did_not_measure() {
+    let python = repository(".venv/bin/python");
+    if !python.is_file() {
+        return skip("python", format_args!("there is no {}", python.display()));
+    }
+    let world = &FINISHED.world;
+    let exported = printed(&["export", "best"]);
+    let topology = "# topology   4 layers of 16 experts, 16 replicas on 4 GPUs of 2 nodes; hierarchical, 4 groups\n";
+    assert!(exported.contains(topology), "{exported}");
+    printed(&["export", "best", "--engine", "deepseek", "-o", "package"]);
+    world.write("package/plan.py", BOTH_POLICIES);
+    let output = world.tool(python.to_str().unwrap(), &["-B", "package/plan.py"]).ends(0);
+    let warning = "the engine asks for global plans, but candidate";
+    assert_eq!(output.stderr.matches("PackEvolve: ").count(), 1, "{}", output.stderr);
+    assert!(output.stderr.contains(warning) && output.stderr.contains("hierarchical ones"), "{}", output.stderr);
+}
+
 #[test]
 fn a_package_calls_a_program_with_the_keywords_that_the_judge_calls_it_with() {
     let python = repository(".venv/bin/python");

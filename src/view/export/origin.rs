@@ -4,7 +4,9 @@ use std::path::Path;
 
 use packevolve_contract::loads::Loads;
 use packevolve_contract::policy::PolicyScore;
+use packevolve_contract::rebalance::Policy;
 use packevolve_contract::serving::Lost;
+use packevolve_contract::topology::Topology;
 use serde::Serialize;
 
 use crate::run::fold::Run;
@@ -38,6 +40,10 @@ struct OfRun {
     rng_seed: u64,
     candidate: CandidateId,
     commit: String,
+    topology: Topology,
+    /// How whole policies planned, if they were measured. What the program is worth for the other policy is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Policy>,
     /// NAMEs of the edits that lead from the seed program to it.
     edits: Vec<String>,
     /// `None` if it was not measured in full.
@@ -66,7 +72,10 @@ impl Origin {
         let name = run.folder.name();
         let line = run.search.line_to(candidate);
         let edit = |step: &CandidateId| run.search.candidate(*step).expect("BUG: a parent is a candidate").name.clone();
+        let evaluation = &started.settings.evaluation;
         let of_run = OfRun {
+            topology: evaluation.topology.clone(),
+            policy: evaluation.policy.map(|_| Policy::of(&evaluation.topology)[0]),
             rng_seed: started.settings.rng_seed,
             candidate,
             commit: known.commit.to_string(),
@@ -150,6 +159,7 @@ fn lines(run: &Run, candidate: CandidateId, of_run: &OfRun) -> Vec<String> {
     lines.extend(of_run.inconsistencies.iter().map(|inconsistency| format!("NOT consistent: {inconsistency}")));
     lines
         .extend((!known.doubtful.is_empty()).then(|| format!("doubtful   its times of {}", known.doubtful.join(", "))));
+    lines.push(format!("topology   {}", topology(&of_run.topology)));
     lines.push(format!("loads      {}", loads(run)));
     lines.push(format!("measured   on {} ({}), torch {}", judge.device, judge.device_name, judge.torch));
     lines.push(format!("replay     packevolve replay {candidate} --run {}", of_run.name));
@@ -221,6 +231,15 @@ fn figures(run: &Run, candidate: CandidateId) -> Option<Figures> {
         held_out_windows,
         policy: scores.policy.clone(),
     })
+}
+
+fn topology(topology: &Topology) -> String {
+    let Topology { layers, experts, groups, nodes, gpus, replicas } = topology;
+    let policy = match Policy::of(topology)[0] {
+        Policy::Hierarchical => format!("hierarchical, {groups} groups"),
+        Policy::Global => "global".to_owned(),
+    };
+    format!("{layers} layers of {experts} experts, {replicas} replicas on {gpus} GPUs of {nodes} nodes; {policy}")
 }
 
 fn loads(run: &Run) -> String {

@@ -6,6 +6,7 @@ The engines plan on every rank by themselves, so nothing here depends on the ran
 import inspect
 import json
 import os
+import warnings
 from importlib import metadata, resources
 
 import numpy as np
@@ -35,6 +36,10 @@ def _keywords(planner):
 KEYWORDS = _keywords(getattr(program, "rebalance_experts", None))
 #: Whether it has a `balanced_packing`; a policy need not.
 PACKS = hasattr(program, "balanced_packing")
+
+
+#: "hierarchical" or "global": how the run had policies plan. None: packing, or a program that is not of a run.
+POLICY = (ORIGIN["run"] or {}).get("policy")
 
 
 class Refused(ValueError, AssertionError):
@@ -127,6 +132,11 @@ def planned(weight, num_replicas, num_groups, num_nodes, num_gpus, old_phy2log=N
     if layers == 0:
         shapes = ((0, num_replicas), (0, experts, 1), (0, experts))
         return tuple(torch.empty(shape, dtype=torch.int64) for shape in shapes)
+    policy = "global" if num_nodes == 1 else "hierarchical"
+    if POLICY not in (None, policy):
+        # Python shows it once a process.
+        warnings.warn(f"PackEvolve: the engine asks for {policy} plans, but {ORIGIN['title']} was measured with "
+                      f"{POLICY} ones: search with the engine's groups and nodes", stacklevel=2)
     in_force = {}
     if old_phy2log is not None and tuple(old_phy2log.shape) == (layers, num_replicas):
         in_force["old_phy2log"] = torch.as_tensor(old_phy2log).detach().to("cpu", torch.int64, copy=True).contiguous()
