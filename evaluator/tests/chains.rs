@@ -5,7 +5,7 @@ use std::fs;
 
 use packevolve_contract::chain::Step;
 use packevolve_contract::evaluation::{Evaluation, Measurement};
-use packevolve_contract::inconsistency::Inconsistency;
+use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::objective::{Objective, Pairing, Scores, Yardstick, scores};
 use packevolve_contract::policy::PolicyScore;
 use packevolve_contract::protocol::{DuelRequest, Duelist, Reply, Request, Session, TimeLimits};
@@ -146,6 +146,27 @@ fn a_policy_of_a_global_run_must_plan_for_groups_but_need_not_keep_them_together
         ending("exception", "plans_for_its_own_topology_alone").replace("num_nodes == 1", "num_groups > 1");
     let Evaluation::Rejected { evidence, .. } = client.evaluate(&knows_none) else { panic!("not rejected") };
     assert!(evidence.during.starts_with("a first hierarchical rebalance"), "{evidence:?}");
+    let of_global_calls = ending("inconsistent", "reads_beyond_an_array_for_the_other_policy");
+    let of_hierarchical_ones = of_global_calls.replace("np.ones(num_nodes), 1", "np.ones(2), num_nodes");
+    assert_ne!(of_global_calls, of_hierarchical_ones);
+    reads_beyond_an_array(&mut client, &of_hierarchical_ones, "hierarchical, 12 replicas on 4 GPUs");
+}
+
+#[test]
+fn what_reads_beyond_an_array_for_the_other_policy_is_reported_with_that_call() {
+    let program = ending("inconsistent", "reads_beyond_an_array_for_the_other_policy");
+    reads_beyond_an_array(&mut open(), &program, "global, 12 replicas on 4 GPUs");
+}
+
+fn reads_beyond_an_array(client: &mut Client, program: &str, plan: &str) {
+    match client.evaluate(program) {
+        Evaluation::Inconsistent { inconsistencies, .. } => {
+            let found =
+                Inconsistency::PlansElsewhere { plan: plan.to_owned(), switch: Switch::NumbaBounds, layers: 3, of: 3 };
+            assert_eq!(inconsistencies, [found]);
+        }
+        other => panic!("not inconsistent: {other:?}"),
+    }
 }
 
 /// The folder of endings that only a GPU makes possible.

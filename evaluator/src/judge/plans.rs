@@ -13,9 +13,7 @@ use packevolve_contract::evaluation::Evaluation;
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
 use packevolve_contract::planning::{Planned, Rebalance, TimedPlan};
 use packevolve_contract::protocol::PlanRequest;
-use packevolve_contract::rebalance::Policy;
 use packevolve_contract::stream::{Purpose, stream};
-use packevolve_contract::topology::Topology;
 use packevolve_loads::window::Window;
 use rand::RngExt;
 
@@ -43,6 +41,8 @@ const SINGLE_LAYERS: usize = 4;
 /// A call, and how it was answered.
 pub(super) struct Asked<'r> {
     call: &'r Rebalance,
+    /// Of the call, or of the one at which the other child failed before it was asked.
+    name: String,
     /// The seed of the call in the first child, and another one.
     pub seeds: [u32; 2],
     /// The expert in each slot, row-major, as the first child planned.
@@ -145,11 +145,12 @@ impl Judge {
     ) -> Result<Vec<Inconsistency>, Halt> {
         let calls: Vec<&Rebalance> = asked.iter().map(|asked| asked.call).collect();
         let bytes = bytes_of_all(&calls);
-        let keeps_shape = self.session.allow_compile;
+        let (keeps_shape, has_both_policies) = (self.session.allow_compile, self.session.chain_windows.is_some());
+        let mut under_way = None;
         let mut kernels = self.kernels_of(progress.program.text)?;
         let elsewhere =
             self.in_another_child(progress, &mut kernels, bytes, self.switches(), |child, nursery, kernels| {
-                warm_up(child, nursery, kernels, &calls)?;
+                warm_up((child, nursery, kernels), &calls, has_both_policies, &mut under_way)?;
                 ask_elsewhere(child, &mut asked)?;
                 if keeps_shape { ask_in_parts(child, &mut asked, reversed) } else { Ok(()) }
             });
@@ -159,7 +160,7 @@ impl Judge {
         match elsewhere {
             Err(Halt::Broken(error)) => return Err(error.into()),
             // It did not get as far as its first call.
-            Err(Halt::Rejected { .. }) if asked[0].elsewhere[0].is_none() => asked[0].elsewhere.fill(Some(true)),
+            Err(Halt::Rejected { .. }) if asked[0].elsewhere[0].is_none() => asked[0].fails_before(under_way),
             _ => {}
         }
         if !keeps_shape {
@@ -184,7 +185,7 @@ impl Judge {
         let mut switches = self.find_switches(progress, differing.len(), &mut differs_by)?.into_iter();
         let (mut found, mut known) = (Vec::new(), BTreeSet::new());
         for asked in asked {
-            let plan = asked.call.name();
+            let plan = asked.name.clone();
             if let Some((layers, of)) = figures(&asked.elsewhere) {
                 let switch = switches.next().expect("BUG: a switch for each plan that differs");
                 let is_new = known.insert((plan.clone(), "elsewhere"));
@@ -210,8 +211,9 @@ impl Judge {
         let calls: Vec<&Rebalance> = asked.iter().map(|asked| asked.call).collect();
         let bytes = bytes_of_all(&calls);
         let mut kernels = Kernels::of(progress.program.text, &[])?;
+        let has_both_policies = self.session.chain_windows.is_some();
         let tried = self.in_another_child(progress, &mut kernels, bytes, &[switch], |child, nursery, kernels| {
-            warm_up(child, nursery, kernels, &calls)?;
+            warm_up((child, nursery, kernels), &calls, has_both_policies, &mut None)?;
             for (asked, differs) in asked.iter().zip(&mut differs) {
                 let seed = asked.seeds[usize::from(switch == Switch::Seed)];
                 *differs = asked.whole(child, seed)?.outputs.arrays[0] != asked.here;
@@ -229,7 +231,24 @@ impl<'r> Asked<'r> {
     /// Not answered yet.
     pub fn new(call: &'r Rebalance, seeds: [u32; 2]) -> Self {
         let layers = vec![None; call.topology.layers];
-        Self { call, seeds, here: Vec::new(), there: None, elsewhere: layers.clone(), among_others: layers }
+        Self {
+            call,
+            name: call.name(),
+            seeds,
+            here: Vec::new(),
+            there: None,
+            elsewhere: layers.clone(),
+            among_others: layers,
+        }
+    }
+
+    /// The other child fails before it is asked: at a small first call, or while it compiles for this one.
+    fn fails_before(&mut self, small: Option<Rebalance>) {
+        if let Some(small) = small {
+            self.name = small.name();
+            self.elsewhere.resize(small.topology.layers, None);
+        }
+        self.elsewhere.fill(Some(true));
     }
 
     fn whole(&self, child: &mut Child, seed: u32) -> Result<Returned<Outputs<3>>, Halt> {
@@ -271,23 +290,30 @@ fn bytes_of_all(calls: &[&Rebalance]) -> u64 {
     bytes_of_plans(small.chain(calls.iter().map(|call| (&call.topology, call.history()))))
 }
 
-/// Where programs may run compilers, lets the child do so for these calls, at least one. Numba compiles for calls as small
-/// as those of the first child, with a plan in force and without. Then ends that.
-fn warm_up(child: &mut Child, nursery: &mut Nursery, kernels: &mut Kernels, calls: &[&Rebalance]) -> Result<(), Halt> {
-    let first_call = |child: &mut Child, topology: &Topology, policy: Policy, has_plan: bool| -> Result<(), Halt> {
-        let first = first_call(topology, policy, has_plan);
-        ask(child, &first, &PlanInput::new(&first.loads, first.in_force.as_ref()), 0).map(drop)
+/// Where programs may run compilers, lets the child do so for these calls, of which there is one at least. Numba compiles for
+/// the small first calls of the first child, whose indices are checked here. Then ends that. Meanwhile the small call is in
+/// `under_way`.
+fn warm_up(
+    (child, nursery, kernels): (&mut Child, &mut Nursery, &mut Kernels),
+    calls: &[&Rebalance],
+    has_both_policies: bool,
+    under_way: &mut Option<Rebalance>,
+) -> Result<(), Halt> {
+    let first = |child: &mut Child, call: &Rebalance| -> Result<(), Halt> {
+        ask(child, call, &PlanInput::new(&call.loads, call.in_force.as_ref()), 0).map(drop)
     };
+    if kernels.may_compile {
+        let has_plans = calls.iter().any(|call| call.in_force.is_some());
+        // In larger ones what is in force at first may keep no group together, and is not the start of a plan.
+        for call in small_calls(calls[0].policy, has_plans, has_both_policies) {
+            first(child, under_way.insert(call))?;
+        }
+        *under_way = None;
+    }
     if child.may_compile() {
         for call in calls {
-            let has_plan = call.in_force.is_some();
-            (0..COMPILING_CALLS).try_for_each(|_| first_call(child, &call.topology, call.policy, has_plan))?;
-        }
-    } else if kernels.may_compile {
-        // In larger ones what is in force at first may keep no group together, and is not the start of a plan.
-        let starts: BTreeSet<bool> = calls.iter().map(|call| call.in_force.is_some()).collect();
-        for (policy, topology) in small_calls(calls[0].policy, starts.contains(&true)) {
-            starts.iter().try_for_each(|&has_plan| first_call(child, topology, policy, has_plan))?;
+            let call = first_call(&call.topology, call.policy, call.in_force.is_some());
+            (0..COMPILING_CALLS).try_for_each(|_| first(child, &call))?;
         }
     }
     child.finish_compiling(kernels)?;

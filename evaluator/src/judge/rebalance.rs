@@ -11,6 +11,7 @@ use packevolve_contract::planning::{InForce, Rebalance};
 use packevolve_contract::rebalance::{Policy, RebalanceSample};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
+use packevolve_loads::window::Window;
 use rand::RngExt;
 
 use crate::call::{PlanCall, PlanInput, Returned};
@@ -19,6 +20,7 @@ use crate::error::Halt;
 use crate::judge::progress::Progress;
 use crate::judge::session::Judge;
 use crate::judge::verify::{check_groups, check_plan};
+use crate::planner;
 use crate::shared::Outputs;
 use crate::window::PoolWindow;
 
@@ -31,14 +33,6 @@ pub(super) const SMALL: [Topology; 2] = [
     Topology { layers: 3, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 12 },
     Topology { layers: 3, experts: 8, groups: 4, nodes: 2, gpus: 4, replicas: 8 },
 ];
-
-/// The small rebalances of a program that is asked for plans by `policy`. One that may start from a plan is asked by the
-/// other policy, too: an engine decides by its model and its nodes how it calls a program, and what was pruned for one
-/// policy must still make plans for the other instead of reading beyond arrays.
-pub(super) fn small_calls<'t>(policy: Policy, has_plans: bool) -> impl Iterator<Item = (Policy, &'t Topology)> {
-    let others = Policy::ALL.into_iter().filter(move |other| has_plans && *other != policy);
-    [policy].into_iter().chain(others).flat_map(|policy| SMALL.iter().map(move |topology| (policy, topology)))
-}
 
 /// The memory that the largest of these calls needs, each with its number of earlier windows if there is a plan in force.
 pub(super) fn bytes_of_plans<'t>(calls: impl Iterator<Item = (&'t Topology, Option<usize>)>) -> u64 {
@@ -53,15 +47,44 @@ pub(super) fn bytes_of_plans<'t>(calls: impl Iterator<Item = (&'t Topology, Opti
     calls.map(|of: (&Topology, _)| call(of).layout(Maps::most_columns(of.0)).end()).max().unwrap_or(0)
 }
 
-/// The first call of a child for a topology: on loads that are in no window, and if it starts from a plan, from the one
-/// that engines start with, in which the groups of a node are not together.
+/// What is in force in a first call.
+#[derive(Clone, Copy)]
+enum Start {
+    Nothing,
+    /// The plan that engines start with, in which the groups of a node are not together.
+    Identity,
+    /// A plan of DeepSeek's planner for other loads, in which they are.
+    Planned,
+}
+
+/// The first call of a child for a topology, on loads that are in no window, with the plan that engines start with in force
+/// or with none.
 pub(super) fn first_call(topology: &Topology, policy: Policy, has_plan: bool) -> Rebalance {
+    first_call_from(if has_plan { Start::Identity } else { Start::Nothing }, topology, policy)
+}
+
+fn first_call_from(start: Start, topology: &Topology, policy: Policy) -> Rebalance {
     let loads = first_loads(topology);
-    let in_force = has_plan.then(|| InForce {
-        old_phy2log: Plan::identity(topology).phy2log(),
-        history: loads.iter().rev().copied().collect(),
-    });
+    let history: Vec<f64> = loads.iter().rev().copied().collect();
+    let plan = match start {
+        Start::Nothing => None,
+        Start::Identity => Some(Plan::identity(topology)),
+        Start::Planned => Some(planner::planned(&Window::new(topology.experts, history.clone()), topology)),
+    };
+    let in_force = plan.map(|plan| InForce { old_phy2log: plan.phy2log(), history });
     Rebalance { in_force, ..Rebalance::fresh(topology.clone(), policy, loads) }
+}
+
+/// The small first calls of a program that is asked for plans by `policy`: from nothing, and with `has_plans`, from plans.
+/// With `has_both_policies` it is asked by the other policy, too: an engine decides by its model and its nodes how it calls a
+/// program, and what was pruned for one policy must make plans for the other one instead of reading beyond arrays.
+pub(super) fn small_calls(policy: Policy, has_plans: bool, has_both_policies: bool) -> Vec<Rebalance> {
+    let starts = if has_plans { &[Start::Nothing, Start::Identity, Start::Planned][..] } else { &[Start::Nothing] };
+    let others = Policy::ALL.into_iter().filter(|other| has_both_policies && *other != policy);
+    let calls = |policy| {
+        SMALL.iter().flat_map(move |topology| starts.iter().map(move |start| first_call_from(*start, topology, policy)))
+    };
+    [policy].into_iter().chain(others).flat_map(calls).collect()
 }
 
 /// Loads of the first rebalances: by turns eight uneven loads, eight times none, and eight equal ones.
@@ -156,20 +179,19 @@ impl Judge {
         self.start_child(progress, bytes_of_plans(topologies.map(|topology| (topology, history))))?;
         // A child that may compile, or load kernels, also gets the real shapes, with loads that are in no window.
         let prepares = progress.child().may_compile() || self.slot.is_on_gpu();
-        let asked = rebalances[0].0;
-        let small = small_calls(asked, history.is_some());
-        let real = rebalances.iter().copied().take(if prepares { rebalances.len() } else { 0 });
-        for (policy, topology) in small.chain(real) {
-            let (replicas, gpus) = (topology.replicas, topology.gpus);
-            progress.during = format!("a first {} rebalance, {replicas} replicas on {gpus} GPUs", policy.name());
-            for has_plan in [false, true].into_iter().filter(|has_plan| !has_plan || history.is_some()) {
-                let call = first_call(topology, policy, has_plan);
-                let Some((returned, input)) = planned(progress.child(), &call, 0)? else { return Ok(false) };
-                let plan = check_plan(returned.outputs, &input, topology)?;
-                // The engines' planners that know no groups are measured where the global policy is.
-                if has_plan && policy == asked {
-                    check_groups(&plan, policy, topology)?;
-                }
+        let mut calls = small_calls(rebalances[0].0, history.is_some(), self.session.chain_windows.is_some());
+        for &(policy, topology) in rebalances.iter().filter(|_| prepares) {
+            let starts = [false, true].into_iter().filter(|has_plan| !has_plan || history.is_some());
+            calls.extend(starts.map(|has_plan| first_call(topology, policy, has_plan)));
+        }
+        for call in calls {
+            let Topology { replicas, gpus, .. } = call.topology;
+            progress.during = format!("a first {} rebalance, {replicas} replicas on {gpus} GPUs", call.policy.name());
+            let Some((returned, input)) = planned(progress.child(), &call, 0)? else { return Ok(false) };
+            let plan = check_plan(returned.outputs, &input, &call.topology)?;
+            // Groups of the other policy are not checked: vllm-ascend's planners know none, and global runs accept them.
+            if call.in_force.is_some() && rebalances.iter().any(|(policy, _)| *policy == call.policy) {
+                check_groups(&plan, call.policy, &call.topology)?;
             }
         }
         progress.finish_compiling()?;
