@@ -3,11 +3,11 @@
 @njit
 def _overlap(ours, theirs, parts, experts):
     """How many replicas each part of a row of `ours` shares with each part of that row of `theirs`, of as many equal parts:
-    int64 [X, parts, parts]. The first replicas of an expert in two parts are one that they share, the second ones another."""
+    int64 [X, parts, parts]. Of an expert, two parts share as many replicas as the one has that has fewer."""
     rows, count = ours.shape
     size, held = count // parts, np.zeros(experts, np.int64)
     shared = np.zeros((rows, parts, parts), np.int64)
-    # Of `theirs`: how many replicas of its expert its part has before it, and the next slot of the expert.
+    # Of each slot of `theirs`: how many replicas of its expert its part has before it, and the next slot of the expert.
     before, first, following = np.empty(count, np.int64), np.empty(experts, np.int64), np.empty(count, np.int64)
     for row in range(rows):
         first[:] = -1

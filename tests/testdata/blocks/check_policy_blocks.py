@@ -194,6 +194,16 @@ def check_names(blocks):
                 assert least <= shared[np.arange(parts), names].sum() <= max(sums), f"{name} shares less"
 
 
+def check_overlap(blocks):
+    rng = np.random.default_rng(4)
+    for parts, size, experts in ((1, 1, 1), (3, 4, 5), (8, 3, 20), (4, 6, 2)):
+        ours, theirs = rng.integers(0, experts, (2, 5, parts * size))
+        shared = blocks["_overlap"](ours, theirs, parts, experts)
+        held = [np.stack([(rows.reshape(5, parts, size) == expert).sum(2) for expert in range(experts)], 2)
+                for rows in (ours, theirs)]
+        assert (shared == np.minimum(held[0][:, :, None], held[1][:, None]).sum(3)).all(), f"{parts} parts of {size}"
+
+
 def check_renamed(blocks):
     """A plan under other names of nodes, GPUs and slots is the plan itself; any other one moves no more by exact names."""
     rng = np.random.default_rng(6)
@@ -254,7 +264,7 @@ def main():
             for about, *deployment in deployments() if header["kind"] in checks else []:
                 call = lambda: checks[header["kind"]](blocks[f"_{name}"], chosen, deployment, name)
                 failed |= not holds(f"{name} {chosen} on {about}", call)
-    for check in (check_names, check_renamed, check_helpers, check_frame):
+    for check in (check_names, check_overlap, check_renamed, check_helpers, check_frame):
         failed |= not holds(check.__name__, lambda: check(blocks))
     sys.exit(failed)
 
