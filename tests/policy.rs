@@ -366,7 +366,7 @@ fn the_packages_of_policies_keep_their_promises_in_doubles_of_the_engines() {
     }
 }
 
-/// Loads as many layers and experts as the run had, and plans them by both policies.
+/// Plans by both policies what has as many layers and experts as the run had.
 const BOTH_POLICIES: &str = "
 import torch
 from packevolve_deepseek import rebalance_experts
@@ -389,8 +389,14 @@ fn a_package_warns_where_the_engine_asks_for_plans_that_its_run_did_not_measure(
     world.write("package/plan.py", BOTH_POLICIES);
     let output = world.tool(python.to_str().unwrap(), &["-B", "package/plan.py"]).ends(0);
     let warning = "the engine asks for global plans, but candidate";
-    assert_eq!(output.stderr.matches("PackEvolve: ").count(), 1, "{}", output.stderr);
+    assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
     assert!(output.stderr.contains(warning) && output.stderr.contains("hierarchical ones"), "{}", output.stderr);
+    // A program of no run: which policy it was measured for is not recorded.
+    world.write("policy.py", text_of("candidates/policy.py"));
+    world.run(&["export", "--engine", "deepseek", "--program", "policy.py", "-o", "of_a_file"]).ends(0);
+    world.write("of_a_file/plan.py", BOTH_POLICIES);
+    let output = world.tool(python.to_str().unwrap(), &["-B", "of_a_file/plan.py"]).ends(0);
+    assert_eq!(output.stderr, "");
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn lines(run: &Run, candidate: CandidateId, of_run: &OfRun) -> Vec<String> {
     lines.extend(of_run.inconsistencies.iter().map(|inconsistency| format!("NOT consistent: {inconsistency}")));
     lines
         .extend((!known.doubtful.is_empty()).then(|| format!("doubtful   its times of {}", known.doubtful.join(", "))));
-    lines.push(format!("topology   {}", topology(&of_run.topology)));
+    lines.push(format!("topology   {}", topology(&of_run)));
     lines.push(format!("loads      {}", loads(run)));
     lines.push(format!("measured   on {} ({}), torch {}", judge.device, judge.device_name, judge.torch));
     lines.push(format!("replay     packevolve replay {candidate} --run {}", of_run.name));
@@ -233,13 +233,14 @@ fn figures(run: &Run, candidate: CandidateId) -> Option<Figures> {
     })
 }
 
-fn topology(topology: &Topology) -> String {
-    let Topology { layers, experts, groups, nodes, gpus, replicas } = topology;
-    let policy = match Policy::of(topology)[0] {
-        Policy::Hierarchical => format!("hierarchical, {groups} groups"),
-        Policy::Global => "global".to_owned(),
+fn topology(of_run: &OfRun) -> String {
+    let Topology { layers, experts, groups, nodes, gpus, replicas } = of_run.topology;
+    let policy = match of_run.policy {
+        Some(Policy::Hierarchical) => format!("; hierarchical, {groups} groups"),
+        Some(Policy::Global) => "; global".to_owned(),
+        None => String::new(),
     };
-    format!("{layers} layers of {experts} experts, {replicas} replicas on {gpus} GPUs of {nodes} nodes; {policy}")
+    format!("{layers} layers of {experts} experts, {replicas} replicas on {gpus} GPUs of {nodes} nodes{policy}")
 }
 
 fn loads(run: &Run) -> String {

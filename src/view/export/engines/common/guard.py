@@ -3,10 +3,11 @@
 The engines plan on every rank by themselves, so nothing here depends on the rank, the time or the processor.
 """
 
+import functools
 import inspect
 import json
+import logging
 import os
-import warnings
 from importlib import metadata, resources
 
 import numpy as np
@@ -38,6 +39,8 @@ KEYWORDS = _keywords(getattr(program, "rebalance_experts", None))
 PACKS = hasattr(program, "balanced_packing")
 
 
+# Of no engine: what Python prints where no logging is set up.
+LOGGER = logging.getLogger(__name__)
 #: "hierarchical" or "global": how the run had policies plan. None: packing, or a program that is not of a run.
 POLICY = (ORIGIN["run"] or {}).get("policy")
 
@@ -125,18 +128,15 @@ def planned(weight, num_replicas, num_groups, num_nodes, num_gpus, old_phy2log=N
     check_loads(load, "layer", "expert")
     if min(num_nodes, num_gpus, num_replicas) < 1:
         raise Refused(f"{num_replicas} replicas on {num_gpus} GPUs of {num_nodes} nodes: each must be at least 1")
-    if not num_groups or num_groups % num_nodes != 0:
+    # One node holds every group.
+    if not num_groups or num_nodes == 1 or num_groups % num_nodes != 0:
         num_groups = num_nodes = 1
     _check_topology(load.shape[1], num_replicas, num_groups, num_nodes, num_gpus)
     layers, experts = load.shape
     if layers == 0:
         shapes = ((0, num_replicas), (0, experts, 1), (0, experts))
         return tuple(torch.empty(shape, dtype=torch.int64) for shape in shapes)
-    policy = "global" if num_nodes == 1 else "hierarchical"
-    if POLICY not in (None, policy):
-        # Python shows it once a process.
-        warnings.warn(f"PackEvolve: the engine asks for {policy} plans, but {ORIGIN['title']} was measured with "
-                      f"{POLICY} ones: search with the engine's groups and nodes", stacklevel=2)
+    _warn_of_another_policy("global" if num_nodes == 1 else "hierarchical")
     in_force = {}
     if old_phy2log is not None and tuple(old_phy2log.shape) == (layers, num_replicas):
         in_force["old_phy2log"] = torch.as_tensor(old_phy2log).detach().to("cpu", torch.int64, copy=True).contiguous()
@@ -148,6 +148,14 @@ def planned(weight, num_replicas, num_groups, num_nodes, num_gpus, old_phy2log=N
     if not _is_plan(phy2log, (layers, num_replicas), experts):
         raise RuntimeError(f"the plan of {ORIGIN['title']} is none, for {experts} experts on {num_gpus} GPUs")
     return tables
+
+
+@functools.cache
+def _warn_of_another_policy(policy):
+    """Warns once if the engine asks for plans that were not measured."""
+    if POLICY not in (None, policy):
+        LOGGER.warning("PackEvolve: the engine asks for %s plans, but %s was measured with %s ones. Search with the groups "
+                       "and nodes that the engine passes", policy, ORIGIN["title"], POLICY)
 
 
 def _is_plan(phy2log, shape, experts):
