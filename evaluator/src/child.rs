@@ -23,6 +23,7 @@ use crate::nursery::{Forked, Nursery, NurseryError};
 use crate::process;
 use crate::shared::{Outputs, SharedMemory};
 use crate::timing::Clock;
+use crate::waited::Waited;
 
 /// How often the judge checks memory, threads and output of a running child.
 const CHECK_EVERY_MS: u8 = 10;
@@ -291,8 +292,7 @@ impl Child {
     }
 
     fn limit(&self, seconds: f64) -> Duration {
-        let may_compile = self.forked.may_start || self.compiles;
-        let seconds = if may_compile { seconds.max(self.limits.compile_seconds) } else { seconds };
+        let seconds = if self.may_compile() { seconds.max(self.limits.compile_seconds) } else { seconds };
         Duration::from_secs_f64(seconds)
     }
 
@@ -328,15 +328,22 @@ impl Child {
         let _ = self.forked.channel.send(message, &[]);
     }
 
-    /// Waits for a reply, and checks memory, threads and output meanwhile.
+    /// Waits for a reply, and checks memory, threads and output meanwhile. The time in which Numba compiles, as the child says,
+    /// has a limit of its own.
     fn receive(&mut self, limit: Duration) -> Result<Message, Halt> {
-        let started = Instant::now();
+        let mut waited = Waited::new(limit, Duration::from_secs_f64(self.limits.compile_seconds));
         loop {
             match self.forked.channel.receive()? {
-                Received::Message(message) => {
-                    return Message::deserialize(&message)
-                        .map_err(|_| protocol(format!("unknown reply {}", shortened(&message.to_string()))));
-                }
+                Received::Message(message) => match Message::deserialize(&message) {
+                    // A program may forge them, and so many that nothing else would ever be checked.
+                    Ok(Message::Compiles { begins }) => {
+                        waited.compiles(begins && self.compiles);
+                        self.check_limits(Some(&waited))?;
+                        continue;
+                    }
+                    Ok(message) => return Ok(message),
+                    Err(_) => return Err(protocol(format!("unknown reply {}", shortened(&message.to_string())))),
+                },
                 Received::Garbage(text) => return Err(protocol(format!("a reply that is not JSON: {text}"))),
                 Received::Closed => return Err(self.exited()),
                 Received::Nothing => {}
@@ -350,17 +357,17 @@ impl Child {
             let _ = poll(&mut descriptors[..watched], PollTimeout::from(CHECK_EVERY_MS));
             // A reply comes first: checking takes longer than many calls.
             if !descriptors[0].any().unwrap_or(false) {
-                self.check_limits(started.elapsed(), limit)?;
+                self.check_limits(Some(&waited))?;
             }
         }
     }
 
     /// Checks what a short call could hide from the checks that are made while the judge waits.
     fn check_after_reply(&mut self) -> Result<(), Rejection> {
-        if self.is_trusted { Ok(()) } else { self.check_limits(Duration::ZERO, Duration::MAX) }
+        if self.is_trusted { Ok(()) } else { self.check_limits(None) }
     }
 
-    fn check_limits(&mut self, elapsed: Duration, limit: Duration) -> Result<(), Rejection> {
+    fn check_limits(&mut self, waited: Option<&Waited>) -> Result<(), Rejection> {
         self.output.drain(&mut self.forked.output);
         self.check_usage();
         let Limits { output_bytes, memory_bytes, threads, .. } = self.limits;
@@ -374,10 +381,10 @@ impl Child {
         if used > threads {
             return Err(Rejection::Threads { used, limit: threads });
         }
-        if elapsed > limit {
-            return Err(Rejection::Hang { limit_seconds: limit.as_secs_f64() });
+        match waited.and_then(Waited::exceeded) {
+            Some(limit) => Err(Rejection::Hang { limit_seconds: limit.as_secs_f64() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_usage(&mut self) {

@@ -37,6 +37,7 @@ class Kernels:
         self.is_ready = False
         self.compiled = 0
         self.seconds = 0.0
+        self.tell = None
         # Whether this child may still write what it has compiled.
         self.writes = False
         # The program, its name, and where its functions are kept.
@@ -113,21 +114,26 @@ class Kernels:
             def __init__(self):
                 self.begins = []
 
+            # Numba compiles functions of its own for one of the program.
             def on_start(self, _):
+                if not self.begins:
+                    kernels.tell(True)
                 self.begins.append(time.perf_counter())
 
             def on_end(self, _):
                 begin = self.begins.pop()
-                # Numba compiles functions of its own for one of the program.
                 if not self.begins:
                     kernels.compiled += 1
                     kernels.seconds += time.perf_counter() - begin
+                    kernels.tell(False)
 
         event.register("numba:compile", Listener())
 
-    def open(self, source, name, kept):
+    def open(self, source, name, kept, tell):
         """Prepares for a program, and takes over what others have compiled. Closes the file `kept` unless
-        this child may be asked to write it: a program is not to hold what it has no use for."""
+        this child may be asked to write it: a program is not to hold what it has no use for. `tell` is called with True when
+        a function begins to compile, and with False when it has compiled."""
+        self.tell = tell
         if NAME not in source or not self.is_ready:
             os.close(kept)
             return

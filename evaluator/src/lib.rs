@@ -14,7 +14,7 @@
 //! * numbers, no processes: [`window`], [`delivery`], [`made_up`], [`workload`], [`chains`], [`schedule`], [`rows`],
 //!   [`placement`], [`tensor`] (the only file that names tch), [`score`], [`planner`]
 //! * processes, no numbers: [`timing`], [`process`], [`interpreter`], [`channel`], [`shared`], [`kernels`], [`numbers`], [`calls`], [`seccomp`],
-//!   [`message`], [`gpu`] (with `gpus.py`), [`sandbox`], [`nursery`] (with `jail.py`, `kernels.py` and `nursery.py`),
+//!   [`message`], [`waited`], [`gpu`] (with `gpus.py`), [`sandbox`], [`nursery`] (with `jail.py`, `kernels.py` and `nursery.py`),
 //!   [`error`], [`call`], [`captured`], [`child`], [`reference`](mod@reference) (with `reference.py`), [`device_lock`]
 //! * both together: [`slot`], [`judge`]
 //! * for tests: `real_loads`, `fuzz`
@@ -40,6 +40,7 @@ pub mod numbers;
 pub mod calls;
 mod seccomp;
 mod message;
+mod waited;
 pub mod gpu;
 pub mod sandbox;
 pub mod nursery;

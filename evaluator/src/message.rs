@@ -20,6 +20,7 @@ pub enum Message {
     Awake { free_bytes: u64 },
     Compiled { code: Option<String> },
     Loaded {},
+    Compiles { begins: bool },
     Kept { compiled: u32, seconds: f64 },
     Returned { device_seconds: Option<f64>, columns: Option<usize>, compiled: Option<u32> },
     Absent {},

@@ -222,7 +222,7 @@ class Child:
             module = types.ModuleType("candidate")
             module.__file__ = name
             sys.modules["candidate"] = module
-            KERNELS.open(source, name, jail.KERNELS)
+            KERNELS.open(source, name, jail.KERNELS, self.compiles)
             code = self.compiled(source, name, request["code"])
             self.draws = any(DRAWS.search(name) for name in names(code))
             exec(code, module.__dict__)
@@ -235,6 +235,10 @@ class Child:
         except BaseException as error:
             return raised(error)
         return {"reply": "loaded"}
+
+    def compiles(self, begins):
+        """Tells the judge that a function begins to compile, or has compiled: another limit holds meanwhile."""
+        self.channel.send(json.dumps({"reply": "compiles", "begins": begins}).encode())
 
     def keep(self, _):
         try:

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use packevolve_contract::evaluation::{Compilation, Evaluation};
 use packevolve_contract::inconsistency::{Inconsistency, Switch};
-use packevolve_contract::protocol::{EvaluateRequest, Reply, Request, Session};
+use packevolve_contract::protocol::{EvaluateRequest, Limits, Reply, Request, Session};
 use packevolve_contract::rejection::Rejection;
 use tempfile::TempDir;
 
@@ -24,6 +24,27 @@ fn only_the_first_child_compiles_and_no_scored_call_does() {
     assert!(seconds > 0.0 && measurement.evaluation_seconds > seconds, "compiling is a part of its cost");
     client.measure(&program("measured/numba_takes_over_what_was_compiled.py"));
     assert_eq!(client.measure(&program("measured/honest.py")).compilation, None);
+}
+
+/// A session whose calls may take so long.
+fn limited(call_seconds: f64) -> Client {
+    let mut client = Client::start();
+    let session = session();
+    let limits = Limits { call_seconds: Some(call_seconds), ..session.limits.clone() };
+    client.ready(Session { limits, ..session });
+    client
+}
+
+#[test]
+fn compiling_has_a_limit_of_its_own_and_what_was_compiled_that_of_a_call() {
+    let (mut client, _) = Client::open();
+    let honest = program("measured/numba_honest.py");
+    let seconds = client.measure(&honest).compilation.unwrap().seconds;
+    limited(seconds / 2.0).measure(&honest);
+    match limited(1.5).evaluate(&program("hang/numba_never_ends.py")) {
+        Evaluation::Rejected { rejection: Rejection::Hang { limit_seconds }, .. } => assert_eq!(limit_seconds, 1.5),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// How many functions a program had to compile.

@@ -8,6 +8,7 @@ use packevolve_contract::maps::Maps;
 use packevolve_contract::moves::Moves;
 use packevolve_contract::plan::Plan;
 use packevolve_contract::planning::{InForce, Rebalance};
+use packevolve_contract::protocol::TimeLimits;
 use packevolve_contract::rebalance::{Policy, RebalanceSample};
 use packevolve_contract::rejection::Rejection;
 use packevolve_contract::topology::Topology;
@@ -179,12 +180,18 @@ impl Judge {
         self.start_child(progress, bytes_of_plans(topologies.map(|topology| (topology, history))))?;
         // A child that may compile, or load kernels, also gets the real shapes, with loads that are in no window.
         let prepares = progress.child().may_compile() || self.slot.is_on_gpu();
-        let mut calls = small_calls(rebalances[0].0, history.is_some(), self.session.chain_windows.is_some());
+        let small = small_calls(rebalances[0].0, history.is_some(), self.session.chain_windows.is_some());
+        let mut real = Vec::new();
         for &(policy, topology) in rebalances.iter().filter(|_| prepares) {
             let starts = [false, true].into_iter().filter(|has_plan| !has_plan || history.is_some());
-            calls.extend(starts.map(|has_plan| first_call(topology, policy, has_plan)));
+            real.extend(starts.map(|has_plan| first_call(topology, policy, has_plan)));
         }
-        for call in calls {
+        // A program that hangs on a small call needs no long limit.
+        let call_seconds = progress.limits.call_seconds;
+        let short = call_seconds.min(TimeLimits::LEAST.call_seconds);
+        let limits = std::iter::repeat_n(short, small.len()).chain(std::iter::repeat(call_seconds));
+        for (call, limit) in small.into_iter().chain(real).zip(limits) {
+            progress.child().limits.call_seconds = Some(limit);
             let Topology { replicas, gpus, .. } = call.topology;
             progress.during = format!("a first {} rebalance, {replicas} replicas on {gpus} GPUs", call.policy.name());
             let Some((returned, input)) = planned(progress.child(), &call, 0)? else { return Ok(false) };
@@ -194,6 +201,7 @@ impl Judge {
                 check_groups(&plan, call.policy, &call.topology)?;
             }
         }
+        progress.child().limits.call_seconds = Some(call_seconds);
         progress.finish_compiling()?;
         self.keep_kernels(progress.program.is_of_blocks, &progress.kernels)?;
         progress.child().seal(&mut self.nursery)?;
