@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use packevolve_contract::stream::Stream;
 use rand::RngExt;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 
 use crate::edit::proposal::Proposal;
 use crate::edit::region::Region;
@@ -47,7 +47,6 @@ pub fn propose(
 ) -> Option<(Operator, Proposal)> {
     let entry = catalogues.first()?.frame().entry();
     let (region, functions) = region_with_entry(parent, entry)?;
-    let own = |name: &str| own_text(parent, &functions, name);
     let composed = composed_of(parent, catalogues);
     let asked = asked.into_iter().flat_map(|operator| std::iter::repeat_n(Some(operator), DRAWS_OF_ONE));
     asked.chain(std::iter::repeat_n(None, DRAWS)).find_map(|operator| {
@@ -58,12 +57,27 @@ pub fn propose(
             _ => Plan::varied(recipe, catalogue, operator, rng),
         });
         let plan = plan.or_else(|| Plan::drawn(catalogues, rng))?;
-        let kept = |name: &str| if plan.keeps { own(name) } else { None };
-        let child = with_region(parent, &region, &region_text(plan.catalogue, &plan.recipe, kept));
-        if child == parent || seen(&child) || !is_sound(&child) {
-            return None;
-        }
-        Some((plan.operator(), proposal(parent, &child, &plan.name(), &plan.description())?))
+        plan.proposal(parent, (&region, &functions), seen)
+    })
+}
+
+/// Proposes a program between a composed `parent` and its composed `neighbour` on a front that is not `seen`. `None` if there
+/// is none one step away.
+pub fn between(
+    parent: &str,
+    neighbour: &str,
+    catalogues: &[Catalogue],
+    rng: &mut Stream,
+    seen: &dyn Fn(&str) -> bool,
+) -> Option<(Operator, Proposal)> {
+    let (region, functions) = region_with_entry(parent, catalogues.first()?.frame().entry())?;
+    let (catalogue, recipe) = composed_of(parent, catalogues)?;
+    let other = Recipe::of(neighbour, catalogue)?;
+    let mut steps = recipe.steps_towards(&other, catalogue);
+    steps.shuffle(rng);
+    steps.into_iter().find_map(|(recipe, step)| {
+        let plan = Plan { catalogue, recipe, variations: vec![step], keeps: true };
+        plan.proposal(parent, (&region, &functions), seen)
     })
 }
 
@@ -142,6 +156,21 @@ impl<'a> Plan<'a> {
             description: format!("Exchanges the blocks of {} for those of {}.", from.name(), catalogue.name()),
         };
         Some(Self { catalogue, recipe, variations: vec![variation], keeps: false })
+    }
+
+    /// The edit of `parent`, whose `region` has these `functions`; `None` if the program is `seen` or not sound.
+    fn proposal(
+        &self,
+        parent: &str,
+        (region, functions): (&Range<usize>, &[Function]),
+        seen: &dyn Fn(&str) -> bool,
+    ) -> Option<(Operator, Proposal)> {
+        let kept = |name: &str| if self.keeps { own_text(parent, functions, name) } else { None };
+        let child = with_region(parent, region, &region_text(self.catalogue, &self.recipe, kept));
+        if child == parent || seen(&child) || !is_sound(&child) {
+            return None;
+        }
+        Some((self.operator(), proposal(parent, &child, &self.name(), &self.description())?))
     }
 
     /// Its operator; for a variation that of the first step.

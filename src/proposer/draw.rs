@@ -82,7 +82,12 @@ impl Proposers {
         let seen = |program: &str| search.seen(&blob_id(program.as_bytes())).is_some();
         let proposal = match selection.proposer {
             Proposer::Mutate => mutate::propose(&parent, selection.operator, &mut rng, &seen),
-            Proposer::Compose => compose::propose(&parent, &self.catalogues, selection.operator, &mut rng, &seen),
+            Proposer::Compose => {
+                let neighbour = selection.inspirations.first().map(|neighbour| program(*neighbour)).transpose()?;
+                let between =
+                    neighbour.and_then(|text| compose::between(&parent, &text, &self.catalogues, &mut rng, &seen));
+                between.or_else(|| compose::propose(&parent, &self.catalogues, selection.operator, &mut rng, &seen))
+            }
             Proposer::Prune => {
                 let best = selection.parent;
                 if self.cuts.borrow().as_ref().is_none_or(|(of, _)| *of != best) {

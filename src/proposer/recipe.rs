@@ -247,6 +247,35 @@ impl Recipe {
         })
     }
 
+    /// Every step from this recipe towards another one: a listed value between their values of a parameter, or the other's
+    /// value or block. Blocks of one name are taken for each other in the order in which they run.
+    pub(crate) fn steps_towards(&self, other: &Self, catalogue: &Catalogue) -> Vec<(Self, Variation)> {
+        let (mut steps, mut own, mut theirs) = (Vec::new(), Vec::new(), other.parts.clone());
+        for (place, part) in self.parts.iter().enumerate() {
+            let Some(at) = theirs.iter().position(|their| their.block == part.block) else {
+                own.push(place);
+                continue;
+            };
+            let their = theirs.remove(at);
+            let listed = catalogue.get(&part.block).map_or(&[][..], |block| &block.parameters);
+            for (knob, (_, to)) in their.values.iter().enumerate() {
+                for value in on_the_way(&listed[knob].1, &part.values[knob].1, to) {
+                    let mut recipe = self.clone();
+                    let (name, description) = recipe.set(place, knob, &value);
+                    steps.push((recipe, Variation { operator: Operator::Tune, name, description }));
+                }
+            }
+        }
+        let exchanges = own.iter().flat_map(|place| theirs.iter().map(move |their| (*place, their)));
+        for (place, their) in exchanges.filter(|(place, their)| self.parts[*place].kind == their.kind) {
+            let mut recipe = self.clone();
+            let (name, description) = recipe.exchange(place, their.clone());
+            steps.push((recipe, Variation { operator: Operator::Swap, name, description }));
+        }
+        steps.retain(|(recipe, _)| recipe.is_whole());
+        steps
+    }
+
     /// Like the other steps, this one returns the name and the description of the variation.
     fn tune(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
         let knob = |(place, part): (usize, &Part)| (0..part.values.len()).map(move |value| (place, value));
@@ -263,22 +292,33 @@ impl Recipe {
                 knobs.choose_weighted(rng, values).ok()?
             }
         };
+        let part = &self.parts[place];
+        let (parameter, from) = &part.values[at];
+        let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| name == parameter)?;
+        let to = neighbours(values, from).choose(rng)?.clone();
+        Some(self.set(place, at, &to))
+    }
+
+    /// Gives a parameter of a part another value.
+    fn set(&mut self, place: usize, at: usize, to: &str) -> (String, String) {
         let part = &mut self.parts[place];
         let (parameter, from) = part.values[at].clone();
-        let (_, values) = catalogue.get(&part.block)?.parameters.iter().find(|(name, _)| *name == parameter)?;
-        let to = neighbours(values, &from).choose(rng)?.clone();
-        part.values[at].1.clone_from(&to);
+        to.clone_into(&mut part.values[at].1);
         let description = format!("Changes `{parameter}` of {} from {from} to {to}.", part.block);
-        Some((format!("{}_{parameter}_{from}_to_{to}", part.short()), description))
+        (format!("{}_{parameter}_{from}_to_{to}", part.short()), description)
     }
 
     fn swap(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
         let place = rng.random_range(0..self.parts.len().max(1));
-        let part = self.parts.get_mut(place)?;
+        let part = self.parts.get(place)?;
         let new = Part::drawn(catalogue.of_kind(part.kind).filter(|block| block.name != part.block), rng)?;
-        let old = std::mem::replace(part, new.clone());
+        Some(self.exchange(place, new))
+    }
+
+    fn exchange(&mut self, place: usize, new: Part) -> (String, String) {
+        let old = std::mem::replace(&mut self.parts[place], new.clone());
         let description = format!("Exchanges {} for {}.", old.block, new.block);
-        Some((format!("{}_for_{}", new.short(), old.short()), description))
+        (format!("{}_for_{}", new.short(), old.short()), description)
     }
 
     fn add(&mut self, catalogue: &Catalogue, rng: &mut Stream) -> Option<(String, String)> {
@@ -310,6 +350,14 @@ impl Recipe {
         }
         Some((format!("without_{}", part.short()), format!("Leaves out {}.", part.block)))
     }
+}
+
+/// The listed `values` between two that need not be among them, and the second of these; none if they are equal.
+fn on_the_way(values: &[String], from: &str, to: &str) -> Vec<String> {
+    let number = |text: &str| text.parse::<f64>().unwrap_or(f64::NAN);
+    let (least, most) = (number(from).min(number(to)), number(from).max(number(to)));
+    let between = values.iter().filter(|value| least < number(value) && number(value) < most).cloned();
+    between.chain((least < most).then(|| to.to_owned())).collect()
 }
 
 /// The values around `value`, which need not be one of them.
@@ -393,6 +441,28 @@ mod tests {
         assert_eq!(neighbours(&values, "4"), ["2", "1", "8", "16"]);
         assert_eq!(neighbours(&values, "16.0"), ["8", "4"]);
         assert_eq!(neighbours(&values, "5"), ["4", "2", "8", "16"]);
+    }
+
+    #[test]
+    fn a_step_towards_another_recipe_takes_a_value_between_or_one_of_its_values_or_blocks() {
+        let recipe = |calls: &str| {
+            let program = format!("def _pack():\n    {calls}\n\ndef balanced_packing():\n    _bound_mean()\n");
+            Recipe::of(&program, &catalogue()).unwrap()
+        };
+        let one = recipe("_assign_chunked(parts=2); _refine_all(); _refine_top(steps=1, share=2)");
+        let names = |other: &Recipe| {
+            let steps = one.steps_towards(other, &catalogue());
+            assert!(steps.iter().all(|(step, _)| step.is_whole() && *step != one));
+            steps.into_iter().map(|(_, variation)| variation.name).collect::<Vec<_>>()
+        };
+        let more = recipe("_assign_chunked(parts=16); _refine_top(steps=1, share=3)");
+        let values = ["chunked_parts_2_to_4", "chunked_parts_2_to_8", "chunked_parts_2_to_16", "top_share_2_to_3"];
+        assert_eq!(names(&more), values);
+        assert_eq!(
+            names(&recipe("_assign_dealt(); _refine_top(steps=1.5, share=2)")),
+            ["top_steps_1_to_1.5", "dealt_for_chunked"]
+        );
+        assert_eq!(names(&one), [""; 0]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ const FROM_FRONT: f64 = 0.5;
 /// island: it leads to other proposers, whose children hardly ever widen the front.
 const COMPOSED: f64 = 0.7;
 const ALONG_FRONT: [(Operator, u32); 3] = [(Operator::Tune, 70), (Operator::Add, 20), (Operator::Swap, 10)];
+/// The share of the latter that takes a step towards the neighbour on the front instead, into the gap.
+const BETWEEN: f64 = 0.5;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -225,11 +227,11 @@ impl Search {
         let island = (0..count).map(|on| (turn + on) % count).find(|at| !self.islands.members(*at).is_empty())?;
         let times_chosen = |id: CandidateId| self.known(id).times_chosen;
         let from_front = self.settings().evaluation.policy.is_some() && rng.random_bool(FROM_FRONT);
-        let parent = if from_front {
+        let (parent, neighbour) = if from_front {
             let front: Vec<Member> = self.elites.front().copied().collect();
             select::lonely(&front, times_chosen, &mut rng)?
         } else {
-            select::parent(self.islands.members(island), times_chosen, &mut rng)?
+            (select::parent(self.islands.members(island), times_chosen, &mut rng)?, None)
         };
         let others = select::inspirations(&self.ranked(), parent, MAX_INSPIRATIONS, &mut rng);
         let is_busy = self.is_busy() || self.is_exhausted();
@@ -239,14 +241,17 @@ impl Search {
             _ => !is_busy,
         };
         let composes = from_front && self.settings().search.proposers.compose && can(Proposer::Compose);
-        let (proposer, operator) = if composes && rng.random_bool(COMPOSED) {
+        let is_along_front = composes && rng.random_bool(COMPOSED);
+        let (proposer, operator) = if is_along_front {
             let drawn = ALONG_FRONT.choose_weighted(&mut rng, |(_, weight)| *weight).ok();
             (Proposer::Compose, drawn.map(|(operator, _)| *operator))
         } else {
             self.credit.choose(can)?
         };
+        let neighbour = neighbour.filter(|_| is_along_front && rng.random_bool(BETWEEN));
         let form = matches!(proposer, Proposer::Model(_)).then(|| self.form(attempt, !others.is_empty()));
-        let inspirations = others.into_iter().take(shown(proposer)).collect();
+        let others = others.into_iter().take(shown(proposer));
+        let inspirations = neighbour.map_or_else(|| others.collect(), |neighbour| vec![neighbour]);
         // A low score does not keep a policy off the front.
         let outclassed_below = self.islands.admission_score(island).filter(|_| !from_front);
         let of = Selection::of(proposer, island, parent);

@@ -20,24 +20,33 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
 /// The least that a member is taken to lack of quality 1, because 0 has no logarithm.
 const LEAST_LACK: f64 = 1e-4;
 
-/// Draws a member of a `front` (the fastest first): the farther its neighbours are, and the less often it was chosen, the
-/// likelier. `None` without members.
+/// Draws a member of a `front` (the fastest first), and its neighbour on the side where the gap is wider: the wider the gaps
+/// on both sides, and the less often the member was chosen, the likelier. Beyond an end there is no neighbour, and the gap is
+/// as wide as the widest, so that the front grows there, too. `None` without members.
 ///
 /// The distance is that of NSGA-II (Deb et al. 2002), of speed and of the logarithm of what quality lacks of 1. Of policies
 /// that move little this is a hundred times as much as of the best ones: on a linear scale nearly all distance was there.
-pub fn lonely(front: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng: &mut Stream) -> Option<CandidateId> {
+pub fn lonely(
+    front: &[Member],
+    times_chosen: impl Fn(CandidateId) -> u64,
+    rng: &mut Stream,
+) -> Option<(CandidateId, Option<CandidateId>)> {
     let (first, last) = (front.first()?, front.last()?);
     let share = |one: f64, other: f64, whole: f64| if whole > 0.0 { (one - other).abs() / whole } else { 1.0 };
     let lack = |member: &Member| (1.0 - member.quality).max(LEAST_LACK).ln();
     let (speeds, lacks) = (first.speed - last.speed, lack(first) - lack(last));
     let apart =
         |one: &Member, other: &Member| share(one.speed, other.speed, speeds) + share(lack(one), lack(other), lacks);
-    let weight = |at: &usize| {
-        let (before, after) = (&front[at.saturating_sub(1)], front.get(at + 1).unwrap_or(last));
-        apart(before, after).max(f64::EPSILON) / (1.0 + times_chosen(front[*at].candidate) as f64)
-    };
+    let gaps: Vec<f64> = front.windows(2).map(|pair| apart(&pair[0], &pair[1])).collect();
+    let widest = gaps.iter().copied().fold(f64::EPSILON, f64::max);
+    let gap = |gap: Option<usize>| gap.and_then(|gap| gaps.get(gap)).copied().unwrap_or(widest);
+    let around = |at: usize| [at.checked_sub(1), Some(at)].map(gap);
+    let weight = |at: &usize| around(*at).iter().sum::<f64>() / (1.0 + times_chosen(front[*at].candidate) as f64);
     let places: Vec<usize> = (0..front.len()).collect();
-    places.choose_weighted(rng, weight).ok().map(|at| front[*at].candidate)
+    let at = *places.choose_weighted(rng, weight).ok()?;
+    let [before, after] = around(at);
+    let neighbour = if before > after { at.checked_sub(1) } else { Some(at + 1) };
+    Some((front[at].candidate, neighbour.and_then(|at| front.get(at)).map(|member| member.candidate)))
 }
 
 pub fn anyone(members: &[Member], rng: &mut Stream) -> Option<Member> {
@@ -87,21 +96,30 @@ mod tests {
 
     #[test]
     fn of_a_front_the_less_often_chosen_and_those_with_distant_neighbours_are_likelier() {
-        let worn = draws(|front, rng| lonely(front, first_is_worn, rng));
-        assert!(worn[0] < 40 && worn[1] > worn[2] && worn[2] > 0, "{worn:?}");
+        let worn = draws(|front, rng| Some(lonely(front, first_is_worn, rng)?.0));
+        assert!(worn[0] < 40 && worn[1] > 300 && worn[2] > 300, "{worn:?}");
         let front = |members: [(f64, f64); 4]| {
             let member = |(number, (quality, speed))| Member::at(CandidateId(number as u64), quality, speed);
             members.into_iter().enumerate().map(member).collect::<Vec<_>>()
         };
         let counted = |front: &[Member], candidate| {
             let drawn = |number| lonely(front, |_| 0, &mut stream(1, number, Purpose::Selection)).unwrap();
-            (0..1000).filter(|number| drawn(*number) == CandidateId(candidate)).count()
+            (0..1000).filter(|number| drawn(*number).0 == CandidateId(candidate)).count()
         };
         let near = front([(0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.9, 0.0)]);
         assert!(counted(&near, 2) > 3 * counted(&near, 1), "{} {}", counted(&near, 2), counted(&near, 1));
         let steep = front([(-26.0, 1.0), (-9.0, 0.95), (0.8, 0.85), (0.98, 0.7)]);
-        assert!(counted(&steep, 2) > 2 * counted(&steep, 0), "{} {}", counted(&steep, 2), counted(&steep, 0));
-        assert_eq!(lonely(&near[..1], |_| 0, &mut stream(1, 1, Purpose::Selection)), Some(CandidateId(0)));
+        assert!(4 * counted(&steep, 2) > 5 * counted(&steep, 1), "{} {}", counted(&steep, 2), counted(&steep, 1));
+        let even = front([(0.0, 1.0), (0.2, 0.9), (0.36, 0.8), (0.488, 0.7)]);
+        assert!(counted(&even, 0).abs_diff(counted(&even, 1)) < 80, "{} {}", counted(&even, 0), counted(&even, 1));
+        let farther = |place: u64| {
+            let drawn =
+                (0..1000).map(|number| lonely(&near, |_| 0, &mut stream(1, number, Purpose::Selection)).unwrap());
+            drawn.filter(|(drawn, _)| *drawn == CandidateId(place)).find_map(|(_, neighbour)| Some(neighbour?.0))
+        };
+        assert_eq!([0, 1, 2, 3].map(farther), [None, Some(2), Some(3), None]);
+        let alone = lonely(&near[..1], |_| 0, &mut stream(1, 1, Purpose::Selection));
+        assert_eq!(alone, Some((CandidateId(0), None)));
         assert_eq!(lonely(&[], |_| 0, &mut stream(1, 1, Purpose::Selection)), None);
     }
 

@@ -256,7 +256,8 @@ pub struct Selection {
     pub island: usize,
     /// The program to edit.
     pub parent: CandidateId,
-    /// Other programs for the proposer; the first is the second parent of a cross or crossover.
+    /// Other programs for the proposer; the first is the second parent of a cross or crossover, or the
+    /// neighbour on the front towards which `compose` goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inspirations: Vec<CandidateId>,
     /// The judge stops measuring a candidate that cannot reach this `combined_score`; `None`: it measures in full.
