@@ -9,7 +9,7 @@ use packevolve::proposer::compose;
 use packevolve::proposer::parts::{Without, without_parts};
 use packevolve::run::fold::Run;
 use packevolve::search::Search;
-use packevolve::values::event::Event;
+use packevolve::values::event::{Event, Proposer};
 use packevolve_contract::stream::{Purpose, stream};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ fn parents_come_from_the_front_too_and_their_children_are_measured_in_full() {
     Output::of(&mut scripted::command(&world, &["evolve", "--run", "x"])).ends(0);
     let run = world.read("x");
     let mut search = Search::new(run.search.origin().clone());
-    let (mut of_island, mut of_front) = (0, 0);
+    let (mut of_island, mut of_front, mut towards) = (0, 0, 0);
     for entry in run.entries().unwrap() {
         if let Event::Selected { selection, .. } = &entry.event
             && selection.cut.is_none()
@@ -100,12 +100,17 @@ fn parents_come_from_the_front_too_and_their_children_are_measured_in_full() {
                 assert_eq!(selection.outclassed_below, None, "{selection:?}");
                 of_front += 1;
             }
+            if let (Proposer::Compose, [neighbour]) = (selection.proposer, &selection.inspirations[..]) {
+                assert!(search.elites().front().any(|member| member.candidate == *neighbour), "{selection:?}");
+                assert_ne!(parent, *neighbour);
+                towards += 1;
+            }
         }
         if !matches!(entry.event, Event::RunStarted(_)) {
             search.apply(&entry.event).unwrap_or_else(|refusal| panic!("{refusal}"));
         }
     }
-    assert!(of_island > 10 && of_front > 3, "{of_island} {of_front}");
+    assert!(of_island > 10 && of_front > 3 && towards > 0, "{of_island} {of_front} {towards}");
 }
 
 /// Such a run would evolve nothing and say nothing of it.

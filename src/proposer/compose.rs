@@ -452,6 +452,36 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_program_between_two_has_a_value_between_theirs_or_that_of_the_other() {
+        let program = |price: &str| {
+            let move_heaviest =
+                format!("move_heaviest(plan, old, loads, gpus, nodes, steps=64, price={price}, among=4");
+            (0..200).find_map(|number| {
+                let mut rng = stream(3, number, Purpose::Proposal);
+                let (_, proposal) = propose(POLICY, &policies(), None, &mut rng, &|_| false)?;
+                let child = proposal.edit.apply(POLICY).ok()?;
+                child
+                    .contains(&move_heaviest.replace(price, "0.1"))
+                    .then(|| child.replace("price=0.1", &format!("price={price}")))
+            })
+        };
+        let (parent, neighbour) = (program("0.1").unwrap(), program("0.02").unwrap());
+        let mut found = BTreeSet::new();
+        for number in 0..50 {
+            let mut rng = stream(3, number, Purpose::Proposal);
+            let (operator, proposal) = between(&parent, &neighbour, &policies(), &mut rng, &|_| false).unwrap();
+            assert_eq!(operator, Operator::Tune);
+            found.insert(proposal.name);
+        }
+        let prices = ["0.02", "0.03", "0.05"].map(|price| format!("compose_heaviest_price_0.1_to_{price}"));
+        assert_eq!(found, BTreeSet::from(prices));
+        let rng = &mut stream(3, 1, Purpose::Proposal);
+        assert!(between(&parent, &parent, &policies(), rng, &|_| false).is_none());
+        assert!(between(&parent, POLICY, &policies(), rng, &|_| false).is_none());
+        assert!(between(&parent, &neighbour, &policies(), rng, &|_| true).is_none());
+    }
+
+    #[test]
     fn a_proposal_says_what_it_changes() {
         let (proposal, composed) = proposed(PARENT, 1);
         assert!(proposal.name.starts_with("compose_"), "{}", proposal.name);
