@@ -335,7 +335,7 @@ impl Child {
         loop {
             match self.forked.channel.receive()? {
                 Received::Message(message) => match Message::deserialize(&message) {
-                    // A program may forge them, and so many that nothing else would ever be checked.
+                    // A program may forge these without end, so limits are checked here, too.
                     Ok(Message::Compiles { begins }) => {
                         waited.compiles(begins && self.compiles);
                         self.check_limits(Some(&waited))?;

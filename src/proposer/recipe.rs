@@ -269,7 +269,7 @@ impl Recipe {
         let exchanges = own.iter().flat_map(|place| theirs.iter().map(move |their| (*place, their)));
         for (place, their) in exchanges.filter(|(place, their)| self.parts[*place].kind == their.kind) {
             let mut recipe = self.clone();
-            let (name, description) = recipe.exchange(place, their.clone());
+            let (name, description) = recipe.exchange(place, their);
             steps.push((recipe, Variation { operator: Operator::Swap, name, description }));
         }
         steps.retain(|(recipe, _)| recipe.is_whole());
@@ -312,10 +312,10 @@ impl Recipe {
         let place = rng.random_range(0..self.parts.len().max(1));
         let part = self.parts.get(place)?;
         let new = Part::drawn(catalogue.of_kind(part.kind).filter(|block| block.name != part.block), rng)?;
-        Some(self.exchange(place, new))
+        Some(self.exchange(place, &new))
     }
 
-    fn exchange(&mut self, place: usize, new: Part) -> (String, String) {
+    fn exchange(&mut self, place: usize, new: &Part) -> (String, String) {
         let old = std::mem::replace(&mut self.parts[place], new.clone());
         let description = format!("Exchanges {} for {}.", old.block, new.block);
         (format!("{}_for_{}", new.short(), old.short()), description)

@@ -159,7 +159,7 @@ fn lines(run: &Run, candidate: CandidateId, of_run: &OfRun) -> Vec<String> {
     lines.extend(of_run.inconsistencies.iter().map(|inconsistency| format!("NOT consistent: {inconsistency}")));
     lines
         .extend((!known.doubtful.is_empty()).then(|| format!("doubtful   its times of {}", known.doubtful.join(", "))));
-    lines.push(format!("topology   {}", topology(&of_run)));
+    lines.push(format!("topology   {}", topology(of_run)));
     lines.push(format!("loads      {}", loads(run)));
     lines.push(format!("measured   on {} ({}), torch {}", judge.device, judge.device_name, judge.torch));
     lines.push(format!("replay     packevolve replay {candidate} --run {}", of_run.name));
