@@ -37,9 +37,7 @@ def _keywords(planner):
 KEYWORDS = _keywords(getattr(program, "rebalance_experts", None))
 #: Whether it has a `balanced_packing`; a policy need not.
 PACKS = hasattr(program, "balanced_packing")
-
-
-# Of no engine: what Python prints where no logging is set up.
+# No engine configures it, so its warnings go to the root logger, or to stderr.
 LOGGER = logging.getLogger(__name__)
 #: "hierarchical" or "global": how the run had policies plan. None: packing, or a program that is not of a run.
 POLICY = (ORIGIN["run"] or {}).get("policy")
