@@ -9,23 +9,42 @@ use std::collections::BTreeMap;
 use crate::search::population::Member;
 use crate::values::candidate::CandidateId;
 
+/// How many bands quality is divided into.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bands {
+    /// For each unit of quality.
+    OfQuality(usize),
+    /// For each tenfold of what quality lacks of 1. Policies that move little may lack a hundred times as much as those that
+    /// move much, so bands of one width would be too narrow for the former, and too wide for the latter.
+    OfLack(usize),
+}
+
+impl Bands {
+    fn holding(self, member: &Member) -> i64 {
+        let place = match self {
+            Self::OfQuality(bands) => member.quality * bands as f64,
+            Self::OfLack(bands) => -member.lack().log10() * bands as f64,
+        };
+        place.floor() as i64
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Elites {
-    /// Bands per unit of quality.
-    bands: f64,
+    bands: Bands,
     fastest: BTreeMap<i64, Member>,
     cells: BTreeMap<(i64, i64), Member>,
 }
 
 impl Elites {
-    /// With a Pareto front of at most `bands` members per unit of quality.
-    pub fn new(bands: usize) -> Self {
-        Self { bands: bands as f64, fastest: BTreeMap::new(), cells: BTreeMap::new() }
+    /// With a Pareto front of at most one member for each band.
+    pub fn new(bands: Bands) -> Self {
+        Self { bands, fastest: BTreeMap::new(), cells: BTreeMap::new() }
     }
 
     /// Admits a candidate to its cell and its band if it is better. Whether it is on the Pareto front now.
     pub fn admit(&mut self, member: Member) -> bool {
-        let band = (member.quality * self.bands).floor() as i64;
+        let band = self.bands.holding(&member);
         let keep = |kept: &mut Member, better: bool| {
             if better {
                 *kept = member;
@@ -65,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn filled(members: &[Member]) -> Elites {
-        let mut elites = Elites::new(20);
+        let mut elites = Elites::new(Bands::OfQuality(20));
         for member in members {
             elites.admit(*member);
         }
@@ -111,6 +130,22 @@ mod tests {
             let front: Vec<u64> = filled(members).front().map(|member| member.candidate.0).collect();
             assert_eq!(front, [2]);
         }
+    }
+
+    #[test]
+    fn bands_of_what_is_lacking_are_finer_the_better_a_policy_is() {
+        let members = [(1, -9.0, 0.9), (2, -8.9, 0.8), (3, 0.946, 0.7), (4, 0.956, 0.6)];
+        let front = |bands| {
+            let mut elites = Elites::new(bands);
+            members.iter().for_each(|(number, quality, speed)| {
+                elites.admit(Member::at(CandidateId(*number), *quality, *speed));
+            });
+            elites.front().map(|member| member.candidate.0).collect::<Vec<_>>()
+        };
+        assert_eq!(front(Bands::OfLack(50)), [1, 3, 4]);
+        assert_eq!(front(Bands::OfQuality(50)), [1, 2, 3]);
+        let alike = [1.0, 1.5].map(|quality| Bands::OfLack(50).holding(&Member::at(CandidateId(1), quality, 0.5)));
+        assert_eq!(alike, [200, 200]);
     }
 
     #[test]

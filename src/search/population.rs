@@ -13,6 +13,9 @@ use crate::values::candidate::CandidateId;
 /// program.
 const CELL: f64 = 0.04;
 
+/// The least that a member is taken to lack of quality 1, because 0 has no logarithm.
+const LEAST_LACK: f64 = 1e-4;
+
 /// Members are in order: the best first, of equal scores the older one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Population {
@@ -40,6 +43,11 @@ impl Member {
     pub fn cell(&self) -> (i64, i64) {
         let cell = |value: f64| (value / CELL).floor() as i64;
         (cell(self.quality), cell(self.speed))
+    }
+
+    /// What its quality lacks of 1.
+    pub fn lack(&self) -> f64 {
+        (1.0 - self.quality).max(LEAST_LACK)
     }
 
     /// Whether it ranks before another: by the higher score, or else by the lower number.

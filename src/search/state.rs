@@ -16,7 +16,7 @@ use crate::search::bandit::Bandit;
 use crate::search::best::{Best, Contender, OpenDuel};
 use crate::search::candidate::{Candidate, Outcome};
 use crate::search::credit::Credit;
-use crate::search::elites::Elites;
+use crate::search::elites::{Bands, Elites};
 use crate::search::island::Islands;
 use crate::search::models::Models;
 use crate::search::places::Places;
@@ -119,7 +119,7 @@ impl Search {
             open: Vec::new(),
             declined_in_a_row: 0,
             islands: Islands::new(settings.search.clone()),
-            elites: Elites::new(settings.search.pareto_bins),
+            elites: Elites::new(bands(settings)),
             credit: Credit::new(proposers(settings)),
             pruning: Pruning::new(settings.search.prune_attempts),
             models: Models::new(&settings.llm),
@@ -388,6 +388,11 @@ impl Search {
 fn windows_of_a_case(baseline: &Measurement) -> usize {
     let windows = |case: &CaseMeasurement| BTreeSet::from_iter(case.samples.iter().map(|sample| sample.window)).len();
     baseline.cases.iter().map(windows).max().unwrap_or(baseline.chains.len())
+}
+
+fn bands(settings: &Settings) -> Bands {
+    let bands = settings.search.pareto_bins;
+    if settings.evaluation.policy.is_some() { Bands::OfLack(bands) } else { Bands::OfQuality(bands) }
 }
 
 /// The proposers that take part, in a fixed order, without the corpus, which comes before all of them.

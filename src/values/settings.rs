@@ -164,7 +164,7 @@ pub struct SearchSettings {
     pub migration_interval: u64,
     /// Evaluations without a new best after which an island restarts.
     pub stagnation_limit: u64,
-    /// Members of the Pareto front for each unit of quality, at most.
+    /// Members of the Pareto front for each unit of quality, at most; of policies, for each tenfold of what quality lacks of 1.
     pub pareto_bins: usize,
     pub proposers: Parts,
     /// Simplifications to try on one best; 0: none.

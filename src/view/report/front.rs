@@ -77,8 +77,9 @@ fn caption(data: &ReportData<'_>, measured: usize, left_out: usize) -> String {
     let bands = data.search.settings().search.pareto_bins;
     let axes = match data.is_policy() {
         true => format!(
-            "The front keeps, for each 1/{bands} of the balance that can be won, the policy that moves the fewest bytes to \
-             the busiest GPU; of policies that plan alike, the one with the highest score."
+            "The front keeps, of policies whose balance won lacks about the same of 1, the one that moves the fewest bytes to \
+             the busiest GPU; of policies that plan alike, the one with the highest score. At most {bands} are kept for each \
+             tenfold of what is lacking."
         ),
         false => format!(
             "Quality is the share of the baseline's gap that is closed, speed the geometric mean over the cases. \
