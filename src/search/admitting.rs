@@ -157,6 +157,9 @@ impl Search {
 
     fn give_credit(&mut self, candidate: CandidateId, returned: Return<'_>) {
         let Candidate { proposer, operator, .. } = *self.known(candidate);
+        if let Some(parent) = self.known(candidate).parents.first().copied() {
+            self.candidates[parent.index()].child_seconds += returned.seconds;
+        }
         if proposer == Some(Proposer::Prune) {
             return self.pruning.judged(returned);
         }

@@ -45,6 +45,8 @@ pub struct Candidate {
     /// `None` until a duel decides about it.
     pub held_out: Option<HeldOutResult>,
     pub times_chosen: u64,
+    /// For how long the candidates that edit it kept a judge.
+    pub child_seconds: f64,
     pub form: Option<RequestForm>,
     /// How many rejected candidates in a row led its language model to it.
     pub repairs: u32,
@@ -141,6 +143,7 @@ impl Candidate {
             duels: Vec::new(),
             held_out: None,
             times_chosen: 0,
+            child_seconds: 0.0,
             form: None,
             repairs: 0,
         }

@@ -229,7 +229,9 @@ impl Search {
         let from_front = self.settings().evaluation.policy.is_some() && rng.random_bool(FROM_FRONT);
         let (parent, neighbour) = if from_front {
             let front: Vec<Member> = self.elites.front().copied().collect();
-            select::lonely(&front, times_chosen, &mut rng)?
+            // An attempt costs something before its candidate has been judged, and even if it makes none.
+            let spent = |id: CandidateId| times_chosen(id) as f64 + self.known(id).child_seconds;
+            select::lonely(&front, spent, &mut rng)?
         } else {
             (select::parent(self.islands.members(island), times_chosen, &mut rng)?, None)
         };

@@ -17,23 +17,23 @@ pub fn parent(members: &[Member], times_chosen: impl Fn(CandidateId) -> u64, rng
     ranked.choose_weighted(rng, weight).ok().map(|(_, candidate)| *candidate)
 }
 
-/// The least that a member is taken to lack of quality 1, because 0 has no logarithm.
-const LEAST_LACK: f64 = 1e-4;
-
 /// Draws a member of a `front` (the fastest first), and its neighbour on the side where the gap is wider: the wider the gaps
-/// on both sides, and the less often the member was chosen, the likelier. Beyond an end there is no neighbour, and the gap is
-/// as wide as the widest, so that the front grows there, too. `None` without members.
+/// on both sides, and the less was spent on it, the likelier. Beyond an end there is no neighbour, and the gap is as wide as the
+/// widest, so that the front grows there, too. `None` without members.
+///
+/// What is spent on a member counts in judge seconds of its children. No other program may use what Numba compiled for a
+/// function that was changed, so each child of a program with one takes several times as long as others do.
 ///
 /// The distance is that of NSGA-II (Deb et al. 2002), of speed and of the logarithm of what quality lacks of 1. Of policies
 /// that move little this is a hundred times as much as of the best ones: on a linear scale nearly all distance was there.
 pub fn lonely(
     front: &[Member],
-    times_chosen: impl Fn(CandidateId) -> u64,
+    spent: impl Fn(CandidateId) -> f64,
     rng: &mut Stream,
 ) -> Option<(CandidateId, Option<CandidateId>)> {
     let (first, last) = (front.first()?, front.last()?);
     let share = |one: f64, other: f64, whole: f64| if whole > 0.0 { (one - other).abs() / whole } else { 1.0 };
-    let lack = |member: &Member| (1.0 - member.quality).max(LEAST_LACK).ln();
+    let lack = |member: &Member| member.lack().ln();
     let (speeds, lacks) = (first.speed - last.speed, lack(first) - lack(last));
     let apart =
         |one: &Member, other: &Member| share(one.speed, other.speed, speeds) + share(lack(one), lack(other), lacks);
@@ -41,7 +41,7 @@ pub fn lonely(
     let widest = gaps.iter().copied().fold(f64::EPSILON, f64::max);
     let gap = |gap: Option<usize>| gap.and_then(|gap| gaps.get(gap)).copied().unwrap_or(widest);
     let around = |at: usize| [at.checked_sub(1), Some(at)].map(gap);
-    let weight = |at: &usize| around(*at).iter().sum::<f64>() / (1.0 + times_chosen(front[*at].candidate) as f64);
+    let weight = |at: &usize| around(*at).iter().sum::<f64>() / (1.0 + spent(front[*at].candidate));
     let places: Vec<usize> = (0..front.len()).collect();
     let at = *places.choose_weighted(rng, weight).ok()?;
     let [before, after] = around(at);
@@ -95,15 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn of_a_front_the_less_often_chosen_and_those_with_distant_neighbours_are_likelier() {
-        let worn = draws(|front, rng| Some(lonely(front, first_is_worn, rng)?.0));
+    fn of_a_front_those_on_which_less_was_spent_and_those_with_distant_neighbours_are_likelier() {
+        let worn = draws(|front, rng| Some(lonely(front, |candidate| first_is_worn(candidate) as f64, rng)?.0));
         assert!(worn[0] < 40 && worn[1] > 300 && worn[2] > 300, "{worn:?}");
         let front = |members: [(f64, f64); 4]| {
             let member = |(number, (quality, speed))| Member::at(CandidateId(number as u64), quality, speed);
             members.into_iter().enumerate().map(member).collect::<Vec<_>>()
         };
         let counted = |front: &[Member], candidate| {
-            let drawn = |number| lonely(front, |_| 0, &mut stream(1, number, Purpose::Selection)).unwrap();
+            let drawn = |number| lonely(front, |_| 0.0, &mut stream(1, number, Purpose::Selection)).unwrap();
             (0..1000).filter(|number| drawn(*number).0 == CandidateId(candidate)).count()
         };
         let near = front([(0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.9, 0.0)]);
@@ -114,13 +114,13 @@ mod tests {
         assert!(counted(&even, 0).abs_diff(counted(&even, 1)) < 80, "{} {}", counted(&even, 0), counted(&even, 1));
         let farther = |place: u64| {
             let drawn =
-                (0..1000).map(|number| lonely(&near, |_| 0, &mut stream(1, number, Purpose::Selection)).unwrap());
+                (0..1000).map(|number| lonely(&near, |_| 0.0, &mut stream(1, number, Purpose::Selection)).unwrap());
             drawn.filter(|(drawn, _)| *drawn == CandidateId(place)).find_map(|(_, neighbour)| Some(neighbour?.0))
         };
         assert_eq!([0, 1, 2, 3].map(farther), [None, Some(2), Some(3), None]);
-        let alone = lonely(&near[..1], |_| 0, &mut stream(1, 1, Purpose::Selection));
+        let alone = lonely(&near[..1], |_| 0.0, &mut stream(1, 1, Purpose::Selection));
         assert_eq!(alone, Some((CandidateId(0), None)));
-        assert_eq!(lonely(&[], |_| 0, &mut stream(1, 1, Purpose::Selection)), None);
+        assert_eq!(lonely(&[], |_| 0.0, &mut stream(1, 1, Purpose::Selection)), None);
     }
 
     #[test]
