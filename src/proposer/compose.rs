@@ -2,8 +2,9 @@
 //! Numba compiles.
 //!
 //! If the parent is a composed program or descends from one, compose mostly takes a step or two: another value of a
-//! parameter, another block, the same blocks of another catalogue. Other changes to the parent's functions stay. It
-//! replaces any other parent. It draws only from the caller's stream and never proposes a program that the caller has seen.
+//! parameter, another block, the same blocks of another catalogue. Other changes to the parent's functions stay, except in
+//! most steps from a policy. It replaces any other parent. It draws only from the caller's stream and never proposes a
+//! program that the caller has seen.
 
 use std::ops::Range;
 
@@ -31,6 +32,11 @@ const UNNAMED: [BlockKind; 3] = [BlockKind::Bound, BlockKind::Select, BlockKind:
 const AFRESH: u32 = 15;
 /// Percentage of variations that take one more step; applies again after each step.
 const FURTHER: u32 = 30;
+/// Percentage of the variations of a policy that leave out other changes to its functions. No other program may use what
+/// Numba compiled for a changed function, so each child takes several times as long as one of blocks alone, for a change
+/// that often does next to nothing.
+const OF_BLOCKS: u32 = 75;
+const LEAVES_OUT: &str = "\nLeaves out what else was changed in the functions of the parent.";
 /// How often a new draw takes a catalogue: compiled blocks are several times as fast.
 const EAGER: u32 = 1;
 const COMPILED: u32 = 4;
@@ -76,9 +82,13 @@ pub fn between(
     let mut steps = recipe.steps_towards(&other, catalogue);
     steps.shuffle(rng);
     steps.into_iter().find_map(|(recipe, step)| {
-        let plan = Plan { catalogue, recipe, variations: vec![step], keeps: true };
+        let plan = Plan { catalogue, recipe, variations: vec![step], keeps: keeps(catalogue, rng) };
         plan.proposal(parent, (&region, &functions), seen)
     })
+}
+
+fn keeps(catalogue: &Catalogue, rng: &mut Stream) -> bool {
+    catalogue.frame() == Frame::Packing || !rng.random_ratio(OF_BLOCKS, 100)
 }
 
 /// The text of a function of the region, as blocks have theirs.
@@ -132,7 +142,7 @@ impl<'a> Plan<'a> {
 
     fn varied(recipe: &Recipe, catalogue: &'a Catalogue, operator: Option<Operator>, rng: &mut Stream) -> Option<Self> {
         let (recipe, first) = recipe.varied(catalogue, operator, rng)?;
-        let mut plan = Self { catalogue, recipe, variations: vec![first], keeps: true };
+        let mut plan = Self { catalogue, recipe, variations: vec![first], keeps: keeps(catalogue, rng) };
         while rng.random_ratio(FURTHER, 100) {
             let (recipe, next) = plan.recipe.varied(catalogue, None, rng)?;
             plan.recipe = recipe;
@@ -170,7 +180,15 @@ impl<'a> Plan<'a> {
         if child == parent || seen(&child) || !is_sound(&child) {
             return None;
         }
-        Some((self.operator(), proposal(parent, &child, &self.name(), &self.description())?))
+        let whole = |name: &str| own_text(parent, functions, name);
+        let leaves_out = !self.keeps
+            && !self.variations.is_empty()
+            && region_text(self.catalogue, &self.recipe, whole) != region_text(self.catalogue, &self.recipe, kept);
+        let mut description = self.description();
+        if leaves_out {
+            description.push_str(LEAVES_OUT);
+        }
+        Some((self.operator(), proposal(parent, &child, &self.name(), &description)?))
     }
 
     /// Its operator; for a variation that of the first step.
@@ -276,15 +294,16 @@ fn entry_text(recipe: &Recipe) -> String {
 fn policy_text(recipe: &Recipe) -> String {
     let one = |kind, arguments: &str| recipe.of_kind(kind).map(|part| call(part, arguments)).collect::<String>();
     let forecast = one(BlockKind::Forecast, "weight, history");
-    let fresh = one(BlockKind::Fresh, "loads, num_replicas, num_groups, num_nodes, num_gpus");
+    let fresh = |loads| one(BlockKind::Fresh, &format!("{loads}, num_replicas, num_groups, num_nodes, num_gpus"));
     let kept = "_planned(loads, old, num_gpus, num_nodes)";
     // One call of each block, so that the recipe can be read back.
     let plan = match recipe.of_kind(BlockKind::Renew).next() {
-        None => format!("    plan = {fresh} if old is None else {kept}\n"),
+        None => format!("    plan = {} if old is None else {kept}\n", fresh("loads")),
         Some(part) => {
             let renewed = call(part, "plan, fresh, old, loads, num_gpus, num_nodes");
+            let function = format!("\n    def fresh(some):\n        return {}\n\n", fresh("some"));
             let changed = format!("        plan = {kept}\n        plan = {renewed}\n");
-            format!("    plan = fresh = {fresh}\n    if old is not None:\n{changed}")
+            format!("{function}    if old is None:\n        plan = fresh(loads)\n    else:\n{changed}")
         }
     };
     format!(
@@ -452,20 +471,34 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_program_between_two_has_a_value_between_theirs_or_that_of_the_other() {
-        let program = |price: &str| {
-            let move_heaviest =
-                format!("move_heaviest(plan, old, loads, gpus, nodes, steps=64, price={price}, among=4");
-            (0..200).find_map(|number| {
-                let mut rng = stream(3, number, Purpose::Proposal);
-                let (_, proposal) = propose(POLICY, &policies(), None, &mut rng, &|_| false)?;
-                let child = proposal.edit.apply(POLICY).ok()?;
-                child
-                    .contains(&move_heaviest.replace(price, "0.1"))
-                    .then(|| child.replace("price=0.1", &format!("price={price}")))
-            })
+    fn most_steps_from_a_policy_leave_out_what_was_changed_in_its_functions_and_some_keep_it() {
+        let mut rng = stream(3, 1, Purpose::Proposal);
+        let (_, proposal) = propose(POLICY, &policies(), None, &mut rng, &|_| false).unwrap();
+        let composed = proposal.edit.apply(POLICY).unwrap();
+        let parent = composed.replace("if held.min() == 0:", "if held.min() < 1:");
+        assert_ne!(parent, composed);
+        let keeps = |number: &u64| {
+            let mut rng = stream(4, *number, Purpose::Proposal);
+            let asked = Some(Operator::Tune);
+            let (operator, proposal) = propose(&parent, &policies(), asked, &mut rng, &|_| false).unwrap();
+            assert_eq!(operator, Operator::Tune);
+            let keeps = proposal.edit.apply(&parent).unwrap().contains("held.min() < 1");
+            assert_eq!(keeps, !proposal.description.ends_with(LEAVES_OUT), "{proposal}");
+            keeps
         };
-        let (parent, neighbour) = (program("0.1").unwrap(), program("0.02").unwrap());
+        let kept = (0..200).filter(keeps).count();
+        assert!((30..70).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn a_program_between_two_has_a_value_between_theirs_or_that_of_the_other() {
+        let drawn = (0..2000).find_map(|number| {
+            let mut rng = stream(3, number, Purpose::Proposal);
+            let (_, proposal) = propose(POLICY, &policies(), None, &mut rng, &|_| false)?;
+            proposal.edit.apply(POLICY).ok().filter(|child| child.contains("steps=64, price=0.1, among=4"))
+        });
+        let parent = drawn.unwrap();
+        let neighbour = parent.replace("price=0.1,", "price=0.02,");
         let mut found = BTreeSet::new();
         for number in 0..50 {
             let mut rng = stream(3, number, Purpose::Proposal);
@@ -473,7 +506,7 @@ pub(crate) mod tests {
             assert_eq!(operator, Operator::Tune);
             found.insert(proposal.name);
         }
-        let prices = ["0.02", "0.03", "0.05"].map(|price| format!("compose_heaviest_price_0.1_to_{price}"));
+        let prices = ["0.02", "0.03", "0.05", "0.07"].map(|price| format!("compose_heaviest_price_0.1_to_{price}"));
         assert_eq!(found, BTreeSet::from(prices));
         let rng = &mut stream(3, 1, Purpose::Proposal);
         assert!(between(&parent, &parent, &policies(), rng, &|_| false).is_none());

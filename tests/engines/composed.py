@@ -15,8 +15,12 @@ def rebalance_experts(weight, num_replicas, num_groups, num_nodes, num_gpus, *, 
         num_groups = num_nodes = 1
     loads = {forecast}
     old = _in_force(old_phy2log, loads, num_replicas, num_groups, num_nodes)
+
+    def fresh(some):
+        return {fresh}
+
     if old is None:
-        plan = {fresh}
+        plan = fresh(loads)
     else:
         plan = _planned(loads, old, num_gpus, num_nodes)
 {renew}    return _maps(plan, weight.shape[1], weight.device)
@@ -48,11 +52,11 @@ def _call(named, arguments, blocks):
 def program(moves, forecast="forecast_last", fresh="fresh_refined steps=64", renew=None):
     """The text of a program of these blocks."""
     blocks = headers()
-    fresh_plan = _call(fresh, "loads, num_replicas, num_groups, num_nodes, num_gpus", blocks)
+    fresh_plan = _call(fresh, "some, num_replicas, num_groups, num_nodes, num_gpus", blocks)
     renewed = ""
     if renew:
         call = _call(renew, "plan, fresh, old, loads, num_gpus, num_nodes", blocks)
-        renewed = f"        fresh = {fresh_plan}\n        plan = {call}\n"
+        renewed = f"        plan = {call}\n"
     needed = []
 
     def need(name):

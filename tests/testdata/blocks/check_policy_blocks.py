@@ -158,14 +158,16 @@ def check_move(function, chosen, deployment, name):
 def check_renew(function, chosen, deployment, _, blocks):
     loads, replicas, groups, nodes, gpus = deployment
     old = first_plan(loads.shape[1], replicas, groups, nodes, len(loads))
-    fresh = blocks["_fresh_greedy"](loads, replicas, groups, nodes, gpus)
-    made = function(old.copy(), fresh.copy(), old, loads, gpus, nodes, **chosen)
+    afresh = lambda some: blocks["_fresh_greedy"](some, replicas, groups, nodes, gpus)
+    fresh = afresh(loads)
+    made = function(old.copy(), afresh, old, loads, gpus, nodes, **chosen)
     check_plan(made, loads.shape[1], replicas, groups, nodes)
     tops = [heaviest(plan, loads, gpus) for plan in (made, old, fresh)]
     kept, renewed = (np.isclose(tops[0], top, rtol=1e-9) for top in tops[1:])
     assert (kept | renewed).all() and (tops[0] <= tops[1] * (1 + 1e-9)).all(), "a layer is neither kept nor better"
     assert (received(made, old, gpus) <= received(fresh, old, gpus)).all(), "new names move more"
-    one = alone(lambda *each: function(each[0], *each[1:], gpus, nodes, **chosen), len(loads), old, fresh, old, loads)
+    of_one = lambda plan, before, load: function(plan, afresh, before, load, gpus, nodes, **chosen)
+    one = alone(of_one, len(loads), old, old, loads)
     assert (one == made).all(), "a layer depends on the others"
     # The plan in force, its nodes, GPUs and slots in another order: nothing has to move.
     rng = np.random.default_rng(1)
@@ -176,8 +178,32 @@ def check_renew(function, chosen, deployment, _, blocks):
     first[[0, -1], 0] = first[[-1, 0], 0]
     load = loads[:1]
     if heaviest(mixed, load, gpus) < 0.5 * heaviest(bad, load, gpus):
-        back = function(bad, mixed, old[:1], load, gpus, nodes, **chosen)
+        back = function(bad, lambda _: mixed, old[:1], load, gpus, nodes, **chosen)
         assert (back == old[:1]).all(), "what is in force under other names is moved"
+
+
+def check_improvable(blocks):
+    """Layers whose heaviest GPU is at least as far above the mean as a fresh plan must lighten it; at least one layer."""
+    loads = np.array([[3.0, 1], [1, 1], [0, 0], [6, 2]])
+    heaviest = np.array([3.0, 1, 0, 5])
+    for gain, some, can_pay in ((0.2, [0, 2, 3], [True] * 3), (0.3, [0, 2], [True] * 2), (0.4, [2], [True])):
+        tried, can = blocks["_improvable"](heaviest, loads, 2, gain)
+        assert (tried.tolist(), can.tolist()) == (some, can_pay), (gain, tried, can)
+    tried, can = blocks["_improvable"](heaviest[:2], loads[:2], 2, 0.4)
+    assert (tried.tolist(), can.tolist()) == ([0], [False])
+
+
+def check_pairs(blocks):
+    """The pairs of a GPU's replicas, the lightest first, and nothing of other GPUs."""
+    rng = np.random.default_rng(5)
+    for size in (1, 2, 3, 9):
+        slots, piece, pairs = rng.integers(0, 20, 4 * size), rng.lognormal(0, 1, 20), size * (size - 1) // 2
+        sums, slots_of = np.full((4, pairs), -1.0), np.full((4, pairs, 2), -1)
+        blocks["_sorted_pairs"](slots, piece, 2, size, sums, slots_of)
+        assert (np.diff(sums[2]) >= 0).all() and (piece[slots[slots_of[2]]].sum(1) == sums[2]).all()
+        own = itertools.combinations(range(2 * size, 3 * size), 2)
+        assert sorted(map(tuple, slots_of[2].tolist())) == list(own)
+        assert (sums[[0, 1, 3]] == -1).all() and (slots_of[[0, 1, 3]] == -1).all()
 
 
 def check_names(blocks):
@@ -264,7 +290,7 @@ def main():
             for about, *deployment in deployments() if header["kind"] in checks else []:
                 call = lambda: checks[header["kind"]](blocks[f"_{name}"], chosen, deployment, name)
                 failed |= not holds(f"{name} {chosen} on {about}", call)
-    for check in (check_names, check_overlap, check_renamed, check_helpers, check_frame):
+    for check in (check_names, check_overlap, check_improvable, check_pairs, check_renamed, check_helpers, check_frame):
         failed |= not holds(check.__name__, lambda: check(blocks))
     sys.exit(failed)
 
