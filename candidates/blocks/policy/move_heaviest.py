@@ -3,11 +3,11 @@
 # needs: settle
 # weight: 6
 # says: up to {steps} operations on the heaviest GPU, with one of the {among} lightest, by what they lighten it for each replica moved, above {price} of a GPU's load; for layers that are {start} above the mean, until {goal} above it
-# steps: 16 64 256
-# price: 0.0 0.0001 0.0002 0.0003 0.0005 0.001 0.002 0.003 0.005 0.01 0.02 0.03 0.05 0.1
+# steps: 8 16 64 256
+# price: 0.0 0.0001 0.0002 0.0003 0.0005 0.001 0.002 0.003 0.005 0.01 0.02 0.03 0.05 0.07 0.1 0.15
 # among: 2 4 8
 # start: 0.0 0.003 0.01
-# goal: 0.0001 0.0003 0.001 0.003
+# goal: 0.0001 0.0003 0.001 0.003 0.01 0.03 0.1
 @njit(error_model="numpy")
 def _move_heaviest(plan, old, loads, gpus, nodes, steps, price, among, start, goal):
     """Lighten the heaviest GPU of each layer, step by step: exchange one of its replicas with a lighter one of its node, or
