@@ -33,9 +33,10 @@ const ON_CPU: [Switch; 7] = [
 const ON_GPU: [Switch; 1] = [Switch::Seed];
 /// The switches that are tried in children of the first nursery, in this order.
 const OF_A_CHILD: [Switch; 3] = [Switch::Process, Switch::Seed, Switch::Threads];
-/// The switches that need a nursery.
+/// The switches that need a nursery, in this order. What a program reads beyond an array may be anything, so that it can
+/// differ by any of the others, too.
 const OF_A_NURSERY: [Switch; 5] =
-    [Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors, Switch::NumbaBounds, Switch::NumbaCpu];
+    [Switch::NumbaBounds, Switch::HashSeed, Switch::TorchVectors, Switch::NumpyVectors, Switch::NumbaCpu];
 /// What makes no difference to a program that does not compile.
 const OF_NUMBA: [Switch; 2] = [Switch::NumbaBounds, Switch::NumbaCpu];
 
@@ -80,9 +81,10 @@ impl Judge {
         let compiles = progress.kernels.may_compile;
         let matters = |switch: &Switch| all.contains(switch) && (compiles || !OF_NUMBA.contains(switch));
         for switch in OF_A_NURSERY.into_iter().filter(matters) {
-            if found.iter().any(Option::is_none) {
-                tried.extend(self.differs_by_nursery(progress, switch, differs_by).map(|differs| (switch, differs)));
+            if found.iter().enumerate().all(|(answer, found)| found.is_some() || is_explained(&tried, answer)) {
+                break;
             }
+            tried.extend(self.differs_by_nursery(progress, switch, differs_by).map(|differs| (switch, differs)));
         }
         let explained = |(answer, found): (usize, Option<Switch>)| found.unwrap_or_else(|| explanation(&tried, answer));
         Ok(found.into_iter().enumerate().map(explained).collect())
@@ -135,6 +137,12 @@ impl Judge {
     }
 }
 
+/// Whether no other nursery can change the explanation: the answer differs in one, and does not in another. A nursery takes
+/// seconds, and so does compiling in it.
+fn is_explained(tried: &[(Switch, Vec<bool>)], answer: usize) -> bool {
+    [true, false].iter().all(|differs| tried.iter().any(|(_, answers)| answers[answer] == *differs))
+}
+
 /// What explains an answer that differs in the nurseries of these switches or not. If it differs in each of several, then
 /// by what all of them have in common: another process, whose memory lies elsewhere.
 fn explanation(tried: &[(Switch, Vec<bool>)], answer: usize) -> Switch {
@@ -158,11 +166,17 @@ mod tests {
         let found = |differs| [0, 1].map(|answer| explanation(&tried(differs), answer));
         assert_eq!(
             found([[true, false], [true, false], [true, true], [true, false]]),
-            [Switch::Process, Switch::NumpyVectors]
+            [Switch::Process, Switch::TorchVectors]
         );
         assert_eq!(
             found([[false, true], [false, true], [false, false], [false, false]]),
-            [Switch::Several, Switch::HashSeed]
+            [Switch::Several, Switch::NumbaBounds]
         );
+    }
+
+    #[test]
+    fn an_answer_that_differs_in_one_nursery_and_not_in_another_is_explained() {
+        let tried = [(Switch::NumbaBounds, vec![true, false]), (Switch::HashSeed, vec![false, false])];
+        assert!(is_explained(&tried, 0) && !is_explained(&tried, 1) && !is_explained(&tried[..1], 0));
     }
 }
