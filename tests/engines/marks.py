@@ -4,8 +4,9 @@
 
 FOLDER has the loads of several models in folders of their own: `dsv3_sglang` (CSV, a window a file), and, for the table of
 what moves, `olmoe` and `dsv2lite_esft`, if they are there. PROGRAM is a file with a policy; without one, policies are put
-together of the building blocks, which move the less the higher their price. Prints tables in Markdown. Exit status: 1 if a policy is less
-balanced than the marks of a planner without a time limit at the share that it moves, or plans longer than `--limit`.
+together of the building blocks, which move the less the higher their price. Prints tables in Markdown. Exit status: 1 if a
+policy is less balanced than the marks of a planner without a time limit at the share that it moves, plans longer than
+`--limit`, or fails.
 """
 
 import argparse
@@ -114,12 +115,24 @@ def mark_at(policy, share):
     return np.interp(share, *np.array(MARKS[policy]).T)
 
 
+def tried(measure, named, missed):
+    """What `measure` returns. What it raises is the program's own: it goes to `missed`, and the others are measured."""
+    try:
+        return measure()
+    except Exception as error:
+        missed.append(f"{named}: {error!r}")
+        return None
+
+
 def marks_rows(programs, windows, limit):
     """The lines of the table, and what misses."""
     rows, missed = [], []
     for policy, topology in DEEPSEEK.items():
         for name, plan in programs.items():
-            share, balance, ms = measured(plan, windows, topology)
+            found = tried(lambda: measured(plan, windows, topology), f"{name}, {policy}", missed)
+            if found is None:
+                continue
+            share, balance, ms = found
             above = balance - mark_at(policy, share)
             rows.append([policy, name, f"{share:.1f}", f"{balance:.4f}", f"{balance - above:.4f}", f"{above:+.4f}", f"{ms:.1f}"])
             if above < -CLOSE:
@@ -225,8 +238,9 @@ def main():
     rows, missed = marks_rows(programs, of_csv(arguments.loads / "dsv3_sglang"), arguments.limit)
     print("A plan for one window of DeepSeek-V3, corrected on the next and scored on it; means of nine pairs\n")
     print(markdown(HEAD, rows))
-    rows = [moves_row(model, name, plan, windows)
+    rows = [tried(lambda: moves_row(model, name, plan, windows), f"{name}, {model}", missed)
             for model, windows in others(arguments.loads).items() for name, plan in programs.items()]
+    rows = [row for row in rows if row is not None]
     if rows:
         print("\nWhat moves: 64 experts on 8 GPUs with 72 replicas; a plan for one window, kept, corrected on the second or "
               "made afresh for it, scored on the third\n")
